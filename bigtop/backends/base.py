@@ -1,0 +1,81 @@
+# The seam between a worker and the server that answers requests in it.
+#
+# A backend is a name, a set of declared features and serve(). It knows nothing of supervisors: all it is told
+# is the listeners, the application and its Life; all it owes is to answer every request that it accepted.
+# docs/howto/custom-backend.md shows one in full.
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from bigtop.http.limits import Limits
+from bigtop.scoreboard import Slot
+
+App = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a backend can do; asking for what it does not declare is an error before anything starts."""
+
+    interface: str  # "wsgi" or "asgi"
+    threads: bool = False  # several application calls at once in one worker (--threads)
+    unix: bool = True  # listens on unix sockets
+    drain: bool = True  # finishes open requests when told to drain
+    reload: bool = True  # can share its listeners with another generation during a reload
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What a backend may be asked for; the same object for all of them."""
+
+    threads: int = 1
+    limits: Limits = field(default_factory=Limits)
+    server_header: str = "bigtop"  # "" sends none
+    forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
+    temp_dir: str | None = None  # where bodies larger than limits.body_memory go; None: the system's choice
+    access_format: str = ""  # "" logs no requests
+    access_json: bool = False
+    timeout: float = 30.0  # of one application call, watched by the supervisor; here only for information
+
+
+class Life(Protocol):
+    """A worker's contract with its supervisor, as a backend sees it. All methods: serving thread only,
+    except where said."""
+
+    slot: Slot
+    draining: bool
+    grace: float  # seconds that remain for open requests, once draining
+
+    def fileno(self) -> int:
+        """The lifeline's descriptor: readable when on_lifeline() has something to do."""
+
+    def on_lifeline(self) -> None:
+        """Read what the supervisor said; sets `draining` (also when the supervisor is gone)."""
+
+    def ready(self) -> None:
+        """Say that requests are accepted from now on. Call once, with the listeners in the event loop."""
+
+    def finished(self) -> None:
+        """One request was answered; may ask the supervisor for a successor. From any thread."""
+
+    def access(self, line: str) -> None:
+        """Write one line, given without a newline, to the access log. From any thread."""
+
+
+class Backend(Protocol):
+    """What `bigtop.backends` entry points name: a class with this shape."""
+
+    name: ClassVar[str]
+    features: ClassVar[Features]
+
+    def __init__(self, options: ServeOptions) -> None: ...
+
+    def prepare(self) -> None:
+        """Run before the application is imported (monkey patching belongs here)."""
+
+    def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
+        """Answer requests until `life.draining`, then finish what is open and return."""

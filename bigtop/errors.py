@@ -1,0 +1,51 @@
+# What can go wrong, by whose fault it is.
+#
+# Rule: an error that a person made carries one message that names the place (flag, file:line, header, frame)
+# and says what would be right. A programming error is none of these classes: it propagates and ends the
+# process loudly, which is what a supervisor is for.
+
+from __future__ import annotations
+
+
+class BigtopError(Exception):
+    """Base of every error that Bigtop reports on purpose; `exit_status` is what the program ends with."""
+
+    exit_status = 1
+
+
+class ConfigError(BigtopError):
+    """A flag, a file, a variable or an argument is wrong. Nothing was started. EX_CONFIG of sysexits(3)."""
+
+    exit_status = 78
+
+
+class BindError(BigtopError):
+    """An address cannot be bound; the message says who holds it where that can be found."""
+
+    exit_status = 1
+
+
+class AppError(BigtopError):
+    """The application could not be loaded.
+
+    `traceback` is the application's own, beginning at its first frame, or "" when the application
+    was never reached (wrong module name, missing attribute).
+    """
+
+    exit_status = 3
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+class ProtocolError(BigtopError):
+    """A client broke HTTP; `status` is the answer it gets (4xx or 5xx), after which the connection closes."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class CommandError(BigtopError):
+    """An operator's command cannot be carried out; becomes a reply."""

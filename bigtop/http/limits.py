@@ -1,0 +1,35 @@
+# How much of everything a client may send, and how long it may take.
+#
+# Each figure names its precedents, so that changing one is a decision and not an accident.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes are bytes, times are seconds; 0 turns a limit off where the comment says so."""
+
+    # nginx: 8k per header line; gunicorn: 4094; h11: no own limit. 414 beyond it.
+    request_line: int = 8190
+    # gunicorn and Apache: 100. 431 beyond it.
+    fields: int = 100
+    # gunicorn, Apache: 8190; nginx: 8k, four of them. 431 beyond it.
+    field_size: int = 8190
+    # The whole head; nginx: 4 x 8k. Bounds memory per connection before any other limit applies. 431.
+    head: int = 65536
+    # nginx: 1 MB; waitress: 1 GB; gunicorn, uvicorn, granian: none. 0 = no limit. 413 beyond it.
+    body: int = 1 << 30
+    # From the first byte of a head to its end. nginx: 60, granian: 30. 408. 0 = no limit.
+    header_timeout: float = 30.0
+    # Between two pieces of a body. nginx: 60. 408. 0 = no limit.
+    body_timeout: float = 60.0
+    # Between two pieces that the client takes of a response. nginx: 60. Then closed. 0 = no limit.
+    send_timeout: float = 60.0
+    # Idle between requests. nginx and AWS balancers: 75 / 60; gunicorn's 2 causes 502s behind balancers.
+    keep_alive: float = 75.0
+    # A body larger than this goes to a temporary file. nginx: 16k; gunicorn: never.
+    body_memory: int = 262_144
+    # Bytes of a response that wait in memory for a slow client before the application is held back.
+    send_memory: int = 1 << 20

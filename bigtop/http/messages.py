@@ -1,0 +1,58 @@
+# What HTTP/1.1 says, as objects: the vocabulary between http/engine.py and everybody who answers requests.
+#
+# Engine.feed(data) returns a list of events in the order of the bytes:
+#     Request        a head is complete; `request.ended` tells whether a body follows
+#     bytes          a piece of the body of the latest Request
+#     END            that body is complete (never sent for a Request that was `ended` at once)
+# Nothing here does I/O or knows what a socket is.
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+
+class End(Enum):
+    """The end of a request body."""
+
+    END = "end"
+
+
+END: Final = End.END
+
+
+class Request:
+    """One request head, as the client sent it.
+
+    A plain slotted class because one is made per request: `method` and `version` ("1.0" or "1.1") are str,
+    `target` is the raw request target, `headers` keep order, case and repetitions as bytes pairs with
+    surrounding white space removed. `content_length` is None for a chunked body and 0 for none.
+    """
+
+    __slots__ = (
+        "chunked",
+        "content_length",
+        "ended",
+        "expects_continue",
+        "headers",
+        "keep_alive",
+        "method",
+        "target",
+        "upgrade",
+        "version",
+    )
+
+    def __init__(self) -> None:
+        self.method = "GET"
+        self.target = b"/"
+        self.version = "1.1"
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.keep_alive = True
+        self.content_length: int | None = 0
+        self.chunked = False
+        self.expects_continue = False
+        self.upgrade: bytes | None = None  # the Upgrade header's value when the client asked to switch
+        self.ended = True
+
+
+Event = Request | bytes | End

@@ -1,0 +1,155 @@
+# What a supervisor, its fork servers and its workers say to each other.
+#
+# Rules: one message is one datagram on a SOCK_SEQPACKET pair, written as JSON, so nobody ever holds half a
+# message. Decoding never runs code: an application that took over its worker must not gain the supervisor
+# (hence no pickle). Whoever reads end-of-file knows that the other side is gone, however it went.
+#
+# Nothing here knows who sends what when: see supervisor/forkservers.py (the parent's side),
+# workers/forkserver.py and workers/life.py (the children's sides).
+
+from __future__ import annotations
+
+import array
+import json
+import socket
+from dataclasses import asdict, dataclass
+
+MAX_MESSAGE = 65536  # a traceback is cut to fit; far below the default socket buffer (212,992 on Linux)
+_FD_SIZE = array.array("i").itemsize
+
+
+# ---- supervisor -> fork server
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Fork the worker `key` as number `wid`. With it travel its lifeline end and its stderr."""
+
+    key: int
+    wid: int
+
+
+# ---- fork server -> supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The fork server is open for business. `preloaded` is false when each worker imports for itself.
+
+    `reason` says why not ("off", or what the import left behind: threads, sockets).
+    """
+
+    preloaded: bool
+    interface: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """The application cannot be imported; the fork server ends after this message."""
+
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """Worker `key` runs as `pid` and is the supervisor's own child by the time this is sent."""
+
+    key: int
+    pid: int
+
+
+# ---- worker -> supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The application is loaded, the backend accepts. `interface` is "wsgi" or "asgi"."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootFailed:
+    """The worker could not load its application; it exits after this message."""
+
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """The worker asks for a successor (request count, memory, age); it serves on until told to drain."""
+
+    reason: str
+
+
+# ---- supervisor -> worker
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Take no new work, finish what is open within `grace` seconds (0: leave at once), then exit."""
+
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """Open the log files anew (they were rotated)."""
+
+
+Message = Fork | Loaded | LoadFailed | Forked | Ready | BootFailed | Retire | Drain | Reopen
+
+_TYPES: dict[str, type[Message]] = {
+    cls.__name__: cls for cls in (Fork, Loaded, LoadFailed, Forked, Ready, BootFailed, Retire, Drain, Reopen)
+}
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a new line; neither is inheritable nor blocking-agnostic: callers decide."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def encode(message: Message) -> bytes:
+    fields = asdict(message)
+    data = json.dumps([type(message).__name__, fields]).encode()
+    if len(data) > MAX_MESSAGE and "traceback" in fields:
+        # The end of a traceback names the error; the beginning is the part to lose.
+        fields["traceback"] = fields["traceback"][-MAX_MESSAGE // 4 :]
+        fields["message"] = fields["message"][: MAX_MESSAGE // 8]
+        data = json.dumps([type(message).__name__, fields]).encode()
+    return data
+
+
+def decode(data: bytes) -> Message:
+    """Return the message in `data`; ValueError for anything that is not one."""
+    try:
+        name, fields = json.loads(data)
+        return _TYPES[name](**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a lifeline message: {data[:80]!r}") from error
+
+
+def send(line: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
+    """Send one message, with descriptors (unix(7), SCM_RIGHTS) if any are given."""
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    line.sendmsg([encode(message)], ancillary)
+
+
+def receive(line: socket.socket) -> tuple[Message, tuple[int, ...]] | None:
+    """Return the next message and the descriptors that came with it, or None at end-of-file.
+
+    Raises BlockingIOError on a non-blocking line with nothing to read. Received descriptors are
+    close-on-exec, as all that Python makes (PEP 446): recvmsg has no flag for it in Python, so a
+    fork+exec in another thread could leak one; fork servers and workers have none at that time.
+    """
+    data, ancillary, _flags, _address = line.recvmsg(MAX_MESSAGE, socket.CMSG_SPACE(4 * _FD_SIZE))
+    fds = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(payload[: len(payload) - len(payload) % _FD_SIZE])
+    if not data:
+        return None
+    return decode(data), tuple(fds)

@@ -1,0 +1,247 @@
+# The whole vocabulary between the machine, which decides, and the core, which performs.
+#
+# Events are what happened, actions are what to do about it, notices are what the world is told.
+# A process is named by `key`, a number that is never used twice; `wid` is its place in the watcher (1, 2,
+# ...) and is used again by its successor.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Urgency(Enum):
+    """How hard to stop. Each is stronger than the one before it."""
+
+    GRACEFUL = 1  # up to the graceful timeout
+    QUICK = 2  # leave at once: open requests are cut off, exit handlers run
+    NOW = 3  # SIGKILL
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a process ended: `code` as from exit(3), or `signal`; exactly one of them is set."""
+
+    code: int | None = None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        return f"exit status {self.code}" if self.signal is None else f"signal {self.signal}"
+
+
+# ---- events: what is wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Be running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Be stopped; a later Stop can only be more urgent. A Start after it wins over it."""
+
+    urgency: Urgency = Urgency.GRACEFUL
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Have `count` processes."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Replace every process by one of a new generation, one by one, each ready before an old one goes."""
+
+
+# ---- events: what happened
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationReady:
+    """Processes of `generation` can be spawned from now on."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFailed:
+    """The code of `generation` cannot run: it cannot be imported, or its fork server died."""
+
+    generation: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    key: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    """There is no process (the exec failed, the fork server vanished)."""
+
+    key: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class BootFailed:
+    """The process says that it cannot start, for a reason that a retry will not cure; Exited follows."""
+
+    key: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retiring:
+    """A healthy process asks for a successor; it serves until its successor is ready."""
+
+    key: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A process is stuck in one call longer than it may."""
+
+    key: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    key: int
+    status: ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed; sent when Watcher.wake_at() has come."""
+
+
+Event = (
+    Start
+    | Stop
+    | Scale
+    | Reload
+    | GenerationReady
+    | GenerationFailed
+    | Spawned
+    | SpawnFailed
+    | Ready
+    | BootFailed
+    | Retiring
+    | Late
+    | Exited
+    | Tick
+)
+
+
+# ---- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make `generation` possible (start a fork server); answered by GenerationReady or GenerationFailed."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """No process of `generation` will be spawned again."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Answered by Spawned or SpawnFailed, then by Ready when it is."""
+
+    key: int
+    wid: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Ask the process to end within `grace` seconds (0: at once)."""
+
+    key: int
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End the process and all that descends from it, with SIGKILL."""
+
+    key: int
+
+
+# ---- actions that only tell: published as events and logged
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Say in the log what the late process is doing: its requests, the stack of every thread."""
+
+    key: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The wanted number of processes is ready for the first time since Start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """No process is left since Stop (or since every slot ended for good)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A process ended that should not have; `wait` seconds until its successor is started, None for never."""
+
+    key: int
+    wid: int
+    status: ExitStatus
+    was_ready: bool
+    deaths: int
+    wait: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """Every process is of `generation`, and ready."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFailed:
+    """`generation` was given up; the processes of generation `kept` go on."""
+
+    generation: int
+    kept: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """The watcher cannot run: its first generation failed, or every slot used up its retries."""
+
+    reason: str
+
+
+Notice = Report | Started | Stopped | Died | Reloaded | ReloadFailed | GaveUp
+Action = Prepare | Discard | Spawn | Drain | Kill | Notice
