@@ -1,0 +1,77 @@
+# Needs Python 3.11 or newer, git, make and a package index. Everything is installed into .venv.
+#
+#     make demo     serve examples/django_site on http://127.0.0.1:8000   (another port: make demo PORT=9000)
+#     make test     every check and every test                            (another Python: make test PYTHON=python3.13)
+
+PYTHON ?= python3
+PORT ?= 8000
+WORKERS ?= 2
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+SITE := examples/django_site
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint bench docs changelog clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo        serve the Django example on http://127.0.0.1:$(PORT)'
+	@echo 'make test        run every check and every test'
+	@echo 'make lint        only the checks of form and types'
+	@echo 'make bench       measure against other servers'
+	@echo 'make docs        build the documentation into build/docs'
+	@echo 'make changelog   turn newsfragments/ into a section of CHANGELOG.md (VERSION=1.2.3)'
+	@echo 'make clean       remove all that was made'
+
+# ---- what people run
+
+demo: $(VENV)/.demo
+	@$(BIN)/python $(SITE)/manage.py migrate --verbosity 0
+	@$(BIN)/python $(SITE)/manage.py collectstatic --noinput --verbosity 0
+	@exec $(BIN)/bigtop serve mysite.wsgi:application --chdir $(SITE) --name demo \
+		--bind 127.0.0.1:$(PORT) --workers $(WORKERS)
+
+test: lint
+	$(BIN)/pytest -n $(JOBS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.bench
+	$(BIN)/python bench/run.py $(BENCH)
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --site-dir build/docs
+
+changelog: $(VENV)/.dev
+	$(BIN)/towncrier build --version $(VERSION)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info $(SITE)/var
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- what they stand on. A stamp file says what .venv holds; it is made anew when the requirements change.
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Bigtop needs Python 3.11 or newer, but $(PYTHON) is older or missing:'; \
+		$(PYTHON) --version; \
+		echo 'If there is another one, name it:  make $(MAKECMDGOALS) PYTHON=python3.12'; \
+		exit 1; } >&2
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made setup.cfg pyproject.toml $(SITE)/requirements.txt
+	$(BIN)/pip install --quiet --editable . --requirement $(SITE)/requirements.txt
+	@touch $@
+
+# .test, .docs ...: Bigtop and the extra of that name.
+$(VENV)/.%: $(VENV)/.made setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[$*]'
+	@touch $@
