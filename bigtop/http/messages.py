@@ -51,7 +51,9 @@ class Request:
         self.content_length: int | None = 0
         self.chunked = False
         self.expects_continue = False
-        self.upgrade: bytes | None = None  # the Upgrade header's value when the client asked to switch
+        # The protocol to switch to, when the client asked for one that the engine was told to accept: no more
+        # HTTP follows then, and the rest of the bytes is to be fetched with Engine.take_rest().
+        self.upgrade: bytes | None = None
         self.ended = True
 
 
