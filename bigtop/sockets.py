@@ -1,0 +1,399 @@
+# Listening sockets: described, bound, adopted, passed on, closed.
+#
+# Rule 1: a description (SocketSpec) touches nothing; everything that asks the system is in bind() and below.
+# Rule 2: several addresses are bound together or not at all. Rule 3: whoever bound a unix path removes it,
+# nobody else, and only while the file is still the one that was bound.
+#
+# One shared queue or many? Workers inherit one listening socket: the kernel keeps one queue, any worker that
+# is free takes the next connection, and nothing is lost when a worker dies. That is the default. SO_REUSEPORT
+# gives every socket a queue of its own and the kernel deals connections out by a hash: less contention at
+# very high rates, but a connection waits behind a busy worker while others are idle, and whatever waits in a
+# queue that is closed is reset. Who wants it all the same asks for `reuse_port` and takes one clone() per
+# worker, made and kept open by the supervisor so that queues outlive workers (and each of them must have its
+# worker: the kernel fills unattended queues too). Asked for without clones, it only lets another instance of
+# the server share the port.
+#
+# All sockets made here are non-blocking and close-on-exec (PEP 446). Forked children have them anyway; for a
+# program that is exec'd give `fds(...).values()` to subprocess' `pass_fds`, which keeps the numbers, and
+# adopt(number) on the other side.
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bigtop.errors import BindError, ConfigError
+from bigtop.holders import explain
+
+_FIRST_SYSTEMD_FD = 3  # SD_LISTEN_FDS_START
+_PORT_ATTEMPTS = 16
+_NO_SUCH_ADDRESS_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_RIGHT_FORMS = "write HOST:PORT, [IPV6]:PORT, :PORT for all addresses, PORT for loopback, unix:PATH or fd://N"
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSpec:
+    """One thing to listen on: TCP (`host` and `port`), a unix `path`, or an inherited `fd`.
+
+    The host "" is every address of both families, as two sockets, so that a client over IPv4 is seen as
+    192.0.2.1 and not as ::ffff:192.0.2.1. An IPv6 address alone never takes IPv4 clients, whatever
+    net.ipv6.bindv6only says, unless `dual_stack` asks for it. A host name stands for all its addresses.
+    """
+
+    name: str
+    host: str = ""
+    port: int = 0  # 0: any free one
+    path: str | None = None
+    fd: int | None = None
+    backlog: int = 2048  # as nginx and gunicorn have it about; the kernel cuts it to net.core.somaxconn
+    reuse_port: bool = False
+    dual_stack: bool = False
+    nodelay: bool = True
+    mode: int | None = None  # of a unix path; None leaves it to the umask. Clients need write permission
+    owner: str | int | None = None  # of a unix path, by name or number
+    group: str | int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("a socket needs a name")
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"{self.name}: the port must be 0 to 65535, got {self.port}")
+        if self.backlog < 1:
+            raise ConfigError(f"{self.name}: the backlog must be 1 or more, got {self.backlog}")
+        if self.path is not None and (not self.path or "\0" in self.path):
+            raise ConfigError(f"{self.name}: {self.path!r} is not a path")
+        if "\0" in self.host:
+            raise ConfigError(f"{self.name}: {self.host!r} is not a host")
+        if (self.path is not None) + (self.fd is not None) + bool(self.host or self.port) > 1:
+            raise ConfigError(f"{self.name}: give one of host and port, path, fd")
+        if self.reuse_port and (self.path is not None or self.fd is not None):
+            raise ConfigError(f"{self.name}: reuse_port is for TCP addresses that are bound here")
+
+
+def parse_bind(
+    text: str, name: str = "", *, backlog: int = 2048, reuse_port: bool = False, mode: int | None = None
+) -> SocketSpec:
+    """Return what `--bind TEXT` means; the name is the text itself unless one is given."""
+
+    def spec(host: str = "", port: int = 0, path: str | None = None, fd: int | None = None) -> SocketSpec:
+        tcp = path is None and fd is None  # one --reuse-port stands for all --bind, so it is dropped here
+        return SocketSpec(name or text, host, port, path, fd, backlog, reuse_port and tcp, mode=mode)
+
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme in ("http", "https", "tcp"):
+        raise ConfigError(f"bind address {text!r}: write it without {scheme}://, as {rest.rstrip('/')}")
+    if text.startswith("fd://"):
+        return spec(fd=_number(text, rest, "a descriptor number"))
+    if text.startswith("unix:") and text != "unix:":
+        path = text.removeprefix("unix:")
+        if path.startswith("///"):  # unix:///run/x.sock, written like a URL
+            path = path[2:]
+        return spec(path=path)
+    if text.isascii() and text.isdigit():
+        return spec("127.0.0.1", _number(text, text, "a port"))
+    host, colon, port_text = text.rpartition(":")
+    if not colon:
+        raise ConfigError(f"bind address {text!r} has no port: {_RIGHT_FORMS}")
+    port = _number(text, port_text, "a port")
+    if host.startswith("[") and host.endswith("]") and ":" in host:
+        return spec(host[1:-1], port)
+    if ":" in host or "[" in host or "]" in host or "/" in host:
+        raise ConfigError(f"bind address {text!r} is not understood: {_RIGHT_FORMS}")
+    return spec("" if host == "*" else host, port)
+
+
+def _number(text: str, digits: str, what: str) -> int:
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
+        raise ConfigError(f"bind address {text!r}: {digits!r} is not {what}: {_RIGHT_FORMS}")
+    return int(digits)
+
+
+class ListeningSocket:
+    """A live listener. Its `spec` tells the address as it was bound: the literal host, the real port."""
+
+    __slots__ = ("_bound_file", "_bound_pid", "socket", "spec")
+
+    def __init__(
+        self, spec: SocketSpec, sock: socket.socket, bound_file: tuple[int, int] | None = None
+    ) -> None:
+        self.spec = spec
+        self.socket = sock
+        self._bound_file = bound_file  # device and inode, when a unix path was bound here
+        self._bound_pid = os.getpid()
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def address(self, scheme: str = "http") -> str:
+        """Return the address as people write it: http://127.0.0.1:8000, unix:/run/site.sock."""
+        where = self.socket.getsockname()
+        if self.socket.family == socket.AF_UNIX:
+            # An adopted socket may be abstract (bytes that start with NUL, shown as @) or have no path.
+            return "unix:" + (os.fsdecode(where).replace("\0", "@") if where else "(unnamed)")
+        host = f"[{where[0]}]" if self.socket.family == socket.AF_INET6 else where[0]
+        return f"{scheme}://{host}:{where[1]}"
+
+    def clone(self) -> ListeningSocket:
+        """Return another socket with its own queue on the same port; only for `reuse_port`.
+
+        Linux wants the same effective user for all sockets of a port: clone before dropping privileges.
+        """
+        if not self.spec.reuse_port:
+            raise ConfigError(f"socket {self.name} was not bound with reuse_port: it cannot be cloned")
+        address = self.socket.getsockname()
+        try:
+            return ListeningSocket(self.spec, _open_tcp(self.spec, self.socket.family, address))
+        except OSError as error:
+            raise BindError(explain(error, address)) from error
+
+    def close(self) -> None:
+        """Stop listening here; forked children keep their copies. Removes the unix path if it is ours."""
+        if self._bound_file and self._bound_pid == os.getpid() and self.spec.path:
+            # While the socket is open the kernel keeps its inode, so the number cannot have been given to
+            # another file; and while it listens no other server takes the path for stale. Hence the order.
+            if _identity(self.spec.path) == self._bound_file:
+                os.unlink(self.spec.path)
+            self._bound_file = None
+        self.socket.close()
+
+
+def bind(spec: SocketSpec) -> list[ListeningSocket]:
+    """Bind every address that `spec` means. The first keeps its name, the next are name-2, name-3, ...
+
+    Raises BindError, with what to do about it, when one of them cannot be had.
+    """
+    if spec.fd is not None:
+        sock = _adopted(spec.fd, spec.nodelay, f"fd://{spec.fd}")
+        return [ListeningSocket(spec, sock)]
+    if spec.path is not None:
+        return [_bind_unix(replace(spec, path=os.path.abspath(spec.path)))]
+    addresses = _resolve(spec)
+    if spec.port == 0 and len(addresses) > 1:
+        # The kernel chooses a port for the first address; somebody may have that port on the second.
+        for _ in range(_PORT_ATTEMPTS):
+            with suppress(BindError):
+                return _bind_tcp(spec, addresses)
+    return _bind_tcp(spec, addresses)
+
+
+def bind_all(specs: Iterable[SocketSpec]) -> list[ListeningSocket]:
+    """Bind all of `specs`, or none: when one fails, those already bound are closed again."""
+    bound: list[ListeningSocket] = []
+    with ExitStack() as undo:
+        for spec in specs:
+            for listener in bind(spec):
+                undo.callback(listener.close)
+                bound.append(listener)
+        names = [listener.name for listener in bound]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"every socket needs a name of its own, got {', '.join(names)}")
+        undo.pop_all()
+    return bound
+
+
+def fds(listeners: Iterable[ListeningSocket]) -> dict[str, int]:
+    """Return name -> descriptor, for handing the sockets to a child process."""
+    return {listener.name: listener.fileno() for listener in listeners}
+
+
+def adopt(fd: int) -> socket.socket:
+    """Return the listening socket behind an inherited descriptor, non-blocking, of whatever family it is.
+
+    Owns `fd` from then on. Raises BindError, and leaves `fd` alone, when it is not a listening stream socket.
+    """
+    return _adopted(fd, True, f"descriptor {fd}")
+
+
+def activated(environ: MutableMapping[str, str]) -> list[ListeningSocket]:
+    """Return the sockets that systemd (or anything that speaks sd_listen_fds(3)) bound for this process.
+
+    Names come from FileDescriptorName=; equal ones become name, name-2, ... The variables are removed, since
+    they are wrong for every child. Variables meant for another process (LISTEN_PID) yield nothing.
+    """
+    pid, count, names_text = (environ.pop(f"LISTEN_{key}", "") for key in ("PID", "FDS", "FDNAMES"))
+    environ.pop("LISTEN_PIDFDID", None)
+    if pid != str(os.getpid()):
+        return []
+    if not (count.isascii() and count.isdigit()):
+        raise ConfigError(f"LISTEN_FDS={count!r} is not a number of sockets")
+    names = names_text.split(":") if names_text else []
+    listeners: list[ListeningSocket] = []
+    seen: dict[str, int] = {}
+    for index in range(int(count)):
+        fd = _FIRST_SYSTEMD_FD + index
+        name = names[index] if index < len(names) and names[index] else f"fd{fd}"
+        seen[name] = seen.get(name, 0) + 1
+        spec = SocketSpec(_numbered(name, seen[name]), fd=fd)
+        sock = _adopted(fd, spec.nodelay, f"systemd's socket {name} (descriptor {fd})")
+        listeners.append(ListeningSocket(spec, sock))
+    return listeners
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
+def _adopted(fd: int, nodelay: bool, what: str) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=fd)  # asks the kernel for family and type
+    except OSError as error:
+        raise BindError(f"{what} is not a socket: {error.strerror}") from error
+    problem = ""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        problem = "is neither TCP nor unix"
+    elif sock.type != socket.SOCK_STREAM:
+        problem = "is not a stream socket: use ListenStream= in the systemd unit"
+    elif not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        problem = "does not listen: its owner has to call listen(2) first; in a systemd unit, Accept=no"
+    if problem:
+        sock.detach()
+        raise BindError(f"{what} {problem}")
+    sock.setblocking(False)
+    sock.set_inheritable(False)
+    if nodelay and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+# ---- TCP
+
+_Address = tuple[socket.AddressFamily, Any]  # a family and the address in that family's own form
+
+
+def _resolve(spec: SocketSpec) -> list[_Address]:
+    host = "::" if spec.dual_stack and not spec.host else spec.host
+    try:
+        found = socket.getaddrinfo(host or None, spec.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
+        raise BindError(f"cannot find the host {spec.host!r} ({reason}); bind an IP address") from error
+    # /etc/hosts may well name an address twice.
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _bind_tcp(spec: SocketSpec, addresses: list[_Address]) -> list[ListeningSocket]:
+    bound: list[ListeningSocket] = []
+    failure: BindError | None = None
+    with ExitStack() as undo:
+        for family, address in addresses:
+            if bound:  # all of them on the port that the first one got
+                address = (address[0], bound[0].spec.port, *address[2:])
+            try:
+                sock = undo.enter_context(_open_tcp(spec, family, address))
+            except OSError as error:
+                failure = BindError(explain(error, address))
+                failure.__cause__ = error
+                # A name (localhost!) often has an IPv6 address where IPv6 is switched off: one is enough.
+                if len(addresses) > 1 and error.errno in _NO_SUCH_ADDRESS_HERE:
+                    continue
+                raise failure from error
+            host, port = sock.getsockname()[:2]
+            name = _numbered(spec.name, len(bound) + 1)
+            bound.append(ListeningSocket(replace(spec, name=name, host=host, port=port), sock))
+        if failure and not bound:
+            raise failure
+        undo.pop_all()
+    return bound
+
+
+def _open_tcp(spec: SocketSpec, family: int, address: Any) -> socket.socket:
+    """Return a listening socket; raises the bare OSError."""
+    with ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        sock.setblocking(False)
+        # Lets a restart bind while old connections linger in TIME_WAIT. On Linux it never lets two sockets
+        # listen on one port; the second one fails in bind() or, if the first was slow, in listen().
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if spec.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not spec.dual_stack)
+        if spec.nodelay:
+            # Linux copies it from the listener to every accepted socket: no system call per connection.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind(address)
+        sock.listen(spec.backlog)
+        undo.pop_all()
+    return sock
+
+
+# ---- unix paths
+
+
+def _bind_unix(spec: SocketSpec) -> ListeningSocket:
+    path = spec.path or ""
+    if len(os.fsencode(path)) > 107:  # sockaddr_un.sun_path, less its NUL
+        raise ConfigError(f"unix:{path}: the path is longer than the 107 bytes that a unix socket may have")
+    with ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        sock.setblocking(False)
+        try:
+            with _alone_in(os.path.dirname(path)):
+                _remove_stale(path)
+                sock.bind(path)
+                undo.callback(os.unlink, path)
+                # Until listen() every connect() is refused, so nobody gets in under the wrong permissions.
+                if spec.mode is not None:
+                    os.chmod(path, spec.mode)
+                if spec.owner is not None or spec.group is not None:
+                    shutil.chown(path, _number_or_name(spec.owner), _number_or_name(spec.group))
+                sock.listen(spec.backlog)
+        except LookupError as error:
+            raise ConfigError(f"unix:{path}: {error}") from error
+        except OSError as error:
+            raise BindError(explain(error, path)) from error
+        undo.pop_all()
+    return ListeningSocket(spec, sock, _identity(path))
+
+
+@contextmanager
+def _alone_in(directory: str) -> Iterator[None]:
+    """Keep other starting servers off a directory: two that find the same stale path must not both remove it,
+    the second would remove the first one's new socket. flock(2) works on directories and leaves no file."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file that nobody listens on; raises EADDRINUSE or EEXIST for anything else there."""
+    try:
+        kind = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise FileExistsError(errno.EEXIST, "exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        # Only "refused" proves that nobody listens: a full backlog is EAGAIN, a foreign one EACCES. A live
+        # server merely sees a client that leaves without a word.
+        if probe.connect_ex(path) != errno.ECONNREFUSED:
+            raise OSError(errno.EADDRINUSE, "somebody listens there")
+    os.unlink(path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _number_or_name(who: str | int | None) -> Any:
+    return int(who) if isinstance(who, str) and who.isdigit() else who
