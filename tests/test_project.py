@@ -1,0 +1,128 @@
+# What the project says of itself, checked: links lead somewhere, commands exist, generated pages are current.
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from bigtop.config.options import OPTIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/*.md")])
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    return BLOCK.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names that forges and mkdocs give to the headings of a page."""
+    headings = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(prose(page)))
+    return {heading.strip().replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Yield each command of the console blocks of a page, without prompt and comment."""
+    for language, text in BLOCK.findall(page.read_text()):
+        if language == "console":
+            for line in text.splitlines():
+                yield line.removeprefix("$ ").partition(" #")[0].strip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(prose(page)):
+        if not link.startswith(("http://", "https://")):
+            target, _, anchor = link.partition("#")
+            path = (page.parent / target).resolve() if target else page
+            if not path.exists() or (anchor and anchor not in anchors(path)):
+                broken.append(link)
+    assert not broken
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    index = ROOT / "docs/index.md"
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(index.read_text())}
+    assert sorted({page for page in PAGES if ROOT / "docs" in page.parents} - linked - {index}) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_in_the_documentation_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    flags = {flag for option in OPTIONS for flag in option.flags}
+    unknown = []
+    for command in commands(page):
+        match command.split():
+            case ["make", target, *_] if target not in targets:
+                unknown.append(command)
+            case ["bigtop", "serve", *words]:
+                unknown += [
+                    word for word in words if word.startswith("-") and word.split("=")[0] not in flags
+                ]
+            case ["bigtop", *_]:
+                unknown.append(command)
+    assert not unknown
+
+
+def test_options_named_in_prose_exist() -> None:
+    flags = {flag for option in OPTIONS for flag in option.flags} | {
+        "--help",
+        "--no-reload",
+        "--init",
+        "--time",
+    }
+    mentioned = {flag for page in PAGES for flag in re.findall(r"`(--[a-z_-]+)", prose(page))}
+    assert mentioned - flags == set()
+
+
+def test_generated_pages_are_current(tmp_path: Path) -> None:
+    script = (ROOT / "docs/generate.py").read_text()
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "generate.py").write_text(script)
+    subprocess.run([sys.executable, tmp_path / "generate.py"], check=True)
+    page = "reference/serve.md"
+    assert (tmp_path / page).read_text() == (ROOT / "docs" / page).read_text(), "run: make docs"
+
+
+def test_news_fragments_are_well_formed() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]
+    types = "|".join(kind["directory"] for kind in config["type"])
+    fragments = [path for path in (ROOT / config["directory"]).iterdir() if path.name != ".gitignore"]
+    for path in fragments:
+        assert re.fullmatch(rf"\+[a-z0-9-]+\.({types})\.md", path.name), f"a fragment is +WORDS.({types}).md"
+        assert path.read_text().strip(), f"{path.name} says nothing"
+    assert config["start_string"].strip() in (ROOT / config["filename"]).read_text()
+
+
+def test_each_dependency_has_a_reason() -> None:
+    setup = ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg")
+    required = set(re.findall(r"^\w+", setup["options"]["install_requires"], re.MULTILINE))
+    reasons = set(
+        re.findall(r"^\| (\w+) \|", (ROOT / "docs/explanation/design.md").read_text(), re.MULTILINE)
+    )
+    assert required == reasons - {"package"}
+
+
+def test_python_versions_agree() -> None:
+    setup = ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg")
+    oldest = setup["options"]["python_requires"].removeprefix(">=")
+    assert setup["mypy"]["python_version"] == oldest
+    assert f"({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text()
+    assert f"Python {oldest} or newer" in (ROOT / "README.md").read_text()
