@@ -25,11 +25,17 @@ LAYERS = {
     "bigtop.lifeline": 0,
     "bigtop.loader": 0,
     "bigtop.log": 0,
+    "bigtop.pidfile": 0,
     "bigtop.scoreboard": 0,
     "bigtop.signals": 0,
     "bigtop.sockets": 0,
     "bigtop.http": 1,
+    "bigtop.supervisor.crew": 1,
+    "bigtop.supervisor.crew": 1,
     "bigtop.supervisor.flapping": 1,
+    "bigtop.supervisor.generations": 1,
+    "bigtop.supervisor.generations": 1,
+    "bigtop.supervisor.journal": 1,
     "bigtop.supervisor.machine": 1,
     "bigtop.supervisor.messages": 1,
     "bigtop.supervisor.plan": 1,
@@ -45,6 +51,7 @@ LAYERS = {
     "bigtop.__main__": 5,
     "bigtop.cli": 5,
     "bigtop.dashboard": 5,
+    "bigtop.library": 5,
 }
 
 # Rooms that decide and never perform, and what would make them perform.
@@ -52,10 +59,10 @@ PURE = tuple(room for room, number in LAYERS.items() if number == 1)
 IMPURE = {"asyncio", "os", "select", "selectors", "socket", "subprocess", "threading", "time", "zmq"}
 
 # Who may know the text forms of configuration. Everybody else is given the few values it needs.
-KNOW_CONFIG = ("bigtop.config", "bigtop.launch", "bigtop.cli", "bigtop.__main__", "bigtop")
+KNOW_CONFIG = ("bigtop.config", "bigtop.launch", "bigtop.cli", "bigtop.library")
 
-# Where turning a name into an attribute is the task itself.
-COMPUTED_NAMES = ("bigtop.config", "bigtop.loader")
+# Where turning a name into an attribute is the task itself; `bigtop` is the lazy menu of the library.
+COMPUTED_NAMES = ("bigtop", "bigtop.config", "bigtop.loader")
 
 MODULE_LINES = 400
 FUNCTION_LINES = 40  # of code: no blank lines, comments, docstrings
@@ -164,8 +171,9 @@ def owner(name: str, modules: Modules) -> str | None:
 
 
 def own_imports(module: Module, modules: Modules) -> Iterator[tuple[ast.stmt, str]]:
-    for node, name in module.imports():
-        target = owner(name, modules)
+    """Every import of a module of ours, once, however many names are taken from it."""
+    found = ((node, owner(name, modules)) for node, name in module.imports())
+    for node, target in dict.fromkeys(found):
         if target and target != module.name:
             yield node, target
 
