@@ -238,7 +238,10 @@ class ReloadFailed:
 
 @dataclass(frozen=True, slots=True)
 class GaveUp:
-    """The watcher cannot run: its first generation failed, or every slot used up its retries."""
+    """The watcher cannot run: its first generation failed, or every slot used up its retries.
+
+    Stopped follows when the last process is gone.
+    """
 
     reason: str
 

@@ -1,0 +1,325 @@
+# What one watcher decides.
+#
+# Rule 1: every decision about processes is made here, from (spec, what is known, event, now).
+# Rule 2: nothing here performs anything. handle() returns actions; core.py performs them.
+# Rule 3: time is an argument: a number of seconds on any clock that never goes back.
+# Rule 4: an event never raises. What is late, unknown or told twice changes nothing.
+#
+# How it works
+#
+# An event only changes what is wanted or what is known. Then _converge() compares the two and returns what
+# is missing; it neither knows nor cares which event it was. Start, stop, scale, reload, retirement, death and
+# back-off are therefore one mechanism, and any of them may come in the middle of any other.
+#
+# A place is what the count counts. It is held by a process that stays (that was not asked to leave), or by a
+# slot: the number of a process that died, where its successor has to wait, or never comes.
+#
+# A process that stays is fresh or stale. Stale is what has to be replaced: it is of another generation, or it
+# asked to retire. Stale processes are replaced one by one, with one process more than the count (the surge),
+# and one that is ready leaves only when the ready ones are more than the count. This is all there is to a
+# rolling reload, to a roll-back and to a retirement.
+#
+# During a reload there are two generations: the one that is kept, and the one that is wanted. Until a process
+# of the wanted one has become ready it is on trial: it gets exactly one process, the canary, and all else
+# goes on with the kept one. When a reload fails, the kept generation is simply the wanted one again.
+#
+# So never more than count + 2 processes were not asked to leave: surge and canary.
+#
+# A Reload of a watcher that does not run is a Start.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from math import inf
+from types import MappingProxyType
+
+from bigtop.supervisor.crew import Crew, Proc, State
+from bigtop.supervisor.generations import Generations
+from bigtop.supervisor.messages import (
+    Action,
+    BootFailed,
+    Died,
+    Event,
+    Exited,
+    ExitStatus,
+    GaveUp,
+    GenerationFailed,
+    GenerationReady,
+    Late,
+    Prepare,
+    Ready,
+    Reload,
+    Reloaded,
+    ReloadFailed,
+    Report,
+    Retiring,
+    Scale,
+    Spawned,
+    SpawnFailed,
+    Start,
+    Started,
+    Stop,
+    Stopped,
+    Tick,
+    Urgency,
+)
+from bigtop.supervisor.spec import Respawn, WatcherSpec
+
+# A shell's word for a command that it cannot run; the status of a process that never was.
+NOT_SPAWNED = ExitStatus(code=127)
+
+_ProcessEvent = Spawned | SpawnFailed | Ready | BootFailed | Retiring | Late | Exited
+
+
+class Status(Enum):
+    STOPPED = "stopped"
+    STARTING = "starting"  # until the wanted number was ready for the first time
+    ACTIVE = "active"
+    STOPPING = "stopping"
+
+
+RUNNING = (Status.STARTING, Status.ACTIVE)
+
+
+class Watcher:
+    """One watcher: tell it what happened, do what it answers, come back with a Tick at wake_at().
+
+    `keys` yields numbers that were never used before, by any watcher. Attributes are to be read only.
+    """
+
+    def __init__(self, spec: WatcherSpec, keys: Iterator[int]) -> None:
+        self.spec = spec
+        self.status = Status.STOPPED
+        self.numprocesses = spec.numprocesses  # as wanted
+        self._urgency = Urgency.GRACEFUL
+        self._generations = Generations()
+        self._crew = Crew(spec, keys)
+        self._actions: list[Action] = []
+
+    @property
+    def generation(self) -> int:
+        """The wanted generation, 0 while there is none."""
+        return self._generations[-1].number if self._generations else 0
+
+    @property
+    def processes(self) -> Mapping[int, Proc]:
+        """By key, oldest first, until they are gone."""
+        return MappingProxyType(self._crew.processes)
+
+    def wake_at(self) -> float | None:
+        """When the next Tick is due, if one is."""
+        times = [proc.deadline for proc in self._crew.processes.values()]
+        if self.status in RUNNING:
+            times += [generation.prepare_at for generation in self._generations]
+            if self._generations.source(self.numprocesses).usable_since is not None:
+                times += self._crew.slots.holds.values()
+        earliest = min(times, default=inf)
+        return None if earliest == inf else earliest
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take one event in; return what to do, in this order."""
+        self._actions = []
+        match event:
+            case Start():
+                self._start(reload=False)
+            case Stop(urgency) if self.status is not Status.STOPPED:
+                self.status = Status.STOPPING
+                self._urgency = max(urgency, self._urgency, key=lambda urgency: urgency.value)
+            case Scale(wanted):
+                self.numprocesses = max(0, wanted)
+            case Reload():
+                self._start(reload=True)
+            case GenerationReady() | GenerationFailed():
+                self._hear_generation(event, now)
+            case Stop() | Tick():
+                pass
+            case _:
+                self._hear_process(event, now)
+        self._converge(now)
+        return self._actions
+
+    # ---- events change what is wanted, or what is known
+
+    def _start(self, *, reload: bool) -> None:
+        if self.status not in RUNNING:
+            self.status = Status.STARTING
+            self._urgency = Urgency.GRACEFUL
+            self._crew.slots.clear()
+        if not self._generations:
+            self._generations.add(by_reload=False)
+        elif reload:
+            for given_up in self._generations[1:]:
+                self._actions.append(self._generations.discard(given_up.number))
+            self._generations.add(by_reload=True)
+
+    def _hear_generation(self, event: GenerationReady | GenerationFailed, now: float) -> None:
+        generation = self._generations.find(event.generation)
+        if generation is None:
+            return
+        if isinstance(event, GenerationReady):
+            generation.usable_since = now
+        elif self._generations.on_probation(generation.number):
+            self._fail(generation.number, event.reason)
+        else:
+            generation.lost(now)
+
+    def _hear_process(self, event: _ProcessEvent, now: float) -> None:
+        proc = self._crew.processes.get(event.key)
+        if proc is None:
+            return
+        match event:
+            case Spawned(pid=pid):
+                proc.pid = pid
+            case Ready() if proc.moves(Ready):
+                proc.deadline = inf
+                if self._is_canary(proc):
+                    self._crew.slots.clear()  # new code, new count
+                self._generations.prove(proc.generation)
+            case BootFailed(reason=reason) if proc.state is State.STARTING:
+                if self._generations.on_probation(proc.generation):
+                    self._fail(proc.generation, reason)
+            case Retiring():
+                proc.retiring = True
+            case Late(reason=reason) if proc.asked is None:
+                self._actions.append(Report(proc.key, reason))
+                self._actions += self._crew.ask(proc, Urgency.GRACEFUL, now)
+            case SpawnFailed():
+                self._gone(proc, SpawnFailed, NOT_SPAWNED, now)
+            case Exited(status=status):
+                self._gone(proc, Exited, status, now)
+
+    def _gone(self, proc: Proc, by: type[Event], status: ExitStatus, now: float) -> None:
+        was_ready = proc.state is State.READY
+        if not proc.moves(by):
+            return
+        del self._crew.processes[proc.key]
+        if proc.asked is not None:
+            self._crew.slots.drop(proc.wid)
+            return
+        policy = self.spec.restart
+        expected = policy.respawn is not Respawn.ALWAYS and status.code in policy.expected_exits
+        finished = policy.respawn is Respawn.NEVER or expected
+        window = self._crew.slots.window(proc.wid)
+        wait = window.death(now - proc.spawned_at)
+        gave_up = wait == inf and not finished
+        failed = self._is_canary(proc) or (gave_up and self._generations.is_reload_to(proc.generation))
+        if finished or failed:
+            wait = inf
+        if not expected:
+            told = None if wait == inf else wait
+            self._actions.append(Died(proc.key, proc.wid, status, was_ready, window.deaths, told))
+        if failed:
+            self._crew.slots.drop(proc.wid)
+            self._fail(proc.generation, f"process {proc.wid} ended: {status}")
+            return
+        self._crew.slots.holds[proc.wid] = now + wait
+        if gave_up:
+            self._crew.slots.gave_up = f"process {proc.wid} died {window.deaths} times, at last by {status}"
+            for other in self._crew.processes.values():
+                other.retiring = False  # it is better than none, and its successor may have been this one
+
+    def _fail(self, number: int, reason: str) -> None:
+        """That generation cannot run: back to the kept one, or give up."""
+        wanted = self.generation
+        self._actions.append(self._generations.discard(number))
+        if not self._generations:
+            self._actions.append(GaveUp(reason))
+            self.status = Status.STOPPING
+        elif number == wanted:
+            self._actions.append(ReloadFailed(wanted, self.generation, reason))
+
+    # ---- what is wanted against what is
+
+    def _converge(self, now: float) -> None:
+        for proc in self._crew.overdue(now):
+            if self._is_canary(proc):
+                self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
+            self._actions += self._crew.kill(proc)
+        if self.status in RUNNING:
+            self._release(now)
+            self._fill(now)
+            self._tell()
+        if self.status is Status.STOPPING:
+            for proc in self._crew.processes.values():
+                self._actions += self._crew.ask(proc, self._urgency, now)
+            if not self._crew.processes:
+                for generation in list(self._generations):
+                    self._actions.append(self._generations.discard(generation.number))
+                self._actions.append(Stopped())
+                self.status = Status.STOPPED
+
+    def _is_canary(self, proc: Proc) -> bool:
+        trial = self._generations.trial(self.numprocesses)
+        return trial is not None and proc.generation == trial.number and proc.asked is None
+
+    def _members(self) -> tuple[list[Proc], list[Proc]]:
+        """Those that stay, but for the canary: fresh ones and stale ones, each oldest first."""
+        trial = self._generations.trial(self.numprocesses)
+        source = self._generations.source(self.numprocesses)
+        fresh: list[Proc] = []
+        stale: list[Proc] = []
+        for proc in self._crew.staying():
+            if self._is_canary(proc):
+                continue
+            # During a trial what is ready serves on: its turn comes when the trial is over.
+            good = proc.generation == source.number or (trial is not None and proc.state is State.READY)
+            (fresh if good and not proc.retiring else stale).append(proc)
+        return fresh, stale
+
+    def _release(self, now: float) -> None:
+        """Ask those to leave that are too many, or replaced."""
+        fresh, stale = self._members()
+        holds = self._crew.slots.holds
+        surplus = max(0, len(fresh) + len(holds) - self.numprocesses)
+        idle = sorted(holds, key=lambda wid: -holds[wid])[:surplus]
+        for wid in idle:
+            self._crew.slots.drop(wid)
+        leaving = sorted(fresh, key=lambda proc: proc.state is State.READY)[: surplus - len(idle)]
+        leaving += [proc for proc in stale if proc.state is not State.READY]
+        ready = [proc for proc in fresh + stale if proc.state is State.READY and proc not in leaving]
+        spare = max(0, len(ready) + self._crew.slots.over - self.numprocesses)
+        leaving += [proc for proc in ready if proc in stale][:spare]
+        for proc in leaving:
+            self._actions += self._crew.ask(proc, Urgency.GRACEFUL, now)
+
+    def _fill(self, now: float) -> None:
+        """Start what is missing."""
+        for generation in self._generations:
+            if generation.prepare_at <= now:
+                generation.prepare_at = inf
+                self._actions.append(Prepare(generation.number))
+        fresh, stale = self._members()
+        source = self._generations.source(self.numprocesses)
+        if source.usable_since is not None:
+            # Each stale process but the first keeps its place until its turn comes.
+            room = self.numprocesses - len(fresh) - len(self._crew.slots.holds) - max(0, len(stale) - 1)
+            self._actions += self._crew.respawn(source.number, now)
+            self._actions += [self._crew.spawn(source.number, now) for _ in range(room)]
+        trial = self._generations.trial(self.numprocesses)
+        canaries = [proc for proc in self._crew.staying() if self._is_canary(proc)]
+        if trial is not None and trial.usable_since is not None and not canaries:
+            self._actions.append(self._crew.spawn(trial.number, now))
+
+    def _tell(self) -> None:
+        """Say what was reached."""
+        wanted = self._generations[-1]
+        staying = self._crew.staying()
+        over = self._crew.slots.over
+        if 0 < self.numprocesses == over and not self._generations.trial(self.numprocesses):
+            if self._crew.slots.gave_up:
+                self._actions.append(GaveUp(self._crew.slots.gave_up))
+            self.status = Status.STOPPING
+            return
+        usable = self._generations.source(self.numprocesses).usable_since is not None
+        ready = [proc for proc in staying if proc.state is State.READY]
+        if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
+            self._actions.append(Started())
+            self.status = Status.ACTIVE
+        current = [proc for proc in ready if proc.generation == wanted.number]
+        held = len(self._crew.slots.holds) - over
+        if usable and not held and len(current) == len(staying) and len(staying) + over == self.numprocesses:
+            self._actions += [self._generations.discard(old.number) for old in self._generations[:-1]]
+            if wanted.by_reload:
+                wanted.by_reload = False
+                self._actions.append(Reloaded(wanted.number))
