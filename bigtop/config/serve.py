@@ -1,0 +1,149 @@
+# What `bigtop serve` is told, as the objects that the rest of Bigtop works with.
+#
+# The way: table (options.py) and sources (environment.py, flags.py, arguments.py) -> settings.resolve() ->
+# spec() here -> launch.py. Rule: a ServeSpec is complete; nothing below asks the environment again. All paths
+# in it are absolute, counted from --chdir, since the supervisor and its workers may stand elsewhere.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+from bigtop.backends.base import ServeOptions
+from bigtop.config import environment
+from bigtop.config import options as o
+from bigtop.config.settings import Layer, ServeConfig, resolve
+from bigtop.http.limits import Limits
+from bigtop.log import STANDARD
+from bigtop.sockets import SocketSpec, parse_bind
+from bigtop.workers.bootstrap import Identity, Logs
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSpec:
+    """One site, ready to be launched. Times are seconds."""
+
+    name: str
+    app: str  # "pkg.mod:attr", see loader.py
+    factory: bool
+    interface: str | None  # "wsgi", "asgi" or None: to be found out
+    backend: str | None  # None: chosen by interface
+    preload: str  # "auto", "on" or "off"
+    binds: tuple[SocketSpec, ...]
+    workers: int
+    max_requests: int  # 0: never
+    max_requests_jitter: int
+    graceful_timeout: float
+    boot_timeout: float  # 0: for ever
+    identity: Identity
+    pidfile: str | None
+    error_logfile: str  # "-": stderr
+    logs: Logs
+    options: ServeOptions
+    reload: bool
+    reload_extra_files: tuple[str, ...]  # paths and glob patterns
+
+
+def configure(app: str, environ: Mapping[str, str], last: Layer) -> ServeConfig:
+    """Resolve all options; `last`, the command line or the arguments of a call, wins over `environ`."""
+    return resolve(app, o.OPTIONS, [*environment.layers(environ), last])
+
+
+def spec(config: ServeConfig) -> ServeSpec:
+    """Turn checked options into what is to be launched."""
+    base = config[o.CHDIR] or os.getcwd()
+    pidfile = config[o.PID]
+    return ServeSpec(
+        name=config[o.NAME] or site_name(config.app),
+        app=config.app,
+        factory=config[o.FACTORY],
+        interface=_unless_auto(config[o.INTERFACE]),
+        backend=_unless_auto(config[o.BACKEND]),
+        preload=config[o.PRELOAD],
+        binds=_binds(config, base),
+        workers=config[o.WORKERS],
+        max_requests=config[o.MAX_REQUESTS],
+        max_requests_jitter=config[o.MAX_REQUESTS_JITTER],
+        graceful_timeout=config[o.GRACEFUL_TIMEOUT],
+        boot_timeout=config[o.BOOT_TIMEOUT],
+        identity=_identity(config, base),
+        pidfile=pidfile and os.path.join(base, pidfile),
+        error_logfile=_log(base, config[o.ERROR_LOGFILE]),
+        logs=_logs(config, base),
+        options=_options(config),
+        reload=config[o.RELOAD],
+        reload_extra_files=_joined(base, config[o.RELOAD_EXTRA_FILE]),
+    )
+
+
+def site_name(app: str) -> str:
+    """Return the top package of "pkg.mod:attr", or the file's name without .py for a path."""
+    module = app.rpartition(":")[0] or app
+    if "/" in module or module.endswith(".py"):
+        return PurePath(module).stem
+    return module.partition(".")[0]
+
+
+def _unless_auto(text: str) -> str | None:
+    return None if text == "auto" else text
+
+
+def _joined(base: str, paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(os.path.join(base, path) for path in paths)
+
+
+def _log(base: str, path: str) -> str:
+    return path if path == STANDARD else os.path.join(base, path)
+
+
+def _binds(config: ServeConfig, base: str) -> tuple[SocketSpec, ...]:
+    binds = []
+    for text in config.texts(o.BIND):
+        bind = parse_bind(text, backlog=config[o.BACKLOG], reuse_port=config[o.REUSE_PORT])
+        binds.append(bind if bind.path is None else replace(bind, path=os.path.join(base, bind.path)))
+    return tuple(binds)
+
+
+def _identity(config: ServeConfig, base: str) -> Identity:
+    return Identity(
+        user=config[o.USER],
+        group=config[o.GROUP],
+        umask=config[o.UMASK],
+        chdir=config[o.CHDIR],
+        pythonpath=_joined(base, config[o.PYTHONPATH]),
+        environ=config[o.ENV],
+    )
+
+
+def _logs(config: ServeConfig, base: str) -> Logs:
+    access = config[o.ACCESS_LOGFILE]
+    return Logs(config[o.LOG_LEVEL], config[o.LOG_JSON], access and _log(base, access))
+
+
+def _options(config: ServeConfig) -> ServeOptions:
+    return ServeOptions(
+        threads=config[o.THREADS],
+        limits=_limits(config),
+        server_header=config[o.SERVER_HEADER],
+        forwarded_allow_ips=config[o.FORWARDED_ALLOW_IPS],
+        temp_dir=config[o.TEMP_DIR],
+        access_format=config[o.ACCESS_LOGFORMAT] if config[o.ACCESS_LOGFILE] else "",
+        access_json=config[o.LOG_JSON],
+        timeout=config[o.TIMEOUT],
+    )
+
+
+def _limits(config: ServeConfig) -> Limits:
+    return Limits(
+        request_line=config[o.LIMIT_REQUEST_LINE],
+        fields=config[o.LIMIT_REQUEST_FIELDS],
+        field_size=config[o.LIMIT_REQUEST_FIELD_SIZE],
+        head=config[o.LIMIT_REQUEST_HEAD],
+        body=config[o.LIMIT_REQUEST_BODY],
+        header_timeout=config[o.HEADER_TIMEOUT],
+        body_timeout=config[o.BODY_TIMEOUT],
+        send_timeout=config[o.SEND_TIMEOUT],
+        keep_alive=config[o.KEEP_ALIVE],
+    )

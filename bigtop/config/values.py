@@ -1,0 +1,205 @@
+# Text to value: what a flag, a variable or an argument may say.
+#
+# Rule: a converter takes the text as it was given and returns a checked value, or raises ValueError with a
+# message that says what would be right. Who gave the text is not known here; settings.py puts the name of the
+# flag or the variable in front of the message.
+
+from __future__ import annotations
+
+import grp
+import ipaddress
+import os
+import pwd
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from bigtop.config.cgroups import available_cpus
+
+T = TypeVar("T")
+Convert = Callable[[str], T]
+Parse = Callable[[Sequence[str]], T]
+
+_SWITCH = {"on": True, "yes": True, "true": True, "1": True}
+_SWITCH |= {"off": False, "no": False, "false": False, "0": False}
+_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+# ---- how many texts an option takes
+
+
+def one(convert: Convert[T]) -> Parse[T]:
+    """Exactly one text; the last one wins when a flag is repeated."""
+    return lambda texts: convert(texts[-1])
+
+
+def maybe(convert: Convert[T]) -> Parse[T | None]:
+    """One text, or None for none."""
+    return lambda texts: convert(texts[-1]) if texts else None
+
+
+def each(convert: Convert[T]) -> Parse[tuple[T, ...]]:
+    """Any number of texts."""
+    return lambda texts: tuple(convert(text) for text in texts)
+
+
+# ---- what one text means
+
+
+def text(given: str) -> str:
+    return given
+
+
+def switch(given: str) -> bool:
+    try:
+        return _SWITCH[given.lower()]
+    except KeyError:
+        raise ValueError(f"must be on or off, got {given!r}") from None
+
+
+def choice(*allowed: str) -> Convert[str]:
+    def convert(given: str) -> str:
+        if given.lower() not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}, got {given!r}")
+        return given.lower()
+
+    return convert
+
+
+def preload(given: str) -> str:
+    """auto, on or off; gunicorn's preload_app is a switch, so its words count too."""
+    if given.lower() == "auto":
+        return "auto"
+    if given.lower() not in _SWITCH:
+        raise ValueError(f"must be auto, on or off, got {given!r}")
+    return "on" if _SWITCH[given.lower()] else "off"
+
+
+def whole(minimum: int, maximum: int | None = None) -> Convert[int]:
+    bounds = f"from {minimum} to {maximum}" if maximum is not None else f"of at least {minimum}"
+
+    def convert(given: str) -> int:
+        # int() alone would also take "1_000" and digits of other scripts.
+        number = int(given) if re.fullmatch(r"-?[0-9]{1,18}", given) else None
+        if number is None or number < minimum or (maximum is not None and number > maximum):
+            raise ValueError(f"must be a whole number {bounds}, got {given!r}")
+        return number
+
+    return convert
+
+
+def workers(maximum: int) -> Convert[int]:
+    count = whole(1, maximum)
+
+    def convert(given: str) -> int:
+        if given.lower() == "auto":
+            return min(available_cpus(), maximum)
+        try:
+            return count(given)
+        except ValueError:
+            raise ValueError(f"must be auto or a whole number from 1 to {maximum}, got {given!r}") from None
+
+    return convert
+
+
+def seconds(given: str) -> float:
+    """Seconds, fractions allowed; never negative, and finite."""
+    number = float(given) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?|\.[0-9]+", given) else None
+    if number is None:
+        raise ValueError(f"must be a number of seconds, 0 or more, got {given!r}")
+    return number
+
+
+def size(minimum: int) -> Convert[int]:
+    """Bytes, with k, M or G for powers of 1024 as nginx has them."""
+
+    def convert(given: str) -> int:
+        match = re.fullmatch(r"([0-9]{1,15})([kmg]?)", given.lower())
+        number = int(match[1]) * _FACTORS[match[2]] if match else -1
+        if number < minimum:
+            raise ValueError(f"must be a size of at least {minimum} such as 8190, 64k or 10M, got {given!r}")
+        return number
+
+    return convert
+
+
+def umask(given: str) -> int:
+    """Octal as chmod(1) has it; Python's 0o22 is understood too."""
+    digits = given.lower().removeprefix("0o")
+    if not re.fullmatch(r"0?[0-7]{1,3}", digits):
+        raise ValueError(f"must be octal such as 022, got {given!r}")
+    return int(digits, 8)
+
+
+def user(given: str) -> str:
+    """A user that exists, by name; or any number."""
+    if not re.fullmatch(r"[0-9]{1,10}", given):
+        try:
+            pwd.getpwnam(given)
+        except (KeyError, ValueError):  # ValueError: a NUL byte
+            raise ValueError(f"there is no user {given!r} on this machine") from None
+    return given
+
+
+def group(given: str) -> str:
+    """A group that exists, by name; or any number."""
+    if not re.fullmatch(r"[0-9]{1,10}", given):
+        try:
+            grp.getgrnam(given)
+        except (KeyError, ValueError):
+            raise ValueError(f"there is no group {given!r} on this machine") from None
+    return given
+
+
+def directory(given: str) -> str:
+    """A directory that exists, as an absolute path."""
+    path = os.path.abspath(os.path.expanduser(given))
+    if not os.path.isdir(path):
+        raise ValueError(f"{given!r} is not a directory")
+    return path
+
+
+def path(given: str) -> str:
+    if not given or "\0" in given:
+        raise ValueError(f"must be the name of a file, got {given!r}")
+    return os.path.expanduser(given)
+
+
+def name(given: str) -> str:
+    """A word that can stand in a process title and on the control channel."""
+    if not re.fullmatch(r"[\w.:@+-]+", given):
+        raise ValueError(f"must be a word of letters, digits and . : @ + - _, got {given!r}")
+    return given
+
+
+def variable(given: str) -> tuple[str, str]:
+    """NAME=VALUE."""
+    key, equals, value = given.partition("=")
+    if not key or not equals or "\0" in given:
+        raise ValueError(f"must be NAME=VALUE, got {given!r}")
+    return key, value
+
+
+def header_value(given: str) -> str:
+    """What may follow the colon of a response header."""
+    if not re.fullmatch(r"[\x20-\x7e]*", given) or given != given.strip():
+        raise ValueError(f"must be printable ASCII without surrounding blanks, got {given!r}")
+    return given
+
+
+def proxy(given: str) -> str:
+    """An address, a network or * of a trusted proxy; normalized."""
+    try:
+        network = ipaddress.ip_network(given, strict=False) if given != "*" else None
+    except ValueError:
+        raise ValueError(
+            f"must be an IP address, a network such as 10.0.0.0/8, or *, got {given!r}"
+        ) from None
+    if network is None:
+        return "*"
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
+def commas(convert: Convert[T]) -> Parse[tuple[T, ...]]:
+    """Any number of texts, each of which may be a list with commas."""
+    return lambda texts: tuple(convert(part.strip()) for text in texts for part in text.split(",") if part)
