@@ -1,0 +1,5 @@
+# `python -m bigtop` is `bigtop`.
+
+from bigtop.cli.main import main
+
+main()

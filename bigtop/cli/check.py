@@ -1,0 +1,28 @@
+# --check-config: everything that can go wrong before the first bind, found out without binding.
+#
+# The application is imported into this process, which is fine here and nowhere else: it ends right after.
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bigtop import launch, loader
+from bigtop.backends import registry
+from bigtop.config.serve import ServeSpec
+from bigtop.workers import identity
+
+
+def check(spec: ServeSpec) -> str:
+    """Load the application as a worker would and return a line that says so.
+
+    Raises AppError or ConfigError. User and group stay ours, so that a check needs no root.
+    """
+    launch.check(spec)
+    identity.assume(replace(spec.identity, user=None, group=None))
+    if spec.backend is not None:
+        registry.load(spec.backend)(spec.options).prepare()
+    loaded = loader.load(spec.app, factory=spec.factory, interface=spec.interface)
+    backend = registry.load(spec.backend or loaded.interface)
+    unix = any(bind.path is not None for bind in spec.binds)
+    registry.require(backend, interface=loaded.interface, threads=spec.options.threads, unix=unix)
+    return f"{spec.app}: OK, {loaded.interface.upper()} on backend {backend.name}"

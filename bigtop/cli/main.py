@@ -1,0 +1,67 @@
+# The program `bigtop`: finds the command, and turns errors into one message and an exit status.
+#
+# Rule: a command is imported when it is run, so `bigtop --help` and shell completion stay quick.
+# Exit statuses: 2 a command line that cannot be understood (click's, as usual), 78 a wrong value, 1 an
+# address that cannot be bound, 3 an application that cannot be loaded.
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from bigtop import __version__
+from bigtop.errors import AppError, BigtopError
+
+# command -> (its module, its line in the help)
+COMMANDS = {
+    "serve": ("bigtop.cli.serve", "Serve a WSGI or ASGI application."),
+}
+
+_COMPLETION = """\b
+Completion of commands and options, for the start-up file of your shell:
+  bash  eval "$(_BIGTOP_COMPLETE=bash_source bigtop)"
+  zsh   eval "$(_BIGTOP_COMPLETE=zsh_source bigtop)"
+  fish  _BIGTOP_COMPLETE=fish_source bigtop | source
+"""
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported one at a time. Each module has its command as `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, epilog=_COMPLETION, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def root() -> None:
+    """An application server for WSGI and ASGI with a process and socket manager underneath."""
+
+
+def main() -> NoReturn:
+    """Run the program; what the console script `bigtop` calls."""
+    try:
+        sys.exit(root(prog_name="bigtop"))
+    except BigtopError as error:
+        _report(error)
+        sys.exit(error.exit_status)
+
+
+def _report(error: BigtopError) -> None:
+    if isinstance(error, AppError) and error.traceback:
+        click.echo(error.traceback.rstrip(), err=True)
+    for line in str(error).splitlines():
+        click.echo(f"bigtop: {line}", err=True)

@@ -1,0 +1,61 @@
+# What `bigtop serve` says once it serves: what runs, where, and how to stop it.
+#
+# A terminal gets a box and some colour; a log collector gets plain lines; a JSON log gets one entry, so that
+# every line of it stays JSON.
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from bigtop import __version__
+from bigtop.launch import Facts
+
+_BOLD, _GREEN, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
+
+
+def announce(facts: Facts) -> None:
+    """Say it on stderr, or in the log when that is JSON. Called by the supervisor when it serves."""
+    rows = describe(facts)
+    if facts.spec.logs.json:
+        logging.getLogger("bigtop").info("serving: %s", "; ".join(f"{key} {value}" for key, value in rows))
+    else:
+        print(summary(facts.spec.name, rows, decorated=_is_pleasant_terminal()), file=sys.stderr, flush=True)
+
+
+def describe(facts: Facts) -> list[tuple[str, str]]:
+    """Return what is worth knowing, as pairs of a word and its value."""
+    threads = facts.spec.options.threads
+    return [
+        ("application", f"{facts.spec.app} ({facts.interface.upper()})"),
+        ("backend", facts.backend),
+        ("workers", f"{facts.spec.workers} x {threads} thread{'s' if threads > 1 else ''}"),
+        ("preloaded", facts.preload),
+        *(("address", address) for address in facts.addresses),
+        ("stop", f"Ctrl-C, or kill -TERM {facts.pid}; kill -HUP {facts.pid} reloads"),
+    ]
+
+
+def summary(name: str, rows: Sequence[tuple[str, str]], *, decorated: bool = False) -> str:
+    """Lay out `rows` below a title: in a coloured box if `decorated`, otherwise as plain lines."""
+    title = f"bigtop {__version__} serves {name}"
+    lines = [f"{key:<12} {value}" for key, value in rows]
+    if not decorated:
+        return "\n".join([title, *(f"  {line}" for line in lines)])
+    width = max(map(len, [title, *lines]))
+    colours = {"address": _GREEN}
+    body = [
+        f"│ {colours.get(key, '')}{line:<{width}}{_PLAIN} │"
+        for (key, _), line in zip(rows, lines, strict=True)
+    ]
+    rule = "─" * (width + 2)
+    head = f"│ {_BOLD}{title:<{width}}{_PLAIN} │"
+    return "\n".join([f"╭{rule}╮", head, f"├{rule}┤", *body, f"╰{rule}╯"])
+
+
+def _is_pleasant_terminal() -> bool:
+    """Tell whether stderr shows boxes and colours, and nobody objects (https://no-color.org)."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb"
+    return not plain and sys.stderr.isatty() and sys.stderr.encoding.lower() == "utf-8"
