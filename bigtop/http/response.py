@@ -1,0 +1,241 @@
+# Responses: what an application says becomes bytes that a client can read in one way only.
+#
+# Rule 1: nothing that an application supplied reaches the wire unchecked; a line end inside a field would let
+# whoever controls the field write fields and responses of his own (response splitting).
+# Rule 2: the server alone decides about framing and connection; hop-by-hop fields are its own (PEP 3333).
+# Rule 3: where the end of a body cannot be marked, or was announced wrongly, the connection closes.
+#
+# Text is str with one character per byte (latin-1), as WSGI has it; a head is encoded once, as a whole.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import IntEnum
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from bigtop.http.messages import Request
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# RFC 2616, 13.5.1, to which PEP 3333 refers; "trailer" is what its "trailers" is really called.
+_HOP_BY_HOP: Final = frozenset(
+    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "trailers",
+     "transfer-encoding", "upgrade")
+)  # fmt: skip
+_STATUS: Final = re.compile("[1-9][0-9][0-9]( .*)?", re.ASCII)
+_TOKEN: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_PRINTABLE: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class ResponseError(ValueError):
+    """The application's response cannot be sent as HTTP; the message names the field and what is wrong."""
+
+
+class Stamp(NamedTuple):
+    """The lines that the server adds to every head."""
+
+    server: bytes
+    date: bytes
+
+
+def stamp(server: str, now: float) -> Stamp:
+    """Return the stamp for the second of `now` (POSIX time); an empty `server` sends no Server field.
+
+    Make one per second and keep it: formatting a date costs as much as parsing a small request.
+    """
+    # Not strftime("%a %b"): those names follow the locale, and HTTP's do not.
+    at = datetime.fromtimestamp(now, UTC)
+    date = f"Date: {_DAYS[at.weekday()]}, {at:%d} {_MONTHS[at.month - 1]} {at:%Y %H:%M:%S} GMT\r\n"
+    return Stamp(f"Server: {server}\r\n".encode("latin-1") if server else b"", date.encode())
+
+
+class _Kind(IntEnum):
+    """What the fields of one name are to the server."""
+
+    PLAIN = 0
+    LENGTH = 1
+    DATE = 2
+    SERVER = 3
+
+
+_SPECIAL: Final = {"content-length": _Kind.LENGTH, "date": _Kind.DATE, "server": _Kind.SERVER}
+
+# Names that were found good, as they were spelled. Applications use a few dozen; no more are remembered.
+_kinds: dict[str, _Kind] = {}
+_KINDS_KEPT: Final = 512
+
+
+class Head:
+    """A checked status line and header, to be sent later.
+
+    `length` is the Content-Length that the application announced. Raises ResponseError for what HTTP does not
+    allow and TypeError for what is not str.
+    """
+
+    __slots__ = ("_has_date", "_has_server", "_lines", "code", "length", "status")
+
+    def __init__(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
+        if not isinstance(status, str):
+            raise TypeError(f"status is {type(status).__name__}, not str")
+        if _STATUS.fullmatch(status) is None:
+            raise ResponseError(f"status {status!r}: wanted three digits, a space and a reason")
+        self.status = status
+        self.code = int(status[:3])
+        self.length: int | None = None
+        self._has_date = self._has_server = False
+        parts = ["HTTP/1.1 ", status, "\r\n" if len(status) > 3 else " \r\n"]
+        for name, value in headers:
+            kind = _kinds.get(name)
+            if kind is None:
+                kind = _kind_of(name)
+            if kind:
+                self._note(kind, value)
+                if kind is _Kind.LENGTH:
+                    continue
+            parts += (name, ": ", value, "\r\n")
+        # One look at the whole instead of one at each value: without what is printable there must remain
+        # the line ends that were put here, and nothing else.
+        try:
+            self._lines = "".join(parts).encode("latin-1")
+        except (TypeError, UnicodeEncodeError) as error:
+            raise _offence(status, headers) from error
+        if self._lines.translate(None, _PRINTABLE) != b"\r\n" * (len(parts) // 4 + 1):
+            raise _offence(status, headers)
+
+    def _note(self, kind: _Kind, value: object) -> None:
+        if kind is _Kind.DATE:
+            self._has_date = True
+        elif kind is _Kind.SERVER:
+            self._has_server = True
+        elif self.length is not None:
+            raise ResponseError("Content-Length is given twice")
+        elif not isinstance(value, str):
+            raise TypeError(f"value of header 'Content-Length' is {type(value).__name__}, not str")
+        elif not (value.isascii() and value.isdigit()):
+            raise ResponseError(f"Content-Length {value!r}: wanted a number")
+        else:
+            self.length = int(value)
+
+    def frame(self, request: Request, stamp: Stamp, body_length: int | None = None) -> tuple[bytes, Framing]:
+        """Return the head as bytes, and what frames the body behind it.
+
+        `body_length` is announced if it is known here and the application announced nothing.
+        """
+        code, length, keep_alive = self.code, self.length, request.keep_alive
+        silent = request.method == "HEAD" or code == 204 or code == 304 or code < 200
+        if length is None and not silent:
+            length = body_length
+        chunked = False
+        lines = self._lines
+        if not self._has_server:
+            lines += stamp.server
+        if not self._has_date:
+            lines += stamp.date
+        if code == 204 or code < 200:
+            length = None  # RFC 9110, 8.6: these must not have one; Django gives one to a 204
+        if length is not None:
+            lines += b"Content-Length: %d\r\n" % length
+        elif not silent:
+            if request.version == "1.1":
+                chunked = True
+                lines += b"Transfer-Encoding: chunked\r\n"
+            else:
+                keep_alive = False
+        if code < 200:
+            keep_alive = False  # no final answer follows: the client must not wait for one
+        if not keep_alive:
+            lines += b"Connection: close\r\n"
+        elif request.version == "1.0":
+            lines += b"Connection: keep-alive\r\n"
+        return lines + b"\r\n", Framing(keep_alive, silent, chunked, length)
+
+
+class Framing:
+    """The body of one response: what of the application's pieces goes on the wire, and how.
+
+    After end(): `keep_alive` says whether the connection may be used again, `sent` how many bytes of body
+    went out, `fault` what the application did wrong ("" if nothing).
+    """
+
+    __slots__ = ("chunked", "fault", "keep_alive", "left", "sent", "silent")
+
+    def __init__(self, keep_alive: bool, silent: bool, chunked: bool, length: int | None) -> None:
+        self.keep_alive = keep_alive
+        self.silent = silent  # the response has no body, whatever the application yields
+        self.chunked = chunked
+        self.left = length  # of the announced length; None when none was announced
+        self.sent = 0
+        self.fault = ""
+
+    def encode(self, piece: bytes) -> bytes:
+        """Return the bytes to send for a piece of the body; b"" when there is nothing to send."""
+        if self.silent or not piece:
+            return b""
+        if self.left is not None:
+            if len(piece) > self.left:
+                excess = len(piece) - self.left
+                self.fault = f"the body is at least {excess} bytes longer than its Content-Length"
+                piece = piece[: self.left]
+            self.left -= len(piece)
+        self.sent += len(piece)
+        return b"%x\r\n%b\r\n" % (len(piece), piece) if self.chunked else piece
+
+    def end(self) -> bytes:
+        """Return the bytes that end the body."""
+        if self.silent:
+            return b""
+        if self.left:
+            self.fault = f"the body is {self.left} bytes shorter than its Content-Length"
+            self.keep_alive = (
+                False  # only the end of the connection tells the client that something is missing
+            )
+        return b"0\r\n\r\n" if self.chunked else b""
+
+
+def error_response(status: int, reason: str, stamp: Stamp, *, head_only: bool = False) -> bytes:
+    """Return a whole response of the server's own; the connection closes after it."""
+    phrase = HTTPStatus(status).phrase
+    body = f"{status} {phrase}\n{reason}\n".encode("latin-1", "replace")
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+    )
+    return head.encode() + stamp.server + stamp.date + b"\r\n" + (b"" if head_only else body)
+
+
+def _kind_of(name: object) -> _Kind:
+    """Check a field name that was not seen before."""
+    if not isinstance(name, str):
+        raise TypeError(f"header name {name!r} is {type(name).__name__}, not str")
+    if _TOKEN.fullmatch(name) is None:
+        raise ResponseError(f"header name {name!r} has characters that a name cannot have")
+    lower = name.lower()
+    if lower in _HOP_BY_HOP:
+        raise ResponseError(f"header {name!r} is hop-by-hop: it belongs to the server, not to an application")
+    kind = _SPECIAL.get(lower, _Kind.PLAIN)
+    if len(_kinds) < _KINDS_KEPT:
+        _kinds[name] = kind
+    return kind
+
+
+def _offence(status: str, headers: Sequence[tuple[str, object]]) -> Exception:
+    """Find what made a head unfit to be sent."""
+    for name, value in headers:
+        if not isinstance(value, str):
+            return TypeError(f"value of header {name!r} is {type(value).__name__}, not str")
+        if not _is_text(value):
+            return ResponseError(f"value of header {name!r} has control or non-latin-1 characters: {value!r}")
+    return ResponseError(f"status {status!r} has control or non-latin-1 characters")
+
+
+def _is_text(value: str) -> bool:
+    try:
+        return not value.encode("latin-1").translate(None, _PRINTABLE)
+    except UnicodeEncodeError:
+        return False
