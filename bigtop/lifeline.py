@@ -60,6 +60,14 @@ class Forked:
     pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    """There is no worker `key` (fork(2): out of processes or memory)."""
+
+    key: int
+    reason: str
+
+
 # ---- worker -> supervisor
 
 
@@ -100,10 +108,11 @@ class Reopen:
     """Open the log files anew (they were rotated)."""
 
 
-Message = Fork | Loaded | LoadFailed | Forked | Ready | BootFailed | Retire | Drain | Reopen
+Message = Fork | Loaded | LoadFailed | Forked | ForkFailed | Ready | BootFailed | Retire | Drain | Reopen
 
 _TYPES: dict[str, type[Message]] = {
-    cls.__name__: cls for cls in (Fork, Loaded, LoadFailed, Forked, Ready, BootFailed, Retire, Drain, Reopen)
+    cls.__name__: cls
+    for cls in (Fork, Loaded, LoadFailed, Forked, ForkFailed, Ready, BootFailed, Retire, Drain, Reopen)
 }
 
 

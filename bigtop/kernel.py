@@ -1,0 +1,101 @@
+# What Bigtop asks of the operating system beyond Python's os module.
+#
+# Rule: Linux-only calls stand here, each with what happens elsewhere, so that every other module can be
+# imported anywhere. Nothing here knows what a worker or a watcher is.
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+import setproctitle
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> bool:
+    """Adopt orphaned descendants (prctl(2), PR_SET_CHILD_SUBREAPER); False where the system cannot.
+
+    A process whose parent ended becomes a child of its nearest ancestor that is a subreaper, instead of a
+    child of init: its death and exit status then reach us.
+    """
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> bool:
+    """Be killed when the parent ends (prctl(2), PR_SET_PDEATHSIG); False where the system cannot.
+
+    Forgotten by fork(2) and by a change of user, so call it last. A parent that is gone already would never
+    be noticed: the caller compares os.getppid() with what it expects.
+    """
+    return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> bool:
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.prctl(option, value, 0, 0, 0) == 0)
+
+
+def set_title(text: str) -> None:
+    """Show `text` in ps(1) and top(1) instead of the command line."""
+    setproctitle.setproctitle(text)
+
+
+def raise_file_limit() -> tuple[int, int]:
+    """Raise the soft limit of open files to the hard one; return what it was.
+
+    A supervisor needs descriptors for every process and pipe, a worker one for each connection. The soft
+    limit of 1024 is a relic for programs that use select(2); children which may be such programs should be
+    given the old limit back.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS reports "unlimited" but refuses it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft, hard
+
+
+def reset_signals() -> None:
+    """Give every signal its default action and unblock all, as a fresh program expects."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        try:
+            if signal.getsignal(number) is not signal.SIG_DFL:
+                signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):  # glibc keeps two real-time signals for itself
+            continue
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as the interpreter itself sets it
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def sockets_open() -> set[str]:
+    """Return the identity of every socket this process has open ("socket:[12345]"); empty without /proc."""
+    return {link for link in _descriptor_links() if link.startswith("socket:")}
+
+
+def threads_running() -> int:
+    """Return the number of threads of this process, those of C libraries included."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except FileNotFoundError:
+        return len(sys._current_frames())
+
+
+def _descriptor_links() -> list[str]:
+    links = []
+    try:
+        names = os.listdir("/proc/self/fd")
+    except FileNotFoundError:
+        return []
+    for name in names:
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+        except OSError:  # the descriptor that listed the folder is closed by now
+            continue
+    return links

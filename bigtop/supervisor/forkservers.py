@@ -1,0 +1,198 @@
+# The fork servers of one watcher, from the supervisor's side.
+#
+# A generation is a fork server: a clean, single-threaded process that has imported the application once and
+# forks workers, which the supervisor adopts (see kernel.become_subreaper). Each is told what to do over its
+# control line and answers with the pid of every worker; end-of-file on that line tells either side that the
+# other is gone. The child's side is workers/forkserver.py.
+#
+# Rule: no policy. Whatever happens becomes an event for the machine, which has a fork server that died
+# prepared again for as long as its generation is wanted.
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bigtop import lifeline
+from bigtop.supervisor import messages
+from bigtop.supervisor.process import Process, spawn
+from bigtop.supervisor.streams import LineReader
+
+Feed = Callable[[messages.Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """What fork servers and workers inherit: their orders, and the descriptors these speak of."""
+
+    bootstrap: bytes
+    fds: tuple[int, ...]  # listening sockets and scoreboard, passed on under the same numbers
+    environ: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _ForkServer:
+    generation: int
+    process: Process
+    control: socket.socket
+    stderr: LineReader
+    loaded: lifeline.Loaded | None = None
+    pending: list[lifeline.Fork] = field(default_factory=list)  # asked for and not yet answered
+
+
+class ForkServers:
+    """Starts, asks and ends fork servers; event loop only.
+
+    `feed` takes events for the machine; `on_worker(key, pid, line, stderr)` takes over a newborn worker.
+    """
+
+    def __init__(
+        self,
+        legacy: Legacy,
+        feed: Feed,
+        on_worker: Callable[[int, int, socket.socket, int], None],
+        on_line: Callable[[bytes], None],
+        on_loaded: Callable[[int, lifeline.Loaded], None],
+    ) -> None:
+        self._legacy = legacy
+        self._feed = feed
+        self._on_worker = on_worker
+        self._on_line = on_line
+        self._on_loaded = on_loaded
+        self._servers: dict[int, _ForkServer] = {}
+        self._ends: dict[int, tuple[socket.socket, int]] = {}  # key -> our ends of lifeline and stderr
+
+    def prepare(self, generation: int) -> None:
+        """Start the fork server of `generation`; GenerationReady or GenerationFailed follows."""
+        ours, theirs = lifeline.pair()
+        ours.setblocking(False)
+        read_end, write_end = os.pipe()
+        orders = os.memfd_create("bigtop-bootstrap")
+        os.write(orders, self._legacy.bootstrap)
+        argv = [sys.executable, "-P", "-m", "bigtop.workers.forkserver"]
+        argv += [str(theirs.fileno()), str(orders), str(generation)]
+        fds = (theirs.fileno(), orders, *self._legacy.fds)
+        try:
+            pid = spawn(argv, self._legacy.environ, fds, stderr=write_end)
+        finally:
+            theirs.close()
+            os.close(write_end)
+            os.close(orders)
+        server = _ForkServer(
+            generation,
+            Process(pid, lambda status: self._ended(server, status)),
+            ours,
+            LineReader(read_end, self._on_line),
+        )
+        self._servers[generation] = server
+        asyncio.get_running_loop().add_reader(ours, self._readable, server)
+
+    def spawn(self, key: int, wid: int, generation: int) -> None:
+        """Ask for a worker; Spawned or SpawnFailed follows."""
+        server = self._servers.get(generation)
+        if server is None or server.loaded is None:
+            self._feed(messages.SpawnFailed(key, f"generation {generation} has no fork server"))
+            return
+        fork = lifeline.Fork(key, wid)
+        server.pending.append(fork)
+        self._ask(server, fork)
+
+    def discard(self, generation: int) -> None:
+        """End the fork server of `generation`, also one that hangs in an import. It owns nothing."""
+        server = self._servers.pop(generation, None)
+        if server is not None:
+            self._fail_pending(server, "its generation is over")
+            self._close_line(server)
+            server.process.kill_tree()
+
+    @property
+    def forking(self) -> bool:
+        """Whether a worker may exist whose pid we do not know yet."""
+        return any(server.pending for server in self._servers.values())
+
+    @property
+    def pids(self) -> list[int]:
+        return [server.process.pid for server in self._servers.values() if server.process.running]
+
+    # ---- what fork servers say
+
+    def _ask(self, server: _ForkServer, fork: lifeline.Fork) -> None:
+        ours, theirs = lifeline.pair()
+        read_end, write_end = os.pipe()
+        self._ends[fork.key] = ours, read_end
+        try:
+            lifeline.send(server.control, fork, (theirs.fileno(), write_end))
+        except OSError as error:  # it died, or hangs with a full line: its end will be noticed
+            self._fail(server, fork, f"the fork server does not listen: {error}")
+        finally:
+            theirs.close()
+            os.close(write_end)
+
+    def _readable(self, server: _ForkServer) -> bool:
+        """Take one message; return whether there may be another."""
+        if server.control.fileno() < 0:
+            return False
+        try:
+            received = lifeline.receive(server.control)
+        except BlockingIOError:
+            return False
+        except OSError:  # reset by a peer that died with messages unread
+            received = None
+        if received is None:
+            self._close_line(server)
+            return False
+        match received[0]:
+            case lifeline.Loaded() as loaded:
+                self._loaded(server, loaded)
+            case lifeline.LoadFailed(message, traceback):
+                self._servers.pop(server.generation, None)
+                self._fail_pending(server, message)
+                self._feed(messages.GenerationFailed(server.generation, f"{message}\n{traceback}".rstrip()))
+            case lifeline.ForkFailed(key, reason):
+                for fork in [fork for fork in server.pending if fork.key == key]:
+                    self._fail(server, fork, reason)
+            case lifeline.Forked(key, pid):
+                server.pending = [fork for fork in server.pending if fork.key != key]
+                ends = self._ends.pop(key, None)
+                if ends is not None:
+                    self._on_worker(key, pid, *ends)
+        return True
+
+    def _loaded(self, server: _ForkServer, loaded: lifeline.Loaded) -> None:
+        server.loaded = loaded
+        self._on_loaded(server.generation, loaded)
+        self._feed(messages.GenerationReady(server.generation))
+
+    def _ended(self, server: _ForkServer, status: messages.ExitStatus) -> None:
+        while self._readable(server):  # what it said before it died
+            pass
+        server.stderr.catch_up()
+        self._close_line(server)
+        if self._servers.get(server.generation) is not server:
+            return  # discarded, or its failure was told already
+        del self._servers[server.generation]
+        reason = f"fork server {server.process.pid} ended with {status}"
+        self._fail_pending(server, reason)
+        words = "\n".join(server.stderr.last)
+        self._feed(messages.GenerationFailed(server.generation, f"{reason}\n{words}".rstrip()))
+
+    def _fail_pending(self, server: _ForkServer, reason: str) -> None:
+        for fork in list(server.pending):
+            self._fail(server, fork, reason)
+
+    def _fail(self, server: _ForkServer, fork: lifeline.Fork, reason: str) -> None:
+        server.pending.remove(fork)
+        ends = self._ends.pop(fork.key, None)
+        if ends is not None:
+            ends[0].close()
+            os.close(ends[1])
+        self._feed(messages.SpawnFailed(fork.key, reason))
+
+    def _close_line(self, server: _ForkServer) -> None:
+        if server.control.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(server.control)
+            server.control.close()

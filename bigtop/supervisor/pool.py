@@ -1,0 +1,191 @@
+# Workers of one application as their supervisor sees them: the Spawner of a watcher whose target is a Worker.
+#
+# Rules: no policy. It joins three things by key: the process (pidfd), its lifeline, its standard error; what
+# they say becomes events. What a worker is doing is read from the scoreboard, so that is known of hung ones.
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bigtop import lifeline
+from bigtop.scoreboard import RequestRecord, Scoreboard
+from bigtop.signals import STACK_SIGNAL
+from bigtop.supervisor import messages
+from bigtop.supervisor.forkservers import ForkServers, Legacy
+from bigtop.supervisor.process import Process
+from bigtop.supervisor.streams import LineReader
+
+logger = logging.getLogger("bigtop.supervisor")
+
+
+@dataclass(slots=True)
+class _Member:
+    wid: int
+    process: Process
+    line: socket.socket
+    stderr: LineReader
+    late: bool = False
+    said_why: bool = False  # it told us why it failed, so its last words need no repetition
+
+
+class WorkerPool:
+    """A Spawner over fork servers. `timeout` is seconds for one application call, 0 for ever."""
+
+    def __init__(
+        self,
+        feed: Callable[[messages.Event], None],
+        legacy: Legacy,
+        board: Scoreboard,
+        timeout: float,
+        on_line: Callable[[bytes], None],
+        on_loaded: Callable[[int, lifeline.Loaded], None],
+    ) -> None:
+        self._feed = feed
+        self._board = board
+        self._timeout_ns = int(timeout * 1e9)
+        self._on_line = on_line
+        self._servers = ForkServers(legacy, feed, self._adopt, on_line, on_loaded)
+        self._wids: dict[int, int] = {}
+        self._members: dict[int, _Member] = {}
+        self.interface = ""
+        self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
+
+    # ---- what the core asks for
+
+    def prepare(self, generation: int) -> None:
+        self._servers.prepare(generation)
+
+    def discard(self, generation: int) -> None:
+        self._servers.discard(generation)
+
+    def spawn(self, key: int, wid: int, generation: int) -> None:
+        self._board.clear(wid - 1)
+        self._wids[key] = wid
+        self._servers.spawn(key, wid, generation)
+
+    def drain(self, key: int, grace: float) -> None:
+        self._tell(key, lifeline.Drain(grace))
+
+    def kill(self, key: int) -> None:
+        if key in self._members:
+            self._members[key].process.kill_tree()
+
+    def reopen_logs(self) -> None:
+        for key in self._members:
+            self._tell(key, lifeline.Reopen())
+
+    def pids(self) -> set[int]:
+        return {member.process.pid for member in self._members.values()} | set(self._servers.pids)
+
+    @property
+    def forking(self) -> bool:
+        """Whether a child of ours may exist that pids() does not know yet."""
+        return self._servers.forking
+
+    def _tell(self, key: int, message: lifeline.Message) -> None:
+        member = self._members.get(key)
+        if member is None or member.line.fileno() < 0:
+            return
+        with contextlib.suppress(OSError):  # it is dead or does not listen: its deadline will come
+            lifeline.send(member.line, message)
+
+    # ---- who is stuck
+
+    def look_for_late(self) -> None:
+        if not self._timeout_ns:
+            return
+        now = time.monotonic_ns()
+        for key, member in list(self._members.items()):
+            began = self._board.oldest(member.wid - 1)
+            if not began or now - began <= self._timeout_ns:
+                continue
+            running = self._board.running(member.wid - 1)
+            stuck = [r for r in running if r.began and now - r.began > self._timeout_ns]
+            if stuck and (not member.late or len(stuck) == len(running)):
+                member.late = True
+                reason = ", ".join(f"{r.method} {r.path} for {(now - r.began) / 1e9:.0f} s" for r in stuck)
+                self._feed(messages.Late(key, reason, alone=len(stuck) == len(running)))
+
+    def report(self, key: int, reason: str) -> None:
+        """Log what a late worker is doing and have it write the stack of every thread to its stderr."""
+        member = self._members.get(key)
+        if member is None:
+            return
+        logger.error(
+            "worker %d (pid %d) is stuck: %s; the stack of every thread follows",
+            member.wid,
+            member.process.pid,
+            reason,
+        )
+        for record in self._board.running(member.wid - 1):
+            logger.error("worker %d: %s", member.wid, _describe(record))
+        member.process.send_signal(STACK_SIGNAL)
+
+    # ---- what workers say
+
+    def _adopt(self, key: int, pid: int, line: socket.socket, stderr: int) -> None:
+        loop = asyncio.get_running_loop()
+        line.setblocking(False)
+        member = _Member(
+            self._wids.pop(key),
+            Process(pid, lambda status: self._ended(key, status)),
+            line,
+            LineReader(stderr, self._on_line),
+        )
+        self._members[key] = member
+        loop.add_reader(line, self._readable, key, member)
+        self._feed(messages.Spawned(key, pid))
+
+    def _readable(self, key: int, member: _Member) -> bool:
+        """Take one message; return whether there may be another."""
+        if member.line.fileno() < 0:
+            return False
+        try:
+            received = lifeline.receive(member.line)
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError) as error:  # reset, or not a message: an application wrote to our line
+            if isinstance(error, ValueError):
+                logger.error("worker %d: %s", member.wid, error)
+            received = None
+        match received:
+            case None:
+                self._close_line(member)
+                return False
+            case (lifeline.Ready(interface), _):
+                self.interface = interface
+                self._feed(messages.Ready(key))
+            case (lifeline.BootFailed(message, traceback), _):
+                member.said_why = True
+                self._feed(messages.BootFailed(key, f"{message}\n{traceback}".rstrip()))
+            case (lifeline.Retire(reason), _):
+                self._feed(messages.Retiring(key, reason))
+        return True
+
+    def _ended(self, key: int, status: messages.ExitStatus) -> None:
+        member = self._members[key]
+        while self._readable(key, member):  # its last words may still be in the line
+            pass
+        self._close_line(member)
+        member.stderr.catch_up()
+        member.stderr.close()
+        self.last_words[member.wid] = [] if member.said_why else list(member.stderr.last)
+        del self._members[key]
+        self._feed(messages.Exited(key, status))
+
+    def _close_line(self, member: _Member) -> None:
+        if member.line.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(member.line)
+            member.line.close()
+
+
+def _describe(record: RequestRecord) -> str:
+    age = (time.monotonic_ns() - record.began) / 1e9
+    client = record.client or "unknown"
+    return f"{record.method} {record.path} from {client}, {record.phase.name.lower()} for {age:.1f} s"

@@ -1,0 +1,110 @@
+# A child as its parent sees it: started, signalled, noticed when it ends, ended with all that it left.
+#
+# Rules: no policy (machine.py decides), no waiting. A death is learned from a pidfd in the event loop, so
+# nothing polls, and the process is reaped through that same descriptor: a pid that was used again can
+# neither be signalled nor waited for by mistake (pidfd_open(2), waitid(2) with P_PIDFD).
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+import psutil
+
+from bigtop.supervisor.messages import ExitStatus
+
+
+def spawn(
+    argv: list[str], env: Mapping[str, str], fds: Sequence[int] = (), *, stdout: int = 1, stderr: int = 2
+) -> int:
+    """Start `argv` in a session of its own, with the descriptors `fds` under their numbers; return its pid.
+
+    posix_spawn(3) shares the parent's memory until the exec, so its price does not grow with the parent.
+    A dup2 of a descriptor onto itself is how its close-on-exec flag is cleared in the child only.
+    """
+    actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
+    actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds]
+    return os.posix_spawn(
+        argv[0],
+        argv,
+        env,
+        file_actions=actions,
+        setsid=True,
+        setsigmask=(),
+        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+    )
+
+
+class Process:
+    """One running child of ours. All methods: event loop only."""
+
+    def __init__(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
+        self.pid = pid
+        self._on_exit = on_exit
+        self._pidfd = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
+
+    def _exited(self) -> None:
+        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        if result is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        if result.si_code == os.CLD_EXITED:
+            status = ExitStatus(code=result.si_status)
+        else:
+            status = ExitStatus(signal=result.si_status)
+        self._on_exit(status)
+
+    @property
+    def running(self) -> bool:
+        return self._pidfd >= 0
+
+    def send_signal(self, number: int) -> None:
+        """Signal the process itself; nothing happens when it is gone."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def kill_tree(self) -> None:
+        """SIGKILL the process, its group and everything that descends from it.
+
+        The group alone misses what called setsid(2), the descendants alone miss what was adopted since; the
+        list is taken before the first kill because orphans lose their place in the tree.
+        """
+        if not self.running:
+            return
+        kin: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            kin = psutil.Process(self.pid).children(recursive=True)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(self.pid) == self.pid:
+                os.killpg(self.pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
+        for process in kin:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+def reap_strangers(known: Callable[[int], bool]) -> bool:
+    """Collect dead children that nobody here started: orphans that came to us as subreaper or as PID 1.
+
+    waitid(2) with WNOWAIT only looks, so that a child of ours is left to its own pidfd. The kernel keeps
+    showing the same first zombie, so the search ends at one of ours. Returns whether it has to be repeated,
+    once that one was collected.
+    """
+    while True:
+        try:
+            seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        if seen is None:
+            return False
+        if known(seen.si_pid):
+            return True
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, seen.si_pid, os.WEXITED | os.WNOHANG)

@@ -1,0 +1,100 @@
+# From fork to exit: what a worker does, in order.
+#
+# Rule: run() reads as a list. Everything it needs comes in as arguments; nothing of the supervisor and
+# nothing of the fork server but the imported application is reachable from here.
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import random
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bigtop import kernel, lifeline, loader, log, signals, sockets
+from bigtop.backends import registry
+from bigtop.backends.base import Backend
+from bigtop.errors import AppError, BigtopError
+from bigtop.scoreboard import Scoreboard, Slot, State, Word
+from bigtop.workers.bootstrap import Bootstrap
+from bigtop.workers.life import Life
+from bigtop.workers.policy import RequestQuota
+
+_EXIT_SECONDS = 10  # what exit handlers and forgotten threads may take once serving is over
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What tells this worker from its siblings; `line` and `stderr` are descriptors."""
+
+    key: int
+    wid: int
+    generation: int
+    line: int
+    stderr: int
+
+
+def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> int:
+    """Be a worker until told to leave; return the exit status."""
+    line = socket.socket(fileno=birth.line)
+    _settle(bootstrap, birth)
+    slot = _take_slot(bootstrap.scoreboard, birth)
+    access = log.AccessFile(bootstrap.logs.access) if bootstrap.logs.access else None
+    quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
+    life = Life(line, slot, quota, access, bootstrap.graceful_timeout)
+    life.install_signals()
+    try:
+        backend, app = _application(bootstrap, loaded)
+    except BigtopError as error:
+        traceback = error.traceback if isinstance(error, AppError) else ""
+        lifeline.send(line, lifeline.BootFailed(str(error), traceback))
+        return error.exit_status
+    life.interface = app.interface
+    backend.serve(_listeners(bootstrap.listeners), app.app, life)
+    # Whatever still runs now was given up by the backend: exit handlers get their time, hung threads do not.
+    faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True)
+    return 0
+
+
+def load(bootstrap: Bootstrap) -> loader.LoadedApp:
+    """Import the application as the orders say; AppError when that fails."""
+    return loader.load(bootstrap.app, factory=bootstrap.factory, interface=bootstrap.interface)
+
+
+def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
+    os.setsid()  # a group of its own, so that all it starts can be ended with it
+    os.dup2(birth.stderr, 2)
+    os.close(birth.stderr)
+    kernel.set_title(f"bigtop: worker {birth.wid} [{bootstrap.name}]")
+    # C code that writes each thread's Python stack to stderr; works while the GIL is held by somebody else.
+    faulthandler.register(signals.STACK_SIGNAL, all_threads=True)
+    faulthandler.enable()
+
+
+def _take_slot(scoreboard: int, birth: Birth) -> Slot:
+    slot = Scoreboard(scoreboard).slot(birth.wid - 1)
+    slot.words[Word.PID] = os.getpid()
+    slot.words[Word.KEY] = birth.key
+    slot.words[Word.GENERATION] = birth.generation
+    slot.words[Word.STARTED] = time.monotonic_ns()
+    slot.words[Word.STATE] = State.STARTING
+    return slot
+
+
+def _application(bootstrap: Bootstrap, loaded: loader.LoadedApp | None) -> tuple[Backend, loader.LoadedApp]:
+    if bootstrap.backend is not None:
+        backend = registry.load(bootstrap.backend)(bootstrap.options)
+        if loaded is None:
+            backend.prepare()
+            loaded = load(bootstrap)
+    else:
+        loaded = loaded or load(bootstrap)
+        backend = registry.load(loaded.interface)(bootstrap.options)
+    registry.require(type(backend), interface=loaded.interface)
+    return backend, loaded
+
+
+def _listeners(fds: Sequence[int]) -> list[socket.socket]:
+    return [sockets.adopt(fd) for fd in fds]

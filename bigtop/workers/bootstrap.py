@@ -1,0 +1,69 @@
+# The orders that a fork server and its workers are born with.
+#
+# Rule: frozen, complete and plain. Written once by launch.py and passed on unread by the supervisor, so a
+# generation that is started in a year gets the same orders. JSON: what crosses processes is data only.
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bigtop.backends.base import ServeOptions
+from bigtop.http.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the application runs as and where; None leaves things as they are."""
+
+    user: str | None = None
+    group: str | None = None
+    umask: int | None = None
+    chdir: str | None = None
+    pythonpath: tuple[str, ...] = ()
+    environ: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Where workers log: see log.py for what each string may be."""
+
+    level: str = "info"
+    json: bool = False
+    access: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """Everything between fork and serve()."""
+
+    name: str
+    app: str
+    factory: bool
+    interface: str | None  # "wsgi", "asgi" or None: found by looking at the application
+    backend: str | None  # None: chosen by interface
+    preload: str  # "auto", "on" or "off"
+    listeners: tuple[int, ...]  # descriptors
+    scoreboard: int
+    max_requests: int = 0
+    max_requests_jitter: int = 0
+    graceful_timeout: float = 30.0
+    identity: Identity = field(default_factory=Identity)
+    logs: Logs = field(default_factory=Logs)
+    options: ServeOptions = field(default_factory=ServeOptions)
+
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Bootstrap:
+        fields: dict[str, Any] = json.loads(data)
+        identity, logs, options = fields["identity"], fields["logs"], fields["options"]
+        identity["pythonpath"] = tuple(identity["pythonpath"])
+        identity["environ"] = tuple((name, value) for name, value in identity["environ"])
+        options["limits"] = Limits(**options["limits"])
+        options["forwarded_allow_ips"] = tuple(options["forwarded_allow_ips"])
+        fields["listeners"] = tuple(fields["listeners"])
+        fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))
+        return cls(**fields)
