@@ -1,0 +1,259 @@
+# From "pkg.mod:attr" to the application, and whether it speaks WSGI or ASGI.
+#
+# Rule: whose fault a failure is must be plain. When the target cannot be found, the error says what was tried
+# and what was probably meant; when the application's own code failed, it carries that code's traceback, which
+# begins at the application's first line and shows nothing of importlib or of this file.
+#
+# The caller prepares sys.path; only for a target that is a file its directory is added.
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import importlib
+import inspect
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from types import ModuleType
+from typing import Any
+
+from bigtop.errors import AppError
+
+DEFAULT_NAMES = ("application", "app")
+
+App = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedApp:
+    """An application, ready to be called; one for ASGI is always called as app(scope, receive, send)."""
+
+    app: App
+    interface: str  # "wsgi" or "asgi"
+    target: str  # in full, as "pkg.mod:attr"
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    module: str  # a dotted name, or the path of a file
+    path: str  # dotted attributes; "" means DEFAULT_NAMES
+    call: tuple[tuple[Any, ...], dict[str, Any]] | None  # arguments, when the attribute is to be called
+
+
+def load(target: str, *, factory: bool = False, interface: str | None = None) -> LoadedApp:
+    """Import the application that `target` names; AppError when that fails, for whatever reason.
+
+    Forms: `pkg.mod:attr`, `pkg.mod:attr.attr`, `pkg.mod:factory("literal", key=1)`, `pkg.mod` (DEFAULT_NAMES
+    in order), and `path/to/file.py` in place of the module. `factory` calls the attribute without arguments;
+    `interface` skips the look at what it speaks.
+    """
+    wanted = _parse(target)
+    if factory and wanted.call is None:
+        wanted = _Target(wanted.module, wanted.path, ((), {}))
+    module = _import(wanted.module)
+    path, app = _find(module, wanted.path)
+    name = f"{module.__name__}:{path}"
+    if wanted.call is not None:
+        args, kwargs = wanted.call
+        name += "()"
+        if not callable(app):
+            raise AppError(f"{name}: {path} is of type {type(app).__name__}: it cannot be called")
+        with _application_code(f"{name} failed"):
+            app = app(*args, **kwargs)
+    if not callable(app):
+        raise AppError(f"{name} is not an application: it is of type {type(app).__name__}, not callable")
+    shape = _shape(app)
+    if not (shape or interface):
+        hint = "" if wanted.call else f": if it makes the application, add --factory or write '{name}()'"
+        raise AppError(f"{name} takes neither (environ, start_response) nor (scope, receive, send){hint}")
+    speaks = interface or shape.rstrip("2")
+    return LoadedApp(_asgi3(app) if shape == "asgi2" and speaks == "asgi" else app, speaks, name)
+
+
+# ---- the text
+
+
+def _parse(target: str) -> _Target:
+    module, _, expression = target.partition(":")
+    is_file = module.endswith(".py") or os.sep in module
+    if not module or not (is_file or all(part.isidentifier() for part in module.split("."))):
+        raise AppError(f"{target!r} does not name an application: write pkg.mod:attr or path/to/file.py:attr")
+    if not expression:
+        return _Target(module, "", None)
+    try:
+        node = ast.parse(expression.strip(), mode="eval").body
+        if isinstance(node, ast.Call):
+            args = tuple(ast.literal_eval(argument) for argument in node.args)
+            kwargs = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in node.keywords}
+            if "" not in kwargs:  # that would be **something
+                return _Target(module, _dotted(node.func), (args, kwargs))
+        return _Target(module, _dotted(node), None)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise AppError(
+            f"{expression!r} in {target!r} is not understood: "
+            "write attr, attr.attr or factory(...) with literal arguments"
+        ) from None
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    raise ValueError("not a dotted name")
+
+
+# ---- the module
+
+
+def _import(name: str) -> ModuleType:
+    file = None
+    if name.endswith(".py") or os.sep in name:
+        file = os.path.abspath(name)
+        if not os.path.isfile(file):
+            raise AppError(f"there is no file {file}")
+        name = _module_of(file)
+    with _application_code(f"cannot import {name}", lambda error: _missing_module(error, name)):
+        module = importlib.import_module(name)
+    if file and not os.path.samefile(module.__file__ or os.devnull, file):
+        raise AppError(
+            f"{file}: another module named {name} is imported ({module.__file__}): rename the file"
+        )
+    return module
+
+
+def _module_of(file: str) -> str:
+    """Return the dotted name of a file, and make its top directory importable."""
+    directory, stem = os.path.split(file.removesuffix(".py"))
+    if "." in stem:
+        raise AppError(f"{file} cannot be imported with a dot in its name: rename it")
+    parts = [] if stem == "__init__" else [stem]
+    while os.path.exists(os.path.join(directory, "__init__.py")):
+        directory, package = os.path.split(directory)
+        parts.insert(0, package)
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    return ".".join(parts)
+
+
+def _missing_module(error: BaseException, wanted: str) -> str:
+    """Return what to say when `wanted` itself is not there, "" when its code missed something else."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name or _application_frames(error):
+        return ""
+    missing = error.name
+    parent, _, last = missing.rpartition(".")
+    what = f"there is no module {missing}" + (f" (wanted {wanted})" if missing != wanted else "")
+    if not parent:
+        places = ", ".join(entry or os.getcwd() for entry in sys.path)
+        return (
+            what + _suggest(last, (found.name for found in pkgutil.iter_modules())) + f"; looked in {places}"
+        )
+    package = sys.modules[parent]  # importing x.y begins with x
+    if last in vars(package):
+        return f"{what}, but an attribute of that name: write {parent}:{last}"
+    search = list(package.__path__) if hasattr(package, "__path__") else []
+    return what + _suggest(last, (found.name for found in pkgutil.iter_modules(search)), f"{parent}.")
+
+
+# ---- the attribute
+
+
+def _find(module: ModuleType, path: str) -> tuple[str, Any]:
+    """Return the attribute's path and the attribute."""
+    name = module.__name__
+    if not path:
+        for default in DEFAULT_NAMES:
+            if default in vars(module):
+                return default, vars(module)[default]
+        own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise AppError(f"module {name} has neither {' nor '.join(DEFAULT_NAMES)}{_suggest('app', own)}")
+    with _application_code(f"cannot get {name}:{path}", lambda error: _missing_attribute(error, name, path)):
+        return path, attrgetter(path)(module)
+
+
+def _missing_attribute(error: BaseException, module: str, path: str) -> str:
+    if not isinstance(error, AttributeError) or error.name not in path.split("."):
+        return ""
+    return f"{module}:{path}: there is no attribute {error.name!r}{_suggest(error.name, dir(error.obj))}"
+
+
+def _suggest(word: str, names: Iterable[str], prefix: str = "") -> str:
+    near = [prefix + name for name in difflib.get_close_matches(word, names)]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+# ---- the application's own failures
+
+
+@contextmanager
+def _application_code(doing: str, explain: Callable[[BaseException], str] = lambda _: "") -> Iterator[None]:
+    """Turn what the application raises into an AppError; `explain` may find that the target was at fault."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # foreign code runs here: it may raise anything, even sys.exit()
+        if message := explain(error):
+            raise AppError(message) from None
+        report = traceback.TracebackException.from_exception(error)
+        called = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else ""
+        reason = called or f"{type(error).__name__}: {report}"
+        raise AppError(f"{doing}: {reason}", _without_our_frames(report)) from error
+
+
+def _without_our_frames(report: traceback.TracebackException) -> str:
+    part: traceback.TracebackException | None = report
+    while part is not None:
+        part.stack[:] = [frame for frame in part.stack if not _is_machinery(frame.filename)]
+        part = part.__cause__ or part.__context__
+    return "".join(report.format())
+
+
+def _application_frames(error: BaseException) -> bool:
+    return any(not _is_machinery(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith("<frozen importlib") or filename in (__file__, importlib.__file__)
+
+
+# ---- the interface
+
+
+def _shape(app: App) -> str:
+    """Return wsgi, asgi, asgi2 (called as app(scope), then with the rest), or "" for none of them.
+
+    What hides its arguments (*args, compiled code) passes for WSGI.
+    """
+    inner: Any = app
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    # The instance's own __call__, not its type's: some middlewares choose one per instance.
+    entry = inner if inspect.isroutine(inner) or inspect.isclass(inner) else inner.__call__
+    if inspect.iscoroutinefunction(entry):
+        return "asgi"
+    try:
+        signature = inspect.signature(app if inner is not app else entry, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return "wsgi"
+    named = [p for p in signature.parameters.values() if p.kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    required = sum(parameter.default is inspect.Parameter.empty for parameter in named)
+    variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values())
+    if named and named[0].name == "scope":
+        return "asgi2" if required == 1 and not variadic else "asgi"
+    if variadic:
+        wrapped = inspect.unwrap(entry)
+        return "wsgi" if wrapped is entry else _shape(wrapped)
+    return {2: "wsgi", 3: "asgi"}.get(required, "")
+
+
+def _asgi3(app: App) -> App:
+    async def asgi3(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope)(receive, send)
+
+    return asgi3
