@@ -42,17 +42,19 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.bench
-	$(BIN)/python bench/run.py $(BENCH)
+# The bench installs Bigtop and the other servers into .bench-venv by itself: make bench ARGS='--help'
+bench: $(VENV)/.made
+	$(BIN)/python -m bench $(ARGS)
 
 docs: $(VENV)/.docs
+	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --strict --site-dir build/docs
 
 changelog: $(VENV)/.dev
 	$(BIN)/towncrier build --version $(VERSION)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info $(SITE)/var
+	rm -rf $(VENV) .bench-venv build dist *.egg-info $(SITE)/var
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -31,9 +31,7 @@ LAYERS = {
     "bigtop.sockets": 0,
     "bigtop.http": 1,
     "bigtop.supervisor.crew": 1,
-    "bigtop.supervisor.crew": 1,
     "bigtop.supervisor.flapping": 1,
-    "bigtop.supervisor.generations": 1,
     "bigtop.supervisor.generations": 1,
     "bigtop.supervisor.journal": 1,
     "bigtop.supervisor.machine": 1,
@@ -212,7 +210,10 @@ def upward_imports(modules: Modules) -> list[str]:
 
 
 def cycles(modules: Modules) -> list[str]:
-    """Find modules that import each other, by walking depth first and meeting a module that is still open."""
+    """Find modules that import each other, by walking depth first and meeting a module that is still open.
+
+    What bigtop/__init__.py imports on demand does not count: that is the menu of the library, for its users.
+    """
     found: list[str] = []
     done: set[str] = set()
 
@@ -220,8 +221,10 @@ def cycles(modules: Modules) -> list[str]:
         if name in path:
             found.append(" -> ".join([*path[path.index(name) :], name]) + ": an import cycle")
         elif name not in done:
-            for node, target in own_imports(modules[name], modules):
-                if node not in modules[name].for_types_only:
+            module = modules[name]
+            for node, target in own_imports(module, modules):
+                on_demand = name == "bigtop" and node not in module.tree.body
+                if not on_demand and node not in module.for_types_only:
                     walk(target, (*path, name))
             done.add(name)
 
@@ -524,6 +527,8 @@ RIGHT = {
             "    getattr(longest, 'name', None)",
         ]
     ),
+    "bigtop/__init__.py": "# A menu.\ndef __getattr__(name):\n    from bigtop.library import serve",
+    "bigtop/library.py": "# What is on it.\nfrom bigtop import __version__",
     "bigtop/http/__init__.py": "",
     "bigtop/http/engine.py": "# Pure.\nfrom bigtop.errors import E",
     "bigtop/errors.py": "# A leaf.\nif TYPE_CHECKING:\n    import bigtop.loader\nclass E(Exception): ...",

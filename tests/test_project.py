@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.config.options import OPTIONS
+from bigtop.supervisor import journal, messages
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/*.md")])
@@ -126,3 +128,27 @@ def test_python_versions_agree() -> None:
     assert setup["mypy"]["python_version"] == oldest
     assert f"({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text()
     assert f"Python {oldest} or newer" in (ROOT / "README.md").read_text()
+
+
+NOTICES = [
+    messages.Started(),
+    messages.Stopped(),
+    messages.Reloaded(2),
+    messages.ReloadFailed(3, 2, "it cannot be imported"),
+    messages.GaveUp("it cannot be imported"),
+    messages.Report(1, "GET / for 31 s"),
+    messages.Died(1, 1, messages.ExitStatus(signal=9), was_ready=True, deaths=1, wait=0),
+    messages.Died(1, 1, messages.ExitStatus(code=1), was_ready=False, deaths=4, wait=8.0),
+    messages.Died(1, 1, messages.ExitStatus(code=1), was_ready=True, deaths=1, wait=None),
+]
+
+
+@pytest.mark.parametrize("notice", NOTICES, ids=lambda notice: type(notice).__name__)
+def test_log_lines_are_those_of_the_documentation(notice: messages.Notice) -> None:
+    page = (ROOT / "docs/reference/logs.md").read_text()
+    rows = re.findall(r"^\| `(SITE: .*?)` \| (\w+) \|", page, re.MULTILINE)
+    level, text = journal.line("shop", notice, ["Traceback"])
+    first = text.splitlines()[0]
+    patterns = {re.sub(r"\b[A-Z]+\b", ".+", re.escape(line)): name for line, name in rows}
+    levels = {name for pattern, name in patterns.items() if re.fullmatch(pattern, first)}
+    assert levels == {logging.getLevelName(level).lower()}
