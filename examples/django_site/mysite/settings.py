@@ -27,9 +27,9 @@ SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or key_in(DATA_DIR / "secret_ke
 ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
 if flag("DJANGO_HTTPS"):
-    # Bigtop itself speaks plain HTTP, so TLS ends at a proxy in front of it. That proxy must set this header
-    # and drop the one a client may send: whoever can forge it makes Django believe that the wire is safe.
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # TLS ends at a proxy, which says so in X-Forwarded-Proto. Bigtop believes that header from proxies named
+    # by --forwarded-allow-ips (this machine unless told otherwise) and passes the scheme on to Django. So
+    # SECURE_PROXY_SSL_HEADER is not set: it would make Django believe the header from anybody.
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 3600  # raise it once you are sure that you never go back to http
     SESSION_COOKIE_SECURE = True
