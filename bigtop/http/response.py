@@ -30,7 +30,7 @@ _TOKEN: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _PRINTABLE: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class ResponseError(ValueError):
@@ -51,7 +51,7 @@ def stamp(server: str, now: float) -> Stamp:
     """
     # Not strftime("%a %b"): those names follow the locale, and HTTP's do not.
     at = datetime.fromtimestamp(now, UTC)
-    date = f"Date: {_DAYS[at.weekday()]}, {at:%d} {_MONTHS[at.month - 1]} {at:%Y %H:%M:%S} GMT\r\n"
+    date = f"Date: {_DAYS[at.weekday()]}, {at:%d} {MONTHS[at.month - 1]} {at:%Y %H:%M:%S} GMT\r\n"
     return Stamp(f"Server: {server}\r\n".encode("latin-1") if server else b"", date.encode())
 
 
@@ -185,6 +185,16 @@ class Framing:
             self.left -= len(piece)
         self.sent += len(piece)
         return b"%x\r\n%b\r\n" % (len(piece), piece) if self.chunked else piece
+
+    def skip(self, size: int) -> int:
+        """Count a piece of `size` bytes that does not pass through here; return how many of them to send."""
+        if self.silent:
+            return 0
+        count = size if self.left is None else min(size, self.left)
+        if self.left is not None:
+            self.left -= count
+        self.sent += count
+        return count
 
     def end(self) -> bytes:
         """Return the bytes that end the body."""

@@ -3,7 +3,7 @@
 # Rule 1: no I/O. The body comes as a finished file, bytes to send are returned; only the `write` callable of
 # PEP 3333 has to send by itself, and is given the means.
 # Rule 2: nobody but a trusted peer can make an environ lie about the connection: names with "_" are dropped
-# (X_Forwarded_Proto and X-Forwarded-Proto would be the same key), a forwarded scheme counts only from such peers.
+# (X_Forwarded_Proto and X-Forwarded-Proto would be one key), a forwarded scheme counts only from such peers.
 # Rule 3: what is the same for all requests of a connection is worked out once, in a Peer.
 
 from __future__ import annotations
@@ -242,6 +242,14 @@ class Exchange:
             return self.framing.encode(piece)
         head, self.framing = self._started().frame(self._request, self._wire.stamp(), len(piece))
         return head + self.framing.encode(piece)
+
+    def file(self, size: int) -> tuple[bytes, int]:
+        """Return the head for a body that the server sends from a file by itself, and how many bytes to send.
+
+        `size` is what the file holds; finish() follows as ever.
+        """
+        head, self.framing = self._started().frame(self._request, self._wire.stamp(), size)
+        return head, self.framing.skip(size)
 
     def finish(self) -> bytes:
         """Return what is left to send when the application is done."""

@@ -1,0 +1,257 @@
+# The access log: one line per answered request.
+#
+# Rule 1: a format is compiled once, when the server starts; a mistake in it is found there, and no request
+# pays for reading it.
+# Rule 2: a client cannot forge a line or a part of one: whatever came from outside is escaped until nothing
+# but printable ASCII is left, with a backslash before every quote.
+# Rule 3: no clock here; times come with the Access.
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final
+
+from bigtop.errors import ConfigError
+from bigtop.http.messages import Request
+from bigtop.http.response import MONTHS
+
+
+@dataclass(slots=True)
+class Access:
+    """What is known of an answered request. `received`, `called` and `ended` are monotonic nanoseconds:
+    request readable, application called, last byte given out."""
+
+    request: Request
+    status: int
+    headers: list[tuple[str, str]]  # of the response, as the application gave them
+    sent: int  # bytes of the response's body
+    address: str  # the client's, "" on a unix socket
+    received: int
+    called: int
+    ended: int
+    when: float  # POSIX time of the end
+    pid: int
+    environ: Mapping[str, Any] | None = None  # None: the application was not called, or there is no environ
+
+    @property
+    def duration(self) -> int:
+        """Microseconds from readable to answered."""
+        return (self.ended - self.received) // 1000
+
+    @property
+    def queued(self) -> int:
+        """Microseconds from readable to the application's start."""
+        return (self.called - self.received) // 1000
+
+
+Formatter = Callable[[Access], str]
+
+_UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
+
+
+def _escape(text: str) -> str:
+    """Return `text` as printable ASCII that neither ends a quoted part nor looks like an escape of ours."""
+    return _UNSAFE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match[0]
+    if char in '"\\':
+        return "\\" + char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+# ---- the facts
+
+
+def _path(access: Access) -> str:
+    return access.request.target.partition(b"?")[0].decode("latin-1")
+
+
+def _query(access: Access) -> str:
+    return access.request.target.partition(b"?")[2].decode("latin-1")
+
+
+def _request_line(access: Access) -> str:
+    request = access.request
+    return f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"
+
+
+def _request_header(access: Access, name: bytes) -> str | None:
+    """Return the value of the request's fields `name` (lower case), joined when there are several."""
+    found = [value for field, value in access.request.headers if field.lower() == name]
+    return b",".join(found).decode("latin-1") if found else None
+
+
+def _response_header(access: Access, name: str) -> str | None:
+    found = [value for field, value in access.headers if field.lower() == name]
+    return ",".join(found) if found else None
+
+
+def _environ(access: Access, name: str) -> str | None:
+    environ = access.environ or {}
+    for key in (name, name.upper(), name.lower()):
+        if key in environ:
+            return str(environ[key])
+    return None
+
+
+def _user(access: Access) -> str | None:
+    """Return the name that the client gave by basic authentication (RFC 7617); nobody has checked it here."""
+    scheme, _, token = (_request_header(access, b"authorization") or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name = base64.b64decode(token.strip(), validate=True).partition(b":")[0]
+    except binascii.Error:
+        return None
+    return name.decode("utf-8", "replace") or None
+
+
+# ---- the format
+
+
+def _clock(zone: tzinfo | None) -> Formatter:
+    """Return what writes the time of an access like the common log format; `zone` None is the system's."""
+    last = (-1, "")
+
+    def clock(access: Access) -> str:
+        nonlocal last
+        second = int(access.when)
+        known, text = last
+        if second != known:
+            at = datetime.fromtimestamp(second, UTC).astimezone(zone)
+            # Not %b: that name follows the locale.
+            text = f"[{at:%d}/{MONTHS[at.month - 1]}/{at:%Y:%H:%M:%S %z}]"
+            last = (second, text)
+        return text
+
+    return clock
+
+
+def _seconds(microseconds: int) -> str:
+    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
+
+
+def _or_dash(fact: Callable[[Access], str | None]) -> Formatter:
+    """Make an atom of a fact that came from outside."""
+
+    def atom(access: Access) -> str:
+        value = fact(access)
+        return _escape(value) if value is not None else "-"
+
+    return atom
+
+
+# gunicorn's atoms with gunicorn's meaning, and Q for the time that a request waited.
+_ATOMS: Final[dict[str, Formatter]] = {
+    "h": lambda access: access.address or "-",
+    "l": lambda _access: "-",
+    "u": _or_dash(_user),
+    "r": _or_dash(_request_line),
+    "m": lambda access: access.request.method,
+    "U": _or_dash(_path),
+    "q": _or_dash(_query),
+    "H": lambda access: "HTTP/" + access.request.version,
+    "s": lambda access: str(access.status),
+    "B": lambda access: str(access.sent),
+    "b": lambda access: str(access.sent or "-"),
+    "f": _or_dash(lambda access: _request_header(access, b"referer")),
+    "a": _or_dash(lambda access: _request_header(access, b"user-agent")),
+    "T": lambda access: str(access.duration // 1_000_000),
+    "M": lambda access: str(access.duration // 1000),
+    "D": lambda access: str(access.duration),
+    "L": lambda access: _seconds(access.duration),
+    "Q": lambda access: _seconds(access.queued),
+    "QM": lambda access: str(access.queued // 1000),
+    "QD": lambda access: str(access.queued),
+    "p": lambda access: f"<{access.pid}>",
+}
+
+_PIECE: Final = re.compile(r"%(?:(?P<percent>%)|\((?P<atom>[^()]*)\)s)?")
+_NAMED: Final = re.compile(r"\{([^{}]+)\}([ioe])")
+
+
+def compile_format(text: str, zone: tzinfo | None = None) -> Formatter:
+    """Return what writes an access as `text` says, an access log format in gunicorn's language.
+
+    Raises ConfigError for an atom that does not exist. `zone` is that of %(t)s; None: the system's.
+    """
+    atoms: list[Formatter] = []
+
+    def take(match: re.Match[str]) -> str:
+        if match["percent"]:
+            return "%%"
+        if match["atom"] is None:
+            before = text[: match.start()]
+            raise ConfigError(
+                f"access log format: the % after {before!r} begins no %(atom)s; for itself write %%"
+            )
+        atoms.append(_atom(match["atom"], zone))
+        return "%s"
+
+    template = _PIECE.sub(take, text)
+    return lambda access: template % tuple([atom(access) for atom in atoms])
+
+
+def _atom(name: str, zone: tzinfo | None) -> Formatter:
+    if name == "t":
+        return _clock(zone)
+    if name in _ATOMS:
+        return _ATOMS[name]
+    if (named := _NAMED.fullmatch(name)) is not None:
+        return _named_atom(named[1], named[2])
+    known = " ".join(sorted([*_ATOMS, "t"], key=lambda atom: (atom.lower(), atom)))
+    raise ConfigError(
+        f"access log format: there is no %({name})s; known are {known} and {{name}}i, {{name}}o, {{name}}e "
+        f"(request header, response header, environ)"
+    )
+
+
+def _named_atom(name: str, of: str) -> Formatter:
+    lower = name.lower()
+    if of == "i":
+        field = lower.encode("latin-1", "replace")
+        return _or_dash(lambda access: _request_header(access, field))
+    if of == "o":
+        return _or_dash(lambda access: _response_header(access, lower))
+    return _or_dash(lambda access: _environ(access, name))
+
+
+def compile_json() -> Formatter:
+    """Return what writes an access as one JSON object (RFC 8259) in ASCII; absent facts are left out.
+
+    `time` is RFC 3339 in UTC.
+    """
+
+    def line(access: Access) -> str:
+        request = access.request
+        facts: dict[str, str | int | None] = {
+            "time": datetime.fromtimestamp(access.when, UTC)
+            .isoformat(timespec="microseconds")
+            .replace("+00:00", "Z"),
+            "remote_addr": access.address or None,
+            "user": _user(access),
+            "method": request.method,
+            "path": _path(access),
+            "query": _query(access) or None,
+            "protocol": "HTTP/" + request.version,
+            "host": _request_header(access, b"host"),
+            "status": access.status,
+            "bytes": access.sent,
+            "duration_us": access.duration,
+            "queue_us": access.queued,
+            "referer": _request_header(access, b"referer"),
+            "user_agent": _request_header(access, b"user-agent"),
+            "pid": access.pid,
+        }
+        return json.dumps({name: value for name, value in facts.items() if value is not None})
+
+    return line
