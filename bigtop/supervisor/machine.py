@@ -215,7 +215,7 @@ class Watcher:
             return
         self._crew.slots.holds[proc.wid] = now + wait
         if gave_up:
-            self._crew.slots.gave_up = f"process {proc.wid} died {window.deaths} times, at last by {status}"
+            self._crew.slots.gave_up = f"process {proc.wid} used up its retries; its last end: {status}"
             for other in self._crew.processes.values():
                 other.retiring = False  # it is better than none, and its successor may have been this one
 
@@ -306,7 +306,8 @@ class Watcher:
         wanted = self._generations[-1]
         staying = self._crew.staying()
         over = self._crew.slots.over
-        if 0 < self.numprocesses == over and not self._generations.trial(self.numprocesses):
+        trial = self._generations.trial(self.numprocesses)
+        if trial is None and 0 < self.numprocesses == over:
             if self._crew.slots.gave_up:
                 self._actions.append(GaveUp(self._crew.slots.gave_up))
             self.status = Status.STOPPING
@@ -316,9 +317,10 @@ class Watcher:
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
             self._actions.append(Started())
             self.status = Status.ACTIVE
+        if trial is not None or not usable or len(self._crew.slots.holds) > over:
+            return
         current = [proc for proc in ready if proc.generation == wanted.number]
-        held = len(self._crew.slots.holds) - over
-        if usable and not held and len(current) == len(staying) and len(staying) + over == self.numprocesses:
+        if len(current) == len(staying) == self.numprocesses - over:
             self._actions += [self._generations.discard(old.number) for old in self._generations[:-1]]
             if wanted.by_reload:
                 wanted.by_reload = False

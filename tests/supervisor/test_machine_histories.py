@@ -1,0 +1,362 @@
+# Random histories of one watcher in a made-up world.
+#
+# The world answers the actions late, in any order, or with failures, and on the way checks that each action
+# was allowed. At the end it calms down: everything works, and the watcher has to reach what is wanted.
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bigtop.supervisor import messages as m
+from bigtop.supervisor.machine import Status, Watcher
+from bigtop.supervisor.spec import Command, Respawn, RestartPolicy, StopPolicy, WatcherSpec
+
+DIED = m.ExitStatus(code=1)
+GENTLE = m.ExitStatus(code=0)
+
+
+class World:
+    """What exists outside of the watcher: fork servers, processes, a clock."""
+
+    def __init__(self, spec: WatcherSpec) -> None:
+        self.watcher = Watcher(spec, itertools.count(1))
+        self.now = 1000.0
+        self.generations: dict[int, str] = {}  # asked, ready, discarded
+        self.alive: dict[int, m.Spawn] = {}
+        self.born: set[int] = set()  # Spawned was told
+        self.ready: set[int] = set()
+        self.drained: dict[int, float] = {}  # key -> grace
+        self.killed: set[int] = set()
+        self.notices: list[m.Action] = []
+
+    def tell(self, event: m.Event) -> list[m.Action]:
+        actions = self.watcher.handle(event, self.now)
+        for action in actions:
+            self._perform(action)
+        wake = self.watcher.wake_at()
+        assert wake is None or wake > self.now, "a Tick that is due at once would turn for ever"
+        return actions
+
+    def _perform(self, action: m.Action) -> None:
+        match action:
+            case m.Prepare(generation):
+                assert self.generations.get(generation) in (None, "failed")
+                self.generations[generation] = "asked"
+            case m.Discard(generation):
+                assert self.generations[generation] != "discarded"
+                self.generations[generation] = "discarded"
+            case m.Spawn(key, wid, generation):
+                assert self.generations[generation] == "ready"
+                assert wid not in {other.wid for other in self.alive.values()}
+                assert key not in self.alive
+                self.alive[key] = action
+            case m.Drain(key, grace):
+                assert key in self.alive
+                assert key not in self.killed
+                assert grace < self.drained.get(key, 1e9), "asked twice with as much time"
+                self.drained[key] = grace
+            case m.Kill(key):
+                assert key in self.alive
+                assert key not in self.killed
+                self.killed.add(key)
+            case _:
+                self.notices.append(action)
+
+    # ---- what may happen in it
+
+    def prepared(self, generation: int) -> None:
+        self.generations[generation] = "ready"
+        self.tell(m.GenerationReady(generation))
+
+    def unprepared(self, generation: int) -> None:
+        self.generations[generation] = "failed"
+        self.tell(m.GenerationFailed(generation, "no such module"))
+
+    def birth(self, key: int) -> None:
+        self.born.add(key)
+        self.tell(m.Spawned(key, 10_000 + key))
+
+    def is_ready(self, key: int) -> None:
+        if key not in self.drained and key not in self.killed:
+            self.ready.add(key)
+        self.tell(m.Ready(key))
+
+    def end(self, key: int, event: m.Event) -> None:
+        del self.alive[key]
+        self.ready.discard(key)
+        self.tell(event)
+
+    @property
+    def ended_for_good(self) -> int:
+        """How many places are empty for ever, as the policy has it; none where deaths are always answered."""
+        restart = self.watcher.spec.restart
+        if restart.respawn is Respawn.ALWAYS and restart.max_retry < 0:
+            return 0
+        return max(0, self.watcher.numprocesses - len(self.alive))
+
+    @property
+    def staying(self) -> list[int]:
+        return [key for key in self.alive if key not in self.drained and key not in self.killed]
+
+    @property
+    def serving(self) -> list[int]:
+        return [key for key in self.ready if key not in self.drained and key not in self.killed]
+
+    def steps(self) -> Iterator[None]:
+        """All that is still open is answered well; each step is one answer, oldest question first."""
+        while True:
+            asked = [number for number, state in self.generations.items() if state == "asked"]
+            leaving = [key for key in self.alive if key in self.drained or key in self.killed]
+            booting = [key for key in self.alive if key not in self.ready]
+            wake = self.watcher.wake_at()
+            if asked:
+                self.prepared(asked[0])
+            elif leaving:
+                self.end(leaving[0], m.Exited(leaving[0], GENTLE))
+            elif booting:
+                self.is_ready(booting[0])
+            elif wake is not None:
+                self.now = wake
+                self.tell(m.Tick())
+            else:
+                return
+            yield
+
+    def calm_down(self) -> None:
+        for number, _ in enumerate(self.steps()):
+            assert number < 1000, "it does not come to rest"
+
+    def check_rest(self) -> None:
+        watcher = self.watcher
+        if watcher.status is Status.STOPPED:
+            assert not self.alive
+            assert "ready" not in self.generations.values()
+            return
+        assert watcher.status is Status.ACTIVE
+        assert len(self.alive) == len(self.ready) == watcher.numprocesses - self.ended_for_good
+        assert {spawn.generation for spawn in self.alive.values()} <= {watcher.generation}
+        assert [number for number, state in self.generations.items() if state == "ready"] == [
+            watcher.generation
+        ]
+
+
+SPEC = WatcherSpec(
+    name="web",
+    target=Command(("web",)),
+    numprocesses=3,
+    restart=RestartPolicy(attempts=2, window=60.0, retry_in=1.0, max_delay=30.0),
+    stop=StopPolicy(graceful_timeout=30.0),
+    boot_timeout=20.0,
+)
+
+POLICIES = [
+    SPEC.restart,
+    replace(SPEC.restart, attempts=0, max_retry=1),
+    replace(SPEC.restart, respawn=Respawn.UNEXPECTED),
+    replace(SPEC.restart, respawn=Respawn.NEVER),
+]
+
+one = st.integers(0, 1_000_000)  # which of those that are there
+
+
+class Histories(RuleBasedStateMachine):
+    @initialize(policy=st.sampled_from(POLICIES))
+    def begin(self, policy: RestartPolicy) -> None:
+        self.world = World(replace(SPEC, restart=policy))
+        self.world.tell(m.Start())
+
+    def pick(self, number: int, keys: list[int]) -> int:
+        return keys[number % len(keys)]
+
+    # ---- wishes
+
+    @rule()
+    def start(self) -> None:
+        self.world.tell(m.Start())
+
+    @rule(urgency=st.sampled_from(m.Urgency))
+    def stop(self, urgency: m.Urgency) -> None:
+        self.world.tell(m.Stop(urgency))
+
+    @rule(count=st.integers(-1, 6))
+    def scale(self, count: int) -> None:
+        self.world.tell(m.Scale(count))
+
+    @rule()
+    def reload(self) -> None:
+        self.world.tell(m.Reload())
+
+    # ---- answers
+
+    @precondition(lambda self: "asked" in self.world.generations.values())
+    @rule(number=one, good=st.booleans())
+    def generation(self, number: int, good: bool) -> None:
+        asked = [number for number, state in self.world.generations.items() if state == "asked"]
+        (self.world.prepared if good else self.world.unprepared)(self.pick(number, asked))
+
+    @precondition(lambda self: "ready" in self.world.generations.values())
+    @rule(number=one)
+    def fork_server_dies(self, number: int) -> None:
+        there = [number for number, state in self.world.generations.items() if state == "ready"]
+        self.world.unprepared(self.pick(number, there))
+
+    @precondition(lambda self: self.world.alive)
+    @rule(number=one)
+    def spawned(self, number: int) -> None:
+        self.world.birth(self.pick(number, list(self.world.alive)))
+
+    @precondition(lambda self: set(self.world.alive) - self.world.ready)
+    @rule(number=one)
+    def ready(self, number: int) -> None:
+        self.world.is_ready(self.pick(number, sorted(set(self.world.alive) - self.world.ready)))
+
+    @precondition(lambda self: set(self.world.alive) - self.world.ready)
+    @rule(number=one)
+    def spawn_fails(self, number: int) -> None:
+        key = self.pick(number, sorted(set(self.world.alive) - self.world.ready))
+        self.world.end(key, m.SpawnFailed(key, "no memory"))
+
+    @precondition(lambda self: self.world.alive)
+    @rule(number=one)
+    def boot_fails(self, number: int) -> None:
+        self.world.tell(m.BootFailed(self.pick(number, list(self.world.alive)), "cannot import"))
+
+    @precondition(lambda self: self.world.alive)
+    @rule(number=one, status=st.sampled_from([GENTLE, DIED, m.ExitStatus(signal=9)]))
+    def dies(self, number: int, status: m.ExitStatus) -> None:
+        key = self.pick(number, list(self.world.alive))
+        self.world.end(key, m.Exited(key, status))
+
+    @precondition(lambda self: self.world.alive)
+    @rule(number=one)
+    def retires(self, number: int) -> None:
+        self.world.tell(m.Retiring(self.pick(number, list(self.world.alive)), "1000 requests"))
+
+    @precondition(lambda self: self.world.alive)
+    @rule(number=one)
+    def late(self, number: int) -> None:
+        self.world.tell(m.Late(self.pick(number, list(self.world.alive)), "31 s"))
+
+    @rule(key=st.integers(0, 60), number=st.integers(0, 9))
+    def nonsense(self, key: int, number: int) -> None:
+        """What was told before, or of somebody that is gone."""
+        if key not in self.world.alive:
+            for event in (m.Spawned(key, 1), m.Ready(key), m.Late(key, ""), m.Exited(key, DIED)):
+                self.world.tell(event)
+        if self.world.generations.get(number) in (None, "discarded"):
+            assert not {m.Spawn, m.Discard} & {type(a) for a in self.world.tell(m.GenerationReady(number))}
+
+    # ---- time
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 25.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        until = self.world.now + seconds
+        while (wake := self.world.watcher.wake_at()) is not None and wake <= until:
+            self.world.now = wake
+            self.world.tell(m.Tick())
+        self.world.now = until
+
+    # ---- what always holds
+
+    @invariant()
+    def never_more_than_surge_and_canary(self) -> None:
+        assert len(self.world.staying) <= self.world.watcher.numprocesses + 2
+
+    @invariant()
+    def the_watcher_knows_the_world(self) -> None:
+        assert self.world.watcher.processes.keys() == self.world.alive.keys()
+        assert (self.world.watcher.status is Status.STOPPED) <= (not self.world.alive)
+
+    def teardown(self) -> None:
+        world = self.world
+        world.calm_down()
+        world.check_rest()
+        world.tell(m.Start())
+        world.calm_down()
+        world.check_rest()
+        assert world.watcher.status is Status.ACTIVE
+        world.tell(m.Stop())
+        world.calm_down()
+        assert world.notices[-1] == m.Stopped()
+        assert world.watcher.status is Status.STOPPED
+        assert not world.alive
+        assert set(world.generations.values()) <= {"discarded"}
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+
+
+class Deployments(RuleBasedStateMachine):
+    """Reloads, scalings and retirements while nothing dies: the ready ones are never fewer than wanted."""
+
+    @initialize(count=st.integers(1, 5))
+    def begin(self, count: int) -> None:
+        self.world = World(SPEC)
+        self.world.tell(m.Scale(count))
+        self.world.tell(m.Start())
+        self.world.calm_down()
+        self.floor = count
+
+    def check(self) -> None:
+        """As many as wanted are ready once they were, until more are wanted."""
+        count = self.world.watcher.numprocesses
+        assert len(self.world.serving) >= min(self.floor, count)
+        self.floor = max(min(self.floor, count), min(len(self.world.serving), count))
+
+    @rule()
+    def reload(self) -> None:
+        self.world.tell(m.Reload())
+        self.check()
+
+    @rule(count=st.integers(1, 6))
+    def scale(self, count: int) -> None:
+        self.world.tell(m.Scale(count))
+        self.check()
+
+    @rule(number=one)
+    def retire(self, number: int) -> None:
+        serving = sorted(self.world.serving)
+        self.world.tell(m.Retiring(serving[number % len(serving)], "memory"))
+        self.check()
+
+    @precondition(lambda self: "asked" in self.world.generations.values())
+    @rule(good=st.booleans())
+    def generation(self, good: bool) -> None:
+        asked = next(number for number, state in self.world.generations.items() if state == "asked")
+        (self.world.prepared if good else self.world.unprepared)(asked)
+        self.check()
+
+    @precondition(lambda self: set(self.world.staying) - self.world.ready)
+    @rule(number=one, good=st.booleans())
+    def boots(self, number: int, good: bool) -> None:
+        booting = sorted(set(self.world.staying) - self.world.ready)
+        key = booting[number % len(booting)]
+        if good or self.world.alive[key].generation != self.world.watcher.generation:
+            self.world.is_ready(key)
+        else:
+            self.world.tell(m.BootFailed(key, "cannot import"))
+        self.check()
+
+    @precondition(lambda self: set(self.world.alive) - set(self.world.staying))
+    @rule(number=one)
+    def leaves(self, number: int) -> None:
+        leaving = sorted(set(self.world.alive) - set(self.world.staying))
+        key = leaving[number % len(leaving)]
+        self.world.end(key, m.Exited(key, GENTLE))
+        self.check()
+
+    def teardown(self) -> None:
+        self.world.calm_down()
+        self.world.check_rest()
+        assert self.world.watcher.status is Status.ACTIVE
+
+
+TestDeployments = Deployments.TestCase
+TestDeployments.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
