@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import array
 import json
+import os
 import socket
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, fields
 
 MAX_MESSAGE = 65536  # a traceback is cut to fit; far below the default socket buffer (212,992 on Linux)
 _FD_SIZE = array.array("i").itemsize
+_CLOEXEC = socket.MSG_CMSG_CLOEXEC if sys.platform == "linux" else 0  # received ones are not, by PEP 446
+_ROOM_FOR_FDS = socket.CMSG_SPACE(4 * _FD_SIZE)  # the kernel closes what does not fit
 
 
 # ---- supervisor -> fork server
@@ -116,29 +120,40 @@ _TYPES: dict[str, type[Message]] = {
 }
 
 
+# What JSON makes of a field; compared exactly, because for isinstance() a bool is an int.
+_JSON_TYPES = {"int": (int,), "str": (str,), "bool": (bool,), "float": (float, int)}
+
+
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a new line; neither is inheritable nor blocking-agnostic: callers decide."""
+    """Return both ends of a new line, blocking and close-on-exec."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def encode(message: Message) -> bytes:
-    fields = asdict(message)
-    data = json.dumps([type(message).__name__, fields]).encode()
-    if len(data) > MAX_MESSAGE and "traceback" in fields:
-        # The end of a traceback names the error; the beginning is the part to lose.
-        fields["traceback"] = fields["traceback"][-MAX_MESSAGE // 4 :]
-        fields["message"] = fields["message"][: MAX_MESSAGE // 8]
-        data = json.dumps([type(message).__name__, fields]).encode()
+    values = asdict(message)
+    while len(data := json.dumps([type(message).__name__, values]).encode()) > MAX_MESSAGE:
+        # Cut by halves, because JSON may write one character as up to twelve bytes. The end of a traceback
+        # names the error; of other texts the beginning says most.
+        longest = max(
+            (key for key in values if isinstance(values[key], str)), key=lambda key: len(values[key])
+        )
+        text = values[longest]
+        half = len(text) // 2
+        values[longest] = text[-half:] if longest == "traceback" else text[:half]
     return data
 
 
 def decode(data: bytes) -> Message:
-    """Return the message in `data`; ValueError for anything that is not one."""
+    """Return the message in `data`; ValueError for anything that is not one, wrong types included."""
     try:
-        name, fields = json.loads(data)
-        return _TYPES[name](**fields)
-    except (KeyError, TypeError, ValueError) as error:
+        name, values = json.loads(data)
+        message = _TYPES[name](**values)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not a lifeline message: {data[:80]!r}") from error
+    for field in fields(message):
+        if type(values.get(field.name)) not in _JSON_TYPES[str(field.type)]:
+            raise ValueError(f"not a lifeline message, {field.name} is wrong: {data[:80]!r}")
+    return message
 
 
 def send(line: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
@@ -150,15 +165,21 @@ def send(line: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> No
 def receive(line: socket.socket) -> tuple[Message, tuple[int, ...]] | None:
     """Return the next message and the descriptors that came with it, or None at end-of-file.
 
-    Raises BlockingIOError on a non-blocking line with nothing to read. Received descriptors are
-    close-on-exec, as all that Python makes (PEP 446): recvmsg has no flag for it in Python, so a
-    fork+exec in another thread could leak one; fork servers and workers have none at that time.
+    The descriptors are close-on-exec. Raises BlockingIOError on a non-blocking line with nothing to read, and
+    ValueError, with the descriptors closed again, for what is no message.
     """
-    data, ancillary, _flags, _address = line.recvmsg(MAX_MESSAGE, socket.CMSG_SPACE(4 * _FD_SIZE))
+    try:
+        data, ancillary, _flags, _address = line.recvmsg(MAX_MESSAGE, _ROOM_FOR_FDS, _CLOEXEC)
+    except ConnectionResetError:
+        # Linux says this once when the other side left with messages unread; its last words come after it.
+        data, ancillary, _flags, _address = line.recvmsg(MAX_MESSAGE, _ROOM_FOR_FDS, _CLOEXEC)
     fds = array.array("i")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(payload[: len(payload) - len(payload) % _FD_SIZE])
-    if not data:
-        return None
-    return decode(data), tuple(fds)
+    try:
+        return (decode(data), tuple(fds)) if data else None
+    except ValueError:
+        for fd in fds:
+            os.close(fd)
+        raise

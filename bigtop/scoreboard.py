@@ -2,10 +2,10 @@
 #
 # One slot per worker. Rule 1: a slot has a single writer, the worker that owns it; the supervisor clears it
 # before a new owner is born and only reads it afterwards. Rule 2: numbers are aligned 64-bit words written by
-# one store, so a reader never sees half of one (x86-64 and AArch64 both promise that for aligned words, and
-# CPython's memoryview assigns with one 8-byte copy). Rule 3: the text of a request is guarded by a counter in
-# its own record (a seqlock): odd while it is written; a reader that meets an odd or a changed counter tries
-# again.
+# one store, so a reader never sees half of one (x86-64 and AArch64 both promise that for aligned words;
+# CPython memoryviews and native struct codes make one 8-byte copy). Rule 3: a record of a request is guarded
+# by a counter of its own (a seqlock): odd while the record is begun; a reader that meets an odd or a changed
+# counter tries again.
 #
 # Layout (VERSION names it):  header page | slot 0 | slot 1 | ...
 #     slot = WORDS counters | BUCKETS latency histogram | RECORDS requests, running or lately finished
@@ -17,6 +17,7 @@ import mmap
 import os
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -66,16 +67,27 @@ class Phase(IntEnum):
 WORDS: Final = 32  # half of them free, for later versions of the table
 BUCKETS: Final = 32  # bucket i counts requests of less than 2**i microseconds; the last one all longer ones
 RECORDS: Final = 32  # running requests and, in the others, the last finished ones
+_SHARED: Final = RECORDS - 1
 SLOT_COUNT: Final = 2048
 
-# A record: five words (indexes below), then method, client address, path.
-_SEQ, _PHASE, _BEGAN, _ENDED, _STATUS = range(5)
-_TEXT: Final = struct.Struct("=16s48s160s")
-_TEXT_AT: Final = 5 * 8
+# A record: five words (indexes below), then method, client address, path. Native packing ("@") copies a word
+# at once, which "=" and "<" do not; it clears the whole place and then writes in this order. So who reads the
+# phase first never meets a new phase with an old beginning or end.
+_SEQ, _BEGAN, _ENDED, _STATUS, _PHASE = range(5)
+_HEAD: Final = struct.Struct("@5Q")
+_START: Final = struct.Struct("@4Q16s48s160s")  # all but the counter
+_FINISH: Final = struct.Struct("@3Q")  # ended, status, phase
+_TEXT: Final = struct.Struct("@16s48s160s")
+_TEXT_AT: Final = _HEAD.size
 RECORD_SIZE: Final = _TEXT_AT + _TEXT.size
+# The same numbers without the enum: a look-up of a member costs as much as a store, and these are hot.
+_APP: Final = int(Phase.APP)
+_WRITING: Final = int(Phase.WRITING)
+_DONE: Final = int(Phase.DONE)
 _RECORDS_AT: Final = (WORDS + BUCKETS) * 8
 SLOT_SIZE: Final = 12288  # whole pages, so that an unused slot has no memory at all
 HEADER_SIZE: Final = 4096
+_HEADER: Final = struct.Struct("@3Q")  # MAGIC, VERSION, number of slots
 assert _RECORDS_AT + RECORDS * RECORD_SIZE <= SLOT_SIZE
 assert RECORD_SIZE % 8 == 0
 
@@ -96,11 +108,11 @@ class RequestRecord:
 class Slot:
     """A worker's own row: only its owner calls these.
 
-    Words are changed by `words[Word.X] = n`. A backend with threads sees to it that each word has one writer at
-    a time and that begin() is never called by two threads at once; end() touches its own record only.
+    Words are changed by `words[Word.X] = n`. A backend with threads sees to it that each word has one writer
+    at a time and that begin() is never called by two threads at once; end() touches its own record only.
     """
 
-    __slots__ = ("_heads", "_memory", "_next", "_texts", "buckets", "words")
+    __slots__ = ("_at", "_free", "_heads", "_memory", "buckets", "words")
 
     def __init__(self, memory: memoryview, index: int) -> None:
         at = HEADER_SIZE + index * SLOT_SIZE
@@ -108,44 +120,37 @@ class Slot:
         self.words = memory[at:end].cast("Q")
         self.buckets = memory[end : end + BUCKETS * 8].cast("Q")
         self._memory = memory
-        self._texts = [at + _RECORDS_AT + n * RECORD_SIZE + _TEXT_AT for n in range(RECORDS)]
-        self._heads = [memory[text - _TEXT_AT : text].cast("Q") for text in self._texts]
-        self._next = 0
+        self._at = [at + _RECORDS_AT + n * RECORD_SIZE for n in range(RECORDS)]
+        self._heads = [memory[record : record + _TEXT_AT].cast("Q") for record in self._at]
+        # The longest finished one is used first, so that the others stay readable. The last record is never
+        # in here: it is the one that is shared when all others run.
+        self._free = deque(range(_SHARED))
 
     def begin(self, began: int, method: bytes, client: bytes, path: bytes) -> int:
         """Show a request that enters the application; return the number of its record, for end().
 
-        With more than RECORDS requests running at once, the last record is shared: they are counted, but only
-        one of them is described.
+        With RECORDS or more requests running at once, the last record is shared: they are counted, but only
+        the newest of them is described.
         """
-        number = self._next
-        for _ in range(RECORDS):
-            number = (number + 1) % RECORDS
-            if self._heads[number][_PHASE] in (Phase.NONE, Phase.DONE):
-                break
-        self._next = number
+        number = self._free.popleft() if self._free else _SHARED
         head = self._heads[number]
-        seq = head[_SEQ]
+        seq = head[_SEQ] | 1  # a predecessor that died half-way left it odd
+        head[_SEQ] = seq
+        _START.pack_into(self._memory, self._at[number] + 8, began, 0, 0, _APP, method, client, path)
         head[_SEQ] = seq + 1
-        _TEXT.pack_into(self._memory, self._texts[number], method, client, path)
-        head[_BEGAN] = began
-        head[_ENDED] = 0
-        head[_PHASE] = Phase.APP
-        head[_SEQ] = seq + 2
         return number
 
     def writing(self, number: int) -> None:
         """The application is done with (or held back by) the client, which reads slowly."""
-        self._heads[number][_PHASE] = Phase.WRITING
+        self._heads[number][_PHASE] = _WRITING
 
     def end(self, number: int, ended: int, status: int) -> None:
         """The request is answered: count its latency; its record stays until others need the place."""
-        head = self._heads[number]
-        head[_ENDED] = ended
-        head[_STATUS] = status
-        head[_PHASE] = Phase.DONE
-        bucket = ((ended - head[_BEGAN]) // 1000).bit_length()
+        _FINISH.pack_into(self._memory, self._at[number] + _ENDED * 8, ended, status, _DONE)
+        bucket = ((ended - self._heads[number][_BEGAN]) // 1000).bit_length()
         self.buckets[bucket if bucket < BUCKETS else BUCKETS - 1] += 1
+        if number != _SHARED:
+            self._free.append(number)
 
 
 class Scoreboard:
@@ -153,21 +158,21 @@ class Scoreboard:
 
     def __init__(self, fd: int) -> None:
         size = os.fstat(fd).st_size
+        if size < HEADER_SIZE:
+            raise ValueError(f"descriptor {fd} is not a scoreboard: it has {size} bytes")
         self.fd = fd
-        self._map = mmap.mmap(fd, size)
-        self._memory = memoryview(self._map)
-        head = self._memory[:24].cast("Q")
-        if head[0] != MAGIC or head[1] != VERSION:
+        self._memory = memoryview(mmap.mmap(fd, size))
+        magic, version, capacity = _HEADER.unpack_from(self._memory)
+        self.capacity: int = capacity
+        if magic != MAGIC or version != VERSION or size < HEADER_SIZE + capacity * SLOT_SIZE:
             raise ValueError(f"descriptor {fd} is not a scoreboard of version {VERSION}")
-        self.capacity = int(head[2])
 
     @classmethod
     def create(cls, capacity: int = SLOT_COUNT) -> Scoreboard:
         """Make an empty scoreboard in anonymous memory (memfd_create(2), close-on-exec)."""
         fd = os.memfd_create("bigtop-scoreboard")
         os.ftruncate(fd, HEADER_SIZE + capacity * SLOT_SIZE)
-        with mmap.mmap(fd, HEADER_SIZE) as head:
-            head[:24] = struct.pack("<QQQ", MAGIC, VERSION, capacity)
+        os.pwrite(fd, _HEADER.pack(MAGIC, VERSION, capacity), 0)
         return cls(fd)
 
     def slot(self, index: int) -> Slot:
@@ -207,32 +212,39 @@ class Scoreboard:
 
         Reads words only, so it is cheap enough to be asked about every worker each second.
         """
-        began = 0
-        base = HEADER_SIZE + index * SLOT_SIZE + _RECORDS_AT
-        for number in range(RECORDS):
-            head = self._memory[base + number * RECORD_SIZE :][:_TEXT_AT].cast("Q")
-            if head[_PHASE] == Phase.APP and (not began or head[_BEGAN] < began):
-                began = head[_BEGAN]
-        return began
+        oldest = 0
+        for at in self._record_places(index):
+            seq, began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
+            if phase != _APP or (oldest and began >= oldest):
+                continue
+            # An odd or changed counter: a call begins this very moment, `began` may be its predecessor's.
+            if seq % 2 == 0 and seq == _HEAD.unpack_from(self._memory, at)[_SEQ]:
+                oldest = began
+        return oldest
 
     def _records(self, index: int) -> Iterator[RequestRecord]:
-        base = HEADER_SIZE + index * SLOT_SIZE + _RECORDS_AT
-        for number in range(RECORDS):
-            at = base + number * RECORD_SIZE
-            head = self._memory[at : at + _TEXT_AT].cast("Q")
+        for at in self._record_places(index):
             for _ in range(1000):  # a writer that died half-way leaves an odd counter for ever
-                before = head[_SEQ]
-                _, phase, began, ended, status = head.tolist()
+                # The phase comes first: what was written before it is then seen as well.
+                seq, _began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
+                _seq, began, ended, status, _phase = _HEAD.unpack_from(self._memory, at)
                 method, client, path = _TEXT.unpack_from(self._memory, at + _TEXT_AT)
-                if before % 2 == 0 and before == head[_SEQ]:
+                if seq % 2 == 0 and seq == _HEAD.unpack_from(self._memory, at)[_SEQ]:
                     break
                 time.sleep(0)  # let the writer, perhaps on this core, finish its few stores
             else:
                 continue
             if phase != Phase.NONE:
+                if phase != _DONE:
+                    ended = status = 0
                 yield RequestRecord(
                     Phase(phase), began, ended, status, _str(method), _str(client), _str(path)
                 )
+
+    @staticmethod
+    def _record_places(index: int) -> range:
+        base = HEADER_SIZE + index * SLOT_SIZE + _RECORDS_AT
+        return range(base, base + RECORDS * RECORD_SIZE, RECORD_SIZE)
 
 
 def _str(field: bytes) -> str:
