@@ -1,0 +1,189 @@
+# The command line: `python -m bench` from the top of the repository. `run` is the default command.
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import machine, peers, scenarios, workshop
+from bench.peers import Peer, UnknownNameError
+from bench.results import Part, Results, load
+from bench.runner import Setup, measure, shape
+from bench.table import render
+
+HINT = "Without a COMMAND it is `run`: `python -m bench run --help` tells what can be chosen."
+COMMANDS = ("run", "table", "list", "install")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] not in (*COMMANDS, "-h", "--help"):
+        words.insert(0, "run")
+    options = _parser().parse_args(words)
+    try:
+        code: int = options.perform(options)
+    except (UnknownNameError, workshop.NotAvailableError, ValueError, FileNotFoundError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Compare Bigtop with other servers.", epilog=HINT
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(
+        name: str, perform: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(perform=perform)
+        return added
+
+    run = command("run", _run, "measure (the default command)")
+    run.add_argument(
+        "--only", default="quick", metavar="NAMES", help="scenarios or sets, comma-separated (quick)"
+    )
+    run.add_argument(
+        "--peers", default="quick", metavar="NAMES", help="peers or sets, comma-separated (quick)"
+    )
+    run.add_argument("--rounds", type=int, default=3, help="measurements of each peer (3)")
+    run.add_argument("--seconds", type=float, default=2.0, help="length of each measurement (2)")
+    run.add_argument("--out", type=Path, metavar="FILE", help="results as JSON (bench/results/DATE.json)")
+    run.add_argument("--server-cores", type=_cores, metavar="CORES", help='such as "0" or "0,2"')
+    run.add_argument(
+        "--load-cores", type=_cores, metavar="CORES", help="for the load generator (the last one)"
+    )
+    run.add_argument("--no-syscalls", action="store_true", help="do not count system calls")
+    _output_options(run)
+    table = command("table", _table, "print the tables of a result file")
+    table.add_argument("file", type=Path)
+    _output_options(table)
+    command("list", _list, "list peers, scenarios and sets")
+    install = command("install", _install, "only install peers and compile programs")
+    install.add_argument("--peers", default="all", metavar="NAMES")
+    return parser
+
+
+def _output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--baseline", default="bigtop", metavar="PEER", help="what ratios refer to (bigtop)")
+    parser.add_argument("--markdown", action="store_true", help="tables for the documentation")
+
+
+def _cores(text: str) -> frozenset[int]:
+    cores = frozenset(int(part) for part in text.split(","))
+    usable = os.sched_getaffinity(0)
+    if not cores <= usable:
+        raise argparse.ArgumentTypeError(f"only these cores may be used here: {sorted(usable)}")
+    return cores
+
+
+def share_cores(usable: Sequence[int], workers: int) -> tuple[frozenset[int], frozenset[int]]:
+    """Give the generator the last core and the servers one core per worker, as far as there are any."""
+    if len(usable) == 1:
+        return frozenset(usable), frozenset(usable)
+    return frozenset(usable[: min(workers, len(usable) - 1)]), frozenset(usable[-1:])
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.rounds < 1 or not 0 < options.seconds <= 60:
+        raise ValueError("--rounds must be 1 or more, --seconds at most 60")
+    chosen = scenarios.select(options.only)
+    started = datetime.now(UTC)
+    out = options.out or workshop.BENCH / "results" / f"{started:%Y%m%d-%H%M%S}.json"
+    workshop.ensure_program(workshop.LOAD_SOURCE)
+    available, left_out = _make_ready(peers.select(options.peers))
+    if not available:
+        raise workshop.NotAvailableError("no peer is available: " + "; ".join(left_out.values()))
+    results = Results(
+        started=started.isoformat(timespec="seconds"),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        machine=machine.facts(),
+        left_out=left_out,
+    )
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-data-") as data:
+            for scenario in chosen:
+                setup = _setup(options, scenario.workers, Path(data))
+                part = Part(
+                    scenario.name, scenario.title, scenario.kind, shape(scenario), setup.cores_by_use()
+                )
+                results.parts.append(part)
+                measure(scenario, available, setup, part)
+    except KeyboardInterrupt:
+        _tell("interrupted; this is what was measured so far")
+    results.versions = workshop.installed()
+    results.save(out)
+    _tell("")
+    print(render(results, options.baseline, options.markdown))
+    print(f"\n{out}")
+    return 0
+
+
+def _setup(options: argparse.Namespace, workers: int, data: Path) -> Setup:
+    server, load_core = share_cores(sorted(os.sched_getaffinity(0)), workers)
+    return Setup(
+        rounds=options.rounds,
+        seconds=options.seconds,
+        server_cores=options.server_cores or server,
+        load_cores=options.load_cores or load_core,
+        count_syscalls=not options.no_syscalls,
+        data=data,
+        tell=_tell,
+    )
+
+
+def _make_ready(wanted: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:
+    available, left_out = [], {}
+    for peer in wanted:
+        _tell(f"preparing {peer.name}")
+        try:
+            workshop.ensure_peer(peer)
+            available.append(peer)
+        except workshop.NotAvailableError as error:
+            left_out[peer.name] = str(error)
+    return available, left_out
+
+
+def _table(options: argparse.Namespace) -> int:
+    print(render(load(options.file), options.baseline, options.markdown))
+    return 0
+
+
+def _list(_: argparse.Namespace) -> int:
+    print("peers")
+    for peer in peers.PEERS:
+        print(f"  {peer.name:18} {peer.interface:6} {peer.note}".rstrip())
+    print("scenarios")
+    for scenario in scenarios.SCENARIOS.values():
+        print(f"  {scenario.name:18} {scenario.title}")
+    for what, sets in (("peers", peers.SETS), ("scenarios", scenarios.SETS)):
+        print(f"sets of {what}")
+        for name, members in sets.items():
+            print(f"  {name:18} {', '.join(members)}")
+    return 0
+
+
+def _install(options: argparse.Namespace) -> int:
+    workshop.ensure_program(workshop.LOAD_SOURCE)
+    available, left_out = _make_ready(peers.select(options.peers))
+    _tell("")
+    print("available:", ", ".join(peer.name for peer in available) or "none")
+    for name, why in left_out.items():
+        print(f"left out: {name}: {why}")
+    return 1 if left_out else 0
+
+
+def _tell(text: str) -> None:
+    """Show progress: one line that changes on a terminal, plain lines elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,398 @@
+// load: an HTTP/1.1 load generator for one machine.
+//
+// Rules:
+// - It talks to loopback only, and is bounded in time, connections, requests and errors.
+// - Closed loop (default): each connection sends its next request when the last one is answered. This finds
+//   the highest throughput; its latencies hide how long requests would have queued (coordinated omission).
+// - Open loop (--rate): requests are due at Poisson arrival times drawn from --seed, whatever the server does.
+//   Latency counts from the moment a request was *due*, also when no connection was free to send it.
+// - It says how busy it was itself (cpu / elapsed): near 1.0 it was the bottleneck, not the server.
+//
+// The result is one JSON object on stdout. Histogram buckets are at most 1.6 % wide; each is given by its
+// middle in microseconds, so a reader needs no knowledge of the bucket layout.
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    MAX_CONNECTIONS = 10000,
+    MAX_SECONDS = 600,
+    MAX_KINDS = 8,
+    MAX_PIPELINE = 64,
+    MAX_ERRORS = 10000, // a dead server must not be hammered
+    MAX_HEAD = 16384,
+    GRACE_SECONDS = 10, // for what is still due or unanswered when the time is up
+    BUCKETS = 64 * 40,  // 64 per power of two of nanoseconds, up to hours
+};
+
+struct kind { // of request: the bytes to send and what came of them
+    const char *name;
+    char *batch; // the request, as often as it is pipelined
+    size_t length;
+    double share;
+    uint64_t answered, histogram[BUCKETS];
+};
+
+enum phase { HEAD, BODY, CHUNK_SIZE, CHUNK_DATA, CHUNK_CRLF, TRAILER, UNTIL_CLOSE };
+
+struct connection {
+    int fd, waiting; // responses due
+    struct kind *kind;
+    size_t sent;
+    uint64_t started; // ns; open loop: when the request was due
+    enum phase phase;
+    uint64_t left; // bytes of body or chunk
+    int line;      // bytes in the present trailer line
+    int closing;   // the server will close after this response
+    size_t head_length;
+    char head[MAX_HEAD];
+};
+
+static struct sockaddr_in server = {.sin_family = AF_INET};
+static struct kind kinds[MAX_KINDS];
+static struct connection *connections;
+static struct connection **idle; // a ring, so that the connections take turns
+static int kind_count, connection_count = 1, pipeline = 1, reconnect, epoll_fd, idle_first, idle_count;
+static uint64_t max_requests = UINT64_MAX, started_requests, opened, received, last_answer, random_state = 1;
+static double rate;
+static struct { uint64_t connect, closed, status, protocol; } errors;
+
+static void die(const char *what) {
+    fprintf(stderr, "load: %s\n", what);
+    exit(2);
+}
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static double random_unit(void) { // splitmix64, [0, 1)
+    uint64_t z = random_state += 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return ((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+static uint64_t error_count(void) { return errors.connect + errors.closed + errors.status + errors.protocol; }
+
+// ---- histogram: exact below 64 ns, then 64 buckets per power of two
+
+static void record(struct kind *kind, uint64_t ns) {
+    int shift = ns < 64 ? 0 : 63 - 6 - __builtin_clzll(ns);
+    uint64_t bucket = shift * 64ull + (ns >> shift);
+    kind->histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+    kind->answered++;
+}
+
+static double bucket_middle_us(int bucket) {
+    int shift = bucket < 128 ? 0 : bucket / 64 - 1;
+    uint64_t low = (uint64_t)(bucket - shift * 64) << shift;
+    return (low + ((1ull << shift) - 1) / 2.0) / 1000;
+}
+
+// ---- connections
+
+static void rest(struct connection *c) {
+    c->waiting = 0;
+    idle[(idle_first + idle_count++) % connection_count] = c;
+}
+
+static void hang_up(struct connection *c) {
+    if (c->fd >= 0) close(c->fd);
+    c->fd = -1;
+}
+
+static void fail(struct connection *c, uint64_t *error) {
+    *error += c->waiting ? c->waiting : 1;
+    hang_up(c);
+    rest(c);
+}
+
+static int open_connection(struct connection *c) {
+    // Lingering for 0 s makes close() send a reset, so that no port of ours waits in TIME_WAIT.
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    int on = 1;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) return 0;
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    opened++;
+    if (connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS) return 0;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) == 0;
+}
+
+static void write_some(struct connection *c) {
+    while (c->waiting && c->sent < c->kind->length) {
+        ssize_t n = send(c->fd, c->kind->batch + c->sent, c->kind->length - c->sent, MSG_NOSIGNAL);
+        // Not yet: the next edge calls again. Refused: a server may answer and close before it has read the
+        // whole body, so it is for read_some() to find out whether there is an answer.
+        if (n < 0) return;
+        c->sent += n;
+    }
+}
+
+static struct kind *draw_kind(void) {
+    double at = kind_count > 1 ? random_unit() : 0;
+    for (int i = 0; i < kind_count - 1; i++)
+        if ((at -= kinds[i].share) < 0) return &kinds[i];
+    return &kinds[kind_count - 1];
+}
+
+static void begin(struct connection *c, uint64_t started) {
+    c->kind = draw_kind();
+    c->sent = 0;
+    c->started = started;
+    c->waiting = pipeline;
+    c->phase = HEAD;
+    c->head_length = 0;
+    started_requests += pipeline;
+    if (c->fd < 0 && !open_connection(c)) return fail(c, &errors.connect);
+    write_some(c);
+}
+
+// ---- responses
+
+static void response_done(struct connection *c) {
+    last_answer = now_ns();
+    record(c->kind, last_answer - c->started);
+    c->waiting--;
+    c->phase = HEAD;
+    c->head_length = 0;
+}
+
+static const char *header(const char *head, const char *name) {
+    const char *at = strcasestr(head, name);
+    return at ? at + strlen(name) + strspn(at + strlen(name), " \t") : NULL;
+}
+
+static int head_done(struct connection *c) { // false: not a response we can count
+    char *head = c->head;
+    head[c->head_length] = 0;
+    if (strncmp(head, "HTTP/1.", 7) || c->head_length < 12) return 0;
+    int status = atoi(head + 9);
+    if (status == 100) return c->head_length = 0, 1;
+    if (status < 200 || status > 299) errors.status++;
+    const char *connection = header(head, "\r\nconnection:"), *length = header(head, "\r\ncontent-length:");
+    const char *coding = header(head, "\r\ntransfer-encoding:");
+    c->closing = head[7] == '0' ? !(connection && !strncasecmp(connection, "keep-alive", 10))
+                                : connection && !strncasecmp(connection, "close", 5);
+    c->left = length ? strtoull(length, NULL, 10) : 0;
+    c->phase = coding && !strncasecmp(coding, "chunked", 7) ? CHUNK_SIZE : length || status == 204 ? BODY : UNTIL_CLOSE;
+    if (c->phase == BODY && !c->left) response_done(c);
+    return 1;
+}
+
+// Eats one byte of a head or of chunk framing. Returns false when it makes no sense.
+static int eat(struct connection *c, char byte) {
+    switch (c->phase) {
+    case HEAD:
+        if (c->head_length + 1 >= MAX_HEAD) return 0;
+        c->head[c->head_length++] = byte;
+        if (byte == '\n' && c->head_length > 3 && !memcmp(c->head + c->head_length - 4, "\r\n\r\n", 4))
+            return head_done(c);
+        return 1;
+    case CHUNK_SIZE:
+        if (byte == '\n') c->phase = c->left ? CHUNK_DATA : TRAILER, c->line = 0;
+        else if (byte != '\r') {
+            const char *digits = "0123456789abcdef", *at = strchr(digits, byte | 0x20);
+            if (!byte || !at) return 0;
+            c->left = c->left * 16 + (at - digits);
+        }
+        return 1;
+    case CHUNK_CRLF:
+        if (byte == '\n') c->phase = CHUNK_SIZE;
+        return byte == '\r' || byte == '\n';
+    case TRAILER:
+        if (byte == '\n' && !c->line) response_done(c);
+        else if (byte == '\n') c->line = 0;
+        else if (byte != '\r') c->line++;
+        return 1;
+    default: return 0;
+    }
+}
+
+static int consume(struct connection *c, const char *data, size_t length) {
+    while (length && c->waiting) {
+        if (c->phase == UNTIL_CLOSE) return 1;
+        if (c->phase == BODY || c->phase == CHUNK_DATA) {
+            size_t n = length < c->left ? length : c->left;
+            data += n, length -= n, c->left -= n;
+            if (!c->left && c->phase == BODY) response_done(c);
+            else if (!c->left) c->phase = CHUNK_CRLF;
+        } else {
+            length--;
+            if (!eat(c, *data++)) return 0;
+        }
+    }
+    return !length; // bytes that nobody asked for are an error as well
+}
+
+static void read_some(struct connection *c, uint32_t events) {
+    static char buffer[262144];
+    for (;;) {
+        ssize_t n = recv(c->fd, buffer, sizeof buffer, 0);
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) {
+            if (n == 0 && c->waiting && c->phase == UNTIL_CLOSE) response_done(c);
+            if (c->waiting) return fail(c, c->sent ? &errors.closed : &errors.connect);
+            return hang_up(c); // an idle connection that the server closed
+        }
+        received += n;
+        int was_waiting = c->waiting;
+        if (!consume(c, buffer, n)) return fail(c, &errors.protocol);
+        if (was_waiting && !c->waiting) {
+            if (c->closing || reconnect) hang_up(c);
+            return rest(c);
+        }
+        if ((size_t)n < sizeof buffer && !(events & EPOLLRDHUP)) return;
+    }
+}
+
+// ---- the run
+
+// Starts what may start. Returns when the next request of an open loop is due.
+static uint64_t dispatch(uint64_t due, uint64_t end) {
+    for (int count = idle_count; count > 0 && started_requests < max_requests; count--) {
+        uint64_t now = now_ns();
+        if (rate ? due > now || due >= end : now >= end) break;
+        struct connection *c = idle[idle_first];
+        idle_first = (idle_first + 1) % connection_count;
+        idle_count--;
+        begin(c, rate ? due : now);
+        if (rate) due += -log(1 - random_unit()) / rate * 1e9;
+    }
+    return due;
+}
+
+static uint64_t run(double seconds, uint64_t *begun) {
+    struct epoll_event events[512], timer_event = {.events = EPOLLIN};
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer, &timer_event);
+    uint64_t due = last_answer = *begun = now_ns(), end = due + seconds * 1e9, armed = 0;
+    for (;;) {
+        due = dispatch(due, end);
+        uint64_t now = now_ns();
+        int over = rate ? due >= end && now >= end : now >= end;
+        if ((over || started_requests >= max_requests) && idle_count == connection_count) break;
+        if (now > end + GRACE_SECONDS * 1000000000ull || error_count() > MAX_ERRORS) break;
+        if (rate && due != armed) {
+            struct itimerspec at = {.it_value = {due / 1000000000, due % 1000000000}};
+            timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, NULL);
+            armed = due;
+        }
+        int count = epoll_wait(epoll_fd, events, 512, 20);
+        for (int i = 0; i < count; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (!c || c->fd < 0) continue;
+            if (events[i].events & EPOLLOUT) write_some(c);
+            if (events[i].events & ~EPOLLOUT) read_some(c, events[i].events);
+        }
+    }
+    uint64_t unsent = 0;
+    for (; rate && due < end && started_requests < max_requests; unsent++) due += -log(1 - random_unit()) / rate * 1e9;
+    return unsent;
+}
+
+static void report(double elapsed, uint64_t unsent) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    double cpu = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    uint64_t unanswered = unsent;
+    for (int i = 0; i < connection_count; i++) unanswered += connections[i].waiting;
+    printf("{\"elapsed\": %.6f, \"cpu\": %.6f, \"bytes\": %lu, \"opened\": %lu, \"unanswered\": %lu,\n", elapsed, cpu, received,
+           opened, unanswered);
+    printf(" \"errors\": {\"connect\": %lu, \"closed\": %lu, \"status\": %lu, \"protocol\": %lu},\n \"kinds\": [",
+           errors.connect, errors.closed, errors.status, errors.protocol);
+    for (int k = 0; k < kind_count; k++) {
+        printf("%s{\"name\": \"%s\", \"answered\": %lu, \"histogram\": [", k ? ",\n  " : "", kinds[k].name, kinds[k].answered);
+        const char *comma = "";
+        for (int b = 0; b < BUCKETS; b++)
+            if (kinds[k].histogram[b]) {
+                printf("%s[%.3f, %lu]", comma, bucket_middle_us(b), kinds[k].histogram[b]);
+                comma = ", ";
+            }
+        printf("]}");
+    }
+    printf("]}\n");
+}
+
+static void add_kind(char *argument) { // NAME:SHARE:FILE
+    if (kind_count == MAX_KINDS) die("too many kinds of request");
+    struct kind *kind = &kinds[kind_count++];
+    char *name = strsep(&argument, ":"), *share = strsep(&argument, ":");
+    FILE *file = argument ? fopen(argument, "rb") : NULL;
+    if (!file || fseek(file, 0, SEEK_END) < 0) die("--request wants NAME:SHARE:FILE of a readable file");
+    size_t length = ftell(file);
+    rewind(file);
+    kind->name = name;
+    kind->share = atof(share);
+    kind->length = length * pipeline;
+    kind->batch = malloc(kind->length + 1);
+    if (!length || !kind->batch || fread(kind->batch, 1, length, file) != length) die("cannot read the request");
+    for (int i = 1; i < pipeline; i++) memcpy(kind->batch + i * length, kind->batch, length);
+    fclose(file);
+}
+
+static const char USAGE[] =
+    "usage: load --port PORT --request NAME:SHARE:FILE [--request ...] [--host 127.0.0.1] [--connections N]\n"
+    "            [--seconds S] [--requests N] [--pipeline DEPTH] [--reconnect] [--rate PER_SECOND [--seed N]]";
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {
+        {"host", 1, 0, 'h'},     {"port", 1, 0, 'p'},     {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'},
+        {"requests", 1, 0, 'n'}, {"pipeline", 1, 0, 'd'}, {"reconnect", 0, 0, 'R'},   {"rate", 1, 0, 'r'},
+        {"seed", 1, 0, 'S'},     {"request", 1, 0, 'f'},  {0}};
+    const char *host = "127.0.0.1";
+    char *requests[MAX_KINDS + 1];
+    int request_count = 0, option;
+    double seconds = 1;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) switch (option) {
+        case 'h': host = optarg; break;
+        case 'p': server.sin_port = htons(atoi(optarg)); break;
+        case 'c': connection_count = atoi(optarg); break;
+        case 's': seconds = atof(optarg); break;
+        case 'n': max_requests = strtoull(optarg, NULL, 10); break;
+        case 'd': pipeline = atoi(optarg); break;
+        case 'R': reconnect = 1; break;
+        case 'r': rate = atof(optarg); break;
+        case 'S': random_state = strtoull(optarg, NULL, 10); break;
+        case 'f': if (request_count <= MAX_KINDS) requests[request_count++] = optarg; break;
+        default: die(USAGE);
+        }
+    if (inet_pton(AF_INET, host, &server.sin_addr) != 1 || ntohl(server.sin_addr.s_addr) >> 24 != 127)
+        die("refused: only loopback addresses (127.0.0.0/8) may be put under load");
+    if (!server.sin_port || !request_count || optind != argc) die(USAGE);
+    if (connection_count < 1 || connection_count > MAX_CONNECTIONS) die("--connections must be 1 to 10000");
+    if (!(seconds > 0 && seconds <= MAX_SECONDS)) die("--seconds must be more than 0 and at most 600");
+    if (pipeline < 1 || pipeline > MAX_PIPELINE) die("--pipeline must be 1 to 64");
+    if (rate < 0 || (rate > 0 && pipeline > 1)) die("--rate must be positive and cannot be combined with --pipeline");
+    for (int i = 0; i < request_count; i++) add_kind(requests[i]);
+    connections = calloc(connection_count, sizeof *connections);
+    idle = calloc(connection_count, sizeof *idle);
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (!connections || !idle || epoll_fd < 0) die("out of memory or descriptors");
+    for (int i = 0; i < connection_count; i++) {
+        connections[i].fd = -1;
+        rest(&connections[i]);
+    }
+    uint64_t begun, unsent = run(seconds, &begun);
+    report((last_answer - begun) / 1e9, unsent);
+    return 0;
+}

@@ -1,0 +1,175 @@
+# Who is measured: one declaration per server.
+#
+# Rules:
+# - A peer is started the way its own documentation recommends for production, with access logs off (as ours)
+#   and keep-alive long enough that it is never the generator's doing that connections are made anew.
+# - All processes and threads of a peer share the same cores; how it divides them is its own affair.
+# - Commands are templates, split by the shell's rules: $python and $bin (of the bench environment), $host,
+#   $port, $workers, $threads, $app, $dir (empty, one per start), $build (compiled programs), $response (a
+#   file for the floor).
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    name: str
+    interface: str  # "wsgi", "asgi", or "floor": answers with bytes captured from the WSGI application
+    commands: tuple[str, ...]
+    packages: tuple[str, ...] = ()  # for pip; "." is this repository, installed editable
+    programs: tuple[str, ...] = ()  # that must be on PATH, because pip cannot bring them
+    sources: tuple[str, ...] = ()  # C files to compile; the program's name is the file's stem
+    files: tuple[tuple[str, str], ...] = ()  # (name, template) written to $dir before the start
+    env: tuple[tuple[str, str], ...] = ()
+    pip_options: tuple[str, ...] = ()
+    pip_env: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+# $$ is a dollar for nginx itself.
+NGINX_CONF = """
+user root;  # ignored unless root starts it: its usual user could not enter our folder
+worker_processes 1; daemon off; pid $dir/nginx.pid; error_log stderr;
+events { worker_connections 4096; }
+http {
+  access_log off; tcp_nodelay on; keepalive_requests 1000000000;
+  client_body_temp_path $dir/body; proxy_temp_path $dir/proxy; fastcgi_temp_path $dir/fastcgi;
+  uwsgi_temp_path $dir/uwsgi; scgi_temp_path $dir/scgi; client_max_body_size 64m;
+  server {
+    listen $host:$port backlog=2048;
+    location / { proxy_pass http://unix:$dir/app.sock; proxy_set_header Host $$http_host; }
+  }
+}
+"""
+
+GUNICORN = "$bin/gunicorn --no-control-socket --worker-tmp-dir /dev/shm --log-level warning -w $workers"
+GRANIAN = "$bin/granian --host $host --port $port --workers $workers --no-access-log --log-level warning"
+UVICORN = "$bin/uvicorn --no-access-log --log-level warning"
+EMBED = "$python -m bench.embed"
+
+PEERS = (
+    Peer(
+        "bigtop",
+        "wsgi",
+        ("$bin/bigtop serve $app --workers $workers --threads $threads --bind $host:$port",),
+        packages=(".",),
+    ),
+    Peer(
+        "c-epoll",
+        "floor",
+        ("$build/epoll_hello $port $workers $response",),
+        sources=("c_epoll/epoll_hello.c",),
+        note="the floor: the same bytes, no parsing, no Python",
+    ),
+    Peer(
+        "gunicorn-sync",
+        "wsgi",
+        (f"{GUNICORN} -k sync -b $host:$port $app",),
+        packages=("gunicorn",),
+        note="no keep-alive: a new connection per request",
+    ),
+    Peer(
+        "gunicorn-gthread",
+        "wsgi",
+        (f"{GUNICORN} -k gthread --threads 4 --keep-alive 75 -b $host:$port $app",),
+        packages=("gunicorn",),
+    ),
+    Peer(
+        "gunicorn-gevent",
+        "wsgi",
+        (f"{GUNICORN} -k gevent --keep-alive 75 -b $host:$port $app",),
+        packages=("gunicorn", "gevent", "packaging"),  # its worker imports packaging without requiring it
+    ),
+    Peer(
+        "gunicorn-asgi",
+        "asgi",
+        (f"{GUNICORN} -k asgi --keep-alive 75 -b $host:$port $app",),
+        packages=("gunicorn", "uvloop"),
+    ),
+    Peer(
+        "nginx-gunicorn",
+        "wsgi",
+        (f"{GUNICORN} -k sync -b unix:$dir/app.sock $app", "nginx -p $dir -c $dir/nginx.conf"),
+        packages=("gunicorn",),
+        programs=("nginx",),
+        files=(("nginx.conf", NGINX_CONF),),
+        note="nginx before gunicorn-sync over a unix socket",
+    ),
+    Peer(
+        "uvicorn",
+        "asgi",
+        (f"{UVICORN} --host $host --port $port --workers $workers --timeout-keep-alive 75 $app",),
+        packages=("uvicorn[standard]",),
+        note="with httptools and uvloop",
+    ),
+    Peer(
+        "granian",
+        "wsgi",
+        (f"{GRANIAN} --interface wsgi --blocking-threads 1 --runtime-threads 1 $app",),
+        packages=("granian",),
+    ),
+    Peer(
+        "granian-asgi",
+        "asgi",
+        (f"{GRANIAN} --interface asgi --runtime-threads 1 $app",),
+        packages=("granian",),
+    ),
+    Peer(
+        "bjoern",
+        "wsgi",
+        (f"{EMBED} bjoern $app $host $port $workers",),
+        packages=("bjoern",),
+        note="built from source: needs libev's headers",
+    ),
+    Peer("fastpysgi", "wsgi", (f"{EMBED} fastpysgi $app $host $port $workers",), packages=("fastpysgi",)),
+    Peer(
+        "meinheld",
+        "wsgi",
+        (f"{EMBED} meinheld $app $host $port $workers",),
+        packages=("meinheld",),
+        # Its pinned greenlet does not compile on Python 3.10 or newer, and it does not need it.
+        pip_options=("--no-deps",),
+        pip_env=(("MEINHELD_NOGREEN", "1"),),
+        note="built from source, without greenlets",
+    ),
+    Peer(
+        "waitress",
+        "wsgi",
+        ("$bin/waitress-serve --host $host --port $port --threads 4 $app",),
+        packages=("waitress",),
+        note="always one process",
+    ),
+)
+
+BY_NAME = {peer.name: peer for peer in PEERS}
+
+QUICK = ("bigtop", "gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent", "c-epoll")
+FAST = ("bigtop", "granian", "bjoern", "fastpysgi", "c-epoll")
+SETS = {"quick": QUICK, "fast": FAST, "all": tuple(BY_NAME)}
+
+
+class UnknownNameError(ValueError):
+    """A name on the command line that nothing was declared under."""
+
+
+def select(names: str) -> list[Peer]:
+    """Return the peers of a comma-separated list of names and set names, each once, in that order."""
+    chosen = expand(names, SETS, known=BY_NAME, what="peer")
+    return [BY_NAME[name] for name in chosen]
+
+
+def expand(names: str, sets: dict[str, tuple[str, ...]], known: Iterable[str], what: str) -> list[str]:
+    known = list(known)
+    chosen: dict[str, None] = {}
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        if name not in sets and name not in known:
+            raise UnknownNameError(
+                f"no {what} {name!r}; there are {', '.join(known)}; sets: {', '.join(sets)}"
+            )
+        chosen.update(dict.fromkeys(sets.get(name, (name,))))
+    if not chosen:
+        raise UnknownNameError(f"no {what} named")
+    return list(chosen)

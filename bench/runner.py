@@ -1,0 +1,151 @@
+# Measures peers in scenarios.
+#
+# Rules:
+# - Rounds are interleaved: every peer is measured once before any is measured again, each round beginning
+#   with another one, so that a machine that gets slower or noisier harms all alike.
+# - Each measurement is a fresh start of the peer: warm-up, sample, load, sample. Only the load counts.
+# - A peer that fails is left out of that scenario with its reason; the others go on.
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from subprocess import CalledProcessError
+
+from bench import generator, procfs, syscalls, workshop
+from bench.figures import imbalance
+from bench.peers import Peer
+from bench.results import Measured, Part, Run
+from bench.scenarios import APPS, Scenario
+from bench.server import Running, StartError, running
+
+WARM_UP_SECONDS = 0.5
+BURSTS = 8
+BURST_PAUSE = 0.1  # seconds in which all workers become idle again
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    rounds: int
+    seconds: float
+    server_cores: frozenset[int]
+    load_cores: frozenset[int]
+    count_syscalls: bool
+    data: Path
+    tell: Callable[[str], None]  # progress, for people
+
+    @property
+    def cores(self) -> frozenset[int]:
+        return self.server_cores | self.load_cores
+
+    def cores_by_use(self) -> dict[str, list[int]]:
+        return {"server": sorted(self.server_cores), "load": sorted(self.load_cores)}
+
+
+def measure(scenario: Scenario, peers: Sequence[Peer], setup: Setup, part: Part) -> None:
+    """Fill `part` as results come in: what was measured before an interruption is not lost."""
+    app = APPS[scenario.app]
+    try:
+        workshop.prepare_app(app, setup.data)
+    except workshop.NotAvailableError as error:
+        part.measured += [Measured(peer.name, "", left_out=str(error)) for peer in peers]
+        return
+    pairs = [
+        (peer, Measured(peer.name, "; ".join(peer.commands), left_out=_misfit(peer, scenario)))
+        for peer in peers
+    ]
+    part.measured += [measured for _, measured in pairs]
+    for number in range(setup.rounds):
+        turn = number % len(pairs)
+        for peer, measured in pairs[turn:] + pairs[:turn]:
+            if not measured.left_out:
+                _attempt(peer, measured, scenario, setup, number)
+    if setup.count_syscalls and not scenario.burst:
+        for peer, measured in pairs:
+            if not measured.left_out:
+                _count(peer, measured, scenario, setup)
+
+
+def shape(scenario: Scenario) -> str:
+    """Say in words how the requests come."""
+    plural = "s" if scenario.workers > 1 else ""
+    text = f"{scenario.workers} worker{plural}, {scenario.connections} connections, "
+    if scenario.burst:
+        return text + f"{BURSTS} bursts per round"
+    if scenario.rate is None:
+        return text + "closed loop"
+    named = scenario.requests[0].name
+    only = f" of the {named!r} requests" if len(scenario.requests) > 1 else ""
+    return text + f"open loop, {scenario.rate:g} requests/s; latency{only} from the moment a request was due"
+
+
+def _misfit(peer: Peer, scenario: Scenario) -> str | None:
+    if peer.interface == "asgi" and not APPS[scenario.app].asgi:
+        return "this application has no ASGI form"
+    if peer.interface == "floor" and not scenario.floor:
+        return "an answer without the application would mean nothing here"
+    return None
+
+
+def _attempt(peer: Peer, measured: Measured, scenario: Scenario, setup: Setup, number: int) -> None:
+    setup.tell(f"{scenario.name}, round {number + 1} of {setup.rounds}: {peer.name}")
+    try:
+        with running(peer, scenario, set(setup.server_cores), setup.data) as server:
+            run = _burst if scenario.burst else _load
+            measured.runs.append(run(scenario, server, setup, number))
+    except (StartError, OSError, workshop.NotAvailableError, CalledProcessError) as error:
+        measured.left_out = str(error)
+
+
+def _load(scenario: Scenario, server: Running, setup: Setup, number: int) -> Run:
+    load_cores, seconds = set(setup.load_cores), max(setup.seconds, scenario.at_least)
+    generator.load(scenario, server.port, server.folder, WARM_UP_SECONDS, load_cores)
+    before, busy_before, began = procfs.tree(server.roots), procfs.cores_busy(setup.cores), time.monotonic()
+    report = generator.load(scenario, server.port, server.folder, seconds, load_cores)
+    after, busy_after, ended = procfs.tree(server.roots), procfs.cores_busy(setup.cores), time.monotonic()
+    used = procfs.cpu(after) - procfs.cpu(before)
+    foreign = sum(busy_after) - sum(busy_before) - used - report.cpu
+    workers = procfs.busiest(before, after, scenario.workers)
+    memory = {pid: procfs.pss(pid) for pid in after}
+    return Run(
+        round=number,
+        noise=round(max(foreign, 0) / ((ended - began) * len(setup.cores)), 4),
+        requests_per_second=report.answered / report.elapsed if report.elapsed else None,
+        cpu_us=used / report.answered * 1e6 if report.answered else None,
+        pss_worker=int(median(memory[pid] for pid in workers)) if workers else None,
+        pss_tree=sum(memory.values()),
+        generator_busy=round(report.cpu / report.elapsed, 3) if report.elapsed else None,
+        failed=sum(report.errors.values()) + report.unanswered,
+        histograms=report.histograms,
+    )
+
+
+def _burst(scenario: Scenario, server: Running, setup: Setup, number: int) -> Run:
+    bursts = []
+    busy_before, began = procfs.cores_busy(setup.cores), time.monotonic()
+    used_before = procfs.cpu(procfs.tree(server.roots))
+    for _ in range(BURSTS):
+        time.sleep(BURST_PAUSE)
+        bursts.append(generator.burst(scenario, server.port))
+    used = procfs.cpu(procfs.tree(server.roots)) - used_before
+    foreign = sum(procfs.cores_busy(setup.cores)) - sum(busy_before) - used
+    return Run(
+        round=number,
+        noise=round(max(foreign, 0) / ((time.monotonic() - began) * len(setup.cores)), 4),
+        imbalance=median(imbalance(counts) for counts in bursts),
+        bursts=bursts,
+    )
+
+
+def _count(peer: Peer, measured: Measured, scenario: Scenario, setup: Setup) -> None:
+    setup.tell(f"{scenario.name}, counting system calls: {peer.name}")
+    try:
+        with running(peer, scenario, set(setup.server_cores), setup.data) as server:
+            load_cores = set(setup.load_cores)
+            generator.load(scenario, server.port, server.folder, WARM_UP_SECONDS, load_cores)
+            measured.syscalls = syscalls.count(scenario, server, load_cores)
+    except (StartError, OSError, CalledProcessError) as error:
+        measured.left_out = f"system calls not counted: {error}"

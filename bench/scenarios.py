@@ -1,0 +1,202 @@
+# What is measured: applications, requests, and how they come.
+#
+# Rules: a scenario is data; the runner has no special case by name. Paths and amounts of `work` are explained
+# in apps/work.py. A scenario with a `rate` is an open loop (latency from the moment a request was due), the
+# others are closed loops.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.peers import expand
+
+# ---- applications
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    name: str
+    wsgi: str
+    asgi: str | None = None
+    packages: tuple[str, ...] = ()
+    path: str | None = None  # a folder, relative to the repository, to be importable as well
+    env: tuple[tuple[str, str], ...] = ()  # $data is a folder that lives as long as the bench run
+    prepare: tuple[str, ...] = ()  # commands, once per bench run, before anything is started
+
+
+SITE = "examples/django_site"
+# Rows are made from numbers, so that each run serves the same page.
+SEED = (
+    "from guestbook.models import Entry;"
+    "Entry.objects.bulk_create(Entry(name='guest %d' % i, message='A message of some length. ' * 4)"
+    " for i in range(200))"
+)
+
+APPS = {
+    app.name: app
+    for app in (
+        App("hello", "bench.apps.hello:app", asgi="bench.apps.hello_asgi:app"),
+        App("work", "bench.apps.work:app"),
+        App("django-hello", "bench.apps.django_hello:app", packages=("Django>=5.2,<6",)),
+        App(
+            "django-site",
+            "mysite.wsgi:application",
+            packages=("Django>=5.2,<6", "whitenoise"),
+            path=SITE,
+            env=(("DJANGO_DATA", "$data"), ("DJANGO_SECRET_KEY", "only for the bench")),
+            prepare=(
+                f"$python {SITE}/manage.py migrate --verbosity 0",
+                f"$python {SITE}/manage.py collectstatic --noinput --verbosity 0",
+                f'$python {SITE}/manage.py shell --verbosity 0 -c "{SEED}"',
+            ),
+        ),
+    )
+}
+
+# ---- requests
+
+PLAIN = (("Host", "127.0.0.1"), ("Accept", "*/*"))
+
+BROWSER = (
+    ("Host", "127.0.0.1"),
+    ("Connection", "keep-alive"),
+    ("Cache-Control", "max-age=0"),
+    ("sec-ch-ua", '"Chromium";v="130", "Not?A_Brand";v="99"'),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-ch-ua-platform", '"Linux"'),
+    ("Upgrade-Insecure-Requests", "1"),
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/130.0.0.0 Safari/537.36"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-User", "?1"),
+    ("Sec-Fetch-Dest", "document"),
+    ("Referer", "http://127.0.0.1/guestbook/?page=2"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Accept-Language", "en-GB,en;q=0.9,de;q=0.8"),
+    ("Cookie", "sessionid=kq4v1x2m8c0z7t5n3b6w9y1a2s4d6f8g; csrftoken=Zt7Qm2Xw9Lk4Vb1Nc8Rf3Hd6Jp5Ys0Ga"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    path: str = "/"
+    name: str = "all"  # requests of one name are counted together, and apart from others
+    share: float = 1.0  # of all requests
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = PLAIN
+    body_bytes: int = 0
+
+    def encode(self) -> bytes:
+        headers = self.headers
+        if self.method in ("POST", "PUT"):
+            headers += (
+                ("Content-Type", "application/octet-stream"),
+                ("Content-Length", str(self.body_bytes)),
+            )
+        lines = [f"{self.method} {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + b"x" * self.body_bytes
+
+
+# ---- scenarios
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    name: str
+    title: str
+    app: str
+    requests: tuple[Request, ...] = (Request(),)
+    connections: int = 32
+    workers: int = 1
+    threads: int = 1  # for servers that let one choose; gthread and waitress always run their usual four
+    rate: float | None = None  # requests per second
+    pipeline: int = 1
+    reconnect: bool = False
+    at_least: float = 0  # seconds; where requests are few, their tail needs more time than --seconds
+    floor: bool = False  # the same bytes without the application mean something
+    burst: bool = False  # all connections at once on idle workers: who answers how many?
+
+    @property
+    def kind(self) -> str:
+        return "burst" if self.burst else "closed" if self.rate is None else "open"
+
+
+def slow_mix(slow_path: str) -> tuple[Request, ...]:
+    return (Request("/", name="fast", share=0.95), Request(slow_path, name="slow", share=0.05))
+
+
+CLOSE = (*PLAIN, ("Connection", "close"))
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("hello", "hello world, 2 headers", "hello", floor=True),
+        Scenario(
+            "hello-17", "hello world, 17 browser headers", "hello", (Request(headers=BROWSER),), floor=True
+        ),
+        Scenario("django-hello", "Django hello", "django-hello", floor=True),
+        Scenario(
+            "django-page",
+            "Django page: 20 rows by the ORM, a form, sessions",
+            "django-site",
+            (Request("/guestbook/", headers=BROWSER),),
+            connections=16,
+            floor=True,
+        ),
+        Scenario("sleep-10ms", "each request waits 10 ms", "work", (Request("/sleep/10"),), workers=4),
+        Scenario(
+            "mixed-sleeping",
+            "5 % of the requests wait 200 ms",
+            "work",
+            slow_mix("/sleep/200"),
+            connections=64,
+            workers=4,
+            rate=150,
+            at_least=6,
+        ),
+        Scenario(
+            "mixed-computing",
+            "5 % of the requests compute for 40 ms",
+            "work",
+            slow_mix("/spin/40"),
+            connections=64,
+            workers=4,
+            rate=100,
+            at_least=6,
+        ),
+        Scenario("body-100k", "answers of 100 KB", "work", (Request("/bytes/100000"),), floor=True),
+        Scenario(
+            "body-1m", "answers of 1 MB", "work", (Request("/bytes/1000000"),), connections=8, floor=True
+        ),
+        Scenario(
+            "upload-100k",
+            "uploads of 100 KB",
+            "work",
+            (Request("/upload", method="POST", body_bytes=100_000),),
+        ),
+        Scenario("pipelining", "hello world, 8 requests in one send", "hello", pipeline=8, floor=True),
+        Scenario(
+            "reconnect",
+            "hello world, a connection per request",
+            "hello",
+            (Request(headers=CLOSE),),
+            reconnect=True,
+            floor=True,
+        ),
+        Scenario(
+            "burst",
+            "32 connections at once over 4 idle workers",
+            "work",
+            (Request("/pid/10", headers=CLOSE),),
+            workers=4,
+            burst=True,
+        ),
+    )
+}
+
+SETS = {"quick": ("hello", "django-page"), "all": tuple(SCENARIOS)}
+
+
+def select(names: str) -> list[Scenario]:
+    return [SCENARIOS[name] for name in expand(names, SETS, known=SCENARIOS, what="scenario")]

@@ -1,0 +1,153 @@
+# One peer running one application: started, ready, stopped. Nothing of it is left behind.
+#
+# Rules: ready means that it answered a real request with success. Stopping asks the peer first, then kills
+# every process of its tree by pidfd, so that a process id used again by a stranger is never hit.
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from bench import procfs, workshop
+from bench.peers import Peer
+from bench.scenarios import APPS, Scenario
+
+HOST = "127.0.0.1"
+START_SECONDS = 20.0
+STOP_SECONDS = 6.0
+
+
+class StartError(Exception):
+    """The peer did not come up, or answered with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    port: int
+    roots: tuple[int, ...]
+    folder: Path
+
+
+@contextlib.contextmanager
+def pinned(cores: set[int]) -> Iterator[None]:
+    """Children started inside inherit these cores; the harness gets its own back."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def running(peer: Peer, scenario: Scenario, cores: set[int], data: Path) -> Iterator[Running]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder, processes = Path(name), []
+        port = _free_port()
+        log = folder / "server.log"
+        try:
+            with pinned(cores), log.open("wb") as output:
+                for command in commands(peer, scenario, port, folder, data):
+                    processes.append(_start(command, peer, scenario, data, output.fileno()))
+            _wait_ready(port, scenario, processes, log)
+            yield Running(port, tuple(process.pid for process in processes), folder)
+        finally:
+            _stop(processes)
+
+
+def commands(peer: Peer, scenario: Scenario, port: int, folder: Path, data: Path) -> list[list[str]]:
+    app = APPS[scenario.app]
+    target = app.asgi if peer.interface == "asgi" else app.wsgi
+    values: dict[str, object] = {
+        "python": workshop.python(),
+        "bin": workshop.VENV / "bin",
+        "build": workshop.BUILD,
+        "host": HOST,
+        "port": port,
+        "app": target,
+        "workers": scenario.workers,
+        "threads": scenario.threads,
+        "dir": folder,
+    }
+    if peer.interface == "floor":
+        values["response"] = workshop.capture_response(app, scenario.requests[0].path, data)
+    for name, template in peer.files:
+        (folder / name).write_text(Template(template).substitute(values))
+    return [workshop.words(command, values) for command in peer.commands]
+
+
+def _start(
+    command: list[str], peer: Peer, scenario: Scenario, data: Path, output: int
+) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C in the terminal is the harness' business, which then stops its peers.
+    return subprocess.Popen(
+        command,
+        cwd=workshop.ROOT,
+        env=workshop.environment(APPS[scenario.app], data, peer.env),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_ready(port: int, scenario: Scenario, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    request = scenario.requests[0].encode()
+    status = b""
+    while time.monotonic() < deadline:
+        if any(process.poll() is not None for process in processes):
+            break
+        status = _status(port, request)
+        if status.startswith(b"2"):
+            return
+        time.sleep(0.02)
+    answer = f"answers {status.decode(errors='replace')}" if status else "does not answer"
+    raise StartError(f"{answer}; its log: {workshop.reason(log.read_text(errors='replace'))}")
+
+
+def _status(port: int, request: bytes) -> bytes:
+    """Return the status code of one request, empty when there is no answer."""
+    try:
+        with socket.create_connection((HOST, port), timeout=5) as connection:
+            connection.sendall(request)
+            head = connection.recv(4096)
+    except OSError:
+        return b""
+    return head.split(b" ", 2)[1] if head.startswith(b"HTTP/1.") and b" " in head else b""
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    pidfds = []
+    for pid in procfs.tree(process.pid for process in processes):
+        with contextlib.suppress(ProcessLookupError):
+            pidfds.append(os.pidfd_open(pid))
+    for process in reversed(processes):
+        process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(deadline - time.monotonic(), 0.1))
+    for pidfd in pidfds:
+        if not select.select([pidfd], [], [], 0.2)[0]:  # readable: that process has ended
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+    for process in processes:
+        process.wait()

@@ -1,0 +1,172 @@
+# Results as text for a terminal, or as Markdown for the documentation.
+#
+# Rule: a row never hides how far it can be trusted. Spread stands beside each median, and marks say when the
+# machine was noisy, the generator was the limit, or requests failed.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.figures import Spread, ratio
+from bench.results import Measured, Part, Results
+
+NOISY = 0.05
+GENERATOR_LIMIT = 0.9
+MIB = 1024 * 1024
+
+Summary = dict[str, Spread | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    title: str
+    figure: str
+    show: Callable[[float], str]
+    with_spread: bool = False
+    with_ratio: bool = False
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _milliseconds(us: float) -> str:
+    return f"{us / 1000:.3g}" if us < 999_500 else f"{us / 1000:,.0f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def _mib(value: float) -> str:
+    return f"{value / MIB:.1f}"
+
+
+CLOSED_COLUMNS = (
+    Column("req/s", "requests_per_second", _count, with_spread=True, with_ratio=True),
+    Column("p50 ms", "p50_us", _milliseconds),
+    Column("p99 ms", "p99_us", _milliseconds, with_spread=True),
+    Column("CPU µs/req", "cpu_us", _short, with_spread=True, with_ratio=True),
+    Column("syscalls/req", "syscalls", _short),
+    Column("PSS/worker MiB", "pss_worker", _mib),
+    Column("PSS tree MiB", "pss_tree", _mib),
+)
+OPEN_COLUMNS = (
+    Column("req/s", "requests_per_second", _count),
+    Column("p50 ms", "p50_us", _milliseconds, with_spread=True),
+    Column("p95 ms", "p95_us", _milliseconds),
+    Column("p99 ms", "p99_us", _milliseconds, with_spread=True, with_ratio=True),
+    Column("p99.9 ms", "p999_us", _milliseconds),
+    Column("max ms", "max_us", _milliseconds),
+    Column("CPU µs/req", "cpu_us", _short),
+)
+BURST_COLUMNS = (Column("busiest/idlest worker", "imbalance", _short, with_spread=True, with_ratio=True),)
+COLUMNS = {"closed": CLOSED_COLUMNS, "open": OPEN_COLUMNS, "burst": BURST_COLUMNS}
+
+MARKS = {
+    "~": "more than 5 % of the cores used went to others, or to the kernel on nobody's account",
+    "g": "the load generator was at its limit: the server could have done more",
+    "!": "requests failed or stayed without an answer",
+}
+
+
+def render(results: Results, baseline: str | None = None, markdown: bool = False) -> str:
+    blocks = [_heading(results)]
+    seen = ""
+    for part in results.parts:
+        base = _baseline(part, baseline)
+        rows, marks = _rows(part, base)
+        seen += marks
+        title = f"{part.name}: {part.title}"
+        where = f"server on core {_join(part.cores['server'])}, load from {_join(part.cores['load'])}"
+        shape = f"{part.shape}; {where}"
+        block = [f"### {title}\n", f"{shape}\n"] if markdown else [title, shape]
+        block += _markdown(rows) if markdown else _aligned(rows)
+        block += [f"{'- ' if markdown else '  '}{m.peer}: {m.left_out}" for m in part.measured if m.left_out]
+        blocks.append("\n".join(block))
+    notes = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in seen]
+    notes += [f"left out: {peer}: {why}" for peer, why in results.left_out.items()]
+    if notes:
+        blocks.append("\n".join(notes))
+    return "\n\n".join(blocks)
+
+
+def _heading(results: Results) -> str:
+    machine = results.machine
+    virtual = ", virtual" if machine.get("virtual") else ""
+    cpu = f"{machine['cpu']}, {machine['cores']} cores{virtual}"
+    return (
+        f"{cpu}, Linux {machine['kernel']}, Python {machine['python']}\n"
+        f"{results.rounds} rounds of {results.seconds:g} s, interleaved; medians (lowest-highest)"
+    )
+
+
+def _join(cores: Sequence[int]) -> str:
+    return ", ".join(map(str, cores))
+
+
+def _baseline(part: Part, wanted: str | None) -> Measured | None:
+    """Return what the ratios refer to: the wanted peer where it was measured, else the first one that was."""
+    with_runs = [measured for measured in part.measured if measured.runs]
+    return next((m for m in with_runs if m.peer == wanted), with_runs[0] if with_runs else None)
+
+
+def _rows(part: Part, base: Measured | None) -> tuple[list[list[str]], str]:
+    columns = COLUMNS[part.kind]
+    header = [""]
+    for column in columns:
+        header += [column.title] + ["ratio"] * column.with_ratio
+    rows, seen = [header], ""
+    base_summary = base.summary() if base else {}
+    for measured in part.measured:
+        if not measured.runs:
+            continue
+        summary = measured.summary()
+        marks = _marks(measured, summary)
+        seen += marks
+        row = [f"{measured.peer} {marks}".strip()]
+        for column in columns:
+            row.append(_cell(column, summary.get(column.figure)))
+            if column.with_ratio:
+                times = ratio(summary.get(column.figure), base_summary.get(column.figure))
+                row.append("-" if times is None else _times(times))
+        rows.append(row)
+    return rows, seen
+
+
+def _cell(column: Column, value: Spread | None) -> str:
+    if value is None:
+        return "-"
+    text = column.show(value.median)
+    if column.with_spread and value.low != value.high:
+        text += f" ({column.show(value.low)}-{column.show(value.high)})"
+    return text
+
+
+def _marks(measured: Measured, summary: Summary) -> str:
+    noise, busy = summary["noise"], summary["generator_busy"]
+    marks = "~" if noise and noise.median > NOISY else ""
+    marks += "g" if busy and busy.median > GENERATOR_LIMIT else ""
+    return marks + ("!" if any(run.failed for run in measured.runs) else "")
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  "
+        + "  ".join(
+            [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+
+
+def _markdown(rows: list[list[str]]) -> list[str]:
+    rule = "| --- |" + " ---: |" * (len(rows[0]) - 1)
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], rule, *lines[1:], ""]

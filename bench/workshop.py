@@ -1,0 +1,142 @@
+# Where the bench keeps what it made: peers in their own virtual environment, compiled programs.
+#
+# Rules:
+# - Nothing is installed anywhere else, and the harness itself needs nothing but Python and a C compiler.
+# - What cannot be installed or compiled is a reason to leave a peer out, and is said; it never ends the run.
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from string import Template
+
+from bench.peers import Peer
+from bench.scenarios import App
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCH = ROOT / "bench"
+VENV = ROOT / ".bench-venv"
+BUILD = ROOT / "build" / "bench"
+
+LOAD_SOURCE = "load/load.c"
+LONGEST_REASON = 160  # characters
+
+
+class NotAvailableError(Exception):
+    """Something needed is missing on this machine; the text says what and, where known, what to do."""
+
+
+def python() -> Path:
+    return VENV / "bin" / "python"
+
+
+def words(command: str, values: Mapping[str, object]) -> list[str]:
+    """Split first, then fill in: a path with spaces stays one word."""
+    return [Template(word).substitute(values) for word in shlex.split(command)]
+
+
+def environment(app: App | None, data: Path, extra: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """Return the whole environment of a server: nothing of the caller's shell changes what is measured."""
+    folders = [ROOT] + ([ROOT / app.path] if app and app.path else [])
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    env["PYTHONPATH"] = os.pathsep.join(map(str, folders))
+    for name, value in (*(app.env if app else ()), *extra):
+        env[name] = Template(value).substitute(data=data)
+    return env
+
+
+# ---- packages
+
+
+def package_name(requirement: str) -> str:
+    """Return the normalised name of what a requirement asks for: "uvicorn[standard]>=1" → "uvicorn"."""
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    return re.sub(r"[-_.]+", "-", name[0]).lower() if name else requirement
+
+
+def installed() -> dict[str, str]:
+    if not python().exists():
+        return {}
+    code = "from importlib.metadata import distributions as d\nfor x in d(): print(x.name, x.version)"
+    run = subprocess.run([python(), "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    return {package_name(line.split()[0]): line.split()[1] for line in run.stdout.splitlines()}
+
+
+def ensure_packages(
+    requirements: Iterable[str], options: Iterable[str] = (), env: Iterable[tuple[str, str]] = ()
+) -> None:
+    have = installed()
+    missing = [r for r in requirements if ("bigtop" if r == "." else package_name(r)) not in have]
+    if not missing:
+        return
+    if not python().exists():
+        _run([sys.executable, "-m", "venv", str(VENV)], f"cannot make {VENV.name}")
+    arguments = [part for name in missing for part in (["--editable", str(ROOT)] if name == "." else [name])]
+    pip = [str(python()), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, *options, *arguments], f"pip cannot install {', '.join(missing)}", dict(env))
+
+
+# ---- C programs
+
+
+def ensure_program(source: str) -> Path:
+    """Compile `source` unless its program is newer."""
+    path = BENCH / source
+    program = BUILD / path.stem
+    if program.exists() and program.stat().st_mtime >= path.stat().st_mtime:
+        return program
+    BUILD.mkdir(parents=True, exist_ok=True)
+    compiler = os.environ.get("CC", "cc")
+    _run(
+        [*shlex.split(compiler), "-O2", "-Wall", "-o", str(program), str(path), "-lm"],
+        f"cannot compile {source}",
+    )
+    return program
+
+
+def ensure_peer(peer: Peer) -> None:
+    for program in peer.programs:
+        if not any((Path(folder) / program).exists() for folder in os.get_exec_path()):
+            raise NotAvailableError(f"{program} is not on PATH")
+    for source in peer.sources:
+        ensure_program(source)
+    ensure_packages(peer.packages, peer.pip_options, peer.pip_env)
+
+
+# ---- applications
+
+
+def prepare_app(app: App, data: Path) -> None:
+    ensure_packages(app.packages)
+    for command in app.prepare:
+        _run(words(command, {"python": python()}), f"cannot prepare {app.name}", environment(app, data))
+
+
+def capture_response(app: App, path: str, data: Path) -> Path:
+    """Let the application answer `path` once, without a server; return the file with the raw response."""
+    target = data / f"{app.name}-{re.sub(r'[^A-Za-z0-9]', '_', path)}.response"
+    if not target.exists():
+        command = [str(python()), "-m", "bench.apps.capture", app.wsgi, path]
+        target.write_bytes(_run(command, f"cannot capture {path} of {app.name}", environment(app, data)))
+    return target
+
+
+def _run(command: list[str], what: str, env: Mapping[str, str] | None = None) -> bytes:
+    try:
+        run = subprocess.run(command, capture_output=True, cwd=ROOT, env={**os.environ, **(env or {})})
+    except FileNotFoundError as error:
+        raise NotAvailableError(f"{what}: {error.filename} not found") from error
+    if run.returncode:
+        raise NotAvailableError(f"{what}: {reason((run.stderr or run.stdout).decode(errors='replace'))}")
+    return run.stdout
+
+
+def reason(said: str) -> str:
+    """Return the line of a long complaint that says most: the last one about an error, or the last one."""
+    lines = said.strip().splitlines() or ["nothing said"]
+    return ([line for line in lines if "error" in line.lower()] or lines)[-1].strip()[:LONGEST_REASON]
