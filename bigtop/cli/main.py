@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import click
 
-from bigtop import __version__
 from bigtop.errors import AppError, BigtopError
 
 # command -> (its module, its line in the help)
@@ -46,7 +45,7 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, epilog=_COMPLETION, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(package_name="bigtop", message="%(prog)s %(version)s")
 def root() -> None:
     """An application server for WSGI and ASGI with a process and socket manager underneath."""
 

@@ -9,8 +9,8 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
-from bigtop import __version__
 from bigtop.launch import Facts
 
 _BOLD, _GREEN, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
@@ -40,7 +40,7 @@ def describe(facts: Facts) -> list[tuple[str, str]]:
 
 def summary(name: str, rows: Sequence[tuple[str, str]], *, decorated: bool = False) -> str:
     """Lay out `rows` below a title: in a coloured box if `decorated`, otherwise as plain lines."""
-    title = f"bigtop {__version__} serves {name}"
+    title = f"bigtop {version('bigtop')} serves {name}"
     lines = [f"{key:<12} {value}" for key, value in rows]
     if not decorated:
         return "\n".join([title, *(f"  {line}" for line in lines)])

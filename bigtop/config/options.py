@@ -98,7 +98,7 @@ FORWARDED_ALLOW_IPS = Option(
     "--forwarded-allow-ips",
     Group.SOCKETS,
     commas(values.proxy),
-    "Proxies whose X-Forwarded-* headers are believed: addresses, networks or *.",
+    "Proxies that may say that a request came by https: addresses, networks or *.",
     "LIST",
     ("127.0.0.1,::1",),
 )
@@ -323,7 +323,7 @@ ACCESS_LOGFILE = Option(
 ACCESS_LOGFORMAT = Option(
     "--access-logformat",
     Group.LOGGING,
-    one(values.text),
+    one(values.access_format),
     "How a request is logged, in gunicorn's atoms.",
     "FORMAT",
     (ACCESS_FORMAT,),

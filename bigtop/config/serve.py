@@ -80,7 +80,7 @@ def spec(config: ServeConfig) -> ServeSpec:
 
 def site_name(app: str) -> str:
     """Return the top package of "pkg.mod:attr", or the file's name without .py for a path."""
-    module = app.rpartition(":")[0] or app
+    module = app.partition(":")[0]
     if "/" in module or module.endswith(".py"):
         return PurePath(module).stem
     return module.partition(".")[0]

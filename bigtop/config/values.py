@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bigtop.config.cgroups import available_cpus
+from bigtop.http.accesslog import compile_format
 
 T = TypeVar("T")
 Convert = Callable[[str], T]
@@ -44,10 +45,6 @@ def each(convert: Convert[T]) -> Parse[tuple[T, ...]]:
 
 
 # ---- what one text means
-
-
-def text(given: str) -> str:
-    return given
 
 
 def switch(given: str) -> bool:
@@ -184,6 +181,14 @@ def header_value(given: str) -> str:
     """What may follow the colon of a response header."""
     if not re.fullmatch(r"[\x20-\x7e]*", given) or given != given.strip():
         raise ValueError(f"must be printable ASCII without surrounding blanks, got {given!r}")
+    return given
+
+
+def access_format(given: str) -> str:
+    """A format of accesslog.py, which raises ConfigError for atoms that it does not know."""
+    if not given:
+        raise ValueError("must not be empty; without --access-logfile no request is logged")
+    compile_format(given)
     return given
 
 
