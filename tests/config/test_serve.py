@@ -1,0 +1,166 @@
+# From checked options to what is launched.
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bigtop.backends.base import ServeOptions
+from bigtop.config.arguments import layer
+from bigtop.config.listing import print_config
+from bigtop.config.options import ACCESS_FORMAT, OPTIONS
+from bigtop.config.serve import ServeSpec, configure, site_name, spec
+from bigtop.http.limits import Limits
+from bigtop.sockets import SocketSpec
+from bigtop.workers.bootstrap import Identity, Logs
+
+
+def specified(app: str = "my.site:app", **given: object) -> ServeSpec:
+    return spec(configure(app, {}, layer(given)))
+
+
+def test_defaults() -> None:
+    assert specified() == ServeSpec(
+        name="my",
+        app="my.site:app",
+        factory=False,
+        interface=None,
+        backend=None,
+        preload="auto",
+        binds=(SocketSpec("127.0.0.1:8000", "127.0.0.1", 8000),),
+        workers=1,
+        max_requests=0,
+        max_requests_jitter=0,
+        graceful_timeout=30.0,
+        boot_timeout=120.0,
+        identity=Identity(),
+        pidfile=None,
+        error_logfile="-",
+        logs=Logs(),
+        options=ServeOptions(),
+        reload=False,
+        reload_extra_files=(),
+    )
+
+
+def test_every_option_arrives(tmp_path: Path) -> None:
+    made = specified(
+        factory=True,
+        interface="wsgi",
+        chdir=tmp_path,
+        pythonpath="lib,/opt/lib",
+        env=["A=b"],
+        bind=["[::1]:81", "unix:run/x.sock", "fd://7"],
+        backlog=5,
+        reuse_port=True,
+        forwarded_allow_ips="10.0.0.0/8",
+        workers=2,
+        threads=3,
+        backend="wsgi",
+        preload="off",
+        max_requests=100,
+        max_requests_jitter=10,
+        timeout=1,
+        graceful_timeout=2,
+        boot_timeout=3,
+        keep_alive=4,
+        header_timeout=5,
+        body_timeout=6,
+        send_timeout=7,
+        limit_request_line=1001,
+        limit_request_fields=102,
+        limit_request_field_size=1003,
+        limit_request_head=1004,
+        limit_request_body="1M",
+        temp_dir="/",
+        name="shop",
+        user="1",
+        group="2",
+        umask="027",
+        pid="run/pid",
+        server_header="",
+        access_logfile="access.log",
+        access_logformat="%(h)s",
+        log_json=True,
+        error_logfile="/var/error.log",
+        log_level="warning",
+        reload=True,
+        reload_extra_file=["*.html", "/etc/x"],
+        check_config=True,
+        print_config=True,
+    )
+    here = str(tmp_path)
+    assert made == ServeSpec(
+        name="shop",
+        app="my.site:app",
+        factory=True,
+        interface="wsgi",
+        backend="wsgi",
+        preload="off",
+        binds=(
+            SocketSpec("[::1]:81", "::1", 81, backlog=5, reuse_port=True),
+            SocketSpec("unix:run/x.sock", path=f"{here}/run/x.sock", backlog=5),
+            SocketSpec("fd://7", fd=7, backlog=5),
+        ),
+        workers=2,
+        max_requests=100,
+        max_requests_jitter=10,
+        graceful_timeout=2.0,
+        boot_timeout=3.0,
+        identity=Identity("1", "2", 0o27, here, (f"{here}/lib", "/opt/lib"), (("A", "b"),)),
+        pidfile=f"{here}/run/pid",
+        error_logfile="/var/error.log",
+        logs=Logs("warning", True, f"{here}/access.log"),
+        options=ServeOptions(
+            threads=3,
+            limits=Limits(1001, 102, 1003, 1004, 1 << 20, 5.0, 6.0, 7.0, 4.0),
+            server_header="",
+            forwarded_allow_ips=("10.0.0.0/8",),
+            temp_dir="/",
+            access_format="%(h)s",
+            access_json=True,
+            timeout=1.0,
+        ),
+        reload=True,
+        reload_extra_files=(f"{here}/*.html", "/etc/x"),
+    )
+
+
+def test_relative_paths_count_from_here_without_chdir() -> None:
+    assert specified(pid="x.pid").pidfile == os.path.join(os.getcwd(), "x.pid")
+
+
+def test_an_access_log_on_stdout_has_the_usual_format() -> None:
+    made = specified(access_logfile="-")
+    assert (made.logs.access, made.options.access_format) == ("-", ACCESS_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("app", "name"),
+    [
+        ("myproj.wsgi:app", "myproj"),
+        ("myproj", "myproj"),
+        ("myproj:create_app('a:b')", "myproj"),
+        ("site/app.py:application", "app"),
+        ("app.py", "app"),
+        ("/srv/shop/main.py", "main"),
+    ],
+)
+def test_site_name(app: str, name: str) -> None:
+    assert site_name(app) == name
+
+
+def test_print_config_tells_every_value_and_its_origin() -> None:
+    environ = {"BIGTOP_ENV": "'A=b c'", "WEB_CONCURRENCY": "auto"}
+    text = print_config(configure("x:y", environ, layer({"limit_request_body": "10M"})))
+    lines = {line.partition(" ")[0]: " ".join(line.split()) for line in text.splitlines()}
+    assert list(lines) == ["app", *(option.name for option in OPTIONS)]
+    assert lines["app"] == "app = x:y"
+    assert lines["env"] == "env = 'A=b c' # $BIGTOP_ENV"
+    assert lines["limit_request_body"] == "limit_request_body = 10M (10485760) # limit_request_body"
+    assert lines["backlog"] == "backlog = 2048 # default"
+    assert lines["user"] == "user = (not set) # default"
+    assert lines["workers"].startswith("workers = auto (")
+    assert lines["workers"].endswith(") # $WEB_CONCURRENCY")

@@ -1,0 +1,66 @@
+# bigtop.serve() and the names of the package.
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bigtop
+
+
+def test_the_menu() -> None:
+    assert set(bigtop.__all__) <= set(dir(bigtop))
+    for name in bigtop.__all__:
+        assert name in vars(bigtop) or callable(bigtop.serve)
+    with pytest.raises(AttributeError, match="module 'bigtop' has no attribute 'sevre'"):
+        bigtop.sevre  # noqa: B018
+
+
+def test_importing_the_package_imports_little() -> None:
+    program = "import bigtop, sys; print(sorted(n for n in sys.modules if n.startswith('bigtop')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['bigtop', 'bigtop.errors']"
+
+
+def test_mistakes_are_exceptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(bigtop.ConfigError, match="did you mean 'workers'"):
+        bigtop.serve("x:y", wokers=2)
+    with pytest.raises(bigtop.ConfigError, match=r"^workers: must be auto or a whole number"):
+        bigtop.serve("x:y", workers=0)
+    monkeypatch.setenv("BIGTOP_THREADS", "few")
+    with pytest.raises(bigtop.ConfigError, match=r"^\$BIGTOP_THREADS: must be"):
+        bigtop.serve("x:y", workers=1)
+
+
+def test_a_missing_application_is_an_exception() -> None:
+    with pytest.raises(bigtop.AppError, match="no_such_module"):
+        bigtop.serve("no_such_module:app", check_config=True)
+
+
+def test_print_config_from_python(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bigtop.serve("x:y", bind=["127.0.0.1:1", ":2"], workers=3, print_config=True) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "bind = 127.0.0.1:1 :2 # bind" in lines
+    assert "workers = 3 # workers" in lines
+
+
+def test_mypy_knows_the_library(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import bigtop\n"
+        'status: int = bigtop.serve("x:y", workers=8, bind="127.0.0.1:80", timeout=3)\n'
+        'bigtop.serve(1, workers="auto")\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(Path(bigtop.__file__).parents[1])},
+    )
+    assert 'program.py:3: error: Argument 1 to "serve" has incompatible type "int"' in done.stdout
+    assert "Found 1 error" in done.stdout
