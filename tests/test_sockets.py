@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop import holders
+from bigtop import holders, sockets
 from bigtop.errors import BindError, ConfigError
 from bigtop.sockets import SocketSpec, activated, adopt, bind, bind_all, fds, parse_bind
 
@@ -246,14 +246,52 @@ class TestConflicts:
             bind_all([loopback(), loopback()])
 
     def test_a_low_port_explains_the_ways_out(self):
-        """As root nothing is refused, so the message is made from the error the kernel would give."""
-        message = holders.explain(PermissionError(errno.EACCES, "x"), ("0.0.0.0", 80))
-        for way in ("0.0.0.0:80", "CAP_NET_BIND_SERVICE", "ip_unprivileged_port_start", "socket activation"):
-            assert way in message
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                if os.getuid() == 0:
+                    os.setuid(65534)  # root may bind anything
+                bind(SocketSpec("web", "127.0.0.1", 1))
+            except BindError as error:
+                os.write(writer, str(error).encode())
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with open(reader) as file:
+            message = file.read()
+        os.waitpid(pid, 0)
+        for part in (
+            "127.0.0.1:1:",
+            "CAP_NET_BIND_SERVICE",
+            "ip_unprivileged_port_start",
+            "socket activation",
+        ):
+            assert part in message
 
     def test_no_ipv6(self):
         message = holders.explain(OSError(errno.EAFNOSUPPORT, "x"), ("::1", 80, 0, 0))
         assert message == "cannot listen on [::1]:80: this machine has no IPv6; bind an IPv4 address"
+
+    @pytest.mark.parametrize(
+        ("number", "part"),
+        [
+            (errno.EACCES, f"user {os.geteuid()} may not create files in /run"),
+            (errno.EROFS, f"user {os.geteuid()} may not create files in /run"),
+            (errno.EPERM, "only root may give the socket to another owner"),
+        ],
+    )
+    def test_what_a_unix_path_may_lack(self, number, part):
+        assert part in holders.explain(OSError(number, "x"), "/run/x")
+
+    def test_of_several_addresses_of_a_name_those_that_exist_are_enough(self):
+        """As for localhost where IPv6 is switched off; a resolver cannot be told so, this function can."""
+        here, elsewhere = ((socket.AF_INET, (host, 0)) for host in ("127.0.0.1", "192.0.2.1"))
+        (web,) = sockets._bind_tcp(loopback(), [elsewhere, here])
+        web.close()
+        assert (web.name, web.spec.host) == ("web", "127.0.0.1")
+        with pytest.raises(BindError, match="no interface"):
+            sockets._bind_tcp(loopback(), [elsewhere, elsewhere])
 
     @pytest.mark.parametrize("address", [("127.0.0.1", 80), "/run/x"])
     def test_other_errors_keep_the_systems_words(self, address):
