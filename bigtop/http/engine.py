@@ -48,6 +48,12 @@ _SPECIAL: Final = frozenset(
     (b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade")
 )
 
+# llhttp also reads RTSP and ICE, and does not tell; in HTTP it refuses these methods of theirs.
+_NOT_HTTP: Final = frozenset(
+    ("ANNOUNCE", "DESCRIBE", "FLUSH", "GET_PARAMETER", "PAUSE", "PLAY", "RECORD", "REDIRECT", "SETUP",
+     "SET_PARAMETER", "SOURCE", "TEARDOWN")
+)  # fmt: skip
+
 # uri-host [":" port] of RFC 3986 and 9110. No user information, no white space, no list of two.
 _HOST: Final = re.compile(rb"(?:[\w.~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", re.ASCII)
 _SLASH: Final = ord("/")
@@ -239,6 +245,8 @@ class _Reader:
             field = name.lower()
             if field in _SPECIAL:  # repeated ones make a list, as RFC 9110 5.3 reads them
                 special[field] = special[field] + b", " + value if field in special else value
+        if request.method in _NOT_HTTP:
+            raise ProtocolError(501, f"{request.method} is no method of HTTP")
         if version != "1.1":
             if version != "1.0":
                 raise ProtocolError(505, f"HTTP/{version} is not spoken here")

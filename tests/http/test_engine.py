@@ -1,0 +1,424 @@
+# The engine: the corpus in every cut, the limits byte for byte, upgrades, fuzz, and a second opinion (h11).
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import h11
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bigtop.errors import ProtocolError
+from bigtop.http.engine import Engine, Phase
+from bigtop.http.limits import Limits
+from bigtop.http.messages import END, Request
+from tests.http.cases import Case, Outcome, read_corpus, run
+
+VALID = read_corpus("valid")
+INVALID = read_corpus("invalid")
+EVERY = pytest.mark.parametrize("case", VALID + INVALID, ids=lambda case: case.name)
+LONG = 2000  # cutting longer cases at each byte would take minutes
+GOOD = b"GET /good HTTP/1.1\r\nHost: good\r\n\r\n"
+
+
+def whole(case: Case) -> Outcome:
+    return run([case.data])
+
+
+def cuts(data: bytes) -> range:
+    return range(1, len(data), 1 if len(data) < LONG else len(data) // 40)
+
+
+def head(*lines: str) -> bytes:
+    return "".join(line + "\r\n" for line in [*lines, ""]).encode("latin-1")
+
+
+def the_request(data: bytes, limits: Limits = Limits()) -> Request:  # noqa: B008 - frozen
+    engine = Engine(limits)
+    first = engine.feed(data)[0]
+    assert engine.error is None
+    assert isinstance(first, Request)
+    return first
+
+
+def test_the_corpus_is_there() -> None:
+    assert len(VALID) >= 50
+    assert len(INVALID) >= 80
+
+
+@EVERY
+def test_whole(case: Case) -> None:
+    outcome = whole(case)
+    expected = [line if not case.statuses else line.split(" b'")[0] for line in case.requests]
+    if case.statuses:
+        assert outcome.status in case.statuses
+        # An error may come before the body of the last request is complete: only its head is promised.
+        assert [line[: len(want)] for line, want in zip(outcome.requests, expected, strict=True)] == expected
+    else:
+        assert outcome.status == 0
+        assert outcome.requests == expected
+    for index, lines in case.headers.items():
+        pairs = [f"{name.decode()}: {value.decode('latin-1')}" for name, value in outcome.headers[index]]
+        assert pairs == lines
+
+
+@EVERY
+def test_cut_in_two_at_every_byte(case: Case) -> None:
+    outcome = whole(case)
+    for at in cuts(case.data):
+        assert run([case.data[:at], case.data[at:]]) == outcome, at
+
+
+@EVERY
+def test_byte_by_byte(case: Case) -> None:
+    pieces = [case.data[at : at + 1] for at in range(len(case.data))]
+    assert run(pieces) == whole(case)
+
+
+@EVERY
+def test_behind_a_good_request(case: Case) -> None:
+    outcome, alone = run([GOOD + case.data]), whole(case)
+    assert outcome.requests == ["GET /good 1.1 keep", *alone.requests]
+    assert outcome.status == alone.status
+
+
+@pytest.mark.parametrize("case", [case for case in VALID if case.keeps], ids=lambda case: case.name)
+def test_before_a_good_request(case: Case) -> None:
+    outcome = run([case.data + GOOD])
+    assert outcome.requests == [*whole(case).requests, "GET /good 1.1 keep"]
+    assert outcome.status == 0
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
+def test_nothing_is_parsed_after_an_error(case: Case) -> None:
+    engine = Engine(Limits())
+    engine.feed(case.data)
+    assert engine.phase is Phase.CLOSED
+    assert engine.feed(GOOD) == []
+
+
+# What servers for Python get wrong in the field (HEAD and 100-continue: see test_response).
+PROBES = {
+    "length-and-coding", "two-lengths", "host-missing", "bare-lf", "space-before-colon", "obs-fold", "nul-in-value",
+    "coding-unknown", "length-plus", "chunk-extension-lf", "field-too-long", "chunk-lf", "coding-1.0", "name-empty",
+}  # fmt: skip
+
+
+def test_the_probes_are_refused_and_close() -> None:
+    assert PROBES <= {case.name for case in INVALID}
+    assert "pipelined-three" in {case.name for case in VALID}
+
+
+# ---- where the connection stands
+
+
+def test_phases() -> None:
+    engine = Engine(Limits())
+    seen = []
+    for piece in (
+        b"\r\n",
+        b"P",
+        b"OST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n",
+        b"a",
+        b"b",
+        GOOD + b"G",
+    ):
+        engine.feed(piece)
+        seen.append((engine.phase.value, engine.mid_message))
+    assert seen == [
+        ("idle", False),
+        ("head", True),
+        ("body", True),
+        ("body", True),
+        ("idle", False),
+        ("head", True),
+    ]
+
+
+def test_a_close_ends_the_connection() -> None:
+    engine = Engine(Limits())
+    engine.feed(head("GET / HTTP/1.1", "Host: a", "Connection: close"))
+    assert engine.phase is Phase.CLOSED
+    assert not engine.mid_message
+    assert engine.feed(GOOD) == []
+    assert engine.error is None
+
+
+def test_pieces_of_a_body_are_given_at_once() -> None:
+    engine = Engine(Limits())
+    engine.feed(head("POST / HTTP/1.1", "Host: a", "Content-Length: 6"))
+    assert engine.feed(b"abc") == [b"abc"]
+    assert engine.feed(b"def") == [b"def", END]
+
+
+def test_facts_of_the_framing() -> None:
+    none = the_request(GOOD)
+    assert (none.content_length, none.chunked, none.ended) == (0, False, True)
+    sized = the_request(head("POST / HTTP/1.1", "Host: a", "Content-Length: 6"))
+    assert (sized.content_length, sized.chunked, sized.ended) == (6, False, False)
+    chunked = the_request(head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked"))
+    assert (chunked.content_length, chunked.chunked, chunked.ended) == (None, True, False)
+
+
+def test_a_closed_connection_leaves_no_garbage() -> None:
+    gc.disable()
+    try:
+
+        class Watched(Limits):  # an engine cannot be watched, but it is the only one to hold these
+            pass
+
+        for data in (GOOD, b"GET / HTTP/1.1\r\n\r\n", head("GET / HTTP/1.1", "Host: a", "Connection: close")):
+            limits = Watched()
+            watch = weakref.ref(limits)
+            engine = Engine(limits)
+            engine.feed(data)
+            del engine, limits
+            assert watch() is None
+    finally:
+        gc.enable()
+
+
+# ---- limits
+
+SMALL = Limits(request_line=40, fields=3, field_size=30, head=100, body=10)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["GET /" + "x" * 26 + " HTTP/1.1", "Host: a"], 0),  # 40 bytes
+        (["GET /" + "x" * 27 + " HTTP/1.1", "Host: a"], 414),
+        (["GET / HTTP/1.1", "Host: a", "X: y", "X: y"], 0),
+        (["GET / HTTP/1.1", "Host: a", "X: y", "X: y", "X: y"], 431),
+        (["GET / HTTP/1.1", "Host: a", "X: " + "y" * 27], 0),
+        (["GET / HTTP/1.1", "Host: a", "X: " + "y" * 28], 431),
+        (["GET / HTTP/1.1", "Host: " + "a" * 24, "X: " + "y" * 27, "Z: " + "z" * 18], 431),
+        (["POST / HTTP/1.1", "Host: a", "Content-Length: 10"], 0),
+        (["POST / HTTP/1.1", "Host: a", "Content-Length: 11"], 413),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_limits_to_the_byte(lines: list[str], status: int, size: int) -> None:
+    data = head(*lines)
+    assert run([data[at : at + size] for at in range(0, len(data), size)], SMALL).status == status
+
+
+@pytest.mark.parametrize(
+    ("start", "more", "status"),
+    [
+        (b"GET /", b"x", 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX", b"y", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX:", b" ", 431),
+        (b"GET ", b" ", 431),
+        (b"GET / HTTP/1.1\r\n", b"X: y\r\n", 431),
+    ],
+)
+def test_an_endless_head_ends_at_the_limit(start: bytes, more: bytes, status: int) -> None:
+    limits = Limits(request_line=500, head=1000)
+    engine = Engine(limits)
+    engine.feed(start)
+    sent = 0
+    while engine.error is None:
+        engine.feed(more)
+        sent += len(more)
+        assert sent <= limits.head + len(more)
+    assert engine.error.status == status
+
+
+def test_a_limit_is_not_reached_by_others_bytes() -> None:
+    """A head that begins behind a long body in the same feed is counted from its own beginning."""
+    engine = Engine(Limits(head=200))
+    body = b"x" * 10_000
+    engine.feed(head("POST / HTTP/1.1", "Host: a", "Content-Length: 10000") + body + b"GET / HTTP/1.1\r\n")
+    assert engine.phase is Phase.HEAD
+    engine.feed(b"Host: a\r\n")
+    assert [type(event) for event in engine.feed(b"\r\n")] == [Request]
+
+
+CHUNKED = head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_chunked_bodies_are_counted(size: int) -> None:
+    fits = CHUNKED + b"5\r\nabcde\r\n5\r\nabcde\r\n0\r\n\r\n"
+    over = CHUNKED + b"5\r\nabcde\r\n6\r\nabcdef\r\n0\r\n\r\n"
+    limits = Limits(body=10)
+    assert run([fits[at : at + size] for at in range(0, len(fits), size)], limits).status == 0
+    assert run([over[at : at + size] for at in range(0, len(over), size)], limits).status == 413
+
+
+def test_no_limit_for_bodies() -> None:
+    request = the_request(head("POST / HTTP/1.1", "Host: a", "Content-Length: 99999999999"), Limits(body=0))
+    assert request.content_length == 99999999999
+
+
+@pytest.mark.parametrize("flood", [b"1;" + b"x" * 500 + b"\r\na\r\n", b"1;", b"0\r\nX: y\r\n"])
+def test_floods_of_chunk_framing_end(flood: bytes) -> None:
+    limits = Limits(head=4000)
+    engine = Engine(limits)
+    engine.feed(CHUNKED)
+    engine.feed(flood)
+    sent = 0
+    while engine.error is None:
+        piece = flood if flood.endswith(b"a\r\n") else b"z" if flood == b"1;" else b"X: y\r\n"
+        engine.feed(piece)
+        sent += len(piece)
+        assert sent < 3 * limits.head
+    assert engine.error.status == 400
+
+
+def test_many_small_chunks_are_no_flood() -> None:
+    engine = Engine(Limits(head=4000))
+    engine.feed(CHUNKED)
+    for _ in range(20_000):
+        engine.feed(b"1\r\na\r\n")
+    assert engine.feed(b"0\r\n\r\n") == [END]
+
+
+# ---- upgrades
+
+UPGRADE = head("GET /chat HTTP/1.1", "Host: a", "Connection: keep-alive, Upgrade", "Upgrade: WebSocket")
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_an_upgrade_that_is_taken(size: int) -> None:
+    engine = Engine(Limits(), {b"websocket"})
+    data = UPGRADE + b"\x81\x05GET /"
+    events = [event for at in range(0, len(data), size) for event in engine.feed(data[at : at + size])]
+    assert [event.upgrade for event in events if isinstance(event, Request)] == [b"WebSocket"]
+    assert engine.phase is Phase.UPGRADED
+    assert engine.error is None
+    assert engine.take_rest() == b"\x81\x05GET /"
+    assert engine.take_rest() == b""
+    assert engine.feed(b"more") == []
+    assert engine.take_rest() == b"more"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["GET / HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: h2c"],
+        ["GET / HTTP/1.1", "Host: a", "Upgrade: websocket"],
+        ["GET / HTTP/1.0", "Connection: Upgrade, keep-alive", "Upgrade: websocket"],
+        ["GET / HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: websocket", "Content-Length: 1"],
+    ],
+)
+def test_upgrades_that_are_not_taken(lines: list[str]) -> None:
+    engine = Engine(Limits(), {b"websocket"})
+    body = b"x" if "Content-Length: 1" in lines else b""
+    requests = [event for event in engine.feed(head(*lines) + body + GOOD) if isinstance(event, Request)]
+    assert [request.target for request in requests] == [b"/", b"/good"]
+    assert requests[0].upgrade is None
+
+
+def test_a_thousand_declined_upgrades_in_one_piece() -> None:
+    """Each needs a fresh parser; that must be a loop and not a recursion."""
+    assert len(run([UPGRADE * 2000]).requests) == 2000
+
+
+def test_limits_hold_behind_a_declined_upgrade() -> None:
+    upgrade = [
+        "POST / HTTP/1.1",
+        "Host: a",
+        "Connection: Upgrade",
+        "Upgrade: h2c",
+        "Transfer-Encoding: chunked",
+    ]
+    assert run([head(*upgrade) + b"ff\r\n" + b"x" * 255], Limits(body=100)).status == 413
+    assert (
+        run([head(*upgrade) + b"0\r\n\r\n" + head("GET / HTTP/1.1", "Host: a", "X: " + "y" * 9000)]).status
+        == 431
+    )
+
+
+# ---- whatever comes
+
+FRAGMENTS = [
+    b"GET ", b"POST ", b"HEAD ", b"CONNECT ", b"PRI * HTTP/2.0\r\n\r\n", b"SETUP / RTSP/1.0\r\n",
+    b"/", b"*", b"http://a/", b"#", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n",
+    b"Host: a\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n",
+    b"Connection: Upgrade\r\n", b"Upgrade: h2c\r\n", b"Upgrade: websocket\r\n", b"Expect: 100-continue\r\n",
+    b"\r\n", b"\n", b"\r", b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n", b"0\r\nX: y\r\n",
+    b" ", b":", b"\0", b"\xff",
+]  # fmt: skip
+
+noise = st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(FRAGMENTS), max_size=25).map(b"".join))
+
+
+@given(data=noise, sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20))
+@settings(max_examples=500, deadline=None)
+def test_any_bytes_give_the_same_however_they_are_cut(data: bytes, sizes: list[int]) -> None:
+    pieces, at = [], 0
+    while at < len(data):
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append(data[at : at + size])
+        at += size
+    assert run(pieces) == run([data])
+
+
+@given(data=noise)
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_give_events_or_an_error(data: bytes) -> None:
+    engine = Engine(Limits(), {b"websocket"})
+    engine.feed(data)
+    assert engine.error is None or isinstance(engine.error, ProtocolError)
+    assert (engine.error is not None) <= (engine.phase is Phase.CLOSED)
+
+
+# ---- a second opinion
+
+# Where h11 is the stricter one: no empty line, no second space, no byte after a close.
+STRICTER = {
+    "chunked-close", "data-after-close", "garbage-after-close", "empty-line-between", "empty-lines-before",
+    "spaces-in-request-line", "rtsp-version",
+}  # fmt: skip
+
+# Where h11 is the more patient one.
+MORE_PATIENT = {
+    # It does not look into targets, hosts and methods, and leaves versions and expectations to its user.
+    "absolute-form-ftp", "absolute-form-user", "connect", "star-get", "target-word", "target-fragment",
+    "host-bad-port", "host-latin-1", "host-list", "host-path", "host-space", "host-user",
+    "method-lower-case", "method-unknown", "version-1.2", "version-2.0", "expect-unknown",
+    # It allows what RFC 9112 leaves to the server: LF for CRLF, folded lines, a length beside a coding ...
+    "bare-lf", "bare-lf-in-head", "lf-ends-head", "obs-fold", "obs-fold-tab", "two-equal-lengths",
+    "length-list", "length-and-coding", "coding-and-length", "coding-1.0", "control-in-value",
+    "delete-in-value", "chunk-space", "trailer-content-length",
+    # Its numbers have no end, and its user sets the limits.
+    "chunk-overflow", "length-overflow", "length-too-long", "field-too-long", "field-over-limit",
+    "head-too-long", "too-many-fields", "target-too-long",
+    # The last bytes might become a request with the bytes that follow.
+    "body-too-short-a-length",
+}  # fmt: skip
+
+
+def h11_accepts(data: bytes) -> bool:
+    """Whether h11, as a server that answers everything, finds nothing wrong."""
+    server = h11.Connection(h11.SERVER, max_incomplete_event_size=100_000)
+    server.receive_data(data)
+    try:
+        while True:
+            event = server.next_event()
+            if event is h11.NEED_DATA:
+                return True
+            if event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                if server.our_state is not h11.SEND_RESPONSE and server.our_state is not h11.SEND_BODY:
+                    return True
+                server.send(h11.Response(status_code=400, headers=[("Content-Length", "0")]))
+                server.send(h11.EndOfMessage())
+                if server.our_state is not h11.DONE or server.their_state is not h11.DONE:
+                    return True
+                server.start_next_cycle()
+    except h11.RemoteProtocolError:
+        return False
+
+
+@pytest.mark.parametrize("case", VALID, ids=lambda case: case.name)
+def test_h11_accepts_what_we_accept(case: Case) -> None:
+    assert h11_accepts(case.data) == (case.name not in STRICTER)
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
+def test_h11_refuses_what_we_refuse(case: Case) -> None:
+    assert h11_accepts(case.data) == (case.name in MORE_PATIENT)
