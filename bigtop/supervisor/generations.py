@@ -51,9 +51,8 @@ class Generations(list[Generation]):
         return next((generation for generation in self if generation.number == number), None)
 
     def prove(self, number: int) -> None:
-        generation = self.find(number)
-        if generation is not None:
-            generation.proven = True
+        for generation in self:
+            generation.proven = generation.proven or generation.number == number
 
     def is_reload_to(self, number: int) -> bool:
         return len(self) > 1 and self[-1].number == number

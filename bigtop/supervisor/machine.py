@@ -181,22 +181,27 @@ class Watcher:
                     self._fail(proc.generation, reason)
             case Retiring():
                 proc.retiring = True
-            case Late(reason=reason) if proc.asked is None:
-                self._actions.append(Report(proc.key, reason))
-                self._actions += self._crew.ask(proc, Urgency.GRACEFUL, now)
-            case SpawnFailed():
-                self._gone(proc, SpawnFailed, NOT_SPAWNED, now)
-            case Exited(status=status):
-                self._gone(proc, Exited, status, now)
+            case Late(reason=reason, alone=alone):
+                if proc.asked is None:
+                    self._actions.append(Report(proc.key, reason))
+                # What else it does may be finished first; when there is nothing else, it is not waited for.
+                urgency = Urgency.QUICK if alone else Urgency.GRACEFUL
+                self._actions += self._crew.ask(proc, urgency, now)
+            case SpawnFailed() | Exited():
+                self._gone(proc, event, now)
 
-    def _gone(self, proc: Proc, by: type[Event], status: ExitStatus, now: float) -> None:
+    def _gone(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> None:
         was_ready = proc.state is State.READY
-        if not proc.moves(by):
+        if not proc.moves(type(event)):
             return
         del self._crew.processes[proc.key]
         if proc.asked is not None:
             self._crew.slots.drop(proc.wid)
             return
+        if isinstance(event, Exited):
+            status, how = event.status, f"ended: {event.status}"
+        else:
+            status, how = NOT_SPAWNED, f"could not be started: {event.reason}"
         policy = self.spec.restart
         expected = policy.respawn is not Respawn.ALWAYS and status.code in policy.expected_exits
         finished = policy.respawn is Respawn.NEVER or expected
@@ -211,11 +216,11 @@ class Watcher:
             self._actions.append(Died(proc.key, proc.wid, status, was_ready, window.deaths, told))
         if failed:
             self._crew.slots.drop(proc.wid)
-            self._fail(proc.generation, f"process {proc.wid} ended: {status}")
+            self._fail(proc.generation, f"process {proc.wid} {how}")
             return
         self._crew.slots.holds[proc.wid] = now + wait
         if gave_up:
-            self._crew.slots.gave_up = f"process {proc.wid} used up its retries; its last end: {status}"
+            self._crew.slots.gave_up = f"process {proc.wid} used up its retries; at last it {how}"
             for other in self._crew.processes.values():
                 other.retiring = False  # it is better than none, and its successor may have been this one
 
@@ -317,7 +322,7 @@ class Watcher:
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
             self._actions.append(Started())
             self.status = Status.ACTIVE
-        if trial is not None or not usable or len(self._crew.slots.holds) > over:
+        if trial is not None or not usable:
             return
         current = [proc for proc in ready if proc.generation == wanted.number]
         if len(current) == len(staying) == self.numprocesses - over:

@@ -140,6 +140,14 @@ class TestStart:
         play.tell(Exited(1, BAD))
         assert play.tell(Ready(2)) == []
 
+    def test_deaths_before_it_are_forgotten(self):
+        play = running(1)
+        play.tell(Exited(1, BAD))
+        play.tell(Exited(2, BAD))
+        assert play.tell(Stop()) == [Discard(1), Stopped()]
+        play.tell(Start())
+        assert play.tell(GenerationReady(2)) == [Spawn(3, 1, 2)]
+
     def test_after_a_stop_it_is_a_new_generation(self):
         play = running(1)
         play.tell(Stop())
@@ -391,6 +399,15 @@ class TestReload:
         assert play.tell(Ready(3)) == [Discard(1), Reloaded(2)]
         assert play.watcher.wake_at() is None
 
+    def test_new_code_is_tried_in_every_place_at_once(self):
+        play = running(2)
+        play.tell(Exited(1, BAD))
+        play.tell(Exited(3, BAD))  # its place waits a second
+        play.tell(Reload())
+        play.tell(GenerationReady(2))
+        assert play.tell(Ready(4)) == [Spawn(5, 1, 2)]
+        assert play.tell(Ready(5)) == [Drain(2, 30.0), Discard(1), Reloaded(2)]
+
     def test_it_comes_to_the_rescue_when_every_old_slot_gave_up(self):
         play = running(1, restart=policy(attempts=0, max_retry=0))
         play.tell(Reload())
@@ -446,6 +463,29 @@ class TestReloadFails:
             ReloadFailed(2, 1, "process 3 ended: exit status 1"),
         ]
         self.check_goes_on(play)
+
+    def test_a_dead_canary_leaves_no_record_behind(self):
+        play = self.reloading()
+        play.tell(Exited(3, BAD))
+        assert play.tell(Scale(3)) == [Spawn(4, 3, 1)]
+        assert play.tell(Exited(4, BAD)) == [Died(4, 3, BAD, False, 1, 0.0), Spawn(5, 3, 1)]
+
+    def test_but_not_by_a_canary_that_was_asked_to_leave(self):
+        play = self.reloading(1)
+        play.tell(Stop())
+        assert play.tell(Start()) == [Spawn(3, 3, 1), Spawn(4, 4, 2)]
+        assert play.tell(BootFailed(2, "interrupted")) == []
+        assert play.tell(Tick(), at=15) == []
+        play.tell(Ready(3))
+        play.tell(Ready(4), at=16)
+        assert play.tell(Reload()) == [Prepare(3)]
+
+    def test_nor_by_one_that_takes_too_long_to_leave(self):
+        play = self.reloading(1)
+        play.tell(Stop())
+        play.tell(Start(), at=10)
+        assert play.tell(Tick(), at=20) == [Kill(2)]
+        assert play.watcher.generation == 2
 
     def test_when_the_canary_cannot_be_spawned(self):
         play = self.reloading()
@@ -570,6 +610,15 @@ class TestScale:
         play.tell(Exited(3, BAD))
         assert play.tell(Scale(1)) == []
         assert play.watcher.wake_at() is None
+
+    def test_down_drops_those_that_gave_up_before_those_that_wait(self):
+        play = running(2, restart=policy(attempts=0, max_retry=1))
+        play.tell(Exited(1, BAD))
+        play.tick()
+        play.tell(Exited(3, BAD))  # gave up
+        play.tell(Exited(2, BAD))  # waits
+        play.tell(Scale(1))
+        assert play.tick() == [Spawn(4, 2, 1)]
 
     def test_below_zero_is_zero(self):
         play = running(1)
@@ -732,6 +781,12 @@ class TestRetiring:
         assert play.tell(Exited(2, BAD)) == [Died(2, 2, BAD, False, 1, None)]
         assert play.states() == {1: "ready"}
         assert play.watcher.status is Status.ACTIVE
+
+    def test_places_that_are_finished_are_not_waited_for(self):
+        play = running(2, restart=policy(respawn=Respawn.NEVER))
+        play.tell(Exited(1, OK))
+        assert play.tell(Retiring(2, "memory")) == [Spawn(3, 3, 1)]
+        assert play.tell(Ready(3)) == [Drain(2, 30.0)]
 
     def test_during_a_reload_it_is_replaced_by_the_new_generation(self):
         play = running(1)
