@@ -269,7 +269,7 @@ class TestDeath:
         assert play.watcher.wake_at() is None
         assert play.tell(Exited(2, ExitStatus(signal=11))) == [
             Died(2, 2, ExitStatus(signal=11), True, 1, None),
-            GaveUp("process 2 used up its retries; its last end: signal 11"),
+            GaveUp("process 2 used up its retries; at last it ended: signal 11"),
             Discard(1),
             Stopped(),
         ]
@@ -422,7 +422,7 @@ class TestReload:
         assert play.tell(GenerationFailed(2, "broken")) == [
             Discard(2),
             ReloadFailed(2, 1, "broken"),
-            GaveUp("process 1 used up its retries; its last end: exit status 1"),
+            GaveUp("process 1 used up its retries; at last it ended: exit status 1"),
             Discard(1),
             Stopped(),
         ]
@@ -489,9 +489,11 @@ class TestReloadFails:
 
     def test_when_the_canary_cannot_be_spawned(self):
         play = self.reloading()
-        assert ReloadFailed(2, 1, "process 3 ended: exit status 127") in play.tell(
-            SpawnFailed(3, "no memory")
-        )
+        assert play.tell(SpawnFailed(3, "no memory")) == [
+            Died(3, 3, NOT_SPAWNED, False, 1, None),
+            Discard(2),
+            ReloadFailed(2, 1, "process 3 could not be started: no memory"),
+        ]
 
     def test_when_the_canary_ends_as_expected_but_too_soon(self):
         play = self.reloading(restart=policy(respawn=Respawn.UNEXPECTED))
