@@ -1,0 +1,143 @@
+# One client: its socket, where its conversation stands, and what was read and not yet used.
+#
+# Rule: only the leader touches it; the thread of an application call uses `socket` and `outbox` alone.
+# Rule: one request at a time. What a client pipelines behind it stays in `_backlog`, at most one read's
+# worth, because nothing is read while a request is answered.
+
+from __future__ import annotations
+
+import io
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from typing import IO, TYPE_CHECKING, Final
+
+from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.outbox import ClientGone, Outbox
+from bigtop.errors import ProtocolError
+from bigtop.http.engine import Engine
+from bigtop.http.messages import END, Event, Request
+from bigtop.http.response import CONTINUE
+from bigtop.http.wsgi import Peer
+
+if TYPE_CHECKING:
+    from bigtop.backends.wsgi.call import Call
+    from bigtop.backends.wsgi.deadlines import Wait
+
+log = logging.getLogger("bigtop.wsgi")
+
+RECEIVE: Final = 65536  # per recv(2): more would let one fast upload keep the others waiting
+
+
+class Stage(Enum):
+    READING = 1  # a request is awaited or arrives
+    QUEUED = 2  # (parts of) further requests are here already and wait for their turn
+    ANSWERING = 3  # a complete request waits for the application, is inside it, or its answer goes out
+    LINGERING = 4  # all is said; what the client still sends is dropped, so that it can read the answer
+    CLOSED = 5
+
+
+READING, QUEUED, ANSWERING, LINGERING, CLOSED = (
+    Stage  # an enum's member costs a look-up each time it is named
+)
+
+
+class Connection:
+    """One client. `new_body` makes the place where the body of a request is collected."""
+
+    __slots__ = (  # noqa: RUF023 - by owner
+        "_backlog", "_body", "_new_body", "engine", "fd", "peer", "socket",
+        "call", "interest", "outbox", "stage", "wait",  # the loop's
+    )  # fmt: skip
+
+    def __init__(
+        self, sock: socket.socket, peer: Peer, engine: Engine, new_body: Callable[[Request], Body]
+    ) -> None:
+        self.socket = sock
+        self.fd = sock.fileno()
+        self.peer = peer
+        self.engine = engine
+        self._new_body = new_body
+        self._body: Body | None = None  # of the request that arrives
+        self._backlog: deque[Event] = deque()
+        self.stage = READING
+        self.call: Call | None = None  # the request that is answered
+        self.outbox: Outbox | None = None  # made when the client takes less than there is
+        self.interest = 0  # what epoll watches for; 0: not in its set
+        self.wait: Wait | None = None  # the clock that runs
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether there is something to do before reading again."""
+        return bool(self._backlog) or self.engine.error is not None
+
+    def receive(self) -> int:
+        """Read once; return the number of bytes, 0 when there are none yet. Raises ClientGone at the end."""
+        try:
+            data = self.socket.recv(RECEIVE)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise ClientGone from error
+        if not data:
+            raise ClientGone
+        self._backlog += self.engine.feed(data)
+        return len(data)
+
+    def next_request(self) -> tuple[Request, IO[bytes], int] | None:
+        """Use up what was read until a request is complete; return it with its body and the length of that.
+
+        Raises ProtocolError when the client broke HTTP, or sent a body for which there is no room.
+        """
+        backlog = self._backlog
+        while backlog:
+            event = backlog.popleft()
+            if isinstance(event, Request):
+                if event.ended:
+                    return event, io.BytesIO(), 0
+                self._body = self._new_body(event)
+                if event.expects_continue and not self.has_backlog:
+                    self._invite()
+                continue
+            body = self._body
+            assert body is not None, "the engine sends a Request first"
+            if event is END:
+                self._body = None
+                return body.request, body.finish(), body.size
+            self._store(body, event)
+        if self.engine.error is not None:
+            raise self.engine.error
+        return None
+
+    def drop_input(self) -> int:
+        """Read once and forget it; return as receive() does."""
+        try:
+            size = len(self.socket.recv(RECEIVE))
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise ClientGone from error
+        if not size:
+            raise ClientGone
+        return size
+
+    def close(self) -> None:
+        self.stage = CLOSED
+        self._backlog.clear()
+        if self._body is not None:
+            self._body.discard()
+        self.socket.close()
+
+    def _invite(self) -> None:
+        with suppress(OSError):  # a client that is gone is noticed by the next read
+            self.socket.send(CONTINUE)
+
+    def _store(self, body: Body, piece: bytes) -> None:
+        try:
+            body.add(piece)
+        except OSError as error:
+            log.error("cannot store the body of a request: %s", error)
+            raise ProtocolError(507, "there is no room for the body") from error

@@ -1,0 +1,78 @@
+# What a worker tells about its requests: the scoreboard, the access log, the count towards retirement.
+#
+# Rule: leader only, so that every word of the slot has one writer at a time.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic_ns
+
+from bigtop.backends.base import Life
+from bigtop.backends.wsgi.call import Call
+from bigtop.scoreboard import Word
+
+# Plain numbers: an enum's member costs a look-up each time it is named.
+BUSY, CONNECTIONS, ACCEPTED, WAITING = map(int, (Word.BUSY, Word.CONNECTIONS, Word.ACCEPTED, Word.WAITING))
+REQUESTS, ERRORS, CALL_NS, QUEUE_NS = map(int, (Word.REQUESTS, Word.ERRORS, Word.CALL_NS, Word.QUEUE_NS))
+BYTES_IN, BYTES_OUT = map(int, (Word.BYTES_IN, Word.BYTES_OUT))
+
+
+class Ledger:
+    """Books for one worker. `describe` makes the access line of a request, None where nothing is logged."""
+
+    __slots__ = ("_describe", "_life", "_slot", "_words")
+
+    def __init__(self, life: Life, describe: Callable[[Call, int], str] | None) -> None:
+        self._life = life
+        self._slot = life.slot
+        self._words = life.slot.words
+        self._describe = describe
+
+    def connected(self, open_now: int) -> None:
+        self._words[ACCEPTED] += 1
+        self._words[CONNECTIONS] = open_now
+
+    def disconnected(self, open_now: int) -> None:
+        self._words[CONNECTIONS] = open_now
+
+    def received(self, size: int) -> None:
+        self._words[BYTES_IN] += size
+
+    def waiting(self, count: int) -> None:
+        self._words[WAITING] = count
+
+    def called(self, call: Call) -> None:
+        """The application is called next (or once more, to close its response)."""
+        words = self._words
+        words[BUSY] += 1
+        if call.called:
+            return
+        call.called = now = monotonic_ns()
+        words[QUEUE_NS] += now - call.readable
+        request = call.request
+        client = call.connection.peer.address
+        call.record = self._slot.begin(now, request.method.encode(), client.encode(), request.target)
+
+    def returned(self, call: Call) -> None:
+        """The application is done, its answer may still be on the way."""
+        words = self._words
+        words[BUSY] -= 1
+        if not call.settled:
+            words[CALL_NS] += call.returned - call.called
+
+    def writing(self, call: Call) -> None:
+        self._slot.writing(call.record)
+
+    def answered(self, call: Call) -> None:
+        """The answer is out, or the client is gone."""
+        words = self._words
+        status = call.exchange.status
+        now = monotonic_ns()
+        self._slot.end(call.record, now, status)
+        words[REQUESTS] += 1
+        words[BYTES_OUT] += call.bytes_out
+        if status >= 500:
+            words[ERRORS] += 1
+        if self._describe is not None:
+            self._life.access(self._describe(call, now))
+        self._life.finished()

@@ -1,0 +1,184 @@
+# What happens to one connection: a request comes in, the application runs, an answer goes out.
+#
+# Rule: leader only, and after run() only if that did not lose the lead (crew.py).
+# Rule: a clock that runs out while the application works means nothing, so that calls need not stop it.
+
+from __future__ import annotations
+
+from collections import deque
+from select import EPOLLIN, EPOLLOUT
+from time import monotonic_ns
+
+from bigtop.backends.base import Life
+from bigtop.backends.wsgi.call import Call, Site
+from bigtop.backends.wsgi.clients import Clients
+from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
+from bigtop.backends.wsgi.crew import Crew, Lead
+from bigtop.backends.wsgi.deadlines import Wait
+from bigtop.backends.wsgi.ledger import Ledger
+from bigtop.backends.wsgi.outbox import ClientGone
+from bigtop.errors import ProtocolError
+from bigtop.http.engine import BODY, HEAD
+from bigtop.http.response import error_response
+
+KEPT, LOST = Lead.KEPT, Lead.LOST
+
+
+class Service:
+    """Moves connections from stage to stage. `keeps`: whether they may be used for further requests."""
+
+    def __init__(
+        self, site: Site, clients: Clients, crew: Crew, life: Life, ledger: Ledger, keeps: bool
+    ) -> None:
+        self._site = site
+        self._clients = clients
+        self._deadlines = clients.deadlines
+        self._crew = crew
+        self._life = life
+        self._ledger = ledger
+        self._keeps = keeps
+        self.ready: deque[Connection] = deque()  # have something to run and wait for their turn
+
+    # ---- a request comes in
+
+    def read(self, connection: Connection, now: int) -> Lead:
+        try:
+            size = connection.receive()
+        except ClientGone:
+            self._clients.close(connection)
+            return KEPT
+        self._ledger.received(size)
+        return self.advance(connection, now)
+
+    def advance(self, connection: Connection, now: int) -> Lead:
+        """Go on with what was read: run the application if a request is complete."""
+        try:
+            complete = connection.next_request()
+        except ProtocolError as error:
+            self._refuse(connection, error)
+            return KEPT
+        if complete is None:
+            self.await_more(connection, now)
+            return KEPT
+        request, body, length = complete
+        if self._life.draining or not self._keeps:
+            request.keep_alive = False
+        if connection.wait is not self._deadlines.idle:
+            self._deadlines.stop(connection)
+        connection.stage = ANSWERING
+        connection.call = call = Call(self._site, connection, request, body, length, now)
+        if self.ready or not self.has_slot():
+            self.ready.append(connection)
+            return KEPT
+        return self.run(call)
+
+    def await_more(self, connection: Connection, now: int) -> None:
+        connection.stage = READING
+        clocks = self._deadlines
+        phase = connection.engine.phase
+        if phase is BODY:
+            clocks.start(connection, clocks.body, now)
+        elif phase is not HEAD:
+            # HTTP/1.1 has no way to take back an open connection: a request may be on its way when it closes.
+            # So a draining worker does not close idle ones at once, but waits for one more request each,
+            # whose answer says that it was the last; only a client that is silent all the time, and speaks in
+            # the very moment of the close, has to try again (RFC 9110, 9.2.2 expects that of it).
+            clocks.start(connection, clocks.last if self._life.draining else clocks.idle, now)
+        elif connection.wait is not clocks.head:
+            clocks.start(connection, clocks.head, now)
+        self._clients.watch(connection, EPOLLIN)
+
+    def late(self, connection: Connection, wait: Wait) -> None:
+        if wait is self._deadlines.head or wait is self._deadlines.body:
+            self._refuse(connection, ProtocolError(408, "the request did not arrive in time"))
+            return
+        try:
+            size = connection.receive()  # a last look: it may have come just now
+        except ClientGone:
+            size = 0
+        if size:
+            self._ledger.received(size)
+            connection.stage = QUEUED
+            self.ready.append(connection)
+        else:
+            self._clients.close(connection)
+
+    def _refuse(self, connection: Connection, error: ProtocolError) -> None:
+        self._clients.refuse(connection, error_response(error.status, str(error), self._site.stamp()))
+
+    # ---- the application
+
+    def has_slot(self) -> bool:
+        return self._crew.detached < self._crew.size
+
+    def run(self, call: Call) -> Lead:
+        self._ledger.called(call)
+        lead = self._crew.run(call)
+        if lead is not LOST:
+            self.settle(call)
+        return lead
+
+    def settle(self, call: Call) -> None:
+        """The application is done with `call`."""
+        self._ledger.returned(call)
+        call.settled = True
+        outbox = call.connection.outbox
+        if outbox is not None and outbox.size:
+            self._ledger.writing(call)
+            self._deadlines.start(call.connection, self._deadlines.send, monotonic_ns())
+            self._clients.watch(call.connection, EPOLLOUT)
+        else:
+            self._answered(call)
+
+    # ---- an answer goes out
+
+    def send_rest(self, connection: Connection, now: int) -> None:
+        call, outbox = connection.call, connection.outbox
+        assert call is not None
+        assert outbox is not None
+        try:
+            empty = outbox.flush()
+        except ClientGone:
+            self.lose(connection)
+            return
+        if not empty:
+            self._deadlines.start(connection, self._deadlines.send, now)
+        elif call.settled:
+            self._answered(call)
+        else:
+            self._deadlines.stop(connection)
+            self._clients.watch(connection, EPOLLIN)
+
+    def lose(self, connection: Connection) -> None:
+        """The client of an answer is gone, or too slow."""
+        call, outbox = connection.call, connection.outbox
+        assert call is not None
+        assert outbox is not None
+        call.broken = True
+        outbox.abandon()
+        self._deadlines.stop(connection)
+        self._clients.watch(connection, 0)
+        if call.settled:
+            self._answered(call)
+
+    def _answered(self, call: Call) -> None:
+        """The whole answer is out, or never will be."""
+        connection = call.connection
+        if call.is_closing_due:
+            self.ready.append(connection)
+            return
+        self._ledger.answered(call)
+        connection.call = connection.outbox = None
+        if call.broken:
+            self._clients.abort(connection, call.is_close_delimited)
+        elif not call.keep_alive:
+            # Whoever asked for the close sends nothing more; the others might.
+            if call.request.keep_alive or self._life.draining:
+                self._clients.part(connection)
+            else:
+                self._clients.close(connection)
+        elif connection.has_backlog:
+            connection.stage = QUEUED
+            self.ready.append(connection)
+        else:
+            self.await_more(connection, monotonic_ns())

@@ -1,0 +1,36 @@
+# The process in which a backend under test runs: `python -m tests.support.backend_child SETUP` where SETUP is
+# a pickled, base64-coded dict made by backend_server.py. Descriptors come by inheritance.
+
+from __future__ import annotations
+
+import base64
+import importlib
+import logging
+import os
+import pickle
+import socket
+import sys
+
+from bigtop.backends.registry import load
+from bigtop.scoreboard import Scoreboard
+from tests.support.life import WorkerLife
+
+
+def main() -> None:
+    setup = pickle.loads(base64.b64decode(sys.argv[1]))
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    life = WorkerLife(
+        socket.socket(fileno=setup["line"]), Scoreboard(setup["scoreboard"]).slot(0), setup["access"]
+    )
+    listeners = [socket.socket(fileno=fd) for fd in setup["listeners"]]
+    backend = load(setup["backend"])(setup["options"])
+    backend.prepare()
+    module, _, name = setup["app"].partition(":")
+    app = getattr(importlib.import_module(module), name)
+    backend.serve(listeners, app, life)
+    logging.shutdown()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

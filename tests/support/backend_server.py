@@ -1,0 +1,150 @@
+# A backend in a process of its own, with real listeners, a real lifeline and a real scoreboard.
+#
+# `with BackendServer("tests.apps.wsgi_basic:app", ServeOptions(...)) as server:` begins when the backend said
+# that it is ready, and leaves nothing behind, also when the test failed.
+
+from __future__ import annotations
+
+import base64
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from bigtop import lifeline
+from bigtop.backends.base import ServeOptions
+from bigtop.scoreboard import Scoreboard, Word
+from tests.support.wire import Client
+
+ROOT = Path(__file__).parents[2]
+
+
+class BackendServer:
+    """One worker's worth of a backend."""
+
+    def __init__(
+        self,
+        app: str,
+        options: ServeOptions | None = None,
+        *,
+        backend: str = "wsgi",
+        unix: str | None = None,
+        nofile: int | None = None,
+        send_buffer: int | None = None,
+    ) -> None:
+        self._setup = {"app": app, "options": options or ServeOptions(), "backend": backend}
+        self._nofile = nofile
+        self.listener = _listen(unix, send_buffer)
+        self.address = self.listener.getsockname()
+        self.scoreboard = Scoreboard(Scoreboard.create(1).fd)
+        self._line, self._far = lifeline.pair()
+        self._access = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+
+    def __enter__(self) -> BackendServer:
+        fds = {
+            "line": self._far.fileno(),
+            "scoreboard": self.scoreboard.fd,
+            "access": self._access.fileno(),
+            "listeners": [self.listener.fileno()],
+        }
+        setup = base64.b64encode(pickle.dumps(self._setup | fds)).decode()
+        command = [sys.executable, "-X", "faulthandler", "-m", "tests.support.backend_child", setup]
+        if self._nofile is not None:
+            command = ["prlimit", f"--nofile={self._nofile}", *command]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stderr=self._stderr,
+            pass_fds=[self._far.fileno(), self.scoreboard.fd, self._access.fileno(), self.listener.fileno()],
+        )
+        self._far.close()
+        self._line.settimeout(20)
+        received = lifeline.receive(self._line)
+        if received is None or not isinstance(received[0], lifeline.Ready):
+            self._end()
+            raise AssertionError(f"the backend did not start:\n{self.log()}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        if error is not None:
+            print(self.log(), file=sys.stderr)
+
+    def _end(self) -> None:
+        self._line.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.listener.close()
+        self._access.close()
+        self._log = self.log()
+        self._stderr.close()
+
+    # ---- the client's side
+
+    def connect(self, timeout: float = 10.0) -> Client:
+        return Client(self.address, timeout)
+
+    # ---- the supervisor's side
+
+    def drain(self, grace: float = 10.0) -> None:
+        lifeline.send(self._line, lifeline.Drain(grace))
+
+    def vanish(self) -> None:
+        """Let the worker believe that its supervisor died."""
+        self._line.close()
+
+    def wait(self, timeout: float = 15.0) -> int:
+        return self.process.wait(timeout)
+
+    def word(self, word: Word) -> int:
+        return self.scoreboard.words(0)[word]
+
+    def rss(self) -> int:
+        return psutil.Process(self.process.pid).memory_info().rss
+
+    def cpu(self) -> float:
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system
+
+    def log(self) -> str:
+        if self._stderr.closed:
+            return self._log
+        return os.pread(self._stderr.fileno(), 1 << 24, 0).decode()
+
+    def access_lines(self) -> list[str]:
+        return os.pread(self._access.fileno(), 1 << 24, 0).decode().splitlines()
+
+
+def _listen(unix: str | None, send_buffer: int | None) -> socket.socket:
+    if unix is not None:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(unix)
+    else:
+        listener = socket.socket()
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
+    listener.setblocking(False)
+    return listener
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 10.0, what: str = "") -> None:
+    """Wait until `condition()` holds; fail when it does not in time."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what or condition}"
+        time.sleep(0.005)

@@ -1,0 +1,43 @@
+# A worker's Life over a real lifeline, for backends under test: what workers/life.py is to the supervisor,
+# reduced to what the contract in backends/base.py asks for.
+
+from __future__ import annotations
+
+import os
+import socket
+
+from bigtop import lifeline
+from bigtop.scoreboard import Slot
+
+
+class WorkerLife:
+    """The worker's end of `line`; access lines go to the descriptor `access_fd`."""
+
+    def __init__(self, line: socket.socket, slot: Slot, access_fd: int, orphan_grace: float = 5.0) -> None:
+        self.slot = slot
+        self.draining = False
+        self.grace = orphan_grace
+        self.answered = 0
+        self._line = line
+        self._access_fd = access_fd
+        line.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._line.fileno()
+
+    def on_lifeline(self) -> None:
+        received = lifeline.receive(self._line)
+        if received is None:
+            self.draining = True
+        elif isinstance(received[0], lifeline.Drain):
+            self.draining = True
+            self.grace = received[0].grace
+
+    def ready(self) -> None:
+        lifeline.send(self._line, lifeline.Ready("wsgi"))
+
+    def finished(self) -> None:
+        self.answered += 1
+
+    def access(self, line: str) -> None:
+        os.write(self._access_fd, line.encode() + b"\n")
