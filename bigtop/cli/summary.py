@@ -22,7 +22,7 @@ def announce(facts: Facts) -> None:
     if facts.spec.logs.json:
         logging.getLogger("bigtop").info("serving: %s", "; ".join(f"{key} {value}" for key, value in rows))
     else:
-        print(summary(facts.spec.name, rows, decorated=_is_pleasant_terminal()), file=sys.stderr, flush=True)
+        print(summary(facts.spec.name, rows, columns=_columns()), file=sys.stderr, flush=True)
 
 
 def describe(facts: Facts) -> list[tuple[str, str]]:
@@ -38,13 +38,13 @@ def describe(facts: Facts) -> list[tuple[str, str]]:
     ]
 
 
-def summary(name: str, rows: Sequence[tuple[str, str]], *, decorated: bool = False) -> str:
-    """Lay out `rows` below a title: in a coloured box if `decorated`, otherwise as plain lines."""
+def summary(name: str, rows: Sequence[tuple[str, str]], *, columns: int = 0) -> str:
+    """Lay out `rows` below a title: in a coloured box if it fits into `columns`, otherwise as plain lines."""
     title = f"bigtop {version('bigtop')} serves {name}"
     lines = [f"{key:<12} {value}" for key, value in rows]
-    if not decorated:
-        return "\n".join([title, *(f"  {line}" for line in lines)])
     width = max(map(len, [title, *lines]))
+    if width + len("│  │") > columns:
+        return "\n".join([title, *(f"  {line}" for line in lines)])
     colours = {"address": _GREEN}
     body = [
         f"│ {colours.get(key, '')}{line:<{width}}{_PLAIN} │"
@@ -55,7 +55,11 @@ def summary(name: str, rows: Sequence[tuple[str, str]], *, decorated: bool = Fal
     return "\n".join([f"╭{rule}╮", head, f"├{rule}┤", *body, f"╰{rule}╯"])
 
 
-def _is_pleasant_terminal() -> bool:
-    """Tell whether stderr shows boxes and colours, and nobody objects (https://no-color.org)."""
+def _columns() -> int:
+    """Return how wide a box may be: 0 unless stderr is a terminal that shows boxes and colours, and nobody
+    objects (https://no-color.org)."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb"
-    return not plain and sys.stderr.isatty() and sys.stderr.encoding.lower() == "utf-8"
+    if plain or not sys.stderr.isatty() or sys.stderr.encoding.lower() != "utf-8":
+        return 0
+    # A terminal that was never told its size (docker run -t) says 0.
+    return os.get_terminal_size(sys.stderr.fileno()).columns or 80

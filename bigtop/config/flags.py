@@ -67,20 +67,19 @@ def expand(argv: Sequence[str]) -> list[str]:
 
 
 def collect(params: Mapping[str, object], where: str = "") -> Layer:
-    """Return what click found: name -> None, a switch, a text or several."""
+    """Return what click found: name -> None, a switch, a text or several. `where` ends the origin's name."""
     layer: dict[str, Given] = {}
     for option in OPTIONS:
-        value = params.get(option.name)
-        if value is None or value == ():
-            continue
-        flag = option.flag
-        if isinstance(value, bool):
-            texts: tuple[str, ...] = ("on" if value else "off",)
-        elif isinstance(value, tuple):
-            texts = tuple(str(text) for text in value)
-        else:
-            texts = (str(value),)
-        layer[option.name] = Given(texts, flag + where)
+        match params.get(option.name):
+            case None | ():
+                continue
+            case bool(value):
+                texts: tuple[str, ...] = ("on" if value else "off",)
+            case tuple(value):
+                texts = value
+            case value:
+                texts = (str(value),)
+        layer[option.name] = Given(texts, option.flag + where)
     return layer
 
 

@@ -48,11 +48,18 @@ def test_plain_lines_are_ascii() -> None:
 
 
 def test_the_box_is_straight() -> None:
-    text = summary("myproj", describe(facts()), decorated=True)
+    text = summary("myproj", describe(facts()), columns=80)
     bare = re.sub(r"\x1b\[\d+m", "", text).splitlines()
     assert len({len(line) for line in bare}) == 1
     assert bare[0][0] + bare[0][-1] + bare[-1][0] + bare[-1][-1] == "╭╮╰╯"
     assert "\x1b[" in text
+    assert summary("myproj", describe(facts()), columns=len(bare[0])) == text
+
+
+def test_a_box_that_does_not_fit_is_not_drawn() -> None:
+    rows = describe(facts())
+    width = len(re.sub(r"\x1b\[\d+m", "", summary("myproj", rows, columns=200)).splitlines()[0])
+    assert summary("myproj", rows, columns=width - 1) == summary("myproj", rows)
 
 
 def test_a_json_log_gets_one_entry(
