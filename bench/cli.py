@@ -108,6 +108,7 @@ def _run(options: argparse.Namespace) -> int:
         machine=machine.facts(),
         left_out=left_out,
     )
+    code = 0
     try:
         with tempfile.TemporaryDirectory(prefix="bench-data-") as data:
             for scenario in chosen:
@@ -119,12 +120,13 @@ def _run(options: argparse.Namespace) -> int:
                 measure(scenario, available, setup, part)
     except KeyboardInterrupt:
         _tell("interrupted; this is what was measured so far")
+        code = 130
     results.versions = workshop.installed()
     results.save(out)
     _tell("")
     print(render(results, options.baseline, options.markdown))
     print(f"\n{out}")
-    return 0
+    return code
 
 
 def _setup(options: argparse.Namespace, workers: int, data: Path) -> Setup:

@@ -36,7 +36,7 @@ def _milliseconds(us: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.1f}"
+    return f"{value:.1f}" if value < 999.5 else f"{value:,.0f}"
 
 
 def _times(value: float) -> str:

@@ -85,17 +85,16 @@ def ensure_packages(
 
 
 def ensure_program(source: str) -> Path:
-    """Compile `source` unless its program is newer."""
+    """Compile `source` unless its program is newer. Two processes may do so at once: the rename decides."""
     path = BENCH / source
     program = BUILD / path.stem
     if program.exists() and program.stat().st_mtime >= path.stat().st_mtime:
         return program
     BUILD.mkdir(parents=True, exist_ok=True)
-    compiler = os.environ.get("CC", "cc")
-    _run(
-        [*shlex.split(compiler), "-O2", "-Wall", "-o", str(program), str(path), "-lm"],
-        f"cannot compile {source}",
-    )
+    made = program.with_suffix(f".{os.getpid()}")
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    _run([*compiler, "-O2", "-Wall", "-o", str(made), str(path), "-lm"], f"cannot compile {source}")
+    made.replace(program)
     return program
 
 

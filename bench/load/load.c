@@ -56,7 +56,7 @@ struct connection {
     uint64_t started; // ns; open loop: when the request was due
     enum phase phase;
     uint64_t left; // bytes of body or chunk
-    int line;      // bytes in the present trailer line
+    int line;      // bytes in the present trailer line or chunk extension
     int closing;   // the server will close after this response
     size_t head_length;
     char head[MAX_HEAD];
@@ -161,7 +161,7 @@ static void begin(struct connection *c, uint64_t started) {
     c->started = started;
     c->waiting = pipeline;
     c->phase = HEAD;
-    c->head_length = 0;
+    c->head_length = c->line = 0;
     started_requests += pipeline;
     if (c->fd < 0 && !open_connection(c)) return fail(c, &errors.connect);
     write_some(c);
@@ -193,8 +193,9 @@ static int head_done(struct connection *c) { // false: not a response we can cou
     const char *coding = header(head, "\r\ntransfer-encoding:");
     c->closing = head[7] == '0' ? !(connection && !strncasecmp(connection, "keep-alive", 10))
                                 : connection && !strncasecmp(connection, "close", 5);
-    c->left = length ? strtoull(length, NULL, 10) : 0;
-    c->phase = coding && !strncasecmp(coding, "chunked", 7) ? CHUNK_SIZE : length || status == 204 ? BODY : UNTIL_CLOSE;
+    int chunked = coding && !strncasecmp(coding, "chunked", 7);
+    c->left = length && !chunked ? strtoull(length, NULL, 10) : 0;
+    c->phase = chunked ? CHUNK_SIZE : length || status == 204 ? BODY : UNTIL_CLOSE;
     if (c->phase == BODY && !c->left) response_done(c);
     return 1;
 }
@@ -210,7 +211,8 @@ static int eat(struct connection *c, char byte) {
         return 1;
     case CHUNK_SIZE:
         if (byte == '\n') c->phase = c->left ? CHUNK_DATA : TRAILER, c->line = 0;
-        else if (byte != '\r') {
+        else if (byte == ';') c->line = 1; // an extension, up to the end of the line
+        else if (byte != '\r' && !c->line) {
             const char *digits = "0123456789abcdef", *at = strchr(digits, byte | 0x20);
             if (!byte || !at) return 0;
             c->left = c->left * 16 + (at - digits);
@@ -250,7 +252,11 @@ static void read_some(struct connection *c, uint32_t events) {
         ssize_t n = recv(c->fd, buffer, sizeof buffer, 0);
         if (n < 0 && errno == EAGAIN) return;
         if (n <= 0) {
-            if (n == 0 && c->waiting && c->phase == UNTIL_CLOSE) response_done(c);
+            if (n == 0 && c->waiting == 1 && c->phase == UNTIL_CLOSE) {
+                response_done(c);
+                hang_up(c);
+                return rest(c);
+            }
             if (c->waiting) return fail(c, c->sent ? &errors.closed : &errors.connect);
             return hang_up(c); // an idle connection that the server closed
         }
@@ -313,15 +319,17 @@ static uint64_t run(double seconds, uint64_t *begun) {
 static void report(double elapsed, uint64_t unsent) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    double cpu = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    struct timeval user = usage.ru_utime, system = usage.ru_stime;
+    double cpu = user.tv_sec + system.tv_sec + (user.tv_usec + system.tv_usec) / 1e6;
     uint64_t unanswered = unsent;
     for (int i = 0; i < connection_count; i++) unanswered += connections[i].waiting;
-    printf("{\"elapsed\": %.6f, \"cpu\": %.6f, \"bytes\": %lu, \"opened\": %lu, \"unanswered\": %lu,\n", elapsed, cpu, received,
-           opened, unanswered);
+    printf("{\"elapsed\": %.6f, \"cpu\": %.6f, \"bytes\": %lu, \"opened\": %lu, \"unanswered\": %lu,\n",
+           elapsed, cpu, received, opened, unanswered);
     printf(" \"errors\": {\"connect\": %lu, \"closed\": %lu, \"status\": %lu, \"protocol\": %lu},\n \"kinds\": [",
            errors.connect, errors.closed, errors.status, errors.protocol);
     for (int k = 0; k < kind_count; k++) {
-        printf("%s{\"name\": \"%s\", \"answered\": %lu, \"histogram\": [", k ? ",\n  " : "", kinds[k].name, kinds[k].answered);
+        printf("%s{\"name\": \"%s\", \"answered\": %lu, \"histogram\": [", k ? ",\n  " : "", kinds[k].name,
+               kinds[k].answered);
         const char *comma = "";
         for (int b = 0; b < BUCKETS; b++)
             if (kinds[k].histogram[b]) {

@@ -1,0 +1,169 @@
+# The load generator against a server that answers in every way HTTP/1.1 has to end a body: what it counts is
+# what all figures of the bench rest on.
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import workshop
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+
+LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"5;x=g\r\nhello\r\nA\r\n0123456789\r\n0\r\nT: v\r\n\r\n"
+)
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"
+OLD = b"HTTP/1.0 200 OK\r\n\r\nall there is until the end"
+REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+
+
+@contextlib.contextmanager
+def answering(response: bytes, piece: int = 1 << 20, keep: bool = True, stall: float = 0) -> Iterator[int]:
+    """Answer each request with `response`, sent `piece` bytes at a time; yield the port.
+
+    The first answer on each connection takes `stall` seconds.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads = []
+
+    def serve(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        seen = b""
+        pause = stall
+        with connection, contextlib.suppress(ConnectionError):  # the generator leaves by a reset
+            while data := connection.recv(65536):
+                seen += data
+                time.sleep(pause)
+                pause = 0
+                while b"\r\n\r\n" in seen:
+                    seen = seen.partition(b"\r\n\r\n")[2]
+                    for at in range(0, len(response), piece):
+                        connection.sendall(response[at : at + piece])
+                    if not keep:
+                        return
+
+    def accept() -> None:
+        while True:
+            try:
+                connection = listener.accept()[0]
+            except OSError:  # shut down: the test is over
+                return
+            threads.append(threading.Thread(target=serve, args=(connection,)))
+            threads[-1].start()
+
+    acceptor = threading.Thread(target=accept)
+    acceptor.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        acceptor.join()
+        listener.close()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.fixture
+def request_file(tmp_path: Path) -> Path:
+    file = tmp_path / "request"
+    file.write_bytes(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    return file
+
+
+def call(port: int, request_file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    program = workshop.ensure_program(workshop.LOAD_SOURCE)
+    command = [str(program), "--port", str(port), "--request", f"all:1:{request_file}", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+
+def load(port: int, request_file: Path, *options: str) -> dict[str, Any]:
+    run = call(port, request_file, *options)
+    assert run.returncode == 0, run.stderr
+    data: dict[str, Any] = json.loads(run.stdout)
+    assert sum(count for _, count in data["kinds"][0]["histogram"]) == data["kinds"][0]["answered"]
+    return data
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+@pytest.mark.parametrize(
+    ("response", "keep"),
+    [(LENGTH, True), (CHUNKED, True), (CLOSING, False), (OLD, False)],
+    ids=["length", "chunked", "closing", "until-close"],
+)
+def test_every_kind_of_body_is_one_answer(
+    response: bytes, keep: bool, piece: int, request_file: Path
+) -> None:
+    with answering(response, piece, keep) as port:
+        data = load(port, request_file, "--requests", "30", "--connections", "3")
+    assert data["kinds"][0]["answered"] == 30
+    assert data["bytes"] == 30 * len(response)
+    assert data["opened"] == (3 if keep else 30)
+    assert not any(data["errors"].values())
+    assert data["unanswered"] == 0
+
+
+def test_pipelined_answers_are_counted_one_by_one(request_file: Path) -> None:
+    with answering(LENGTH) as port:
+        data = load(port, request_file, "--requests", "40", "--pipeline", "8")
+    assert data["kinds"][0]["answered"] == 40
+    assert data["opened"] == 1
+
+
+def test_an_open_loop_keeps_its_rate_and_its_seed(request_file: Path) -> None:
+    options = ("--rate", "400", "--seconds", "0.4", "--connections", "4", "--seed")
+    with answering(LENGTH) as port:
+        first, again, other = (load(port, request_file, *options, seed) for seed in ("7", "7", "8"))
+    assert first["kinds"][0]["answered"] == again["kinds"][0]["answered"]
+    assert 100 < first["kinds"][0]["answered"] < 240
+    assert other["kinds"][0]["answered"] > 100
+
+
+def test_an_open_loop_charges_a_stall_to_everybody_who_had_to_wait(request_file: Path) -> None:
+    def slow_answers(*options: str) -> int:
+        with answering(LENGTH, stall=0.2) as port:
+            data = load(port, request_file, "--seconds", "0.4", *options)
+        return sum(count for us, count in data["kinds"][0]["histogram"] if us > 50_000)
+
+    assert slow_answers() == 1, "a closed loop stops asking while it waits"
+    assert slow_answers("--rate", "400") > 30
+
+
+def test_failures_are_counted_by_kind(request_file: Path) -> None:
+    with answering(REFUSAL) as port:
+        assert load(port, request_file, "--requests", "5")["errors"]["status"] == 5
+    with answering(LENGTH[:-1], keep=False) as port:
+        assert load(port, request_file, "--requests", "5")["errors"]["closed"] == 5
+    with answering(LENGTH + b"and more") as port:
+        assert load(port, request_file, "--requests", "1")["errors"]["protocol"] <= 1
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, not listening: refused
+        assert load(nobody.getsockname()[1], request_file, "--requests", "5")["errors"]["connect"] == 5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--host", "192.0.2.1"),
+        ("--host", "localhost"),
+        ("--connections", "10001"),
+        ("--seconds", "601"),
+        ("--seconds", "nan"),
+        ("--pipeline", "65"),
+        ("--rate", "5", "--pipeline", "2"),
+    ],
+)
+def test_unsafe_amounts_and_addresses_are_refused(options: tuple[str, ...], request_file: Path) -> None:
+    run = call(9, request_file, *options)
+    assert run.returncode == 2
+    assert run.stdout == ""
