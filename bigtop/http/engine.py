@@ -364,12 +364,13 @@ def _is_host(value: bytes) -> bool:
 
 
 def _frame(request: Request, special: dict[bytes, bytes]) -> None:
-    """Find out where the body ends, refusing what two servers might see differently."""
+    """Find out where the body ends.
+
+    llhttp has already refused two lengths, a length beside a coding, and a length that is no number.
+    """
     length = special.get(b"content-length")
     coding = special.get(b"transfer-encoding")
     if coding is not None:
-        if length is not None:
-            raise ProtocolError(400, "Content-Length and Transfer-Encoding exclude each other")
         if request.version == "1.0":
             raise ProtocolError(400, "HTTP/1.0 knows no Transfer-Encoding")
         if coding.lower() != b"chunked":
@@ -378,8 +379,6 @@ def _frame(request: Request, special: dict[bytes, bytes]) -> None:
         request.content_length = None
         request.ended = False
     elif length is not None:
-        if not length.isdigit():
-            raise ProtocolError(400, "Content-Length must be one number")
         request.content_length = int(length)
         request.ended = request.content_length == 0
 

@@ -66,9 +66,10 @@ class _Kind(IntEnum):
 
 _SPECIAL: Final = {"content-length": _Kind.LENGTH, "date": _Kind.DATE, "server": _Kind.SERVER}
 
-# Names that were found good, as they were spelled. Applications use a few dozen; no more are remembered.
+# Names and statuses that were found good, as they were spelled. Applications use a few dozen.
 _kinds: dict[str, _Kind] = {}
-_KINDS_KEPT: Final = 512
+_codes: dict[str, int] = {}
+_KEPT: Final = 512
 
 
 class Head:
@@ -81,12 +82,11 @@ class Head:
     __slots__ = ("_has_date", "_has_server", "_lines", "code", "length", "status")
 
     def __init__(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
-        if not isinstance(status, str):
-            raise TypeError(f"status is {type(status).__name__}, not str")
-        if _STATUS.fullmatch(status) is None:
-            raise ResponseError(f"status {status!r}: wanted three digits, a space and a reason")
+        code = _codes.get(status)
+        if code is None:
+            code = _code_of(status)
         self.status = status
-        self.code = int(status[:3])
+        self.code = code
         self.length: int | None = None
         self._has_date = self._has_server = False
         parts = ["HTTP/1.1 ", status, "\r\n" if len(status) > 3 else " \r\n"]
@@ -219,6 +219,18 @@ def error_response(status: int, reason: str, stamp: Stamp, *, head_only: bool = 
     return head.encode() + stamp.server + stamp.date + b"\r\n" + (b"" if head_only else body)
 
 
+def _code_of(status: object) -> int:
+    """Check a status that was not seen before; its characters are looked at with the rest of the head."""
+    if not isinstance(status, str):
+        raise TypeError(f"status is {type(status).__name__}, not str")
+    if _STATUS.fullmatch(status) is None:
+        raise ResponseError(f"status {status!r}: wanted three digits, a space and a reason")
+    code = int(status[:3])
+    if len(_codes) < _KEPT:
+        _codes[status] = code
+    return code
+
+
 def _kind_of(name: object) -> _Kind:
     """Check a field name that was not seen before."""
     if not isinstance(name, str):
@@ -229,7 +241,7 @@ def _kind_of(name: object) -> _Kind:
     if lower in _HOP_BY_HOP:
         raise ResponseError(f"header {name!r} is hop-by-hop: it belongs to the server, not to an application")
     kind = _SPECIAL.get(lower, _Kind.PLAIN)
-    if len(_kinds) < _KINDS_KEPT:
+    if len(_kinds) < _KEPT:
         _kinds[name] = kind
     return kind
 

@@ -101,8 +101,8 @@ def test_nothing_is_parsed_after_an_error(case: Case) -> None:
 
 # What servers for Python get wrong in the field; 100-continue and bodies for HEAD are in test_response.
 PROBES = (
-    "length-and-coding", "two-lengths", "length-plus", "coding-unknown", "host-missing", "bare-lf", "obs-fold",
-    "space-before-colon", "nul-in-value", "chunk-extension-lf", "field-too-long",
+    "length-and-coding", "two-lengths", "length-plus", "coding-unknown", "host-missing", "bare-lf",
+    "obs-fold", "space-before-colon", "nul-in-value", "chunk-extension-lf", "field-too-long",
 )  # fmt: skip
 
 
@@ -359,7 +359,8 @@ noise = st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(FRAGMENTS), 
 @given(data=noise, sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20))
 @settings(max_examples=500, deadline=None)
 def test_any_bytes_give_the_same_however_they_are_cut(data: bytes, sizes: list[int]) -> None:
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     while at < len(data):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(data[at : at + size])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import sys
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.validate import validator
@@ -381,6 +384,29 @@ def test_exc_info_is_raised_when_it_is_too_late() -> None:
     assert caught.value is error
     assert [entry.name for entry in caught.traceback][-1] == "test_exc_info_is_raised_when_it_is_too_late"
     assert it.status == 200
+
+
+def test_exc_info_leaves_no_garbage() -> None:
+    class Lost(Exception):
+        pass
+
+    def late() -> weakref.ref[Lost]:
+        it, _ = exchange()
+        it.start_response("200 OK", [])
+        it.data(b"x")
+        try:
+            raise Lost
+        except Lost as error:
+            watch = weakref.ref(error)
+            with contextlib.suppress(Lost):
+                it.start_response("500 Oops", [], (Lost, error, error.__traceback__))
+        return watch
+
+    gc.disable()
+    try:
+        assert late()() is None
+    finally:
+        gc.enable()
 
 
 def test_exc_info_at_the_first_call() -> None:
