@@ -40,7 +40,7 @@ def hello(environ: Environ, start_response: Start) -> Iterable[bytes]:
 
 
 def echo(environ: Environ, start_response: Start) -> Iterable[bytes]:
-    body = environ["wsgi.input"].read()
+    body = environ["wsgi.input"].read(-1)
     start_response("200 OK", [*TEXT, ("Content-Length", str(len(body)))])
     return [body]
 
@@ -159,10 +159,14 @@ def too_late(environ: Environ, start_response: Start) -> Iterable[bytes]:
 
 
 def write(environ: Environ, start_response: Start) -> Iterable[bytes]:
-    size = int(parse_qs(environ["QUERY_STRING"]).get("size", ["5"])[0])
+    """/write[?n=COUNT&size=BYTES]: with the callable from before iterables, and one piece more."""
+    query = parse_qs(environ["QUERY_STRING"])
     send = start_response("200 OK", TEXT)
-    for _ in range(3):
-        send(b"w" * size)
+    try:
+        for _ in range(int(query.get("n", ["3"])[0])):
+            send(b"w" * int(query.get("size", ["5"])[0]))
+    finally:
+        events.append("stream closed")
     return [b"end"]
 
 
@@ -249,9 +253,27 @@ def leave(environ: Environ, start_response: Start) -> Iterable[bytes]:
 
 
 VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
-    "hello": hello, "echo": echo, "digest": digest, "environ": environ_view, "stream": stream,
-    "broken": broken, "half": half, "not-closing": not_closing, "unstarted": unstarted, "injecting": injecting, "hop": hop,
-    "caught": caught, "too-late": too_late, "write": write, "short": short, "long": long, "empty": empty,
-    "sleep": sleep, "overlap": overlap_view, "events": events_view, "file": file, "loop": loop_running,
+    "broken": broken,
+    "caught": caught,
+    "digest": digest,
+    "echo": echo,
+    "empty": empty,
+    "environ": environ_view,
+    "events": events_view,
+    "file": file,
+    "half": half,
+    "hello": hello,
+    "hop": hop,
+    "injecting": injecting,
     "leave": leave,
-}  # fmt: skip
+    "long": long,
+    "loop": loop_running,
+    "not-closing": not_closing,
+    "overlap": overlap_view,
+    "short": short,
+    "sleep": sleep,
+    "stream": stream,
+    "too-late": too_late,
+    "unstarted": unstarted,
+    "write": write,
+}

@@ -39,7 +39,7 @@ class Gate:
         self.retry_at = NEVER  # when to try again after running out of descriptors
         self.epoll = epoll
         self._listeners = {listener.fileno(): (listener, listener.getsockname()) for listener in listeners}
-        self._open = False
+        self.is_open = False
         for listener in listeners:
             # Also for the other workers: O_NONBLOCK belongs to the open socket that all of them share.
             listener.setblocking(False)
@@ -47,11 +47,14 @@ class Gate:
     def __contains__(self, fd: int) -> bool:
         return fd in self._listeners
 
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._listeners)
+
     def set(self, wide: bool) -> None:
-        """Open (True) or shut the gate."""
-        if wide == self._open or (wide and self.retry_at != NEVER):
+        """Open (True) or shut the gate, as long as there are descriptors."""
+        if wide == self.is_open or (wide and self.retry_at != NEVER):
             return
-        self._open = wide
+        self.is_open = wide
         for fd in self._listeners:
             if wide:
                 # EPOLLEXCLUSIVE wakes one worker per connection instead of all of them. It cannot be changed

@@ -96,14 +96,17 @@ class Loop:
 
     def _on_special(self, fd: int, mask: int, now: int) -> None:
         if fd in self._gate:
-            for newcomer in self._gate.accept(fd, now):
-                connection = self._welcome(newcomer)
-                self._clients.add(connection)
-                self._service.await_more(connection, now)
+            self._accept(fd, now)
         elif fd == self._crew.fileno():
             self._on_reports(now)
         else:
             self._on_lifeline(mask, now)
+
+    def _accept(self, fd: int, now: int) -> None:
+        for newcomer in self._gate.accept(fd, now):
+            connection = self._welcome(newcomer)
+            self._clients.add(connection)
+            self._service.await_more(connection, now)
 
     def _on_event(self, connection: Connection, mask: int, now: int) -> Lead:
         stage = connection.stage
@@ -132,6 +135,11 @@ class Loop:
             crew.detached -= 1
             self._service.settle(crew.finished.popleft())
         self._regulate()
+        if self._service.ready and self._gate.is_open:
+            # Those who are here would take the slot at once, and again and again; who waits outside may come
+            # in first, and has his turn behind them.
+            for fd in self._gate:
+                self._accept(fd, now)
 
     def _on_lifeline(self, mask: int, now: int) -> None:
         life = self._life

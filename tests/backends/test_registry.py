@@ -1,0 +1,69 @@
+# Backends by name, and what happens when one cannot do what is asked.
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import ClassVar
+
+import pytest
+
+from bigtop.backends import registry
+from bigtop.backends.base import Features
+from bigtop.errors import ConfigError
+
+
+class Plain:
+    name: ClassVar[str] = "plain"
+    features: ClassVar[Features] = Features(interface="wsgi", threads=False, unix=False, reload=False)
+
+
+def test_the_native_backend_is_found_by_its_entry_point() -> None:
+    assert "wsgi" in registry.names()
+    assert registry.load("wsgi").name == "wsgi"
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_all_others() -> None:
+    with pytest.raises(ConfigError, match=r"no backend 'wsgl'; did you mean 'wsgi'\? installed: .*wsgi"):
+        registry.load("wsgl")
+
+
+def test_a_name_like_no_other_gets_the_list_only() -> None:
+    with pytest.raises(ConfigError, match="no backend 'zzzzzz'; installed: "):
+        registry.load("zzzzzz")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "no_such_module_at_all:Backend",
+            r"needs the module 'no_such_module_at_all'.*pip install 'bigtop\[x\]'",
+        ),
+        ("bigtop.backends.base:NoSuch", "cannot be imported: .*NoSuch"),
+    ],
+)
+def test_a_backend_that_cannot_be_imported_says_what_is_missing(value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        registry._import(EntryPoint("x", value, registry.GROUP))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"interface": "asgi"},
+            r"'plain' does not support ASGI applications \(it serves WSGI\); .*--backend",
+        ),
+        ({"threads": 2}, r"'plain' does not support threads \(--threads 2\); use --threads 1"),
+        ({"unix": True}, "'plain' does not support unix sockets; bind a HOST:PORT"),
+        ({"reload": True}, "'plain' does not support sharing its listeners.*restart instead"),
+    ],
+)
+def test_what_is_not_declared_is_refused_with_a_remedy(asked: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        registry.require(Plain, **{"interface": "wsgi", **asked})
+
+
+def test_what_is_declared_passes() -> None:
+    registry.require(registry.load("wsgi"), interface="wsgi", threads=8, unix=True, reload=True)
+    registry.require(Plain, interface="wsgi")

@@ -1,0 +1,292 @@
+# Slow clients and slow calls: who waits for whom, and how much memory that costs.
+
+from __future__ import annotations
+
+import json
+import select
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from bigtop.backends.base import ServeOptions
+from bigtop.http.limits import Limits
+from bigtop.scoreboard import Phase, Word
+from tests.support.backend_server import BackendServer, eventually
+from tests.support.wire import Client, Closed, request
+
+APP = "tests.apps.wsgi_basic:app"
+MB = 1 << 20
+
+
+def _get(server: BackendServer, path: str) -> bytes:
+    with server.connect(timeout=30) as client:
+        return client.get(path).body
+
+
+# ---- slow calls
+
+
+def test_one_thread_means_one_call_at_a_time() -> None:
+    with BackendServer(APP) as server, ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(lambda _: _get(server, "/sleep/0.05"), range(6))) == [b"slept"] * 6
+        assert _get(server, "/overlap") == b"1"
+
+
+def test_n_threads_mean_n_calls_at_a_time_and_no_more() -> None:
+    with BackendServer(APP, ServeOptions(threads=4)) as server, ThreadPoolExecutor(10) as pool:
+        began = time.monotonic()
+        assert list(pool.map(lambda _: _get(server, "/sleep/0.3"), range(8))) == [b"slept"] * 8
+        assert time.monotonic() - began < 1.6, "8 calls of 0.3 s in 4 threads"
+        assert _get(server, "/overlap") == b"4"
+        assert json.loads(_get(server, "/environ"))["wsgi.multithread"] is True
+
+
+def test_quick_calls_of_a_threaded_worker_pass_slow_ones() -> None:
+    with BackendServer(APP, ServeOptions(threads=2)) as server, server.connect() as slow:
+        slow.send(request("/sleep/1"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        began = time.monotonic()
+        for _ in range(20):
+            assert _get(server, "/") == b"Hello World\n"
+        assert time.monotonic() - began < 0.8
+        assert slow.answer().body == b"slept"
+
+
+def test_bytes_move_during_a_slow_call_although_there_is_one_thread() -> None:
+    body = b"u" * (4 * MB)
+    with BackendServer(APP) as server, server.connect() as slow, server.connect() as upload:
+        slow.send(request("/sleep/1.5"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        with server.connect() as newcomer:
+            newcomer.send(request("/"))  # the worker has nothing to offer: it is left to others
+            received = server.word(Word.BYTES_IN)
+            upload.send(request("/echo", f"Content-Length: {len(body)}", method="POST") + body)
+            eventually(lambda: server.word(Word.BYTES_IN) > received + 3 * MB, what="the upload goes on")
+            assert server.word(Word.BUSY) == 1, "and all of that during the slow call"
+            assert server.word(Word.ACCEPTED) <= 2
+            assert slow.answer().body == b"slept"
+            assert upload.answer().body == body
+            assert newcomer.answer().status == 200
+
+
+def test_an_answer_is_flushed_during_a_slow_call() -> None:
+    with BackendServer(APP, send_buffer=65536) as server, server.connect() as slow:
+        with Client(server.address, receive_buffer=65536) as reader:
+            reader.send(request("/echo", f"Content-Length: {4 * MB}", method="POST") + b"e" * (4 * MB))
+            eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running(0)))
+            slow.send(request("/sleep/1"))
+            eventually(lambda: server.word(Word.BUSY) == 1)
+            assert len(reader.answer().body) == 4 * MB
+            assert server.word(Word.BUSY) == 1, "the slow call still runs"
+        assert slow.answer().body == b"slept"
+
+
+def test_queued_time_is_counted() -> None:
+    with BackendServer(APP) as server, server.connect() as first, server.connect() as second:
+        first.get("/")
+        second.get("/")
+        first.send(request("/sleep/0.3"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        second.send(request("/"))
+        eventually(lambda: server.word(Word.WAITING) == 1)
+        second.answer()
+        eventually(lambda: server.word(Word.QUEUE_NS) > 100_000_000)
+        eventually(lambda: server.word(Word.WAITING) == 0)
+
+
+def test_an_idle_worker_costs_nothing() -> None:
+    with BackendServer(APP, ServeOptions(threads=4)) as server, server.connect() as client:
+        for _ in range(50):
+            client.get("/")
+        switches = _switches_at_rest(server)
+        time.sleep(1.0)  # the subject: a second in which nothing happens
+        assert _switches(server) - switches <= 2
+
+
+def _switches(server: BackendServer) -> int:
+    pid = server.process.pid
+    total = 0
+    for thread in psutil.Process(pid).threads():
+        with open(f"/proc/{pid}/task/{thread.id}/status") as status:
+            fields = dict(line.split(":", 1) for line in status)
+        total += int(fields["voluntary_ctxt_switches"])
+    return total
+
+
+def _switches_at_rest(server: BackendServer) -> int:
+    """Wait until the relief thread has gone to sleep as well."""
+    last = [-1]
+
+    def calm() -> bool:
+        time.sleep(0.1)
+        last.append(_switches(server))
+        return last[-1] == last[-2]
+
+    eventually(calm)
+    return last[-1]
+
+
+# ---- slow clients
+
+
+@pytest.mark.parametrize("path", [f"/stream?n=200&size={MB}", f"/write?n=200&size={MB}"])
+def test_a_slow_reader_of_a_large_answer_costs_no_memory_and_blocks_nobody(path: str) -> None:
+    options = ServeOptions(threads=2)
+    with BackendServer(APP, options, send_buffer=65536) as server:
+        with Client(server.address, timeout=30, receive_buffer=65536) as reader:
+            _get(server, "/")
+            before = server.rss()
+            reader.send(request(path))
+            eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running(0)))
+            for _ in range(50):
+                assert _get(server, "/") == b"Hello World\n"
+            most = server.rss()
+            size = 0
+            while size < 40 * MB:
+                size += len(reader.socket.recv(MB))
+                most = max(most, server.rss())
+            assert most - before < 12 * MB
+        # The client left in the middle: the generator is closed, the slot is free.
+        eventually(lambda: server.word(Word.BUSY) == 0)
+        assert b"stream closed" in _get(server, "/events")
+
+
+def test_the_whole_of_a_large_stream_arrives() -> None:
+    with BackendServer(APP) as server, server.connect(timeout=30) as client:
+        before = server.rss()
+        client.send(request(f"/stream?n=200&size={MB}&length=1", "Connection: close"))
+        size = 0
+        while piece := client.socket.recv(MB):
+            size += len(piece)
+        assert size > 200 * MB
+        assert server.rss() - before < 12 * MB
+
+
+def test_a_slow_reader_of_a_finished_answer_holds_no_slot() -> None:
+    with (
+        BackendServer(APP, send_buffer=65536) as server,
+        Client(server.address, timeout=30, receive_buffer=65536) as reader,
+    ):
+        reader.send(request("/echo", f"Content-Length: {20 * MB}", method="POST") + b"e" * (20 * MB))
+        eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running(0)))
+        assert server.word(Word.BUSY) == 0
+        assert _get(server, "/") == b"Hello World\n"
+        assert len(reader.answer().body) == 20 * MB
+
+
+def test_a_slow_reader_of_a_file_holds_no_slot_and_the_file_is_closed_at_the_end() -> None:
+    with (
+        BackendServer(APP, send_buffer=65536) as server,
+        Client(server.address, timeout=30, receive_buffer=65536) as reader,
+    ):
+        reader.send(request(f"/file?size={50 * MB}"))
+        eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running(0)))
+        assert b"file closed" not in _get(server, "/events")
+        assert len(reader.answer().body) == 50 * MB
+        eventually(lambda: b"file closed" in _get(server, "/events"))
+
+
+def test_the_file_of_a_client_that_left_is_closed() -> None:
+    with BackendServer(APP, send_buffer=65536) as server:
+        with Client(server.address, receive_buffer=65536) as reader:
+            reader.send(request(f"/file?size={50 * MB}"))
+            eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running(0)))
+        eventually(lambda: b"file closed" in _get(server, "/events"))
+
+
+def test_a_large_upload_costs_no_memory() -> None:
+    with BackendServer(APP) as server, server.connect(timeout=60) as client:
+        client.get("/")
+        before = most = server.rss()
+        client.send(request("/digest", f"Content-Length: {200 * MB}", method="POST"))
+        for _ in range(200):
+            client.send(b"u" * MB)
+            most = max(most, server.rss())
+        assert client.answer().body.startswith(b"%d " % (200 * MB))
+        assert max(most, server.rss()) - before < 12 * MB
+
+
+def test_a_slow_upload_holds_no_slot() -> None:
+    with BackendServer(APP) as server, server.connect() as upload:
+        upload.send(request("/echo", "Content-Length: 6", method="POST") + b"abc")
+        for _ in range(5):
+            assert _get(server, "/") == b"Hello World\n"
+        upload.send(b"def")
+        assert upload.answer().body == b"abcdef"
+
+
+def test_out_of_descriptors_is_survived_without_spinning() -> None:
+    with BackendServer(APP, nofile=40) as server:
+        clients = [server.connect() for _ in range(60)]
+        try:
+            eventually(lambda: "cannot accept" in server.log())
+            before = server.cpu()
+            time.sleep(0.5)  # the subject: does it spin
+            assert server.cpu() - before < 0.2
+            for client in clients[:10]:
+                assert client.get("/").status == 200
+        finally:
+            for client in clients:
+                client.close()
+        assert _get(server, "/") == b"Hello World\n"
+
+
+# ---- time limits
+
+
+def test_a_head_that_does_not_come_is_a_408() -> None:
+    with BackendServer(APP, ServeOptions(limits=Limits(header_timeout=0.2))) as server:
+        with server.connect() as client:
+            client.send(b"GET / HTTP/1.1\r\n")
+            assert client.answer().status == 408
+            assert client.at_end()
+        with server.connect() as client:
+            client.send(b"GET / HTTP/1.1\r\nX-Drip: ")
+            began = time.monotonic()
+            while not select.select([client.socket], [], [], 0.02)[0]:
+                client.send(b"x")  # dripping does not prolong it
+                assert time.monotonic() - began < 3
+            assert client.answer().status == 408
+
+
+def test_a_body_that_does_not_come_is_a_408_but_a_slow_one_is_not() -> None:
+    with BackendServer(APP, ServeOptions(limits=Limits(body_timeout=0.3))) as server:
+        with server.connect() as client:
+            client.send(request("/echo", "Content-Length: 5", method="POST") + b"ab")
+            assert client.answer().status == 408
+            assert client.at_end()
+        with server.connect() as client:
+            client.send(request("/echo", "Content-Length: 8", method="POST"))
+            for byte in b"abcdefgh":
+                client.send(bytes([byte]))
+                time.sleep(0.1)
+            assert client.answer().body == b"abcdefgh"
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
+    with (
+        BackendServer(APP, ServeOptions(limits=Limits(keep_alive=0.3))) as server,
+        server.connect() as client,
+    ):
+        for _ in range(8):
+            assert client.get("/sleep/0.1").status == 200
+        assert client.get("/sleep/0.6").status == 200
+        began = time.monotonic()
+        assert client.at_end()
+        assert 0.2 < time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("path", [f"/stream?n=200&size={MB}", f"/file?size={50 * MB}"])
+def test_a_client_that_does_not_read_is_given_up(path: str) -> None:
+    with (
+        BackendServer(APP, ServeOptions(limits=Limits(send_timeout=0.3)), send_buffer=65536) as server,
+        Client(server.address, receive_buffer=65536) as reader,
+    ):
+        reader.send(request(path))
+        eventually(lambda: server.word(Word.CONNECTIONS) == 1)
+        eventually(lambda: server.word(Word.CONNECTIONS) == 0)
+        assert b"closed" in _get(server, "/events")
+        with pytest.raises((Closed, ConnectionError)):
+            reader.answer()
