@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,9 +73,8 @@ def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
         kernel.raise_file_limit()
         kernel.set_title(f"bigtop: supervisor [{spec.name}]")
         fds = (*(listener.fileno() for listener in listeners), board.fd)
-        addresses = tuple(listener.address() for listener in listeners)
-        logger.info("listening on %s", ", ".join(addresses))
-        shared = _Inheritance(Legacy(orders, fds, dict(os.environ)), board, addresses)
+        logger.info("listening on %s", ", ".join(listener.address() for listener in listeners))
+        shared = _Inheritance(Legacy(orders, fds, dict(os.environ)), board, tuple(listeners))
         cleanup.callback(_sweep, _children())
         return asyncio.run(_Site(spec, shared, summary).run())
 
@@ -116,7 +116,7 @@ class _Inheritance:
 
     legacy: Legacy
     board: Scoreboard
-    addresses: tuple[str, ...]
+    listeners: tuple[sockets.ListeningSocket, ...]
 
 
 _STOPS = {
@@ -135,10 +135,12 @@ class _Site:
         self._shared = shared
         self._summary = summary
         self._supervisor = Supervisor(self._hear)
+        self._addresses = tuple(listener.address() for listener in shared.listeners)
         self._preload = ""
         self._started = False
         self._failure: str | None = None
-        self._urgency: messages.Urgency | None = None
+        self._urgency: messages.Urgency | None = None  # of the stop that was asked for
+        self._asked_at = 0.0
         self._over = asyncio.Event()
         self._supervisor.add(_watcher(spec, shared.legacy), self._make_pool)
 
@@ -150,13 +152,19 @@ class _Site:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (*_STOPS, *_SCALES, signal.SIGHUP, signal.SIGUSR1):
+        handled = (*_STOPS, *_SCALES, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+        for number in handled:
             loop.add_signal_handler(number, self._on_signal, number)
         loop.add_signal_handler(signal.SIGCHLD, self._on_child)
         self._feed(messages.Start())
         if self._spec.reload:
             _watch_files(self._spec, self._file_changed)
-        await self._over.wait()
+        try:
+            await self._over.wait()
+        finally:
+            # asyncio closes what wakes it up before it lets go of signals: one could hit a closed pipe.
+            for number in handled:
+                loop.remove_signal_handler(number)
         if self._failure is not None:
             message, _, traceback = self._failure.partition("\n")
             raise AppError(message, traceback)
@@ -186,12 +194,23 @@ class _Site:
             self._feed(messages.Scale(count))
 
     def _stop(self, name: str, urgency: messages.Urgency) -> None:
-        """Stop; when that is asked for again, stop harder."""
+        """Stop; a second signal forces, but for a first INT or QUIT after a TERM, which is quick.
+
+        Two that come together are one: timeout(1) and some shells signal the process, then its group.
+        """
+        now = time.monotonic()
         if self._urgency is not None:
-            harder = messages.Urgency(min(self._urgency.value + 1, messages.Urgency.NOW.value))
-            urgency = max(urgency, harder, key=lambda urgency: urgency.value)
-        self._urgency = urgency
+            if now - self._asked_at < _TOGETHER:
+                return
+            again = self._urgency.value >= urgency.value
+            urgency = messages.Urgency.NOW if again else urgency
+        self._urgency, self._asked_at = urgency, now
         logger.info("%s: stopping%s", name, _HOW[urgency])
+        # A port that nobody will serve any more refuses at once, so that a balancer can turn elsewhere: all
+        # copies of the socket have to go for that, ours, those of fork servers, those of draining workers.
+        for listener in self._shared.listeners:
+            listener.close()
+        self._pool.stop_forking()
         self._feed(messages.Stop(urgency))
 
     def _reopen_logs(self) -> None:
@@ -241,7 +260,7 @@ class _Site:
             interface,
             self._spec.backend or interface,
             self._preload,
-            self._shared.addresses,
+            self._addresses,
             os.getpid(),
         )
         self._summary(facts)
@@ -259,6 +278,7 @@ _HOW = {
     messages.Urgency.QUICK: " at once",
     messages.Urgency.NOW: ", killing what is left",
 }
+_TOGETHER = 0.3  # seconds between two signals that are taken for one
 _LOOK_AGAIN = 0.1  # seconds, and only while a child of ours is being born or collected
 
 

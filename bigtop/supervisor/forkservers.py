@@ -64,6 +64,7 @@ class ForkServers:
         self._on_line = on_line
         self._on_loaded = on_loaded
         self._servers: dict[int, _ForkServer] = {}
+        self.pids: set[int] = set()  # of all that were not collected yet, discarded ones included
         self._ends: dict[int, tuple[socket.socket, int]] = {}  # key -> our ends of lifeline and stderr
 
     def prepare(self, generation: int) -> None:
@@ -89,6 +90,7 @@ class ForkServers:
             LineReader(read_end, self._on_line),
         )
         self._servers[generation] = server
+        self.pids.add(pid)
         asyncio.get_running_loop().add_reader(ours, self._readable, server)
 
     def spawn(self, key: int, wid: int, generation: int) -> None:
@@ -109,14 +111,14 @@ class ForkServers:
             self._close_line(server)
             server.process.kill_tree()
 
+    def discard_all(self) -> None:
+        for generation in list(self._servers):
+            self.discard(generation)
+
     @property
     def forking(self) -> bool:
         """Whether a worker may exist whose pid we do not know yet."""
         return any(server.pending for server in self._servers.values())
-
-    @property
-    def pids(self) -> list[int]:
-        return [server.process.pid for server in self._servers.values() if server.process.running]
 
     # ---- what fork servers say
 
@@ -168,6 +170,7 @@ class ForkServers:
         self._feed(messages.GenerationReady(server.generation))
 
     def _ended(self, server: _ForkServer, status: messages.ExitStatus) -> None:
+        self.pids.discard(server.process.pid)
         while self._readable(server):  # what it said before it died
             pass
         server.stderr.catch_up()

@@ -111,10 +111,11 @@ class Retiring:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A process is stuck in one call longer than it may."""
+    """A process is stuck in one call longer than it may; `alone` if it is doing nothing else."""
 
     key: int
     reason: str
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,12 +76,16 @@ class WorkerPool:
         if key in self._members:
             self._members[key].process.kill_tree()
 
+    def stop_forking(self) -> None:
+        """End the fork servers: no worker will be wanted any more."""
+        self._servers.discard_all()
+
     def reopen_logs(self) -> None:
         for key in self._members:
             self._tell(key, lifeline.Reopen())
 
     def pids(self) -> set[int]:
-        return {member.process.pid for member in self._members.values()} | set(self._servers.pids)
+        return {member.process.pid for member in self._members.values()} | self._servers.pids
 
     @property
     def forking(self) -> bool:

@@ -16,6 +16,8 @@ import psutil
 
 from bigtop.supervisor.messages import ExitStatus
 
+_UNKNOWN = 255  # an exit status that nobody can tell any more
+
 
 def spawn(
     argv: list[str], env: Mapping[str, str], fds: Sequence[int] = (), *, stdout: int = 1, stderr: int = 2
@@ -48,16 +50,22 @@ class Process:
         asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
 
     def _exited(self) -> None:
-        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:  # somebody in this program waited for all children: how it ended is lost
+            self._over(ExitStatus(code=_UNKNOWN))
+            return
         if result is None:
             return
+        if result.si_code == os.CLD_EXITED:
+            self._over(ExitStatus(code=result.si_status))
+        else:
+            self._over(ExitStatus(signal=result.si_status))
+
+    def _over(self, status: ExitStatus) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
-        if result.si_code == os.CLD_EXITED:
-            status = ExitStatus(code=result.si_status)
-        else:
-            status = ExitStatus(signal=result.si_status)
         self._on_exit(status)
 
     @property

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bigtop import kernel, lifeline, loader, log, signals, sockets
+from bigtop import kernel, loader, signals, sockets
 from bigtop.backends import registry
 from bigtop.backends.base import Backend
 from bigtop.errors import AppError, BigtopError
@@ -41,15 +41,14 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     line = socket.socket(fileno=birth.line)
     _settle(bootstrap, birth)
     slot = _take_slot(bootstrap.scoreboard, birth)
-    access = log.AccessFile(bootstrap.logs.access) if bootstrap.logs.access else None
     quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
-    life = Life(line, slot, quota, access, bootstrap.graceful_timeout)
+    life = Life(line, slot, quota, bootstrap.graceful_timeout)
     life.install_signals()
     try:
+        life.open_access_log(bootstrap.logs.access)
         backend, app = _application(bootstrap, loaded)
     except BigtopError as error:
-        traceback = error.traceback if isinstance(error, AppError) else ""
-        lifeline.send(line, lifeline.BootFailed(str(error), traceback))
+        life.cannot_boot(str(error), error.traceback if isinstance(error, AppError) else "")
         return error.exit_status
     life.interface = app.interface
     backend.serve(_listeners(bootstrap.listeners), app.app, life)

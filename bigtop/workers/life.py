@@ -30,7 +30,6 @@ class Life:
         line: socket.socket,
         slot: Slot,
         quota: RequestQuota,
-        access: AccessFile | None,
         graceful_timeout: float,
     ) -> None:
         self.slot = slot
@@ -40,7 +39,7 @@ class Life:
         self.leave_by = 0.0  # monotonic time by which a draining worker should be gone
         self._line: socket.socket | None = line
         self._quota = quota
-        self._access = access
+        self._access: AccessFile | None = None
         # The backend watches one descriptor; behind it are the lifeline and what signals wake us with. An
         # epoll descriptor is itself readable when something in it is (epoll(7), Q3).
         line.setblocking(False)
@@ -100,6 +99,14 @@ class Life:
             return
         with contextlib.suppress(OSError):  # the supervisor is gone; end-of-file says so too
             lifeline.send(self._line, message)
+
+    def open_access_log(self, path: str | None) -> None:
+        if path is not None:
+            self._access = AccessFile(path)
+
+    def cannot_boot(self, message: str, traceback: str) -> None:
+        """Say why there will be no ready()."""
+        self._say(lifeline.BootFailed(message, traceback))
 
     def ready(self) -> None:
         self.slot.words[Word.STATE] = State.READY

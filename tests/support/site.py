@@ -1,0 +1,171 @@
+# `bigtop serve` as a user runs it: a process of its own, its log in a file, its port from the kernel.
+#
+# Waiting is waiting for a log line or for a fact of the system, with a deadline; nothing sleeps blindly.
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 30.0
+
+
+def until(condition: Callable[[], object], what: str, timeout: float = DEADLINE) -> None:
+    """Return as soon as `condition()` is true; fail saying `what` was waited for."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout:g} s in vain for {what}")
+        time.sleep(0.01)
+
+
+class Site:
+    """A running `bigtop serve APP ARGS`, in a with statement; everything it left is ended with it."""
+
+    def __init__(
+        self, app: str, *args: str, bind: str = "127.0.0.1:0", env: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="bigtop-test-"))
+        self.log_path = self.folder / "log"
+        self.command = [sys.executable, "-m", "bigtop", "serve", app, "--bind", bind, *args]
+        self._env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        self._seen: set[int] = set()
+
+    def __enter__(self) -> Site:
+        self.start()
+        try:
+            self.wait_for(": started")
+        except AssertionError:
+            self._end()
+            raise
+        return self
+
+    def start(self) -> None:
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, env=self._env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        self.pid = self.process.pid
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        if error is not None:
+            print(self.log(), file=sys.stderr)  # pytest shows it beside the failure
+
+    def _end(self) -> None:
+        self.family()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pid in self._seen:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    # ---- what it says
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def wait_for(self, text: str, times: int = 1, timeout: float = DEADLINE) -> None:
+        """Wait until the log holds `text` so many times."""
+
+        def there() -> bool:
+            if self.log().count(text) >= times:
+                return True
+            if self.process.poll() is not None and self.log().count(text) < times:
+                raise AssertionError(f"ended with {self.process.returncode}:\n{self.log()}")
+            return False
+
+        try:
+            until(there, f"{text!r} x {times}", timeout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the log:\n{self.log()}") from None
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"listening on (http://\S+?)(,|\s)", self.log())
+        assert found, self.log()
+        return found[1]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def get(self, path: str = "/", timeout: float = 10.0) -> str:
+        with urllib.request.urlopen(self.url + path, timeout=timeout) as response:
+            return str(response.read().decode())
+
+    # ---- what it consists of
+
+    def family(self) -> list[psutil.Process]:
+        """Return all its processes but itself; they are remembered so that none outlives the test."""
+        try:
+            found = psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            found = []
+        self._seen.update(process.pid for process in found)
+        return found
+
+    def workers(self) -> dict[int, str]:
+        """Return pid -> title of the workers, those that drain included."""
+        return self._titled("bigtop: worker ")
+
+    def fork_servers(self) -> dict[int, str]:
+        return self._titled("bigtop: fork server ")
+
+    def _titled(self, start: str) -> dict[int, str]:
+        titles: dict[int, str] = {}
+        for process in self.family():
+            try:
+                title = " ".join(process.cmdline()).strip()
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+            if title.startswith(start):
+                titles[process.pid] = title
+        return titles
+
+    # ---- what is done to it
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float = DEADLINE) -> int:
+        return self.process.wait(timeout)
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = DEADLINE) -> int:
+        self.family()
+        self.send(number)
+        return self.wait(timeout)
+
+    def is_gone(self) -> bool:
+        """Whether nothing of it is left: no process, no listener on its port."""
+        alive = [pid for pid in self._seen if psutil.pid_exists(pid) and _not_zombie(pid)]
+        listening = [
+            connection
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port
+        ]
+        return not alive and not listening
+
+
+def _not_zombie(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
