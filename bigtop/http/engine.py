@@ -147,11 +147,12 @@ class Engine:
                 self._stop(error)
 
     def _stop(self, error: httptools.HttpParserError) -> None:
-        cause = error.__context__
-        if isinstance(cause, _LastRequest) or self._reader.phase is CLOSED:
+        # Not error.__context__: Python puts there whatever is being handled where feed() was called from.
+        refusal, self._reader.refusal = self._reader.refusal, None
+        if self._reader.phase is CLOSED:
             self._over = True
-        elif isinstance(cause, ProtocolError):
-            self._fail(cause.status, str(cause))
+        elif refusal is not None:
+            self._fail(refusal.status, str(refusal))
         elif isinstance(error, httptools.HttpParserCallbackError):
             raise error  # a mistake of ours in a callback, and no client's fault
         else:
@@ -177,7 +178,7 @@ class Engine:
         limit = self._limits.head
         if reader.phase is HEAD:
             if self._spent > limit:
-                long_target = len(reader.target) > self._limits.request_line
+                long_target = len(reader.request.target) > self._limits.request_line
                 self._fail(414 if long_target else 431, f"the request head is longer than {limit} bytes")
         elif reader.request.chunked and self._spent - reader.received - reader.allowance > limit:
             self._fail(400, "more chunk framing and trailers than data")
@@ -196,9 +197,9 @@ class _Reader:
         "parser",
         "phase",
         "received",
+        "refusal",
         "request",
         "short",
-        "target",
     )
 
     def __init__(self, limits: Limits, upgrades: Container[bytes]) -> None:
@@ -209,10 +210,10 @@ class _Reader:
         self.parser: httptools.HttpRequestParser | None = None
         self.short = False  # a head that ends in this feed is too small for any limit of size
         self.fresh = True  # a head or a body began in this feed
+        self.refusal: ProtocolError | None = None  # why we stopped llhttp
         # Per message
         self.phase = IDLE
         self.request = Request()
-        self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.received = 0  # bytes of the body
         self.allowance = 0  # bytes of chunk framing that are not held against the client
@@ -220,24 +221,29 @@ class _Reader:
     def on_message_begin(self) -> None:
         self.phase = HEAD
         self.fresh = True
-        self.target = b""
-        self.headers = []
+        self.request = request = Request()
+        request.target = b""
+        self.headers = request.headers
 
     def on_url(self, piece: bytes) -> None:
-        self.target += piece
+        self.request.target += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # llhttp leaves white space at the end of a value; rstrip() finds no other kind there.
         self.headers.append((name, value.rstrip()))
 
     def on_headers_complete(self) -> None:
-        parser = self.parser
+        try:
+            self._take_head()
+        except ProtocolError as refusal:
+            self.refusal = refusal
+            raise
+
+    def _take_head(self) -> None:
+        parser, request, headers = self.parser, self.request, self.headers
         assert parser is not None
-        request = Request()
         request.method = parser.get_method().decode()
         request.version = version = parser.get_http_version()
-        request.target = self.target
-        request.headers = headers = self.headers
         if not self.short or len(headers) > self._limits.fields:
             _check_sizes(request, self._limits)
         special: dict[bytes, bytes] = {}
@@ -259,7 +265,6 @@ class _Reader:
         self.received = self.allowance = 0
         if self.phase is HEAD and not request.ended:
             self.phase = BODY
-        self.request = request
         self.events.append(request)
 
     def on_chunk_header(self) -> None:
@@ -268,7 +273,8 @@ class _Reader:
     def on_body(self, piece: bytes) -> None:
         self.received += len(piece)
         if self.received > self._limits.body > 0:
-            raise ProtocolError(413, f"the body is longer than {self._limits.body} bytes")
+            self.refusal = ProtocolError(413, f"the body is longer than {self._limits.body} bytes")
+            raise self.refusal
         self.events.append(piece)
 
     def on_message_complete(self) -> None:

@@ -171,6 +171,17 @@ def test_facts_of_the_framing() -> None:
     assert (chunked.content_length, chunked.chunked, chunked.ended) == (None, True, False)
 
 
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
+def test_feeding_while_an_exception_is_handled(case: Case) -> None:
+    try:
+        raise KeyError
+    except KeyError:
+        outcome = run([case.data])
+        closing = run([head("GET / HTTP/1.1", "Host: a", "Connection: close")])
+    assert outcome == whole(case)
+    assert closing.status == 0
+
+
 def test_a_closed_connection_leaves_no_garbage() -> None:
     gc.disable()
     try:

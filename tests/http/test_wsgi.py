@@ -387,19 +387,19 @@ def test_exc_info_is_raised_when_it_is_too_late() -> None:
 
 
 def test_exc_info_leaves_no_garbage() -> None:
-    class Lost(Exception):
+    class LostError(Exception):
         pass
 
-    def late() -> weakref.ref[Lost]:
+    def late() -> weakref.ref[LostError]:
         it, _ = exchange()
         it.start_response("200 OK", [])
         it.data(b"x")
         try:
-            raise Lost
-        except Lost as error:
+            raise LostError
+        except LostError as error:
             watch = weakref.ref(error)
-            with contextlib.suppress(Lost):
-                it.start_response("500 Oops", [], (Lost, error, error.__traceback__))
+            with contextlib.suppress(LostError):
+                it.start_response("500 Oops", [], (LostError, error, error.__traceback__))
         return watch
 
     gc.disable()
