@@ -320,9 +320,8 @@ class _Reader:
             request.expects_continue = not request.ended
         upgrade = special.get(b"upgrade")
         if upgrade is not None and self.parser is not None and self.parser.should_upgrade():
-            self.phase = (
-                UPGRADED  # and on_message_complete() comes before the body: see Engine._after_upgrade
-            )
+            # on_message_complete() comes next, before any body: see Engine._after_upgrade().
+            self.phase = UPGRADED
             if request.version == "1.1" and request.ended and upgrade.lower() in self._upgrades:
                 request.upgrade = upgrade
 
