@@ -210,7 +210,7 @@ class _Site:
         # copies of the socket have to go for that, ours, those of fork servers, those of draining workers.
         for listener in self._shared.listeners:
             listener.close()
-        self._pool.stop_forking()
+        self._pool.servers.discard_all()
         self._feed(messages.Stop(urgency))
 
     def _reopen_logs(self) -> None:
@@ -269,7 +269,7 @@ class _Site:
         """SIGCHLD: most deaths are learned from pidfds; what is left are orphans that came to us."""
         known = self._pool.pids()
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.
-        if self._pool.forking or reap_strangers(known.__contains__):
+        if self._pool.servers.forking or reap_strangers(known.__contains__):
             asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._on_child)
 
 

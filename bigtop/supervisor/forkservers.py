@@ -108,8 +108,8 @@ class ForkServers:
         server = self._servers.pop(generation, None)
         if server is not None:
             self._fail_pending(server, "its generation is over")
+            server.process.kill_tree()  # before its line closes: it has nothing to say about that
             self._close_line(server)
-            server.process.kill_tree()
 
     def discard_all(self) -> None:
         for generation in list(self._servers):

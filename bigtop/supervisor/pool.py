@@ -50,7 +50,7 @@ class WorkerPool:
         self._board = board
         self._timeout_ns = int(timeout * 1e9)
         self._on_line = on_line
-        self._servers = ForkServers(legacy, feed, self._adopt, on_line, on_loaded)
+        self.servers = ForkServers(legacy, feed, self._adopt, on_line, on_loaded)
         self._wids: dict[int, int] = {}
         self._members: dict[int, _Member] = {}
         self.interface = ""
@@ -59,15 +59,15 @@ class WorkerPool:
     # ---- what the core asks for
 
     def prepare(self, generation: int) -> None:
-        self._servers.prepare(generation)
+        self.servers.prepare(generation)
 
     def discard(self, generation: int) -> None:
-        self._servers.discard(generation)
+        self.servers.discard(generation)
 
     def spawn(self, key: int, wid: int, generation: int) -> None:
         self._board.clear(wid - 1)
         self._wids[key] = wid
-        self._servers.spawn(key, wid, generation)
+        self.servers.spawn(key, wid, generation)
 
     def drain(self, key: int, grace: float) -> None:
         self._tell(key, lifeline.Drain(grace))
@@ -76,21 +76,12 @@ class WorkerPool:
         if key in self._members:
             self._members[key].process.kill_tree()
 
-    def stop_forking(self) -> None:
-        """End the fork servers: no worker will be wanted any more."""
-        self._servers.discard_all()
-
     def reopen_logs(self) -> None:
         for key in self._members:
             self._tell(key, lifeline.Reopen())
 
     def pids(self) -> set[int]:
-        return {member.process.pid for member in self._members.values()} | self._servers.pids
-
-    @property
-    def forking(self) -> bool:
-        """Whether a child of ours may exist that pids() does not know yet."""
-        return self._servers.forking
+        return {member.process.pid for member in self._members.values()} | self.servers.pids
 
     def _tell(self, key: int, message: lifeline.Message) -> None:
         member = self._members.get(key)

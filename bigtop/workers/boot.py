@@ -70,6 +70,7 @@ def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
     # C code that writes each thread's Python stack to stderr; works while the GIL is held by somebody else.
     faulthandler.register(signals.STACK_SIGNAL, all_threads=True)
     faulthandler.enable()
+    kernel.widen_signal_stack()
 
 
 def _take_slot(scoreboard: int, birth: Birth) -> Slot:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -64,10 +65,10 @@ def main(argv: list[str]) -> int:
             _start_over(argv, reason)
     except BigtopError as error:
         traceback = error.traceback if isinstance(error, AppError) else ""
-        lifeline.send(control, lifeline.LoadFailed(str(error), traceback))
+        _answer(control, lifeline.LoadFailed(str(error), traceback))
         return error.exit_status
     interface = loaded.interface if loaded else ""
-    lifeline.send(control, lifeline.Loaded(loaded is not None, interface, reason))
+    _answer(control, lifeline.Loaded(loaded is not None, interface, reason))
     order = _serve(control)
     if order is None:
         return 0
@@ -145,7 +146,7 @@ def _fork_twice(control: socket.socket, order: _Order) -> bool:
     try:
         middle = os.fork()
     except OSError as error:
-        lifeline.send(control, lifeline.ForkFailed(key, f"fork: {error.strerror}"))
+        _answer(control, lifeline.ForkFailed(key, f"fork: {error.strerror}"))
         return False
     if middle == 0 and _fork_from_the_middle(write_end):
         os.close(read_end)
@@ -155,9 +156,13 @@ def _fork_twice(control: socket.socket, order: _Order) -> bool:
     pid = os.read(read_end, 32)
     os.close(read_end)
     os.waitpid(middle, 0)
-    answer = lifeline.Forked(key, int(pid)) if pid else lifeline.ForkFailed(key, "the second fork failed")
-    lifeline.send(control, answer)
+    _answer(control, lifeline.Forked(key, int(pid)) if pid else lifeline.ForkFailed(key, "fork: failed"))
     return False
+
+
+def _answer(control: socket.socket, message: lifeline.Message) -> None:
+    with contextlib.suppress(OSError):  # the supervisor is gone: the next receive() says so
+        lifeline.send(control, message)
 
 
 def _fork_from_the_middle(write_end: int) -> bool:
