@@ -8,21 +8,24 @@
 #
 # The scanning is llhttp's (through httptools), which is strict about line ends, white space, tokens and
 # numbers. What it leaves to its user is here: versions, Host, codings, Expect, limits, and upgrades that are
-# not taken. Two classes, because llhttp calls back: _Reader is what it calls, Engine what its owner calls.
+# not taken. It also puts up with a few request lines that it does not report: several spaces, RTSP/1.0. So
+# the engine sees to it that every message begins at the beginning of a piece that llhttp is fed, and holds
+# the first line against what llhttp made of it. A request in one piece, the usual thing, costs one find().
+#
+# Two classes, because llhttp calls back: _Reader is what it calls, Engine what its owner calls.
 # Between two feeds the reader refers to neither of its users, so that a closed connection is freed at once,
 # not by the garbage collector.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from enum import Enum
-from functools import lru_cache
 from typing import Final
 
 import httptools
 
 from bigtop.errors import ProtocolError
+from bigtop.http.head import NOT_HTTP, check_line, check_sizes, check_target, frame
 from bigtop.http.limits import Limits
 from bigtop.http.messages import END, Event, Request
 
@@ -48,16 +51,8 @@ _SPECIAL: Final = frozenset(
     (b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade")
 )
 
-# llhttp also reads RTSP and ICE, and does not tell; in HTTP it refuses these methods of theirs.
-_NOT_HTTP: Final = frozenset(
-    ("ANNOUNCE", "DESCRIBE", "FLUSH", "GET_PARAMETER", "PAUSE", "PLAY", "RECORD", "REDIRECT", "SETUP",
-     "SET_PARAMETER", "SOURCE", "TEARDOWN")
-)  # fmt: skip
-
-# uri-host [":" port] of RFC 3986 and 9110. No user information, no white space, no list of two.
-_HOST: Final = re.compile(rb"(?:[\w.~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", re.ASCII)
-_SLASH: Final = ord("/")
-_AUTHORITY: Final = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
+_BLANK: Final = b"\r\n\r\n"  # ends every head, and every chunked body: no part of a message goes on behind it
+_BLANK_SIZE: Final = len(_BLANK)
 
 
 class _LastRequest(Exception):  # noqa: N818 - it is no error
@@ -67,17 +62,32 @@ class _LastRequest(Exception):  # noqa: N818 - it is no error
 class Engine:
     """One client connection. `upgrades` names the protocols (lower case) that its owner will take over."""
 
-    __slots__ = ("_limits", "_over", "_parser", "_reader", "_rest", "_short", "_spent", "error")
+    __slots__ = (
+        "_limits",
+        "_over",
+        "_parser",
+        "_reader",
+        "_rest",
+        "_short",
+        "_spent",
+        "_tail",
+        "_upgrades",
+        "error",
+    )
 
     def __init__(self, limits: Limits, upgrades: Container[bytes] = ()) -> None:
         self.error: ProtocolError | None = None
         self._limits = limits
-        self._reader = _Reader(limits, upgrades)
+        self._upgrades = upgrades
+        self._reader = _Reader(limits)
         self._parser = httptools.HttpRequestParser(self._reader)
         self._over = False
         self._rest = b""
         self._short = min(limits.request_line, limits.field_size, limits.head)
         self._spent = 0
+        self._tail = (
+            b""  # the last bytes of a piece in whose middle no blank line was: one may lie on the seam
+        )
 
     @property
     def phase(self) -> Phase:
@@ -90,27 +100,20 @@ class Engine:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return what `data` brings, in the order of the bytes; look at `error` and `phase` afterwards."""
-        if self._over:
-            if self._reader.phase is UPGRADED:
-                self._rest += data
-            return []
-        reader = self._reader
         events: list[Event] = []
-        reader.events = events
-        reader.parser = self._parser
-        reader.short = len(data) <= self._short and reader.phase is not HEAD
-        switch_at = -1
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            switch_at = upgrade.args[0]
-        except httptools.HttpParserError as error:
-            self._stop(error)
-        if switch_at >= 0:
-            self._after_upgrade(memoryview(data)[switch_at:])
-        reader.parser = None
-        if reader.phase is not IDLE and not self._over:
-            self._check_growth(len(data))
+        size = len(data)
+        if not self._over and self._reader.phase is IDLE and data.find(_BLANK) + _BLANK_SIZE == size:
+            self._scan(data, events)
+            return events
+        at = 0
+        while at < size:
+            if self._over:
+                if self._reader.phase is UPGRADED:
+                    self._rest += data[at:]
+                break
+            end = self._end_of_part(data, at)
+            self._scan(data if end - at == size else data[at:end], events)
+            at = end
         return events
 
     def take_rest(self) -> bytes:
@@ -118,33 +121,55 @@ class Engine:
         rest, self._rest = self._rest, b""
         return rest
 
-    def _after_upgrade(self, rest: memoryview) -> None:
-        """Hand over, or parse on as ordinary HTTP: a server may ignore Upgrade (RFC 9110, 7.8), and clients
-        such as `curl --http2` count on it.
+    def _end_of_part(self, data: bytes, at: int) -> int:
+        """Return where the head or the body that `data` goes on with at `at` ends, at the latest."""
+        reader = self._reader
+        if reader.phase is BODY and not reader.request.chunked:
+            return min(len(data), at + (reader.request.content_length or 0) - reader.received)
+        tail, self._tail = self._tail, b""
+        if tail and (seam := (tail + data[:3]).find(_BLANK)) >= 0:
+            return seam + _BLANK_SIZE - len(tail)
+        blank = data.find(_BLANK, at)
+        if blank >= 0:
+            return blank + _BLANK_SIZE
+        self._tail = (tail + data[-3:])[-3:] if at == 0 else data[at:][-3:]
+        return len(data)
+
+    def _scan(self, piece: bytes, events: list[Event]) -> None:
+        reader = self._reader
+        reader.events = events
+        reader.parser = self._parser
+        if reader.phase is IDLE:
+            reader.first = piece
+        elif reader.phase is HEAD and b"\n" not in reader.first.lstrip(b"\r\n"):
+            reader.first += piece
+        reader.short = len(piece) <= self._short and reader.phase is not HEAD
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._after_upgrade()
+        except httptools.HttpParserError as error:
+            self._stop(error)
+        reader.parser = None
+        if reader.phase is not IDLE and not self._over:
+            self._check_growth(len(piece))
+
+    def _after_upgrade(self) -> None:
+        """Hand over, or go on as ordinary HTTP: a server may ignore Upgrade (RFC 9110, 7.8), and clients such
+        as `curl --http2` count on it.
 
         llhttp declares a message with an upgrade complete at the end of its head, also when a body follows.
         So a fresh parser is brought to the same point by a head with the same framing, and reads on there.
         """
         reader = self._reader
-        switch_at = 0
-        while switch_at >= 0:
-            rest = rest[switch_at:]
-            if reader.request.upgrade is not None:
-                self._over = True
-                self._rest = bytes(rest)
-                return
-            switch_at = -1
-            self._parser = reader.parser = httptools.HttpRequestParser(reader)
-            try:
-                reader.decline_upgrade()
-                if reader.phase is CLOSED:
-                    self._over = True
-                    return
-                self._parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as upgrade:
-                switch_at = upgrade.args[0]
-            except httptools.HttpParserError as error:
-                self._stop(error)
+        request = reader.request
+        if request.version == "1.1" and request.ended and (request.upgrade or b"").lower() in self._upgrades:
+            self._over = True
+            return
+        request.upgrade = None
+        self._parser = reader.parser = httptools.HttpRequestParser(reader)
+        reader.decline_upgrade()
+        self._over = reader.phase is CLOSED
 
     def _stop(self, error: httptools.HttpParserError) -> None:
         # Not error.__context__: Python puts there whatever is being handled where feed() was called from.
@@ -189,9 +214,9 @@ class _Reader:
 
     __slots__ = (
         "_limits",
-        "_upgrades",
         "allowance",
         "events",
+        "first",
         "fresh",
         "headers",
         "parser",
@@ -202,9 +227,8 @@ class _Reader:
         "short",
     )
 
-    def __init__(self, limits: Limits, upgrades: Container[bytes]) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._upgrades = upgrades
         # Per feed
         self.events: list[Event] = []
         self.parser: httptools.HttpRequestParser | None = None
@@ -213,6 +237,7 @@ class _Reader:
         self.refusal: ProtocolError | None = None  # why we stopped llhttp
         # Per message
         self.phase = IDLE
+        self.first = b""  # the piece with its first line, of empty lines in front of it at most
         self.request = Request()
         self.headers: list[tuple[bytes, bytes]] = []
         self.received = 0  # bytes of the body
@@ -242,22 +267,25 @@ class _Reader:
     def _take_head(self) -> None:
         parser, request, headers = self.parser, self.request, self.headers
         assert parser is not None
-        request.method = parser.get_method().decode()
+        method = parser.get_method()
+        request.method = method.decode()
         request.version = version = parser.get_http_version()
         if not self.short or len(headers) > self._limits.fields:
-            _check_sizes(request, self._limits)
+            check_sizes(request, self._limits)
         special: dict[bytes, bytes] = {}
         for name, value in headers:
             field = name.lower()
             if field in _SPECIAL:  # repeated ones make a list, as RFC 9110 5.3 reads them
                 special[field] = special[field] + b", " + value if field in special else value
-        if request.method in _NOT_HTTP:
+        if request.method in NOT_HTTP:
             raise ProtocolError(501, f"{request.method} is no method of HTTP")
         if version != "1.1":
             if version != "1.0":
                 raise ProtocolError(505, f"HTTP/{version} is not spoken here")
             request.keep_alive = False
-        _check_target(request, special.get(b"host"))
+        if not self.first.startswith(b"%b %b HTTP/1.1\r\n" % (method, request.target)):
+            check_line(request, self.first)
+        check_target(request, special.get(b"host"))
         if len(special) > 1 or version == "1.0":
             self._apply(request, special)
         self.headers = []  # trailers go there, and from there nowhere
@@ -281,6 +309,8 @@ class _Reader:
         if self.phase is UPGRADED:
             return
         request = self.request
+        if self.headers and request.chunked:
+            self._check_trailers()
         if not request.ended:
             self.events.append(END)
         if request.keep_alive:
@@ -288,6 +318,13 @@ class _Reader:
         else:
             self.phase = CLOSED
             raise _LastRequest
+
+    def _check_trailers(self) -> None:
+        """Trailers go nowhere; but llhttp obeys a Connection among them, and others may obey the rest."""
+        for name, _value in self.headers:
+            if name.lower() in _SPECIAL:
+                self.refusal = ProtocolError(400, f"{name.decode('latin-1')} cannot be a trailer")
+                raise self.refusal
 
     def decline_upgrade(self) -> None:
         """Bring the present, fresh parser behind the head of the present request, without its Upgrade."""
@@ -300,7 +337,8 @@ class _Reader:
         framing = b"Transfer-Encoding: chunked" if request.chunked else length
         self.events = []
         self.short = True
-        parser.feed_data(b"POST / HTTP/1.1\r\nHost:\r\n%b\r\n\r\n" % framing)
+        self.first = b"POST / HTTP/1.1\r\nHost:\r\n%b\r\n\r\n" % framing
+        parser.feed_data(self.first)
         self.short = False
         self.events = events
         self.request = request
@@ -311,7 +349,7 @@ class _Reader:
             tokens = [token.strip() for token in connection.lower().split(b",")]
             keeps = request.version == "1.1" or b"keep-alive" in tokens
             request.keep_alive = keeps and b"close" not in tokens
-        _frame(request, special)
+        frame(request, special)
         if self._limits.body and (request.content_length or 0) > self._limits.body:
             raise ProtocolError(413, f"the body is longer than {self._limits.body} bytes")
         if request.version == "1.1" and (expect := special.get(b"expect")) is not None:
@@ -322,70 +360,7 @@ class _Reader:
         if upgrade is not None and self.parser is not None and self.parser.should_upgrade():
             # on_message_complete() comes next, before any body: see Engine._after_upgrade().
             self.phase = UPGRADED
-            if request.version == "1.1" and request.ended and upgrade.lower() in self._upgrades:
-                request.upgrade = upgrade
-
-
-def _check_sizes(request: Request, limits: Limits) -> None:
-    line = len(request.method) + len(request.target) + len(" HTTP/1.1 ")
-    if line > limits.request_line:
-        raise ProtocolError(414, f"the request line is longer than {limits.request_line} bytes")
-    if len(request.headers) > limits.fields:
-        raise ProtocolError(431, f"more than {limits.fields} header fields")
-    sizes = [len(name) + len(value) + len(": ") for name, value in request.headers]
-    if max(sizes, default=0) > limits.field_size:
-        raise ProtocolError(431, f"a header field is longer than {limits.field_size} bytes")
-    if line + sum(sizes) + 2 * len(sizes) > limits.head:
-        raise ProtocolError(431, f"the request head is longer than {limits.head} bytes")
-
-
-def _check_target(request: Request, host: bytes | None) -> None:
-    """See to it that the request names one host and one path; afterwards the Host field holds that host."""
-    target = request.target
-    if host is None:
-        if request.version == "1.1":
-            raise ProtocolError(400, "an HTTP/1.1 request needs a Host field")
-    elif not _is_host(host):
-        raise ProtocolError(400, "the Host field must name one host")
-    if b"#" in target:
-        raise ProtocolError(400, "a request target has no fragment")
-    if target[0] == _SLASH:
-        return
-    if request.method == "CONNECT":
-        raise ProtocolError(501, "CONNECT is for proxies")
-    if target == b"*" and request.method == "OPTIONS":
-        return
-    authority = _AUTHORITY.match(target)
-    if authority is None or not _is_host(authority[1]):
-        raise ProtocolError(400, "the request target must be a path or an http URL")
-    # The target decides against Host (RFC 9112, 3.2.2).
-    others = [field for field in request.headers if field[0].lower() != b"host"]
-    request.headers = [(b"Host", authority[1]), *others]
-
-
-@lru_cache(maxsize=256)
-def _is_host(value: bytes) -> bool:
-    return _HOST.fullmatch(value) is not None
-
-
-def _frame(request: Request, special: dict[bytes, bytes]) -> None:
-    """Find out where the body ends.
-
-    llhttp has already refused two lengths, a length beside a coding, and a length that is no number.
-    """
-    length = special.get(b"content-length")
-    coding = special.get(b"transfer-encoding")
-    if coding is not None:
-        if request.version == "1.0":
-            raise ProtocolError(400, "HTTP/1.0 knows no Transfer-Encoding")
-        if coding.lower() != b"chunked":
-            raise ProtocolError(501, "the only transfer coding known is chunked")
-        request.chunked = True
-        request.content_length = None
-        request.ended = False
-    elif length is not None:
-        request.content_length = int(length)
-        request.ended = request.content_length == 0
+            request.upgrade = upgrade
 
 
 def _status_of(error: httptools.HttpParserError) -> int:
