@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import functools
 import mmap
 import os
 import resource
@@ -17,6 +19,11 @@ import setproctitle
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_OPENAT2 = 437  # its number on all architectures, as with all system calls of the last years
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_BENEATH = 0x08
+# A device or a named pipe must not make us wait, nor become our terminal.
+_READ_ONLY = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def become_subreaper() -> bool:
@@ -97,6 +104,81 @@ def widen_signal_stack(size: int = 1 << 20) -> bool:
     _signal_stack = (ctypes.c_char * size).from_buffer(memory)
     stack = _StackT(ctypes.addressof(_signal_stack), 0, size)
     return bool(ctypes.CDLL(None, use_errno=True).sigaltstack(ctypes.byref(stack), None) == 0)
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_beneath(folder: int, path: bytes) -> int:
+    """Open a file for reading that lies below the directory `folder`, whatever its path and symlinks say.
+
+    The kernel does it in one step (openat2(2), RESOLVE_BENEATH), so that nobody can exchange a directory for
+    a symlink in between. Where it cannot, no symlink is followed at all. OSError: EXDEV for what leads away.
+    """
+    if not _has_openat2():
+        return _open_step_by_step(folder, path)
+    while True:
+        try:
+            return _openat2(folder, path)
+        except OSError as error:
+            if (
+                error.errno != errno.EAGAIN
+            ):  # somebody renamed something meanwhile, and the kernel is not sure
+                raise
+
+
+@functools.cache
+def _has_openat2() -> bool:
+    """Whether Linux is new enough (5.6) and no filter such as that of an old container runtime forbids it."""
+    if sys.platform != "linux":
+        return False
+    try:
+        here = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.close(_openat2(here, b"."))
+    except OSError:
+        return False
+    finally:
+        os.close(here)
+    return True
+
+
+def _openat2(folder: int, path: bytes) -> int:
+    how = _OpenHow(_READ_ONLY, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    fd: int = _libc().syscall(_OPENAT2, folder, path, ctypes.byref(how), ctypes.sizeof(how))
+    if fd < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return fd
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _open_step_by_step(folder: int, path: bytes) -> int:
+    *directories, last = path.split(b"/")
+    here = folder
+    try:
+        for name in directories:
+            below = _open_name(here, name, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+            if here != folder:
+                os.close(here)
+            here = below
+        return _open_name(here, last, _READ_ONLY)
+    finally:
+        if here != folder:
+            os.close(here)
+
+
+def _open_name(folder: int, name: bytes, flags: int) -> int:
+    if name in (b"", b".", b".."):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+    return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
 
 
 def sockets_open() -> set[str]:

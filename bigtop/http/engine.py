@@ -85,9 +85,7 @@ class Engine:
         self._rest = b""
         self._short = min(limits.request_line, limits.field_size, limits.head)
         self._spent = 0
-        self._tail = (
-            b""  # the last bytes of a piece in whose middle no blank line was: one may lie on the seam
-        )
+        self._tail = b""  # how the last piece ended: a blank line may lie on the seam
 
     @property
     def phase(self) -> Phase:

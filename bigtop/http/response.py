@@ -49,10 +49,15 @@ def stamp(server: str, now: float) -> Stamp:
 
     Make one per second and keep it: formatting a date costs as much as parsing a small request.
     """
+    server_line = f"Server: {server}\r\n".encode("latin-1") if server else b""
+    return Stamp(server_line, f"Date: {http_date(now)}\r\n".encode())
+
+
+def http_date(when: float) -> str:
+    """Return POSIX time as HTTP writes it (RFC 9110, 5.6.7)."""
     # Not strftime("%a %b"): those names follow the locale, and HTTP's do not.
-    at = datetime.fromtimestamp(now, UTC)
-    date = f"Date: {_DAYS[at.weekday()]}, {at:%d} {MONTHS[at.month - 1]} {at:%Y %H:%M:%S} GMT\r\n"
-    return Stamp(f"Server: {server}\r\n".encode("latin-1") if server else b"", date.encode())
+    at = datetime.fromtimestamp(when, UTC)
+    return f"{_DAYS[at.weekday()]}, {at:%d} {MONTHS[at.month - 1]} {at:%Y %H:%M:%S} GMT"
 
 
 class _Kind(IntEnum):
