@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from bigtop.http.limits import Limits
+from bigtop.http.static import Mount
 from bigtop.scoreboard import Slot
 
 App = Callable[..., Any]
@@ -36,6 +37,14 @@ class ServeOptions:
     limits: Limits = field(default_factory=Limits)
     server_header: str = "bigtop"  # "" sends none
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
+    static: tuple[Mount, ...] = ()  # folders whose files the server answers by itself
+    sendfile_roots: tuple[Mount, ...] = ()  # folders whose files the application may name instead of a body
+    forwarded_headers: tuple[str, ...] = (
+        "for",
+        "proto",
+    )  # what those proxies set: words of http/forwarded.py
+    proxy_protocol: str = "off"  # or "v1", "v2", "auto": what peers in proxy_allow_ips begin with
+    proxy_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
     temp_dir: str | None = None  # where bodies larger than limits.body_memory go; None: the system's choice
     access_format: str = ""  # "" logs no requests
     access_json: bool = False

@@ -18,6 +18,7 @@ class Group(Enum):
 
     APPLICATION = "Application"
     SOCKETS = "Sockets"
+    FILES = "Files"
     WORKERS = "Workers"
     TIMES = "Times"
     LIMITS = "Limits"

@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from bigtop.backends.base import ServeOptions
-from bigtop.config import environment
+from bigtop.config import edge, environment
 from bigtop.config import options as o
+from bigtop.config.option import Option
 from bigtop.config.settings import Layer, ServeConfig, resolve
+from bigtop.errors import ConfigError
 from bigtop.http.limits import Limits
+from bigtop.http.static import Mount
 from bigtop.log import STANDARD
 from bigtop.sockets import SocketSpec, parse_bind
 from bigtop.workers.bootstrap import Identity, Logs
@@ -72,7 +75,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         pidfile=pidfile and os.path.join(base, pidfile),
         error_logfile=_log(base, config[o.ERROR_LOGFILE]),
         logs=_logs(config, base),
-        options=_options(config),
+        options=_options(config, base),
         reload=config[o.RELOAD],
         reload_extra_files=_joined(base, config[o.RELOAD_EXTRA_FILE]),
     )
@@ -122,17 +125,31 @@ def _logs(config: ServeConfig, base: str) -> Logs:
     return Logs(config[o.LOG_LEVEL], config[o.LOG_JSON], access and _log(base, access))
 
 
-def _options(config: ServeConfig) -> ServeOptions:
+def _options(config: ServeConfig, base: str) -> ServeOptions:
     return ServeOptions(
         threads=config[o.THREADS],
         limits=_limits(config),
         server_header=config[o.SERVER_HEADER],
         forwarded_allow_ips=config[o.FORWARDED_ALLOW_IPS],
+        forwarded_headers=config[edge.FORWARDED_HEADERS],
+        proxy_protocol=config[edge.PROXY_PROTOCOL],
+        proxy_allow_ips=config[edge.PROXY_ALLOW_IPS],
+        static=_mounts(config, edge.STATIC, base),
+        sendfile_roots=_mounts(config, edge.SENDFILE_ROOT, base),
         temp_dir=config[o.TEMP_DIR],
         access_format=config[o.ACCESS_LOGFORMAT] if config[o.ACCESS_LOGFILE] else "",
         access_json=config[o.LOG_JSON],
         timeout=config[o.TIMEOUT],
     )
+
+
+def _mounts(config: ServeConfig, option: Option[tuple[Mount, ...]], base: str) -> tuple[Mount, ...]:
+    mounts = [Mount(mount.prefix, os.path.join(base, mount.folder)) for mount in config[option]]
+    for mount in mounts:
+        if not os.path.isdir(mount.folder):
+            origin = config.settings[option.name].given.origin
+            raise ConfigError(f"{origin}: there is no directory {mount.folder}")
+    return tuple(mounts)
 
 
 def _limits(config: ServeConfig) -> Limits:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from bigtop.config.cgroups import available_cpus
 from bigtop.http.accesslog import compile_format
+from bigtop.http.static import Mount
 
 T = TypeVar("T")
 Convert = Callable[[str], T]
@@ -154,6 +155,14 @@ def directory(given: str) -> str:
     if not os.path.isdir(path):
         raise ValueError(f"{given!r} is not a directory")
     return path
+
+
+def mount(given: str) -> Mount:
+    """/URL=DIR; the directory is looked for later, when it is known from where relative names count."""
+    prefix, equals, folder = given.partition("=")
+    if not re.fullmatch(r"(/[\w.~-]+)+/?", prefix, re.ASCII) or not equals:
+        raise ValueError(f"must be a path and a directory such as /static=var/static, got {given!r}")
+    return Mount(prefix.rstrip("/") + "/", path(folder))
 
 
 def path(given: str) -> str:

@@ -45,6 +45,11 @@ class Access:
         return (self.ended - self.received) // 1000
 
     @property
+    def request_id(self) -> str | None:
+        """The X-Request-ID, given by a proxy or made here; None when the application was not called."""
+        return _environ(self, "HTTP_X_REQUEST_ID")
+
+    @property
     def queued(self) -> int:
         """Microseconds from readable to the application's start."""
         return (self.called - self.received) // 1000
@@ -150,7 +155,7 @@ def _or_dash(fact: Callable[[Access], str | None]) -> Formatter:
     return atom
 
 
-# gunicorn's atoms with gunicorn's meaning, and Q for the time that a request waited.
+# gunicorn's atoms with gunicorn's meaning, Q for the time that a request waited, and its id.
 _ATOMS: Final[dict[str, Formatter]] = {
     "h": lambda access: access.address or "-",
     "l": lambda _access: "-",
@@ -172,6 +177,7 @@ _ATOMS: Final[dict[str, Formatter]] = {
     "Q": lambda access: _seconds(access.queued),
     "QM": lambda access: str(access.queued // 1000),
     "QD": lambda access: str(access.queued),
+    "id": _or_dash(lambda access: access.request_id),
     "p": lambda access: f"<{access.pid}>",
 }
 
@@ -250,6 +256,7 @@ def compile_json() -> Formatter:
             "queue_us": access.queued,
             "referer": _request_header(access, b"referer"),
             "user_agent": _request_header(access, b"user-agent"),
+            "request_id": access.request_id,
             "pid": access.pid,
         }
         return json.dumps({name: value for name, value in facts.items() if value is not None})

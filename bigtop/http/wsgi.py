@@ -3,18 +3,18 @@
 # Rule 1: no I/O. The body comes as a finished file, bytes to send are returned; only the `write` callable of
 # PEP 3333 has to send by itself, and is given the means.
 # Rule 2: nobody but a trusted peer can make an environ lie about the connection: names with "_" are dropped
-# (X_Forwarded_Proto and X-Forwarded-Proto would be one key), a forwarded scheme counts only from such peers.
+# (X_Forwarded_Proto and X-Forwarded-Proto would be one key), and of other peers all that only proxies say.
 # Rule 3: what is the same for all requests of a connection is worked out once, in a Peer.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
-from bigtop.errors import ConfigError
+from bigtop.http.forwarded import FIELDS, Forwarding, Origin
 from bigtop.http.messages import Request
 from bigtop.http.response import Framing, Head, Stamp
 
@@ -43,27 +43,6 @@ class FileWrapper:
             close()
 
 
-class Trust:
-    """Which peers may say that a request came by https: addresses, networks, or "*" for all.
-
-    A peer on a unix socket is always trusted: the file's mode decides who that can be.
-    """
-
-    def __init__(self, peers: Sequence[str]) -> None:
-        self._all = "*" in peers
-        try:
-            self._networks = [ipaddress.ip_network(peer, strict=False) for peer in peers if peer != "*"]
-        except ValueError as error:
-            raise ConfigError(f"forwarded_allow_ips: {error}; wanted addresses, networks or *") from None
-
-    def __contains__(self, address: str) -> bool:
-        if self._all or not address:
-            return True
-        peer = ipaddress.ip_address(address.partition("%")[0])
-        peer = getattr(peer, "ipv4_mapped", None) or peer
-        return any(peer in network for network in self._networks)
-
-
 def worker_environ(errors: Any, *, multithread: bool, multiprocess: bool) -> Environ:
     """Return what is the same for all requests of a worker."""
     return {
@@ -86,12 +65,18 @@ class Peer:
     called "localhost" (PEP 3333 forbids an empty SERVER_NAME and SERVER_PORT).
     """
 
-    __slots__ = ("address", "environ", "trusted")
+    __slots__ = ("address", "claims", "environ", "forwarding", "keys")
 
-    def __init__(self, worker: Environ, server: Address, client: Address, trust: Trust, scheme: str) -> None:
+    def __init__(
+        self, worker: Environ, server: Address, client: Address, forwarding: Forwarding, scheme: str
+    ) -> None:
         name, port = _host_and_port(server)
         self.address, client_port = _host_and_port(client)
-        self.trusted = self.address in trust
+        self.forwarding = forwarding
+        trusted = self.address in forwarding.trust
+        # The keys under which this peer may say where a request came from.
+        self.claims = tuple(_plain_key(name) for name in forwarding.names) if trusted else ()
+        self.keys = _keys if trusted else _keys_of_strangers
         self.environ: Environ = {
             **worker,
             "wsgi.url_scheme": scheme,
@@ -102,11 +87,14 @@ class Peer:
         }
 
 
-def environ(request: Request, peer: Peer, body: Any, length: int = 0) -> Environ:
+def environ(
+    request: Request, peer: Peer, body: Any, length: int = 0, new_id: Callable[[], str] | None = None
+) -> Environ:
     """Return the environ of a request whose whole body can be read from `body`.
 
     `length` is the length of that body; it becomes CONTENT_LENGTH when the body came in chunks, for what the
-    application sees is not chunked any more (RFC 9112, 7.1.3). Django reads no body without it.
+    application sees is not chunked any more (RFC 9112, 7.1.3). Django reads no body without it. `new_id`
+    makes the X-Request-ID of a request to which no trusted peer gave one.
     """
     env = peer.environ.copy()
     target = request.target.decode("latin-1")
@@ -118,10 +106,11 @@ def environ(request: Request, peer: Peer, body: Any, length: int = 0) -> Environ
     if path[0] != "/":
         path = _path_of(path)
     env["PATH_INFO"] = unquote_to_bytes(path.encode("latin-1")).decode("latin-1") if "%" in path else path
+    keys = peer.keys
     for name, value in request.headers:
-        key = _keys.get(name)
+        key = keys.get(name)
         if key is None:
-            key = _key_of(name)
+            key = _key_of(name, keys)
         if key:
             text = value.decode("latin-1")
             if key in env:
@@ -130,27 +119,52 @@ def environ(request: Request, peer: Peer, body: Any, length: int = 0) -> Environ
     if request.chunked:
         del env["HTTP_TRANSFER_ENCODING"]
         env["CONTENT_LENGTH"] = str(length)
-    if peer.trusted and env.get("HTTP_X_FORWARDED_PROTO") in ("http", "https"):
-        env["wsgi.url_scheme"] = env["HTTP_X_FORWARDED_PROTO"]
+    for key in peer.claims:
+        if key in env:
+            _apply(peer.forwarding.origin(request.headers, _origin(env)), env)
+            break
+    if new_id is not None and ("HTTP_X_REQUEST_ID" not in env or not _ID.fullmatch(env["HTTP_X_REQUEST_ID"])):
+        env["HTTP_X_REQUEST_ID"] = new_id()
     return env
+
+
+def _origin(env: Environ) -> Origin:
+    return Origin(env["REMOTE_ADDR"], env["REMOTE_PORT"], env["wsgi.url_scheme"])
+
+
+def _apply(origin: Origin, env: Environ) -> None:
+    env["REMOTE_ADDR"] = origin.address
+    env["REMOTE_PORT"] = origin.port
+    env["wsgi.url_scheme"] = origin.scheme
+    if origin.host:
+        env["HTTP_HOST"] = origin.host
+    if origin.server_port:
+        env["SERVER_PORT"] = origin.server_port
 
 
 # Field names as they were spelled -> keys of the environ, "" for those that are dropped. Clients choose the
 # names, so only so many are remembered.
 _keys: dict[bytes, str] = {}
+_keys_of_strangers: dict[bytes, str] = {}
 _KEYS_KEPT: Final = 1024
 
+# What proxies add, and clients have no reason to send.
+_BY_PROXIES: Final = frozenset((*FIELDS.values(), b"x-real-ip", b"x-request-id"))
+_ID: Final = re.compile(r"[\w.:;@/+=-]{1,128}", re.ASCII)
 
-def _key_of(name: bytes) -> str:
-    if b"_" in name:
-        key = ""
-    else:
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = "HTTP_" + key
-    if len(_keys) < _KEYS_KEPT:
-        _keys[name] = key
+
+def _key_of(name: bytes, keys: dict[bytes, str]) -> str:
+    lower = name.lower()
+    by_proxy = lower in _BY_PROXIES or lower.startswith(b"x-forwarded-")
+    key = "" if b"_" in name or (by_proxy and keys is _keys_of_strangers) else _plain_key(name)
+    if len(keys) < _KEYS_KEPT:
+        keys[name] = key
     return key
+
+
+def _plain_key(name: bytes) -> str:
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
 
 
 def _path_of(target: str) -> str:

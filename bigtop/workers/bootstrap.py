@@ -11,6 +11,7 @@ from typing import Any
 
 from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
+from bigtop.http.static import Mount
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,10 @@ class Bootstrap:
         identity["pythonpath"] = tuple(identity["pythonpath"])
         identity["environ"] = tuple((name, value) for name, value in identity["environ"])
         options["limits"] = Limits(**options["limits"])
-        options["forwarded_allow_ips"] = tuple(options["forwarded_allow_ips"])
+        for name in ("static", "sendfile_roots"):
+            options[name] = tuple(Mount(*mount) for mount in options[name])
+        for name in ("forwarded_allow_ips", "forwarded_headers", "proxy_allow_ips"):
+            options[name] = tuple(options[name])
         fields["listeners"] = tuple(fields["listeners"])
         fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))
         return cls(**fields)

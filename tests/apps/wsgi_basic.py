@@ -252,6 +252,17 @@ def leave(environ: Environ, start_response: Start) -> Iterable[bytes]:
     sys.exit(7)
 
 
+def named(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """/named?accel=URI or /named?sendfile=PATH: a file that the server is to send instead of the body."""
+    query = parse_qs(environ["QUERY_STRING"])
+    body = b"the application's own"
+    headers = [("Content-Type", "application/x-mine"), ("Content-Length", str(len(body))), ("X-Mine", "kept")]
+    headers += [("X-Accel-Redirect", uri) for uri in query.get("accel", [])]
+    headers += [("X-Sendfile", path) for path in query.get("sendfile", [])]
+    start_response("200 OK", headers)
+    return [body]
+
+
 VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
     "broken": broken,
     "caught": caught,
@@ -268,6 +279,7 @@ VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
     "leave": leave,
     "long": long,
     "loop": loop_running,
+    "named": named,
     "not-closing": not_closing,
     "overlap": overlap_view,
     "short": short,

@@ -13,6 +13,7 @@ from bigtop.config.listing import print_config
 from bigtop.config.options import ACCESS_FORMAT, OPTIONS
 from bigtop.config.serve import ServeSpec, configure, site_name, spec
 from bigtop.http.limits import Limits
+from bigtop.http.static import Mount
 from bigtop.sockets import SocketSpec
 from bigtop.workers.bootstrap import Identity, Logs
 
@@ -46,6 +47,7 @@ def test_defaults() -> None:
 
 
 def test_every_option_arrives(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
     made = specified(
         factory=True,
         interface="wsgi",
@@ -56,6 +58,11 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         backlog=5,
         reuse_port=True,
         forwarded_allow_ips="10.0.0.0/8",
+        forwarded_headers="proto,host",
+        proxy_protocol="auto",
+        proxy_allow_ips="::/0",
+        static=["/static=files", "/media/=/usr"],
+        sendfile_root="/private=/usr/bin",
         workers=2,
         threads=3,
         backend="wsgi",
@@ -118,6 +125,11 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             limits=Limits(1001, 102, 1003, 1004, 1 << 20, 5.0, 6.0, 7.0, 4.0),
             server_header="",
             forwarded_allow_ips=("10.0.0.0/8",),
+            forwarded_headers=("proto", "host"),
+            proxy_protocol="auto",
+            proxy_allow_ips=("::/0",),
+            static=(Mount("/static/", f"{here}/files"), Mount("/media/", "/usr")),
+            sendfile_roots=(Mount("/private/", "/usr/bin"),),
             temp_dir="/",
             access_format="%(h)s",
             access_json=True,

@@ -143,7 +143,7 @@ def test_unknown_atoms_are_named(atom: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compile_format(f"%(h)s %({atom})s")
     assert f"there is no %({atom})s" in str(caught.value)
-    assert "known are a B b D f H h L l M m p Q q QD QM r s T t U u and {name}i" in str(caught.value)
+    assert "known are a B b D f H h id L l M m p Q q QD QM r s T t U u and {name}i" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["a %h", "a %(h", "a %", "a %(h)d", "a %(h)-5s"])
@@ -179,6 +179,13 @@ def test_escaped_text_has_one_meaning(value: bytes) -> None:
 
 
 # ---- JSON
+
+
+def test_the_id_of_a_request() -> None:
+    assert line("%(id)s", access(environ={"HTTP_X_REQUEST_ID": "4f"})) == "4f"
+    assert line("%(id)s") == "-"
+    assert json.loads(compile_json()(access(environ={"HTTP_X_REQUEST_ID": "4f"})))["request_id"] == "4f"
+    assert "request_id" not in json.loads(compile_json()(access()))
 
 
 def test_json() -> None:

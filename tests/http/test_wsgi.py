@@ -18,10 +18,11 @@ from webtest import lint
 
 from bigtop.errors import ConfigError
 from bigtop.http.engine import Engine
+from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
 from bigtop.http.response import ResponseError, Stamp
-from bigtop.http.wsgi import Address, Environ, Exchange, FileWrapper, Peer, Trust, environ, worker_environ
+from bigtop.http.wsgi import Address, Environ, Exchange, FileWrapper, Peer, environ, worker_environ
 
 LOCAL = ("127.0.0.1", 8000)
 CLIENT = ("192.0.2.7", 50123)
@@ -36,7 +37,7 @@ def parse(data: bytes) -> Request:
 
 
 def peer(client: Address = CLIENT, server: Address = LOCAL, scheme: str = "http", trusted: str = "") -> Peer:
-    return Peer(WORKER, server, client, Trust(trusted.split()), scheme)
+    return Peer(WORKER, server, client, Forwarding(Trust(trusted.split()), ["for", "proto"]), scheme)
 
 
 def env_of(*lines: str, connection: Peer | None = None, body: bytes = b"", method: str = "GET") -> Environ:
@@ -132,8 +133,8 @@ def test_repeated_fields_are_joined() -> None:
 
 
 def test_names_that_could_pass_for_others_are_dropped() -> None:
-    env = env_of("/", "X_Forwarded_For: evil", "X-Forwarded-For: good", "Content_Length: 5", "_: x", "A_: x")
-    assert env["HTTP_X_FORWARDED_FOR"] == "good"
+    env = env_of("/", "X_Real_Thing: evil", "X-Real-Thing: good", "Content_Length: 5", "_: x", "A_: x")
+    assert env["HTTP_X_REAL_THING"] == "good"
     assert "CONTENT_LENGTH" not in env
     assert [key for key in env if "evil" in str(env[key])] == []
 
@@ -183,6 +184,56 @@ def test_ipv6() -> None:
 def test_a_forwarded_scheme(client: Address, trusted: str, proto: str, scheme: str) -> None:
     env = env_of("/", f"X-Forwarded-Proto: {proto}", connection=peer(client, trusted=trusted))
     assert env["wsgi.url_scheme"] == scheme
+
+
+CLAIMS = [
+    "X-Forwarded-For: 203.0.113.9",
+    "x-forwarded-proto: https",
+    "X-Forwarded-Host: evil",
+    "X-Forwarded-Port: 1",
+    "X-Forwarded-Prefix: /evil",
+    "Forwarded: for=203.0.113.9",
+    "X-Real-IP: 203.0.113.9",
+    "X-Request-ID: 1",
+]
+
+
+def test_of_strangers_nothing_is_left_that_only_proxies_say() -> None:
+    made, plain = env_of("/", *CLAIMS, "X-Other: x"), env_of("/", "X-Other: x")
+    del made["wsgi.input"], plain["wsgi.input"]
+    assert made == plain
+
+
+def test_of_trusted_peers_everything_is_passed_on_and_some_is_believed() -> None:
+    env = env_of("/", *CLAIMS, connection=peer(CLIENT, trusted="192.0.2.7"))
+    assert (env["REMOTE_ADDR"], env["wsgi.url_scheme"], env["HTTP_HOST"]) == ("203.0.113.9", "https", "a")
+    assert env["HTTP_X_FORWARDED_HOST"] == "evil"
+    assert env["HTTP_FORWARDED"] == "for=203.0.113.9"
+    assert env["SERVER_PORT"] == "8000"
+
+
+def test_host_and_port_where_proxies_set_them() -> None:
+    forwarding = Forwarding(Trust(["*"]), ["host", "port"])
+    connection = Peer(WORKER, LOCAL, CLIENT, forwarding, "http")
+    env = env_of("/", "X-Forwarded-Host: example.org", "X-Forwarded-Port: 444", connection=connection)
+    assert (env["HTTP_HOST"], env["SERVER_PORT"], env["REMOTE_ADDR"]) == ("example.org", "444", CLIENT[0])
+
+
+@pytest.mark.parametrize(
+    ("trusted", "given", "made"),
+    [
+        ("*", "", "new"),
+        ("*", "X-Request-ID: 4f-a:b/c=", "4f-a:b/c="),
+        ("*", "X-Request-ID: a b", "new"),
+        ("*", 'X-Request-ID: "', "new"),
+        ("*", "X-Request-ID: " + "x" * 129, "new"),
+        ("", "X-Request-ID: 4f", "new"),
+    ],
+)
+def test_request_ids(trusted: str, given: str, made: str) -> None:
+    head = "\r\n".join(["GET / HTTP/1.1", "Host: a", *filter(None, [given]), "", ""]).encode()
+    env = environ(parse(head), peer(CLIENT, trusted=trusted), io.BytesIO(), 0, lambda: "new")
+    assert env["HTTP_X_REQUEST_ID"] == made
 
 
 def test_a_wrong_peer_to_trust() -> None:

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import ClassVar
 
 from bigtop.backends.base import App, Features, Life, ServeOptions
@@ -21,6 +20,7 @@ from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.crew import Crew
 from bigtop.backends.wsgi.deadlines import Deadlines
+from bigtop.backends.wsgi.files import StaticFiles
 from bigtop.backends.wsgi.gate import Gate, Newcomer
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.loop import Loop
@@ -28,8 +28,9 @@ from bigtop.backends.wsgi.service import Service
 from bigtop.backends.wsgi.site import Site
 from bigtop.http.accesslog import Access, compile_format, compile_json
 from bigtop.http.engine import Engine
-from bigtop.http.limits import Limits
-from bigtop.http.wsgi import Environ, Peer, Trust, worker_environ
+from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.proxyprotocol import ProxiedEngine
+from bigtop.http.wsgi import Address, Environ, Peer, worker_environ
 
 
 class WsgiBackend:
@@ -51,22 +52,43 @@ class WsgiBackend:
         crew = Crew(options.threads)
         site = Site(app, options, life.slot, crew.block)
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
-        trust = Trust(options.forwarded_allow_ips)
-        welcome = partial(_welcome, site, limits, environ, trust)
+        welcome = _Welcome(options, site, environ)
         epoll = select.epoll()
         gate = Gate(listeners, epoll)
         ledger = Ledger(life, self._describe)
         clients = Clients(epoll, Deadlines(limits), ledger)
-        service = Service(clients, crew, life, ledger, keeps=limits.keep_alive > 0)
+        files = StaticFiles(options.static) if options.static else None
+        service = Service(clients, crew, life, ledger, limits.keep_alive > 0, files)
         loop = Loop(gate, welcome, clients, service, crew, life, ledger)
         gate.set(True)
         life.ready()
         crew.work(loop.lead)
 
 
-def _welcome(site: Site, limits: Limits, environ: Environ, trust: Trust, newcomer: Newcomer) -> Connection:
-    peer = Peer(environ, newcomer.server, newcomer.client, trust, "http")
-    return Connection(newcomer.socket, peer, Engine(limits), site)
+class _Welcome:
+    """Makes connections of newcomers."""
+
+    def __init__(self, options: ServeOptions, site: Site, environ: Environ) -> None:
+        self._site = site
+        self._environ = environ
+        self._limits = options.limits
+        self._forwarding = Forwarding(Trust(options.forwarded_allow_ips), options.forwarded_headers)
+        self._balancers = Trust(options.proxy_allow_ips) if options.proxy_protocol != "off" else None
+        self._version = options.proxy_protocol
+
+    def __call__(self, newcomer: Newcomer) -> Connection:
+        peer = self._peer(newcomer.server, newcomer.client)
+        connection = Connection(newcomer.socket, peer, Engine(self._limits), self._site)
+        if self._balancers is not None and peer.address in self._balancers:
+
+            def learn(source: Address, destination: Address) -> None:
+                connection.peer = self._peer(destination, source)
+
+            connection.engine = ProxiedEngine(self._limits, self._version, learn)
+        return connection
+
+    def _peer(self, server: Address, client: Address) -> Peer:
+        return Peer(self._environ, server, client, self._forwarding, "http")
 
 
 def _describer(options: ServeOptions) -> Callable[[Call, int], str] | None:
@@ -86,7 +108,7 @@ def _describer(options: ServeOptions) -> Callable[[Call, int], str] | None:
                 status=exchange.status,
                 headers=exchange.headers,
                 sent=exchange.framing.sent if exchange.framing is not None else 0,
-                address=call.connection.peer.address,
+                address=_client(call),
                 received=call.readable,
                 called=call.called,
                 ended=ended,
@@ -97,3 +119,9 @@ def _describer(options: ServeOptions) -> Callable[[Call, int], str] | None:
         )
 
     return describe
+
+
+def _client(call: Call) -> str:
+    """Return the address of the client behind the proxies; only an environ tells."""
+    environ = call.environ
+    return environ["REMOTE_ADDR"] if environ is not None else call.connection.peer.address

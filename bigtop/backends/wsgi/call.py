@@ -15,6 +15,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import IO, TYPE_CHECKING, Any
 
+from bigtop.backends.wsgi.files import Reply
 from bigtop.backends.wsgi.outbox import ClientGone, FilePart, Outbox
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, error_response
@@ -68,9 +69,10 @@ class Call:
         try:
             connection, request = self.connection, self.request
             # The length is known by now also of a body that came in chunks.
-            env = environ(request, connection.peer, self._body, request.content_length or 0)
+            site = connection.site
+            env = environ(request, connection.peer, self._body, request.content_length or 0, site.new_id)
             self.environ = env
-            response = connection.site.app(env, self.exchange.start_response)
+            response = site.app(env, self.exchange.start_response)
             self._answer(response)
         except ClientGone:
             self.fate = Fate.BREAK
@@ -98,8 +100,38 @@ class Call:
         framing = self.exchange.framing
         return framing is not None and framing.left is None and not framing.chunked
 
+    def reply(self, reply: Reply) -> None:
+        """Answer without the application; the leader, which does not lose the lead."""
+        try:
+            self._give(reply)
+        except ClientGone:
+            self.fate = Fate.BREAK
+        finally:
+            self._body.close()
+
+    def _give(self, reply: Reply) -> None:
+        exchange = self.exchange
+        exchange.start_response(reply.status, reply.headers)
+        pieces = [part for part in reply.parts if isinstance(part, bytes)]
+        if len(pieces) == len(reply.parts):
+            self._put(exchange.whole(b"".join(pieces)) + exchange.finish())
+        else:
+            head, count = exchange.file(reply.size)
+            self.bytes_out += len(head) + count
+            if self._outbox().put(head, *(reply.parts if count else ())):
+                self.connection.site.block(self)
+            exchange.finish()
+        self._finished()
+
     def _answer(self, response: Iterable[bytes]) -> None:
         exchange = self.exchange
+        redirects = self.connection.site.redirects
+        if redirects is not None and exchange.framing is None:
+            reply = redirects.reply(self.request, exchange.headers)
+            if reply is not None:
+                self.exchange = Exchange(self.request, self)  # what the application began is not sent
+                self._give(reply)
+                return
         if isinstance(response, FileWrapper) and self._send_file(response):
             return
         if isinstance(response, (list, tuple)):

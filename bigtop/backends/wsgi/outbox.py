@@ -24,11 +24,15 @@ class ClientGone(Exception):  # noqa: N818 - no error, but how connections end
 
 
 class FilePart:
-    """`count` bytes of a file from `offset` on, for sendfile(2): they never pass through this process."""
+    """`count` bytes of a file from `offset` on, for sendfile(2): they never pass through this process.
 
-    __slots__ = ("count", "fd", "offset")
+    `owner` is what keeps `fd` open until the part is sent; None when somebody else sees to that.
+    """
 
-    def __init__(self, fd: int, offset: int, count: int) -> None:
+    __slots__ = ("count", "fd", "offset", "owner")
+
+    def __init__(self, fd: int, offset: int, count: int, owner: object = None) -> None:
+        self.owner = owner
         self.fd = fd
         self.offset = offset
         self.count = count

@@ -15,6 +15,7 @@ from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.crew import Crew, Lead
 from bigtop.backends.wsgi.deadlines import Wait
+from bigtop.backends.wsgi.files import StaticFiles
 from bigtop.backends.wsgi.ledger import BYTES_IN, Ledger
 from bigtop.backends.wsgi.outbox import ClientGone
 from bigtop.errors import ProtocolError
@@ -28,7 +29,16 @@ CLOSE, BREAK = Fate.CLOSE, Fate.BREAK
 class Service:
     """Moves connections from stage to stage. `keeps`: whether they may be used for further requests."""
 
-    def __init__(self, clients: Clients, crew: Crew, life: Life, ledger: Ledger, keeps: bool) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        crew: Crew,
+        life: Life,
+        ledger: Ledger,
+        keeps: bool,
+        files: StaticFiles | None = None,
+    ) -> None:
+        self._files = files
         self._clients = clients
         self._deadlines = clients.deadlines
         self._crew = crew
@@ -65,6 +75,11 @@ class Service:
             self._deadlines.stop(connection)
         connection.stage = ANSWERING
         connection.call = call = Call(connection, request, body, now)
+        if self._files is not None and (reply := self._files.reply(request)) is not None:
+            self._ledger.called(call)
+            call.reply(reply)
+            self.settle(call)
+            return KEPT
         if self.ready or self._crew.detached == self._crew.size:
             self.ready.append(connection)
             return KEPT

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bigtop.backends.base import App, ServeOptions
 from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.files import Redirects
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, stamp
 from bigtop.scoreboard import Slot
@@ -21,12 +24,15 @@ class Site:
 
     __slots__ = (
         "_body_memory",
+        "_count",
+        "_name",
         "_second",
         "_server",
         "_stamp",
         "_temp_dir",
         "app",
         "block",
+        "redirects",
         "send_memory",
         "slot",
     )
@@ -35,9 +41,13 @@ class Site:
         self.app = app
         self.slot = slot
         self.block = block
+        self.redirects = Redirects(options.sendfile_roots) if options.sendfile_roots else None
         self.send_memory = options.limits.send_memory
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
+        # X-Request-IDs: a name that no other worker has, and a number.
+        self._name = secrets.token_hex(8)
+        self._count = itertools.count()
         self._server = options.server_header
         self._second = 0
         self._stamp = stamp(self._server, 0)
@@ -45,6 +55,10 @@ class Site:
     def body_of(self, request: Request) -> Body:
         """Return the place where the body of `request` is collected."""
         return Body(self._body_memory, self._temp_dir, request)
+
+    def new_id(self) -> str:
+        """Return an X-Request-ID. From any thread: next() of a count is one step."""
+        return f"{self._name}{next(self._count):08x}"
 
     def stamp(self) -> Stamp:
         """Return the server's lines of a head, made once per second. From any thread."""

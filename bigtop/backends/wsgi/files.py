@@ -1,0 +1,216 @@
+# Files that the worker sends by itself: static ones, and those that the application names instead of a body.
+#
+# Rule 1: http/static.py says what a file answers, kernel.py opens nothing outside of the folder; here the two
+# meet. Rule 2: whoever is told of a file holds an OpenFile, and it is open as long as anybody holds it.
+#
+# Opening is most of the cost of a small file. So what was found is believed for a second, and the contents of
+# small files are kept, which leave in the same send(2) as the head. Absent files are not remembered: a client
+# that asks for many of them must not push out the others.
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Sequence
+from time import monotonic_ns
+from typing import Final, NamedTuple
+
+from bigtop import kernel
+from bigtop.backends.wsgi.outbox import FilePart
+from bigtop.http import static
+from bigtop.http.messages import Request
+from bigtop.http.static import ENCODINGS, File, Headers, Mount, Plan
+
+log = logging.getLogger("bigtop.wsgi")
+
+SMALL: Final = 16384  # bytes; from there on sendfile(2) is cheaper than a copy
+KEPT: Final = 256  # files; with their contents at most 4 MB per worker
+FRESH: Final = 1_000_000_000  # nanoseconds
+
+# The worker is out of something, or the disk is broken. Every other error means: no such file.
+_TROUBLE: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE))
+
+
+Parts = Sequence[bytes | FilePart]
+
+
+class Reply(NamedTuple):
+    """A complete answer; `size` is that of all parts."""
+
+    status: str
+    headers: Headers
+    parts: Parts
+    size: int
+
+
+class OpenFile:
+    """A regular file; a small one is in memory instead of open."""
+
+    __slots__ = ("content", "facts", "fd")
+
+    def __init__(self, fd: int, facts: File) -> None:
+        self.fd = fd
+        self.facts = facts
+        self.content: bytes | None = None
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+
+    def take_in(self) -> None:
+        """Keep the contents, and let go of the descriptor."""
+        content = os.pread(self.fd, self.facts.size, 0)
+        if len(content) == self.facts.size:  # else it is being written just now
+            self.content = content
+            os.close(self.fd)
+            self.fd = -1
+
+    def reply(self, plan: Plan) -> Reply:
+        parts: list[bytes | FilePart] = []
+        for piece in plan.pieces:
+            if isinstance(piece, bytes):
+                parts.append(piece)
+            elif self.content is not None:
+                parts.append(self.content[piece.offset : piece.offset + piece.length])
+            else:
+                parts.append(FilePart(self.fd, piece.offset, piece.length, self))
+        return _reply(plan, parts)
+
+
+def open_file(folder: str, path: bytes, encoding: str = "") -> OpenFile | None:
+    """Open what `path` names below `folder`; None when there is no regular file that we may read.
+
+    The folder is opened each time, so that it may be replaced, or a symlink to it, by a deployment.
+    """
+    root = fd = -1
+    try:
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = kernel.open_beneath(root, path)
+        status = os.fstat(fd)
+    except OSError as error:
+        if error.errno in _TROUBLE:
+            raise
+        return None
+    finally:
+        if root >= 0:
+            os.close(root)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        return None
+    return OpenFile(fd, File(status.st_size, status.st_mtime_ns, encoding))
+
+
+class Found(NamedTuple):
+    """A file as it is sent to clients that take the same encodings."""
+
+    until: int  # believe it, monotonic nanoseconds
+    file: OpenFile
+    headers: Headers
+
+
+class StaticFiles:
+    """The folders of --static. Leader only."""
+
+    def __init__(self, mounts: Sequence[Mount]) -> None:
+        ordered = sorted(mounts, key=lambda mount: -len(mount.prefix))  # the innermost first
+        self._mounts = [(mount.prefix.encode(), mount.folder) for mount in ordered]
+        self._prefixes = tuple(prefix for prefix, _ in self._mounts)
+        self._found: dict[tuple[str, bytes, tuple[str, ...]], Found] = {}
+
+    def reply(self, request: Request) -> Reply | None:
+        """Return the answer to a request for a file; None when it is for the application."""
+        target = request.target
+        if not target.startswith(self._prefixes):
+            return None
+        if request.method not in ("GET", "HEAD"):
+            return _without_file(static.not_allowed())
+        try:
+            found = self._find(request)
+        except OSError as error:
+            log.error("cannot open the file of %s: %s", target.decode("latin-1"), error)
+            return _without_file(static.unavailable())
+        if found is None:
+            return _without_file(static.not_found())
+        return found.file.reply(static.plan(request, found.file.facts, found.headers))
+
+    def _find(self, request: Request) -> Found | None:
+        target = request.target
+        prefix, folder = next(mount for mount in self._mounts if target.startswith(mount[0]))
+        path = static.path_in(target, prefix)
+        if path is None:
+            return None
+        accept = [value for name, value in request.headers if name.lower() == b"accept-encoding"]
+        wanted = static.encodings(b",".join(accept)) if accept else ()
+        key = (folder, path, wanted)
+        now = monotonic_ns()
+        known = self._found.pop(key, None)
+        if known is None or known.until < now:
+            known = _look(folder, path, wanted, now)
+            if known is None:
+                return None
+            if len(self._found) >= KEPT:
+                del self._found[next(iter(self._found))]
+        self._found[key] = known  # at the end: the one that was not asked for the longest goes first
+        return known
+
+
+def _look(folder: str, path: bytes, wanted: Sequence[str], now: int) -> Found | None:
+    file = open_file(folder, path)
+    if file is None:
+        return None
+    encoded = {name: open_file(folder, path + suffix, name) for name, suffix in ENCODINGS.items()}
+    there = {name: other for name, other in encoded.items() if other is not None}
+    best = next((there[name] for name in wanted if name in there), file)
+    if best.facts.size <= SMALL:
+        best.take_in()
+    return Found(now + FRESH, best, static.describe(path, best.facts, bool(there)))
+
+
+class Redirects:
+    """Files that an application names in X-Accel-Redirect (as nginx has it) or X-Sendfile (as Apache has it).
+
+    Only what lies in one of the folders of --sendfile-root is sent. From any thread.
+    """
+
+    def __init__(self, mounts: Sequence[Mount]) -> None:
+        self._mounts = [(mount.prefix.encode(), mount.folder) for mount in mounts]
+
+    def reply(self, request: Request, headers: Headers) -> Reply | None:
+        """Return the answer with the file that `headers` name; None when they name none.
+
+        The application's own headers stay, its Content-Length and its body are dropped.
+        """
+        named = {name.lower(): value for name, value in headers if name.lower() in _NAMING}
+        if not named:
+            return None
+        kept = [pair for pair in headers if pair[0].lower() not in _REPLACED]
+        file = None
+        for prefix, folder in self._mounts:
+            path = _path_of(named, prefix, folder)
+            if path is not None and (file := open_file(folder, path)) is not None:
+                return file.reply(static.plan(request, file.facts, kept))
+        log.error("%s names no file below a --sendfile-root: %s", *next(iter(named.items())))
+        return _without_file(static.not_found())
+
+
+_NAMING: Final = ("x-accel-redirect", "x-sendfile")
+_REPLACED: Final = (*_NAMING, "content-length")
+
+
+def _path_of(named: dict[str, str], prefix: bytes, folder: str) -> bytes | None:
+    if "x-accel-redirect" in named:
+        return static.path_in(named["x-accel-redirect"].encode("latin-1"), prefix)
+    return static.path_below(named["x-sendfile"].encode("latin-1"), os.fsencode(folder))
+
+
+def _without_file(plan: Plan) -> Reply:
+    return _reply(plan, [piece for piece in plan.pieces if isinstance(piece, bytes)])
+
+
+def _reply(plan: Plan, parts: Parts) -> Reply:
+    size = sum(part.count if isinstance(part, FilePart) else len(part) for part in parts)
+    # Said here, since nobody else knows it for a HEAD. A 304 has none: it would be that of the file.
+    length = [("Content-Length", str(size))] if parts else []
+    return Reply(plan.status, [*plan.headers, *length], parts, size)
