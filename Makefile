@@ -32,7 +32,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python $(SITE)/manage.py migrate --verbosity 0
 	@$(BIN)/python $(SITE)/manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/bigtop serve mysite.wsgi:application --chdir $(SITE) --name demo \
-		--bind 127.0.0.1:$(PORT) --workers $(WORKERS)
+		--bind 127.0.0.1:$(PORT) --workers $(WORKERS) --static /static=var/static
 
 test: lint
 	$(BIN)/pytest -n $(JOBS)

@@ -41,7 +41,7 @@ APPS = {
         App(
             "django-site",
             "mysite.wsgi:application",
-            packages=("Django>=5.2,<6", "whitenoise"),
+            packages=("Django>=5.2,<6",),
             path=SITE,
             env=(("DJANGO_DATA", "$data"), ("DJANGO_SECRET_KEY", "only for the bench")),
             prepare=(
