@@ -118,14 +118,9 @@ def open_beneath(folder: int, path: bytes) -> int:
     """
     if not _has_openat2():
         return _open_step_by_step(folder, path)
-    while True:
-        try:
-            return _openat2(folder, path)
-        except OSError as error:
-            if (
-                error.errno != errno.EAGAIN
-            ):  # somebody renamed something meanwhile, and the kernel is not sure
-                raise
+    with contextlib.suppress(BlockingIOError):  # somebody renamed something meanwhile: the kernel is not sure
+        return _openat2(folder, path)
+    return _openat2(folder, path)
 
 
 @functools.cache

@@ -460,6 +460,80 @@ def h11_accepts(data: bytes) -> bool:
         return False
 
 
+Message = tuple[str, str, bytes]  # method, target, body
+
+
+def ours(data: bytes) -> list[Message] | None:
+    """Return the complete requests in `data`; None for an error."""
+    engine = Engine(Limits())
+    found: list[Message] = []
+    complete = True
+    for event in engine.feed(data):
+        if isinstance(event, Request):
+            found.append((event.method, event.target.decode("latin-1"), b""))
+            complete = event.ended
+        elif isinstance(event, bytes):
+            method, target, body = found[-1]
+            found[-1] = (method, target, body + event)
+        else:
+            complete = True
+    if engine.error is not None:
+        return None
+    return found if complete else found[:-1]
+
+
+def theirs(data: bytes) -> list[Message] | None:
+    server = h11.Connection(h11.SERVER, max_incomplete_event_size=100_000)
+    server.receive_data(data)
+    found: list[Message] = []
+    method, target, body = "", "", b""
+    try:
+        while True:
+            event = server.next_event()
+            if isinstance(event, h11.Request):
+                method, target, body = event.method.decode(), event.target.decode("latin-1"), b""
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                found.append((method, target, body))
+                server.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
+                server.send(h11.EndOfMessage())
+                if server.our_state is not h11.DONE or server.their_state is not h11.DONE:
+                    return found
+                server.start_next_cycle()
+            else:
+                return found
+    except h11.RemoteProtocolError:
+        return None
+
+
+HEADS = st.sampled_from(
+    [b"GET /1 HTTP/1.1\r\nHost: a\r\n", b"POST /2 HTTP/1.1\r\nHost: a\r\n", b"PUT /3 HTTP/1.1\r\nhost:b\r\n",
+     b"GET /4 HTTP/1.0\r\n", b"GET http://c/5 HTTP/1.1\r\nHost: c\r\n"]
+)  # fmt: skip
+FIELDS = st.sampled_from(
+    [b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"content-length:5 \r\n", b"Content-Length: 05\r\n",
+     b"Transfer-Encoding: chunked\r\n", b"transfer-encoding:CHUNKED\r\n", b"Transfer-Encoding: x\r\n",
+     b"Transfer-Encoding: chunked\t\r\n", b"X: y\r\n", b"X: y\n", b" y\r\n", b"X:\r\n",
+     b"Connection: close\r\n", b"Connection: Upgrade\r\n", b"Upgrade: h2c\r\n", b"Content_Length: 3\r\n"]
+)  # fmt: skip
+BODIES = st.sampled_from(
+    [b"", b"hello", b"5\r\nhello\r\n", b"0\r\n\r\n", b"0\r\nX: y\r\n\r\n", b"5;x=y\r\nhello\r\n",
+     b"5\nhello\r\n", b"5 \r\nhello\r\n", b"5\r\nhello\n", b"\r\n"]
+)  # fmt: skip
+MESSAGES = st.tuples(HEADS, st.lists(FIELDS, max_size=3), st.lists(BODIES, max_size=3)).map(
+    lambda parts: parts[0] + b"".join(parts[1]) + b"\r\n" + b"".join(parts[2])
+)
+
+
+@given(st.lists(MESSAGES, min_size=1, max_size=3).map(b"".join))
+@settings(max_examples=1000, deadline=None)
+def test_what_h11_accepts_too_means_the_same_to_both(data: bytes) -> None:
+    mine, other = ours(data), theirs(data)
+    if mine is not None and other is not None:
+        assert mine == other
+
+
 @pytest.mark.parametrize("case", VALID, ids=lambda case: case.name)
 def test_h11_accepts_what_we_accept(case: Case) -> None:
     assert h11_accepts(case.data) == (case.name not in STRICTER)

@@ -30,7 +30,7 @@ KEPT: Final = 256  # files; with their contents at most 4 MB per worker
 FRESH: Final = 1_000_000_000  # nanoseconds
 
 # The worker is out of something, or the disk is broken. Every other error means: no such file.
-_TROUBLE: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE))
+_TROUBLE: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE, errno.EAGAIN))
 
 
 Parts = Sequence[bytes | FilePart]

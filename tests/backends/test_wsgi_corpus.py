@@ -1,0 +1,31 @@
+# The invalid part of the corpus, sent to a running server: an error, the end, and nothing behind it.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from tests.http.cases import Case, read_corpus
+from tests.support.backend_server import BackendServer
+from tests.support.wire import request
+
+STATUS = re.compile(rb"^HTTP/1\.1 (\d{3}) ", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[BackendServer]:
+    with BackendServer("tests.apps.wsgi_basic:app") as server:
+        yield server
+
+
+@pytest.mark.parametrize("case", read_corpus("invalid"), ids=lambda case: case.name)
+def test_a_bad_request_is_the_last_one(server: BackendServer, case: Case) -> None:
+    with server.connect() as client:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it may be refused before it is all sent
+            client.send(case.data + request("/hello?smuggled"))
+        statuses = [int(status) for status in STATUS.findall(client.rest())]
+    assert statuses[-1] in case.statuses
+    assert len(statuses) <= len(case.requests) + 1
