@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -57,7 +57,6 @@ _TYPES: Final = {
     "zip": "application/zip", "zst": "application/zstd",
 }  # fmt: skip
 
-# What a request may say about the part or the state of a file that it wants.
 _ASKED: Final = frozenset(
     (b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range")
 )
@@ -173,54 +172,65 @@ def describe(path: bytes, file: File, varies: bool) -> Headers:
         headers.append(("Content-Encoding", file.encoding))
     if varies:
         headers.append(("Vary", "Accept-Encoding"))
-    return headers
+    return validated(headers, file)
 
 
-def plan(request: Request, file: File, headers: Headers) -> Plan:
-    """Return the answer to a request for `file`, whose own headers are `headers`.
-
-    A validator that is among them already (from an application) is not replaced.
-    """
-    known = {name.lower(): value for name, value in headers}
-    etag = known.get("etag") or file.etag
-    modified = known.get("last-modified") or http_date(file.modified // 1_000_000_000)
-    more = [("ETag", etag)] if "etag" not in known else []
-    more += [("Last-Modified", modified)] if "last-modified" not in known else []
-    asked = _asked(request)
-    verdict = check(asked, etag, modified) if request.method in ("GET", "HEAD") else 0
-    if verdict == 304:
-        # What describes the body would describe the one that is not sent (RFC 9110, 15.4.5).
-        kept = [pair for pair in headers if not pair[0].lower().startswith("content-")]
-        return Plan("304 Not Modified", [*kept, *more], [])
-    if verdict == 412:
-        return _text("412 Precondition Failed", "The file is not what was expected.\n")
-    more.append(("Accept-Ranges", "bytes"))
-    wanted, condition = asked.get(b"range"), asked.get(b"if-range", "")
-    ranges = None
-    if wanted is not None and request.method == "GET":
-        ranges = parse_ranges(wanted, condition, file.size, etag, modified)
-    if ranges is None:
-        return Plan("200 OK", [*headers, *more], [Range(0, file.size)])
-    if not ranges:
-        unsatisfied = ("Content-Range", f"bytes */{file.size}")
-        return _text("416 Range Not Satisfiable", "The file is shorter.\n", unsatisfied)
-    if len(ranges) == 1:
-        more.append(("Content-Range", _content_range(ranges[0], file.size)))
-        return Plan("206 Partial Content", [*headers, *more], ranges)
-    return _multipart([*headers, *more], ranges, file, etag)
+def validated(headers: Headers, file: File) -> Headers:
+    """Add what tells one state of a file from another; what an application said about that stays."""
+    known = {name.lower() for name, _ in headers}
+    more = [
+        ("ETag", file.etag),
+        ("Last-Modified", http_date(file.modified // 1_000_000_000)),
+        ("Accept-Ranges", "bytes"),
+    ]
+    return [*headers, *(pair for pair in more if pair[0].lower() not in known)]
 
 
-def _asked(request: Request) -> dict[bytes, str]:
+def asks(request: Request) -> dict[bytes, str]:
+    """Return what a request says about the part or the state of a file that it wants, by lower-case names."""
     found: dict[bytes, str] = {}
+    if request.method not in ("GET", "HEAD"):
+        return found
     for name, value in request.headers:
         field = name.lower()
         if field in _ASKED:
             text = value.decode("latin-1")
             found[field] = f"{found[field]}, {text}" if field in found else text
+    if request.method == "HEAD":
+        found.pop(b"range", None)  # RFC 9110, 14.2: defined for GET only
     return found
 
 
-def _multipart(headers: Headers, ranges: Sequence[Range], file: File, etag: str) -> Plan:
+def plan(asked: Mapping[bytes, str], size: int, headers: Headers) -> Plan:
+    """Return the answer with a file of `size` bytes and validated `headers`, to what was `asked`."""
+    whole = Plan("200 OK", headers, [Range(0, size)])
+    if not asked:
+        return whole
+    known = {name.lower(): value for name, value in headers}
+    etag, modified = known["etag"], known["last-modified"]
+    verdict = check(asked, etag, modified)
+    if verdict == 304:
+        # What describes the body would describe the one that is not sent (RFC 9110, 15.4.5).
+        kept = [pair for pair in headers if not pair[0].lower().startswith(("content-", "accept-"))]
+        return Plan("304 Not Modified", kept, [])
+    if verdict == 412:
+        return _text("412 Precondition Failed", "The file is not what was expected.\n")
+    if b"range" not in asked:
+        return whole
+    ranges = parse_ranges(asked[b"range"], asked.get(b"if-range", ""), size, etag, modified)
+    if ranges is None:
+        return whole
+    if not ranges:
+        return _text(
+            "416 Range Not Satisfiable", "The file is shorter.\n", ("Content-Range", f"bytes */{size}")
+        )
+    if len(ranges) == 1:
+        part = ("Content-Range", _content_range(ranges[0], size))
+        return Plan("206 Partial Content", [*headers, part], ranges)
+    return _multipart(headers, ranges, size, etag)
+
+
+def _multipart(headers: Headers, ranges: Sequence[Range], size: int, etag: str) -> Plan:
     boundary = "bigtop-" + re.sub(r"[^0-9A-Za-z]", "", etag)[:60]
     types = [value for name, value in headers if name.lower() == "content-type"]
     kept = [pair for pair in headers if pair[0].lower() != "content-type"]
@@ -228,7 +238,7 @@ def _multipart(headers: Headers, ranges: Sequence[Range], file: File, etag: str)
     for part in ranges:
         head = f"\r\n--{boundary}\r\n" if pieces else f"--{boundary}\r\n"
         head += f"Content-Type: {types[0]}\r\n" if types else ""
-        head += f"Content-Range: {_content_range(part, file.size)}\r\n\r\n"
+        head += f"Content-Range: {_content_range(part, size)}\r\n\r\n"
         pieces += [head.encode("latin-1"), part]
     pieces.append(f"\r\n--{boundary}--\r\n".encode())
     multipart = ("Content-Type", f"multipart/byteranges; boundary={boundary}")

@@ -12,6 +12,7 @@ from bigtop.http.static import (
     File,
     Headers,
     Plan,
+    asks,
     caching,
     describe,
     encodings,
@@ -19,6 +20,7 @@ from bigtop.http.static import (
     path_below,
     path_in,
     plan,
+    validated,
 )
 
 FILE = File(1000, 784111777_000_000_000)  # the date of RFC 9110's examples
@@ -32,7 +34,8 @@ def asked(*lines: str, method: str = "GET", headers: Headers | None = None, file
     request.method = method
     pairs = (line.split(": ", 1) for line in lines)
     request.headers = [(name.encode(), value.encode("latin-1")) for name, value in pairs]
-    return plan(request, file, headers if headers is not None else [("Content-Type", "text/plain")])
+    made = validated(headers if headers is not None else [("Content-Type", "text/plain")], file)
+    return plan(asks(request), file.size, made)
 
 
 # ---- which file

@@ -59,13 +59,15 @@ class OpenFile:
         if self.fd >= 0:
             os.close(self.fd)
 
-    def take_in(self) -> None:
-        """Keep the contents, and let go of the descriptor."""
+    def take_in(self) -> bool:
+        """Keep the contents and let go of the descriptor; False when the file is being written just now."""
         content = os.pread(self.fd, self.facts.size, 0)
-        if len(content) == self.facts.size:  # else it is being written just now
-            self.content = content
-            os.close(self.fd)
-            self.fd = -1
+        if len(content) != self.facts.size:
+            return False
+        self.content = content
+        os.close(self.fd)
+        self.fd = -1
+        return True
 
     def reply(self, plan: Plan) -> Reply:
         parts: list[bytes | FilePart] = []
@@ -108,6 +110,7 @@ class Found(NamedTuple):
     until: int  # believe it, monotonic nanoseconds
     file: OpenFile
     headers: Headers
+    whole: Reply | None  # made once, if the file is in memory
 
 
 class StaticFiles:
@@ -133,7 +136,10 @@ class StaticFiles:
             return _without_file(static.unavailable())
         if found is None:
             return _without_file(static.not_found())
-        return found.file.reply(static.plan(request, found.file.facts, found.headers))
+        asked = static.asks(request)
+        if found.whole is not None and not asked:
+            return found.whole
+        return found.file.reply(static.plan(asked, found.file.facts.size, found.headers))
 
     def _find(self, request: Request) -> Found | None:
         target = request.target
@@ -163,9 +169,11 @@ def _look(folder: str, path: bytes, wanted: Sequence[str], now: int) -> Found | 
     encoded = {name: open_file(folder, path + suffix, name) for name, suffix in ENCODINGS.items()}
     there = {name: other for name, other in encoded.items() if other is not None}
     best = next((there[name] for name in wanted if name in there), file)
-    if best.facts.size <= SMALL:
-        best.take_in()
-    return Found(now + FRESH, best, static.describe(path, best.facts, bool(there)))
+    headers = static.describe(path, best.facts, bool(there))
+    whole = None
+    if best.facts.size <= SMALL and best.take_in():
+        whole = best.reply(static.plan({}, best.facts.size, headers))
+    return Found(now + FRESH, best, headers, whole)
 
 
 class Redirects:
@@ -190,7 +198,8 @@ class Redirects:
         for prefix, folder in self._mounts:
             path = _path_of(named, prefix, folder)
             if path is not None and (file := open_file(folder, path)) is not None:
-                return file.reply(static.plan(request, file.facts, kept))
+                headers = static.validated(kept, file.facts)
+                return file.reply(static.plan(static.asks(request), file.facts.size, headers))
         log.error("%s names no file below a --sendfile-root: %s", *next(iter(named.items())))
         return _without_file(static.not_found())
 

@@ -58,7 +58,7 @@ class Site:
 
     def new_id(self) -> str:
         """Return an X-Request-ID. From any thread: next() of a count is one step."""
-        return f"{self._name}{next(self._count):08x}"
+        return f"{self._name}-{next(self._count)}"
 
     def stamp(self) -> Stamp:
         """Return the server's lines of a head, made once per second. From any thread."""
