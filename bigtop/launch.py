@@ -84,8 +84,7 @@ def check(spec: ServeSpec) -> None:
     if spec.backend is not None:
         backend = registry.load(spec.backend)
         unix = any(bind.path is not None for bind in spec.binds)
-        threads = spec.options.threads
-        registry.require(backend, interface=backend.features.interface, threads=threads, unix=unix)
+        registry.require(backend, interface=backend.features.interface, options=spec.options, unix=unix)
     identity.resolve(spec.identity.user, spec.identity.group)
     if spec.reload and importlib.util.find_spec("watchfiles") is None:
         raise ConfigError("--reload needs watchfiles: pip install 'bigtop[reload]'")

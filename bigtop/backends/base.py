@@ -26,6 +26,8 @@ class Features:
     threads: bool = False  # several application calls at once in one worker (--threads)
     unix: bool = True  # listens on unix sockets
     drain: bool = True  # finishes open requests when told to drain
+    files: bool = False  # answers for --static and --sendfile-root
+    balancers: bool = False  # understands --proxy-protocol
     reload: bool = True  # can share its listeners with another generation during a reload
 
 
@@ -49,6 +51,14 @@ class ServeOptions:
     access_format: str = ""  # "" logs no requests
     access_json: bool = False
     timeout: float = 30.0  # of one application call, watched by the supervisor; here only for information
+
+    @property
+    def wants_files(self) -> bool:
+        return bool(self.static or self.sendfile_roots)
+
+    @property
+    def wants_balancers(self) -> bool:
+        return self.proxy_protocol != "off"
 
 
 class Life(Protocol):

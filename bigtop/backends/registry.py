@@ -9,7 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 
-from bigtop.backends.base import Backend, Features
+from bigtop.backends.base import Backend, Features, ServeOptions
 from bigtop.errors import ConfigError
 
 GROUP = "bigtop.backends"
@@ -29,12 +29,18 @@ def load(name: str) -> type[Backend]:
 
 
 def require(
-    backend: type[Backend], *, interface: str, threads: int = 1, unix: bool = False, reload: bool = False
+    backend: type[Backend],
+    *,
+    interface: str,
+    options: ServeOptions = ServeOptions(),  # noqa: B008 - frozen
+    unix: bool = False,
+    reload: bool = False,
 ) -> None:
     """Raise ConfigError unless `backend` declares everything that is asked for.
 
     `unix` asks for unix sockets, `reload` for replacing workers one by one on shared listeners.
     """
+    threads = options.threads
     can: Features = backend.features
     if can.interface != interface:
         raise _lacks(
@@ -44,6 +50,12 @@ def require(
         )
     if threads > 1 and not can.threads:
         raise _lacks(backend, f"threads (--threads {threads})", "use --threads 1 and more --workers")
+    if options.wants_files and not can.files:
+        raise _lacks(
+            backend, "serving files (--static, --sendfile-root)", "let the application or a proxy do it"
+        )
+    if options.wants_balancers and not can.balancers:
+        raise _lacks(backend, "the PROXY protocol (--proxy-protocol)", "let the balancer speak plain HTTP")
     if unix and not can.unix:
         raise _lacks(backend, "unix sockets", "bind a HOST:PORT instead")
     if reload and not can.reload:

@@ -24,5 +24,5 @@ def check(spec: ServeSpec) -> str:
     loaded = loader.load(spec.app, factory=spec.factory, interface=spec.interface)
     backend = registry.load(spec.backend or loaded.interface)
     unix = any(bind.path is not None for bind in spec.binds)
-    registry.require(backend, interface=loaded.interface, threads=spec.options.threads, unix=unix)
+    registry.require(backend, interface=loaded.interface, options=spec.options, unix=unix)
     return f"{spec.app}: OK, {loaded.interface.upper()} on backend {backend.name}"

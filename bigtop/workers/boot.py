@@ -92,7 +92,7 @@ def _application(bootstrap: Bootstrap, loaded: loader.LoadedApp | None) -> tuple
     else:
         loaded = loaded or load(bootstrap)
         backend = registry.load(loaded.interface)(bootstrap.options)
-    registry.require(type(backend), interface=loaded.interface)
+    registry.require(type(backend), interface=loaded.interface, options=bootstrap.options)
     return backend, loaded
 
 

@@ -8,8 +8,9 @@ from typing import ClassVar
 import pytest
 
 from bigtop.backends import registry
-from bigtop.backends.base import Features
+from bigtop.backends.base import Features, ServeOptions
 from bigtop.errors import ConfigError
+from bigtop.http.static import Mount
 
 
 class Plain:
@@ -54,7 +55,13 @@ def test_a_backend_that_cannot_be_imported_says_what_is_missing(value: str, mess
             {"interface": "asgi"},
             r"'plain' does not support ASGI applications \(it serves WSGI\); .*--backend",
         ),
-        ({"threads": 2}, r"'plain' does not support threads \(--threads 2\); use --threads 1"),
+        (
+            {"options": ServeOptions(threads=2)},
+            r"'plain' does not support threads \(--threads 2\); use --threads 1",
+        ),
+        ({"options": ServeOptions(static=(Mount("/s/", "/usr"),))}, "serving files .--static.*a proxy do it"),
+        ({"options": ServeOptions(sendfile_roots=(Mount("/s/", "/usr"),))}, "does not support serving files"),
+        ({"options": ServeOptions(proxy_protocol="v1")}, "does not support the PROXY protocol"),
         ({"unix": True}, "'plain' does not support unix sockets; bind a HOST:PORT"),
         ({"reload": True}, "'plain' does not support sharing its listeners.*restart instead"),
     ],
@@ -65,5 +72,6 @@ def test_what_is_not_declared_is_refused_with_a_remedy(asked: dict[str, object],
 
 
 def test_what_is_declared_passes() -> None:
-    registry.require(registry.load("wsgi"), interface="wsgi", threads=8, unix=True, reload=True)
+    everything = ServeOptions(threads=8, static=(Mount("/s/", "/usr"),), proxy_protocol="auto")
+    registry.require(registry.load("wsgi"), interface="wsgi", options=everything, unix=True, reload=True)
     registry.require(Plain, interface="wsgi")

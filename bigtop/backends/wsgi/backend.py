@@ -37,7 +37,7 @@ class WsgiBackend:
     """Serves a WSGI application with one event loop and `options.threads` calls at once."""
 
     name: ClassVar[str] = "wsgi"
-    features: ClassVar[Features] = Features(interface="wsgi", threads=True)
+    features: ClassVar[Features] = Features(interface="wsgi", threads=True, files=True, balancers=True)
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
