@@ -100,7 +100,8 @@ class Engine:
         """Return what `data` brings, in the order of the bytes; look at `error` and `phase` afterwards."""
         events: list[Event] = []
         size = len(data)
-        if not self._over and self._reader.phase is IDLE and data.find(_BLANK) + _BLANK_SIZE == size:
+        begins = self._reader.phase is IDLE and not self._over and not self._tail
+        if begins and data.find(_BLANK) + _BLANK_SIZE == size:  # one request without a body
             self._scan(data, events)
             return events
         at = 0
@@ -125,12 +126,12 @@ class Engine:
         if reader.phase is BODY and not reader.request.chunked:
             return min(len(data), at + (reader.request.content_length or 0) - reader.received)
         tail, self._tail = self._tail, b""
-        if tail and (seam := (tail + data[:3]).find(_BLANK)) >= 0:
-            return seam + _BLANK_SIZE - len(tail)
+        if tail and (seam := (tail + data[at : at + 3]).find(_BLANK)) >= 0:
+            return at + seam + _BLANK_SIZE - len(tail)
         blank = data.find(_BLANK, at)
         if blank >= 0:
             return blank + _BLANK_SIZE
-        self._tail = (tail + data[-3:])[-3:] if at == 0 else data[at:][-3:]
+        self._tail = (tail + data[max(at, len(data) - 3) :])[-3:]
         return len(data)
 
     def _scan(self, piece: bytes, events: list[Event]) -> None:

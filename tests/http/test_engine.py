@@ -132,6 +132,16 @@ def test_loose_request_lines_are_found_behind_anything(case: Case) -> None:
         assert run([data[at : at + 1] for at in range(len(data))]).status == 400
 
 
+@pytest.mark.parametrize("before", [b"", b"\n", b"\r\n", b"\r\n\r", b"\r\n\r\n"])
+@pytest.mark.parametrize("body", [b"\r\nxyz", b"\r\n\r\nx", b"\nabcd", b"GET /"])
+def test_empty_lines_do_not_move_where_a_body_ends(before: bytes, body: bytes) -> None:
+    post = head("POST /a HTTP/1.1", "Host: a", "Content-Length: 5")
+    outcome = run([before, post, body + GOOD])
+    assert outcome.requests == [f"POST /a 1.1 keep {body!r}", "GET /good 1.1 keep"]
+    assert run([before + post + body, GOOD]) == outcome
+    assert run([before, post + body + GOOD]) == outcome
+
+
 def test_three_pipelined_requests_are_three() -> None:
     assert run([GOOD * 3]).requests == ["GET /good 1.1 keep"] * 3
 
@@ -383,16 +393,23 @@ FRAGMENTS = [
 noise = st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(FRAGMENTS), max_size=25).map(b"".join))
 
 
-@given(data=noise, sizes=st.lists(st.integers(1, 40), min_size=1, max_size=20))
-@settings(max_examples=500, deadline=None)
-def test_any_bytes_give_the_same_however_they_are_cut(data: bytes, sizes: list[int]) -> None:
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
     pieces: list[bytes] = []
     at = 0
     while at < len(data):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(data[at : at + size])
         at += size
-    assert run(pieces) == run([data])
+    return pieces
+
+
+SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=20)
+
+
+@given(data=noise, sizes=SIZES)
+@settings(max_examples=500, deadline=None)
+def test_any_bytes_give_the_same_however_they_are_cut(data: bytes, sizes: list[int]) -> None:
+    assert run(cut(data, sizes)) == run([data])
 
 
 @given(data=noise)
@@ -524,6 +541,18 @@ BODIES = st.sampled_from(
 MESSAGES = st.tuples(HEADS, st.lists(FIELDS, max_size=3), st.lists(BODIES, max_size=3)).map(
     lambda parts: parts[0] + b"".join(parts[1]) + b"\r\n" + b"".join(parts[2])
 )
+
+
+EMPTY = st.sampled_from([b"\r\n", b"\r\n\r\n", b"\n"])
+
+
+@given(parts=st.lists(st.one_of(MESSAGES, EMPTY), max_size=6), sizes=SIZES)
+@settings(max_examples=500, deadline=None)
+def test_messages_mean_the_same_however_they_are_cut(parts: list[bytes], sizes: list[int]) -> None:
+    data = b"".join(parts)
+    outcome = run([data])
+    assert run(parts) == outcome
+    assert run(cut(data, sizes)) == outcome
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=3).map(b"".join))
