@@ -11,6 +11,7 @@ import pytest
 from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.http.proxyprotocol import SIGNATURE
+from bigtop.http.static import Mount
 from tests.support.backend_server import BackendServer
 from tests.support.wire import Client, request
 
@@ -40,6 +41,16 @@ def test_a_trusted_proxy_is_believed_and_logged() -> None:
         assert environ_of(client)["REMOTE_ADDR"] == "127.0.0.1"
         client.get("/")
         assert server.access_lines()[0] == "203.0.113.9 4f"
+
+
+def test_the_client_of_a_static_file_is_logged(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    options = ServeOptions(access_format="%(h)s", static=(Mount("/s/", str(tmp_path)),))
+    with BackendServer(APP, options) as server, server.connect() as client:
+        client.get("/s/a.txt", "X-Forwarded-For: 203.0.113.9")
+        client.get("/s/a.txt")
+        client.get("/")
+        assert server.access_lines()[:2] == ["203.0.113.9", "127.0.0.1"]
 
 
 def test_a_stranger_is_not() -> None:

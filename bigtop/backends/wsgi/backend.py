@@ -28,7 +28,7 @@ from bigtop.backends.wsgi.service import Service
 from bigtop.backends.wsgi.site import Site
 from bigtop.http.accesslog import Access, compile_format, compile_json
 from bigtop.http.engine import Engine
-from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.forwarded import Forwarding, Origin, Trust
 from bigtop.http.proxyprotocol import ProxiedEngine
 from bigtop.http.wsgi import Address, Environ, Peer, worker_environ
 
@@ -122,6 +122,10 @@ def _describer(options: ServeOptions) -> Callable[[Call, int], str] | None:
 
 
 def _client(call: Call) -> str:
-    """Return the address of the client behind the proxies; only an environ tells."""
-    environ = call.environ
-    return environ["REMOTE_ADDR"] if environ is not None else call.connection.peer.address
+    """Return the address of the client behind the proxies."""
+    if call.environ is not None:
+        return str(call.environ.get("REMOTE_ADDR", ""))
+    peer = call.connection.peer
+    if not peer.claims:
+        return peer.address
+    return peer.forwarding.origin(call.request.headers, Origin(peer.address, "", "")).address
