@@ -115,6 +115,12 @@ class ForkServers:
         for generation in list(self._servers):
             self.discard(generation)
 
+    def kill(self, key: int) -> None:
+        """End the fork server that was asked for worker `key` and does not answer, if there is one."""
+        for server in self._servers.values():
+            if any(fork.key == key for fork in server.pending):
+                server.process.kill_tree()
+
     @property
     def forking(self) -> bool:
         """Whether a worker may exist whose pid we do not know yet."""

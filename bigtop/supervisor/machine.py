@@ -176,6 +176,8 @@ class Watcher:
                 if self._is_canary(proc):
                     self._crew.slots.clear()  # new code, new count
                 self._generations.prove(proc.generation)
+            case Ready():
+                self._crew.ready_after_all(proc, now)
             case BootFailed(reason=reason) if proc.state is State.STARTING:
                 if self._generations.on_probation(proc.generation):
                     self._fail(proc.generation, reason)
@@ -213,7 +215,8 @@ class Watcher:
             wait = inf
         if not expected:
             told = None if wait == inf else wait
-            self._actions.append(Died(proc.key, proc.wid, status, was_ready, window.deaths, told))
+            reason = event.reason if isinstance(event, SpawnFailed) else ""
+            self._actions.append(Died(proc.key, proc.wid, status, was_ready, window.deaths, told, reason))
         if failed:
             self._crew.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {how}")

@@ -75,6 +75,8 @@ class WorkerPool:
     def kill(self, key: int) -> None:
         if key in self._members:
             self._members[key].process.kill_tree()
+        else:
+            self.servers.kill(key)
 
     def reopen_logs(self) -> None:
         for key in self._members:
