@@ -201,9 +201,9 @@ class Watcher:
             self._crew.slots.drop(proc.wid)
             return
         if isinstance(event, Exited):
-            status, how = event.status, f"ended: {event.status}"
+            status, reason, how = event.status, "", f"ended: {event.status}"
         else:
-            status, how = NOT_SPAWNED, f"could not be started: {event.reason}"
+            status, reason, how = NOT_SPAWNED, event.reason, f"could not be started: {event.reason}"
         policy = self.spec.restart
         expected = policy.respawn is not Respawn.ALWAYS and status.code in policy.expected_exits
         finished = policy.respawn is Respawn.NEVER or expected
@@ -215,7 +215,6 @@ class Watcher:
             wait = inf
         if not expected:
             told = None if wait == inf else wait
-            reason = event.reason if isinstance(event, SpawnFailed) else ""
             self._actions.append(Died(proc.key, proc.wid, status, was_ready, window.deaths, told, reason))
         if failed:
             self._crew.slots.drop(proc.wid)

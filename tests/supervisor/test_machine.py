@@ -678,16 +678,16 @@ class TestStop:
     def test_what_is_not_ready_has_nothing_to_finish(self):
         play = running(1)
         play.tell(Scale(2))
-        assert play.tell(Stop(), at=100) == [Drain(1, 30.0), Drain(2, 30.0)]
-        assert play.tell(Tick(), at=101) == [Kill(2)]
+        assert play.tell(Stop(), at=10) == [Drain(1, 30.0), Drain(2, 30.0)]
+        assert play.tell(Tick(), at=11) == [Kill(2)]
 
     def test_unless_it_became_ready_in_that_moment(self):
         play = running(1)
         play.tell(Scale(2))
-        play.tell(Stop(), at=100)
-        assert play.tell(Ready(2), at=100.5) == []
-        assert play.tell(Tick(), at=130) == [Kill(1)]
-        assert play.tell(Tick(), at=130.5) == [Kill(2)]
+        play.tell(Stop(), at=10)
+        assert play.tell(Ready(2), at=10.5) == []
+        assert play.tell(Tick(), at=40) == [Kill(1)]
+        assert play.tell(Tick(), at=40.5) == [Kill(2)]
 
     def test_quickly(self):
         play = running(1)
