@@ -171,6 +171,7 @@ def _answer(control: socket.socket, message: lifeline.Message) -> None:
 
 def _fork_from_the_middle(write_end: int) -> bool:
     """Fork once more; only the worker returns (True)."""
+    middle = os.getpid()
     worker = -1
     try:
         worker = os.fork()
@@ -179,6 +180,8 @@ def _fork_from_the_middle(write_end: int) -> bool:
     finally:
         if worker != 0:
             os._exit(0)
+    while os.getppid() == middle:  # it is about to end, and then the supervisor is the parent
+        os.sched_yield()
     return True
 
 

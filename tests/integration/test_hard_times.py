@@ -79,6 +79,20 @@ def test_a_reload_before_the_first_worker_is_ready(preload: str, slow: Path) -> 
         site._end()
 
 
+@pytest.mark.parametrize("preload", ["on", "off"])
+def test_a_supervisor_that_is_killed_before_the_first_worker_is_ready(preload: str, slow: Path) -> None:
+    site = Site("slowly:app", "--preload", preload, "--pythonpath", str(slow.parent), "--workers", "2")
+    site.start()
+    try:
+        site.wait_for("importing")
+        site.family()
+        os.kill(site.pid, signal.SIGKILL)
+        site.process.wait()
+        until(site.is_gone, "everything to be gone", 10)
+    finally:
+        site._end()
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTERM])
 def test_a_signal_as_soon_as_the_pidfile_is_there(number: int, tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
