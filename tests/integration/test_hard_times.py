@@ -7,7 +7,6 @@ import contextlib
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ import psutil
 import pytest
 
 from tests.support.load import Load
-from tests.support.site import Site, until
+from tests.support.site import ROOT, Site, until
 from tests.support.wire import Client, request
 
 APP = "tests.apps.site:app"
@@ -311,31 +310,25 @@ def _listening_port(pid: int) -> int:
 
 
 def test_nobody_reads_what_it_writes() -> None:
-    """Its stderr and stdout are a pipe whose reader is gone."""
+    """Its stderr and stdout are a pipe whose reader is gone, from the first line on."""
     site = Site(APP, "--access-logfile", "-")
     read_end, write_end = os.pipe()
-    process = subprocess.Popen(
-        site.command,
-        cwd=Path(__file__).parents[2],
-        stdout=write_end,
-        stderr=write_end,
-        stdin=subprocess.DEVNULL,
+    os.close(read_end)
+    site.process = subprocess.Popen(
+        site.command, cwd=ROOT, stdout=write_end, stderr=write_end, stdin=subprocess.DEVNULL
     )
     os.close(write_end)
-    site.process, site.pid = process, process.pid
+    site.pid = site.process.pid
     try:
-        with open(read_end) as log:
-            for line in log:
-                if ": started" in line:
-                    break
-        port = _listening_port(process.pid)
+        until(site.workers, "a worker")
+        port = _listening_port(site.pid)
         with Client(("127.0.0.1", port)) as client:
             for _ in range(3):
                 assert client.get("/say").body == b"ok"
-        process.send_signal(signal.SIGHUP)
+        site.send(signal.SIGHUP)
         until(lambda: any("gen 2" in title for title in site.fork_servers().values()), "a reload")
-        assert socket.create_connection(("127.0.0.1", port)).close() is None
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        with Client(("127.0.0.1", port)) as client:
+            assert client.get("/").body == b"ok"
+        assert site.stop() == 0
     finally:
         site._end()
