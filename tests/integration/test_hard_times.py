@@ -255,6 +255,28 @@ def test_a_fork_server_without_descriptors_says_so_and_recovers(room: int) -> No
         assert list(site.fork_servers()) == [fork_server]
 
 
+@pytest.mark.parametrize("room", [0, 4, 6, 8])
+def test_a_supervisor_without_descriptors_says_so_and_recovers(room: int) -> None:
+    with Site(APP) as site:
+        (fork_server,) = site.fork_servers()
+        (worker,) = site.workers()
+        os.kill(fork_server, signal.SIGSTOP)  # so that the order of events is one
+        taken = {int(name) for name in os.listdir(f"/proc/{site.pid}/fd")}
+        limit = next(number for number in range(1000) if number - len(taken & set(range(number))) == room)
+        limits = resource.prlimit(site.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (limit, limits[1]))
+        os.kill(fork_server, signal.SIGKILL)
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: worker not in site.workers(), "the death")
+        site.wait_for("worker 1 died with signal 9")
+        until(lambda: "open files" in site.log() or site.workers(), "a word about it")
+        resource.prlimit(site.pid, resource.RLIMIT_NOFILE, limits)
+        until(lambda: len(site.workers()) == 1 and len(site.fork_servers()) == 1, "all to be back")
+        assert site.get() == "ok"
+        assert "Traceback" not in site.log()
+        assert site.stop() == 0
+
+
 def test_a_fork_server_that_does_not_answer_is_replaced() -> None:
     with Site(APP, "--boot-timeout", "2") as site:
         (fork_server,) = site.fork_servers()
