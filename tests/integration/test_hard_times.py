@@ -292,15 +292,14 @@ def test_a_fork_that_fails_is_told_and_tried_again() -> None:
         subprocess.run([sys.executable, "-c", "import bigtop"], user="nobody", check=True)
     except (PermissionError, subprocess.CalledProcessError):
         pytest.skip("needs root, and a Python that others may run")
-    with Site(APP, "--user", "nobody") as site:
-        (fork_server,) = site.fork_servers()
-        limits = resource.prlimit(fork_server, resource.RLIMIT_NPROC)
-        resource.prlimit(fork_server, resource.RLIMIT_NPROC, (0, limits[1]))
-        os.kill(next(iter(site.workers())), signal.SIGKILL)
-        site.wait_for("could not be started: fork: Resource temporarily unavailable", 2)
-        resource.prlimit(fork_server, resource.RLIMIT_NPROC, limits)
-        until(lambda: len(site.workers()) == 1, "the worker")
-        assert site.get("/id").split()[0] != "0"
+    site = Site("tests.apps.crowded:app", "--user", "nobody")
+    site.start()
+    try:
+        site.wait_for("worker 1 could not be started: fork: Resource temporarily unavailable", 3)
+        assert site.stop() == 0
+        until(site.is_gone, "everything to be gone")
+    finally:
+        site._end()
 
 
 # ---- where nothing can be written
