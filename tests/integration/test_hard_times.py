@@ -113,7 +113,18 @@ def test_a_signal_as_soon_as_the_pidfile_is_there(number: int, tmp_path: Path) -
         site._end()
 
 
-# ---- while it reloads
+# ---- while it ends or reloads
+
+
+def test_signals_that_come_too_late_do_not_change_the_exit_status() -> None:
+    with Site(APP) as site:
+
+        def is_over() -> bool:
+            site.send(signal.SIGTERM)
+            return site.process.poll() is not None
+
+        until(is_over, "the end")
+        assert site.wait() == 0
 
 
 def test_a_stop_in_the_middle_of_a_reload(slow: Path) -> None:
