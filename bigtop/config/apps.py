@@ -52,7 +52,7 @@ def app(section: Section, around: Surroundings) -> tuple[Values, ServeConfig, Ap
         return None
     if sockets and "bind" not in layer:
         site = replace(site, binds=())
-    return own, config, AppSpec(section.name, site, sockets, own[DEPENDS], own[PRIORITY])
+    return replace(own, options={}), config, AppSpec(section.name, site, sockets, own[DEPENDS], own[PRIORITY])
 
 
 def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: Surroundings) -> dict[str, Given]:

@@ -48,7 +48,7 @@ class Section:
 
     @property
     def title(self) -> str:
-        return f"{self.kind}:{self.name}" if self.name else self.kind
+        return ":".join(filter(None, (self.kind, self.name)))
 
 
 @dataclass(slots=True)

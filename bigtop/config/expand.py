@@ -86,12 +86,12 @@ def read_env_file(path: str) -> dict[str, str]:
         if not line.strip() or line.lstrip()[0] in "#;":
             continue
         match = _FILE_LINE.fullmatch(line.strip())
+        if match is None:
+            raise ValueError(f"{path}:{number}: must be NAME=VALUE, got {line.strip()!r}")
         try:
-            if match is None:
-                raise ValueError("must be NAME=VALUE")
             words = shlex.split(match[2]) if match[2][:1] in ("'", '"') else [match[2]]
         except ValueError as error:
-            raise ValueError(f"{path}:{number}: {str(error).lower()}, got {line.strip()!r}") from error
+            raise ValueError(f"{path}:{number}: {str(error).lower()} in {line.strip()!r}") from error
         found[match[1]] = " ".join(words)
     return found
 

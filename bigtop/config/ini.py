@@ -140,7 +140,8 @@ def _named(header: str, place: Place, entries: Mapping[str, Entry], problems: Pr
     if colon and kind in _NAMED:
         return Section(kind, name.lower() if kind == "socket" else name, place, entries)
     if header not in ("circus", "env"):
+        kinds = ", ".join(_NAMED)
         problems.warn(
-            place, f"[{header}] means nothing here; known are circus, env and {', '.join(_NAMED)} with :NAME"
+            place, f"[{header}] means nothing here; known are [circus], [env] and [KIND:NAME] with {kinds}"
         )
     return Section(header, "", place, entries)

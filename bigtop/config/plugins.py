@@ -44,7 +44,7 @@ def flapping_defaults(sections: list[Section], problems: Problems) -> dict[str, 
 
 def plugin(section: Section, circus: Values, around: Surroundings) -> tuple[Values, WatcherSpec | None]:
     """Read a [plugin:NAME] section; None once there are errors."""
-    section = replace(section, name=section.title)
+    section = replace(section, kind="", name=section.title)  # as Circus names its watcher
     use = _use(section, circus, around)
     defaults = dict(_DEFAULTS)
     if not circus[d.DEBUG]:

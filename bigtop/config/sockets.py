@@ -20,6 +20,7 @@ def socket(section: Section, around: Surroundings) -> tuple[Values, SocketSpec |
     values = read(section, d.SOCKET, around.problems)
     if values[d.FAMILY] == "unix" and not values[d.PATH]:
         around.problems.error(section.place, f"[{section.title}] needs path, where the unix socket is bound")
+        return values, None
     for key in (d.HOST, d.PORT):
         if values[d.PATH] and values.is_given(key):
             around.problems.warn(values.place_of(key), f"{key.name} does nothing beside path")

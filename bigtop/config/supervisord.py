@@ -23,10 +23,12 @@ _OTHERS = {
     "include": "convert these files too, and put them together",
 }
 _LEVELS = {"warn": "warning", "blather": "debug", "trace": "debug"}
-_EXPANSION = re.compile(r"%\((\w+)\)[sd]|%%")
+_EXPANSION = re.compile(r"%\((\w+)\)[0-9]*[sd]|%%")
 _SIZES = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 # What supervisord assumes where a program says nothing, and Bigtop does not.
 _DEFAULTS = {"startsecs": "1", "startretries": "3", "stopwaitsecs": "10", "autorestart": "unexpected"}
+
+_SEEN_TO = ("redirect_stderr", "killasgroup")  # see below; what is left of a stopped process is always killed
 
 
 def is_supervisord(path: str) -> bool:
@@ -158,6 +160,8 @@ def _program(name: str, items: Mapping[str, str]) -> list[Table]:
     table = Table(("watcher", name), {"cmd": "", "copy_env": True})
     tables = [table]
     for key, text in {**_DEFAULTS, **items}.items():
+        if key in _SEEN_TO:
+            continue
         side, _, rest = key.partition("_")
         match key:
             case _ if key in _PLAIN:
@@ -173,12 +177,14 @@ def _program(name: str, items: Mapping[str, str]) -> list[Table]:
             case "socket":
                 tables.insert(0, _socket(name, text))
                 table.keys["stdin_socket"] = name.lower()
-            case "redirect_stderr" | "killasgroup":
-                pass  # see below; and what is left of a stopped process is always killed
             case _ if side in ("stdout", "stderr") and rest in _STREAM:
                 _stream(table, side, rest, text)
             case _:
                 table.notes.append(f"no equal: {key} = {text}")
+    if "$(circus.wid)" in items.get("command", ""):
+        table.notes.append(
+            "$(circus.wid) counts from 1 and knows no leading zeros; process_num counted from 0."
+        )
     if _switch(items.get("redirect_stderr", "no")):
         table.notes.append("stderr went where stdout goes.")
         if "stdout_stream" in table.inner:

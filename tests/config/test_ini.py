@@ -179,7 +179,14 @@ WATCHERS = {
         autostart = off
         respawn = 0
         """,
-    "times": "[watcher:x]\ncmd = x\ngraceful_timeout = 2.5\nmax_age = 10\npriority = -4\nstop_signal = SIGRTMIN+1\n",
+    "times": """\
+        [watcher:x]
+        cmd = x
+        graceful_timeout = 2.5
+        max_age = 10
+        priority = -4
+        stop_signal = SIGRTMIN+1
+        """,
     "signal by number": "[watcher:x]\ncmd = x\nstop_signal = 3\n",
     "signal in lower case": "[watcher:x]\ncmd = x\nstop_signal = quit\n",
     "streams": """\
@@ -207,7 +214,12 @@ WATCHERS = {
         colour = $(circus.env.a)
         """,
     "copied environment": "[env:y]\nNO = 1\n[watcher:x]\ncmd = x\ncopy_env = yes\n[env:[wx]]\nCOUNT = 4\n",
-    "late variables stay": "[watcher:x]\ncmd = x $(circus.wid) $(circus.sockets.web) $WID\n[socket:web]\nport = 0\n",
+    "late variables stay": """\
+        [watcher:x]
+        cmd = x $(circus.wid) $(circus.sockets.web) $WID
+        [socket:web]
+        port = 0
+        """,
     "defaults": "[DEFAULT]\nnumprocesses = 4\n[watcher:x]\ncmd = x\n[watcher:y]\ncmd = y\nnumprocesses = 1\n",
     "several, sorted": "[watcher:c]\ncmd = c\n[watcher:A]\ncmd = a\n[watcher:b]\ncmd = b\n[watcher:empty]\n",
 }
