@@ -63,6 +63,8 @@ def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: Surroun
             texts = entry.texts
             if option.many and not entry.is_list:
                 texts = tuple(entry.text.split())
+            if len(texts) != 1 and not option.many:
+                around.problems.error(entry.place, f"{option.name}: takes one value, got {list(texts)}")
             if entry.is_number and option.metavar == "OCTAL":
                 around.problems.error(entry.place, f'{option.name}: must be a text, such as "022"')
             layer[option.name] = Given(texts, f"{entry.place}: {option.name}")

@@ -109,7 +109,8 @@ def resolve(path: str, environ: Mapping[str, str]) -> Resolved:
 
 def read_document(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
     """Read a file as what its name says it is."""
-    return toml.read(path, problems) if path.endswith(".toml") else ini.read(path, environ, problems)
+    reader = toml.read if path.endswith(".toml") else ini.read
+    return reader(path, environ, problems)
 
 
 def _sorted(document: Document, kind: str) -> list[Section]:

@@ -10,7 +10,7 @@ from bigtop.config import watcher_values as wv
 from bigtop.config.key import Key
 from bigtop.config.option import Option
 from bigtop.config.options import CHECK_CONFIG, OPTIONS, PRINT_CONFIG
-from bigtop.config.values import maybe, one, switch
+from bigtop.config.values import each, maybe, one, switch
 from bigtop.config.watcher_options import DEPENDS, NO, PRIORITY, SOCKETS
 
 # ---- [circus]
@@ -54,9 +54,20 @@ MULTICAST_ENDPOINT = Key(
     f"Where clients may ask for the endpoint. {_UNLESS_GIVEN}",
 )
 INCLUDE = Key(
-    "include", one(wv.text), "FILES", "Patterns of further INI files, from this one's directory.", ("",)
+    "include",
+    each(wv.text),
+    "FILES",
+    "Patterns of further files, from this one's directory.",
+    many=True,
 )
-INCLUDE_DIR = Key("include_dir", one(wv.text), "DIRS", "Directories whose *.ini are read as well.", ("",))
+INCLUDE_DIR = Key(
+    "include_dir",
+    each(wv.text),
+    "DIRS",
+    "Directories whose *.ini (*.toml) are read as well.",
+    ("",),
+    many=True,
+)
 UMASK = Key("umask", wv.filled(values.umask), "OCTAL", "File mode bits that new files do not get.")
 WARMUP_DELAY = Key(
     "warmup_delay", one(values.seconds), "SECONDS", "Pause between the starts of two watchers.", ("0",)

@@ -7,14 +7,12 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bigtop.config.document import Document, Entry, Place, Problems, Section
-from bigtop.config.expand import expand
+from bigtop.config.includes import included
 
 _HEADER = re.compile(r"\[(?P<header>.+)\]")
 _OPTION = re.compile(r"(?P<key>.*?)\s*[=:]\s*(?P<value>.*)$")
@@ -89,8 +87,9 @@ def read(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
     """Read `path` and what its [circus] section includes; mistakes go to `problems`."""
     parser = _Parser(problems)
     parser.read(path, text_of(path, problems, Place(path, 1)))
-    for included, place in _includes(parser, path, environ):
-        parser.read(included, text_of(included, problems, place))
+    circus = _entries(parser.sections.get("circus", {}))
+    for further, place in included(path, circus, environ, problems):
+        parser.read(further, text_of(further, problems, place))
     defaults = _entries(parser.sections.pop("DEFAULT", {}))
     sections = (
         _named(header, parser.places[header], {**defaults, **_entries(keys)}, problems)
@@ -110,25 +109,6 @@ def text_of(path: str, problems: Problems, place: Place) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         problems.error(Place(path, line), f"byte {error.object[error.start]:#04x} is not UTF-8")
     return ""
-
-
-def _includes(parser: _Parser, path: str, environ: Mapping[str, str]) -> list[tuple[str, Place]]:
-    """Return what the main file includes. Circus looks no deeper, and knows only its own environment here."""
-    circus = parser.sections.get("circus", {})
-    found: list[tuple[str, Place]] = []
-    for name, suffix in (("include", ""), ("include_dir", "*.ini")):
-        if name not in circus:
-            continue
-        key = circus[name]
-        for pattern in expand("\n".join(key.lines), environ).split():
-            wanted = os.path.join(pattern, suffix) if suffix else pattern
-            matches = glob.glob(os.path.join(os.path.dirname(path), wanted))
-            if not matches:
-                parser.problems.warn(
-                    key.place, f"{name}: {pattern!r} leads to no file; it counts from {path}"
-                )
-            found += [(match, key.place) for match in matches]
-    return found
 
 
 def _entries(keys: Mapping[str, _Key]) -> dict[str, Entry]:

@@ -29,6 +29,7 @@ class Key(Generic[T_co]):
     takes: str  # what the value is, for people
     help: str
     default: tuple[str, ...] = ()  # texts, as a user would write them
+    many: bool = False  # may be a list in TOML
     ours: bool = False  # Circus has no such key
     is_dead: bool = False
 
@@ -79,6 +80,8 @@ def _setting(key: Key[object], entry: Entry | None, problems: Problems) -> Setti
     try:
         if entry.is_number and key.takes == "OCTAL":
             raise ValueError(f'must be a text here, such as {key.name} = "022"')
+        if entry.is_list and not key.many:
+            raise ValueError(f"takes one value, got {list(entry.texts)}")
         return Setting(Given(entry.texts, str(entry.place)), key.parse(entry.texts))
     except (ValueError, ConfigError) as error:
         problems.error(entry.place, f"{key.name}: {error}")

@@ -28,7 +28,8 @@ _SIZES = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 # What supervisord assumes where a program says nothing, and Bigtop does not.
 _DEFAULTS = {"startsecs": "1", "startretries": "3", "stopwaitsecs": "10", "autorestart": "unexpected"}
 
-_SEEN_TO = ("redirect_stderr", "killasgroup")  # see below; what is left of a stopped process is always killed
+# Keys that _program() looks at as a whole; and what is left of a stopped process is always killed.
+_SEEN_TO = ("redirect_stderr", "socket", "environment", "killasgroup")
 
 
 def is_supervisord(path: str) -> bool:
@@ -158,29 +159,9 @@ _STREAM: Mapping[str, tuple[str, Callable[[str], Literal]]] = {
 
 def _program(name: str, items: Mapping[str, str]) -> list[Table]:
     table = Table(("watcher", name), {"cmd": "", "copy_env": True})
-    tables = [table]
     for key, text in {**_DEFAULTS, **items}.items():
-        if key in _SEEN_TO:
-            continue
-        side, _, rest = key.partition("_")
-        match key:
-            case _ if key in _PLAIN:
-                ours, value = _PLAIN[key]
-                table.keys[ours] = value(text)
-            case "startsecs":
-                if text != "0":
-                    table.keys["ready"] = f"delay:{text}"
-            case "startretries":
-                table.put("flapping", "max_retry", _number(text))
-            case "environment":
-                tables.append(Table(("env", name), dict(_environment(text))))
-            case "socket":
-                tables.insert(0, _socket(name, text))
-                table.keys["stdin_socket"] = name.lower()
-            case _ if side in ("stdout", "stderr") and rest in _STREAM:
-                _stream(table, side, rest, text)
-            case _:
-                table.notes.append(f"no equal: {key} = {text}")
+        if key not in _SEEN_TO:
+            _program_key(table, key, text)
     if "$(circus.wid)" in items.get("command", ""):
         table.notes.append(
             "$(circus.wid) counts from 1 and knows no leading zeros; process_num counted from 0."
@@ -189,7 +170,28 @@ def _program(name: str, items: Mapping[str, str]) -> list[Table]:
         table.notes.append("stderr went where stdout goes.")
         if "stdout_stream" in table.inner:
             table.inner["stderr_stream"] = dict(table.inner["stdout_stream"])
+    tables = [table]
+    if "socket" in items:
+        table.keys["stdin_socket"] = name.lower()
+        tables.insert(0, _socket(name, items["socket"]))
+    if "environment" in items:
+        tables.append(Table(("env", name), dict(_environment(items["environment"]))))
     return tables
+
+
+def _program_key(table: Table, key: str, text: str) -> None:
+    side, _, rest = key.partition("_")
+    if key in _PLAIN:
+        ours, value = _PLAIN[key]
+        table.keys[ours] = value(text)
+    elif key == "startsecs":
+        table.keys["ready"] = f"delay:{text}" if text != "0" else "spawn"
+    elif key == "startretries":
+        table.put("flapping", "max_retry", _number(text))
+    elif side in ("stdout", "stderr") and rest in _STREAM:
+        _stream(table, side, rest, text)
+    else:
+        table.notes.append(f"no equal: {key} = {text}")
 
 
 def _stream(table: Table, side: str, rest: str, text: str) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from bigtop.config.document import Document, Entry, Place, Problems, Section
+from bigtop.config.includes import included
 from bigtop.config.ini import text_of
 from bigtop.config.key import suggestion
 
@@ -36,9 +38,26 @@ _TOKEN = re.compile(
 )
 
 
-def read(path: str, problems: Problems) -> Document:
-    """Read a TOML file; mistakes go to `problems`."""
-    text = text_of(path, problems, Place(path, 1))
+def read(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
+    """Read `path` and what its [circus] table includes; mistakes go to `problems`.
+
+    As in INI, a table that is repeated in another file is continued, and the first value of a key counts.
+    """
+    sections = {section.title: section for section in _read_one(path, Place(path, 1), problems)}
+    circus = sections["circus"].entries if "circus" in sections else {}
+    for further, place in included(path, circus, environ, problems):
+        for section in _read_one(further, place, problems):
+            first = sections.get(section.title, section)
+            sections[section.title] = replace(
+                first,
+                entries={**section.entries, **first.entries},
+                options={**section.options, **first.options},
+            )
+    return Document(path, True, tuple(sections.values()))
+
+
+def _read_one(path: str, asked_for: Place, problems: Problems) -> list[Section]:
+    text = text_of(path, problems, asked_for)
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -46,9 +65,8 @@ def read(path: str, problems: Problems) -> Document:
         line = re.search(r"line ([0-9]+)", where)
         number = int(line[1]) if line else text.count("\n") + 1
         problems.error(Place(path, number), f"is not TOML: {message}")
-        return Document(path, True, ())
-    reader = _Reader(path, _lines(text), problems)
-    return Document(path, True, tuple(reader.sections(tables)))
+        return []
+    return list(_Reader(path, _lines(text), problems).sections(tables))
 
 
 def _lines(text: str) -> dict[_Path, int]:
@@ -155,6 +173,8 @@ class _Reader:
     def _entry(self, value: object, path: _Path) -> Entry:
         place = self._place(path)
         match value:
+            case list() if path[0] == "env" or "options" in path[2:]:
+                raise ValueError(f"must be a text or a number here, got {value!r}")
             case list():
                 return Entry(tuple(map(_text, value)), place, is_list=True)
             case Mapping():  # env = {NAME = "value"} of an app

@@ -22,7 +22,12 @@ _POLICY: Final = RestartPolicy()
 
 CMD = Key("cmd", one(wv.text), "COMMAND", "The program; split into words as a shell would.", ("",))
 ARGS = Key(
-    "args", wv.command_arguments, "ARGUMENTS", "Added to `cmd`; a list in TOML is taken as it is.", ("",)
+    "args",
+    wv.command_arguments,
+    "ARGUMENTS",
+    "Added to `cmd`; a list in TOML is taken as it is.",
+    ("",),
+    many=True,
 )
 SHELL = Key("shell", one(switch), "yes|no", "Give the command to `sh -c`.", NO)
 SHELL_ARGS = Key("shell_args", one(wv.text), "ARGUMENTS", "Arguments of the shell, after the command.", ("",))
@@ -56,7 +61,14 @@ UMASK = Key("umask", wv.filled(values.umask), "OCTAL", "File mode bits that new 
 NICE = Key(
     "nice", wv.filled(values.whole(-20, 19)), "N", "Priority with the scheduler, from -20 to 19.", ours=True
 )
-CPU_AFFINITY = Key("cpu_affinity", wv.cpu_list, "CPUS", "Run on these CPUs only, such as 0-3,6.", ours=True)
+CPU_AFFINITY = Key(
+    "cpu_affinity",
+    wv.cpu_list,
+    "CPUS",
+    "Run on these CPUs only, such as 0-3,6.",
+    many=True,
+    ours=True,
+)
 OOM_SCORE_ADJ = Key(
     "oom_score_adj",
     wv.filled(values.whole(-1000, 1000)),
@@ -105,6 +117,7 @@ DEPENDS = Key(
     commas(wv.text),
     "NAMES",
     "Watchers and apps that must be ready first, and stop later.",
+    many=True,
     ours=True,
 )
 READY = Key(
@@ -161,6 +174,7 @@ STOP_SIGNALS = Key(
     wv.signal_list,
     "SIGNALS",
     "Several, one after the other, within `graceful_timeout`.",
+    many=True,
     ours=True,
 )
 STOP_COMMAND = Key(
@@ -186,7 +200,13 @@ RESPAWN = Key(
     YES,
 )
 EXPECTED_EXITS = Key(
-    "expected_exits", wv.exit_statuses, "STATUSES", "Exit statuses that are no failure.", ("0",), ours=True
+    "expected_exits",
+    wv.exit_statuses,
+    "STATUSES",
+    "Exit statuses that are no failure.",
+    ("0",),
+    many=True,
+    ours=True,
 )
 CRITICAL = Key(
     "critical", one(switch), "yes|no", "When it gives up, Bigtop ends with its status.", NO, ours=True
@@ -246,6 +266,7 @@ SOCKETS = Key(
     commas(wv.text),
     "NAMES",
     "Sockets that it inherits, besides those named in its command.",
+    many=True,
     ours=True,
 )
 USE_SOCKETS = Key("use_sockets", one(switch), "yes|no", "Inherit all sockets.", NO)

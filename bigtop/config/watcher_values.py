@@ -21,6 +21,16 @@ RLIMITS = tuple(sorted(name[7:].lower() for name in dir(resource) if name.starts
 _READINESS = (
     "must be spawn, notify, delay:SECONDS, tcp:HOST:PORT, http://HOST:PORT/PATH, file:PATH or log:REGEX"
 )
+_READY_VALUES = {
+    "spawn": "",
+    "notify": "",
+    "delay": r"[0-9]{1,9}(\.[0-9]+)?",
+    "tcp": r"(.+:)?[0-9]{1,5}",
+    "http": r"(?i:https?)://[^/].*",
+    "file": ".+",
+    "log": "(?s:.+)",
+}
+_DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+"
 _ENDLESS = ("", "infinity", "unlimited", "-1")
 
 
@@ -81,7 +91,7 @@ def hook(given: str) -> tuple[str, bool]:
     elif given.startswith("!") and flag.strip().lower() not in values.SWITCH_WORDS:
         target, flag = given, "no"  # a comma of the command's own
     target = target.strip()
-    if not re.fullmatch(r"!\s*\S.*|[\w:]+(\.[\w:]+)+", target, re.DOTALL):
+    if not re.fullmatch(rf"!\s*\S.*|{_DOTTED}", target, re.DOTALL):
         raise ValueError(f"must be a dotted name such as mymodule.before_start, or !COMMAND, got {given!r}")
     return target, values.switch(flag.strip())
 
@@ -114,27 +124,18 @@ def cpu_list(texts: Sequence[str]) -> tuple[int, ...]:
 def readiness(given: str) -> Readiness:
     kind, colon, value = given.partition(":")
     kind = kind.lower()
-    if kind in ("spawn", "notify") and not colon:
-        return Readiness(kind)
-    value = given if kind in ("http", "https") else value.removeprefix("//")
+    if kind in ("http", "https"):
+        kind, value = "http", given
+    value = value.removeprefix("//")
     try:
-        match kind:
-            case "delay":
-                values.seconds(value)
-            case "tcp" if not re.fullmatch(r"(.+:)?[0-9]{1,5}", value):
-                raise ValueError
-            case "http" | "https" if not re.match(r"https?://[^/]", value):
-                raise ValueError
-            case "log":
-                re.compile(value)
-            case "tcp" | "http" | "https" | "file" if value:
-                pass
-            case _:
-                raise ValueError
-    except (ValueError, re.error) as error:
-        reason = f": {error}" if isinstance(error, re.error) else ""
-        raise ValueError(f"{_READINESS}, got {given!r}{reason}") from None
-    return Readiness("http" if kind == "https" else kind, value)
+        right = re.fullmatch(_READY_VALUES.get(kind, "(?!)"), value) is not None
+        if kind == "log":
+            re.compile(value)
+    except re.error as error:
+        raise ValueError(f"log: {value!r} is not a regular expression: {error}") from None
+    if not right or bool(colon) != bool(value):
+        raise ValueError(f"{_READINESS}, got {given!r}")
+    return Readiness(kind, value)
 
 
 def schedule(given: str) -> str:
@@ -195,7 +196,7 @@ def exit_statuses(texts: Sequence[str]) -> frozenset[int]:
 
 
 def dotted(given: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", given):
+    if not re.fullmatch(_DOTTED, given):
         raise ValueError(f"must be a dotted name such as package.module.Class, got {given!r}")
     return given
 

@@ -45,7 +45,7 @@ def watcher(section: Section, around: Surroundings) -> tuple[Values, s.WatcherSp
     streams = [name for name in section.entries if name.startswith(_STREAM_PREFIXES)]
     check(section, [*(key.name for key in o.WATCHER), *streams], around.problems)
     values, env = read_watcher(section, around)
-    if not values[o.CMD].strip():
+    if o.CMD.name not in section.entries or not section.entries[o.CMD.name].text.strip():
         around.problems.error(section.place, f"[{section.title}] needs cmd, the command to run")
     return values, watcher_spec(section.name, values, command(values, env, around.problems), around)
 

@@ -229,6 +229,7 @@ def test_what_supervisord_assumes_is_written_down(stack: tuple[str, dict[str, An
         "copy_env": True,
         "flapping": {"max_retry": 3},
         "graceful_timeout": 10,
+        "ready": "spawn",
         "respawn": "unexpected",
         "close_child_stdout": True,
     }

@@ -105,6 +105,20 @@ def test_nothing_is_opened_unasked(tmp_path: Path) -> None:
     }
 
 
+def test_included_files(tmp_path: Path) -> None:
+    written(tmp_path, '[watcher.x]\ncmd = "second"\nshell = true\noptions.b = 1\n', "parts/x.toml")
+    written(tmp_path, '[watcher.y]\ncmd = "y"\n[circus]\ninclude = "x"\n', "parts/y.toml")
+    written(tmp_path, "[watcher.z]\n\nnonsense = 1\n", "z.toml")
+    main = '[circus]\ninclude_dir = "parts"\n[watcher.x]\ncmd = "first"\noptions.a = 1\n'
+    x, y = loaded(tmp_path, main).watchers
+    assert (command_of(x).cmd, command_of(x).shell, x.options) == ("first", True, (("a", "1"), ("b", "1")))
+    assert command_of(y).cmd == "y"
+    assert mistakes(tmp_path, '[circus]\ninclude = ["z.toml", "parts/y.toml"]\n') == [
+        "z.toml:1: [watcher:z] needs cmd, the command to run",
+        "z.toml:3: [watcher:z] has no key nonsense",
+    ]
+
+
 def test_a_list_of_arguments_is_not_split(tmp_path: Path) -> None:
     both = loaded(
         tmp_path,
@@ -165,6 +179,10 @@ MISTAKES = [
         "[watcher.x]\ncmd = 'x'\n[watcher.X]\ncmd = 'y'\n",
         "3: [watcher:X] has the name of [watcher:x] at bigtop.toml:1",
     ),
+    ("[watcher.x]\ncmd = ['x', 'y']\n", "2: cmd: takes one value, got ['x', 'y']"),
+    ("[watcher.x]\ncmd = 'x'\noptions.a = [1]\n", "3: a: must be a text or a number here, got [1]"),
+    ("[env]\nA = [1]\n", "2: A: must be a text or a number here, got [1]"),
+    ("[app.x]\napp = 'a:b'\nworkers = [1, 2]\n", "3: workers: takes one value, got ['1', '2']"),
     ("[app.x]\nworkers = 2\n", '1: [app:x] needs app, such as "myproj.wsgi:app"'),
     ("[app.x]\napp = 'a:b'\nworkers = 0\n", "3: workers: must be auto or a whole number from 1 to"),
     ("[app.x]\napp = 'a:b'\numask = 22\n", '3: umask: must be a text, such as "022"'),
@@ -211,7 +229,7 @@ def test_each_key_is_found_on_its_line(tables: list, tmp_path_factory: pytest.Te
     text = page(["a comment = [1"], [Table(("plugin", name), dict(keys)) for name, keys in tables])
     path.write_text(text)
     problems = Problems()
-    document = read(str(path), problems)
+    document = read(str(path), {}, problems)
     assert problems.errors == []
     line = 3
     for (name, keys), section in zip(tables, document.sections, strict=True):
