@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from bigtop.config.document import Place, Problems
+from bigtop.config.expand import variables
 from bigtop.supervisor.spec import Command, WatcherSpec
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def _of_watcher(watcher: WatcherSpec) -> Iterator[str]:
         yield "has a blank or a dot in its name; clients of Circus misread its events"
     if watcher.numprocesses == 0:
         yield "has numprocesses = 0 and runs nothing"
+    args = (target.args,) if isinstance(target.args, str) else target.args
+    for name in sorted(variables(" ".join((target.cmd, *args, target.shell_args)))):
+        if name.startswith("env."):
+            yield f"names $(circus.{name}), which is set nowhere and stays as it is"
     if target.shell_args and not target.shell:
         yield "has shell_args, which do nothing without shell = yes"
     if target.all_sockets:

@@ -59,6 +59,10 @@ def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: Surroun
     layer: dict[str, Given] = {}
     for option in d.APP_OPTIONS:
         entry = entries.get(option.name) or entries.get(option.also)
+        if entry and option.name in entries and option.also in entries:
+            around.problems.error(
+                entry.place, f"{option.name} and {option.also} are the same; give one of them"
+            )
         if entry:
             texts = entry.texts
             if option.many and not entry.is_list:

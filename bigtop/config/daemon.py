@@ -131,7 +131,7 @@ def _circus(document: Document, environments: Environments, problems: Problems) 
     settings = {
         name: Setting(Given((url,), "default of Circus"), url)
         for name, url in d.INI_ENDPOINTS.items()
-        if name not in values.places
+        if name not in values.given
     }
     if values.is_given(d.STATS_ENDPOINT) and not values[d.STATSD]:
         place = values.place_of(d.STATS_ENDPOINT)

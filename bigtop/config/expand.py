@@ -65,11 +65,11 @@ class Environments:
 
     def _values(self, entries: Mapping[str, Entry], env: Mapping[str, str]) -> dict[str, str]:
         return {
-            name.strip(): _SHELL_NAME.sub(
-                lambda match: self.environ.get(match[1], ""), expand(entry.text, env)
-            ).strip()
-            for name, entry in entries.items()
+            name.strip(): expand(self._with_ours(entry.text), env).strip() for name, entry in entries.items()
         }
+
+    def _with_ours(self, text: str) -> str:
+        return _SHELL_NAME.sub(lambda match: self.environ.get(match[1], ""), text)
 
 
 def read_env_file(path: str) -> dict[str, str]:

@@ -48,7 +48,7 @@ class Values:
     title: str
     place: Place
     settings: Mapping[str, Setting]
-    places: Mapping[str, Place]  # of the keys that are given
+    given: Mapping[str, Entry]  # the keys of the table that the section has
     options: Mapping[str, Entry]  # keys that the table does not have
 
     def __getitem__(self, key: Key[T]) -> T:
@@ -56,18 +56,18 @@ class Values:
         return cast(T, self.settings[key.name].value)
 
     def is_given(self, key: Key[object]) -> bool:
-        return key.name in self.places
+        return key.name in self.given
 
     def place_of(self, key: Key[object]) -> Place:
-        return self.places.get(key.name, self.place)
+        return self.given[key.name].place if key.name in self.given else self.place
 
 
 def read(section: Section, keys: Keys, problems: Problems) -> Values:
     """Check the values of a section; of a wrong one the default is taken, so that the rest is checked too."""
     settings = {key.name: _setting(key, section.entries.get(key.name), problems) for key in keys}
     unknown = {name: entry for name, entry in section.entries.items() if name not in settings}
-    places = {name: entry.place for name, entry in section.entries.items() if name in settings}
-    return Values(section.title, section.place, settings, places, {**unknown, **section.options})
+    given = {name: entry for name, entry in section.entries.items() if name in settings}
+    return Values(section.title, section.place, settings, given, {**unknown, **section.options})
 
 
 def _setting(key: Key[object], entry: Entry | None, problems: Problems) -> Setting:

@@ -11,7 +11,7 @@ from typing import Final
 from bigtop.config import values
 from bigtop.config import watcher_values as wv
 from bigtop.config.key import Key
-from bigtop.config.values import commas, maybe, one, switch
+from bigtop.config.values import commas, each, maybe, one, switch
 from bigtop.supervisor.spec import RestartPolicy
 
 NO: Final = ("no",)
@@ -23,7 +23,7 @@ _POLICY: Final = RestartPolicy()
 CMD = Key("cmd", one(wv.text), "COMMAND", "The program; split into words as a shell would.", ("",))
 ARGS = Key(
     "args",
-    wv.command_arguments,
+    each(wv.text),
     "ARGUMENTS",
     "Added to `cmd`; a list in TOML is taken as it is.",
     ("",),

@@ -38,11 +38,6 @@ def text(given: str) -> str:
     return given
 
 
-def command_arguments(texts: Sequence[str]) -> str | tuple[str, ...]:
-    """One text is split as a shell would; several are taken as they are."""
-    return texts[0] if len(texts) == 1 else tuple(texts)
-
-
 def number(given: str) -> float:
     """Any number of seconds, also a negative one."""
     if not re.fullmatch(r"-?([0-9]{1,9}(\.[0-9]*)?|\.[0-9]+)", given):

@@ -115,9 +115,10 @@ def watcher_spec(name: str, values: Values, target: s.Command, around: Surroundi
 
 
 def command(values: Values, env: Mapping[str, str], problems: Problems) -> s.Command:
+    is_split = o.ARGS.name in values.given and values.given[o.ARGS.name].is_list
     return s.Command(
         cmd=values[o.CMD],
-        args=values[o.ARGS],
+        args=values[o.ARGS] if is_split else " ".join(values[o.ARGS]),
         shell=values[o.SHELL],
         shell_args=values[o.SHELL_ARGS],
         context=_context(values, env),

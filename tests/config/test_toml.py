@@ -120,6 +120,8 @@ def test_included_files(tmp_path: Path) -> None:
 
 
 def test_a_list_of_arguments_is_not_split(tmp_path: Path) -> None:
+    one = loaded(tmp_path, '[watcher.a]\ncmd = "a"\nargs = ["b c"]\n')
+    assert command_of(only_watcher(one)).args == ("b c",)
     both = loaded(
         tmp_path,
         '[watcher.a]\ncmd = "a"\nargs = ["-x", "b c"]\n[watcher.b]\ncmd = "b"\nargs = "-x \'b c\'"\n',
@@ -178,6 +180,14 @@ MISTAKES = [
     (
         "[watcher.x]\ncmd = 'x'\n[watcher.X]\ncmd = 'y'\n",
         "3: [watcher:X] has the name of [watcher:x] at bigtop.toml:1",
+    ),
+    (
+        "[app.x]\napp = 'a:b'\nbackend = 'wsgi'\nworker_class = 'wsgi'\n",
+        "3: backend and worker_class are the same",
+    ),
+    (
+        "[socket.x]\nproto = 'nope'\n",
+        "2: proto: must be a protocol of /etc/protocols such as icmp, got 'nope'",
     ),
     ("[watcher.x]\ncmd = ['x', 'y']\n", "2: cmd: takes one value, got ['x', 'y']"),
     ("[watcher.x]\ncmd = 'x'\noptions.a = [1]\n", "3: a: must be a text or a number here, got [1]"),

@@ -233,6 +233,12 @@ def test_copied_variables_are_copied_as_they_are(tmp_path: Path) -> None:
     assert env == {**environ, "A": "/h"}
 
 
+def test_a_variable_that_is_named_in_full_is_not_expanded_again(tmp_path: Path) -> None:
+    environ = {"SECRET": "pa$HOME", "HOME": "/h"}
+    daemon = loaded(tmp_path, "[env]\nA = $(circus.env.secret)\n[watcher:x]\ncmd = x\n", environ=environ)
+    assert dict(command_of(only_watcher(daemon)).context.env) == {"A": "pa$HOME"}
+
+
 def test_env_file(tmp_path: Path) -> None:
     written(
         tmp_path, "# secrets\nexport A='x y'\nB = $HOME # no comment\nHERE=file\n\n; also\n", "secret/env"
@@ -252,6 +258,12 @@ def test_a_wrong_line_of_an_env_file_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, "A=1\nnothing here\n", "x.env")
     (found,) = mistakes(tmp_path, f"[watcher:x]\ncmd = x\nenv_file = {path}\n")
     assert found == "circus.ini:3: env_file: x.env:2: must be NAME=VALUE, got 'nothing here'"
+
+
+def test_an_open_quote_in_an_env_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "A='x\n", "x.env")
+    (found,) = mistakes(tmp_path, f"[watcher:x]\ncmd = x\nenv_file = {path}\n")
+    assert found == 'circus.ini:3: env_file: x.env:1: no closing quotation in "A=\'x"'
 
 
 def test_copy_path_is_our_own_path(tmp_path: Path) -> None:
@@ -289,6 +301,10 @@ WORTH_A_WORD = [
         "4: graceful_timout is no key of [watcher:x] and only kept as it is; did you mean graceful_timeout?",
     ),
     ("numprocesses = 0", "2: [watcher:x] has numprocesses = 0 and runs nothing"),
+    (
+        "args = $(circus.env.NOPE)",
+        "2: [watcher:x] names $(circus.env.nope), which is set nowhere and stays as it is",
+    ),
     ("shell_args = a", "2: [watcher:x] has shell_args, which do nothing without shell = yes"),
     (
         "use_sockets = 1",
