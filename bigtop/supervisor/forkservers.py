@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -22,6 +23,8 @@ from bigtop import lifeline
 from bigtop.supervisor import messages
 from bigtop.supervisor.process import Process, spawn
 from bigtop.supervisor.streams import LineReader
+
+logger = logging.getLogger("bigtop.supervisor")
 
 Feed = Callable[[messages.Event], None]
 
@@ -73,7 +76,9 @@ class ForkServers:
         try:
             self._start(generation)
         except OSError as error:  # out of descriptors, processes or memory
-            self._feed(messages.GenerationFailed(generation, f"cannot start a fork server: {error.strerror}"))
+            reason = f"cannot start a fork server: {error.strerror}"
+            logger.error("generation %d: %s", generation, reason)
+            self._feed(messages.GenerationFailed(generation, reason))
 
     def _start(self, generation: int) -> None:
         with ExitStack() as theirs, ExitStack() as ours:

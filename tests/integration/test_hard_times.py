@@ -267,7 +267,7 @@ def test_a_fork_server_without_descriptors_says_so_and_recovers(room: int) -> No
 
 
 @pytest.mark.parametrize("room", [0, 4, 6, 8])
-def test_a_supervisor_without_descriptors_says_so_and_recovers(room: int) -> None:
+def test_a_supervisor_without_descriptors_recovers(room: int) -> None:
     with Site(APP) as site:
         (fork_server,) = site.fork_servers()
         (worker,) = site.workers()
