@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from bigtop.handoff import Handoff
 from bigtop.http.limits import Limits
 from bigtop.scoreboard import Slot
 
@@ -49,6 +50,7 @@ class Life(Protocol):
     slot: Slot
     draining: bool
     grace: float  # seconds that remain for open requests, once draining
+    handoff: Handoff | None  # the way to other workers; None: this one is alone. May be left unused
 
     def fileno(self) -> int:
         """The lifeline's descriptor: readable when on_lifeline() has something to do."""

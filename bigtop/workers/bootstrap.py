@@ -46,6 +46,7 @@ class Bootstrap:
     preload: str  # "auto", "on" or "off"
     listeners: tuple[int, ...]  # descriptors
     scoreboard: int
+    handoff: tuple[int, ...] = ()  # descriptors, see handoff.py
     max_requests: int = 0
     max_requests_jitter: int = 0
     graceful_timeout: float = 30.0
@@ -65,5 +66,6 @@ class Bootstrap:
         options["limits"] = Limits(**options["limits"])
         options["forwarded_allow_ips"] = tuple(options["forwarded_allow_ips"])
         fields["listeners"] = tuple(fields["listeners"])
+        fields["handoff"] = tuple(fields["handoff"])
         fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))
         return cls(**fields)

@@ -7,14 +7,23 @@ import os
 import socket
 
 from bigtop import lifeline
+from bigtop.handoff import Handoff
 from bigtop.scoreboard import Slot
 
 
 class WorkerLife:
     """The worker's end of `line`; access lines go to the descriptor `access_fd`."""
 
-    def __init__(self, line: socket.socket, slot: Slot, access_fd: int, orphan_grace: float = 5.0) -> None:
+    def __init__(
+        self,
+        line: socket.socket,
+        slot: Slot,
+        access_fd: int,
+        orphan_grace: float = 5.0,
+        handoff: Handoff | None = None,
+    ) -> None:
         self.slot = slot
+        self.handoff = handoff
         self.draining = False
         self.grace = orphan_grace
         self.answered = 0

@@ -21,9 +21,11 @@ from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.crew import Crew
 from bigtop.backends.wsgi.deadlines import Deadlines
+from bigtop.backends.wsgi.entrance import Entrance
 from bigtop.backends.wsgi.gate import Gate, Newcomer
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.loop import Loop
+from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.service import Service
 from bigtop.backends.wsgi.site import Site
 from bigtop.http.accesslog import Access, compile_format, compile_json
@@ -54,12 +56,14 @@ class WsgiBackend:
         trust = Trust(options.forwarded_allow_ips)
         welcome = partial(_welcome, site, limits, environ, trust)
         epoll = select.epoll()
-        gate = Gate(listeners, epoll)
+        gate = Gate(listeners, epoll, 16384)
         ledger = Ledger(life, self._describe)
         clients = Clients(epoll, Deadlines(limits), ledger)
-        service = Service(clients, crew, life, ledger, keeps=limits.keep_alive > 0)
-        loop = Loop(gate, welcome, clients, service, crew, life, ledger)
-        gate.set(True)
+        relay = Relay(life, clients, epoll, time.monotonic_ns())
+        service = Service(clients, crew, life, ledger, relay, keeps=limits.keep_alive > 0)
+        entrance = Entrance(gate, relay, welcome, clients, service, crew, life)
+        loop = Loop(epoll, entrance, clients, service, crew, life)
+        entrance.regulate()
         life.ready()
         crew.work(loop.lead)
 

@@ -64,6 +64,11 @@ class Crew:
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._left = threading.Event()  # the main thread is out of work()
 
+    @property
+    def has_slot(self) -> bool:
+        """Whether another application call may begin; leader only."""
+        return self.detached < self.size
+
     def fileno(self) -> int:
         """The descriptor that is readable when `finished` or `blocked` has something for the leader."""
         return self._eventfd

@@ -17,6 +17,7 @@ from bigtop.backends.wsgi.crew import Crew, Lead
 from bigtop.backends.wsgi.deadlines import Wait
 from bigtop.backends.wsgi.ledger import BYTES_IN, Ledger
 from bigtop.backends.wsgi.outbox import ClientGone
+from bigtop.backends.wsgi.relay import Relay
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, HEAD
 from bigtop.http.response import error_response
@@ -28,12 +29,15 @@ CLOSE, BREAK = Fate.CLOSE, Fate.BREAK
 class Service:
     """Moves connections from stage to stage. `keeps`: whether they may be used for further requests."""
 
-    def __init__(self, clients: Clients, crew: Crew, life: Life, ledger: Ledger, keeps: bool) -> None:
+    def __init__(
+        self, clients: Clients, crew: Crew, life: Life, ledger: Ledger, relay: Relay, keeps: bool
+    ) -> None:
         self._clients = clients
         self._deadlines = clients.deadlines
         self._crew = crew
         self._life = life
         self._ledger = ledger
+        self._relay = relay
         self._keeps = keeps
         self.ready: deque[Connection] = deque()  # have something to run and wait for their turn
 
@@ -59,7 +63,7 @@ class Service:
             self.await_more(connection, now)
             return KEPT
         request, body = complete
-        if self._life.draining or not self._keeps:
+        if not self._keeps or (self._life.draining and not self._relay.has_heir()):
             request.keep_alive = False
         if connection.wait is not self._deadlines.idle:
             self._deadlines.stop(connection)
@@ -77,10 +81,12 @@ class Service:
         if phase is BODY:
             clocks.start(connection, clocks.body, now)
         elif phase is not HEAD:
+            if self._life.draining and self._relay.leave(connection, now):
+                return
             # HTTP/1.1 has no way to take back an open connection: a request may be on its way when it closes.
-            # So a draining worker does not close idle ones at once, but waits for one more request each,
-            # whose answer says that it was the last; only a client that is silent all the time, and speaks in
-            # the very moment of the close, has to try again (RFC 9110, 9.2.2 expects that of it).
+            # So a worker that drains without an heir does not close idle ones at once, but waits for one more
+            # request each, whose answer says that it was the last; only a client that is silent all the time,
+            # and speaks in the very moment of the close, has to try again (RFC 9110, 9.2.2 expects that).
             clocks.start(connection, clocks.last if self._life.draining else clocks.idle, now)
         elif connection.wait is not clocks.head:
             clocks.start(connection, clocks.head, now)
@@ -105,9 +111,6 @@ class Service:
         self._clients.refuse(connection, error_response(error.status, str(error), connection.site.stamp()))
 
     # ---- the application
-
-    def has_slot(self) -> bool:
-        return self._crew.detached < self._crew.size
 
     def run(self, call: Call) -> Lead:
         self._ledger.called(call)
