@@ -13,17 +13,16 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import fcntl
-import logging
+import os
 import socket
 import termios
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bigtop.scoreboard import Scoreboard, State, Word
-
-log = logging.getLogger("bigtop.worker")
 
 # Full queue; too many descriptors in flight; no memory: all of them pass.
 _LATER: Final = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS, errno.ENOMEM))
@@ -52,12 +51,23 @@ class Handoff:
 
     def __init__(self, fds: Sequence[int], board: Scoreboard, index: int) -> None:
         ends = [socket.socket(fileno=fd) for fd in fds]
+        for end in ends:
+            end.set_inheritable(False)  # programs that the application starts have no business with them
         self._readers, self._writers = ends[0::2], ends[1::2]
         self._board = board
         self._seats = len(self._readers) - 1
         self._words = [board.words(seat) for seat in range(self._seats)]
         self._index = index
+        # The kernel drops a connection for which the receiver has no descriptor left, so one is kept for it.
+        self._spare: int | None = None
         self._others = [seat for seat in range(self._seats) if seat != index]
+
+    def close(self) -> None:
+        """Close this process' copies."""
+        for end in (*self._readers, *self._writers):
+            end.close()
+        if self._spare is not None:
+            os.close(self._spare)
 
     @property
     def queue(self) -> int:
@@ -82,18 +92,36 @@ class Handoff:
     # ---- taking
 
     def take(self) -> socket.socket | None:
-        """Return the connection that has waited longest in the common queue."""
-        return _receive(self._readers[0])
+        """Return the connection that has waited longest in the common queue.
+
+        All that take raise OSError when this process is out of descriptors; what waits goes on waiting then.
+        """
+        return self._receive(self._readers[0])
 
     def take_own(self) -> socket.socket | None:
-        return _receive(self._readers[1 + self._index]) if self._index < self._seats else None
+        return self._receive(self._readers[1 + self._index]) if self._index < self._seats else None
 
     def stranded(self) -> Iterator[socket.socket]:
         """Take what was meant for workers that are gone."""
         for seat in self._others:
             if self._words[seat][_STATE] == _EMPTY:
-                while (client := _receive(self._readers[1 + seat])) is not None:
+                while (client := self._receive(self._readers[1 + seat])) is not None:
                     yield client
+
+    def _receive(self, queue: socket.socket) -> socket.socket | None:
+        if self._spare is None:
+            self._spare = os.dup(queue.fileno())
+        os.close(self._spare)
+        self._spare = None
+        try:
+            _data, ancillary, _flags, _address = queue.recvmsg(1, _ROOM_FOR_FD, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return None
+        client = socket.socket(fileno=int.from_bytes(ancillary[0][2][:_FD_SIZE], "little"))
+        client.setblocking(False)
+        with contextlib.suppress(OSError):
+            self._spare = os.dup(queue.fileno())
+        return client
 
     # ---- who else is there
 
@@ -141,18 +169,3 @@ def _send(queue: socket.socket, client: socket.socket) -> bool:
             raise
         return False
     return True
-
-
-def _receive(queue: socket.socket) -> socket.socket | None:
-    try:
-        _data, ancillary, flags, _address = queue.recvmsg(1, _ROOM_FOR_FD, socket.MSG_CMSG_CLOEXEC)
-    except BlockingIOError:
-        return None
-    if flags & socket.MSG_CTRUNC or not ancillary:
-        # The kernel drops what it cannot give us a number for. Those who count their connections against
-        # RLIMIT_NOFILE before they take any never get here.
-        log.error("a connection was lost: this process is out of descriptors")
-        return None
-    client = socket.socket(fileno=int.from_bytes(ancillary[0][2][:_FD_SIZE], "little"))
-    client.setblocking(False)
-    return client

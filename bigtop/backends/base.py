@@ -34,10 +34,15 @@ class ServeOptions:
     """What a backend may be asked for; the same object for all of them."""
 
     threads: int = 1
+    main_thread: bool = False  # the application runs in the main thread only; needs threads = 1
+    switch_interval: float = 0.0005  # seconds after which a thread hands the interpreter lock on
+    worker_connections: int = 16384
+    address_connections: int = 0  # open connections of one client address in a worker; 0: no limit
+    address_rate: int = 0  # requests per second of one client address in a worker; 0: no limit
     limits: Limits = field(default_factory=Limits)
     server_header: str = "bigtop"  # "" sends none
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
-    temp_dir: str | None = None  # where bodies larger than limits.body_memory go; None: the system's choice
+    temp_dir: str | None = None  # where what is too large for memory waits; None: the system's choice
     access_format: str = ""  # "" logs no requests
     access_json: bool = False
     timeout: float = 30.0  # of one application call, watched by the supervisor; here only for information

@@ -67,7 +67,7 @@ class _LastRequest(Exception):  # noqa: N818 - it is no error
 class Engine:
     """One client connection. `upgrades` names the protocols (lower case) that its owner will take over."""
 
-    __slots__ = ("_limits", "_over", "_parser", "_reader", "_rest", "_short", "_spent", "error")
+    __slots__ = ("_limits", "_over", "_parser", "_reader", "_rest", "_short", "error", "spent")
 
     def __init__(self, limits: Limits, upgrades: Container[bytes] = ()) -> None:
         self.error: ProtocolError | None = None
@@ -77,7 +77,7 @@ class Engine:
         self._over = False
         self._rest = b""
         self._short = min(limits.request_line, limits.field_size, limits.head)
-        self._spent = 0
+        self.spent = 0  # bytes of the head or the body that arrives, without its first piece
 
     @property
     def phase(self) -> Phase:
@@ -172,15 +172,15 @@ class Engine:
         reader = self._reader
         if reader.fresh:
             reader.fresh = False
-            self._spent = 0
+            self.spent = 0
             return
-        self._spent += size
+        self.spent += size
         limit = self._limits.head
         if reader.phase is HEAD:
-            if self._spent > limit:
+            if self.spent > limit:
                 long_target = len(reader.request.target) > self._limits.request_line
                 self._fail(414 if long_target else 431, f"the request head is longer than {limit} bytes")
-        elif reader.request.chunked and self._spent - reader.received - reader.allowance > limit:
+        elif reader.request.chunked and self.spent - reader.received - reader.allowance > limit:
             self._fail(400, "more chunk framing and trailers than data")
 
 

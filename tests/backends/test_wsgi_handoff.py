@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -85,18 +86,19 @@ def test_a_slow_call_in_three_of_four_workers_leaves_the_others_quick(opened: Cl
 
 def test_a_burst_is_spread_over_idle_workers(opened: Clients) -> None:
     with Site(APP, "--workers", "4") as site:
-        worst = 0.0
+        ratios = []
         for _ in range(8):
             clients = opened.open(("127.0.0.1", site.port), 32)
             for client in clients:
                 client.send(request("/pid"))
             counts = Counter(int(client.answer().body) for client in clients)
             assert len(counts) == 4, counts
-            worst = max(worst, max(counts.values()) / min(counts.values()))
+            ratios.append(max(counts.values()) / min(counts.values()))
             for client in clients:
                 client.close()
             until(lambda: site.total(Word.CONNECTIONS) == 0, "the connections are closed")
-        assert worst <= 1.3
+        assert median(ratios) <= 1.3
+        assert max(ratios) < 2, "even where the machine has other things to do"
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
@@ -159,13 +161,37 @@ def test_the_connection_of_a_killed_sibling_is_not_stranded(opened: Clients) -> 
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_nothing_is_lost_under_reload_scaling_and_stop(threads: str) -> None:
     with Site(APP, "--workers", "3", "--threads", threads) as site:
-        with Load(site.port, 12) as quick, Load(site.port, 4, "/sleep/0.05") as slow:
+        with Load(site.port, 12) as quick, Load(site.port, 2, "/sleep/0.05") as slow:
             for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGTTOU, signal.SIGHUP):
                 before = quick.answered
                 site.send(number)
                 until(lambda before=before: quick.answered > before + 200, "requests go on")  # type: ignore[misc]
             site.wait_for("reloaded", 1)
             until(lambda: quick.answered > 1500, "requests go on")
-        assert not quick.failures
-        assert not slow.failures
-        assert site.stop() == 0
+            assert not quick.failures
+            assert not slow.failures
+            assert site.stop() == 0
+        # What is refused was never accepted.
+        lost = [failure for failure in quick.failures + slow.failures if failure.worker is not None]
+        assert not lost
+
+
+def test_connections_that_wait_for_a_slot_move_to_the_new_generation() -> None:
+    """All workers are stuck when a reload comes: what they gave away, the new ones find in the queue."""
+    with Site(APP, "--workers", "2") as site, Clients() as opened:
+        clients = opened.kept(site, 40)
+        owners = {_pid(client): client for client in clients}
+        old = set(owners)
+        assert len(old) == 2
+        for client in owners.values():
+            client.send(request("/sleep/4"))
+        until(lambda: site.total(Word.BUSY) == 2, "both are stuck")
+        rest = [client for client in clients if client not in owners.values()]
+        for client in rest:
+            client.send(request("/pid"))
+        site.send(signal.SIGHUP)
+        began = time.monotonic()
+        answers = {int(client.answer().body) for client in rest}
+        assert time.monotonic() - began < 3.5, "nobody waits for the slow calls"
+        assert not answers & old
+        assert {int(client.answer().body) for client in owners.values()} == old

@@ -8,7 +8,7 @@ import socket
 
 from bigtop import lifeline
 from bigtop.handoff import Handoff
-from bigtop.scoreboard import Slot
+from bigtop.scoreboard import Slot, State, Word
 
 
 class WorkerLife:
@@ -37,12 +37,17 @@ class WorkerLife:
     def on_lifeline(self) -> None:
         received = lifeline.receive(self._line)
         if received is None:
-            self.draining = True
+            self._drain()
         elif isinstance(received[0], lifeline.Drain):
-            self.draining = True
+            self._drain()
             self.grace = received[0].grace
 
+    def _drain(self) -> None:
+        self.draining = True
+        self.slot.words[Word.STATE] = State.DRAINING
+
     def ready(self) -> None:
+        self.slot.words[Word.STATE] = State.READY
         lifeline.send(self._line, lifeline.Ready("wsgi"))
 
     def finished(self) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import sys
@@ -28,6 +29,7 @@ from bigtop.backends.wsgi.loop import Loop
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.service import Service
 from bigtop.backends.wsgi.site import Site
+from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.accesslog import Access, compile_format, compile_json
 from bigtop.http.engine import Engine
 from bigtop.http.limits import Limits
@@ -50,22 +52,37 @@ class WsgiBackend:
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         """Answer requests until the drain is over; main thread only. Threads left over are inside calls."""
         options, limits = self._options, self._options.limits
-        crew = Crew(options.threads)
+        sys.setswitchinterval(options.switch_interval)
+        crew = Crew(options.threads, relief=not options.main_thread)
         site = Site(app, options, life.slot, crew.block)
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
         trust = Trust(options.forwarded_allow_ips)
         welcome = partial(_welcome, site, limits, environ, trust)
         epoll = select.epoll()
-        gate = Gate(listeners, epoll, 16384)
+        gate = Gate(listeners, epoll, _room(options.worker_connections))
         ledger = Ledger(life, self._describe)
-        clients = Clients(epoll, Deadlines(limits), ledger)
+        visitors = Visitors(options.address_connections, options.address_rate)
+        clients = Clients(epoll, Deadlines(limits), ledger, visitors)
         relay = Relay(life, clients, epoll, time.monotonic_ns())
-        service = Service(clients, crew, life, ledger, relay, keeps=limits.keep_alive > 0)
+        service = Service(clients, crew, life, ledger, relay, visitors, keeps=limits.keep_alive > 0)
         entrance = Entrance(gate, relay, welcome, clients, service, crew, life)
         loop = Loop(epoll, entrance, clients, service, crew, life)
         entrance.regulate()
         life.ready()
         crew.work(loop.lead)
+
+
+def _room(wanted: int) -> int:
+    """Return for how many connections there are descriptors, besides those that the application needs.
+
+    A connection that another worker sent is lost when there is no descriptor for it, so none may be taken
+    that does not fit.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return wanted
+    taken = len(os.listdir("/proc/self/fd"))
+    return max(1, min(wanted, (limit - taken) * 7 // 8))
 
 
 def _welcome(site: Site, limits: Limits, environ: Environ, trust: Trust, newcomer: Newcomer) -> Connection:

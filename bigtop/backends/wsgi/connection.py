@@ -79,6 +79,12 @@ class Connection:
         """Whether the descriptor is all that there is of it: between two requests, nothing read."""
         return self.engine.phase is IDLE and not self.has_backlog and not self.stays
 
+    def is_too_slow(self, wait: Wait, now: int) -> bool:
+        """Whether the client takes too long over the body that arrives (or over the head, if none does)."""
+        if self._body is not None:
+            return wait.is_too_slow(self._body.size, self._body.began, now)
+        return self in wait.until and wait.is_too_slow(self.engine.spent, wait.until[self] - wait.length, now)
+
     def receive(self) -> int:
         """Read once; return the number of bytes, 0 when there are none yet. Raises ClientGone at the end."""
         try:

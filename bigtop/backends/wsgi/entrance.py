@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -14,10 +15,14 @@ from bigtop.backends.base import Life
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.crew import Crew
+from bigtop.backends.wsgi.deadlines import NEVER
 from bigtop.backends.wsgi.gate import Gate, Newcomer
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.service import Service
+from bigtop.errors import ProtocolError
 from bigtop.scoreboard import Word
+
+log = logging.getLogger("bigtop.wsgi")
 
 OPEN: Final = int(Word.OPEN)
 NEWCOMERS: Final = 8  # let in each time a slot becomes free
@@ -38,6 +43,7 @@ class Entrance:
     ) -> None:
         self.relay = relay
         self.crowded = False  # as many connections as there may be
+        self._told = False
         self._gate = gate
         self._welcome = welcome
         self._clients = clients
@@ -47,12 +53,15 @@ class Entrance:
 
     def regulate(self) -> None:
         """Take what comes exactly while something could be done for it."""
-        crowded = self.crowded = len(self._clients.table) >= self._gate.room
-        able = self._crew.has_slot and not crowded
-        draining = self._life.draining
+        self.crowded = len(self._clients.table) >= self._gate.room
+        if self.crowded and not self._told:
+            self._told = True
+            log.warning("%d connections are open, as many as may be; others wait", self._gate.room)
+        draining, starved = self._life.draining, self._gate.retry_at != NEVER
+        able = self._crew.has_slot and not self.crowded and not starved
         self._life.slot.words[OPEN] = able and not draining
         self._gate.set(able and not draining)
-        self.relay.set(able and not (draining and self.relay.has_heir()))
+        self.relay.set(able and not (draining and self.relay.has_heir()), inbox=not starved)
 
     def enter(self, fd: int, now: int) -> Connection | None:
         """Take one connection from `fd`, if it is one of ours and has one that stays here."""
@@ -61,9 +70,7 @@ class Entrance:
             if newcomer is not None and not self.relay.spread(newcomer.socket):
                 return self._admit(newcomer, now)
         elif fd in self.relay:
-            arrived = self.relay.arrival(fd)
-            if arrived is not None:
-                return self._take_over(arrived, now)
+            return self._take_over_from(self.relay.arrival(fd), now)
         return None
 
     def let_in(self, now: int) -> None:
@@ -82,8 +89,7 @@ class Entrance:
 
     def take_rest(self, now: int) -> None:
         """Take over, before leaving, what nobody else might."""
-        for arrived in self.relay.rest():
-            self._take_over(arrived, now)
+        self._take_over_from(self.relay.rest(), now)
 
     @property
     def due(self) -> int:
@@ -93,14 +99,25 @@ class Entrance:
     def tend(self, now: int) -> None:
         """Do what time has come for."""
         if now >= self._gate.retry_at:
-            self._gate.retry()
+            self._gate.retry_at = NEVER
+            self.regulate()
         if now >= self.relay.due:
-            for arrived in self.relay.tend(now):
-                self._take_over(arrived, now)
+            self._take_over_from(self.relay.tend(now), now)
             if self._gate.is_open:  # a worker that was told of a client may have been killed since
                 for newcomer in islice(self._gate.accept_all(now), 1):
                     self._admit(newcomer, now)
             self.regulate()  # a draining worker's heirs may have gone
+
+    def _take_over_from(self, source: Iterator[socket.socket], now: int) -> Connection | None:
+        """Return the last one that was taken over."""
+        connection = None
+        try:
+            for arrived in source:
+                connection = self._take_over(arrived, now)
+        except OSError as error:
+            self._gate.starve(error, now)
+            self.regulate()
+        return connection
 
     def _take_over(self, arrived: socket.socket, now: int) -> Connection | None:
         try:
@@ -112,8 +129,10 @@ class Entrance:
 
     def _admit(self, newcomer: Newcomer, now: int) -> Connection:
         connection = self._welcome(newcomer)
-        self._clients.add(connection)
-        self._service.await_more(connection, now)
+        if self._clients.add(connection):
+            self._service.await_more(connection, now)
+        else:
+            self._service.refuse(connection, ProtocolError(503, "too many connections from this address"))
         if len(self._clients.table) >= self._gate.room:
             self.regulate()
         return connection

@@ -61,11 +61,6 @@ class Gate:
             else:
                 self.epoll.unregister(fd)
 
-    def retry(self) -> None:
-        """Open again after running out of descriptors."""
-        self.retry_at = NEVER
-        self.set(True)
-
     def accept(self, fd: int, now: int) -> Newcomer | None:
         """Take one client, not more: others are awake as well, and want their share of a burst."""
         listener, server = self._listeners[fd]
@@ -76,7 +71,7 @@ class Gate:
         except OSError as error:
             if error.errno not in STARVED:
                 raise
-            self._starve(error, now)
+            self.starve(error, now)
             return None
         client.setblocking(False)
         return Newcomer(client, server, address)
@@ -94,7 +89,8 @@ class Gate:
             listener.close()
         self._listeners.clear()
 
-    def _starve(self, error: OSError, now: int) -> None:
-        log.warning("cannot accept a connection: %s; trying again soon", error.strerror)
+    def starve(self, error: OSError, now: int) -> None:
+        """Shut until descriptors may be had again."""
+        log.warning("cannot take a connection: %s; trying again soon", error.strerror)
         self.set(False)
         self.retry_at = now + RETRY

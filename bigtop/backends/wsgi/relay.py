@@ -42,11 +42,10 @@ class Relay:
         self._retry_at = NEVER
         self._look_at = NEVER
         self.is_open = False
+        self._has_inbox = False
         self.due = NEVER  # when tend() is to be called
         if self._handoff is not None:
             self._look_at = self.due = now + LOOK
-            if self._handoff.inbox is not None:
-                self._epoll.register(self._handoff.inbox, select.EPOLLIN)
 
     def has_heir(self) -> bool:
         """Whether somebody else can take what this worker, when it drains, does not finish."""
@@ -111,27 +110,36 @@ class Relay:
 
     # ---- arriving
 
-    def set(self, wide: bool) -> None:
-        """Take from the common queue (True) or leave it to others; also called when nothing changed."""
-        if self._handoff is None:
+    def set(self, wide: bool, inbox: bool) -> None:
+        """Take from the common queue (True) or leave it to others; listen to the inbox or not. Often called
+        when nothing changed."""
+        handoff = self._handoff
+        if handoff is None:
             return
         if wide and self._parked:
             self._unpark()
-        if wide == self.is_open:
-            return
-        self.is_open = wide
-        if wide:
-            self._epoll.register(self._handoff.queue, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        if wide is not self.is_open:
+            self.is_open = wide
+            self._watch(handoff.queue, wide, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        if inbox is not self._has_inbox and handoff.inbox is not None:
+            self._has_inbox = inbox
+            self._watch(handoff.inbox, inbox, select.EPOLLIN)
+
+    def _watch(self, fd: int, wanted: bool, interest: int) -> None:
+        if wanted:
+            self._epoll.register(fd, interest)
         else:
-            self._epoll.unregister(self._handoff.queue)
+            self._epoll.unregister(fd)
 
     def __contains__(self, fd: int) -> bool:
         return self._handoff is not None and fd in (self._handoff.queue, self._handoff.inbox)
 
-    def arrival(self, fd: int) -> socket.socket | None:
+    def arrival(self, fd: int) -> Iterator[socket.socket]:
         """Take one connection, not more: a wake-up means that one worker is idle."""
         assert self._handoff is not None
-        return self._handoff.take() if fd == self._handoff.queue else self._handoff.take_own()
+        client = self._handoff.take() if fd == self._handoff.queue else self._handoff.take_own()
+        if client is not None:
+            yield client
 
     def rest(self) -> Iterator[socket.socket]:
         """Take what nobody else might: before this worker leaves."""

@@ -18,6 +18,7 @@ from bigtop.backends.wsgi.deadlines import Wait
 from bigtop.backends.wsgi.ledger import BYTES_IN, Ledger
 from bigtop.backends.wsgi.outbox import ClientGone
 from bigtop.backends.wsgi.relay import Relay
+from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, HEAD
 from bigtop.http.response import error_response
@@ -30,7 +31,14 @@ class Service:
     """Moves connections from stage to stage. `keeps`: whether they may be used for further requests."""
 
     def __init__(
-        self, clients: Clients, crew: Crew, life: Life, ledger: Ledger, relay: Relay, keeps: bool
+        self,
+        clients: Clients,
+        crew: Crew,
+        life: Life,
+        ledger: Ledger,
+        relay: Relay,
+        visitors: Visitors,
+        keeps: bool,
     ) -> None:
         self._clients = clients
         self._deadlines = clients.deadlines
@@ -38,6 +46,7 @@ class Service:
         self._life = life
         self._ledger = ledger
         self._relay = relay
+        self._visitors = visitors
         self._keeps = keeps
         self.ready: deque[Connection] = deque()  # have something to run and wait for their turn
 
@@ -57,12 +66,16 @@ class Service:
         try:
             complete = connection.next_request()
         except ProtocolError as error:
-            self._refuse(connection, error)
+            self.refuse(connection, error)
             return KEPT
         if complete is None:
             self.await_more(connection, now)
             return KEPT
         request, body = complete
+        if self._visitors.rate and not self._visitors.asks(connection.peer, now):
+            body.close()
+            self.refuse(connection, ProtocolError(429, "too many requests from this address"))
+            return KEPT
         if not self._keeps or (self._life.draining and not self._relay.has_heir()):
             request.keep_alive = False
         if connection.wait is not self._deadlines.idle:
@@ -79,6 +92,9 @@ class Service:
         clocks = self._deadlines
         phase = connection.engine.phase
         if phase is BODY:
+            if connection.is_too_slow(clocks.body, now):
+                self.refuse(connection, ProtocolError(408, "the body comes too slowly"))
+                return
             clocks.start(connection, clocks.body, now)
         elif phase is not HEAD:
             if self._life.draining and self._relay.leave(connection, now):
@@ -90,11 +106,14 @@ class Service:
             clocks.start(connection, clocks.last if self._life.draining else clocks.idle, now)
         elif connection.wait is not clocks.head:
             clocks.start(connection, clocks.head, now)
+        elif clocks.head.rate and connection.is_too_slow(clocks.head, now):
+            self.refuse(connection, ProtocolError(408, "the head comes too slowly"))
+            return
         self._clients.watch(connection, EPOLLIN)
 
     def late(self, connection: Connection, wait: Wait) -> None:
         if wait is self._deadlines.head or wait is self._deadlines.body:
-            self._refuse(connection, ProtocolError(408, "the request did not arrive in time"))
+            self.refuse(connection, ProtocolError(408, "the request did not arrive in time"))
             return
         try:
             size = connection.receive()  # a last look: it may have come just now
@@ -107,7 +126,7 @@ class Service:
         else:
             self._clients.close(connection)
 
-    def _refuse(self, connection: Connection, error: ProtocolError) -> None:
+    def refuse(self, connection: Connection, error: ProtocolError) -> None:
         self._clients.refuse(connection, error_response(error.status, str(error), connection.site.stamp()))
 
     # ---- the application
@@ -143,7 +162,10 @@ class Service:
             self.lose(connection)
             return
         if not empty:
-            self._deadlines.start(connection, self._deadlines.send, now)
+            if self._deadlines.send.is_too_slow(outbox.taken, outbox.began, now):
+                self.lose(connection)
+            else:
+                self._deadlines.start(connection, self._deadlines.send, now)
             return
         self._deadlines.stop(connection)
         self._clients.watch(connection, EPOLLIN)
@@ -172,6 +194,8 @@ class Service:
             return
         self._ledger.answered(call)
         outbox = connection.outbox
+        if outbox is not None:
+            outbox.close()
         connection.call = connection.outbox = None
         if call.fate is BREAK or (outbox is not None and outbox.gone):
             self._clients.abort(connection, call.is_close_delimited)

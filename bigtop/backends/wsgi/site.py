@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bigtop.backends.base import App, ServeOptions
 from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.outbox import Bounds
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, stamp
 from bigtop.scoreboard import Slot
@@ -27,7 +28,7 @@ class Site:
         "_temp_dir",
         "app",
         "block",
-        "send_memory",
+        "bounds",
         "slot",
     )
 
@@ -35,7 +36,9 @@ class Site:
         self.app = app
         self.slot = slot
         self.block = block
-        self.send_memory = options.limits.send_memory
+        limits = options.limits
+        patience = limits.send_timeout if options.main_thread else None
+        self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, patience)
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
         self._server = options.server_header
