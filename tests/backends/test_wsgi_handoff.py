@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import time
@@ -16,6 +17,7 @@ from statistics import median
 import pytest
 
 from bigtop.scoreboard import Word
+from tests.backends.test_wsgi_stress import CLIENTS, converse
 from tests.support.load import Load
 from tests.support.site import Site, until
 from tests.support.wire import Client, request
@@ -195,3 +197,19 @@ def test_connections_that_wait_for_a_slot_move_to_the_new_generation() -> None:
         assert time.monotonic() - began < 3.5, "nobody waits for the slow calls"
         assert not answers & old
         assert {int(client.answer().body) for client in owners.values()} == old
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_every_answer_is_right_while_connections_move(threads: str) -> None:
+    with Site("tests.apps.wsgi_basic:app", "--workers", "3", "--threads", threads) as site:
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            list(pool.map(lambda seed: converse(lambda: _connect(site), random.Random(seed)), range(CLIENTS)))
+        until(lambda: site.total(Word.CONNECTIONS) == 0, "no connection is left")
+        assert site.total(Word.BUSY) == 0
+        assert site.total(Word.ACCEPTED) > 3 * CLIENTS
+        assert "Traceback" not in site.log()
+        assert site.stop() == 0
+
+
+def _connect(site: Site) -> Client:
+    return Client(("127.0.0.1", site.port), 8)

@@ -85,6 +85,11 @@ class Deadlines:
             del wait.until[connection]
             connection.wait = None
 
+    def wake(self, at: int) -> None:
+        """Have `soonest` come no later than `at`, for something else than a silent client."""
+        if at < self.soonest:
+            self.soonest = at
+
     def expired(self, now: int) -> Iterator[tuple[Connection, Wait]]:
         """Stop every clock that has run out, one after the other, and tell whose it was."""
         for wait in self._waits:

@@ -62,12 +62,15 @@ class Entrance:
         self._life.slot.words[OPEN] = able and not draining
         self._gate.set(able and not draining)
         self.relay.set(able and not (draining and self.relay.has_heir()), inbox=not starved)
+        self._clients.deadlines.wake(self.due)
 
     def enter(self, fd: int, now: int) -> Connection | None:
         """Take one connection from `fd`, if it is one of ours and has one that stays here."""
         if fd in self._gate:
             newcomer = self._gate.accept(fd, now)
-            if newcomer is not None and not self.relay.spread(newcomer.socket):
+            if newcomer is None:
+                self.regulate()  # out of descriptors, perhaps
+            elif not self.relay.spread(newcomer.socket):
                 return self._admit(newcomer, now)
         elif fd in self.relay:
             return self._take_over_from(self.relay.arrival(fd), now)

@@ -54,9 +54,8 @@ class Loop:
     def lead(self) -> None:
         """Serve until another thread has taken the lead, or nothing is left to do."""
         self._entrance.regulate()
-        self._life.slot.words[WAITING] = len(
-            self._service.ready
-        )  # the leader before us may have run the last
+        # The leader before us may have run the last one that waited, without coming back to say so.
+        self._life.slot.words[WAITING] = len(self._service.ready)
         while self._turn() is not LOST:
             if self._life.draining and self._is_done():
                 self._leave()
@@ -90,8 +89,6 @@ class Loop:
                 return lead
         if now >= self._deadlines.soonest:
             self._expire(now)
-        if now >= self._entrance.due:
-            self._entrance.tend(now)
         if self._entrance.crowded:
             self._entrance.regulate()
         return self._run_ready(now) if self._service.ready else KEPT
@@ -108,7 +105,7 @@ class Loop:
         """Return how many seconds epoll may wait, -1 for ever."""
         if self._service.ready and self._crew.has_slot:
             return 0
-        until = min(self._deadlines.soonest, self._entrance.due, self._leave_at)
+        until = min(self._deadlines.soonest, self._leave_at)
         return -1 if until == NEVER else max(0, until - monotonic_ns()) / SECOND
 
     # ---- what epoll reports
@@ -195,6 +192,9 @@ class Loop:
                 self._clients.close(connection)
             elif wait is self._deadlines.send:
                 self._service.lose(connection)
+        if now >= self._entrance.due:
+            self._entrance.tend(now)
+        self._deadlines.wake(self._entrance.due)
 
     # ---- the end
 

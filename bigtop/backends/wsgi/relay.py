@@ -44,8 +44,9 @@ class Relay:
         self.is_open = False
         self._has_inbox = False
         self.due = NEVER  # when tend() is to be called
-        if self._handoff is not None:
-            self._look_at = self.due = now + LOOK
+        if life.handoff is not None:
+            self._look_at = now + LOOK
+            self._retry(NEVER)
 
     def has_heir(self) -> bool:
         """Whether somebody else can take what this worker, when it drains, does not finish."""
@@ -175,6 +176,7 @@ class Relay:
     def _retry(self, at: int) -> None:
         self._retry_at = min(at, self._retry_at)
         self.due = min(self._retry_at, self._look_at)
+        self._clients.deadlines.wake(self.due)
 
     def _give_parked(self, now: int) -> None:
         while self._parked:
