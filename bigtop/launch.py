@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from bigtop import kernel, lifeline, log, pidfile, sockets
+from bigtop import handoff, kernel, lifeline, log, pidfile, sockets
 from bigtop.backends import registry
 from bigtop.config.serve import ServeSpec
 from bigtop.errors import AppError, ConfigError
@@ -68,12 +68,17 @@ def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
             cleanup.callback(listener.close)
         board = Scoreboard.create()
         cleanup.callback(os.close, board.fd)
-        orders = _bootstrap(spec, listeners, board).encode()
+        # Twice as many as workers, since a reload has old and new ones side by side, and some to scale up.
+        queues = handoff.make(min(2 * spec.workers + 16, _MOST_INBOXES))
+        for end in queues:
+            cleanup.callback(end.close)
+        shared_fds = tuple(end.fileno() for end in queues)
+        orders = _bootstrap(spec, listeners, board, shared_fds).encode()
         if not kernel.become_subreaper():
             raise ConfigError("bigtop serve needs Linux: workers are adopted through PR_SET_CHILD_SUBREAPER")
         kernel.raise_file_limit()
         kernel.set_title(f"bigtop: supervisor [{spec.name}]")
-        fds = (*(listener.fileno() for listener in listeners), board.fd)
+        fds = (*(listener.fileno() for listener in listeners), board.fd, *shared_fds)
         logger.info("listening on %s", ", ".join(listener.address() for listener in listeners))
         shared = _Inheritance(Legacy(orders, fds, dict(os.environ)), board, tuple(listeners))
         cleanup.callback(_sweep, _children())
@@ -91,7 +96,9 @@ def check(spec: ServeSpec) -> None:
         raise ConfigError("--reload needs watchfiles: pip install 'bigtop[reload]'")
 
 
-def _bootstrap(spec: ServeSpec, listeners: list[sockets.ListeningSocket], board: Scoreboard) -> Bootstrap:
+def _bootstrap(
+    spec: ServeSpec, listeners: list[sockets.ListeningSocket], board: Scoreboard, queues: tuple[int, ...]
+) -> Bootstrap:
     return Bootstrap(
         name=spec.name,
         app=spec.app,
@@ -101,6 +108,7 @@ def _bootstrap(spec: ServeSpec, listeners: list[sockets.ListeningSocket], board:
         preload=spec.preload,
         listeners=tuple(listener.fileno() for listener in listeners),
         scoreboard=board.fd,
+        handoff=queues,
         max_requests=spec.max_requests,
         max_requests_jitter=spec.max_requests_jitter,
         graceful_timeout=spec.graceful_timeout,
@@ -295,6 +303,7 @@ _HOW = {
     messages.Urgency.QUICK: " at once",
     messages.Urgency.NOW: ", killing what is left",
 }
+_MOST_INBOXES = 128  # a worker looks at all of them before it gives a connection away
 _TOGETHER = 0.3  # seconds between two signals that are taken for one
 _LOOK_AGAIN = 0.1  # seconds, and only while a child of ours is being born or collected
 

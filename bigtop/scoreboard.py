@@ -37,7 +37,7 @@ class Word(IntEnum):
     STARTED = 4
     BUSY = 5  # application calls running now
     CONNECTIONS = 6  # open client connections
-    ACCEPTED = 7  # connections accepted so far
+    ACCEPTED = 7  # connections accepted so far, or taken over from other workers
     REQUESTS = 8  # requests answered so far
     ERRORS = 9  # of these, answered with a 5xx
     BYTES_IN = 10
@@ -46,6 +46,8 @@ class Word(IntEnum):
     QUEUE_NS = 13  # time from readable to application called, all calls together
     BEAT = 14  # last turn of the event loop, for backends that run applications in it
     WAITING = 15  # complete requests waiting for an application slot
+    OPEN = 16  # 1 while new connections can be served at once
+    IDLE = 17  # 1 while a worker with several threads has nothing at all to do
 
 
 class State(IntEnum):

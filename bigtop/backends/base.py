@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from bigtop.handoff import Handoff
 from bigtop.http.limits import Limits
 from bigtop.http.static import Mount
 from bigtop.scoreboard import Slot
@@ -36,6 +37,11 @@ class ServeOptions:
     """What a backend may be asked for; the same object for all of them."""
 
     threads: int = 1
+    main_thread: bool = False  # the application runs in the main thread only; needs threads = 1
+    switch_interval: float = 0.0005  # seconds after which a thread hands the interpreter lock on
+    worker_connections: int = 16384
+    address_connections: int = 0  # open connections of one client address in a worker; 0: no limit
+    address_rate: int = 0  # requests per second of one client address in a worker; 0: no limit
     limits: Limits = field(default_factory=Limits)
     server_header: str = "bigtop"  # "" sends none
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
@@ -47,7 +53,7 @@ class ServeOptions:
     )  # what those proxies set: words of http/forwarded.py
     proxy_protocol: str = "off"  # or "v1", "v2", "auto": what peers in proxy_allow_ips begin with
     proxy_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
-    temp_dir: str | None = None  # where bodies larger than limits.body_memory go; None: the system's choice
+    temp_dir: str | None = None  # where what is too large for memory waits; None: the system's choice
     access_format: str = ""  # "" logs no requests
     access_json: bool = False
     timeout: float = 30.0  # of one application call, watched by the supervisor; here only for information
@@ -68,6 +74,7 @@ class Life(Protocol):
     slot: Slot
     draining: bool
     grace: float  # seconds that remain for open requests, once draining
+    handoff: Handoff | None  # the way to other workers; None: this one is alone. May be left unused
 
     def fileno(self) -> int:
         """The lifeline's descriptor: readable when on_lifeline() has something to do."""

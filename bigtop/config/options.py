@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.config import edge, values
+from bigtop.config import edge, traffic, values
 from bigtop.config.option import Group, Option
 from bigtop.config.values import commas, each, maybe, one
 from bigtop.http.limits import Limits
@@ -263,7 +263,7 @@ TEMP_DIR = Option(
     "--temp-dir",
     Group.LIMITS,
     maybe(values.directory),
-    "Where large request bodies wait; the system's directory for temporary files unless given.",
+    "Where large bodies and responses wait; the system's directory for temporary files unless given.",
     "DIR",
     also="tmp_upload_dir",
 )
@@ -388,8 +388,9 @@ PRINT_CONFIG = Option(
     default=("off",),
 )
 
-# In the order of the lines above; a list kept by hand would one day lack an option.
+# In the order of the lines; a list kept by hand would one day lack an option.
 OPTIONS: Final[tuple[Option[object], ...]] = (
     *(option for option in list(globals().values()) if isinstance(option, Option)),
+    *(option for option in vars(traffic).values() if isinstance(option, Option)),
     *edge.OPTIONS,
 )

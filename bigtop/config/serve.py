@@ -14,6 +14,7 @@ from pathlib import PurePath
 from bigtop.backends.base import ServeOptions
 from bigtop.config import edge, environment
 from bigtop.config import options as o
+from bigtop.config import traffic as t
 from bigtop.config.option import Option
 from bigtop.config.settings import Layer, ServeConfig, resolve
 from bigtop.errors import ConfigError
@@ -55,7 +56,9 @@ def configure(app: str, environ: Mapping[str, str], last: Layer) -> ServeConfig:
 
 
 def spec(config: ServeConfig) -> ServeSpec:
-    """Turn checked options into what is to be launched."""
+    """Turn checked options into what is to be launched; ConfigError for those that exclude each other."""
+    if config[t.MAIN_THREAD] and config[o.THREADS] > 1:
+        raise ConfigError("--main-thread means one thread: it cannot be had with --threads")
     base = config[o.CHDIR] or os.getcwd()
     pidfile = config[o.PID]
     return ServeSpec(
@@ -128,6 +131,11 @@ def _logs(config: ServeConfig, base: str) -> Logs:
 def _options(config: ServeConfig, base: str) -> ServeOptions:
     return ServeOptions(
         threads=config[o.THREADS],
+        main_thread=config[t.MAIN_THREAD],
+        switch_interval=config[t.SWITCH_INTERVAL],
+        worker_connections=config[t.WORKER_CONNECTIONS],
+        address_connections=config[t.LIMIT_ADDRESS_CONNECTIONS],
+        address_rate=config[t.LIMIT_ADDRESS_RATE],
         limits=_limits(config),
         server_header=config[o.SERVER_HEADER],
         forwarded_allow_ips=config[o.FORWARDED_ALLOW_IPS],
@@ -162,5 +170,9 @@ def _limits(config: ServeConfig) -> Limits:
         header_timeout=config[o.HEADER_TIMEOUT],
         body_timeout=config[o.BODY_TIMEOUT],
         send_timeout=config[o.SEND_TIMEOUT],
+        header_rate=config[t.MIN_HEADER_RATE],
+        body_rate=config[t.MIN_BODY_RATE],
+        send_rate=config[t.MIN_SEND_RATE],
         keep_alive=config[o.KEEP_ALIVE],
+        send_file=config[t.MAX_BUFFERED],
     )

@@ -108,6 +108,14 @@ def seconds(given: str) -> float:
     return number
 
 
+def duration(given: str) -> float:
+    """Seconds, more than 0."""
+    number = seconds(given)
+    if not number:
+        raise ValueError(f"must be more than 0 seconds, got {given!r}")
+    return number
+
+
 def size(minimum: int) -> Convert[int]:
     """Bytes, with k, M or G for powers of 1024 as nginx has them."""
 

@@ -69,10 +69,10 @@ class Engine:
         "_reader",
         "_rest",
         "_short",
-        "_spent",
         "_tail",
         "_upgrades",
         "error",
+        "spent",
     )
 
     def __init__(self, limits: Limits, upgrades: Container[bytes] = ()) -> None:
@@ -84,7 +84,7 @@ class Engine:
         self._over = False
         self._rest = b""
         self._short = min(limits.request_line, limits.field_size, limits.head)
-        self._spent = 0
+        self.spent = 0  # bytes of the head or the body that arrives, without its first piece
         self._tail = b""  # how the last piece ended: a blank line may lie on the seam
 
     @property
@@ -196,15 +196,15 @@ class Engine:
         reader = self._reader
         if reader.fresh:
             reader.fresh = False
-            self._spent = 0
+            self.spent = 0
             return
-        self._spent += size
+        self.spent += size
         limit = self._limits.head
         if reader.phase is HEAD:
-            if self._spent > limit:
+            if self.spent > limit:
                 long_target = len(reader.request.target) > self._limits.request_line
                 self._fail(414 if long_target else 431, f"the request head is longer than {limit} bytes")
-        elif reader.request.chunked and self._spent - reader.received - reader.allowance > limit:
+        elif reader.request.chunked and self.spent - reader.received - reader.allowance > limit:
             self._fail(400, "more chunk framing and trailers than data")
 
 

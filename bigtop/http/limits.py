@@ -27,9 +27,16 @@ class Limits:
     body_timeout: float = 60.0
     # Between two pieces that the client takes of a response. nginx: 60. Then closed. 0 = no limit.
     send_timeout: float = 60.0
+    # Bytes per second, from 5 seconds after the beginning on. Kestrel: 240 for bodies and responses; Apache
+    # (mod_reqtimeout): 500 for heads and bodies. A head has its time limit as a whole. 408, 408, closed.
+    header_rate: int = 0
+    body_rate: int = 240
+    send_rate: int = 240
     # Idle between requests. nginx and AWS balancers: 75 / 60; gunicorn's 2 causes 502s behind balancers.
     keep_alive: float = 75.0
     # A body larger than this goes to a temporary file. nginx: 16k; gunicorn: never.
     body_memory: int = 262_144
-    # Bytes of a response that wait in memory for a slow client before the application is held back.
+    # Bytes of a response that wait in memory for a slow client; more go to a temporary file. nginx: 64k.
     send_memory: int = 1 << 20
+    # Bytes of a response in that file before the application is held back. nginx: 1 GB. 0 = no file.
+    send_file: int = 1 << 30

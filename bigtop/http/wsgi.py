@@ -65,7 +65,7 @@ class Peer:
     called "localhost" (PEP 3333 forbids an empty SERVER_NAME and SERVER_PORT).
     """
 
-    __slots__ = ("address", "claims", "environ", "forwarding", "keys")
+    __slots__ = ("address", "claims", "environ", "forwarding", "keys", "trusted")
 
     def __init__(
         self, worker: Environ, server: Address, client: Address, forwarding: Forwarding, scheme: str
@@ -73,7 +73,7 @@ class Peer:
         name, port = _host_and_port(server)
         self.address, client_port = _host_and_port(client)
         self.forwarding = forwarding
-        trusted = self.address in forwarding.trust
+        self.trusted = trusted = self.address in forwarding.trust
         # The keys under which this peer may say where a request came from.
         self.claims = tuple(_plain_key(name) for name in forwarding.names) if trusted else ()
         self.keys = _keys if trusted else _keys_of_strangers

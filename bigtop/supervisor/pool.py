@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bigtop import lifeline
-from bigtop.scoreboard import RequestRecord, Scoreboard
+from bigtop.scoreboard import RequestRecord, Scoreboard, State, Word
 from bigtop.signals import STACK_SIGNAL
 from bigtop.supervisor import messages
 from bigtop.supervisor.forkservers import ForkServers, Legacy
@@ -178,6 +178,8 @@ class WorkerPool:
         member.stderr.close()
         self.last_words[member.wid] = [] if member.said_why else list(member.stderr.last)
         del self._members[key]
+        # Nobody sends connections to a worker that is gone; what is on its way, its siblings take over.
+        self._board.words(member.wid - 1)[Word.STATE] = State.EMPTY
         self._feed(messages.Exited(key, status))
 
     def _close_line(self, member: _Member) -> None:

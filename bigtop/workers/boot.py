@@ -17,6 +17,7 @@ from bigtop import kernel, loader, signals, sockets
 from bigtop.backends import registry
 from bigtop.backends.base import Backend
 from bigtop.errors import AppError, BigtopError
+from bigtop.handoff import Handoff
 from bigtop.scoreboard import Scoreboard, Slot, State, Word
 from bigtop.workers.bootstrap import Bootstrap
 from bigtop.workers.life import Life
@@ -40,9 +41,11 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     """Be a worker until told to leave; return the exit status."""
     line = socket.socket(fileno=birth.line)
     _settle(bootstrap, birth)
-    slot = _take_slot(bootstrap.scoreboard, birth)
+    board = Scoreboard(bootstrap.scoreboard)
+    slot = _take_slot(board, birth)
     quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
-    life = Life(line, slot, quota, bootstrap.graceful_timeout)
+    handoff = Handoff(bootstrap.handoff, board, birth.wid - 1) if bootstrap.handoff else None
+    life = Life(line, slot, quota, bootstrap.graceful_timeout, handoff)
     life.install_signals()
     kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     try:
@@ -75,8 +78,8 @@ def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
     kernel.widen_signal_stack()
 
 
-def _take_slot(scoreboard: int, birth: Birth) -> Slot:
-    slot = Scoreboard(scoreboard).slot(birth.wid - 1)
+def _take_slot(board: Scoreboard, birth: Birth) -> Slot:
+    slot = board.slot(birth.wid - 1)
     slot.words[Word.PID] = os.getpid()
     slot.words[Word.KEY] = birth.key
     slot.words[Word.GENERATION] = birth.generation

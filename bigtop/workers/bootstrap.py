@@ -47,6 +47,7 @@ class Bootstrap:
     preload: str  # "auto", "on" or "off"
     listeners: tuple[int, ...]  # descriptors
     scoreboard: int
+    handoff: tuple[int, ...] = ()  # descriptors, see handoff.py
     max_requests: int = 0
     max_requests_jitter: int = 0
     graceful_timeout: float = 30.0
@@ -69,5 +70,6 @@ class Bootstrap:
         for name in ("forwarded_allow_ips", "forwarded_headers", "proxy_allow_ips"):
             options[name] = tuple(options[name])
         fields["listeners"] = tuple(fields["listeners"])
+        fields["handoff"] = tuple(fields["handoff"])
         fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))
         return cls(**fields)

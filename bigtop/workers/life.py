@@ -15,6 +15,7 @@ import time
 from types import FrameType
 
 from bigtop import lifeline
+from bigtop.handoff import Handoff
 from bigtop.log import AccessFile
 from bigtop.scoreboard import Slot, State, Word
 from bigtop.workers.policy import RequestQuota
@@ -31,8 +32,10 @@ class Life:
         slot: Slot,
         quota: RequestQuota,
         graceful_timeout: float,
+        handoff: Handoff | None = None,
     ) -> None:
         self.slot = slot
+        self.handoff = handoff
         self.draining = False
         self.grace = graceful_timeout
         self.interface = ""  # set once the application is known

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -248,6 +249,22 @@ def loop_running(environ: Environ, start_response: Start) -> Iterable[bytes]:
     return [answer]
 
 
+hoarded: list[int] = []
+
+
+def hoard(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """/hoard takes all descriptors that are left, /hoard?release gives them back."""
+    if environ["QUERY_STRING"]:
+        while hoarded:
+            os.close(hoarded.pop())
+    else:
+        with suppress(OSError):
+            while True:
+                hoarded.append(os.open("/dev/null", os.O_RDONLY))
+    start_response("200 OK", TEXT)
+    return []
+
+
 def leave(environ: Environ, start_response: Start) -> Iterable[bytes]:
     sys.exit(7)
 
@@ -275,6 +292,7 @@ VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
     "half": half,
     "hello": hello,
     "hop": hop,
+    "hoard": hoard,
     "injecting": injecting,
     "leave": leave,
     "long": long,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
 from bigtop.backends.base import ServeOptions
+from bigtop.backends.wsgi.deadlines import GRACE
 from bigtop.http.limits import Limits
 from bigtop.scoreboard import Phase, Word
 from tests.support.backend_server import BackendServer, eventually
@@ -267,11 +271,11 @@ def test_a_slow_upload_holds_no_slot() -> None:
         assert upload.answer().body == b"abcdef"
 
 
-def test_out_of_descriptors_is_survived_without_spinning() -> None:
+def test_more_clients_than_descriptors_wait_outside_and_nothing_spins() -> None:
     with BackendServer(APP, nofile=40) as server:
         clients = [server.connect() for _ in range(60)]
         try:
-            eventually(lambda: "cannot accept" in server.log())
+            eventually(lambda: "others wait" in server.log())
             before = server.cpu()
             time.sleep(0.5)  # the subject: does it spin
             assert server.cpu() - before < 0.2
@@ -281,6 +285,19 @@ def test_out_of_descriptors_is_survived_without_spinning() -> None:
             for client in clients:
                 client.close()
         assert _get(server, "/") == b"Hello World\n"
+
+
+def test_an_application_that_takes_all_descriptors_is_survived_without_spinning() -> None:
+    with BackendServer(APP, nofile=200) as server, server.connect() as client:
+        assert client.get("/hoard").status == 200
+        with server.connect() as newcomer:
+            newcomer.send(request("/"))
+            eventually(lambda: "cannot take a connection" in server.log())
+            before = server.cpu()
+            time.sleep(0.5)  # the subject: does it spin
+            assert server.cpu() - before < 0.2
+            client.get("/hoard?release")
+            assert newcomer.answer().status == 200
 
 
 # ---- time limits
@@ -340,3 +357,177 @@ def test_a_client_that_does_not_read_is_given_up(path: str) -> None:
         assert b"closed" in _get(server, "/events")
         with pytest.raises((Closed, ConnectionError)):
             reader.answer()
+
+
+# ---- minimum rates
+
+
+def test_a_body_that_trickles_is_a_408() -> None:
+    with BackendServer(APP) as server, server.connect() as client:
+        client.send(request("/echo", "Content-Length: 10000", method="POST"))
+        began = time.monotonic()
+        while not select.select([client.socket], [], [], 0.05)[0]:
+            client.send(b"x")
+            assert time.monotonic() - began < 15
+        assert client.answer().status == 408
+        assert time.monotonic() - began > GRACE
+
+
+def test_a_head_that_trickles_is_a_408() -> None:
+    with (
+        BackendServer(APP, ServeOptions(limits=Limits(header_rate=100))) as server,
+        server.connect() as client,
+    ):
+        client.send(b"GET / HTTP/1.1\r\nX-Drip: ")
+        began = time.monotonic()
+        while not select.select([client.socket], [], [], 0.05)[0]:
+            client.send(b"x")
+            assert time.monotonic() - began < 15
+        assert client.answer().status == 408
+        assert time.monotonic() - began > GRACE
+
+
+def test_a_client_that_takes_an_answer_in_drops_is_given_up() -> None:
+    options = ServeOptions(limits=Limits(send_rate=1 << 30))
+    with (
+        BackendServer(APP, options, send_buffer=65536) as server,
+        Client(server.address, timeout=30, receive_buffer=4096) as reader,
+    ):
+        reader.send(request(f"/stream?n=20&size={MB}"))
+        eventually(lambda: server.word(Word.CONNECTIONS) == 1)
+        began = time.monotonic()
+        while server.word(Word.CONNECTIONS):
+            with suppress(ConnectionError):
+                reader.socket.recv(20_000)
+            assert time.monotonic() - began < 15
+            time.sleep(0.05)  # a slow reader
+        assert time.monotonic() - began > GRACE
+
+
+# ---- what waits for slow readers
+
+
+def test_a_slow_reader_holds_no_slot_while_there_is_room_on_disk(tmp_path: Path) -> None:
+    options = ServeOptions(limits=Limits(send_memory=100_000), temp_dir=str(tmp_path))
+    with (
+        BackendServer(APP, options, send_buffer=65536) as server,
+        Client(server.address, timeout=30, receive_buffer=65536) as reader,
+    ):
+        reader.send(request(f"/stream?n=60&size={MB}"))
+        eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running(0)))
+        eventually(lambda: server.word(Word.BUSY) == 0)
+        assert b"stream closed" in _get(server, "/events")
+        assert _temporary(server, tmp_path) > 40 * MB
+        assert len(reader.answer().body) == 60 * MB
+        eventually(lambda: not _temporary(server, tmp_path))
+
+
+def test_beyond_that_the_application_waits(tmp_path: Path) -> None:
+    options = ServeOptions(limits=Limits(send_memory=100_000, send_file=10 * MB), temp_dir=str(tmp_path))
+    with (
+        BackendServer(APP, options, send_buffer=65536) as server,
+        Client(server.address, timeout=30, receive_buffer=65536) as reader,
+    ):
+        reader.send(request(f"/stream?n=60&size={MB}"))
+        eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running(0)))
+        assert server.word(Word.BUSY) == 1
+        most = 0
+        size = 0
+        while size < 60 * MB:
+            size += len(reader.socket.recv(MB))
+            most = max(most, _temporary(server, tmp_path))
+        assert 5 * MB < most <= 10 * MB
+
+
+def _temporary(server: BackendServer, folder: Path) -> int:
+    """Return the bytes in unlinked files of `folder`."""
+    sizes = 0
+    for link in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if os.readlink(link).startswith(str(folder)):
+                sizes += link.stat().st_size
+    return sizes
+
+
+# ---- the main thread alone
+
+
+def test_in_the_main_thread_alone_everything_works_but_nothing_moves_meanwhile() -> None:
+    options = ServeOptions(main_thread=True, limits=Limits(send_memory=100_000, send_file=0))
+    with BackendServer(APP, options, send_buffer=65536) as server, server.connect(30) as client:
+        for _ in range(5):
+            assert json.loads(client.get("/environ").body)["thread"] == "MainThread"
+        assert client.get("/sleep/0.1").body == b"slept"
+        assert json.loads(client.get("/environ").body)["thread"] == "MainThread"
+        assert len(client.get(f"/stream?n=20&size={MB}").body) == 20 * MB
+        assert len(client.get(f"/file?size={5 * MB}").body) == 5 * MB
+        assert client.get("/").status == 200
+
+
+# ---- many clients
+
+
+def test_idle_connections_cost_memory_only() -> None:
+    count = 2000
+    with BackendServer(APP, nofile=4096) as server, server.connect() as client:
+        client.get("/")
+        before, cpu = server.rss(), server.cpu()
+        idle = [server.connect() for _ in range(count)]
+        try:
+            for one in idle[::2]:
+                one.send(b"GET / HTTP/1.1\r\nHost: ")
+            eventually(lambda: server.word(Word.CONNECTIONS) == count + 1)
+            assert (server.rss() - before) / count < 10_000
+            cpu = server.cpu()
+            took = []
+            for _ in range(100):
+                began = time.monotonic()
+                assert client.get("/").status == 200
+                took.append(time.monotonic() - began)
+            assert sorted(took)[50] < 0.01
+            assert server.cpu() - cpu < 0.5
+        finally:
+            for one in idle:
+                one.close()
+
+
+def test_a_worker_has_so_many_connections_and_no_more() -> None:
+    with BackendServer(APP, ServeOptions(worker_connections=3)) as server:
+        clients = [server.connect() for _ in range(5)]
+        for client in clients:
+            client.send(request("/"))
+        for client in clients[:3]:
+            assert client.answer().status == 200
+        assert server.word(Word.CONNECTIONS) == 3
+        clients[0].close()
+        assert clients[3].answer().status == 200
+        clients[1].close()
+        assert clients[4].answer().status == 200
+        for client in clients:
+            client.close()
+
+
+def test_an_address_gets_so_many_connections() -> None:
+    with BackendServer(APP, ServeOptions(address_connections=2, forwarded_allow_ips=())) as server:
+        with server.connect() as first, server.connect() as second:
+            first.get("/")
+            second.get("/")
+            with server.connect() as third:
+                assert third.answer().status == 503
+        eventually(lambda: server.word(Word.CONNECTIONS) == 0)
+        assert _get(server, "/") == b"Hello World\n"
+
+
+def test_an_address_gets_so_many_requests_per_second() -> None:
+    with BackendServer(APP, ServeOptions(address_rate=5, forwarded_allow_ips=())) as server:
+        with server.connect() as client:
+            for _ in range(5):
+                assert client.get("/").status == 200
+            assert client.get("/").status == 429
+            assert client.at_end()
+        eventually(lambda: _status(server) == 200, what="a new second")
+
+
+def _status(server: BackendServer) -> int:
+    with server.connect() as client:
+        return client.get("/").status

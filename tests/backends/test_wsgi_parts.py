@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.crew import Crew, Lead
-from bigtop.backends.wsgi.deadlines import NEVER, SECOND, Deadlines
-from bigtop.backends.wsgi.outbox import ClientGone, FilePart, Outbox
+from bigtop.backends.wsgi.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
+from bigtop.backends.wsgi.outbox import Bounds, ClientGone, FilePart, Outbox
+from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
+from bigtop.http.wsgi import Peer, Trust
 from tests.support.backend_server import eventually
 
 # ---- deadlines
@@ -92,14 +94,17 @@ def _drain(outbox: Outbox, theirs: socket.socket, size: int) -> bytes:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 300_000)), min_size=1, max_size=12))
-def test_bytes_and_files_leave_in_order_and_whole(parts: list[tuple[bool, int]]) -> None:
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 300_000)), min_size=1, max_size=12),
+    st.sampled_from([1 << 20, 100_000, 0]),
+)
+def test_bytes_and_files_leave_in_order_and_whole(parts: list[tuple[bool, int]], memory: int) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, tempfile.TemporaryFile() as file:
         ours.setblocking(False)
         file.write(bytes(range(256)) * 1200)
         file.flush()
-        outbox, wanted = Outbox(ours, 1 << 20), b""
+        outbox, wanted = Outbox(ours, Bounds(memory, 400_000, None)), b""
         for number, (from_file, size) in enumerate(parts):
             piece = bytes([number]) * size
             if from_file and size:
@@ -111,11 +116,12 @@ def test_bytes_and_files_leave_in_order_and_whole(parts: list[tuple[bool, int]])
         assert _drain(outbox, theirs, len(wanted)) == wanted
         assert outbox.flush()
         assert outbox.size == 0
+        outbox.close()
 
 
 def test_the_leader_is_called_once_until_everything_is_out(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, 1 << 20)
+    outbox = Outbox(ours, Bounds(1 << 20, 0, None))
     assert not outbox.put(b"fits")
     assert outbox.put(b"x" * 5_000_000), "begins to wait"
     assert not outbox.put(b"y" * 5), "waits already"
@@ -125,7 +131,7 @@ def test_the_leader_is_called_once_until_everything_is_out(pair: tuple[socket.so
 
 def test_the_producer_waits_until_half_is_free(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, 1_000_000)
+    outbox = Outbox(ours, Bounds(1_000_000, 0, None))
     outbox.put(b"x" * 5_000_000)
     assert outbox.is_full()
     waiter = threading.Thread(target=outbox.wait_for_room)
@@ -141,7 +147,7 @@ def test_the_producer_waits_until_half_is_free(pair: tuple[socket.socket, socket
 
 def test_a_client_that_is_gone_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, 1000)
+    outbox = Outbox(ours, Bounds(1000, 0, None))
     outbox.put(b"x" * 5_000_000)
     seen: list[type[BaseException]] = []
 
@@ -168,7 +174,7 @@ def test_a_file_that_shrinks_is_not_filled_up(pair: tuple[socket.socket, socket.
         file.write(b"12345")
         file.flush()
         with pytest.raises(ClientGone):
-            Outbox(pair[0], 1000).put(FilePart(file.fileno(), 0, 9))
+            Outbox(pair[0], Bounds(1000, 0, None)).put(FilePart(file.fileno(), 0, 9))
 
 
 # ---- body
@@ -247,3 +253,97 @@ def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> No
     crew.work(lead)
     # The relief may be quicker than the first call and take over once more; then nobody regains anything.
     assert log in (["first", "second", "Lead.REGAINED"], ["first", "second", "Lead.LOST"])
+
+
+def test_what_is_too_much_for_memory_goes_to_a_file_of_bounded_size(
+    pair: tuple[socket.socket, socket.socket], tmp_path: Path
+) -> None:
+    ours, theirs = pair
+    outbox = Outbox(ours, Bounds(100_000, 3_000_000, str(tmp_path)))
+    wanted, given_up = b"", 0
+    for number in range(40):
+        piece = bytes([number]) * 500_000
+        outbox.put(piece)
+        wanted += piece
+        if outbox.is_full():
+            given_up += 1
+            before = _drain(outbox, theirs, len(wanted))
+            assert before == wanted
+            wanted = b""
+    assert given_up > 2, "the file has an end"
+    assert _drain(outbox, theirs, len(wanted)) == wanted
+    outbox.close()
+
+
+def test_a_full_disk_holds_the_producer_back_and_breaks_nothing(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    outbox = Outbox(ours, Bounds(1000, 1 << 30, "/nonexistent"))
+    outbox.put(b"x" * 5_000_000)
+    assert outbox.is_full()
+    assert _drain(outbox, theirs, 5_000_000) == b"x" * 5_000_000
+
+
+def test_a_producer_without_a_leader_sends_for_itself(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    outbox = Outbox(ours, Bounds(1000, 0, None, patience=0.1))
+    outbox.put(b"x" * 5_000_000)
+    with pytest.raises(ClientGone):
+        outbox.wait_for_room()
+    received = [0]
+    reader = threading.Thread(target=lambda: _read(theirs, received))
+    reader.start()
+    outbox.wait_for_room()
+    assert outbox.size <= 500
+    theirs.shutdown(socket.SHUT_RDWR)
+    reader.join(10)
+
+
+def _read(sock: socket.socket, received: list[int]) -> None:
+    while piece := sock.recv(1 << 20):
+        received[0] += len(piece)
+
+
+def test_rates_count_from_the_grace_on() -> None:
+    wait = Wait(60, rate=100)
+    assert not wait.is_too_slow(0, began=0, now=GRACE * SECOND)
+    assert not wait.is_too_slow(100, began=0, now=(GRACE + 1) * SECOND)
+    assert wait.is_too_slow(99, began=0, now=(GRACE + 1) * SECOND + 1)
+    assert not Wait(60).is_too_slow(0, began=0, now=1000 * SECOND)
+
+
+# ---- visitors
+
+
+def _peer(address: str) -> Peer:
+    return Peer({}, ("127.0.0.1", 80), (address, 1), Trust(["10.0.0.1"]), "http")
+
+
+def test_connections_of_an_address_are_counted() -> None:
+    visitors, peer = Visitors(2, 0), _peer("10.0.0.2")
+    assert [visitors.came(peer) for _ in range(3)] == [True, True, False]
+    assert visitors.came(_peer("10.0.0.3"))
+    visitors.left(peer)
+    visitors.left(peer)
+    assert visitors.came(peer)
+    assert all(visitors.came(_peer("10.0.0.1")) for _ in range(9)), "a proxy speaks for many"
+
+
+@given(st.lists(st.integers(0, SECOND), max_size=60), st.integers(1, 20))
+def test_no_address_gets_more_than_its_rate(pauses: list[int], rate: int) -> None:
+    visitors, peer, now, taken = Visitors(0, rate), _peer("10.0.0.2"), 0, []
+    for pause in pauses:
+        now += pause
+        if visitors.asks(peer, now):
+            taken.append(now)
+    for first in taken:
+        assert sum(first <= when < first + SECOND for when in taken) <= 2 * rate
+    assert len(taken) <= rate + rate * (now - (taken[0] if taken else 0)) / SECOND + 1
+
+
+def test_addresses_that_left_are_forgotten() -> None:
+    visitors = Visitors(0, 10)
+    for number in range(5000):
+        assert visitors.asks(_peer(f"10.1.{number // 250}.{number % 250}"), number * SECOND)
+    assert len(visitors._buckets) <= 1024

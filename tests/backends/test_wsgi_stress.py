@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,7 +23,12 @@ def test_every_answer_is_right(threads: int) -> None:
     options = ServeOptions(threads=threads, limits=Limits(body_memory=5000, send_memory=100_000))
     with BackendServer("tests.apps.wsgi_basic:app", options, send_buffer=65536) as server:
         with ThreadPoolExecutor(CLIENTS) as pool:
-            list(pool.map(lambda seed: _converse(server, random.Random(seed)), range(CLIENTS)))
+            list(
+                pool.map(
+                    lambda seed: converse(lambda: server.connect(timeout=8), random.Random(seed)),
+                    range(CLIENTS),
+                )
+            )
         eventually(lambda: server.word(Word.CONNECTIONS) == 0)
         eventually(lambda: server.word(Word.BUSY) == 0)
         assert server.word(Word.WAITING) == 0
@@ -35,13 +41,13 @@ def test_every_answer_is_right(threads: int) -> None:
         assert server.wait() == 0
 
 
-def _converse(server: BackendServer, dice: random.Random) -> None:
-    client = server.connect(timeout=8)
+def converse(connect: Callable[[], Client], dice: random.Random) -> None:
+    client = connect()
     try:
         for _ in range(ROUNDS):
             if not dice.choice(ACTIONS)(client, dice):
                 client.close()
-                client = server.connect(timeout=8)
+                client = connect()
     finally:
         client.close()
 

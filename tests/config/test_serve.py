@@ -12,6 +12,7 @@ from bigtop.config.arguments import layer
 from bigtop.config.listing import print_config
 from bigtop.config.options import ACCESS_FORMAT, OPTIONS
 from bigtop.config.serve import ServeSpec, configure, site_name, spec
+from bigtop.errors import ConfigError
 from bigtop.http.limits import Limits
 from bigtop.http.static import Mount
 from bigtop.sockets import SocketSpec
@@ -76,6 +77,14 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         header_timeout=5,
         body_timeout=6,
         send_timeout=7,
+        min_header_rate="1k",
+        min_body_rate=11,
+        min_send_rate=12,
+        switch_interval=0.25,
+        worker_connections=13,
+        max_buffered=14,
+        limit_address_connections=15,
+        limit_address_rate=16,
         limit_request_line=1001,
         limit_request_fields=102,
         limit_request_field_size=1003,
@@ -122,7 +131,11 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         logs=Logs("warning", True, f"{here}/access.log"),
         options=ServeOptions(
             threads=3,
-            limits=Limits(1001, 102, 1003, 1004, 1 << 20, 5.0, 6.0, 7.0, 4.0),
+            switch_interval=0.25,
+            worker_connections=13,
+            address_connections=15,
+            address_rate=16,
+            limits=Limits(1001, 102, 1003, 1004, 1 << 20, 5.0, 6.0, 7.0, 1024, 11, 12, 4.0, send_file=14),
             server_header="",
             forwarded_allow_ips=("10.0.0.0/8",),
             forwarded_headers=("proto", "host"),
@@ -138,6 +151,12 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         reload=True,
         reload_extra_files=(f"{here}/*.html", "/etc/x"),
     )
+
+
+def test_the_main_thread_alone() -> None:
+    assert specified(main_thread=True).options.main_thread
+    with pytest.raises(ConfigError, match="--threads"):
+        specified(main_thread=True, threads=2)
 
 
 def test_relative_paths_count_from_here_without_chdir() -> None:

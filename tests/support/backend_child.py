@@ -12,6 +12,7 @@ import socket
 import sys
 
 from bigtop.backends.registry import load
+from bigtop.handoff import Handoff
 from bigtop.scoreboard import Scoreboard
 from tests.support.life import WorkerLife
 
@@ -19,9 +20,9 @@ from tests.support.life import WorkerLife
 def main() -> None:
     setup = pickle.loads(base64.b64decode(sys.argv[1]))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    life = WorkerLife(
-        socket.socket(fileno=setup["line"]), Scoreboard(setup["scoreboard"]).slot(0), setup["access"]
-    )
+    board = Scoreboard(setup["scoreboard"])
+    handoff = Handoff(setup["handoff"], board, 0) if setup["handoff"] else None
+    life = WorkerLife(socket.socket(fileno=setup["line"]), board.slot(0), setup["access"], handoff=handoff)
     listeners = [socket.socket(fileno=fd) for fd in setup["listeners"]]
     backend = load(setup["backend"])(setup["options"])
     backend.prepare()

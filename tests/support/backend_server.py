@@ -19,9 +19,9 @@ from types import TracebackType
 
 import psutil
 
-from bigtop import lifeline
+from bigtop import handoff, lifeline
 from bigtop.backends.base import ServeOptions
-from bigtop.scoreboard import Scoreboard, Word
+from bigtop.scoreboard import Scoreboard, State, Word
 from tests.support.wire import Client
 
 ROOT = Path(__file__).parents[2]
@@ -39,12 +39,18 @@ class BackendServer:
         unix: str | None = None,
         nofile: int | None = None,
         send_buffer: int | None = None,
+        siblings: int = 0,
     ) -> None:
         self._setup = {"app": app, "options": options or ServeOptions(), "backend": backend}
         self._nofile = nofile
         self.listener = _listen(unix, send_buffer)
         self.address = self.listener.getsockname()
-        self.scoreboard = Scoreboard(Scoreboard.create(1).fd)
+        self.scoreboard = Scoreboard(Scoreboard.create(1 + siblings).fd)
+        self._queues = handoff.make(1 + siblings) if siblings else []
+        if siblings:
+            # The test plays the sibling in slot 1: it takes and gives through this.
+            copies = [os.dup(end.fileno()) for end in self._queues]
+            self.sibling = handoff.Handoff(copies, self.scoreboard, 1)
         self._line, self._far = lifeline.pair()
         self._access = tempfile.TemporaryFile()  # noqa: SIM115
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
@@ -55,6 +61,7 @@ class BackendServer:
             "scoreboard": self.scoreboard.fd,
             "access": self._access.fileno(),
             "listeners": [self.listener.fileno()],
+            "handoff": [end.fileno() for end in self._queues],
         }
         setup = base64.b64encode(pickle.dumps(self._setup | fds)).decode()
         command = [sys.executable, "-X", "faulthandler", "-m", "tests.support.backend_child", setup]
@@ -64,7 +71,9 @@ class BackendServer:
             command,
             cwd=ROOT,
             stderr=self._stderr,
-            pass_fds=[self._far.fileno(), self.scoreboard.fd, self._access.fileno(), self.listener.fileno()],
+            pass_fds=[
+                *(fds["line"], fds["scoreboard"], fds["access"], *fds["listeners"], *fds["handoff"]),
+            ],
         )
         self._far.close()
         self._line.settimeout(20)
@@ -87,6 +96,10 @@ class BackendServer:
             self.process.kill()
         self.process.wait()
         self.listener.close()
+        if self._queues:
+            self.sibling.close()
+        for end in self._queues:
+            end.close()
         self._access.close()
         self._log = self.log()
         self._stderr.close()
@@ -107,6 +120,12 @@ class BackendServer:
 
     def wait(self, timeout: float = 15.0) -> int:
         return self.process.wait(timeout)
+
+    def play(self, state: State, *, is_open: bool = True, idle: bool = False, connections: int = 0) -> None:
+        """Say what the sibling in slot 1 is doing."""
+        words = self.scoreboard.words(1)
+        words[Word.OPEN], words[Word.IDLE], words[Word.CONNECTIONS] = is_open, idle, connections
+        words[Word.STATE] = state
 
     def word(self, word: Word) -> int:
         return self.scoreboard.words(0)[word]

@@ -7,14 +7,23 @@ import os
 import socket
 
 from bigtop import lifeline
-from bigtop.scoreboard import Slot
+from bigtop.handoff import Handoff
+from bigtop.scoreboard import Slot, State, Word
 
 
 class WorkerLife:
     """The worker's end of `line`; access lines go to the descriptor `access_fd`."""
 
-    def __init__(self, line: socket.socket, slot: Slot, access_fd: int, orphan_grace: float = 5.0) -> None:
+    def __init__(
+        self,
+        line: socket.socket,
+        slot: Slot,
+        access_fd: int,
+        orphan_grace: float = 5.0,
+        handoff: Handoff | None = None,
+    ) -> None:
         self.slot = slot
+        self.handoff = handoff
         self.draining = False
         self.grace = orphan_grace
         self.answered = 0
@@ -28,12 +37,17 @@ class WorkerLife:
     def on_lifeline(self) -> None:
         received = lifeline.receive(self._line)
         if received is None:
-            self.draining = True
+            self._drain()
         elif isinstance(received[0], lifeline.Drain):
-            self.draining = True
+            self._drain()
             self.grace = received[0].grace
 
+    def _drain(self) -> None:
+        self.draining = True
+        self.slot.words[Word.STATE] = State.DRAINING
+
     def ready(self) -> None:
+        self.slot.words[Word.STATE] = State.READY
         lifeline.send(self._line, lifeline.Ready("wsgi"))
 
     def finished(self) -> None:

@@ -13,13 +13,17 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
+from bigtop.scoreboard import Scoreboard, Word
+
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0
+SLOTS = 16  # of the scoreboard that tests look at
 
 
 def until(condition: Callable[[], object], what: str, timeout: float = DEADLINE) -> None:
@@ -139,6 +143,17 @@ class Site:
             if title.startswith(start):
                 titles[process.pid] = title
         return titles
+
+    def total(self, word: Word) -> int:
+        """Return the sum of a word of the scoreboard over all workers."""
+        board = self._scoreboard
+        return sum(board.words(index)[word] for index in range(SLOTS) if board.words(index)[Word.STATE])
+
+    @cached_property
+    def _scoreboard(self) -> Scoreboard:
+        folder = Path(f"/proc/{self.pid}/fd")
+        found = [link for link in folder.iterdir() if "bigtop-scoreboard" in os.readlink(link)]
+        return Scoreboard(os.open(found[0], os.O_RDWR))
 
     # ---- what is done to it
 

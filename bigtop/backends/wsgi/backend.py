@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import sys
@@ -17,15 +18,18 @@ from typing import ClassVar
 from bigtop.backends.base import App, Features, Life, ServeOptions
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.clients import Clients
-from bigtop.backends.wsgi.connection import Connection
+from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.crew import Crew
 from bigtop.backends.wsgi.deadlines import Deadlines
+from bigtop.backends.wsgi.entrance import Entrance
 from bigtop.backends.wsgi.files import StaticFiles
 from bigtop.backends.wsgi.gate import Gate, Newcomer
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.loop import Loop
+from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.service import Service
 from bigtop.backends.wsgi.site import Site
+from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.accesslog import Access, compile_format, compile_json
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Origin, Trust
@@ -49,18 +53,22 @@ class WsgiBackend:
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         """Answer requests until the drain is over; main thread only. Threads left over are inside calls."""
         options, limits = self._options, self._options.limits
-        crew = Crew(options.threads)
+        sys.setswitchinterval(options.switch_interval)
+        crew = Crew(options.threads, relief=not options.main_thread)
         site = Site(app, options, life.slot, crew.block)
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
         welcome = _Welcome(options, site, environ)
         epoll = select.epoll()
-        gate = Gate(listeners, epoll)
+        gate = Gate(listeners, epoll, _room(options.worker_connections))
         ledger = Ledger(life, self._describe)
-        clients = Clients(epoll, Deadlines(limits), ledger)
+        visitors = Visitors(options.address_connections, options.address_rate)
+        clients = Clients(epoll, Deadlines(limits), ledger, visitors)
+        relay = Relay(life, clients, epoll, time.monotonic_ns())
         files = StaticFiles(options.static) if options.static else None
-        service = Service(clients, crew, life, ledger, limits.keep_alive > 0, files)
-        loop = Loop(gate, welcome, clients, service, crew, life, ledger)
-        gate.set(True)
+        service = Service(clients, crew, life, ledger, relay, visitors, files)
+        entrance = Entrance(gate, relay, welcome, clients, service, crew, life)
+        loop = Loop(epoll, entrance, clients, service, crew, life)
+        entrance.regulate()
         life.ready()
         crew.work(loop.lead)
 
@@ -78,17 +86,31 @@ class _Welcome:
 
     def __call__(self, newcomer: Newcomer) -> Connection:
         peer = self._peer(newcomer.server, newcomer.client)
-        connection = Connection(newcomer.socket, peer, Engine(self._limits), self._site)
-        if self._balancers is not None and peer.address in self._balancers:
+        if self._balancers is None or peer.address not in self._balancers:
+            return Connection(newcomer.socket, peer, Engine(self._limits), self._site)
 
-            def learn(source: Address, destination: Address) -> None:
-                connection.peer = self._peer(destination, source)
+        def learn(source: Address, destination: Address) -> None:
+            connection.peer = self._peer(destination, source)
 
-            connection.engine = ProxiedEngine(self._limits, self._version, learn)
+        engine = ProxiedEngine(self._limits, self._version, learn)
+        connection = ProxiedConnection(newcomer.socket, peer, engine, self._site)
         return connection
 
     def _peer(self, server: Address, client: Address) -> Peer:
         return Peer(self._environ, server, client, self._forwarding, "http")
+
+
+def _room(wanted: int) -> int:
+    """Return for how many connections there are descriptors, besides those that the application needs.
+
+    A connection that another worker sent is lost when there is no descriptor for it, so none may be taken
+    that does not fit.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return wanted
+    taken = len(os.listdir("/proc/self/fd"))
+    return max(1, min(wanted, (limit - taken) * 7 // 8))
 
 
 def _describer(options: ServeOptions) -> Callable[[Call, int], str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from time import monotonic_ns
 from typing import IO
 
 from bigtop.http.messages import Request
@@ -13,13 +14,14 @@ from bigtop.http.messages import Request
 class Body:
     """Collects the body of `request` in memory; in a temporary file when it is more than `memory` bytes."""
 
-    __slots__ = ("_directory", "_file", "_memory", "_spilled", "request", "size")
+    __slots__ = ("_directory", "_file", "_memory", "_spilled", "began", "request", "size")
 
     def __init__(self, memory: int, directory: str | None, request: Request) -> None:
         self.request = request
         self._memory = memory
         self._directory = directory
         self._file: IO[bytes] = io.BytesIO()
+        self.began = monotonic_ns()
         self.size = 0
         self._spilled = False
 

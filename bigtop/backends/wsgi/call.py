@@ -218,7 +218,7 @@ class Call:
     def _outbox(self) -> Outbox:
         connection = self.connection
         if connection.outbox is None:
-            connection.outbox = Outbox(connection.socket, connection.site.send_memory)
+            connection.outbox = Outbox(connection.socket, connection.site.bounds)
         return connection.outbox
 
     def _wait_for_room(self) -> None:

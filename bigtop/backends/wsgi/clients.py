@@ -18,23 +18,27 @@ from bigtop.backends.wsgi.connection import LINGERING, Connection
 from bigtop.backends.wsgi.deadlines import Deadlines
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.outbox import ClientGone
+from bigtop.backends.wsgi.visitors import Visitors
 
 
 class Clients:
     """All open connections, by descriptor."""
 
-    __slots__ = ("_epoll", "_ledger", "deadlines", "table")
+    __slots__ = ("_epoll", "_ledger", "_visitors", "deadlines", "table")
 
-    def __init__(self, epoll: select.epoll, deadlines: Deadlines, ledger: Ledger) -> None:
+    def __init__(self, epoll: select.epoll, deadlines: Deadlines, ledger: Ledger, visitors: Visitors) -> None:
         self._epoll = epoll
         self.deadlines = deadlines
         self._ledger = ledger
+        self._visitors = visitors
         self.table: dict[int, Connection] = {}
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Connection) -> bool:
+        """Take a connection in; False when its address has too many already."""
         self.table[connection.fd] = connection
         self._ledger.connected(len(self.table))
         self.watch(connection, select.EPOLLIN)
+        return self._visitors.came(connection.visitor)
 
     def watch(self, connection: Connection, interest: int) -> None:
         """Have `interest` reported; nothing for 0 (epoll reports errors of whatever is in its set)."""
@@ -84,5 +88,6 @@ class Clients:
         self.watch(connection, 0)
         self.deadlines.stop(connection)
         del self.table[connection.fd]
+        self._visitors.left(connection.visitor)
         connection.close()
         self._ledger.disconnected(len(self.table))

@@ -12,12 +12,12 @@ import socket
 from collections import deque
 from contextlib import suppress
 from enum import Enum
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, ClassVar, Final
 
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.outbox import ClientGone, Outbox
 from bigtop.errors import ProtocolError
-from bigtop.http.engine import Engine
+from bigtop.http.engine import IDLE, Engine
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import CONTINUE
 from bigtop.http.wsgi import Peer
@@ -53,6 +53,8 @@ class Connection:
         "call", "interest", "outbox", "stage", "wait",  # the loop's
     )  # fmt: skip
 
+    stays: ClassVar[bool] = False  # True where another process could not rebuild it: TLS, a PROXY header
+
     def __init__(self, sock: socket.socket, peer: Peer, engine: Engine, site: Site) -> None:
         self.socket = sock
         self.fd = sock.fileno()
@@ -68,9 +70,25 @@ class Connection:
         self.wait: Wait | None = None  # the clock that runs
 
     @property
+    def visitor(self) -> Peer:
+        """Who is counted as connected."""
+        return self.peer
+
+    @property
     def has_backlog(self) -> bool:
         """Whether there is something to do before reading again."""
         return bool(self._backlog) or self.engine.error is not None
+
+    @property
+    def is_movable(self) -> bool:
+        """Whether the descriptor is all that there is of it: between two requests, nothing read."""
+        return self.engine.phase is IDLE and not self.has_backlog and not self.stays
+
+    def is_too_slow(self, wait: Wait, now: int) -> bool:
+        """Whether the client takes too long over the body that arrives (or over the head, if none does)."""
+        if self._body is not None:
+            return wait.is_too_slow(self._body.size, self._body.began, now)
+        return self in wait.until and wait.is_too_slow(self.engine.spent, wait.until[self] - wait.length, now)
 
     def receive(self) -> int:
         """Read once; return the number of bytes, 0 when there are none yet. Raises ClientGone at the end."""
@@ -140,3 +158,18 @@ class Connection:
         except OSError as error:
             log.error("cannot store the body of a request: %s", error)
             raise ProtocolError(507, "there is no room for the body") from error
+
+
+class ProxiedConnection(Connection):
+    """One whose client is named by a PROXY header, which is read and cannot be handed on."""
+
+    __slots__ = ("_balancer",)
+    stays = True
+
+    def __init__(self, sock: socket.socket, peer: Peer, engine: Engine, site: Site) -> None:
+        super().__init__(sock, peer, engine, site)
+        self._balancer = peer
+
+    @property
+    def visitor(self) -> Peer:
+        return self._balancer

@@ -10,17 +10,20 @@
 # leader, which is then itself inside a call.
 #
 # Rule 3: one of the threads without work is the relief; it holds `_standby`, for which the others queue.
-# While calls come it looks every TICK; when nothing moved for a while it blocks until the leader rings, so
-# that an idle worker has no timer. `size` calls at once need one thread more, which moves bytes meanwhile.
+# While calls come it looks every TICK, and more often just after it found a slow one, for where there is one
+# there are others; when nothing moved for a while it blocks until the leader rings, so that an idle worker
+# has no timer. `size` calls at once need one thread more, which moves bytes meanwhile.
 #
 # So with a size of 1 calls never overlap, but they may come from two threads in turn: what an application
-# keeps per thread (Django's database connections) exists once for each.
+# keeps per thread (Django's database connections) exists once for each. For applications that cannot stand
+# that, a crew of the main thread alone runs without relief: nothing moves while a call lasts.
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +36,8 @@ from bigtop.backends.wsgi.call import Call
 log = logging.getLogger("bigtop.wsgi")
 
 TICK: Final = 0.005  # a shorter one finds slow calls sooner, but takes the interpreter lock from quick ones
+FINE_TICK: Final = 0.001
+FINE_FOR: Final = 1.0
 QUIET_TICKS: Final = 10
 LEAVE_WITHIN: Final = 1.0
 
@@ -46,10 +51,11 @@ class Lead(Enum):
 
 
 class Crew:
-    """`size` threads for application calls and one that leads meanwhile."""
+    """`size` threads for application calls and one that leads meanwhile; without `relief`, just main."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, relief: bool = True) -> None:
         self.size = size
+        self.relief = relief
         self.stopping = False
         # ---- leader only
         self.detached = 0  # calls that run in threads which lost the lead
@@ -59,10 +65,14 @@ class Crew:
         self.blocked: deque[Call] = deque()  # calls with output that their client does not take
         self._offer: list[Call] = []
         self._standby = threading.Lock()
-        self._dozing = False  # the relief waits for the bell
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell = _Bell()
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._left = threading.Event()  # the main thread is out of work()
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether another application call may begin; leader only."""
+        return self.detached < self.size
 
     def fileno(self) -> int:
         """The descriptor that is readable when `finished` or `blocked` has something for the leader."""
@@ -70,7 +80,7 @@ class Crew:
 
     def work(self, lead: Callable[[], None]) -> None:
         """Serve with this thread as the first leader, until stop(). `lead` returns when the lead is lost."""
-        for number in range(self.size):
+        for number in range(self.size if self.relief else 0):
             threading.Thread(target=self._join, args=(lead,), name=f"crew-{number + 1}", daemon=True).start()
         try:
             self._take_turns(lead, leading=True)
@@ -81,10 +91,13 @@ class Crew:
 
     def run(self, call: Call) -> Lead:
         """Run `call` here, with the lead on offer meanwhile."""
+        if not self.relief:
+            call.run()
+            return Lead.KEPT
         offer = self._offer
         offer.append(call)
-        if self._dozing:
-            self._ring()
+        if self._bell.dozing:
+            self._bell.ring()
         call.run()
         try:
             taken = offer.pop()
@@ -101,7 +114,7 @@ class Crew:
     def stop(self) -> None:
         """End work() in every thread that is not inside a call."""
         self.stopping = True
-        self._ring()
+        self._bell.ring()
 
     # ---- any thread
 
@@ -146,9 +159,11 @@ class Crew:
                 else:
                     seen, quiet = self.turns, 0
                 if quiet < QUIET_TICKS:
-                    self._sleep(TICK)
+                    self._bell.tick()
                 else:
-                    self._doze()
+                    # The leader offers first and looks for a dozing relief then; this is the other order, so
+                    # one of the two sees the other.
+                    self._bell.doze(unless=lambda: bool(self._offer) or self.stopping)
                     seen = -1
         return False
 
@@ -158,23 +173,34 @@ class Crew:
         except IndexError:
             return False
         self.detached += 1
+        self._bell.fine_until = time.monotonic() + FINE_FOR
         return True
 
-    def _doze(self) -> None:
-        self._dozing = True
-        # The leader offers first and looks for a dozing relief then; this is the other order, so one of the
-        # two sees the other.
-        if not self._offer and not self.stopping:
-            self._bell.get()
-        self._dozing = False
 
-    def _sleep(self, seconds: float) -> None:
+class _Bell:
+    """What the relief waits for, in small steps or until it rings."""
+
+    __slots__ = ("_strokes", "dozing", "fine_until")
+
+    def __init__(self) -> None:
+        self._strokes: SimpleQueue[None] = SimpleQueue()
+        self.dozing = False
+        self.fine_until = 0.0  # monotonic
+
+    def tick(self) -> None:
+        fine = time.monotonic() < self.fine_until
         with suppress(Empty):
-            self._bell.get(timeout=seconds)
+            self._strokes.get(timeout=FINE_TICK if fine else TICK)
 
-    def _ring(self) -> None:
-        self._dozing = False
-        self._bell.put(None)
+    def doze(self, unless: Callable[[], bool]) -> None:
+        self.dozing = True
+        if not unless():
+            self._strokes.get()
+        self.dozing = False
+
+    def ring(self) -> None:
+        self.dozing = False
+        self._strokes.put(None)
 
 
 def leave_at_once() -> None:

@@ -28,27 +28,41 @@ LINGER: Final = 2.0
 LAST_REQUEST: Final = 2.0
 
 
+# Seconds in which a client need not yet keep to a minimum rate: connections start slowly. Kestrel: 5.
+GRACE: Final = 5
+
+
 class Wait:
-    """One kind of waiting: the connections in it and when each runs out. 0 seconds: for ever."""
+    """One kind of waiting: the connections in it and when each runs out. 0 seconds: for ever.
 
-    __slots__ = ("length", "until")
+    `rate` is how many bytes per second must move on the whole; 0: any number.
+    """
 
-    def __init__(self, seconds: float) -> None:
+    __slots__ = ("length", "rate", "until")
+
+    def __init__(self, seconds: float, rate: int = 0) -> None:
         self.length = int(seconds * SECOND)
+        self.rate = rate
         self.until: dict[Connection, int] = {}
+
+    def is_too_slow(self, size: int, began: int, now: int) -> bool:
+        """Whether `size` bytes since `began` are fewer than the rate asks for. Asked whenever some moved: who
+        is silent altogether runs into the time limit."""
+        return size * SECOND < self.rate * (now - began - GRACE * SECOND)
 
 
 class Deadlines:
     """All clocks of a worker."""
 
-    __slots__ = ("_waits", "body", "head", "idle", "last", "linger", "send", "soonest")
+    __slots__ = ("_waits", "body", "head", "idle", "keeps", "last", "linger", "send", "soonest")
 
     def __init__(self, limits: Limits) -> None:
         # Without keep-alive this is what a new client has until its first byte.
         self.idle = Wait(limits.keep_alive or limits.header_timeout)
-        self.head = Wait(limits.header_timeout)
-        self.body = Wait(limits.body_timeout)
-        self.send = Wait(limits.send_timeout)
+        self.keeps = limits.keep_alive > 0  # a connection may wait for another request
+        self.head = Wait(limits.header_timeout, limits.header_rate)
+        self.body = Wait(limits.body_timeout, limits.body_rate)
+        self.send = Wait(limits.send_timeout, limits.send_rate)
         self.linger = Wait(LINGER)
         self.last = Wait(LAST_REQUEST)
         self._waits = (self.idle, self.head, self.body, self.send, self.linger, self.last)
@@ -71,6 +85,11 @@ class Deadlines:
         if (wait := connection.wait) is not None:
             del wait.until[connection]
             connection.wait = None
+
+    def wake(self, at: int) -> None:
+        """Have `soonest` come no later than `at`, for something else than a silent client."""
+        if at < self.soonest:
+            self.soonest = at
 
     def expired(self, now: int) -> Iterator[tuple[Connection, Wait]]:
         """Stop every clock that has run out, one after the other, and tell whose it was."""

@@ -16,9 +16,6 @@ from bigtop.backends.wsgi.deadlines import NEVER, SECOND
 
 log = logging.getLogger("bigtop.wsgi")
 
-BATCH: Final = (
-    8  # connections accepted per wake-up: few, so that the other workers get their share of a burst
-)
 RETRY: Final = SECOND // 10
 # accept(2): out of descriptors or memory. The queue stays readable: without a pause the loop would spin.
 STARVED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -35,7 +32,8 @@ class Newcomer(NamedTuple):
 class Gate:
     """All listeners of a worker, in one epoll set or out of it together."""
 
-    def __init__(self, listeners: Sequence[socket.socket], epoll: select.epoll) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], epoll: select.epoll, room: int) -> None:
+        self.room = room  # connections that this worker may have open
         self.retry_at = NEVER  # when to try again after running out of descriptors
         self.epoll = epoll
         self._listeners = {listener.fileno(): (listener, listener.getsockname()) for listener in listeners}
@@ -63,28 +61,36 @@ class Gate:
             else:
                 self.epoll.unregister(fd)
 
-    def retry(self) -> None:
-        """Open again after running out of descriptors."""
-        self.retry_at = NEVER
-        self.set(True)
-
-    def accept(self, fd: int, now: int) -> Iterator[Newcomer]:
-        """Yield the clients that wait, not too many at once."""
+    def accept(self, fd: int, now: int) -> Newcomer | None:
+        """Take one client, not more: others are awake as well, and want their share of a burst."""
         listener, server = self._listeners[fd]
-        for _ in range(BATCH):
-            try:
-                client, address = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in STARVED:
-                    raise
-                self._starve(error, now)
-                return
-            client.setblocking(False)
-            yield Newcomer(client, server, address)
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+        except OSError as error:
+            if error.errno not in STARVED:
+                raise
+            self.starve(error, now)
+            return None
+        client.setblocking(False)
+        return Newcomer(client, server, address)
 
-    def _starve(self, error: OSError, now: int) -> None:
-        log.warning("cannot accept a connection: %s; trying again soon", error.strerror)
+    def accept_all(self, now: int) -> Iterator[Newcomer]:
+        """Yield all clients that wait."""
+        for fd in self._listeners:
+            while (newcomer := self.accept(fd, now)) is not None:
+                yield newcomer
+
+    def close(self) -> None:
+        """Close the listeners: as soon as no process has one open, new clients are refused."""
+        self.set(False)
+        for listener, _ in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+
+    def starve(self, error: OSError, now: int) -> None:
+        """Shut until descriptors may be had again."""
+        log.warning("cannot take a connection: %s; trying again soon", error.strerror)
         self.set(False)
         self.retry_at = now + RETRY

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import select
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from time import monotonic_ns
 
@@ -18,35 +18,34 @@ from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, LINGERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.crew import Crew, Lead
 from bigtop.backends.wsgi.deadlines import NEVER, SECOND
-from bigtop.backends.wsgi.gate import Gate, Newcomer
-from bigtop.backends.wsgi.ledger import Ledger
+from bigtop.backends.wsgi.entrance import Entrance
 from bigtop.backends.wsgi.service import Service
 from bigtop.http.engine import IDLE
+from bigtop.scoreboard import State, Word
 
 KEPT, LOST = Lead.KEPT, Lead.LOST
+STATE, WAITING, IDLE_NOW = map(int, (Word.STATE, Word.WAITING, Word.IDLE))
 
 
 class Loop:
-    """What comes next in this worker. `welcome` makes a Connection of a newcomer."""
+    """What comes next in this worker."""
 
     def __init__(
         self,
-        gate: Gate,
-        welcome: Callable[[Newcomer], Connection],
+        epoll: select.epoll,
+        entrance: Entrance,
         clients: Clients,
         service: Service,
         crew: Crew,
         life: Life,
-        ledger: Ledger,
     ) -> None:
-        self._gate = gate
-        self._welcome = welcome
+        self._epoll = epoll
+        self._entrance = entrance
+        self._relay = entrance.relay
         self._clients = clients
         self._service = service
         self._crew = crew
         self._life = life
-        self._ledger = ledger
-        self._epoll = gate.epoll
         self._deadlines = clients.deadlines
         self._leave_at = NEVER  # when a draining worker cuts off what is still open
         self._epoll.register(crew.fileno(), EPOLLIN)
@@ -54,14 +53,17 @@ class Loop:
 
     def lead(self) -> None:
         """Serve until another thread has taken the lead, or nothing is left to do."""
-        self._regulate()
+        self._entrance.regulate()
+        # The leader before us may have run the last one that waited, without coming back to say so.
+        self._life.slot.words[WAITING] = len(self._service.ready)
         while self._turn() is not LOST:
             if self._life.draining and self._is_done():
                 self._leave()
                 return
 
     def _turn(self) -> Lead:
-        events = self._epoll.poll(self._patience())
+        patience = self._patience()
+        events = self._epoll.poll(patience) if self._crew.size == 1 else self._poll_visibly(patience)
         self._crew.turns += 1
         now = monotonic_ns()
         table = self._clients.table
@@ -74,42 +76,51 @@ class Loop:
                 batch.append((connection, mask))
         # Before any call: an exclusive wake-up was spent on this worker, nobody else is told of that client.
         for fd, mask in special:
-            self._on_special(fd, mask, now)
+            batch += self._on_special(fd, mask, now)
+        detached = self._crew.detached
         for connection, mask in batch:
             if connection.stage is not READING:
                 self._on_event(connection, mask, now)
+                continue
+            if detached and mask == EPOLLIN and self._relay.relieve(connection, not self._crew.has_slot, now):
                 continue
             lead = self._service.read(connection, now)
             if lead is not KEPT:
                 return lead
         if now >= self._deadlines.soonest:
             self._expire(now)
-        if now >= self._gate.retry_at:
-            self._gate.retry()
+        if self._entrance.crowded:
+            self._entrance.regulate()
         return self._run_ready(now) if self._service.ready else KEPT
+
+    def _poll_visibly(self, patience: float) -> list[tuple[int, int]]:
+        """Tell siblings, meanwhile, whether there is nothing else to do here (see relay.py)."""
+        words = self._life.slot.words
+        words[IDLE_NOW] = patience != 0 and not self._crew.detached
+        events = self._epoll.poll(patience)
+        words[IDLE_NOW] = 0
+        return events
 
     def _patience(self) -> float:
         """Return how many seconds epoll may wait, -1 for ever."""
-        if self._service.ready and self._service.has_slot():
+        if self._service.ready and self._crew.has_slot:
             return 0
-        until = min(self._deadlines.soonest, self._gate.retry_at, self._leave_at)
+        until = min(self._deadlines.soonest, self._leave_at)
         return -1 if until == NEVER else max(0, until - monotonic_ns()) / SECOND
 
     # ---- what epoll reports
 
-    def _on_special(self, fd: int, mask: int, now: int) -> None:
-        if fd in self._gate:
-            self._accept(fd, now)
-        elif fd == self._crew.fileno():
+    def _on_special(self, fd: int, mask: int, now: int) -> list[tuple[Connection, int]]:
+        """Return what may be readable besides: connections from other workers mostly come with a request."""
+        if fd == self._crew.fileno():
             self._on_reports(now)
-        else:
+        elif fd == self._life.fileno():
             self._on_lifeline(mask, now)
-
-    def _accept(self, fd: int, now: int) -> None:
-        for newcomer in self._gate.accept(fd, now):
-            connection = self._welcome(newcomer)
-            self._clients.add(connection)
-            self._service.await_more(connection, now)
+        else:
+            connection = self._entrance.enter(fd, now)
+            if connection is not None and fd in self._relay:
+                return [(connection, EPOLLIN)]
+        return []
 
     def _on_event(self, connection: Connection, mask: int, now: int) -> None:
         stage = connection.stage
@@ -134,12 +145,9 @@ class Loop:
         while crew.finished:
             crew.detached -= 1
             self._service.settle(crew.finished.popleft())
-        self._regulate()
-        if self._service.ready and self._gate.is_open:
-            # Those who are here would take the slot at once, and again and again; who waits outside may come
-            # in first, and has his turn behind them.
-            for fd in self._gate:
-                self._accept(fd, now)
+        self._entrance.regulate()
+        if self._service.ready:
+            self._entrance.let_in(now)
 
     def _on_lifeline(self, mask: int, now: int) -> None:
         life = self._life
@@ -149,9 +157,12 @@ class Loop:
         if mask & EPOLLHUP:  # the supervisor is gone; that would be reported for ever
             self._epoll.unregister(life.fileno())
         self._leave_at = min(self._leave_at, now + int(life.grace * SECOND))
-        self._regulate()
+        self._entrance.close(now)
+        self._entrance.regulate()
+        self._relay.leave_all(now)
+        has_heir = self._relay.has_heir()
         for connection in self._clients.table.values():
-            if connection.call is not None:
+            if connection.call is not None and not has_heir:
                 connection.call.request.keep_alive = False  # unless its head is out
             elif connection.stage is READING and connection.engine.phase is IDLE:
                 self._deadlines.start(connection, self._deadlines.last, now)
@@ -160,7 +171,7 @@ class Loop:
         """Run what waits, once round, so that reading is never put off for long."""
         lead = KEPT
         for _ in range(len(self._service.ready)):
-            if lead is not KEPT or not self._service.has_slot():
+            if lead is not KEPT or not self._crew.has_slot:
                 break
             connection = self._service.ready.popleft()
             if connection.stage is QUEUED:
@@ -168,7 +179,7 @@ class Loop:
             elif connection.call is not None:
                 lead = self._service.run(connection.call)
         if lead is not LOST:
-            self._ledger.waiting(len(self._service.ready))
+            self._life.slot.words[WAITING] = len(self._service.ready)
         return lead
 
     # ---- time
@@ -181,16 +192,26 @@ class Loop:
                 self._clients.close(connection)
             elif wait is self._deadlines.send:
                 self._service.lose(connection)
+        if now >= self._entrance.due:
+            self._entrance.tend(now)
+        self._deadlines.wake(self._entrance.due)
 
     # ---- the end
 
-    def _regulate(self) -> None:
-        """Take new clients exactly while something could be done for them."""
-        self._gate.set(self._service.has_slot() and not self._life.draining)
-
     def _is_done(self) -> bool:
-        idle = not self._clients.table and not self._crew.detached
-        return idle or monotonic_ns() >= self._leave_at
+        now = monotonic_ns()
+        if now >= self._leave_at:
+            return True
+        if self._clients.table or self._crew.detached:
+            return False
+        # Whoever sends us a connection from now on sees that we are gone when it looks for stranded ones.
+        words = self._life.slot.words
+        words[STATE] = State.EMPTY
+        self._entrance.take_rest(now)
+        if not self._clients.table:
+            return True
+        words[STATE] = State.DRAINING
+        return False
 
     def _leave(self) -> None:
         for connection in list(self._clients.table.values()):

@@ -1,19 +1,27 @@
 # What a client has not taken yet.
 #
 # Rule 1: bytes leave in the order in which they came, whoever sends them: the thread of the application call
-# while nothing waits, the leader afterwards. The lock is held for non-blocking system calls only.
-# Rule 2: memory is bounded by making the producer wait (wait_for_room), never by dropping anything.
+# while nothing waits, the leader afterwards. The lock is held for system calls that do not block, and for
+# copies into the page cache.
+# Rule 2: memory and disk are bounded by making the producer wait (wait_for_room), never by dropping anything.
+# A client's slowness is first paid for in memory, then on disk, and only then with an application slot.
 #
 # Most responses go out in one send() and never make an outbox.
 
 from __future__ import annotations
 
+import logging
 import os
+import select
 import socket
+import tempfile
 import threading
 from collections import deque
 from itertools import islice
-from typing import Final
+from time import monotonic_ns
+from typing import IO, Final, NamedTuple
+
+log = logging.getLogger("bigtop.wsgi")
 
 PIECES_PER_SEND: Final = 64  # far below IOV_MAX (1024); more of them gain nothing
 BUDGET: Final = 1 << 20  # bytes per turn, so that one fast reader does not keep the leader
@@ -38,18 +46,37 @@ class FilePart:
         self.count = count
 
 
+class Bounds(NamedTuple):
+    """How much may wait for one client, and where."""
+
+    memory: int
+    file: int  # bytes of a temporary file; 0: none
+    directory: str | None  # of that file
+    patience: float | None = None  # seconds, for a producer that has to send by itself; None: the leader does
+
+
 class Outbox:
     """The waiting output of one connection."""
 
-    __slots__ = ("_changed", "_limit", "_parts", "_socket", "gone", "size")
+    __slots__ = (
+        "_bounds", "_changed", "_held", "_parts", "_socket", "_spool", "_spooled", "_written",
+        "began", "gone", "size", "taken",
+    )  # fmt: skip
 
-    def __init__(self, sock: socket.socket, limit: int) -> None:
+    def __init__(self, sock: socket.socket, bounds: Bounds) -> None:
         self._socket = sock
-        self._limit = limit
+        self._bounds = bounds
         self._parts: deque[memoryview | FilePart] = deque()
         self._changed = threading.Condition(threading.Lock())
+        self._spool: IO[bytes] | None = None
+        self._written = 0  # the end of what is in the temporary file
+        self._spooled = 0  # of these, the bytes that wait
+        self._held = 0  # bytes that wait in memory
         self.gone = False
         self.size = 0  # bytes that wait
+        # Since when it waits without a pause, and how much the client has taken since.
+        self.began = 0
+        self.taken = 0
 
     # ---- the thread of the application call
 
@@ -68,19 +95,27 @@ class Outbox:
                     self.size += part.count
                 elif part:
                     self._parts.append(memoryview(part))
+                    self._held += len(part)
                     self.size += len(part)
             if idle:
+                self.began, self.taken = monotonic_ns(), 0
                 self._send()
+            if self._held > self._bounds.memory:
+                self._spill()
             return idle and bool(self._parts)
 
     def is_full(self) -> bool:
-        return self.size > self._limit
+        return self._held > self._bounds.memory
 
     def wait_for_room(self) -> None:
-        """Wait until half of the limit is free; ClientGone when it never will be. Never the leader."""
+        """Wait until half of the memory is free; ClientGone when it never will be. Never the leader, unless
+        there is nobody else."""
         with self._changed:
-            while self.size > self._limit // 2 and not self.gone:
-                self._changed.wait()
+            while self._held > self._bounds.memory // 2 and not self.gone:
+                if self._bounds.patience is None:
+                    self._changed.wait()
+                else:
+                    self._send_when_possible(self._bounds.patience)
             if self.gone:
                 raise ClientGone
 
@@ -90,7 +125,7 @@ class Outbox:
         """Send what the socket takes; True when nothing is left. Raises ClientGone."""
         with self._changed:
             self._send()
-            if self.size <= self._limit // 2:
+            if self._held <= self._bounds.memory // 2:
                 self._changed.notify()
             return not self._parts
 
@@ -99,8 +134,13 @@ class Outbox:
         with self._changed:
             self.gone = True
             self._parts.clear()
-            self.size = 0
+            self.size = self._held = 0
             self._changed.notify()
+
+    def close(self) -> None:
+        """Give the temporary file back; nothing waits any more."""
+        if self._spool is not None:
+            self._spool.close()
 
     # ---- with the lock held
 
@@ -111,6 +151,7 @@ class Outbox:
                 first = self._parts[0]
                 sent = self._send_file(first) if isinstance(first, FilePart) else self._send_memory()
                 self.size -= sent
+                self.taken += sent
                 budget -= sent
         except BlockingIOError:
             pass
@@ -127,6 +168,7 @@ class Outbox:
                 break
             pieces.append(part)
         sent = left = self._socket.sendmsg(pieces, (), flags)
+        self._held -= sent
         while left:
             piece = pieces.pop(0)
             if left < len(piece):
@@ -145,4 +187,47 @@ class Outbox:
         part.count -= sent
         if not part.count:
             self._parts.popleft()
+        if self._spool is not None and part.fd == self._spool.fileno():
+            self._spooled -= sent
+            if not self._spooled:  # begin again at the front, so that the file never grows beyond its bound
+                self._written = 0
+                self._spool.truncate(0)
         return sent
+
+    def _spill(self) -> None:
+        """Move the end of what waits from memory into the temporary file, if that has room."""
+        if self._written + self._held > self._bounds.file:
+            return
+        pieces: deque[memoryview] = deque()
+        while self._parts and not isinstance(last := self._parts[-1], FilePart):
+            pieces.appendleft(last)
+            self._parts.pop()
+        size = sum(map(len, pieces))
+        try:
+            if self._spool is None:
+                self._spool = tempfile.TemporaryFile(buffering=0, dir=self._bounds.directory)  # noqa: SIM115
+            self._spool.seek(self._written)
+            for piece in pieces:
+                _write(self._spool, piece)
+        except OSError as error:
+            # A full disk is no reason to break an answer: it waits in memory, and the application with it.
+            log.error("cannot store a response: %s", error)
+            self._bounds = self._bounds._replace(file=0)
+            self._parts += pieces
+            return
+        self._parts.append(FilePart(self._spool.fileno(), self._written, size))
+        self._written += size
+        self._spooled += size
+        self._held -= size
+
+    def _send_when_possible(self, patience: float) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        if not poll.poll(patience * 1000 if patience else None):
+            raise ClientGone
+        self._send()
+
+
+def _write(file: IO[bytes], piece: memoryview) -> None:
+    while piece:
+        piece = piece[file.write(piece) :]

@@ -18,6 +18,8 @@ from bigtop.backends.wsgi.deadlines import Wait
 from bigtop.backends.wsgi.files import StaticFiles
 from bigtop.backends.wsgi.ledger import BYTES_IN, Ledger
 from bigtop.backends.wsgi.outbox import ClientGone
+from bigtop.backends.wsgi.relay import Relay
+from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, HEAD
 from bigtop.http.response import error_response
@@ -27,7 +29,7 @@ CLOSE, BREAK = Fate.CLOSE, Fate.BREAK
 
 
 class Service:
-    """Moves connections from stage to stage. `keeps`: whether they may be used for further requests."""
+    """Moves connections from stage to stage."""
 
     def __init__(
         self,
@@ -35,8 +37,9 @@ class Service:
         crew: Crew,
         life: Life,
         ledger: Ledger,
-        keeps: bool,
-        files: StaticFiles | None = None,
+        relay: Relay,
+        visitors: Visitors,
+        files: StaticFiles | None,
     ) -> None:
         self._files = files
         self._clients = clients
@@ -44,7 +47,8 @@ class Service:
         self._crew = crew
         self._life = life
         self._ledger = ledger
-        self._keeps = keeps
+        self._relay = relay
+        self._visitors = visitors
         self.ready: deque[Connection] = deque()  # have something to run and wait for their turn
 
     # ---- a request comes in
@@ -63,13 +67,17 @@ class Service:
         try:
             complete = connection.next_request()
         except ProtocolError as error:
-            self._refuse(connection, error)
+            self.refuse(connection, error)
             return KEPT
         if complete is None:
             self.await_more(connection, now)
             return KEPT
         request, body = complete
-        if self._life.draining or not self._keeps:
+        if self._visitors.rate and not self._visitors.asks(connection.peer, now):
+            body.close()
+            self.refuse(connection, ProtocolError(429, "too many requests from this address"))
+            return KEPT
+        if not self._deadlines.keeps or (self._life.draining and not self._relay.has_heir()):
             request.keep_alive = False
         if connection.wait is not self._deadlines.idle:
             self._deadlines.stop(connection)
@@ -90,20 +98,28 @@ class Service:
         clocks = self._deadlines
         phase = connection.engine.phase
         if phase is BODY:
+            if connection.is_too_slow(clocks.body, now):
+                self.refuse(connection, ProtocolError(408, "the body comes too slowly"))
+                return
             clocks.start(connection, clocks.body, now)
         elif phase is not HEAD:
+            if self._life.draining and self._relay.leave(connection, now):
+                return
             # HTTP/1.1 has no way to take back an open connection: a request may be on its way when it closes.
-            # So a draining worker does not close idle ones at once, but waits for one more request each,
-            # whose answer says that it was the last; only a client that is silent all the time, and speaks in
-            # the very moment of the close, has to try again (RFC 9110, 9.2.2 expects that of it).
+            # So a worker that drains without an heir does not close idle ones at once, but waits for one more
+            # request each, whose answer says that it was the last; only a client that is silent all the time,
+            # and speaks in the very moment of the close, has to try again (RFC 9110, 9.2.2 expects that).
             clocks.start(connection, clocks.last if self._life.draining else clocks.idle, now)
         elif connection.wait is not clocks.head:
             clocks.start(connection, clocks.head, now)
+        elif clocks.head.rate and connection.is_too_slow(clocks.head, now):
+            self.refuse(connection, ProtocolError(408, "the head comes too slowly"))
+            return
         self._clients.watch(connection, EPOLLIN)
 
     def late(self, connection: Connection, wait: Wait) -> None:
         if wait is self._deadlines.head or wait is self._deadlines.body:
-            self._refuse(connection, ProtocolError(408, "the request did not arrive in time"))
+            self.refuse(connection, ProtocolError(408, "the request did not arrive in time"))
             return
         try:
             size = connection.receive()  # a last look: it may have come just now
@@ -116,13 +132,10 @@ class Service:
         else:
             self._clients.close(connection)
 
-    def _refuse(self, connection: Connection, error: ProtocolError) -> None:
+    def refuse(self, connection: Connection, error: ProtocolError) -> None:
         self._clients.refuse(connection, error_response(error.status, str(error), connection.site.stamp()))
 
     # ---- the application
-
-    def has_slot(self) -> bool:
-        return self._crew.detached < self._crew.size
 
     def run(self, call: Call) -> Lead:
         self._ledger.called(call)
@@ -155,7 +168,10 @@ class Service:
             self.lose(connection)
             return
         if not empty:
-            self._deadlines.start(connection, self._deadlines.send, now)
+            if self._deadlines.send.is_too_slow(outbox.taken, outbox.began, now):
+                self.lose(connection)
+            else:
+                self._deadlines.start(connection, self._deadlines.send, now)
             return
         self._deadlines.stop(connection)
         self._clients.watch(connection, EPOLLIN)
@@ -184,6 +200,8 @@ class Service:
             return
         self._ledger.answered(call)
         outbox = connection.outbox
+        if outbox is not None:
+            outbox.close()
         connection.call = connection.outbox = None
         if call.fate is BREAK or (outbox is not None and outbox.gone):
             self._clients.abort(connection, call.is_close_delimited)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bigtop.backends.base import App, ServeOptions
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.files import Redirects
+from bigtop.backends.wsgi.outbox import Bounds
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, stamp
 from bigtop.scoreboard import Slot
@@ -32,8 +33,8 @@ class Site:
         "_temp_dir",
         "app",
         "block",
+        "bounds",
         "redirects",
-        "send_memory",
         "slot",
     )
 
@@ -42,7 +43,9 @@ class Site:
         self.slot = slot
         self.block = block
         self.redirects = Redirects(options.sendfile_roots) if options.sendfile_roots else None
-        self.send_memory = options.limits.send_memory
+        limits = options.limits
+        patience = limits.send_timeout if options.main_thread else None
+        self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, patience)
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
         # X-Request-IDs: a name that no other worker has, and a number.

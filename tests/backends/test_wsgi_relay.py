@@ -1,0 +1,408 @@
+# One worker and a sibling that the test plays: which connections leave when, and which are taken over.
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from bigtop import handoff
+from bigtop.backends.base import ServeOptions
+from bigtop.backends.wsgi.connection import Connection
+from bigtop.http.engine import Engine
+from bigtop.http.limits import Limits
+from bigtop.scoreboard import Scoreboard, State, Word
+from tests.support.backend_server import BackendServer, eventually
+from tests.support.wire import Client, request
+
+APP = "tests.apps.wsgi_basic:app"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsibling"
+
+
+def _wait_for(take: Callable[[], socket.socket | None]) -> socket.socket:
+    taken: list[socket.socket] = []
+
+    def arrived() -> bool:
+        if (client := take()) is not None:
+            taken.append(client)
+        return bool(taken)
+
+    eventually(arrived, what="a connection is handed over")
+    return taken[0]
+
+
+def _answer(client: socket.socket) -> bytes:
+    """Read the request that the worker left unread, and answer it in its place."""
+    with client:
+        client.settimeout(10)
+        text = client.recv(65536)
+        client.sendall(ANSWER)
+    return text
+
+
+def _make_busy(server: BackendServer, client: Client, seconds: float) -> None:
+    client.send(request(f"/sleep/{seconds}"))
+    eventually(lambda: server.word(Word.BUSY) == 1 and server.word(Word.OPEN) == 0)
+
+
+# ---- no slot is free
+
+
+def test_a_new_request_leaves_a_busy_worker_unread() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as quick:
+        quick.get("/")
+        server.play(State.READY)
+        _make_busy(server, slow, 1)
+        quick.send(request("/moved"))
+        assert _answer(_wait_for(server.sibling.take)) == request("/moved")
+        assert quick.answer().body == b"sibling"
+        assert slow.answer().body == b"slept"
+
+
+def test_it_comes_back_when_nobody_took_it() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as quick:
+        quick.get("/")
+        server.play(State.READY)
+        _make_busy(server, slow, 0.5)
+        quick.send(request("/"))
+        eventually(lambda: server.word(Word.CONNECTIONS) == 1, what="it is in the queue")
+        assert quick.answer().body == b"Hello World\n"
+        assert slow.answer().body == b"slept"
+
+
+def test_a_worker_without_company_keeps_its_connections() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as quick:
+        quick.get("/")
+        _make_busy(server, slow, 0.5)
+        quick.send(request("/"))
+        eventually(lambda: server.word(Word.WAITING) == 1)
+        assert server.word(Word.CONNECTIONS) == 2
+        assert quick.answer().status == 200
+
+
+def test_a_request_that_is_half_here_stays() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as half:
+        half.send(request("/")[:20])
+        eventually(lambda: server.word(Word.BYTES_IN) == 20)
+        server.play(State.READY)
+        _make_busy(server, slow, 0.5)
+        half.send(request("/")[20:] + request("/echo"))
+        eventually(lambda: server.word(Word.WAITING) == 1)
+        assert half.answer().body == b"Hello World\n"
+        assert half.answer().status == 200
+        assert slow.answer().status == 200
+
+
+def test_a_client_that_leaves_a_busy_worker_is_not_handed_on_for_ever() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as slow:
+        server.play(State.READY)
+        with server.connect() as gone:
+            gone.get("/")
+            _make_busy(server, slow, 0.5)
+        assert slow.answer().status == 200
+        eventually(lambda: server.word(Word.CONNECTIONS) == 1)
+
+
+def test_more_connections_than_the_queue_holds_are_all_answered() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as slow:
+        clients = [server.connect(30) for _ in range(600)]
+        try:
+            for client in clients:
+                client.get("/")
+            server.play(State.READY)
+            _make_busy(server, slow, 1)
+            for client in clients:
+                client.send(request("/"))
+            eventually(lambda: 1 < server.word(Word.CONNECTIONS) < 500, what="the queue is full")
+            for client in clients:
+                assert client.answer().body == b"Hello World\n"
+            eventually(lambda: server.word(Word.CONNECTIONS) == 601)
+        finally:
+            for client in clients:
+                client.close()
+
+
+def test_a_parked_connection_is_sent_as_soon_as_there_is_room() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as quick:
+        quick.get("/")
+        server.play(State.READY)
+        dummy, peer = socket.socketpair()
+        with dummy, peer:
+            _make_busy(server, slow, 3)
+            while server.sibling.give(dummy):
+                pass
+            quick.send(request("/"))
+            time.sleep(0.05)  # the worker has tried in vain, and tries again
+            for _ in range(1000):
+                client = _wait_for(server.sibling.take)
+                with client:
+                    if client.family == socket.AF_INET:
+                        client.settimeout(10)
+                        assert client.recv(100) == request("/")
+                        client.sendall(ANSWER)
+                        break
+            assert quick.answer().body == b"sibling"
+
+
+def test_a_connection_with_state_of_its_own_stays() -> None:
+    class Encrypted(Connection):
+        stays = True
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        plain, encrypted = (
+            kind(ours, None, Engine(Limits()), None)  # type: ignore[arg-type]
+            for kind in (Connection, Encrypted)
+        )
+        assert plain.is_movable
+        assert not encrypted.is_movable
+
+
+# ---- one of several slots is taken
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_an_idle_sibling_is_better_than_a_second_thread(idle: bool) -> None:
+    options = ServeOptions(threads=2)
+    with (
+        BackendServer(APP, options, siblings=1) as server,
+        server.connect() as slow,
+        server.connect() as quick,
+    ):
+        quick.get("/")
+        server.play(State.READY, idle=idle)
+        slow.send(request("/sleep/1"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        time.sleep(0.05)  # it is known as a slow call by now
+        quick.send(request("/"))
+        if idle:
+            assert _answer(_wait_for(server.sibling.take_own)) == request("/")
+            assert quick.answer().body == b"sibling"
+        else:
+            assert quick.answer().body == b"Hello World\n"
+        assert slow.answer().body == b"slept"
+
+
+def test_idleness_is_shown() -> None:
+    with BackendServer(APP, ServeOptions(threads=2), siblings=1) as server, server.connect() as client:
+        eventually(lambda: server.word(Word.IDLE) == 1)
+        client.send(request("/sleep/0.3"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        assert server.word(Word.IDLE) == 0
+        assert client.answer().status == 200
+        eventually(lambda: server.word(Word.IDLE) == 1)
+
+
+# ---- more connections than elsewhere
+
+
+def test_surplus_clients_go_to_the_emptiest() -> None:
+    with BackendServer(APP, siblings=2) as server:
+        server.play(State.READY, connections=0)
+        kept = [server.connect() for _ in range(2)]
+        for client in kept:
+            assert client.get("/").body == b"Hello World\n"
+        with server.connect() as third:
+            third.send(request("/"))
+            assert _answer(_wait_for(server.sibling.take_own)) == request("/")
+            assert third.answer().body == b"sibling"
+        for client in kept:
+            client.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "is_open", "connections"),
+    [(State.READY, True, 5), (State.READY, False, 0), (State.DRAINING, True, 0), (State.EMPTY, True, 0)],
+)
+def test_no_client_is_sent_where_it_would_wait(state: State, is_open: bool, connections: int) -> None:
+    with BackendServer(APP, siblings=1) as server:
+        server.play(state, is_open=is_open, connections=connections)
+        clients = [server.connect() for _ in range(4)]
+        for client in clients:
+            assert client.get("/").body == b"Hello World\n"
+            client.close()
+
+
+# ---- taking over
+
+
+def test_connections_arrive_by_both_ways() -> None:
+    with BackendServer(APP, siblings=1) as server:
+        for send in (server.sibling.give, lambda client: server.sibling.send(0, client)):
+            with Client(server.address) as client, server.listener.accept()[0] as accepted:
+                client.send(request("/environ"))
+                assert send(accepted)
+                answer = client.answer()
+                assert str(client.socket.getsockname()[1]).encode() in answer.body
+
+
+def test_a_unix_client_arrives(tmp_path: object) -> None:
+    with BackendServer(APP, unix=f"{tmp_path}/s", siblings=1) as server:
+        server.drain  # noqa: B018
+        with Client(server.address) as client, _accept(server) as accepted:
+            client.send(request("/"))
+            assert server.sibling.give(accepted)
+            assert client.answer().status == 200
+
+
+def _accept(server: BackendServer) -> socket.socket:
+    return _wait_for(lambda: _try_accept(server.listener))
+
+
+def _try_accept(listener: socket.socket) -> socket.socket | None:
+    try:
+        return listener.accept()[0]
+    except BlockingIOError:
+        return None
+
+
+def test_what_was_meant_for_a_worker_that_is_gone_is_answered() -> None:
+    with BackendServer(APP, siblings=1) as server:
+        ours, theirs = socket.socketpair()
+        with ours, Client(server.address):
+            with theirs:
+                ours.settimeout(10)
+                ours.sendall(request("/"))
+                assert server.sibling.send(1, theirs)
+            assert ours.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_left_on_the_way_harms_nobody() -> None:
+    with BackendServer(APP, siblings=1) as server:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            gone = socket.create_connection(listener.getsockname())
+            accepted, _ = listener.accept()
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            gone.close()
+            with accepted:
+                assert server.sibling.give(accepted)
+        with server.connect() as client:
+            assert client.get("/").status == 200
+
+
+# ---- draining
+
+
+def test_idle_connections_of_a_draining_worker_go_on_elsewhere() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as client:
+        client.get("/")
+        server.play(State.READY)
+        began = time.monotonic()
+        server.drain(30)
+        moved = _wait_for(server.sibling.take_own)
+        assert server.wait() == 0
+        assert time.monotonic() - began < 1
+        client.send(request("/"))
+        assert _answer(moved) == request("/")
+        assert client.answer().body == b"sibling"
+
+
+def test_a_connection_moves_after_its_answer() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as client:
+        server.play(State.READY)
+        client.send(request("/sleep/0.3"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        server.drain(30)
+        answer = client.answer()
+        assert (answer.body, answer["Connection"]) == (b"slept", None)
+        client.send(request("/"))
+        assert _answer(_wait_for(server.sibling.take_own)) == request("/")
+        assert client.answer().body == b"sibling"
+        assert server.wait() == 0
+
+
+def test_the_last_worker_answers_what_is_on_its_way() -> None:
+    with BackendServer(APP, siblings=1) as server, server.connect() as slow:
+        slow.send(request("/sleep/0.3"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        pairs = [socket.socketpair() for _ in range(4)]
+        sends = [
+            server.sibling.give,
+            lambda client: server.sibling.send(0, client),
+            lambda client: server.sibling.send(1, client),
+            server.sibling.give,
+        ]
+        server.drain(30)
+        for (ours, theirs), send in zip(pairs, sends, strict=True):
+            ours.settimeout(10)
+            ours.sendall(request("/"))
+            assert send(theirs)
+            theirs.close()
+        for ours, _ in pairs:
+            with ours:
+                assert ours.recv(1000).startswith(b"HTTP/1.1 200")
+        assert slow.answer().body == b"slept"
+        slow.close()
+        assert server.wait() == 0
+
+
+def test_only_the_last_worker_accepts_once_more() -> None:
+    for state, accepted in ((State.READY, 1), (State.EMPTY, 2)):
+        with BackendServer(APP, siblings=1) as server, server.connect() as slow:
+            _make_busy(server, slow, 0.5)
+            with server.connect() as waiting:
+                waiting.send(request("/"))
+                server.play(state, is_open=False)
+                server.drain(30)
+                assert slow.answer().status == 200
+                slow.close()
+                if accepted == 2:
+                    assert waiting.answer().status == 200
+                waiting.close()
+                assert server.wait() == 0
+            assert server.word(Word.ACCEPTED) == accepted
+
+
+# ---- the queues
+
+
+def test_descriptors_in_flight_are_limited_and_nothing_is_lost() -> None:
+    """Only without privileges does the kernel count them against RLIMIT_NOFILE."""
+    script = (
+        "import os, resource, socket\n"
+        "from bigtop import handoff\n"
+        "from bigtop.scoreboard import Scoreboard\n"
+        "ends = handoff.make(1)\n"
+        "queues = handoff.Handoff([end.detach() for end in ends], Scoreboard(Scoreboard.create(1).fd), 0)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "ours, theirs = socket.socketpair()\n"
+        "sent = 0\n"
+        "while queues.give(ours): sent += 1\n"
+        "taken = []\n"
+        "try:\n"
+        "    while (client := queues.take()) is not None: taken.append(client)\n"
+        "except OSError: pass\n"
+        "first = len(taken)\n"
+        "taken.clear()\n"
+        "while (client := queues.take()) is not None: first += 1\n"
+        "print(sent, first)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    sent, taken = map(int, done.stdout.split())
+    assert 10 < sent < 40
+    assert taken == sent
+
+
+def test_load_counts_what_is_on_its_way() -> None:
+    board = Scoreboard(Scoreboard.create(3).fd)
+    ends = handoff.make(3)
+    queues = handoff.Handoff([end.detach() for end in ends], board, 0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for seat, count in ((1, 3), (2, 4)):
+            words = board.words(seat)
+            words[Word.STATE], words[Word.OPEN], words[Word.CONNECTIONS] = State.READY, 1, count
+        chosen = []
+        for _ in range(6):
+            seat = queues.emptiest(below=100)
+            assert seat is not None
+            chosen.append(seat)
+            assert queues.send(seat, ours)
+        assert chosen == [1, 1, 2, 1, 2, 1]
+        assert queues.emptiest(below=6) is None
+    queues.close()
