@@ -17,9 +17,10 @@ from bigtop.backends.wsgi.crew import Crew, Lead
 from bigtop.backends.wsgi.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
 from bigtop.backends.wsgi.outbox import Bounds, ClientGone, FilePart, Outbox
 from bigtop.backends.wsgi.visitors import Visitors
+from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
-from bigtop.http.wsgi import Peer, Trust
+from bigtop.http.wsgi import Peer
 from tests.support.backend_server import eventually
 
 # ---- deadlines
@@ -317,7 +318,7 @@ def test_rates_count_from_the_grace_on() -> None:
 
 
 def _peer(address: str) -> Peer:
-    return Peer({}, ("127.0.0.1", 80), (address, 1), Trust(["10.0.0.1"]), "http")
+    return Peer({}, ("127.0.0.1", 80), (address, 1), Forwarding(Trust(["10.0.0.1"]), ()), "http")
 
 
 def test_connections_of_an_address_are_counted() -> None:

@@ -38,6 +38,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         str(EXAMPLE),
         "--workers",
         str(WORKERS),
+        "--static",
+        f"/static={data}/static",
         env={"DJANGO_DATA": str(data)},
     ) as site:
         assert site.url.startswith("http://127.0.0.1:")

@@ -99,7 +99,8 @@ def _at_rest(pid: int) -> bool:
 
 def test_readers_that_do_not_read_cost_a_bounded_part_each() -> None:
     readers = 31
-    with warm_site("--threads", str(readers + 1)) as (site, peaks), contextlib.ExitStack() as connections:
+    bounds = ("--threads", str(readers + 1), "--max-buffered", "4M")  # on disk; beyond that a thread waits
+    with warm_site(*bounds) as (site, peaks), contextlib.ExitStack() as connections:
         (worker,) = site.workers()
         address = ("127.0.0.1", site.port)
         for _ in range(readers):
