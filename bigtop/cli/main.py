@@ -17,6 +17,7 @@ from bigtop.errors import AppError, BigtopError
 # command -> (its module, its line in the help)
 COMMANDS = {
     "serve": ("bigtop.cli.serve", "Serve a WSGI or ASGI application."),
+    "ctl": ("bigtop.cli.ctl", "Control running supervisors."),
 }
 
 _COMPLETION = """\b
