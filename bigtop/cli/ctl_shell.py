@@ -74,7 +74,7 @@ def run(group: click.Group, ctx: click.Context, words: Sequence[str]) -> None:
 
 def _completer(group: click.Group, ctx: click.Context) -> Callable[[str, int], str | None]:
     # The same completion as in bash, with the options that came before the command.
-    complete = ShellComplete(group, ctx.params, "bigtop ctl", "_BIGTOP_COMPLETE")
+    complete = ShellComplete(group, {"obj": ctx.obj}, "bigtop ctl", "_BIGTOP_COMPLETE")
     found: list[str] = []
 
     def completer(start: str, number: int) -> str | None:

@@ -25,7 +25,7 @@ from bigtop.control.command import Role
 from bigtop.control.edge import EdgeSocket
 from bigtop.errors import ConfigError
 
-ZAP_ADDRESS = "inproc://zeromq.zap"
+ZAP_ADDRESS = "inproc://zeromq.zap.01"
 ROLES = {role.name.lower(): role for role in Role}
 
 
@@ -97,6 +97,8 @@ class Guard:
         socket.curve_server = True
         socket.curve_secretkey = self._key.secret.encode()
         socket.zap_domain = b"bigtop"
+        # Without this ZeroMQ lets in whoever it finds nobody to ask about.
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def role(self, public: str) -> Role | None:
         """Return what the holder of a key may; None for an unknown key, or one without a known role."""

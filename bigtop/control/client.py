@@ -156,7 +156,8 @@ class Client:
         poller.register(self._monitor, zmq.POLLIN)
         left = None if end is None else max(0.0, end - time.monotonic())
         ready = dict(poller.poll(_milliseconds(left)))
-        if self._socket in ready:
+        # The supervisor that was told to quit replies and hangs up: both may be here before either is seen.
+        if self._socket in ready or (ready and self._socket.poll(LINGER // 10)):
             return self._socket.recv()
         if ready:
             raise UnreachableError(_LOST)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import zmq
 
 from bigtop.control import addresses, keys
-from bigtop.errors import ConfigError
+from bigtop.errors import BigtopError, ConfigError
 
 # Sockets for threads and sockets for asyncio have this in common.
 S = TypeVar("S", bound=zmq.Socket[Any])
@@ -84,7 +84,7 @@ def _connected(socket: S, way: Way) -> S:
     except zmq.ZMQError as error:
         socket.close()
         raise ConfigError(f"{way.endpoint}: {error.strerror}") from None
-    except BaseException:
+    except BigtopError:
         socket.close()
         raise
     return socket

@@ -71,21 +71,17 @@ class ControlServer:
             self._guard = Guard(self._context, access.curve) if access.curve else None
             router, self.endpoint = self._bind(zmq.ROUTER, endpoint, access)
             xpub, self.pubsub_endpoint = self._bind(zmq.XPUB, pubsub, access)
-        except BaseException:
+        except (BigtopError, zmq.ZMQError):
             if self._guard:
                 self._guard.close()
             self._context.destroy(linger=0)
             raise
         self._router = EdgeSocket(router, self._receive)
-        self._publisher = Publisher(xpub)
+        self.publisher = Publisher(xpub)
 
     def publish(self, name: str, notice: messages.Notice | Event) -> None:
         """Tell subscribers what happened to the watcher `name`."""
-        self._publisher.publish(name, notice)
-
-    @property
-    def publisher(self) -> Publisher:
-        return self._publisher
+        self.publisher.publish(name, notice)
 
     async def close(self) -> None:
         """Send the replies that are due, refuse what is unfinished, leave no socket and no file behind."""
@@ -95,7 +91,7 @@ class ControlServer:
             task.cancel()
         await asyncio.gather(*self._tasks)
         self._router.close(LAST_WORDS)
-        self._publisher.close()
+        self.publisher.close()
         if self._guard:
             self._guard.close()
         await asyncio.to_thread(self._context.term)
@@ -134,7 +130,9 @@ class ControlServer:
         if self._busy[client.route[0]] >= MOST_AT_ONCE:
             raise RefusedError(f"{MOST_AT_ONCE} commands are not finished yet", Errno.COMMAND)
         if isinstance(command, Steering):
-            log.info("command: %s", command)
+            # Not the whole command: the options of a watcher may hold passwords.
+            name = wire.request(envelope).properties.get("name", "")
+            log.info("command: %s %s", command.word, name)
         try:
             outcome = command.apply(self._daemon)
             if not inspect.isawaitable(outcome):
@@ -185,7 +183,7 @@ class ControlServer:
 
     def _refuse(self, client: _Client, envelope: Envelope, reason: str, errno: int) -> None:
         if envelope.cast:
-            log.error("command without reply: %s", reason)
+            log.error("command: refused without a reply: %s", reason)
         else:
             self._router.send([*client.route, wire.error(reason, errno, envelope, time.time())])
 
@@ -199,5 +197,5 @@ def _failure(command: Command, error: Exception) -> tuple[str, Errno]:
         case OSError():
             return str(error), Errno.OS
         case _:
-            log.error("command: %s failed by a mistake in Bigtop", command, exc_info=error)
+            log.error("command: %s: a mistake in Bigtop", command.word, exc_info=error)
             return "server error", Errno.SERVER

@@ -132,7 +132,9 @@ class Restart(_Matching):
 
     def steer(self, supervisor: Supervisor, names: Sequence[str]) -> None:
         for name in names:
-            supervisor.restart(name)
+            watcher = supervisor.watcher(name)
+            if self.name is not None or watcher.spec.lifetime.autostart or watcher.status is Status.ACTIVE:
+                supervisor.restart(name)
 
     def info(self, supervisor: Supervisor, name: str, before: Before) -> object:
         expect(supervisor, name, Status.ACTIVE)
@@ -155,7 +157,11 @@ class Reload(Steering):
 
     def apply(self, daemon: Daemon) -> Awaitable[Reply]:
         supervisor = daemon.supervisor
-        names = supervisor.names if self.name is None else [find(supervisor, self.name)]
+        if self.name is None:
+            # Who wants new processes everywhere does not want to start what was stopped.
+            names = [one for one in supervisor.names if supervisor.watcher(one).status is not Status.STOPPED]
+        else:
+            names = [find(supervisor, self.name)]
         before = snapshot(supervisor, names)
         for name in names:
             supervisor.reload(name, graceful=self.graceful, sequential=self.sequential)
