@@ -96,10 +96,10 @@ With several endpoints the highest one counts.
 ## Commands
 
 A command goes over ZeroMQ as one JSON frame from a DEALER (or REQ) socket:
-`{"command": "incr", "properties": {"name": "web", "nb": 2, "waiting": true}, "id": "7"}`. The properties have the
-names below. The reply is one frame, `{"status": "ok", "time": ..., "numprocesses": 4, "id": "7"}`, or
-`{"status": "error", "reason": "...", "errno": 3, ...}`. With `"msg_type": "cast"` there is none. Circus 0.19's
-clients work as they are.
+`{"command": "incr", "properties": {"name": "web", "nb": 2, "waiting": true}, "id": "7"}`. The properties have
+the names below. The reply is one frame, `{"status": "ok", "time": ..., "numprocesses": 4, "id": "7"}`, or
+`{"status": "error", "reason": "...", "errno": 3, ...}`. With `"msg_type": "cast"` there is none. The clients of
+Circus 0.19 work as they are.
 
 Commands for one watcher are obeyed in the order in which they come, and none waits for another: the newest
 wins, and who waits for one that was overtaken is told so. With `waiting` the reply comes at the end; without,

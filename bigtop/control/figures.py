@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import psutil
 
@@ -20,7 +22,7 @@ Figure = dict[str, object]
 NOT_KNOWN = "N/A"
 NO_PROCESS = "No such process (stopped?)"  # instead of figures
 
-_ATTRIBUTES = ["memory_info", "cpu_percent", "cpu_times", "username", "nice", "create_time", "cmdline"]
+_ATTRIBUTES = ["memory_info", "cpu_percent", "cpu_times", "uids", "nice", "create_time", "cmdline"]
 
 
 class Figures:
@@ -84,13 +86,22 @@ def _figure(process: psutil.Process, total: int) -> Figure | None:
         "mem": round(100 * memory.rss / total, 3) if memory else NOT_KNOWN,
         "ctime": human_time(times.user + times.system) if times else NOT_KNOWN,
         "pid": process.pid,
-        "username": _known(raw["username"]),
+        "username": _username(raw["uids"].real) if raw["uids"] else NOT_KNOWN,
         "nice": _known(raw["nice"]),
         "create_time": _known(created),
         "age": max(0.0, time.time() - created) if created else NOT_KNOWN,
         "cmdline": program(raw["cmdline"]),
         "children": [],
     }
+
+
+@lru_cache
+def _username(uid: int) -> str:
+    # A look into the user database costs as much as all the rest of a process' figures.
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _known(value: object) -> object:
