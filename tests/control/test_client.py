@@ -58,7 +58,7 @@ def test_a_broken_connection_ends_a_wait_without_limit() -> None:
     ):
         waiting = thread.submit(client.call, "stop", name="slow", waiting=True)
         until(lambda: daemon.call("status", name="slow")["status"] == "stopping", "the stop")
-        daemon.process.kill()
+        daemon.kill()
         with pytest.raises(UnreachableError, match="the connection broke"):
             waiting.result(10)
 
@@ -116,8 +116,7 @@ def test_a_name_leads_to_a_socket_in_a_folder_of_ones_own(tmp_path: Path) -> Non
         with pytest.raises(UnreachableError, match="no supervisor named 'nope'"):
             addresses.resolve("nope", environ)
         # A killed supervisor leaves its file, but does not answer.
-        blog.process.kill()
-        blog.process.wait()
+        blog.kill()
         assert addresses.resolve(None, environ) == commands
 
 

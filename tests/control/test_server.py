@@ -298,8 +298,7 @@ def test_a_unix_socket_is_for_its_owner_and_not_taken_from_the_living(tmp_path: 
         ):
             pass
         assert daemon.call("numwatchers")["numwatchers"] == 6
-        daemon.process.kill()
-        daemon.process.wait()
+        daemon.kill()
         assert paths[0].exists()
         with Controlled(*(f"ipc://{path}" for path in paths)) as successor:
             assert successor.call("numwatchers")["numwatchers"] == 6

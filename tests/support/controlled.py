@@ -54,6 +54,13 @@ class Controlled:
         self._end()
 
     def _end(self) -> None:
+        self.kill()
+        assert self.process.stdout
+        self.process.stdout.close()
+        self.context.destroy(linger=0)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, and its children, which would otherwise outlive it."""
         if self.process.poll() is None:
             family = psutil.Process(self.process.pid).children(recursive=True)
             self.process.kill()
@@ -63,9 +70,6 @@ class Controlled:
                 except ProcessLookupError:
                     continue
         self.process.wait()
-        assert self.process.stdout
-        self.process.stdout.close()
-        self.context.destroy(linger=0)
 
     def log(self) -> str:
         return self.log_path.read_text()
