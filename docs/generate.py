@@ -11,6 +11,10 @@ from bigtop.config import daemon_options, watcher_options
 from bigtop.config.key import Key
 from bigtop.config.option import Group, Option
 from bigtop.config.options import OPTIONS
+from bigtop.control import parameters
+from bigtop.control.command import Command
+from bigtop.control.commands import COMMANDS
+from bigtop.control.parameters import Kind, Parameter
 
 HERE = Path(__file__).resolve().parent
 
@@ -63,6 +67,127 @@ def _row(option: Option[object]) -> str:
     repeatable = " May be repeated." if option.many else ""
     cells = (flags + takes, f"`{option.variable}`", default, option.help + repeatable)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+CONTROL_HEAD = """\
+<!-- Made from bigtop/control/ by `make docs`; change the commands there instead. -->
+
+# Control channel
+
+```console
+bigtop ctl [OPTIONS] [COMMAND] [WORDS]
+```
+
+`bigtop ctl` controls running supervisors; without a command it reads commands, with completion and a history.
+How to reach one, and who may, is in [Control a running Bigtop](../howto/control.md).
+
+## Exit statuses
+
+| status | meaning |
+| --- | --- |
+| 0 | Done. |
+| 1 | The command was refused or failed; the message says why. |
+| 2 | The command line cannot be understood. Nothing was sent. |
+| 3 | `status NAME`: the watcher is there, but not active. |
+| 69 | Nobody answers there, or the connection broke before the reply came. |
+| 75 | No reply in time. The command may still be carried out. |
+| 77 | The key may not do that. |
+| 78 | A key file or an endpoint is wrong. |
+
+With several endpoints the highest one counts.
+
+## Commands
+
+A command goes over ZeroMQ as one JSON frame from a DEALER (or REQ) socket:
+`{"command": "incr", "properties": {"name": "web", "nb": 2, "waiting": true}, "id": "7"}`. The properties have
+the names below. The reply is one frame, `{"status": "ok", "time": ..., "numprocesses": 4, "id": "7"}`, or
+`{"status": "error", "reason": "...", "errno": 3, ...}`. With `"msg_type": "cast"` there is none. The clients
+of Circus 0.19 work as they are.
+
+Commands for one watcher are obeyed in the order in which they come, and none waits for another: the newest
+wins, and who waits for one that was overtaken is told so. With `waiting` the reply comes at the end; without,
+it is an ok as soon as the command is under way, and what fails later is in the log.
+"""
+
+CONTROL_TAIL = """\
+## Error numbers
+
+| errno | meaning |
+| --- | --- |
+| 1 | The frame is no JSON object. |
+| 2 | There is no such command. |
+| 3 | A property is missing or wrong, or names nothing that there is. |
+| 4 | The system refused (permissions, files). |
+| 5 | It could not be done. |
+| 6 | A mistake in Bigtop; the log has it. |
+| 7 | The key's role does not include the command. |
+
+A frame of more than 1 MiB ends the connection. A client may have 100 commands that are not finished.
+
+## Events
+
+Two frames from an XPUB socket: the topic `watcher.NAME.EVENT` and a JSON object that always has `time`. NAME
+is in small letters, with `_` for spaces and dots.
+
+| event | also says | when |
+| --- | --- | --- |
+| `spawn` | `process_pid` | a process was started |
+| `start`, `stop` | | the watcher became active, is stopped |
+| `kill` | `process_pid` | a process was asked to leave |
+| `reap` | `process_pid`, `exit_code` (negative: a signal) | a process is gone, for whatever reason |
+| `died` | `wid`, `exit_code`, `was_ready`, `deaths`, `retry_in` | it should not have |
+| `stuck` | `reason` | a process is replaced because it does not get on |
+| `gave_up` | `reason` | the watcher cannot run |
+| `reload` | `generation` | every process is of the new generation |
+| `reload_failed` | `generation`, `kept`, `reason` | the old generation goes on |
+| `updated` | `options` | options were changed |
+| `add`, `remove` | | a watcher came, went |
+| `hook_success`, `hook_failure` | `name`, `error` | a hook was run |
+
+`arbiter.STATUS` tells the status of the supervisor itself. `output.NAME.` carries lines of output (`pid`,
+`stream`, `line`) while somebody subscribes to it.
+
+## From Python
+
+```python
+from bigtop.control.client import AsyncClient, Client
+
+with Client("site") as client:
+    client.call("incr", name="web", nb=2, waiting=True)["numprocesses"]
+    for event in client.events("watcher.web."):
+        print(event.name, event.payload)
+```
+
+`AsyncClient` is the same for asyncio. Both raise `RefusedError`, `UnreachableError` and `NoReplyError`.
+"""
+
+
+def control_page() -> str:
+    return "\n".join([CONTROL_HEAD, *(_command(command) for command in COMMANDS), CONTROL_TAIL])
+
+
+def _command(command: type[Command]) -> str:
+    fields = parameters.of(command)
+    role = command.role.name.lower()
+    lines = [f"### {command.word}\n", f"{command.__doc__} Role: {role}.\n"]
+    if fields:
+        lines += ["| property | `bigtop ctl` | |", "| --- | --- | --- |"]
+        lines += [_property(name, parameter) for name, (parameter, _) in fields.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _property(name: str, parameter: Parameter) -> str:
+    match parameter.kind:
+        case Kind.ARGUMENT | Kind.WORDS | Kind.PAIRS:
+            written = name.upper()
+        case Kind.SETTINGS:
+            written = "`--option`"
+        case Kind.WIRE_ONLY:
+            written = ""
+        case Kind.FLAG | Kind.OPTION:
+            written = f"`--{(parameter.flag or name).replace('_', '-')}`"
+    return f"| `{name}` | {written} | {parameter.about} |"
 
 
 CONFIG_HEAD = """\
@@ -160,5 +285,6 @@ def _key_row(key: Key[object]) -> str:
 
 
 if __name__ == "__main__":
+    (HERE / "reference" / "control.md").write_text(control_page())
     (HERE / "reference" / "serve.md").write_text(serve_page())
     (HERE / "reference" / "config.md").write_text(config_page())

@@ -1,4 +1,4 @@
-# The four paths of docs/explanation/architecture.md, followed in running processes.
+# The paths of docs/explanation/architecture.md, followed in running processes.
 #
 # What is written there in front of a step must be called, in that order, and nothing of Bigtop's may be
 # called that is named neither there nor under "What they lean on". Long paths are hard to follow: five files

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from bigtop.cli import ctl
 from bigtop.cli.main import root
 from bigtop.config.options import OPTIONS
 from bigtop.supervisor import journal, messages
@@ -65,6 +66,15 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     assert sorted({page for page in PAGES if ROOT / "docs" in page.parents} - linked - {index}) == []
 
 
+def ctl_flags() -> set[str]:
+    context = click.Context(ctl.command)
+    groups = [
+        ctl.command,
+        *(ctl.command.get_command(context, word) for word in ctl.command.list_commands(context)),
+    ]
+    return {flag for command in groups for param in command.params for flag in param.opts}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_in_the_documentation_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -77,6 +87,11 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
             case ["bigtop", "serve", *words]:
                 unknown += [
                     word for word in words if word.startswith("-") and word.split("=")[0] not in flags
+                ]
+            case ["bigtop", "ctl", *words]:
+                known = ctl_flags()
+                unknown += [
+                    word for word in words if word.startswith("-") and word.split("=")[0] not in known
                 ]
             case ["bigtop", word, *words] if word in ("check", "convert"):
                 known = {
@@ -91,12 +106,16 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
 
 
 def test_options_named_in_prose_exist() -> None:
-    flags = {flag for option in OPTIONS for flag in option.flags} | {
-        "--help",
-        "--no-reload",
-        "--init",
-        "--time",
-    }
+    flags = (
+        {flag for option in OPTIONS for flag in option.flags}
+        | ctl_flags()
+        | {
+            "--help",
+            "--no-reload",
+            "--init",
+            "--time",
+        }
+    )
     mentioned = {flag for page in PAGES for flag in re.findall(r"`(--[a-z_-]+)", prose(page))}
     assert mentioned - flags == set()
 
@@ -106,7 +125,7 @@ def test_generated_pages_are_current(tmp_path: Path) -> None:
     (tmp_path / "reference").mkdir()
     (tmp_path / "generate.py").write_text(script)
     subprocess.run([sys.executable, tmp_path / "generate.py"], check=True)
-    for page in ("reference/serve.md", "reference/config.md"):
+    for page in ("reference/serve.md", "reference/config.md", "reference/control.md"):
         assert (tmp_path / page).read_text() == (ROOT / "docs" / page).read_text(), "run: make docs"
 
 

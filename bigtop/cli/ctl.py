@@ -1,0 +1,149 @@
+# `bigtop ctl`: every command of the control channel, from control/commands.py, and a few of its own.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bigtop import signals
+from bigtop.cli import ctl_arguments
+from bigtop.cli.ctl_target import Target
+from bigtop.control import keys
+from bigtop.control.client import Identity, Tunnel
+from bigtop.control.command import Command
+from bigtop.control.commands import COMMANDS
+from bigtop.control.options import OPTIONS
+from bigtop.control.parameters import Kind
+
+_EPILOG = """\
+Without a command it reads commands, with completion and a history.
+
+Ends with 0: done. 1: refused or failed. 2: the command line cannot be understood. 3: `status NAME`, and it is
+not active. 69: nobody answers. 75: no reply in time. 77: the key may not do that. 78: a wrong key file.
+"""
+
+
+class _Ctl(click.Group):
+    """Commands in the order of the table; without one, the shell."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*(one.word for one in COMMANDS), "keygen"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "keygen":
+            return keygen
+        for command in COMMANDS:
+            if command.word == cmd_name:
+                return _click_command(command)
+        return None
+
+
+@click.group(
+    cls=_Ctl,
+    invoke_without_command=True,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option(
+    "--endpoint", "-e", multiple=True, metavar="WHERE", help="Name, path or address; several for several."
+)
+@click.option("--timeout", type=float, metavar="SECONDS", help="For a reply: 5; none for what waits.")
+@click.option("--json", "as_json", is_flag=True, help="Print replies as they come, one line each.")
+@click.option(
+    "--identity", type=Path, metavar="FILE", help="Our NAME.key_secret.", envvar="BIGTOP_CTL_IDENTITY"
+)
+@click.option(
+    "--server-key",
+    metavar="KEY",
+    help="The supervisor's public key, or its file.",
+    envvar="BIGTOP_CTL_SERVER_KEY",
+)
+@click.option("--ssh", metavar="USER@HOST:PORT", help="Go through an ssh tunnel.")
+@click.option("--ssh-keyfile", "--ssh_keyfile", metavar="FILE", help="The key for --ssh.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Control running supervisors."""
+    ctx.obj = _target(options)
+    if ctx.invoked_subcommand is None:
+        from bigtop.cli.ctl_shell import interact  # readline takes the terminal over
+
+        assert isinstance(ctx.command, click.Group)
+        ctx.obj.run("status", {})
+        interact(ctx.command, ctx)
+
+
+def _target(options: dict[str, Any]) -> Target:
+    identity, server_key = options["identity"], options["server_key"]
+    if (identity is None) is not (server_key is None):
+        raise click.UsageError("--identity and --server-key belong together")
+    return Target(
+        endpoints=options["endpoint"] or (None,),
+        timeout=options["timeout"],
+        as_json=options["as_json"],
+        identity=Identity(identity, server_key) if identity else None,
+        tunnel=Tunnel(options["ssh"], options["ssh_keyfile"]) if options["ssh"] else None,
+    )
+
+
+def _click_command(source: type[Command]) -> click.Command:
+    @click.pass_context
+    def run(ctx: click.Context, /, **given: Any) -> None:
+        target = ctx.find_object(Target)
+        assert target is not None
+        follows = given.pop("follow", False)
+        properties = ctl_arguments.properties(source, given)
+        if source.word == "listen" or follows:
+            from bigtop.cli import ctl_listen
+
+            if source.word == "listen":
+                ctl_listen.listen(target, tuple(given["words"]))
+            else:
+                ctl_listen.follow(target, str(properties["name"]), int(str(properties.get("lines", 20))))
+        else:
+            ctx.exit(target.run(source.word, properties))
+
+    params = ctl_arguments.click_parameters(source, _complete)
+    if source.word == "tail":
+        params.append(click.Option(["--follow", "-f"], is_flag=True, help="go on as more is written"))
+    settings: dict[str, Any] = {}
+    if any(kind in (Kind.WORDS, Kind.PAIRS) for kind in ctl_arguments.kinds(source)):
+        # From the first word on everything is meant for the command that is added, dashes included.
+        settings = {"allow_interspersed_args": source.word != "add"}
+    return click.Command(
+        source.word, callback=run, params=params, help=source.__doc__, context_settings=settings
+    )
+
+
+def _complete(ctx: click.Context, what: str, words: Sequence[str]) -> Sequence[str]:
+    target = ctx.find_object(Target)
+    if target is None:  # while a shell completes, only options have been read
+        assert ctx.parent is not None
+        target = _target(ctx.parent.params)
+    match what:
+        case "watcher":
+            return target.words("list")
+        case "pid" if words:
+            return target.words("list", name=words[0])
+        case "key" if words:
+            return target.words("options", name=words[0]) or list(OPTIONS)
+        case "signal":
+            return [signals.name(number).removeprefix("SIG") for number in range(1, 32)]
+    return []
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--role", type=click.Choice(["view", "operate", "admin"]), default="view", help="What its holder may do."
+)
+@click.option("--folder", type=Path, default=Path(), help="Where to put the files.")
+def keygen(name: str, role: str, folder: Path) -> None:
+    """Make a pair of keys, for a supervisor or for somebody who controls it."""
+    public, secret = keys.generate(folder, name, role)
+    click.echo(f"{secret}  is for {name} alone")
+    click.echo(
+        f"{public}  goes into the folder of client keys, or to the clients if {name} is the supervisor"
+    )

@@ -1,0 +1,167 @@
+# Replies for people to read.
+#
+# Rule: pure, and never in the way: a reply that has no picture here is shown as KEY VALUE lines.
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Reply = Mapping[str, Any]
+
+_COLUMNS = ("pid", "cmdline", "username", "nice", "mem_info1", "mem_info2", "cpu", "mem", "ctime")
+_HEADINGS = (
+    "WATCHER",
+    "WID",
+    "PID",
+    "PROGRAM",
+    "USER",
+    "NICE",
+    "RSS",
+    "VIRTUAL",
+    "CPU%",
+    "MEM%",
+    "TIME",
+    "AGE",
+)
+
+
+def reply(word: str, answer: Reply) -> str:
+    """Return what `bigtop ctl` prints for the reply to the command `word`."""
+    rest = {key: value for key, value in answer.items() if key != "time"}
+    if word in _PICTURES:
+        return _PICTURES[word](rest)
+    rest.pop("status", None)
+    return _pairs(rest) if any(value is not None for value in rest.values()) else "ok"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [[str(cell) for cell in row] for row in [headings, *rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def line(output: Reply) -> str:
+    """Return one line of a process' output, with where it came from."""
+    when = time.strftime("%H:%M:%S", time.localtime(output["time"]))
+    return f"{when} {output['pid']} {output['stream']}: {output['line']}"
+
+
+def _status(answer: Reply) -> str:
+    if "statuses" in answer:
+        return table(("WATCHER", "STATUS"), sorted(answer["statuses"].items()))
+    return str(answer["status"])
+
+
+def _list(answer: Reply) -> str:
+    return "\n".join(str(one) for one in answer.get("watchers", answer.get("pids", ())))
+
+
+def _stats(answer: Reply) -> str:
+    if "infos" in answer:
+        infos = answer["infos"]
+    elif "process" in answer:
+        infos = {"": {str(answer["process"]): answer["info"]}}
+    else:
+        infos = {answer["name"]: answer["info"]}
+    rows: list[Sequence[object]] = []
+    for name, processes in infos.items():
+        for pid, info in processes.items():
+            if isinstance(info, str):
+                rows.append((name, "", pid, info, *[""] * 8))
+            else:
+                rows.append(_figures(name, info))
+                rows += [_figures("", child) for child in info["children"]]
+    return table(_HEADINGS, rows)
+
+
+def _daemon(answer: Reply) -> str:
+    return table(_HEADINGS[2:], [_figures("", answer["info"])[2:]])
+
+
+def _figures(name: str, info: Reply) -> Sequence[object]:
+    age = info["age"]
+    return (name, info.get("wid", ""), *(info[key] for key in _COLUMNS), span(age))
+
+
+def span(seconds: object) -> str:
+    """Return 3d4h, 4h05m, 5m06s or 6s."""
+    if not isinstance(seconds, int | float):
+        return str(seconds)
+    minutes, secs = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{secs:02}s" if minutes else f"{secs}s"
+
+
+def _sockets(answer: Reply) -> str:
+    rows = [
+        (one["fd"], one["name"], one.get("path") or f"{one['host']}:{one['port']}", one["backlog"])
+        for one in answer["sockets"]
+    ]
+    return table(("FD", "NAME", "ADDRESS", "BACKLOG"), rows)
+
+
+def _options(answer: Reply) -> str:
+    return _pairs(answer["options"])
+
+
+def _pairs(values: Reply) -> str:
+    rows = [(key, "" if value is None else value) for key, value in values.items()]
+    width = max((len(key) for key, _ in rows), default=0)
+    return "\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in rows)
+
+
+def _count(answer: Reply) -> str:
+    if "singleton" in answer:
+        return "a singleton: its number of processes stays"
+    return str(answer.get("numprocesses", answer.get("numwatchers", "ok")))
+
+
+def _tail(answer: Reply) -> str:
+    return "\n".join(line(one) for one in answer["lines"])
+
+
+def _requests(answer: Reply) -> str:
+    rows = [(r["watcher"], r["pid"], r["method"], r["path"], span(r["seconds"])) for r in answer["requests"]]
+    return table(("WATCHER", "PID", "METHOD", "PATH", "SINCE"), rows)
+
+
+def _changes(answer: Reply) -> str:
+    info = answer.get("info") or {}
+    return "; ".join(f"{key} {' '.join(map(str, pids))}" for key, pids in info.items() if pids) or "ok"
+
+
+def _steps(answer: Reply) -> str:
+    return "\n".join(answer.get("steps", ())) or "ok"
+
+
+_PICTURES: Mapping[str, Callable[[Reply], str]] = {
+    "status": _status,
+    "list": _list,
+    "stats": _stats,
+    "dstats": _daemon,
+    "listsockets": _sockets,
+    "options": _options,
+    "get": _options,
+    "globaloptions": _options,
+    "numprocesses": _count,
+    "numwatchers": _count,
+    "incr": _count,
+    "decr": _count,
+    "tail": _tail,
+    "requests": _requests,
+    "start": _changes,
+    "stop": _changes,
+    "restart": _changes,
+    "reload": _changes,
+    "reloadconfig": _steps,
+}

@@ -1,0 +1,119 @@
+# The supervisors that one `bigtop ctl` speaks to, and how a command's end becomes an exit status.
+#
+# Rule: the statuses are an interface, listed in docs/reference/control.md. With several supervisors the
+# highest one counts.
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import click
+
+from bigtop.cli import ctl_show
+from bigtop.control.client import Client, Event, Events, Identity, NoReplyError, RefusedError, Tunnel
+from bigtop.control.wire import Errno
+from bigtop.errors import BigtopError
+
+REFUSED = 1
+NOT_ACTIVE = 3
+NOT_ALLOWED = 77  # EX_NOPERM
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the options before the command say. `timeout` None: 5 s, without limit for what waits."""
+
+    endpoints: tuple[str | None, ...]
+    timeout: float | None = None
+    as_json: bool = False
+    identity: Identity | None = None
+    tunnel: Tunnel | None = None
+
+    def client(self, endpoint: str | None, *, waits: bool = False) -> Client:
+        timeout = self.timeout if self.timeout is not None else None if waits else 5.0
+        return Client(endpoint, timeout=timeout, identity=self.identity, tunnel=self.tunnel)
+
+    def run(self, word: str, properties: dict[str, Any]) -> int:
+        """Send a command to each supervisor, print the replies, return the exit status."""
+        return max(self._run_one(endpoint, word, properties) for endpoint in self.endpoints)
+
+    def _run_one(self, endpoint: str | None, word: str, properties: dict[str, Any]) -> int:
+        waits = bool(properties.get("waiting"))
+        try:
+            with self.client(endpoint, waits=waits) as client, self._progress(client, properties, waits):
+                reply = client.call(word, **properties)
+        except RefusedError as error:
+            self._print(endpoint, {"status": "error", "reason": str(error), "errno": int(error.errno)}, "")
+            return NOT_ALLOWED if error.errno is Errno.NOT_ALLOWED else REFUSED
+        except BigtopError as error:
+            self._print(endpoint, {"status": "error", "reason": str(error), "errno": None}, "")
+            return error.exit_status
+        self._print(endpoint, reply, ctl_show.reply(word, reply))
+        named = word == "status" and "statuses" not in reply
+        return NOT_ACTIVE if named and reply["status"] != "active" else 0
+
+    def _print(self, endpoint: str | None, reply: dict[str, Any], text: str) -> None:
+        several = len(self.endpoints) > 1
+        if self.as_json:
+            click.echo(json.dumps({"endpoint": endpoint, **reply} if several else reply))
+        elif reply.get("status") == "error" and "reason" in reply:
+            where = f"{endpoint}: " if several else ""
+            click.echo(f"bigtop: {where}{reply['reason']}", err=True)
+        else:
+            click.echo(f"{endpoint}:\n{text}" if several else text)
+
+    def _progress(
+        self, client: Client, properties: dict[str, Any], waits: bool
+    ) -> AbstractContextManager[object]:
+        if not waits or self.as_json or not sys.stderr.isatty():
+            return nullcontext()
+        return Progress(client, str(properties.get("name") or ""))
+
+    def words(self, command: str, **properties: object) -> Sequence[str]:
+        """Ask for words to complete with; nothing where nobody answers."""
+        try:
+            with self.client(self.endpoints[0]) as client:
+                client.timeout = 1.0
+                reply = client.call(command, **properties)
+        except (BigtopError, NoReplyError):
+            return []
+        found: Iterable[object] = reply.get("watchers") or reply.get("pids") or reply.get("options") or ()
+        return [str(word) for word in found]
+
+
+class Progress:
+    """Says on stderr what happens to processes while a command is waited for."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        # A pattern is no topic: what happens to others meanwhile is shown, too.
+        topic = f"watcher.{name.lower()}." if name.isidentifier() else "watcher."
+        self._events: Events = client.events(topic, timeout=0.1)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _show(self) -> None:
+        with self._events as events:
+            while not self._over.is_set():
+                for event in events:
+                    click.echo(progress_line(event), err=True)
+
+
+def progress_line(event: Event) -> str:
+    pid = event.payload.get("process_pid")
+    return f"  {event.watcher}: {event.name}" + (f" {pid}" if pid is not None else "")

@@ -1,0 +1,104 @@
+# Where control channels are: from the name of a site to an endpoint.
+#
+# A supervisor named NAME has NAME.ctl for commands and NAME.events for events, unix sockets in one folder per
+# user: $XDG_RUNTIME_DIR/bigtop where that is set (systemd does), /run/bigtop for root, ~/.bigtop/run
+# otherwise. Somebody who looks for a name looks into all of them.
+#
+# Rule: a file counts only if somebody answers behind it; a supervisor that was killed leaves its own.
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from bigtop.errors import ConfigError
+
+COMMANDS, EVENTS = ".ctl", ".events"
+
+# struct sockaddr_un has 108 bytes for a path, the last of them a zero.
+LONGEST_PATH = 107
+
+
+class UnreachableError(ConfigError):
+    """Nobody answers there. EX_UNAVAILABLE of sysexits(3)."""
+
+    exit_status = 69
+
+
+def folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for this user's sockets; it need not exist."""
+    return folders(environ)[0]
+
+
+def folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    found = [Path(environ["XDG_RUNTIME_DIR"], "bigtop")] if environ.get("XDG_RUNTIME_DIR") else []
+    system, home = Path("/run/bigtop"), Path(environ.get("HOME") or "/", ".bigtop", "run")
+    return [*found, *([system, home] if os.geteuid() == 0 else [home, system])]
+
+
+def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """Return the endpoints, for commands and for events, that a supervisor named `name` takes.
+
+    Makes the folder, for its owner alone.
+    """
+    if "/" in name or name in (".", ".."):
+        raise ConfigError(f"{name!r} cannot be the name of a socket")
+    place = folder(environ)
+    try:
+        place.mkdir(mode=0o755 if place == Path("/run/bigtop") else 0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{place}: no folder for the control socket: {error.strerror}") from None
+    return f"ipc://{place / (name + COMMANDS)}", f"ipc://{place / (name + EVENTS)}"
+
+
+def running(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return name -> endpoint of the supervisors that answer, and that this user may reach."""
+    found: dict[str, str] = {}
+    for place in folders(environ):
+        for path in sorted(place.glob("*" + COMMANDS)):
+            if path.stem not in found and answers(str(path)):
+                found[path.stem] = f"ipc://{path}"
+    return found
+
+
+def resolve(word: str | None, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the endpoint that a person means: a name, a path, an endpoint, or the only one there is."""
+    word = word or environ.get("BIGTOP_CTL_ENDPOINT") or environ.get("CIRCUSCTL_ENDPOINT")
+    if word and "://" in word:
+        return word
+    if word and "/" in word:
+        return "ipc://" + os.path.abspath(word)
+    there = running(environ)
+    if word:
+        if word not in there:
+            raise UnreachableError(f"no supervisor named {word!r} runs here; {_listed(there)}")
+        return there[word]
+    if len(there) != 1:
+        raise UnreachableError(f"which supervisor? {_listed(there)}")
+    return next(iter(there.values()))
+
+
+def _listed(there: Mapping[str, str]) -> str:
+    if not there:
+        return "none was found. --endpoint takes a name, a path or an address such as tcp://127.0.0.1:5555"
+    return "there are: " + ", ".join(there)
+
+
+def check_length(path: str) -> None:
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise ConfigError(f"{path}: the path of a unix socket has at most {LONGEST_PATH} bytes")
+
+
+def answers(path: str) -> bool:
+    """Say whether somebody accepts connections on a unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except BlockingIOError:  # its queue of connections is full: somebody is there
+            return True
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,61 @@
+# A ZeroMQ socket on the event loop of the standard library.
+#
+# The descriptor of a ZeroMQ socket is not the connection. It becomes readable when the socket's state may
+# have changed, and says so once: a message that is left lying makes no new edge, and a send may consume the
+# edge of a message that came meanwhile, for both go through one mailbox. Whoever forgets this has a server
+# that sleeps beside a full queue.
+#
+# Rule: after every wake-up read until EAGAIN; after every send look again.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import zmq
+
+# Messages taken before everybody else on the loop gets a turn.
+BATCH = 50
+
+
+class EdgeSocket:
+    """`take` is called with the frames of each message."""
+
+    def __init__(self, socket: zmq.Socket[bytes], take: Callable[[list[zmq.Frame]], None]) -> None:
+        self._socket = socket
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._fd = int(socket.getsockopt(zmq.FD))
+        self._looking: asyncio.Handle | None = None
+        self._loop.add_reader(self._fd, self._drain)
+        self._look_again()
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send or, to a peer that does not read, drop; never wait."""
+        with suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        self._look_again()
+
+    def close(self, linger: int) -> None:
+        """What was sent has `linger` milliseconds to leave."""
+        self._loop.remove_reader(self._fd)
+        if self._looking is not None:
+            self._looking.cancel()
+        self._socket.close(linger)
+
+    def _look_again(self) -> None:
+        if self._looking is None:
+            self._looking = self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        for _ in range(BATCH):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._take(frames)
+        self._look_again()

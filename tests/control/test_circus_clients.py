@@ -1,0 +1,146 @@
+# Circus' own programs and classes, unmodified, against our control channel.
+#
+# They run in processes of their own: what Circus' dependencies warn of is not ours to fix.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.controlled import Controlled, run
+from tests.support.site import until
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Controlled]:
+    with Controlled() as running:
+        yield running
+
+
+# In this order, with the outputs that circusctl 0.19 has with circusd 0.19.
+SESSION: list[tuple[str, int, str]] = [
+    (
+        "status",
+        0,
+        r"Web: active\nbroken: stopped\none: active\nsleeper: active\nslow: active\ntwo words: stopped\n",
+    ),
+    ("status web", 0, r"active\n"),
+    ("status nope", 3, r"error\n"),
+    ("list", 0, r"broken,one,sleeper,slow,two words,web\n"),
+    ("list web", 0, r"\d+\n"),
+    ("list sleeper", 0, r"\d+,\d+\n"),
+    ("numprocesses", 0, r"5\n"),
+    ("numprocesses sleeper", 0, r"2\n"),
+    ("numwatchers", 0, r"6\n"),
+    ("listsockets", 0, r"\d+:socket 'web' at 127.0.0.1:\d+\n"),
+    ("get sleeper numprocesses cmd", 0, r"numprocesses: 2\ncmd: sleep 1000\n"),
+    ("get sleeper bogus", 3, r"error: 'bogus' option not found\n"),
+    ("get web colour", 0, r"colour: red\n"),
+    ("options web", 0, r"(?s).*\ngraceful_timeout: 30.0\n.*\nnumprocesses: 1\n.*"),
+    ("globaloptions check_delay", 0, r"check_delay: 5.0\n"),
+    ("globaloptions bogus", 3, r"'bogus' not an existing option\n"),
+    ("incr sleeper", 0, r"ok\n"),
+    ("incr sleeper 2 --waiting", 0, r"5\n"),
+    ("decr sleeper 2 --waiting", 0, r"3\n"),
+    ("incr one", 0, r"This watcher is a Singleton - not changing the number of processes\n"),
+    ("set sleeper numprocesses 2 --waiting", 0, r"ok\n"),
+    ("set sleeper bogus 3", 1, r"unknown key 'bogus'\n"),
+    ("reload web --waiting", 0, r"ok\n"),
+    ("reload --waiting --sequential --terminate", 0, r"ok\n"),
+    ("restart sleeper --waiting", 0, r"ok\n"),
+    ("stop sleeper --waiting", 0, r"ok\n"),
+    ("status sleeper", 0, r"stopped\n"),
+    ("start sleeper --waiting", 0, r"ok\n"),
+    ("start sleep.* --waiting --match regex", 0, r"ok\n"),
+    ("start broken --waiting", 3, r"error: broken: gave up: No such file or directory\n"),
+    ("add --start foo sleep 100", 0, r"ok\n"),
+    ("add foo again", 3, r"error: there is a watcher 'foo' already\n"),
+    ("rm foo --waiting", 0, r"ok\n"),
+    ("reloadconfig --waiting", 0, r"ok\n"),
+    ("signal sleeper CONT", 0, r"ok\n"),
+    ("signal sleeper CONT --recursive", 0, r"ok\n"),
+    ("signal sleeper FOO", 3, r"error: signal invalid\n"),
+    ("kill sleeper --signum INT --graceful_timeout 3", 0, r"ok\n"),
+    ("ipython", 0, r"error: Could not start ipython kernel\n"),
+    (
+        "stats web",
+        0,
+        r"web:\n(\d+): \1  sleep \S+ -?\d+ \d+\.\d\dM \d+\.\d\dM \d+\.\d \d\.\d+ \d+:\d\d\.\d\d\n",
+    ),
+    ("stats", 0, r"(?s)Web:\n\d+: .*\nsleeper:\n.*broken:\n"),
+    ("stats --extended web", 0, r"web:\n\d+: .*\n"),
+    ("dstats", 0, r"Main Process:\n    \d+  python\S* .*\n"),
+    ("--json numwatchers", 0, r'{"status": "ok", "time": [\d.]+, "numwatchers": 6, "id": "\w{32}"}\n'),
+]
+
+
+def test_circusctl_does_every_command(daemon: Controlled) -> None:
+    for words, status, expected in SESSION:
+        found, out, err = daemon.circusctl(*words.split())
+        assert found == status, (words, out, err)
+        assert re.fullmatch(expected, out + err), (words, out, err)
+
+
+def test_circusctl_ends_a_daemon() -> None:
+    with Controlled() as daemon:
+        assert daemon.circusctl("quit", "--waiting") == (0, "ok\n", "")
+        assert daemon.process.wait(10) == 0
+
+
+CLIENTS = """
+import sys, asyncio
+from circus.client import CircusClient, AsyncCircusClient
+from circus.consumer import CircusConsumer
+from tornado.ioloop import IOLoop
+endpoint, pubsub = sys.argv[1:]
+client = CircusClient(endpoint=endpoint)
+print(client.send_message("numwatchers")["numwatchers"])
+print(client.call({"command": "status", "properties": {"name": "nope"}})["reason"])
+async def main():
+    other = AsyncCircusClient(endpoint=endpoint)
+    print((await other.send_message("list"))["watchers"][0])
+    other.stop()
+IOLoop.current().run_sync(main)
+with CircusConsumer(["watcher.web."], endpoint=pubsub) as consumer:
+    messages = consumer.iter_messages()
+    while not consumer.pubsub_socket.poll(50):
+        client.send_message("set", name="web", options={"max_retry": 2})
+    print(next(messages)[0])
+client.stop()
+"""
+
+
+def test_circus_client_classes_work(daemon: Controlled) -> None:
+    status, out, err = run("-W", "ignore", "-c", CLIENTS, daemon.endpoint, daemon.pubsub)
+    assert status == 0, err
+    assert out == "6\nprogram nope not found\nbroken\nb'watcher.web.updated'\n"
+
+
+PLUGIN = """
+import sys
+from circus.plugins import CircusPlugin
+class Reporter(CircusPlugin):
+    def handle_init(self):
+        self.periodic = self.loop.call_later(0.2, self.begin)
+    def begin(self):
+        self.cast("stop", name="web")
+        self.loop.call_later(0.2, self.begin)
+    def handle_recv(self, data):
+        watcher, action, message = self.split_data(data)
+        if action == "stop":
+            print(watcher, action, sorted(self.load_message(message)), flush=True)
+            print(self.call("status", name=watcher), flush=True)
+            self.loop.stop()
+Reporter(sys.argv[1], sys.argv[2], 1.0).start()
+"""
+
+
+def test_a_circus_plugin_works(daemon: Controlled) -> None:
+    daemon.call("start", name="web", waiting=True)
+    status, out, err = run("-W", "ignore", "-c", PLUGIN, daemon.endpoint, daemon.pubsub)
+    assert status == 0, err
+    assert out.startswith("web stop ['time']\n{'status': 'stopped', 'time': ")
+    assert "'id': None" in out
+    until(lambda: daemon.call("start", name="web", waiting=True)["status"] == "ok", "the start")

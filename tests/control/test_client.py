@@ -1,0 +1,135 @@
+# Our own clients: Client, AsyncClient, events, and how a supervisor is found by name.
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bigtop.control import addresses
+from bigtop.control.client import AsyncClient, Client, NoReplyError, RefusedError, UnreachableError
+from bigtop.control.connection import Way, way_to_events
+from tests.support.controlled import Controlled
+from tests.support.site import until
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Controlled]:
+    with Controlled() as running:
+        yield running
+
+
+def test_a_call_returns_the_reply_or_says_what_is_wrong(daemon: Controlled) -> None:
+    with Client(daemon.endpoint) as client:
+        assert client.call("numwatchers")["numwatchers"] == 6
+        with pytest.raises(RefusedError, match="program nope not found"):
+            client.call("status", name="nope")
+        client.cast("incr", name="sleeper")
+        until(lambda: client.call("numprocesses", name="sleeper")["numprocesses"] == 3, "the cast")
+
+
+def test_a_reply_that_does_not_come_in_time_is_an_error_and_not_mixed_up(daemon: Controlled) -> None:
+    with Client(daemon.endpoint, timeout=0.3) as client:
+        with pytest.raises(NoReplyError, match=r"no reply within 0\.3 s"):
+            client.call("stop", name="slow", waiting=True)
+        client.timeout = None
+        assert client.call("start", name="slow", waiting=True)["info"]["kept"] != []
+        assert client.call("numwatchers")["numwatchers"] == 6
+
+
+def test_nobody_there_is_told_as_such(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with Client(f"tcp://127.0.0.1:{port}", timeout=0.2) as client, pytest.raises(UnreachableError):
+        client.call("list")
+    with pytest.raises(UnreachableError, match="nobody answers"):
+        Client(f"ipc://{tmp_path}/no.ctl")
+
+
+def test_a_broken_connection_ends_a_wait_without_limit() -> None:
+    with (
+        Controlled() as daemon,
+        Client(daemon.endpoint, timeout=None) as client,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        waiting = thread.submit(client.call, "stop", name="slow", waiting=True)
+        until(lambda: daemon.call("status", name="slow")["status"] == "stopping", "the stop")
+        daemon.kill()
+        with pytest.raises(UnreachableError, match="the connection broke"):
+            waiting.result(10)
+
+
+def test_events_are_iterated_over(daemon: Controlled) -> None:
+    with Client(daemon.endpoint) as client, client.events("watcher.web.", timeout=10.0) as events:
+        with client.events("output.web", timeout=10.0) as output:
+            first = next(output)
+        assert (first.watcher, first.name, first.payload["line"]) == ("web", "", "chat")
+        client.call("restart", name="web", waiting=True)
+        names = [next(events).name for _ in range(3)]
+        assert {"spawn", "reap"} <= set(names)
+    with Client(daemon.endpoint) as client, client.events("nothing", timeout=0.05) as silent:
+        assert list(silent) == []
+
+
+def test_the_async_client_does_the_same(daemon: Controlled) -> None:
+    async def main() -> None:
+        async with AsyncClient(daemon.endpoint) as client:
+            slow = asyncio.create_task(client.call("restart", name="one", waiting=True))
+            assert (await client.call("numwatchers"))["numwatchers"] == 6
+            assert len((await slow)["info"]["started"]) == 1
+            with pytest.raises(RefusedError):
+                await client.call("nope")
+            async for event in client.events("output."):
+                assert event.payload["line"] == "chat"
+                break
+            client.timeout = 0.2
+            with pytest.raises(NoReplyError):
+                await client.call("stop", name="slow", waiting=True)
+
+    asyncio.run(main())
+
+
+# ---- names
+
+
+def test_a_name_leads_to_a_socket_in_a_folder_of_ones_own(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path / "home")}
+    commands, events = addresses.of("shop", environ)
+    assert (commands, events) == (
+        f"ipc://{tmp_path}/bigtop/shop.ctl",
+        f"ipc://{tmp_path}/bigtop/shop.events",
+    )
+    assert (tmp_path / "bigtop").stat().st_mode & 0o777 == 0o700
+    assert addresses.running(environ) == {}
+    with Controlled(commands, events), Controlled(*addresses.of("blog", environ)) as blog:
+        assert addresses.running(environ) == {
+            "blog": f"ipc://{tmp_path}/bigtop/blog.ctl",
+            "shop": commands,
+        }
+        assert addresses.resolve("shop", environ) == commands
+        with pytest.raises(UnreachableError, match="there are: blog, shop"):
+            addresses.resolve(None, environ)
+        with pytest.raises(UnreachableError, match="no supervisor named 'nope'"):
+            addresses.resolve("nope", environ)
+        # A killed supervisor leaves its file, but does not answer.
+        blog.kill()
+        assert addresses.resolve(None, environ) == commands
+
+
+def test_endpoints_paths_and_variables_are_understood(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path), "CIRCUSCTL_ENDPOINT": "tcp://127.0.0.1:5555"}
+    assert addresses.resolve("tcp://host:1", environ) == "tcp://host:1"
+    assert addresses.resolve("/a/b.ctl", environ) == "ipc:///a/b.ctl"
+    assert addresses.resolve(None, environ) == "tcp://127.0.0.1:5555"
+    assert addresses.resolve(None, {**environ, "BIGTOP_CTL_ENDPOINT": "/x"}) == "ipc:///x"
+    assert addresses.folder({"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/bigtop")
+
+
+def test_events_of_one_that_listens_everywhere_are_where_its_commands_are() -> None:
+    assert way_to_events(Way("tcp://host:1"), "tcp://0.0.0.0:2").endpoint == "tcp://host:2"
+    assert way_to_events(Way("tcp://host:1"), "tcp://10.0.0.1:2").endpoint == "tcp://10.0.0.1:2"
+    assert way_to_events(Way("ipc:///a.ctl"), "ipc:///a.events").endpoint == "ipc:///a.events"
