@@ -29,7 +29,7 @@ from bigtop.supervisor.forkservers import Legacy
 from bigtop.supervisor.pool import WorkerPool
 from bigtop.supervisor.process import reap_strangers, spawn
 from bigtop.supervisor.spec import StopPolicy, WatcherSpec, Worker
-from bigtop.supervisor.streams import LineReader
+from bigtop.supervisor.streams.reader import LineReader
 from bigtop.workers import identity
 from bigtop.workers.bootstrap import Bootstrap
 

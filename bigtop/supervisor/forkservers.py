@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from bigtop import lifeline
 from bigtop.supervisor import messages
 from bigtop.supervisor.process import Process, spawn
-from bigtop.supervisor.streams import LineReader
+from bigtop.supervisor.streams.reader import LineReader
 
 Feed = Callable[[messages.Event], None]
 

@@ -19,7 +19,7 @@ from bigtop.signals import STACK_SIGNAL
 from bigtop.supervisor import messages
 from bigtop.supervisor.forkservers import ForkServers, Legacy
 from bigtop.supervisor.process import Process
-from bigtop.supervisor.streams import LineReader
+from bigtop.supervisor.streams.reader import LineReader
 
 logger = logging.getLogger("bigtop.supervisor")
 

@@ -12,22 +12,29 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
-import psutil
-
+from bigtop.supervisor import tree
 from bigtop.supervisor.messages import ExitStatus
 
 _UNKNOWN = 255  # an exit status that nobody can tell any more
 
 
 def spawn(
-    argv: list[str], env: Mapping[str, str], fds: Sequence[int] = (), *, stdout: int = 1, stderr: int = 2
+    argv: list[str],
+    env: Mapping[str, str],
+    fds: Sequence[int] = (),
+    *,
+    stdin: int = 0,
+    stdout: int = 1,
+    stderr: int = 2,
 ) -> int:
     """Start `argv` in a session of its own, with the descriptors `fds` under their numbers; return its pid.
+
+    `argv` begins with a path. Raises OSError when it cannot be executed.
 
     posix_spawn(3) shares the parent's memory until the exec, so its price does not grow with the parent.
     A dup2 of a descriptor onto itself is how its close-on-exec flag is cleared in the child only.
     """
-    actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin, stdout, stderr))]
     actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds]
     return os.posix_spawn(
         argv[0],
@@ -86,16 +93,12 @@ class Process:
         """
         if not self.running:
             return
-        kin: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error):
-            kin = psutil.Process(self.pid).children(recursive=True)
+        kin = tree.descendants(self.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getpgid(self.pid) == self.pid:
                 os.killpg(self.pid, signal.SIGKILL)
         self.send_signal(signal.SIGKILL)
-        for process in kin:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        tree.kill(kin)
 
 
 def reap_strangers(known: Callable[[int], bool]) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bigtop.supervisor.crew import TRANSITIONS, State
-from bigtop.supervisor.machine import NOT_SPAWNED, Status, Watcher
+from bigtop.supervisor.crew import NOT_SPAWNED, TRANSITIONS, State
+from bigtop.supervisor.machine import Status, Watcher
 from bigtop.supervisor.messages import (
     Action,
     BootFailed,
