@@ -134,7 +134,7 @@ class _Site:
         self._spec = spec
         self._shared = shared
         self._summary = summary
-        self._supervisor = Supervisor(self._hear)
+        self._supervisor = Supervisor(self._hear, self._make_pool)
         self._addresses = tuple(listener.address() for listener in shared.listeners)
         self._preload = ""
         self._started = False
@@ -142,9 +142,9 @@ class _Site:
         self._urgency: messages.Urgency | None = None  # of the stop that was asked for
         self._asked_at = 0.0
         self._over = asyncio.Event()
-        self._supervisor.add(_watcher(spec, shared.legacy), self._make_pool)
+        self._supervisor.enter(_watcher(spec, shared.legacy))
 
-    def _make_pool(self, feed: Callable[[messages.Event], None]) -> WorkerPool:
+    def _make_pool(self, _spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> WorkerPool:
         timeout = self._spec.options.timeout
         shared = self._shared
         self._pool = WorkerPool(feed, shared.legacy, shared.board, timeout, _write_stderr, self._loaded)

@@ -121,9 +121,16 @@ def _grouped(made: Made, command: Command, order: Order, name: str) -> Order:
 
 
 def _spawn(made: Made, order: Order, fds: tuple[int, ...]) -> int:
-    argv = [program(order), *order.argv[1:]]
     try:
-        return spawn(argv, dict(order.env), fds[3:], stdin=fds[0], stdout=fds[1], stderr=fds[2])
+        return spawn(
+            list(order.argv),
+            dict(order.env),
+            fds[3:],
+            stdin=fds[0],
+            stdout=fds[1],
+            stderr=fds[2],
+            program=program(order),
+        )
     finally:
         for fd in made.give_ends():
             os.close(fd)

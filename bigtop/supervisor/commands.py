@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bigtop.supervisor import messages, tree
+from bigtop.supervisor import messages
 from bigtop.supervisor.birth import Made, Maker
 from bigtop.supervisor.ending import Ending
 from bigtop.supervisor.process import Process
@@ -98,18 +98,9 @@ class CommandPool:
             member.doomed = True
 
     def signal(self, key: int, number: int, *, children: bool = False, recursive: bool = False) -> None:
-        """Signal the process; `children`: only its direct ones; `recursive`: it and all its descendants."""
         member = self._members.get(key)
-        if member is None or member.process is None:
-            return
-        if recursive:
-            kin = tree.descendants(member.process.pid)
-            member.process.send_signal(number)
-            tree.send(kin, number)
-        elif children:
-            tree.send(tree.named(tree.children(member.process.pid)), number)
-        else:
-            member.process.send_signal(number)
+        if member is not None and member.process is not None:
+            member.process.send(number, children=children, recursive=recursive)
 
     def report(self, key: int, reason: str) -> None:
         """Nothing can be asked of a command."""

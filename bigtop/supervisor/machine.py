@@ -153,8 +153,8 @@ class Watcher:
                 self._start()
             case Scale(wanted):
                 self.numprocesses = max(0, wanted)
-            case Reload(sequential):
-                self._reload(sequential=sequential)
+            case Reload(sequential, remake):
+                self._reload(sequential=sequential, remake=remake)
             case Update(spec):
                 self.spec, self.numprocesses = spec, spec.numprocesses
                 self._crew.describe(spec)
@@ -177,10 +177,10 @@ class Watcher:
         if not self._generations:
             self._generations.add(by_reload=False)
 
-    def _reload(self, *, sequential: bool) -> None:
+    def _reload(self, *, sequential: bool, remake: bool) -> None:
         if self._again:
             return
-        if self.spec.send_hup and self.status in RUNNING:
+        if self.spec.send_hup and not remake and self.status in RUNNING:
             self._actions += [Signal(proc.key, SIGHUP) for proc in self._crew.staying()]
             self._actions.append(Reloaded(self.generation))
             return

@@ -57,10 +57,12 @@ class Scale:
 class Reload:
     """Replace every process by one of a new generation, one by one.
 
-    Each is ready before an old one goes; `sequential`: each old one is gone before the new one comes.
+    Each is ready before an old one goes; `sequential`: each old one is gone before the new one comes. A
+    watcher with send_hup signals its processes instead, unless they are to be made differently (`remake`).
     """
 
     sequential: bool = False
+    remake: bool = False
 
 
 @dataclass(frozen=True, slots=True)

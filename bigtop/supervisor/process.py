@@ -26,10 +26,11 @@ def spawn(
     stdin: int = 0,
     stdout: int = 1,
     stderr: int = 2,
+    program: str | None = None,
 ) -> int:
     """Start `argv` in a session of its own, with the descriptors `fds` under their numbers; return its pid.
 
-    `argv` begins with a path. Raises OSError when it cannot be executed.
+    `program` is a path, argv[0] if it is not given. Raises OSError when it cannot be executed.
 
     posix_spawn(3) shares the parent's memory until the exec, so its price does not grow with the parent.
     A dup2 of a descriptor onto itself is how its close-on-exec flag is cleared in the child only.
@@ -37,7 +38,7 @@ def spawn(
     actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin, stdout, stderr))]
     actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds]
     return os.posix_spawn(
-        argv[0],
+        program or argv[0],
         argv,
         env,
         file_actions=actions,
@@ -84,6 +85,17 @@ class Process:
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
+
+    def send(self, number: int, *, children: bool = False, recursive: bool = False) -> None:
+        """Signal the process; `children`: only its direct ones; `recursive`: it and all its descendants."""
+        if not self.running:
+            return
+        kin = tree.descendants(self.pid) if recursive else []
+        if children and not recursive:
+            tree.send(tree.named(tree.children(self.pid)), number)
+        else:
+            self.send_signal(number)
+        tree.send(kin, number)
 
     def kill_tree(self) -> None:
         """SIGKILL the process, its group and everything that descends from it.

@@ -399,14 +399,14 @@ class TestEnd:
             "print('up', flush=True)\n"
             "while True: time.sleep(1)"
         )
-        policy = StopPolicy(signal.SIGINT, 0.6, then=(signal.SIGTERM, signal.SIGQUIT))
+        policy = StopPolicy(signal.SIGINT, 3.0, then=(signal.SIGTERM, signal.SIGQUIT))
 
         async def play(yard: Yard) -> None:
             target = command(code, context=ExecContext(env=ENV), stdio=PIPED)
             pool = yard.pool(spec(target, stop=policy))
             key, _ = await pool.spawned()
             await until(lambda: yard.written["stdout"] == b"up\n", "the process")
-            pool.pool.drain(key, 0.6)
+            pool.pool.drain(key, 3.0)
             assert await pool.ended(key) == messages.ExitStatus(code=7)
             assert yard.written["stdout"] == b"up\nint\nterm\n"
 

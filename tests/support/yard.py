@@ -45,6 +45,7 @@ class Yard:
         self.written: dict[str, bytes] = {"stdout": b"", "stderr": b""}
         self.notices: list[tuple[str, messages.Notice]] = []
         self.surroundings = Surroundings(Maker(self.launcher, lambda: self.sockets), self._write, self._tell)
+        self.more_pids: Callable[[], set[int]] = set
         self._pools: list[Pool] = []
 
     def _write(self, _name: str, _pid: int, _wid: int, which: str, lines: bytes) -> None:
@@ -60,6 +61,7 @@ class Yard:
 
     def reap(self) -> None:
         known = {pid for pool in self._pools for pid in pool.pool.pids()} | self.launcher.pids
+        known |= self.more_pids()
         if not self.launcher.launching:
             reap_strangers(known.__contains__)
 
