@@ -41,6 +41,8 @@ LAYERS = {
     "bigtop.supervisor.plan": 1,
     "bigtop.supervisor.roster": 1,
     "bigtop.supervisor.spec": 1,
+    "bigtop.supervisor.ordering": 1,
+    "bigtop.supervisor.streams.formats": 1,
     "bigtop.backends": 2,
     "bigtop.supervisor": 2,
     "bigtop.control": 3,

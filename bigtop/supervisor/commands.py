@@ -17,9 +17,7 @@ from bigtop.supervisor.process import Process
 from bigtop.supervisor.readiness import Watch, watch
 from bigtop.supervisor.spec import Command, WatcherSpec
 from bigtop.supervisor.streams.reader import LineReader
-
-# Takes whole lines of one process: its watcher, its number, its place, "stdout" or "stderr", the lines.
-Output = Callable[[str, int, int, str, bytes], None]
+from bigtop.supervisor.streams.writer import Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Surroundings:
     """What the commands of all watchers share."""
 
     maker: Maker
-    output: Output
+    outputs: Outputs
     tell: Callable[[str, messages.Notice], None]
 
 
@@ -59,14 +57,18 @@ class CommandPool:
         self._surroundings = surroundings
         self._descriptions: dict[int, WatcherSpec] = {}  # by generation
         self._members: dict[int, _Member] = {}
+        surroundings.outputs.open(spec)
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
 
     # ---- what the core asks for
 
     def describe(self, spec: WatcherSpec) -> bool:
         """Take `spec` for the generations to come."""
+        if not isinstance(spec.target, Command):
+            return False
+        self._surroundings.outputs.open(spec)
         self._spec = spec
-        return isinstance(spec.target, Command)
+        return True
 
     def prepare(self, generation: int) -> None:
         self._descriptions[generation] = self._spec
@@ -147,7 +149,7 @@ class CommandPool:
     def _wrote(self, member: _Member, which: str, lines: bytes) -> None:
         member.watch.heard(lines)
         assert member.process is not None
-        self._surroundings.output(self._spec.name, member.process.pid, member.wid, which, lines)
+        self._surroundings.outputs.take(self._spec.name, member.process.pid, member.wid, which, lines)
 
     def _exited(self, member: _Member, status: messages.ExitStatus) -> None:
         member.status = status

@@ -21,6 +21,7 @@ from bigtop.supervisor.machine import RUNNING, Status
 from bigtop.supervisor.messages import Urgency
 from bigtop.supervisor.plan import Add, Remove, Replace, Scale, Step, plan
 from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.streams import sinks
 
 # What a running process was made from; anything else of a description can be exchanged under it.
 _MADE_FROM = frozenset({"target", "sockets", "options"})
@@ -185,6 +186,7 @@ def _check(specs: Iterable[WatcherSpec]) -> None:
         raise ConfigError("two watchers have the same name")
     ordering.check(by_name)
     for spec in every:
+        sinks.make_all(spec)
         if spec.lifetime.schedule:
             agenda.check(spec.lifetime.schedule)
 

@@ -106,7 +106,7 @@ class Ending:
 
     def _left(self) -> list[tree.Kin]:
         """Return what is left beside the process itself."""
-        found = {*tree.alive(self._kin), *tree.orphans(self._process.pid)}
+        found = {*tree.alive(self._kin), *tree.orphans(self._process.pid, Process.all_pids)}
         if self._group is not None:
             found.update(tree.named(cgroups.members(self._group)))
         return sorted((one for one in found if one.pid != self._process.pid), key=lambda one: one.pid)

@@ -164,7 +164,8 @@ class Watcher:
                 pass
             case _:
                 self._hear_process(event, now)
-        self._converge(now)
+        if not isinstance(event, Spawned):  # a number changes nothing, and there are many of them
+            self._converge(now)
         return self._actions
 
     # ---- events change what is wanted, or what is known

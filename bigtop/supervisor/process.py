@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 from bigtop.supervisor import tree
 from bigtop.supervisor.messages import ExitStatus
@@ -51,10 +52,13 @@ def spawn(
 class Process:
     """One running child of ours. All methods: event loop only."""
 
+    all_pids: ClassVar[set[int]] = set()
+
     def __init__(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         self.pid = pid
         self._on_exit = on_exit
         self._pidfd = os.pidfd_open(pid)
+        self.all_pids.add(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
 
     def _exited(self) -> None:
@@ -74,6 +78,7 @@ class Process:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
+        self.all_pids.discard(self.pid)
         self._on_exit(status)
 
     @property

@@ -22,21 +22,17 @@ class Roster:
         # An old process is gone before the new one comes.
         self._one_for_one = singleton or (len(generations) > 1 and generations[-1].sequential)
         self._crew = crew
-        self._generations = generations
         self._wanted = wanted
+        on_trial = 0 if self.trial is None else self.trial.number
         for proc in crew.staying():
-            self._place(proc)
-
-    def _place(self, proc: Proc) -> None:
-        # During a trial what is ready serves on: its turn comes when the trial is over.
-        good = proc.generation == self.source.number
-        good = good or (self.trial is not None and proc.state is State.READY)
-        if self._generations.is_canary(proc, self._wanted):
-            self.canaries.append(proc)
-        elif good and not proc.retiring:
-            self.fresh.append(proc)
-        else:
-            self.stale.append(proc)
+            # During a trial what is ready serves on: its turn comes when the trial is over.
+            good = proc.generation == self.source.number or (on_trial and proc.state is State.READY)
+            if proc.generation == on_trial:
+                self.canaries.append(proc)
+            elif good and not proc.retiring:
+                self.fresh.append(proc)
+            else:
+                self.stale.append(proc)
 
     @property
     def surplus(self) -> int:
@@ -54,7 +50,8 @@ class Roster:
         leaving += [proc for proc in self.stale if proc.state is not State.READY]
         ready = [p for p in self.fresh + self.stale if p.state is State.READY and p not in leaving]
         spare = max(0, len(ready) + self._crew.slots.over - self._wanted)
-        if self._one_for_one and self.usable and len(ready) == len(self._crew.processes):
+        full = len(ready) + len(self._crew.slots.holds) >= self._wanted
+        if self._one_for_one and self.usable and full and len(ready) == len(self._crew.processes):
             spare = max(spare, 1)
         return leaving + [proc for proc in ready if proc in self.stale][:spare]
 

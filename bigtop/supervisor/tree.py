@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +84,14 @@ def descendants(pid: int) -> list[Kin]:
     return found
 
 
-def orphans(leader: int) -> list[Kin]:
-    """Return what the session that `leader` led has left with us, and all that descends from it."""
+def orphans(leader: int, ours: Container[int]) -> list[Kin]:
+    """Return what the session that `leader` led has left with us, and all that descends from it.
+
+    `ours` are children that we made ourselves, which need not be looked at: they are no orphans.
+    """
     found: list[Kin] = []
     for number in children(os.getpid()):
-        known = stat(number) if number != leader else None
+        known = stat(number) if number not in ours else None
         if known is None or known.state in "ZX" or leader not in (known.session, known.group):
             continue
         found += [Kin(number, known.born), *descendants(number)]

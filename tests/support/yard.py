@@ -17,6 +17,8 @@ from bigtop.supervisor.commands import CommandPool, Surroundings
 from bigtop.supervisor.launching import Launcher
 from bigtop.supervisor.process import reap_strangers
 from bigtop.supervisor.spec import Command, WatcherSpec
+from bigtop.supervisor.streams.formats import Chunk
+from bigtop.supervisor.streams.writer import Outputs
 
 DEADLINE = 20.0
 PYTHON = sys.executable
@@ -44,12 +46,15 @@ class Yard:
         self.sockets: dict[str, int] = {}
         self.written: dict[str, bytes] = {"stdout": b"", "stderr": b""}
         self.notices: list[tuple[str, messages.Notice]] = []
-        self.surroundings = Surroundings(Maker(self.launcher, lambda: self.sockets), self._write, self._tell)
+        self.complaints: list[tuple[str, str]] = []
+        self.outputs = Outputs(lambda name, problem: self.complaints.append((name, problem)))
+        self.outputs.follow("job", self._write)
+        self.surroundings = Surroundings(Maker(self.launcher, lambda: self.sockets), self.outputs, self._tell)
         self.more_pids: Callable[[], set[int]] = set
         self._pools: list[Pool] = []
 
-    def _write(self, _name: str, _pid: int, _wid: int, which: str, lines: bytes) -> None:
-        self.written[which] += lines
+    def _write(self, chunk: Chunk) -> None:
+        self.written[chunk.which] += chunk.lines
 
     def _tell(self, name: str, notice: messages.Notice) -> None:
         self.notices.append((name, notice))
@@ -66,6 +71,7 @@ class Yard:
             reap_strangers(known.__contains__)
 
     def end(self) -> None:
+        assert self.outputs.end(), "the writer hangs"
         self.launcher.close()
         for pid in tree.children(os.getpid()):
             if pid not in _FOREIGN:
