@@ -33,7 +33,7 @@ from bigtop.supervisor.messages import (
     SpawnFailed,
     Urgency,
 )
-from bigtop.supervisor.spec import Respawn, RestartPolicy, WatcherSpec
+from bigtop.supervisor.spec import Respawn, RestartPolicy, WatcherSpec, Worker
 
 # A shell's word for a command that it cannot run; the status of a process that never was.
 NOT_SPAWNED = ExitStatus(code=127)
@@ -125,6 +125,7 @@ class Death:
     """The end of a process that was not asked to leave, judged by the restart policy."""
 
     status: ExitStatus
+    reason: str  # why there was no process at all
     how: str
     expected: bool
     deaths: int
@@ -214,13 +215,27 @@ class Crew:
         proc.asked = urgency
         if urgency is Urgency.NOW:
             return self.kill(proc)
+        # A worker that was never ready has nothing to finish, and may hang; of a command that is not known.
+        idle = proc.state is State.STARTING and isinstance(self._spec.target, Worker)
         if not proc.moves(Drain):
             return []
         limit = QUICK_SECONDS
         if urgency is Urgency.GRACEFUL:
-            limit = grace = self._spec.stop.graceful_timeout if grace is None else grace
+            grace = self._spec.stop.graceful_timeout if grace is None else grace
+            limit = QUICK_SECONDS if idle else grace
         proc.deadline = min(proc.deadline, now + limit)
         return [Drain(proc.key, grace or 0.0, signum)]
+
+    def is_ready(self, proc: Proc, now: float) -> bool:
+        """Take in that a process is ready; False if that comes too late to count."""
+        if proc.moves(Ready):
+            proc.deadline = inf
+            return True
+        worker = isinstance(self._spec.target, Worker)
+        if worker and proc.state is State.DRAINING and proc.asked is Urgency.GRACEFUL:
+            # It was asked to leave in the moment in which it began to answer: it may finish that.
+            proc.deadline = now + self._spec.stop.graceful_timeout
+        return False
 
     def kill(self, proc: Proc) -> list[Action]:
         proc.deadline = inf
@@ -233,9 +248,9 @@ class Crew:
             self.slots.drop(proc.wid)
             return None
         if isinstance(event, Exited):
-            status, how = event.status, f"ended: {event.status}"
+            status, reason, how = event.status, "", f"ended: {event.status}"
         else:
-            status, how = NOT_SPAWNED, f"could not be started: {event.reason}"
+            status, reason, how = NOT_SPAWNED, event.reason, f"could not be started: {event.reason}"
         policy = self._spec.restart
         scheduled = bool(self._spec.lifetime.schedule)
         expected = (
@@ -245,4 +260,4 @@ class Crew:
         window = self.slots.window(proc.wid)
         wait = window.death(now - proc.spawned_at)
         gave_up = wait == inf and not finished
-        return Death(status, how, expected, window.deaths, inf if finished else wait, gave_up)
+        return Death(status, reason, how, expected, window.deaths, inf if finished else wait, gave_up)

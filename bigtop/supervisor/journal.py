@@ -53,7 +53,7 @@ _Progress = (
 def _trouble(name: str, notice: _Trouble) -> tuple[int, str]:
     match notice:
         case messages.NotSpawned(wid, reason):
-            return logging.ERROR, f"{name}: process {wid} could not be started: {reason}"
+            return logging.DEBUG, f"{name}: no process {wid}: {reason}"  # Died says so, and what follows
         case messages.Left(_, pids):
             return logging.ERROR, f"{name}: these could not be ended: {', '.join(map(str, pids))}"
         case messages.Degraded(reason):
@@ -80,7 +80,9 @@ def _progress(name: str, notice: _Progress) -> tuple[int, str]:
 
 def _died(name: str, died: messages.Died, last_words: Sequence[str]) -> str:
     text = f"{name}: worker {died.wid} died with {died.status}"
-    if not died.was_ready:
+    if died.reason:
+        text = f"{name}: worker {died.wid} could not be started: {died.reason}"
+    elif not died.was_ready:
         text += " before it was ready"
     if died.wait is None:
         text += "; it is not replaced"
@@ -88,6 +90,6 @@ def _died(name: str, died: messages.Died, last_words: Sequence[str]) -> str:
         text += "; replaced at once"
     else:
         text += f"; {died.deaths} deaths in a row, replaced in {died.wait:g} s"
-    if last_words and died.wait != 0:
+    if last_words and died.wait != 0 and not died.reason:
         text += "; its last words:\n" + "\n".join(f"    {word}" for word in last_words)
     return text

@@ -213,8 +213,7 @@ class Watcher:
                 self._actions += self._crew.ask(proc, urgency, now, grace, signum)
             case Spawned(pid=pid):
                 proc.pid = pid
-            case Ready() if proc.moves(Ready):
-                proc.deadline = inf
+            case Ready() if self._crew.is_ready(proc, now):
                 if self._generations.is_canary(proc, self.numprocesses):
                     self._crew.slots.clear()  # new code, new count
                 self._generations.prove(proc.generation)
@@ -244,7 +243,8 @@ class Watcher:
         wait = inf if failed else death.wait
         if not death.expected:
             told = None if wait == inf else wait
-            self._actions.append(Died(proc.key, proc.wid, death.status, was_ready, death.deaths, told))
+            who = (proc.key, proc.wid, death.status, was_ready, death.deaths)
+            self._actions.append(Died(*who, told, death.reason))
         if failed:
             self._crew.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {death.how}")
