@@ -29,7 +29,7 @@ from bigtop.supervisor.forkservers import Legacy
 from bigtop.supervisor.pool import WorkerPool
 from bigtop.supervisor.process import reap_strangers, spawn
 from bigtop.supervisor.spec import StopPolicy, WatcherSpec, Worker
-from bigtop.supervisor.streams import LineReader
+from bigtop.supervisor.streams.reader import LineReader
 from bigtop.workers import identity
 from bigtop.workers.bootstrap import Bootstrap
 
@@ -158,7 +158,7 @@ class _Site:
         self._spec = spec
         self._shared = shared
         self._summary = summary
-        self._supervisor = Supervisor(self._hear)
+        self._supervisor = Supervisor(self._hear, self._make_pool)
         self._addresses = tuple(listener.address() for listener in shared.listeners)
         self._preload = ""
         self._started = False
@@ -166,9 +166,9 @@ class _Site:
         self._urgency: messages.Urgency | None = None  # of the stop that was asked for
         self._asked_at = 0.0
         self._over = asyncio.Event()
-        self._supervisor.add(_watcher(spec, shared.legacy), self._make_pool)
+        self._supervisor.enter(_watcher(spec, shared.legacy))
 
-    def _make_pool(self, feed: Callable[[messages.Event], None]) -> WorkerPool:
+    def _make_pool(self, _spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> WorkerPool:
         timeout = self._spec.options.timeout
         shared = self._shared
         self._pool = WorkerPool(feed, shared.legacy, shared.board, timeout, _write_stderr, self._loaded)

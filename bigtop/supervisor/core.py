@@ -1,147 +1,201 @@
-# The supervisor: performs what the machines decide.
+# The supervisor: what an operator can ask for, and the order in which watchers start and stop.
 #
-# Rule 1: every change of a watcher's state goes through Supervisor.feed(): an event in, actions performed,
-# notices published. That is where to set the breakpoint. Rule 2: nothing here blocks and nothing here
-# decides; watchers never wait for each other. Rule 3: the core does not know what a worker is; that is for
-# a Spawner to know.
+# Rules: every method answers at once; settled(), of Director, waits. A command changes a wish, and whatever
+# stands in its way (a dependency that is not ready, a hook that thinks) delays that watcher alone. The newest
+# wish wins. What a command does to processes is decided by the machines and performed by Stage; Director,
+# which this class extends, knows whose turn it is.
+#
+# CommandError says what is wrong with a command, ConfigError what is wrong with a description; both change
+# nothing.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+import operator
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 
-from bigtop.supervisor import messages
-from bigtop.supervisor.machine import Watcher
+from bigtop.errors import CommandError, ConfigError
+from bigtop.supervisor import agenda, messages, ordering
+from bigtop.supervisor.director import Director
+from bigtop.supervisor.machine import RUNNING, Status
+from bigtop.supervisor.messages import Urgency
+from bigtop.supervisor.plan import Add, Remove, Replace, Scale, Step, plan
 from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.streams import sinks
 
-Publish = Callable[[str, messages.Notice], None]
-
-
-class Spawner(Protocol):
-    """How the processes of one watcher are made and ended; answers come back as events."""
-
-    def prepare(self, generation: int) -> None: ...
-
-    def discard(self, generation: int) -> None: ...
-
-    def spawn(self, key: int, wid: int, generation: int) -> None: ...
-
-    def drain(self, key: int, grace: float) -> None: ...
-
-    def kill(self, key: int) -> None: ...
-
-    def report(self, key: int, reason: str) -> None:
-        """Write down what the process is doing."""
-
-    def look_for_late(self) -> None:
-        """Find processes that are stuck; called about once a second, and only while any process runs."""
-
-    def pids(self) -> set[int]:
-        """Return the children that are known, each of which somebody waits for."""
+# What a running process was made from; anything else of a description can be exchanged under it.
+_MADE_FROM = frozenset({"target", "sockets", "options"})
 
 
-@dataclass(slots=True)
-class _Entry:
-    machine: Watcher
-    spawner: Spawner
-    timer: asyncio.TimerHandle | None = None
+class Supervisor(Director):
+    """All watchers by name; event loop only. A name of None means all of them."""
 
+    # ---- which watchers there are
 
-class Supervisor:
-    """All watchers by name; event loop only."""
+    def add(self, spec: WatcherSpec, *, start: bool = False) -> None:
+        if spec.name in self.entries:
+            raise CommandError(f"program {spec.name} already exists")
+        _check([*self.specs().values(), spec])
+        self.introduce(spec)
+        if start:
+            self.start(spec.name)
 
-    def __init__(self, publish: Publish) -> None:
-        self._publish = publish
-        self._entries: dict[str, _Entry] = {}
-        self._keys = itertools.count(1)
-        self._events: deque[tuple[str, messages.Event]] = deque()
-        self._feeding = False
-        self._look_timer: asyncio.TimerHandle | None = None
+    def remove(self, name: str, *, nostop: bool = False) -> None:
+        """Forget a watcher once it has stopped; `nostop`: at once, and its processes go on unwatched."""
+        machine = self.watcher(name)
+        self.removing[name] = None
+        if nostop or machine.status is Status.STOPPED:
+            self.removed(name)
+        else:
+            self.stop(name)
 
-    def add(
-        self, spec: WatcherSpec, make_spawner: Callable[[Callable[[messages.Event], None]], Spawner]
-    ) -> None:
-        """Take in a stopped watcher. `make_spawner` is given the function that takes the spawner's events."""
+    def update(self, name: str, spec: WatcherSpec) -> None:
+        """Describe a watcher anew. Its processes are replaced one by one if they are made differently now."""
+        self.entry(name)
+        _check([*(other for other in self.specs().values() if other.name != name), spec])
+        self._update(name, spec)
 
-        def feed(event: messages.Event) -> None:
-            self.feed(spec.name, event)
+    def apply(self, specs: Sequence[WatcherSpec]) -> list[Step]:
+        """Make the watchers those of `specs` and return what that took; an error changes nothing."""
+        _check(specs)
+        now = {name: spec for name, spec in self.specs().items() if name not in self.removing}
+        steps = plan(now, {spec.name: spec for spec in specs})
+        for step in steps:
+            match step:
+                case Remove(name):
+                    self.remove(name)
+                case Add(spec) if spec.name in self.removing:
+                    self.removing[spec.name] = spec
+                case Add(spec):
+                    self.introduce(spec)
+                case Scale(name, count):
+                    self._update(name, replace(now[name], numprocesses=count))
+                case Replace(spec):
+                    self._update(spec.name, spec)
+        for step in steps:
+            if isinstance(step, Add) and step.spec.lifetime.autostart and step.spec.name not in self.removing:
+                self.want(step.spec)
+        self.advance()
+        return steps
 
-        self._entries[spec.name] = _Entry(Watcher(spec, self._keys), make_spawner(feed))
-
-    def watcher(self, name: str) -> Watcher:
-        return self._entries[name].machine
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._entries)
-
-    def pids(self) -> set[int]:
-        return {pid for entry in self._entries.values() for pid in entry.spawner.pids()}
-
-    def feed(self, name: str, event: messages.Event) -> None:
-        """The choke point. An event that comes up while another is performed waits for its turn."""
-        self._events.append((name, event))
-        if self._feeding:
+    def _update(self, name: str, spec: WatcherSpec) -> None:
+        entry = self.entries[name]
+        changed = _differences(entry.machine.spec, spec)
+        if not changed:
             return
-        self._feeding = True
-        try:
-            while self._events:
-                name, event = self._events.popleft()
-                self._step(name, self._entries[name], event)
-        finally:
-            self._feeding = False
+        if not entry.spawner.describe(spec):  # another watcher takes the name once this one is gone
+            self.remove(name)
+            if name in self.entries:
+                self.removing[name] = spec
+            else:
+                self.introduce(spec)
+            return
+        entry.hooks.hooks = spec.hooks
+        self.feed(name, messages.Update(spec))
+        self.hear(name, messages.Updated(changed))
+        if entry.machine.status in RUNNING and _MADE_FROM.intersection(changed):
+            self.feed(name, messages.Reload(remake=True))
+        if self.triggers.armed(name):
+            self.triggers.disarm(name)
+            self.want(spec)
+        self.triggers.weigh()
 
-    def feed_all(self, event: messages.Event) -> None:
-        for name in self.names:
-            self.feed(name, event)
+    # ---- what they are to do
 
-    def _step(self, name: str, entry: _Entry, event: messages.Event) -> None:
-        for action in entry.machine.handle(event, time.monotonic()):
-            self._perform(name, entry.spawner, action)
-        self._set_timer(name, entry)
-        self._keep_looking()
+    def start(self, name: str | None = None) -> None:
+        """Start, after what it depends on. All: those with `autostart`."""
+        specs = self.specs()
+        names = [each for each in self._named(name) if name or specs[each].lifetime.autostart]
+        for each in ordering.with_dependencies(names, specs):
+            self.forget_stop(each)
+            if self.watcher(each).status not in RUNNING:
+                self.want(specs[each])
+        self.advance()
 
-    def _perform(self, name: str, spawner: Spawner, action: messages.Action) -> None:
-        match action:
-            case messages.Prepare(generation):
-                spawner.prepare(generation)
-            case messages.Discard(generation):
-                spawner.discard(generation)
-            case messages.Spawn(key, wid, generation):
-                spawner.spawn(key, wid, generation)
-            case messages.Drain(key, grace):
-                spawner.drain(key, grace)
-            case messages.Kill(key):
-                spawner.kill(key)
-            case messages.Report(key, reason):
-                spawner.report(key, reason)
-                self._publish(name, action)
-            case _:
-                self._publish(name, action)
+    def stop(self, name: str | None = None, urgency: Urgency = Urgency.GRACEFUL) -> None:
+        """Stop; all: those first that others depend on least. Only NOW does not wait for anybody."""
+        for each in self._named(name):
+            awaited = self.coming.pop(each, None)
+            self.entries[each].restarting = False
+            self.triggers.disarm(each)
+            status = self.watcher(each).status
+            if urgency is Urgency.NOW or status is Status.STOPPING:
+                self.feed(each, messages.Stop(urgency))
+            elif status is not Status.STOPPED or awaited:
+                self.going[each] = urgency
+        self.advance()
 
-    def _set_timer(self, name: str, entry: _Entry) -> None:
-        if entry.timer is not None:
-            entry.timer.cancel()
-            entry.timer = None
-        when = entry.machine.wake_at()
-        if when is not None:
-            # asyncio's clock is time.monotonic(), so the machine's times are the loop's times.
-            loop = asyncio.get_running_loop()
-            entry.timer = loop.call_at(when, self.feed, name, messages.Tick())
+    def restart(self, name: str | None = None) -> None:
+        """Stop, then start."""
+        for each in self._named(name):
+            hooks = self.entries[each].hooks
+            if self.watcher(each).status is Status.STOPPED:
+                self.start(each)
+            elif hooks.has("before_stop") or hooks.has("before_start"):
+                self.later(self.entries[each].restart())
+            else:
+                self.feed(each, messages.Restart())
 
-    # ---- the one timer: is anybody stuck?
+    def reload(self, name: str | None = None, *, graceful: bool = True, sequential: bool = False) -> None:
+        """Replace every process, one by one; not `graceful`: restart. What does not run is started."""
+        for each in self._named(name):
+            if not graceful or self.watcher(each).status not in RUNNING:
+                self.restart(each)
+            else:
+                self.feed(each, messages.Reload(sequential))
 
-    def _keep_looking(self) -> None:
-        if self._look_timer is None and any(entry.machine.processes for entry in self._entries.values()):
-            self._look_timer = asyncio.get_running_loop().call_later(1.0, self._look)
+    def scale(self, name: str, count: int) -> None:
+        if self.watcher(name).spec.singleton and count > 1:
+            raise CommandError(f"{name} is a singleton: it has at most one process")
+        self.feed(name, messages.Scale(count))
 
-    def _look(self) -> None:
-        self._look_timer = None
-        for entry in list(self._entries.values()):
-            entry.spawner.look_for_late()
-        self._keep_looking()
+    def kill(
+        self, name: str, pid: int | None = None, signum: int | None = None, grace: float | None = None
+    ) -> None:
+        """End one process or all; others take their places."""
+        for key in self._keys_of(name, pid):
+            self.feed(name, messages.Leave(key, grace, signum))
+
+    def signal(
+        self, name: str, pid: int | None, signum: int, *, children: bool = False, recursive: bool = False
+    ) -> None:
+        """Send a signal that is no request to end: to the process, its children, or it and all below."""
+        for key in self._keys_of(name, pid):
+            self.entry(name).spawner.signal(key, signum, children=children, recursive=recursive)
+
+    def close(self) -> None:
+        """Let go of clocks and sockets; the processes are not touched."""
+        self.triggers.close()
+
+    def _keys_of(self, name: str, pid: int | None) -> list[int]:
+        processes = self.watcher(name).processes
+        keys = [key for key, proc in processes.items() if pid in (None, proc.pid)]
+        if pid is not None and not keys:
+            raise CommandError(f"{name} has no process {pid}")
+        return keys
+
+    def _named(self, name: str | None) -> list[str]:
+        return self.names if name is None else [self.watcher(name).spec.name]
+
+
+def _check(specs: Iterable[WatcherSpec]) -> None:
+    """Raise ConfigError if these cannot live together."""
+    every = list(specs)
+    by_name = {spec.name: spec for spec in every}
+    if len(by_name) < len(every):
+        raise ConfigError("two watchers have the same name")
+    ordering.check(by_name)
+    for spec in every:
+        sinks.make_all(spec)
+        if spec.lifetime.schedule:
+            agenda.check(spec.lifetime.schedule)
+
+
+def _differences(old: WatcherSpec, new: WatcherSpec) -> tuple[str, ...]:
+    """Return the names of the fields that differ."""
+    before, after = _fields(old), _fields(new)
+    return tuple(name for name in before if before[name] != after[name])
+
+
+def _fields(spec: WatcherSpec) -> dict[str, object]:
+    return {field.name: operator.attrgetter(field.name)(spec) for field in fields(spec)}

@@ -5,6 +5,9 @@
 # Rule 2: nothing is decided here. machine.py says who comes and who leaves; this file knows how: under which
 # number, with which deadline, and that nobody is asked the same thing twice.
 #
+# A spawn waits until `warmup_delay` has passed since the one before it: for the first time, for a successor,
+# for one more. The age at which a process is replaced is drawn once, at its birth.
+#
 # DRAINING is for processes that were asked to leave. KILLED is entered past a deadline; a process that does
 # not die even then is waited for.
 
@@ -15,10 +18,25 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from math import inf
+from random import Random
 
 from bigtop.supervisor.flapping import RestartWindow
-from bigtop.supervisor.messages import Action, Drain, Event, Exited, Kill, Ready, Spawn, SpawnFailed, Urgency
-from bigtop.supervisor.spec import RestartPolicy, WatcherSpec
+from bigtop.supervisor.messages import (
+    Action,
+    Drain,
+    Event,
+    Exited,
+    ExitStatus,
+    Kill,
+    Ready,
+    Spawn,
+    SpawnFailed,
+    Urgency,
+)
+from bigtop.supervisor.spec import Respawn, RestartPolicy, WatcherSpec, Worker
+
+# A shell's word for a command that it cannot run; the status of a process that never was.
+NOT_SPAWNED = ExitStatus(code=127)
 
 # Time to leave for a process that is asked to be quick.
 QUICK_SECONDS = 1.0
@@ -61,6 +79,7 @@ class Proc:
     generation: int
     spawned_at: float
     deadline: float  # to be ready or to be gone; past it the process is killed
+    expires_at: float = inf  # replaced after that
     state: State = State.STARTING
     pid: int | None = None
     asked: Urgency | None = None  # to leave; its exit is no death then
@@ -101,15 +120,36 @@ class Slots:
         self.gave_up = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The end of a process that was not asked to leave, judged by the restart policy."""
+
+    status: ExitStatus
+    reason: str  # why there was no process at all
+    how: str
+    expected: bool
+    deaths: int
+    wait: float  # inf: no successor
+    gave_up: bool  # there would have been one, but its slot used up its retries
+
+
 class Crew:
     """All processes of one watcher, by key, oldest first, until they are gone."""
 
-    def __init__(self, spec: WatcherSpec, keys: Iterator[int]) -> None:
+    def __init__(self, spec: WatcherSpec, keys: Iterator[int], random: Random) -> None:
         self.processes: dict[int, Proc] = {}
         self.slots = Slots(spec.restart)
-        self._boot_timeout = spec.boot_timeout or inf
-        self._graceful_timeout = spec.stop.graceful_timeout
+        self._spec = spec
         self._keys = keys
+        self._random = random
+        self._warm_at = -inf  # no spawn before
+        self._wanting = False  # a spawn waits for that
+
+    def describe(self, spec: WatcherSpec) -> None:
+        """Take `spec` for what comes; processes keep the age they were given."""
+        if spec.restart != self._spec.restart:
+            self.slots = Slots(spec.restart)
+        self._spec = spec
 
     def staying(self) -> list[Proc]:
         """Those that were not asked to leave."""
@@ -118,43 +158,106 @@ class Crew:
     def overdue(self, now: float) -> list[Proc]:
         return [proc for proc in self.processes.values() if proc.deadline <= now]
 
-    def spawn(self, generation: int, now: float) -> Spawn:
-        """A process in a new place, under the lowest number that is free."""
-        taken = {proc.wid for proc in self.processes.values()} | self.slots.holds.keys()
-        return self._spawn(generation, next(wid for wid in count(1) if wid not in taken), now)
+    def retire_aged(self, now: float) -> None:
+        for proc in self.processes.values():
+            if proc.state is State.READY and proc.expires_at <= now:
+                proc.retiring, proc.expires_at = True, inf
 
-    def respawn(self, generation: int, now: float) -> list[Action]:
-        """The successors of the dead whose wait is over."""
+    def next_spawn(self) -> float:
+        """When a spawn that waits is due."""
+        waits = [self._warm_at] if self._wanting else []
+        return min([*waits, *(max(hold, self._warm_at) for hold in self.slots.holds.values())], default=inf)
+
+    def next_expiry(self) -> float:
+        ready = (proc for proc in self.processes.values() if proc.state is State.READY)
+        return min((proc.expires_at for proc in ready), default=inf)
+
+    def recruit(self, generation: int, room: int, now: float) -> list[Action]:
+        """The successors of the dead whose wait is over, then `room` more; later what is too early now."""
         due = sorted(wid for wid, hold in self.slots.holds.items() if hold <= now)
-        for wid in due:
-            del self.slots.holds[wid]
-        return [self._spawn(generation, wid, now) for wid in due]
+        actions: list[Action] = []
+        self._wanting = False
+        for wid in [*due, *[None] * room]:
+            if now < self._warm_at:
+                self._wanting = True
+                break
+            if wid is not None:
+                del self.slots.holds[wid]
+            actions.append(self.spawn(generation, now, wid))
+        return actions
 
-    def ask(self, proc: Proc, urgency: Urgency, now: float) -> list[Action]:
+    def spawn(self, generation: int, now: float, wid: int | None = None) -> Spawn:
+        """A process as `wid`, or in a new place, under the lowest number that is free."""
+        if wid is None:
+            taken = {proc.wid for proc in self.processes.values()} | self.slots.holds.keys()
+            wid = next(wid for wid in count(1) if wid not in taken)
+        key = next(self._keys)
+        lifetime = self._spec.lifetime
+        proc = Proc(key, wid, generation, now, now + (self._spec.boot_timeout or inf))
+        if lifetime.max_age:
+            proc.expires_at = now + lifetime.max_age + self._random.uniform(0, lifetime.max_age_variance)
+        self.processes[key] = proc
+        if lifetime.warmup_delay:
+            self._warm_at = now + lifetime.warmup_delay
+        return Spawn(key, wid, generation)
+
+    def ask(
+        self,
+        proc: Proc,
+        urgency: Urgency,
+        now: float,
+        grace: float | None = None,
+        signum: int | None = None,
+    ) -> list[Action]:
         """Ask to leave, unless that was done as urgently before."""
         if proc.asked is not None and proc.asked.value >= urgency.value:
             return []
         proc.asked = urgency
         if urgency is Urgency.NOW:
             return self.kill(proc)
-        was_ready = proc.state is not State.STARTING  # else it has nothing to finish, and may hang
+        # A worker that was never ready has nothing to finish, and may hang; of a command that is not known.
+        idle = proc.state is State.STARTING and isinstance(self._spec.target, Worker)
         if not proc.moves(Drain):
             return []
-        grace = self._graceful_timeout if urgency is Urgency.GRACEFUL else 0.0
-        limit = self._graceful_timeout if urgency is Urgency.GRACEFUL and was_ready else QUICK_SECONDS
+        limit = QUICK_SECONDS
+        if urgency is Urgency.GRACEFUL:
+            grace = self._spec.stop.graceful_timeout if grace is None else grace
+            limit = QUICK_SECONDS if idle else grace
         proc.deadline = min(proc.deadline, now + limit)
-        return [Drain(proc.key, grace)]
+        return [Drain(proc.key, grace or 0.0, signum)]
 
-    def ready_after_all(self, proc: Proc, now: float) -> None:
-        """It was asked to leave in the moment in which it began to answer: it may finish that."""
-        if proc.state is State.DRAINING and proc.asked is Urgency.GRACEFUL:
-            proc.deadline = now + self._graceful_timeout
+    def is_ready(self, proc: Proc, now: float) -> bool:
+        """Take in that a process is ready; False if that comes too late to count."""
+        if proc.moves(Ready):
+            proc.deadline = inf
+            return True
+        worker = isinstance(self._spec.target, Worker)
+        if worker and proc.state is State.DRAINING and proc.asked is Urgency.GRACEFUL:
+            # It was asked to leave in the moment in which it began to answer: it may finish that.
+            proc.deadline = now + self._spec.stop.graceful_timeout
+        return False
 
     def kill(self, proc: Proc) -> list[Action]:
         proc.deadline = inf
         return [Kill(proc.key)] if proc.moves(Kill) else []
 
-    def _spawn(self, generation: int, wid: int, now: float) -> Spawn:
-        key = next(self._keys)
-        self.processes[key] = Proc(key, wid, generation, now, now + self._boot_timeout)
-        return Spawn(key, wid, generation)
+    def bury(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> Death | None:
+        """Take a process that is gone out; None if it was asked to."""
+        del self.processes[proc.key]
+        if proc.asked is not None:
+            self.slots.drop(proc.wid)
+            return None
+        if isinstance(event, Exited):
+            status, reason, how = event.status, "", f"ended: {event.status}"
+        else:
+            status, reason, how = NOT_SPAWNED, event.reason, f"could not be started: {event.reason}"
+        policy = self._spec.restart
+        scheduled = bool(self._spec.lifetime.schedule)
+        expected = (
+            policy.respawn is not Respawn.ALWAYS or scheduled
+        ) and status.code in policy.expected_exits
+        finished = policy.respawn is Respawn.NEVER or expected or scheduled
+        window = self.slots.window(proc.wid)
+        wait = window.death(now - proc.spawned_at)
+        gave_up = wait == inf and not finished
+        return Death(status, reason, how, expected, window.deaths, inf if finished else wait, gave_up)

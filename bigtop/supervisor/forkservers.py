@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from bigtop import lifeline
 from bigtop.supervisor import messages
 from bigtop.supervisor.process import Process, spawn
-from bigtop.supervisor.streams import LineReader
+from bigtop.supervisor.streams.reader import LineReader
 
 logger = logging.getLogger("bigtop.supervisor")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import count
 from math import inf
 
+from bigtop.supervisor.crew import Proc
 from bigtop.supervisor.flapping import RestartWindow
 from bigtop.supervisor.messages import Discard
 from bigtop.supervisor.spec import RestartPolicy
@@ -18,8 +19,9 @@ REPREPARE = RestartPolicy()
 
 
 class Generation:
-    def __init__(self, number: int, *, by_reload: bool) -> None:
+    def __init__(self, number: int, *, by_reload: bool, sequential: bool = False) -> None:
         self.number = number
+        self.sequential = sequential  # no canary, and never more processes than the count
         self.by_reload = by_reload  # somebody waits for Reloaded
         self.prepare_at = -inf  # inf once it was asked for
         self.usable_since: float | None = None
@@ -40,8 +42,8 @@ class Generations(list[Generation]):
         super().__init__()
         self._numbers = count(1)
 
-    def add(self, *, by_reload: bool) -> None:
-        self.append(Generation(next(self._numbers), by_reload=by_reload))
+    def add(self, *, by_reload: bool, sequential: bool = False) -> None:
+        self.append(Generation(next(self._numbers), by_reload=by_reload, sequential=sequential))
 
     def discard(self, number: int) -> Discard:
         self[:] = [generation for generation in self if generation.number != number]
@@ -64,7 +66,13 @@ class Generations(list[Generation]):
 
     def trial(self, wanted: int) -> Generation | None:
         """The wanted generation while it is not proven and another is kept. No processes prove nothing."""
-        return self[-1] if len(self) > 1 and wanted and not self[-1].proven else None
+        if len(self) < 2 or not wanted or self[-1].proven or self[-1].sequential:
+            return None
+        return self[-1]
+
+    def is_canary(self, proc: Proc, wanted: int) -> bool:
+        trial = self.trial(wanted)
+        return trial is not None and trial.number == proc.generation and proc.asked is None
 
     def source(self, wanted: int) -> Generation:
         """Where processes come from, but for the canary."""

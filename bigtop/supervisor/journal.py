@@ -33,6 +33,49 @@ def line(name: str, notice: messages.Notice, last_words: Sequence[str] = ()) -> 
             return logging.ERROR, f"{name}: a worker is stuck and is replaced: {reason}"
         case messages.Died():
             return logging.ERROR, _died(name, notice, last_words)
+        case messages.NotSpawned() | messages.Left() | messages.Degraded() | messages.HookRan():
+            return _trouble(name, notice)
+        case _:
+            return _progress(name, notice)
+
+
+_Trouble = messages.NotSpawned | messages.Left | messages.Degraded | messages.HookRan
+_Progress = (
+    messages.Born
+    | messages.Signalled
+    | messages.Reaped
+    | messages.Updated
+    | messages.Added
+    | messages.Removed
+)
+
+
+def _trouble(name: str, notice: _Trouble) -> tuple[int, str]:
+    match notice:
+        case messages.NotSpawned(wid, reason):
+            return logging.DEBUG, f"{name}: no process {wid}: {reason}"  # Died says so, and what follows
+        case messages.Left(_, pids):
+            return logging.ERROR, f"{name}: these could not be ended: {', '.join(map(str, pids))}"
+        case messages.Degraded(reason):
+            return logging.WARNING, f"{name}: {reason}"
+        case messages.HookRan(hook, ""):
+            return logging.DEBUG, f"{name}: hook {hook} succeeded"
+        case messages.HookRan(hook, error):
+            return logging.ERROR, f"{name}: hook {hook} failed: {error}"
+
+
+def _progress(name: str, notice: _Progress) -> tuple[int, str]:
+    match notice:
+        case messages.Updated(fields):
+            return logging.INFO, f"{name}: {', '.join(fields)} changed"
+        case messages.Added() | messages.Removed():
+            return logging.INFO, f"{name}: {type(notice).__name__.lower()}"
+        case messages.Born(_, wid, pid):
+            return logging.DEBUG, f"{name}: process {wid} is pid {pid}"
+        case messages.Signalled(_, pid, signum):
+            return logging.DEBUG, f"{name}: signal {signum} to pid {pid}"
+        case messages.Reaped(_, wid, pid, status):
+            return logging.DEBUG, f"{name}: process {wid}, pid {pid}, ended with {status}"
 
 
 def _died(name: str, died: messages.Died, last_words: Sequence[str]) -> str:

@@ -25,13 +25,18 @@
 #
 # So never more than count + 2 processes were not asked to leave: surge and canary.
 #
-# A Reload of a watcher that does not run is a Start.
+# A sequential reload, and every replacement in a singleton, goes without both: an old process leaves first,
+# and its successor comes when it is gone.
+#
+# A Reload of a watcher that does not run is a Start. A Restart is a Stop that a Start follows.
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from math import inf
+from random import Random
+from signal import SIGHUP, SIGKILL
 from types import MappingProxyType
 
 from bigtop.supervisor.crew import Crew, Proc, State
@@ -42,19 +47,21 @@ from bigtop.supervisor.messages import (
     Died,
     Event,
     Exited,
-    ExitStatus,
     GaveUp,
     GenerationFailed,
     GenerationReady,
     Late,
+    Leave,
     Prepare,
     Ready,
     Reload,
     Reloaded,
     ReloadFailed,
     Report,
+    Restart,
     Retiring,
     Scale,
+    Signal,
     Spawned,
     SpawnFailed,
     Start,
@@ -62,14 +69,13 @@ from bigtop.supervisor.messages import (
     Stop,
     Stopped,
     Tick,
+    Update,
     Urgency,
 )
-from bigtop.supervisor.spec import Respawn, WatcherSpec
+from bigtop.supervisor.roster import Roster
+from bigtop.supervisor.spec import WatcherSpec
 
-# A shell's word for a command that it cannot run; the status of a process that never was.
-NOT_SPAWNED = ExitStatus(code=127)
-
-_ProcessEvent = Spawned | SpawnFailed | Ready | BootFailed | Retiring | Late | Exited
+_ProcessEvent = Leave | Spawned | SpawnFailed | Ready | BootFailed | Retiring | Late | Exited
 
 
 class Status(Enum):
@@ -88,13 +94,14 @@ class Watcher:
     `keys` yields numbers that were never used before, by any watcher. Attributes are to be read only.
     """
 
-    def __init__(self, spec: WatcherSpec, keys: Iterator[int]) -> None:
+    def __init__(self, spec: WatcherSpec, keys: Iterator[int], random: Random | None = None) -> None:
         self.spec = spec
         self.status = Status.STOPPED
         self.numprocesses = spec.numprocesses  # as wanted
         self._urgency = Urgency.GRACEFUL
+        self._again = False  # a Start follows the Stop
         self._generations = Generations()
-        self._crew = Crew(spec, keys)
+        self._crew = Crew(spec, keys, random or Random())  # noqa: S311 (spreads ages)
         self._actions: list[Action] = []
 
     @property
@@ -107,13 +114,25 @@ class Watcher:
         """By key, oldest first, until they are gone."""
         return MappingProxyType(self._crew.processes)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is under way but waits after deaths."""
+        if self.status is Status.STOPPED:
+            return True
+        procs = self._crew.processes.values()
+        calm = all(proc.state is State.READY and not proc.retiring for proc in procs)
+        held = len(self._crew.slots.holds)
+        one = len(self._generations) == 1
+        return self.status is Status.ACTIVE and calm and one and len(procs) + held == self.numprocesses
+
     def wake_at(self) -> float | None:
         """When the next Tick is due, if one is."""
         times = [proc.deadline for proc in self._crew.processes.values()]
         if self.status in RUNNING:
             times += [generation.prepare_at for generation in self._generations]
             if self._generations.source(self.numprocesses).usable_since is not None:
-                times += self._crew.slots.holds.values()
+                times.append(self._crew.next_spawn())
+            times.append(self._crew.next_expiry())
         earliest = min(times, default=inf)
         return None if earliest == inf else earliest
 
@@ -121,37 +140,57 @@ class Watcher:
         """Take one event in; return what to do, in this order."""
         self._actions = []
         match event:
-            case Start():
-                self._start(reload=False)
+            case Start() if not self._again:
+                self._start()
             case Stop(urgency) if self.status is not Status.STOPPED:
+                self._again = False
                 self.status = Status.STOPPING
                 self._urgency = max(urgency, self._urgency, key=lambda urgency: urgency.value)
+            case Restart() if self.status is not Status.STOPPED:
+                self._again = True
+                self.status = Status.STOPPING
+            case Restart():
+                self._start()
             case Scale(wanted):
                 self.numprocesses = max(0, wanted)
-            case Reload():
-                self._start(reload=True)
+            case Reload(sequential, remake):
+                self._reload(sequential=sequential, remake=remake)
+            case Update(spec):
+                self.spec, self.numprocesses = spec, spec.numprocesses
+                self._crew.describe(spec)
             case GenerationReady() | GenerationFailed():
                 self._hear_generation(event, now)
-            case Stop() | Tick():
+            case Start() | Stop() | Tick():
                 pass
             case _:
                 self._hear_process(event, now)
-        self._converge(now)
+        if not isinstance(event, Spawned):  # a number changes nothing, and there are many of them
+            self._converge(now)
         return self._actions
 
     # ---- events change what is wanted, or what is known
 
-    def _start(self, *, reload: bool) -> None:
+    def _start(self) -> None:
         if self.status not in RUNNING:
             self.status = Status.STARTING
             self._urgency = Urgency.GRACEFUL
             self._crew.slots.clear()
         if not self._generations:
             self._generations.add(by_reload=False)
-        elif reload:
+
+    def _reload(self, *, sequential: bool, remake: bool) -> None:
+        if self._again:
+            return
+        if self.spec.send_hup and not remake and self.status in RUNNING:
+            self._actions += [Signal(proc.key, SIGHUP) for proc in self._crew.staying()]
+            self._actions.append(Reloaded(self.generation))
+            return
+        fresh = not self._generations
+        self._start()
+        if not fresh:
             for given_up in self._generations[1:]:
                 self._actions.append(self._generations.discard(given_up.number))
-            self._generations.add(by_reload=True)
+            self._generations.add(by_reload=True, sequential=sequential or self.spec.singleton)
 
     def _hear_generation(self, event: GenerationReady | GenerationFailed, now: float) -> None:
         generation = self._generations.find(event.generation)
@@ -169,15 +208,15 @@ class Watcher:
         if proc is None:
             return
         match event:
+            case Leave(_, grace, signum):
+                urgency = Urgency.NOW if signum == SIGKILL else Urgency.GRACEFUL
+                self._actions += self._crew.ask(proc, urgency, now, grace, signum)
             case Spawned(pid=pid):
                 proc.pid = pid
-            case Ready() if proc.moves(Ready):
-                proc.deadline = inf
-                if self._is_canary(proc):
+            case Ready() if self._crew.is_ready(proc, now):
+                if self._generations.is_canary(proc, self.numprocesses):
                     self._crew.slots.clear()  # new code, new count
                 self._generations.prove(proc.generation)
-            case Ready():
-                self._crew.ready_after_all(proc, now)
             case BootFailed(reason=reason) if proc.state is State.STARTING:
                 if self._generations.on_probation(proc.generation):
                     self._fail(proc.generation, reason)
@@ -194,35 +233,25 @@ class Watcher:
 
     def _gone(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> None:
         was_ready = proc.state is State.READY
+        on_trial = self._generations.is_canary(proc, self.numprocesses)
         if not proc.moves(type(event)):
             return
-        del self._crew.processes[proc.key]
-        if proc.asked is not None:
-            self._crew.slots.drop(proc.wid)
+        death = self._crew.bury(proc, event, now)
+        if death is None:
             return
-        if isinstance(event, Exited):
-            status, reason, how = event.status, "", f"ended: {event.status}"
-        else:
-            status, reason, how = NOT_SPAWNED, event.reason, f"could not be started: {event.reason}"
-        policy = self.spec.restart
-        expected = policy.respawn is not Respawn.ALWAYS and status.code in policy.expected_exits
-        finished = policy.respawn is Respawn.NEVER or expected
-        window = self._crew.slots.window(proc.wid)
-        wait = window.death(now - proc.spawned_at)
-        gave_up = wait == inf and not finished
-        failed = self._is_canary(proc) or (gave_up and self._generations.is_reload_to(proc.generation))
-        if finished or failed:
-            wait = inf
-        if not expected:
+        failed = on_trial or (death.gave_up and self._generations.is_reload_to(proc.generation))
+        wait = inf if failed else death.wait
+        if not death.expected:
             told = None if wait == inf else wait
-            self._actions.append(Died(proc.key, proc.wid, status, was_ready, window.deaths, told, reason))
+            who = (proc.key, proc.wid, death.status, was_ready, death.deaths)
+            self._actions.append(Died(*who, told, death.reason))
         if failed:
             self._crew.slots.drop(proc.wid)
-            self._fail(proc.generation, f"process {proc.wid} {how}")
+            self._fail(proc.generation, f"process {proc.wid} {death.how}")
             return
         self._crew.slots.holds[proc.wid] = now + wait
-        if gave_up:
-            self._crew.slots.gave_up = f"process {proc.wid} used up its retries; at last it {how}"
+        if death.gave_up:
+            self._crew.slots.gave_up = f"process {proc.wid} used up its retries; at last it {death.how}"
             for other in self._crew.processes.values():
                 other.retiring = False  # it is better than none, and its successor may have been this one
 
@@ -240,12 +269,12 @@ class Watcher:
 
     def _converge(self, now: float) -> None:
         for proc in self._crew.overdue(now):
-            if self._is_canary(proc):
+            if self._generations.is_canary(proc, self.numprocesses):
                 self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
             self._actions += self._crew.kill(proc)
         if self.status in RUNNING:
-            self._release(now)
-            self._fill(now)
+            self._crew.retire_aged(now)
+            self._adjust(now)
             self._tell()
         if self.status is Status.STOPPING:
             for proc in self._crew.processes.values():
@@ -255,57 +284,29 @@ class Watcher:
                     self._actions.append(self._generations.discard(generation.number))
                 self._actions.append(Stopped())
                 self.status = Status.STOPPED
+        if self._again and self.status is Status.STOPPED:
+            self._again = False
+            self._start()
+            self._converge(now)
 
-    def _is_canary(self, proc: Proc) -> bool:
-        trial = self._generations.trial(self.numprocesses)
-        return trial is not None and proc.generation == trial.number and proc.asked is None
-
-    def _members(self) -> tuple[list[Proc], list[Proc]]:
-        """Those that stay, but for the canary: fresh ones and stale ones, each oldest first."""
-        trial = self._generations.trial(self.numprocesses)
-        source = self._generations.source(self.numprocesses)
-        fresh: list[Proc] = []
-        stale: list[Proc] = []
-        for proc in self._crew.staying():
-            if self._is_canary(proc):
-                continue
-            # During a trial what is ready serves on: its turn comes when the trial is over.
-            good = proc.generation == source.number or (trial is not None and proc.state is State.READY)
-            (fresh if good and not proc.retiring else stale).append(proc)
-        return fresh, stale
-
-    def _release(self, now: float) -> None:
-        """Ask those to leave that are too many, or replaced."""
-        fresh, stale = self._members()
-        holds = self._crew.slots.holds
-        surplus = max(0, len(fresh) + len(holds) - self.numprocesses)
-        idle = sorted(holds, key=lambda wid: -holds[wid])[:surplus]
-        for wid in idle:
+    def _adjust(self, now: float) -> None:
+        """Ask those to leave that are too many, or replaced; then start what is missing."""
+        facts = self._crew, self._generations, self.numprocesses, self.spec.singleton
+        before = Roster(*facts)
+        leaving = before.leaving()
+        for wid in before.idle_slots():
             self._crew.slots.drop(wid)
-        leaving = sorted(fresh, key=lambda proc: proc.state is State.READY)[: surplus - len(idle)]
-        leaving += [proc for proc in stale if proc.state is not State.READY]
-        ready = [proc for proc in fresh + stale if proc.state is State.READY and proc not in leaving]
-        spare = max(0, len(ready) + self._crew.slots.over - self.numprocesses)
-        leaving += [proc for proc in ready if proc in stale][:spare]
         for proc in leaving:
             self._actions += self._crew.ask(proc, Urgency.GRACEFUL, now)
-
-    def _fill(self, now: float) -> None:
-        """Start what is missing."""
         for generation in self._generations:
             if generation.prepare_at <= now:
                 generation.prepare_at = inf
                 self._actions.append(Prepare(generation.number))
-        fresh, stale = self._members()
-        source = self._generations.source(self.numprocesses)
-        if source.usable_since is not None:
-            # Each stale process but the first keeps its place until its turn comes.
-            room = self.numprocesses - len(fresh) - len(self._crew.slots.holds) - max(0, len(stale) - 1)
-            self._actions += self._crew.respawn(source.number, now)
-            self._actions += [self._crew.spawn(source.number, now) for _ in range(room)]
-        trial = self._generations.trial(self.numprocesses)
-        canaries = [proc for proc in self._crew.staying() if self._is_canary(proc)]
-        if trial is not None and trial.usable_since is not None and not canaries:
+        after = Roster(*facts)
+        if after.usable:
+            self._actions += self._crew.recruit(after.source.number, after.room(), now)
+        trial = after.trial
+        if trial is not None and trial.usable_since is not None and not after.canaries:
             self._actions.append(self._crew.spawn(trial.number, now))
 
     def _tell(self) -> None:

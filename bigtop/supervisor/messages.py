@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from bigtop.supervisor.spec import WatcherSpec
+
 
 class Urgency(Enum):
     """How hard to stop. Each is stronger than the one before it."""
@@ -53,7 +55,35 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Replace every process by one of a new generation, one by one, each ready before an old one goes."""
+    """Replace every process by one of a new generation, one by one.
+
+    Each is ready before an old one goes; `sequential`: each old one is gone before the new one comes. A
+    watcher with send_hup signals its processes instead, unless they are to be made differently (`remake`).
+    """
+
+    sequential: bool = False
+    remake: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Stop, then start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Be described by `spec` from now on; processes that run stay until a Reload."""
+
+    spec: WatcherSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The process is to end and to be followed by another; None: as the stop policy says."""
+
+    key: int
+    grace: float | None = None
+    signum: int | None = None
 
 
 # ---- events: what happened
@@ -134,6 +164,9 @@ Event = (
     | Stop
     | Scale
     | Reload
+    | Restart
+    | Update
+    | Leave
     | GenerationReady
     | GenerationFailed
     | Spawned
@@ -175,10 +208,19 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Ask the process to end within `grace` seconds (0: at once)."""
+    """Ask the process to end within `grace` seconds (0: at once), by `signum` if that is given."""
 
     key: int
     grace: float
+    signum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send a signal that is no request to end."""
+
+    key: int
+    signum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,5 +290,86 @@ class GaveUp:
     reason: str
 
 
-Notice = Report | Started | Stopped | Died | Reloaded | ReloadFailed | GaveUp
-Action = Prepare | Discard | Spawn | Drain | Kill | Notice
+# ---- notices that the machine does not know of
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """There is a process, and it executes what it was made for."""
+
+    key: int
+    wid: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotSpawned:
+    """There is no process, and why."""
+
+    wid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal was sent so that a process ends."""
+
+    key: int
+    pid: int
+    signum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """A process ended, for whatever reason, and so did all that it had started."""
+
+    key: int
+    wid: int
+    pid: int
+    status: ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """These could not be ended after the process `key`: they hang inside the kernel, or are not ours."""
+
+    key: int
+    pids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """Something that was asked for as "if possible" is not possible."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The watcher is known from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The watcher is not known any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The watcher is described anew; `fields` of its spec differ."""
+
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HookRan:
+    """`error` is empty if all went well."""
+
+    hook: str
+    error: str = ""
+
+
+_OfTheMachine = Report | Started | Stopped | Died | Reloaded | ReloadFailed | GaveUp
+_OfTheWorld = Born | NotSpawned | Signalled | Reaped | Left | Degraded | Added | Removed | Updated | HookRan
+Notice = _OfTheMachine | _OfTheWorld
+Action = Prepare | Discard | Spawn | Drain | Kill | Signal | _OfTheMachine

@@ -20,7 +20,8 @@ from bigtop.signals import STACK_SIGNAL
 from bigtop.supervisor import messages
 from bigtop.supervisor.forkservers import ForkServers, Legacy
 from bigtop.supervisor.process import Process
-from bigtop.supervisor.streams import LineReader
+from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.streams.reader import LineReader
 
 logger = logging.getLogger("bigtop.supervisor")
 
@@ -70,14 +71,24 @@ class WorkerPool:
         self._wids[key] = wid
         self.servers.spawn(key, wid, generation)
 
-    def drain(self, key: int, grace: float) -> None:
-        self._tell(key, lifeline.Drain(grace))
+    def describe(self, _spec: WatcherSpec) -> bool:
+        return False  # the orders of fork servers are written once: another spawner has to come
+
+    def drain(self, key: int, grace: float, signum: int | None = None) -> None:
+        if signum is not None:
+            self.signal(key, signum)
+        else:
+            self._tell(key, lifeline.Drain(grace))
 
     def kill(self, key: int) -> None:
         if key in self._members:
             self._members[key].process.kill_tree()
         else:
             self.servers.kill(key)
+
+    def signal(self, key: int, number: int, *, children: bool = False, recursive: bool = False) -> None:
+        if key in self._members:
+            self._members[key].process.send(number, children=children, recursive=recursive)
 
     def reopen_logs(self) -> None:
         for key in self._members:
@@ -157,7 +168,7 @@ class WorkerPool:
             received = None
         match received:
             case None:
-                self._close_line(member)
+                _close_line(member)
                 return False
             case (lifeline.Ready(interface), _):
                 self.interface = interface
@@ -173,7 +184,7 @@ class WorkerPool:
         member = self._members[key]
         while self._readable(key, member):  # its last words may still be in the line
             pass
-        self._close_line(member)
+        _close_line(member)
         member.stderr.catch_up()
         member.stderr.close()
         self.last_words[member.wid] = [] if member.said_why else list(member.stderr.last)
@@ -182,10 +193,11 @@ class WorkerPool:
         self._board.words(member.wid - 1)[Word.STATE] = State.EMPTY
         self._feed(messages.Exited(key, status))
 
-    def _close_line(self, member: _Member) -> None:
-        if member.line.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(member.line)
-            member.line.close()
+
+def _close_line(member: _Member) -> None:
+    if member.line.fileno() >= 0:
+        asyncio.get_running_loop().remove_reader(member.line)
+        member.line.close()
 
 
 def _describe(record: RequestRecord) -> str:

@@ -11,26 +11,35 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
-import psutil
-
+from bigtop.supervisor import tree
 from bigtop.supervisor.messages import ExitStatus
 
 _UNKNOWN = 255  # an exit status that nobody can tell any more
 
 
 def spawn(
-    argv: list[str], env: Mapping[str, str], fds: Sequence[int] = (), *, stdout: int = 1, stderr: int = 2
+    argv: list[str],
+    env: Mapping[str, str],
+    fds: Sequence[int] = (),
+    *,
+    stdin: int = 0,
+    stdout: int = 1,
+    stderr: int = 2,
+    program: str | None = None,
 ) -> int:
     """Start `argv` in a session of its own, with the descriptors `fds` under their numbers; return its pid.
+
+    `program` is a path, argv[0] if it is not given. Raises OSError when it cannot be executed.
 
     posix_spawn(3) shares the parent's memory until the exec, so its price does not grow with the parent.
     A dup2 of a descriptor onto itself is how its close-on-exec flag is cleared in the child only.
     """
-    actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin, stdout, stderr))]
     actions += [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds]
     return os.posix_spawn(
-        argv[0],
+        program or argv[0],
         argv,
         env,
         file_actions=actions,
@@ -43,10 +52,13 @@ def spawn(
 class Process:
     """One running child of ours. All methods: event loop only."""
 
+    all_pids: ClassVar[set[int]] = set()
+
     def __init__(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         self.pid = pid
         self._on_exit = on_exit
         self._pidfd = os.pidfd_open(pid)
+        self.all_pids.add(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
 
     def _exited(self) -> None:
@@ -66,6 +78,7 @@ class Process:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
+        self.all_pids.discard(self.pid)
         self._on_exit(status)
 
     @property
@@ -78,6 +91,17 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
+    def send(self, number: int, *, children: bool = False, recursive: bool = False) -> None:
+        """Signal the process; `children`: only its direct ones; `recursive`: it and all its descendants."""
+        if not self.running:
+            return
+        kin = tree.descendants(self.pid) if recursive else []
+        if children and not recursive:
+            tree.send(tree.named(tree.children(self.pid)), number)
+        else:
+            self.send_signal(number)
+        tree.send(kin, number)
+
     def kill_tree(self) -> None:
         """SIGKILL the process, its group and everything that descends from it.
 
@@ -86,16 +110,12 @@ class Process:
         """
         if not self.running:
             return
-        kin: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error, OSError):  # OSError: no descriptor is free to look with
-            kin = psutil.Process(self.pid).children(recursive=True)
+        kin = tree.descendants(self.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getpgid(self.pid) == self.pid:
                 os.killpg(self.pid, signal.SIGKILL)
         self.send_signal(signal.SIGKILL)
-        for process in kin:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        tree.kill(kin)
 
 
 def reap_strangers(known: Callable[[int], bool]) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from dataclasses import dataclass, field
 from enum import Enum
@@ -151,12 +152,39 @@ class Hook:
     timeout: float = 30.0
 
 
+# The kinds of readiness, each with an example of its value.
+READINESS = {
+    "spawn": "",
+    "delay": "2.5",
+    "tcp": "127.0.0.1:6379",
+    "http": "//127.0.0.1:8000/health",
+    "file": "/run/web.ready",
+    "notify": "",
+    "log": "listening on",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """When a command counts as ready: "spawn", "delay", "tcp", "http", "file", "notify" or "log"."""
 
     kind: str = "spawn"
     value: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in READINESS:
+            raise ConfigError(f"ready: there is no {self.kind!r}; there are {', '.join(READINESS)}")
+        if self.kind in ("delay", "tcp", "http", "file", "log") and not self.value:
+            raise ConfigError(f"ready: {self.kind} needs a value, as {self.kind}:{READINESS[self.kind]}")
+        try:
+            if self.kind == "delay":
+                float(self.value)
+            elif self.kind == "tcp":
+                int(self.value.rpartition(":")[2])
+            elif self.kind == "log":
+                re.compile(self.value)
+        except (ValueError, re.error) as error:
+            raise ConfigError(f"ready: {self.kind}:{self.value}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bigtop.supervisor.crew import TRANSITIONS, State
-from bigtop.supervisor.machine import NOT_SPAWNED, Status, Watcher
+from bigtop.supervisor.crew import NOT_SPAWNED, TRANSITIONS, State
+from bigtop.supervisor.machine import Status, Watcher
 from bigtop.supervisor.messages import (
     Action,
     BootFailed,
@@ -42,14 +42,14 @@ from bigtop.supervisor.messages import (
     Tick,
     Urgency,
 )
-from bigtop.supervisor.spec import Command, Respawn, RestartPolicy, StopPolicy, WatcherSpec
+from bigtop.supervisor.spec import Respawn, RestartPolicy, StopPolicy, WatcherSpec, Worker
 
 OK = ExitStatus(code=0)
 BAD = ExitStatus(code=1)
 
 SPEC = WatcherSpec(
     "web",
-    Command(("web",)),
+    Worker(b""),
     numprocesses=2,
     restart=RestartPolicy(attempts=1, window=60, retry_in=1, factor=2, max_delay=30),
     stop=StopPolicy(graceful_timeout=30),

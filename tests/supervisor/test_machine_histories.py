@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bigtop.supervisor import messages as m
 from bigtop.supervisor.machine import Status, Watcher
-from bigtop.supervisor.spec import Command, Respawn, RestartPolicy, StopPolicy, WatcherSpec
+from bigtop.supervisor.spec import Command, Lifetime, Respawn, RestartPolicy, StopPolicy, WatcherSpec
 
 DIED = m.ExitStatus(code=1)
 GENTLE = m.ExitStatus(code=0)
@@ -108,6 +108,12 @@ class World:
     def serving(self) -> list[int]:
         return [key for key in self.ready if key not in self.drained and key not in self.killed]
 
+    @property
+    def only_ages(self) -> bool:
+        """Whether nothing will ever happen but that processes get old."""
+        full = len(self.alive) == self.watcher.numprocesses
+        return bool(self.watcher.spec.lifetime.max_age) and full and self.watcher.settled
+
     def steps(self) -> Iterator[None]:
         """All that is still open is answered well; each step is one answer, oldest question first."""
         while True:
@@ -121,7 +127,7 @@ class World:
                 self.end(leaving[0], m.Exited(leaving[0], GENTLE))
             elif booting:
                 self.is_ready(booting[0])
-            elif wake is not None:
+            elif wake is not None and not self.only_ages:
                 self.now = wake
                 self.tell(m.Tick())
             else:
@@ -138,6 +144,7 @@ class World:
             assert not self.alive
             assert "ready" not in self.generations.values()
             return
+        assert watcher.settled
         assert watcher.status is Status.ACTIVE
         assert len(self.alive) == len(self.ready) == watcher.numprocesses - self.ended_for_good
         assert {spawn.generation for spawn in self.alive.values()} <= {watcher.generation}
@@ -161,14 +168,22 @@ POLICIES = [
     replace(SPEC.restart, respawn=Respawn.UNEXPECTED),
     replace(SPEC.restart, respawn=Respawn.NEVER),
 ]
+SPECS = [
+    *(replace(SPEC, restart=policy) for policy in POLICIES),
+    replace(SPEC, numprocesses=1, singleton=True),
+    replace(SPEC, lifetime=Lifetime(warmup_delay=2.0)),
+    replace(SPEC, lifetime=Lifetime(max_age=40.0, max_age_variance=20.0)),
+    replace(SPEC, numprocesses=1, singleton=True, lifetime=Lifetime(warmup_delay=0.5, max_age=30.0)),
+    replace(SPEC, send_hup=True),
+]
 
 one = st.integers(0, 1_000_000)  # which of those that are there
 
 
 class Histories(RuleBasedStateMachine):
-    @initialize(policy=st.sampled_from(POLICIES))
-    def begin(self, policy: RestartPolicy) -> None:
-        self.world = World(replace(SPEC, restart=policy))
+    @initialize(spec=st.sampled_from(SPECS))
+    def begin(self, spec: WatcherSpec) -> None:
+        self.world = World(spec)
         self.world.tell(m.Start())
 
     def pick(self, number: int, keys: list[int]) -> int:
@@ -186,11 +201,25 @@ class Histories(RuleBasedStateMachine):
 
     @rule(count=st.integers(-1, 6))
     def scale(self, count: int) -> None:
-        self.world.tell(m.Scale(count))
+        self.world.tell(m.Scale(min(count, 1) if self.world.watcher.spec.singleton else count))
+
+    @rule(sequential=st.booleans())
+    def reload(self, sequential: bool) -> None:
+        self.world.tell(m.Reload(sequential))
 
     @rule()
-    def reload(self) -> None:
-        self.world.tell(m.Reload())
+    def restart(self) -> None:
+        self.world.tell(m.Restart())
+
+    @rule(attempts=st.integers(0, 3))
+    def update(self, attempts: int) -> None:
+        spec = self.world.watcher.spec
+        self.world.tell(m.Update(replace(spec, restart=replace(spec.restart, attempts=attempts))))
+
+    @precondition(lambda self: self.world.alive)
+    @rule(number=one, signum=st.sampled_from([None, 2, 9]))
+    def leave(self, number: int, signum: int | None) -> None:
+        self.world.tell(m.Leave(self.pick(number, list(self.world.alive)), 5.0, signum))
 
     # ---- answers
 
@@ -267,6 +296,10 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def never_more_than_surge_and_canary(self) -> None:
         assert len(self.world.staying) <= self.world.watcher.numprocesses + 2
+
+    @invariant()
+    def a_singleton_is_one(self) -> None:
+        assert not self.world.watcher.spec.singleton or len(self.world.alive) <= 1
 
     @invariant()
     def the_watcher_knows_the_world(self) -> None:

@@ -1,0 +1,182 @@
+# One watcher on the stage: its machine, and everything that performs for it.
+#
+# Rules: no decisions. Hooks that are asked (before_spawn, before_signal) stand between a decision and its
+# performance; those that are told hear of it afterwards, beside everything else. What a worker is, is for a
+# Spawner to know.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from bigtop.supervisor import messages
+from bigtop.supervisor.hooks import Hooks
+from bigtop.supervisor.machine import Watcher
+from bigtop.supervisor.spec import WatcherSpec
+
+
+class Spawner(Protocol):
+    """How the processes of one watcher are made and ended; answers come back as events."""
+
+    def describe(self, spec: WatcherSpec) -> bool:
+        """Take `spec` for generations to come; False if it takes another spawner."""
+
+    def prepare(self, generation: int) -> None: ...
+
+    def discard(self, generation: int) -> None: ...
+
+    def spawn(self, key: int, wid: int, generation: int) -> None: ...
+
+    def drain(self, key: int, grace: float, signum: int | None = None) -> None: ...
+
+    def kill(self, key: int) -> None: ...
+
+    def signal(self, key: int, number: int, *, children: bool = False, recursive: bool = False) -> None:
+        """Send a signal that is no request to end."""
+
+    def report(self, key: int, reason: str) -> None:
+        """Write down what the process is doing."""
+
+    def look_for_late(self) -> None:
+        """Find processes that are stuck; called about once a second, and only while any process runs."""
+
+    def pids(self) -> set[int]:
+        """Return the children that are known, each of which somebody waits for."""
+
+
+class Entry:
+    """Event loop only. `later` runs a coroutine beside everything else."""
+
+    def __init__(
+        self,
+        machine: Watcher,
+        spawner: Spawner,
+        hooks: Hooks,
+        feed: Callable[[messages.Event], None],
+        hear: Callable[[messages.Notice], None],
+        later: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self.machine = machine
+        self.spawner = spawner
+        self.hooks = hooks
+        self.asked: dict[int, bool] = {}  # spawns that wait for a hook; False: they are not wanted any more
+        self.restarting = False  # while its hooks are asked
+        self._feed = feed
+        self._hear = hear
+        self._later = later
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.machine.settled and not self.asked and not self.restarting
+
+    def perform(self, action: messages.Action) -> None:
+        spawner, hooks = self.spawner, self.hooks
+        match action:
+            case messages.Prepare(generation):
+                spawner.prepare(generation)
+            case messages.Discard(generation):
+                spawner.discard(generation)
+            case messages.Spawn(key) if hooks.has("before_spawn"):
+                self.asked[key] = True
+                self._later(self._ask_and_spawn(action))
+            case messages.Spawn(key, wid, generation):
+                spawner.spawn(key, wid, generation)
+            case messages.Drain(key) | messages.Kill(key) if key in self.asked:
+                self.asked[key] = False
+            case messages.Drain() if hooks.has("before_signal") or hooks.has("after_signal"):
+                self._later(self._ask_and_drain(action))
+            case messages.Drain(key, grace, signum):
+                spawner.drain(key, grace, signum)
+            case messages.Kill(key):
+                spawner.kill(key)
+            case messages.Signal(key, signum):
+                spawner.signal(key, signum)
+            case messages.Report(key, reason):
+                spawner.report(key, reason)
+                self._hear(action)
+            case _:
+                self._hear(action)
+
+    def news(self, event: messages.Event) -> messages.Notice | None:
+        """Return what the world is told of an event before the machine has it."""
+        match event:
+            case messages.Spawned(key) | messages.Exited(key) | messages.SpawnFailed(key):
+                proc = self.machine.processes.get(key)
+            case _:
+                proc = None
+        match event:
+            case messages.Spawned(key, pid) if proc is not None:
+                return messages.Born(key, proc.wid, pid)
+            case messages.Exited(key, status) if proc is not None:
+                return messages.Reaped(key, proc.wid, proc.pid or 0, status)
+            case messages.SpawnFailed(_, reason) if proc is not None and proc.asked is None:
+                return messages.NotSpawned(proc.wid, reason)
+        return None
+
+    def set_timer(self) -> None:
+        """Come back with a Tick when the machine wants to be called."""
+        self.cancel_timer()
+        when = self.machine.wake_at()
+        if when is not None:
+            # asyncio's clock is time.monotonic(), so the machine's times are the loop's times.
+            self._timer = asyncio.get_running_loop().call_at(when, self._feed, messages.Tick())
+
+    def cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # ---- hooks that are asked
+
+    async def _ask_and_spawn(self, spawn: messages.Spawn) -> None:
+        allowed = await self.hooks.run("before_spawn")
+        wanted = self.asked.pop(spawn.key)
+        if allowed and wanted:
+            self.spawner.spawn(spawn.key, spawn.wid, spawn.generation)
+            return
+        if wanted:
+            self._feed(messages.Stop())
+        reason = "the hook before_spawn refused" if wanted else "it is not wanted any more"
+        self._feed(messages.SpawnFailed(spawn.key, reason))
+
+    async def _ask_and_drain(self, drain: messages.Drain) -> None:
+        proc = self.machine.processes.get(drain.key)
+        pid = None if proc is None else proc.pid
+        signum = drain.signum or int(self.machine.spec.stop.signal)
+        if await self.hooks.run("before_signal", pid=pid, signum=signum):
+            self.spawner.drain(drain.key, drain.grace, drain.signum)
+            await self.hooks.run("after_signal", pid=pid, signum=signum)
+
+    async def restart(self) -> None:
+        """Restart with the consent of the hooks, unless `restarting` is taken back meanwhile."""
+        self.restarting = True
+        await self.hooks.run("before_stop")
+        allowed = await self.hooks.run("before_start")
+        if self.restarting:
+            self.restarting = False
+            self._feed(messages.Restart() if allowed else messages.Stop())
+
+    # ---- hooks that hear of what happened
+
+    def call_hooks(self, notice: messages.Notice) -> None:
+        match notice:
+            case messages.Started():
+                self._later(self._ask_or_stop("after_start"))
+            case messages.Born(_, _, pid):
+                self._later(self._ask_or_stop("after_spawn", pid=pid))
+            case messages.Reaped(_, _, pid, status):
+                self._later(self._tell_of_death(pid, status))
+            case messages.Stopped():
+                self._later(self._ask_or_stop("after_stop"))
+
+    async def _ask_or_stop(self, hook: str, **facts: Any) -> None:
+        if not await self.hooks.run(hook, **facts):
+            self._feed(messages.Stop())
+
+    async def _tell_of_death(self, pid: int, status: messages.ExitStatus) -> None:
+        now = asyncio.get_running_loop().time()
+        code = status.code if status.signal is None else -status.signal
+        await self.hooks.run("before_reap", process_pid=pid, time=now)
+        await self.hooks.run("after_reap", process_pid=pid, time=now, exit_code=code, process_status=code)

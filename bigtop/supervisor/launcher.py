@@ -1,0 +1,190 @@
+# The launcher: a small process that makes commands which need something done between fork and exec.
+#
+# Started by supervisor/launching.py as `python -m bigtop.supervisor.launcher LINE SOFT_LIMIT`. Why it exists:
+# limits, priorities and identities can only be set from inside the new process. Code between fork and exec in
+# the supervisor would run in a copy of a large, threaded program; setting them from outside (prlimit(2))
+# comes too late for a program that is quick. This process is small and has one thread, so a fork is cheap
+# and may run Python. A launcher exec'd for each command would cost an interpreter's start, ten times more.
+#
+# Rules: it forks twice, so that the command is adopted by the supervisor, its nearest subreaper. One request
+# is one message: the key, and with it the order (a memory file), the pipe that tells of a failure, and the
+# descriptors of the command. It ends when its line does.
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+
+from bigtop import kernel
+from bigtop.supervisor.orders import Order
+
+MOST_FDS = 250  # SCM_MAX_FD is 253
+_PR_SET_NO_NEW_PRIVS = 38
+_NOT_FOR_US = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def main(argv: list[str]) -> int:
+    line = socket.socket(fileno=int(argv[1]))
+    line.set_inheritable(False)
+    kernel.set_title("bigtop: launcher")
+    kernel.die_with_parent()
+    for number in _NOT_FOR_US:
+        signal.signal(number, lambda _number, _frame: None)
+    soft = int(argv[2])
+    if soft:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    gc.disable()
+    gc.freeze()
+    while True:
+        key, fds, _flags, _address = socket.recv_fds(line, 64, MOST_FDS)
+        if not key:
+            return 0
+        for fd in fds:
+            os.set_inheritable(fd, False)  # recv_fds() takes flags and ignores them
+        pid, problem = _fork_twice(fds)
+        for fd in fds:
+            os.close(fd)
+        with contextlib.suppress(OSError):  # the supervisor is gone: the next message says so
+            line.send(b"%s %d %s" % (key, pid, problem.encode()))
+
+
+def _fork_twice(fds: list[int]) -> tuple[int, str]:
+    """Return the number of the new process, 0 and the reason where there is none."""
+    read_end, write_end = os.pipe()
+    try:
+        middle = os.fork()
+    except OSError as error:
+        os.close(read_end)
+        os.close(write_end)
+        return 0, f"fork: {error.strerror}"
+    if middle == 0:
+        _be_in_the_middle(fds, write_end)
+    os.close(write_end)
+    text = os.read(read_end, 256).decode()
+    os.close(read_end)
+    os.waitpid(middle, 0)  # gone, so the supervisor is the parent by now and may wait
+    pid, _, problem = text.partition(" ")
+    return int(pid or 0), problem
+
+
+def _be_in_the_middle(fds: list[int], write_end: int) -> None:
+    """Fork once more and end."""
+    try:
+        pid = os.fork()
+        if pid == 0:
+            become(fds)
+        os.write(write_end, str(pid).encode())
+    except OSError as error:
+        os.write(write_end, f"0 fork: {error.strerror}".encode())
+    finally:
+        os._exit(0)
+
+
+# ---- in the new process only
+
+
+def become(fds: list[int]) -> None:
+    """Execute the order; never returns. What fails is written to the pipe, which closes by the exec."""
+    orders, status, *given = fds
+    step = "set-up"
+    try:
+        order = Order.decode(os.pread(orders, os.fstat(orders).st_size, 0))
+        status = _place(given, order.fds, status)
+        for name, perform in _STEPS:
+            step = name
+            perform(order)
+        step = order.argv[0]
+        os.execvpe(order.argv[0], order.argv, dict(order.env))  # noqa: S606
+    except OSError as error:
+        os.write(status, f"{step}: {error.strerror}".encode())
+    except ValueError as error:  # an unknown limit, a NUL in an argument
+        os.write(status, f"{step}: {error}".encode())
+    finally:
+        os._exit(127)
+
+
+def _place(given: list[int], targets: tuple[int, ...], status: int) -> int:
+    """Move descriptors to their numbers; return where `status` went, out of their way."""
+    free = max((*targets, 2)) + 1
+    status = fcntl.fcntl(status, fcntl.F_DUPFD_CLOEXEC, free)
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, free) for fd in given]
+    for fd, target in zip(moved, targets, strict=True):
+        os.dup2(fd, target)
+    return status
+
+
+def _begin_session(_order: Order) -> None:
+    os.setsid()
+    kernel.reset_signals()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def _join_cgroup(order: Order) -> None:
+    if order.cgroup is not None:
+        with open(f"{order.cgroup}/cgroup.procs", "w") as procs:
+            procs.write("0")
+
+
+def _set_priorities(order: Order) -> None:
+    if order.oom_score_adj is not None:
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write(str(order.oom_score_adj))
+    if order.nice is not None:
+        os.setpriority(os.PRIO_PROCESS, 0, order.nice)
+    if order.cpu_affinity:
+        os.sched_setaffinity(0, order.cpu_affinity)
+
+
+def _set_limits(order: Order) -> None:
+    if order.umask is not None:
+        os.umask(order.umask)
+    known = {name: number for name, number in vars(resource).items() if name.startswith("RLIMIT_")}
+    for name, value in order.rlimits:
+        number = known.get(f"RLIMIT_{name.upper()}")
+        if number is None:
+            raise ValueError(f"there is no limit {name!r}")
+        limit = resource.RLIM_INFINITY if value < 0 else value
+        if limit == resource.RLIM_INFINITY and number == resource.RLIMIT_NOFILE:
+            limit = resource.getrlimit(number)[1]  # the kernel has no endless number of descriptors
+        resource.setrlimit(number, (limit, limit))
+
+
+def _become_user(order: Order) -> None:
+    # Groups go before the user: afterwards there is no right to change them.
+    if order.gid is not None:
+        if os.geteuid() == 0:
+            os.setgroups(order.groups)
+        os.setgid(order.gid)
+    if order.uid is not None:
+        os.setuid(order.uid)
+
+
+def _enter(order: Order) -> None:
+    if order.cwd is not None:
+        os.chdir(order.cwd)
+    if order.no_new_privs and ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+# In this order: what needs privileges comes before they are dropped, the folder is entered with the rights
+# of the user. The name is what a failure is reported under.
+_STEPS = (
+    ("session", _begin_session),
+    ("cgroup", _join_cgroup),
+    ("nice, cpu_affinity, oom_score_adj", _set_priorities),
+    ("umask, rlimit", _set_limits),
+    ("uid, gid", _become_user),
+    ("working_dir", _enter),
+)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

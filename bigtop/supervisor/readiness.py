@@ -1,0 +1,173 @@
+# When a command counts as ready: the kinds of spec.Readiness.
+#
+# Rules: a watch is made before its process, whose environment it may extend, begun when the process exists,
+# and closed when it is gone. It says "ready" once or never; how long that may take is boot_timeout, which is
+# the machine's business. Looking costs a timer only until the answer is yes.
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from bigtop.supervisor.spec import Readiness
+
+_FIRST_LOOK = 0.02
+_SLOWEST_LOOK = 1.0
+_PROBE_SECONDS = 5.0
+_names = itertools.count(1)
+
+
+class Watch:
+    """Ready as soon as it was executed; the base of the other kinds. Event loop only."""
+
+    environ: dict[str, str]
+
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        self.environ = {}
+        self._on_ready = on_ready
+        self._said = False
+
+    def begin(self) -> None:
+        self._ready()
+
+    def heard(self, lines: bytes) -> None:
+        """Whole lines that the process wrote."""
+
+    def close(self) -> None:
+        self._said = True
+
+    def _ready(self) -> None:
+        if not self._said:
+            self._said = True
+            self._on_ready()
+
+
+class _Delay(Watch):
+    def __init__(self, on_ready: Callable[[], None], seconds: float) -> None:
+        super().__init__(on_ready)
+        self._seconds = seconds
+
+    def begin(self) -> None:
+        asyncio.get_running_loop().call_later(self._seconds, self._ready)
+
+
+class _Probe(Watch):
+    """Asks again and again, less and less often."""
+
+    def __init__(self, on_ready: Callable[[], None], probe: Callable[[], Awaitable[bool]]) -> None:
+        super().__init__(on_ready)
+        self._probe = probe
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self._task = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        wait = _FIRST_LOOK
+        while not await self._answers():
+            await asyncio.sleep(wait)
+            wait = min(wait * 1.5, _SLOWEST_LOOK)
+        self._ready()
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                return await self._probe()
+        except (OSError, EOFError, ValueError):  # refused, too slow, cut off, not HTTP
+            return False
+
+    def close(self) -> None:
+        super().close()
+        if self._task is not None:
+            self._task.cancel()
+
+
+class _Notify(Watch):
+    """The process says READY=1 to the socket in $NOTIFY_SOCKET (sd_notify(3)).
+
+    The address is abstract: it needs no folder, no rights and no cleaning up.
+    """
+
+    def __init__(self, on_ready: Callable[[], None]) -> None:
+        super().__init__(on_ready)
+        name = f"bigtop/{os.getpid()}/{next(_names)}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(f"\0{name}")
+        self.environ = {"NOTIFY_SOCKET": f"@{name}"}
+
+    def begin(self) -> None:
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def _readable(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if b"READY=1" in self._socket.recv(4096).split(b"\n"):
+                self._ready()
+
+    def close(self) -> None:
+        super().close()
+        if self._socket.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+
+
+class _Log(Watch):
+    def __init__(self, on_ready: Callable[[], None], pattern: re.Pattern[str]) -> None:
+        super().__init__(on_ready)
+        self._pattern = pattern
+
+    def begin(self) -> None:
+        """It is the output that tells."""
+
+    def heard(self, lines: bytes) -> None:
+        if not self._said and self._pattern.search(lines.decode("utf-8", "replace")):
+            self._ready()
+
+
+def watch(readiness: Readiness, on_ready: Callable[[], None]) -> Watch:
+    value = readiness.value
+    match readiness.kind:
+        case "delay":
+            return _Delay(on_ready, float(value))
+        case "tcp":
+            host, _, port = value.rpartition(":")
+            return _Probe(on_ready, lambda: _connects(host.strip("[]") or "127.0.0.1", int(port)))
+        case "http":
+            return _Probe(on_ready, lambda: _succeeds(value if "://" in value else f"http:{value}"))
+        case "file":
+            return _Probe(on_ready, lambda: _exists(value))
+        case "notify":
+            return _Notify(on_ready)
+        case "log":
+            return _Log(on_ready, re.compile(value, re.MULTILINE))
+        case _:
+            return Watch(on_ready)
+
+
+async def _connects(host: str, port: int) -> bool:
+    _reader, writer = await asyncio.open_connection(host, port)
+    writer.close()
+    return True
+
+
+async def _succeeds(url: str) -> bool:
+    """Whether a GET is answered with 2xx or 3xx."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+    try:
+        path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        head = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode())
+        status = (await reader.readline()).split()
+        return len(status) > 1 and 200 <= int(status[1]) < 400
+    finally:
+        writer.close()
+
+
+async def _exists(path: str) -> bool:
+    return os.path.exists(path)

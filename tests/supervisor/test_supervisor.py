@@ -1,0 +1,468 @@
+# What an operator asks for, performed with real processes.
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bigtop.errors import CommandError, ConfigError
+from bigtop.supervisor import messages, triggers
+from bigtop.supervisor.plan import Add, Keep, Remove, Replace, Scale
+from bigtop.supervisor.spec import (
+    Command,
+    ExecContext,
+    Lifetime,
+    Readiness,
+    Respawn,
+    RestartPolicy,
+    StopPolicy,
+)
+from tests.support.troupe import SLEEP, Troupe, perform, watcher
+from tests.support.yard import ENV, command, lives, until
+
+WEB = watcher("web", numprocesses=2)
+CONTEXT = ExecContext(env=ENV)
+# Takes its time: it ignores SIGTERM.
+STUBBORN = Command("sh", ("-c", "trap '' TERM; echo; while :; do sleep 0.05; done"), context=CONTEXT)
+
+
+class TestCommands:
+    def test_start_scale_stop(self):
+        async def play(troupe: Troupe) -> None:
+            supervisor = troupe.supervisor
+            supervisor.start("web")
+            await supervisor.settled("web")
+            assert len(troupe.pids("web")) == 2
+            supervisor.scale("web", 3)
+            await supervisor.settled("web")
+            pids = troupe.pids("web")
+            assert len(pids) == 3
+            supervisor.stop("web")
+            await supervisor.settled("web")
+            assert troupe.status("web") == "stopped"
+            assert not any(map(lives, pids))
+
+        perform(play, WEB)
+
+    def test_every_birth_every_signal_and_every_death_is_told(self):
+        """Circus tells no reap of what it ended itself: by decr, reload or age."""
+
+        async def play(troupe: Troupe) -> None:
+            supervisor = troupe.supervisor
+            supervisor.start("web")
+            await supervisor.settled("web")
+            first = troupe.pids("web")
+            supervisor.reload("web")
+            await supervisor.settled("web")
+            supervisor.scale("web", 1)
+            await supervisor.settled("web")
+            supervisor.stop("web")
+            await supervisor.settled("web")
+            born = {notice.pid for notice in troupe.of(messages.Born)}
+            reaped = {notice.pid for notice in troupe.of(messages.Reaped)}
+            signalled = {
+                notice.pid for _, notice in troupe.yard.notices if isinstance(notice, messages.Signalled)
+            }
+            assert {*first} < born == reaped == signalled
+            assert len(born) == 4
+            assert all(n.status.signal == signal.SIGTERM for n in troupe.of(messages.Reaped))
+            kinds = [type(notice).__name__ for _, notice in troupe.told]
+            assert [k for k in kinds if k not in ("Born", "Reaped")] == ["Started", "Reloaded", "Stopped"]
+
+        perform(play, WEB)
+
+    def test_a_reload_replaces_all_and_is_never_without_processes(self):
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start("web")
+            await troupe.supervisor.settled("web")
+            before = troupe.pids("web")
+            troupe.supervisor.reload("web")
+            while not troupe.of(messages.Reloaded):
+                assert sum(map(lives, before + troupe.pids("web"))) >= 2
+                await asyncio.sleep(0)
+            await troupe.supervisor.settled("web")
+            assert not {*before} & {*troupe.pids("web")}
+
+        perform(play, WEB)
+
+    def test_a_sequential_reload_never_has_more(self):
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start("web")
+            await troupe.supervisor.settled("web")
+            before = troupe.pids("web")
+            troupe.supervisor.reload("web", sequential=True)
+            while not troupe.of(messages.Reloaded):
+                assert len(troupe.supervisor.watcher("web").processes) <= 2
+                await asyncio.sleep(0)
+            assert not {*before} & {*troupe.pids("web")}
+
+        perform(play, WEB)
+
+    def test_reload_by_hup_keeps_the_processes(self, tmp_path: Path):
+        file = tmp_path / "hup"
+        text = f"trap 'echo hup >> {file}' HUP; while :; do sleep 0.02; done"
+        spec = watcher("web", Command("sh", ("-c", text), context=CONTEXT), send_hup=True)
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start("web")
+            await troupe.supervisor.settled("web")
+            before = troupe.pids("web")
+            await until(lambda: _catches(before[0], signal.SIGHUP), "the trap")
+            troupe.supervisor.reload("web")
+            await until(file.exists, "the signal")
+            assert troupe.pids("web") == before
+            assert troupe.of(messages.Reloaded)
+
+        perform(play, spec)
+
+    def test_a_restart_is_a_stop_and_a_start(self):
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start("web")
+            await troupe.supervisor.settled("web")
+            before = troupe.pids("web")
+            troupe.supervisor.restart("web")
+            await troupe.supervisor.settled("web")
+            assert troupe.status("web") == "active"
+            assert not {*before} & {*troupe.pids("web")}
+            told = [type(n) for _, n in troupe.told if isinstance(n, messages.Started | messages.Stopped)]
+            assert told == [messages.Started, messages.Stopped, messages.Started]
+
+        perform(play, WEB)
+
+    def test_one_process_can_be_killed_and_is_followed_by_another(self):
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start("web")
+            await troupe.supervisor.settled("web")
+            one, other = troupe.pids("web")
+            troupe.supervisor.kill("web", one, signal.SIGINT, 3.0)
+            await troupe.supervisor.settled("web")
+            assert not lives(one)
+            assert other in troupe.pids("web")
+            assert len(troupe.pids("web")) == 2
+            assert troupe.of(messages.Reaped)[0].status == messages.ExitStatus(signal=signal.SIGINT)
+            assert not troupe.of(messages.Died)
+
+        perform(play, WEB)
+
+    def test_a_crash_is_answered_within_milliseconds(self):
+        """Circus notices at its next tick: 2.3 to 4.5 s."""
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start("web")
+            await troupe.supervisor.settled("web")
+            began = time.monotonic()
+            os.kill(troupe.pids("web")[0], signal.SIGKILL)
+            await until(lambda: len(troupe.of(messages.Born)) == 3, "the successor")
+            assert time.monotonic() - began < 1.0
+
+        perform(play, WEB)
+
+    def test_a_slow_stop_hinders_nobody_and_loses_nothing(self):
+        """Circus: "arbiter is already running watcher_stop command", and nothing is respawned meanwhile."""
+        slow = watcher("slow", STUBBORN, stop=StopPolicy(graceful_timeout=60.0))
+
+        async def play(troupe: Troupe) -> None:
+            supervisor = troupe.supervisor
+            supervisor.start()
+            await troupe.up()
+            supervisor.stop("slow")
+            os.kill(troupe.pids("web")[0], signal.SIGKILL)
+            supervisor.scale("web", 4)
+            await until(lambda: len(troupe.pids("web")) == 4, "four processes")
+            supervisor.restart("web")
+            await supervisor.settled("web")
+            assert troupe.status("slow") == "stopping"
+            supervisor.start("slow")
+            await until(lambda: troupe.status("slow") == "active", "the newest wish")
+
+        perform(play, slow, WEB)
+
+    def test_signals_without_an_end(self, tmp_path: Path):
+        file = tmp_path / "usr1"
+        text = f"trap 'echo x >> {file}' USR1; while :; do sleep 0.02; done"
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await troupe.up()
+            (pid,) = troupe.pids("web")
+            await until(lambda: _catches(pid, signal.SIGUSR1), "the trap")
+            troupe.supervisor.signal("web", pid, signal.SIGUSR1)
+            await until(file.exists, "the signal")
+            with pytest.raises(CommandError, match=r"web has no process 1$"):
+                troupe.supervisor.signal("web", 1, signal.SIGUSR1)
+
+        perform(play, watcher("web", Command("sh", ("-c", text), context=CONTEXT)))
+
+    def test_what_there_is_not(self):
+        async def play(troupe: Troupe) -> None:
+            for ask in (troupe.supervisor.start, troupe.supervisor.stop, troupe.supervisor.reload):
+                with pytest.raises(CommandError, match=r"^program nope not found$"):
+                    ask("nope")
+            with pytest.raises(CommandError, match=r"^program web already exists$"):
+                troupe.supervisor.add(WEB)
+            with pytest.raises(ConfigError, match=r"^api depends on db: there is no such watcher$"):
+                troupe.supervisor.add(watcher("api", depends=("db",)))
+            with pytest.raises(ConfigError, match="schedule 'nonsense'"):
+                troupe.supervisor.add(watcher("job", lifetime=Lifetime(schedule="nonsense")))
+            assert troupe.supervisor.names == ["web"]
+
+        perform(play, WEB)
+
+
+def _catches(pid: int, number: int) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
+    return bool(caught >> (number - 1) & 1)
+
+
+class TestDescriptions:
+    def test_add_and_remove(self):
+        async def play(troupe: Troupe) -> None:
+            supervisor = troupe.supervisor
+            supervisor.add(watcher("new"), start=True)
+            await supervisor.settled("new")
+            (pid,) = troupe.pids("new")
+            supervisor.remove("new")
+            await supervisor.settled("new")
+            assert supervisor.names == ["web"]
+            assert not lives(pid)
+            assert next(type(notice) for who, notice in troupe.told if who == "new") is messages.Added
+            assert troupe.told[-1] == ("new", messages.Removed())
+
+        perform(play, WEB)
+
+    def test_remove_without_a_stop(self):
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start("web")
+            await troupe.supervisor.settled("web")
+            pids = troupe.pids("web")
+            troupe.supervisor.remove("web", nostop=True)
+            assert troupe.supervisor.names == []
+            assert all(map(lives, pids))
+            assert {*pids} <= troupe.supervisor.pids(), "they are still collected when they end"
+
+        perform(play, WEB)
+
+    def test_an_update_replaces_processes_only_if_they_are_made_differently(self):
+        async def play(troupe: Troupe) -> None:
+            supervisor = troupe.supervisor
+            supervisor.start("web")
+            await supervisor.settled("web")
+            before = troupe.pids("web")
+            supervisor.update("web", replace(WEB, stop=StopPolicy(graceful_timeout=1), numprocesses=3))
+            await supervisor.settled("web")
+            assert {*before} < {*troupe.pids("web")}
+            changed = replace(SLEEP, args="61")
+            supervisor.update("web", replace(WEB, target=changed))
+            await supervisor.settled("web")
+            assert not {*before} & {*troupe.pids("web")}
+            lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in troupe.pids("web")]
+            assert lines == [b"sleep\x0061\x00"] * 2
+            assert [n.fields for n in troupe.of(messages.Updated)] == [
+                ("numprocesses", "stop"),
+                ("target", "numprocesses", "stop"),
+            ]
+
+        perform(play, WEB)
+
+    def test_an_update_that_cannot_run_goes_back_to_what_could(self):
+        async def play(troupe: Troupe) -> None:
+            supervisor = troupe.supervisor
+            supervisor.start("web")
+            await supervisor.settled("web")
+            before = troupe.pids("web")
+            supervisor.update("web", replace(WEB, target=replace(SLEEP, cmd="no-such-program-here")))
+            await until(lambda: troupe.of(messages.ReloadFailed), "the failure")
+            assert "no-such-program-here" in troupe.of(messages.ReloadFailed)[0].reason
+            os.kill(before[0], signal.SIGKILL)
+            await supervisor.settled("web")
+            await until(lambda: len(troupe.pids("web")) == 2, "the successor, of the old description")
+
+        perform(play, WEB)
+
+    def test_apply_is_a_difference(self):
+        kept, gone, grown, changed = (watcher(name) for name in ("kept", "gone", "grown", "changed"))
+
+        async def play(troupe: Troupe) -> None:
+            supervisor = troupe.supervisor
+            supervisor.start()
+            await troupe.up()
+            before = {name: troupe.pids(name) for name in supervisor.names}
+            new = [
+                kept,
+                replace(grown, numprocesses=2),
+                replace(changed, target=replace(SLEEP, args="61")),
+                watcher("late", depends=("early",)),
+                watcher("early"),
+            ]
+            steps = supervisor.apply(new)
+            assert [type(step) for step in steps] == [Remove, Keep, Scale, Replace, Add, Add]
+            for name in ("gone", "kept", "grown", "changed", "early", "late"):
+                await supervisor.settled(name)
+            assert supervisor.names == ["kept", "grown", "changed", "late", "early"]
+            assert troupe.pids("kept") == before["kept"]
+            assert before["grown"][0] in troupe.pids("grown")
+            assert troupe.pids("changed") != before["changed"]
+            assert not lives(before["gone"][0])
+            started = troupe.order(messages.Started)
+            assert started.index("early") < started.index("late")
+            assert supervisor.apply(new)[:2] == [Keep("kept"), Keep("grown")]
+
+        perform(play, kept, gone, grown, changed)
+
+    def test_a_bad_description_changes_nothing(self):
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await troupe.up()
+            pids = troupe.pids("web")
+            with pytest.raises(ConfigError):
+                troupe.supervisor.apply([watcher("a", depends=("b",)), watcher("b", depends=("a",))])
+            assert troupe.supervisor.names == ["web"]
+            assert troupe.pids("web") == pids
+
+        perform(play, WEB)
+
+
+class TestOrder:
+    def test_dependencies_start_first_and_stop_last(self, tmp_path: Path):
+        flag = tmp_path / "db"
+        db = watcher("db", ready=Readiness("file", str(flag)))
+        web = watcher("web", depends=("db",), priority=9)
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start("web")
+            await until(lambda: troupe.status("db") == "starting", "the dependency")
+            await until(lambda: troupe.pids("db"), "its process")
+            assert troupe.status("web") == "stopped"
+            flag.touch()
+            await troupe.up()
+            troupe.supervisor.stop()
+            await troupe.down()
+            assert troupe.order(messages.Stopped) == ["web", "db"]
+
+        perform(play, web, db)
+
+    def test_priority_orders_what_starts_together(self):
+        names = {"low": -1, "middle": 0, "high": 5}
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await troupe.up()
+            assert troupe.order(messages.Started) == ["high", "middle", "low"]
+            troupe.supervisor.stop()
+            await troupe.down()
+            assert troupe.order(messages.Stopped) == ["low", "middle", "high"]
+
+        perform(play, *(watcher(name, priority=number) for name, number in names.items()))
+
+    def test_one_that_crashes_holds_up_only_those_that_depend_on_it(self):
+        bad = watcher(
+            "bad",
+            Command("false", context=CONTEXT),
+            priority=9,
+            ready=Readiness("delay", "30"),
+            restart=RestartPolicy(attempts=0, max_retry=1, retry_in=0.05),
+        )
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await troupe.up("other")
+            await until(lambda: troupe.of(messages.GaveUp, "needs"), "the resignation")
+            assert troupe.of(messages.GaveUp, "bad")
+            assert troupe.status("needs") == "stopped"
+
+        perform(play, bad, watcher("other"), watcher("needs", depends=("bad",)))
+
+
+class TestLifetime:
+    def test_not_all_start_by_themselves(self):
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await troupe.up("web")
+            assert troupe.status("manual") == "stopped"
+            troupe.supervisor.start("manual")
+            await troupe.up("manual")
+
+        perform(play, WEB, watcher("manual", lifetime=Lifetime(autostart=False)))
+
+    def test_a_one_shot_ends_and_stays(self):
+        once = watcher("once", Command("true", context=CONTEXT), restart=RestartPolicy(Respawn.UNEXPECTED))
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await until(lambda: troupe.of(messages.Stopped), "the end")
+            assert len(troupe.of(messages.Reaped)) == 1
+            assert not troupe.of(messages.Died)
+
+        perform(play, once)
+
+    def test_the_first_connection_starts_it_and_idleness_stops_it(self):
+        code = (
+            "import socket\n"
+            "s = socket.socket(fileno={fd})\n"
+            "s.setblocking(True)\n"
+            "while True:\n"
+            "    c, _ = s.accept(); c.sendall(b'hello'); c.recv(1); c.close()"
+        )
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            target = command(code.format(fd=listener.fileno()), context=CONTEXT)
+            spec = watcher("web", target, sockets=("web",), lifetime=Lifetime(on_demand=True, idle_stop=0.2))
+
+            async def play(troupe: Troupe) -> None:
+                troupe.yard.sockets = {"web": listener.fileno()}
+                troupe.supervisor.start()
+                await troupe.supervisor.settled("web")
+                assert troupe.status("web") == "stopped"
+                for _ in range(2):
+                    began = time.monotonic()
+                    reader, writer = await asyncio.open_connection(*listener.getsockname())
+                    assert await reader.readexactly(5) == b"hello"
+                    assert time.monotonic() - began < 4.0
+                    await asyncio.sleep(0.5)  # it is not idle while somebody is connected
+                    assert troupe.status("web") == "active"
+                    writer.close()
+                    await troupe.down("web")
+
+            perform(play, spec)
+
+    def test_too_much_memory_is_answered_with_a_successor(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(triggers, "MEMORY_SECONDS", 0.1)
+        code = "import os, sys, time\nx = b'x' * 80_000_000 if os.fork() == 0 else 0\ntime.sleep(60)"
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await troupe.supervisor.settled("fat")
+            (pid,) = troupe.pids("fat")
+            await until(lambda: not lives(pid), "its end")
+            assert not troupe.of(messages.Died)
+
+        perform(play, watcher("fat", command(code, context=CONTEXT), lifetime=Lifetime(max_rss=60_000_000)))
+
+    def test_age_is_answered_with_a_successor_first(self):
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await troupe.supervisor.settled("web")
+            (pid,) = troupe.pids("web")
+            await until(lambda: not lives(pid), "its end")
+            births = [n.pid for n in troupe.of(messages.Born)]
+            assert births[0] == pid
+            assert len(births) > 1
+
+        lifetime = Lifetime(max_age=0.2, max_age_variance=0)
+        perform(play, watcher("web", lifetime=lifetime))
+
+    def test_spawns_can_be_spread(self):
+        async def play(troupe: Troupe) -> None:
+            began = time.monotonic()
+            troupe.supervisor.start()
+            await troupe.supervisor.settled("web")
+            assert time.monotonic() - began >= 0.2
+
+        perform(play, replace(WEB, numprocesses=3, lifetime=Lifetime(warmup_delay=0.1)))

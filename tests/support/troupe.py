@@ -1,0 +1,73 @@
+# A Supervisor with real commands for a test, and everything that it told.
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bigtop.supervisor import messages
+from bigtop.supervisor.commands import CommandPool
+from bigtop.supervisor.core import Supervisor
+from bigtop.supervisor.spec import Command, ExecContext, StopPolicy, WatcherSpec
+from bigtop.supervisor.stage import Feed
+from tests.support import yard
+from tests.support.yard import ENV, Yard, until
+
+SLEEP = Command("sleep", "60", context=ExecContext(env=ENV))
+QUICK = StopPolicy(graceful_timeout=5.0)
+
+
+def watcher(name: str, target: Command = SLEEP, **more: Any) -> WatcherSpec:
+    return WatcherSpec(name, target, stop=more.pop("stop", QUICK), **more)
+
+
+class Troupe:
+    def __init__(self, yard: Yard, *specs: WatcherSpec) -> None:
+        self.yard = yard
+        self.told: list[tuple[str, messages.Notice]] = []
+        self.supervisor = Supervisor(self._hear, self._pool, lambda: yard.sockets)
+        yard.more_pids = self.supervisor.pids
+        for spec in specs:
+            self.supervisor.enter(spec)
+
+    def _pool(self, spec: WatcherSpec, feed: Feed) -> CommandPool:
+        return CommandPool(spec, feed, self.yard.surroundings)
+
+    def _hear(self, name: str, notice: messages.Notice) -> None:
+        self.told.append((name, notice))
+
+    def pids(self, name: str) -> list[int]:
+        processes = self.supervisor.watcher(name).processes.values()
+        return [proc.pid for proc in processes if proc.pid is not None and proc.asked is None]
+
+    def status(self, name: str) -> str:
+        return self.supervisor.watcher(name).status.value
+
+    def of(self, kind: type, name: str | None = None) -> list[Any]:
+        return [notice for who, notice in self.told if isinstance(notice, kind) and name in (None, who)]
+
+    def order(self, kind: type) -> list[str]:
+        return [who for who, notice in self.told if isinstance(notice, kind)]
+
+    async def up(self, *names: str) -> None:
+        for name in names or self.supervisor.names:
+            await until(lambda name=name: self.status(name) == "active", f"{name} to be active")
+
+    async def down(self, *names: str) -> None:
+        for name in names or self.supervisor.names:
+            await until(lambda name=name: self.status(name) == "stopped", f"{name} to have stopped")
+
+
+def perform(play: Callable[[Troupe], Awaitable[None]], *specs: WatcherSpec) -> None:
+    """Run `play` with these watchers; all are ended afterwards."""
+
+    async def main(place: Yard) -> None:
+        troupe = Troupe(place, *specs)
+        try:
+            await play(troupe)
+        finally:
+            troupe.supervisor.stop(urgency=messages.Urgency.NOW)
+            troupe.supervisor.close()
+            await troupe.down()
+
+    yard.run(main)
