@@ -21,36 +21,6 @@ class Event:
     payload: Mapping[str, object] = field(default_factory=dict)
 
 
-def spawned(pid: int) -> Event:
-    return Event("spawn", {"process_pid": pid})
-
-
-def signalled(pid: int) -> Event:
-    """A process was asked to leave."""
-    return Event("kill", {"process_pid": pid})
-
-
-def reaped(pid: int, status: messages.ExitStatus) -> Event:
-    """A process is gone, for whatever reason."""
-    return Event("reap", {"process_pid": pid, "exit_code": exit_code(status)})
-
-
-def updated(changed: Mapping[str, object]) -> Event:
-    return Event("updated", {"options": dict(changed)})
-
-
-def hook_ran(hook: str, error: str | None = None) -> Event:
-    return Event("hook_success", {"name": hook}) if error is None else hook_failed(hook, error)
-
-
-def hook_failed(hook: str, error: str) -> Event:
-    return Event("hook_failure", {"name": hook, "error": error})
-
-
-ADDED = Event("add")
-REMOVED = Event("remove")
-
-
 def of(notice: messages.Notice) -> Event:
     match notice:
         case messages.Started():
@@ -70,6 +40,38 @@ def of(notice: messages.Notice) -> Event:
             return Event(
                 "died", {"wid": wid, "exit_code": exit_code(status), "was_ready": was_ready, **flapping}
             )
+        case _:
+            return _of_the_world(notice)
+
+
+def _of_the_world(notice: messages.Notice) -> Event:
+    """Those that the machine does not know of."""
+    match notice:
+        case messages.Born(_, wid, pid):
+            return Event("spawn", {"process_pid": pid, "wid": wid})
+        case messages.NotSpawned(wid, reason):
+            return Event("spawn_failed", {"wid": wid, "reason": reason})
+        case messages.Signalled(_, pid, signum):
+            return Event("kill", {"process_pid": pid, "signum": signum})
+        case messages.Reaped(_, wid, pid, status):
+            return Event("reap", {"process_pid": pid, "wid": wid, "exit_code": exit_code(status)})
+        case messages.Left(_, pids):
+            return Event("left", {"pids": list(pids)})
+        case messages.Degraded(reason):
+            return Event("degraded", {"reason": reason})
+        case messages.Added():
+            return Event("add")
+        case messages.Removed():
+            return Event("remove")
+        case messages.Updated(fields):
+            return Event("updated", {"fields": list(fields)})
+        case messages.HookRan(hook, error):
+            return (
+                Event("hook_failure", {"name": hook, "error": error})
+                if error
+                else Event("hook_success", {"name": hook})
+            )
+    raise TypeError(f"{notice!r} is no notice")
 
 
 def exit_code(status: messages.ExitStatus) -> int:

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import psutil
 
-from bigtop.control import events
 from bigtop.control.auth import Access, Curve
 from bigtop.control.figures import Figures
 from bigtop.control.server import ControlServer
@@ -112,16 +111,16 @@ class Supervisor:
     def update(self, name: str, spec: WatcherSpec) -> None:
         watcher = self.watchers[name]
         watcher.spec, watcher.numprocesses = spec, spec.numprocesses
-        self.publish(name, events.updated({}))
+        self.publish(name, messages.Updated(()))
         self._poke(name)
 
     def add(self, spec: WatcherSpec) -> None:
         self.watchers[spec.name] = Watcher(spec, spec.numprocesses)
-        self.publish(spec.name, events.ADDED)
+        self.publish(spec.name, messages.Added())
 
     def remove(self, name: str, *, nostop: bool) -> None:
         self.stop(name)
-        self.publish(name, events.REMOVED)
+        self.publish(name, messages.Removed())
         self._again.discard(name)
 
         async def gone() -> None:
@@ -214,7 +213,7 @@ class Supervisor:
         self._keys += 1
         wid = next(wid for wid in range(1, 1000) if wid not in taken)
         watcher.processes[self._keys] = process = Process(wid, child)
-        self.publish(name, events.spawned(child.pid))
+        self.publish(name, messages.Born(0, 0, child.pid))
         self._keep(self._reap(name, watcher, self._keys, process))
         return True
 
@@ -226,7 +225,7 @@ class Supervisor:
         code = await process.child.wait()
         del watcher.processes[key]
         status = messages.ExitStatus(signal=-code) if code < 0 else messages.ExitStatus(code=code)
-        self.publish(name, events.reaped(process.pid, status))
+        self.publish(name, messages.Reaped(0, 0, process.pid, status))
         if watcher.status in (Status.STARTING, Status.ACTIVE):
             self._poke(name)
 
