@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -230,34 +232,20 @@ def test_no_client_is_sent_where_it_would_wait(state: State, is_open: bool, conn
 # ---- taking over
 
 
-def test_connections_arrive_by_both_ways() -> None:
-    with BackendServer(APP, siblings=1) as server:
-        for send in (server.sibling.give, lambda client: server.sibling.send(0, client)):
-            with Client(server.address) as client, server.listener.accept()[0] as accepted:
-                client.send(request("/environ"))
-                assert send(accepted)
-                answer = client.answer()
-                assert str(client.socket.getsockname()[1]).encode() in answer.body
-
-
-def test_a_unix_client_arrives(tmp_path: object) -> None:
-    with BackendServer(APP, unix=f"{tmp_path}/s", siblings=1) as server:
-        server.drain  # noqa: B018
-        with Client(server.address) as client, _accept(server) as accepted:
-            client.send(request("/"))
-            assert server.sibling.give(accepted)
-            assert client.answer().status == 200
-
-
-def _accept(server: BackendServer) -> socket.socket:
-    return _wait_for(lambda: _try_accept(server.listener))
-
-
-def _try_accept(listener: socket.socket) -> socket.socket | None:
-    try:
-        return listener.accept()[0]
-    except BlockingIOError:
-        return None
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+@pytest.mark.parametrize("way", ["queue", "inbox"])
+def test_a_connection_from_elsewhere_is_served(way: str, family: int, tmp_path: Path) -> None:
+    with BackendServer(APP, siblings=1) as server, socket.socket(family) as listener:
+        listener.bind(f"{tmp_path}/s" if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        listener.listen()
+        with Client(listener.getsockname()) as client:
+            accepted, peer = listener.accept()
+            with accepted:
+                assert server.sibling.give(accepted) if way == "queue" else server.sibling.send(0, accepted)
+            client.send(request("/environ"))
+            environ = json.loads(client.answer().body)
+            assert environ["REMOTE_PORT"] == (str(peer[1]) if peer else "")
+            assert client.get("/").status == 200
 
 
 def test_what_was_meant_for_a_worker_that_is_gone_is_answered() -> None:
