@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,7 +62,11 @@ def test_a_new_request_leaves_a_busy_worker_unread() -> None:
         server.play(State.READY)
         _make_busy(server, slow, 1)
         quick.send(request("/moved"))
-        assert _answer(_wait_for(server.sibling.take)) == request("/moved")
+        taken = _wait_for(server.sibling.take)
+        before = server.cpu()
+        time.sleep(0.3)  # the subject: does it still hear of what it gave away
+        assert server.cpu() - before < 0.15
+        assert _answer(taken) == request("/moved")
         assert quick.answer().body == b"sibling"
         assert slow.answer().body == b"slept"
 
@@ -259,6 +265,29 @@ def test_what_was_meant_for_a_worker_that_is_gone_is_answered() -> None:
             assert ours.recv(1000).startswith(b"HTTP/1.1 200")
 
 
+def test_a_wake_up_that_was_spent_on_another_worker_strands_nothing() -> None:
+    with (
+        BackendServer(APP, siblings=1) as server,
+        server.connect() as slow,
+        select.epoll() as epoll,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        _make_busy(server, slow, 0.5)
+        # Registered while the worker is not: from now on we are told first.
+        epoll.register(server.sibling.queue, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        told = pool.submit(epoll.poll, 10)
+        assert slow.answer().status == 200
+        eventually(lambda: server.word(Word.OPEN) == 1)
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                ours.settimeout(5)
+                ours.sendall(request("/"))
+                assert server.sibling.give(theirs)
+            assert told.result(), "and we do nothing about it"
+            assert ours.recv(1000).startswith(b"HTTP/1.1 200")
+
+
 def test_a_client_that_left_on_the_way_harms_nobody() -> None:
     with BackendServer(APP, siblings=1) as server:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -325,6 +354,21 @@ def test_the_last_worker_answers_what_is_on_its_way() -> None:
                 assert ours.recv(1000).startswith(b"HTTP/1.1 200")
         assert slow.answer().body == b"slept"
         slow.close()
+        assert server.wait() == 0
+
+
+def test_a_leaving_worker_looks_once_more_for_what_nobody_took() -> None:
+    with BackendServer(APP, siblings=1) as server:
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                ours.settimeout(10)
+                ours.sendall(request("/"))
+                server.play(State.READY)
+                assert server.sibling.send(1, theirs)
+                server.play(State.EMPTY)
+                server.drain(30)
+            assert ours.recv(1000).startswith(b"HTTP/1.1 200")
         assert server.wait() == 0
 
 
