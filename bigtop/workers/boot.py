@@ -47,12 +47,14 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     handoff = Handoff(bootstrap.handoff, board, birth.wid - 1) if bootstrap.handoff else None
     life = Life(line, slot, quota, bootstrap.graceful_timeout, handoff)
     life.install_signals()
+    kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     try:
         life.open_access_log(bootstrap.logs.access)
         backend, app = _application(bootstrap, loaded)
     except BigtopError as error:
         life.cannot_boot(str(error), error.traceback if isinstance(error, AppError) else "")
         return error.exit_status
+    kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
     life.interface = app.interface
     backend.serve(_listeners(bootstrap.listeners), app.app, life)
     # Whatever still runs now was given up by the backend: exit handlers get their time, hung threads do not.
