@@ -75,7 +75,7 @@ MAX_BUFFERED = Option(
     one(values.size(0)),
     "Bytes of a response in a temporary file for a slow client, before the application has to wait.",
     "SIZE",
-    (f"{_LIMITS.send_file >> 30}G",),
+    (f"{_LIMITS.send_file >> 20}M",),
 )
 LIMIT_ADDRESS_CONNECTIONS = Option(
     "--limit-address-connections",

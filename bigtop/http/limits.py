@@ -38,5 +38,6 @@ class Limits:
     body_memory: int = 262_144
     # Bytes of a response that wait in memory for a slow client; more go to a temporary file. nginx: 64k.
     send_memory: int = 1 << 20
-    # Bytes of a response in that file before the application is held back. nginx: 1 GB. 0 = no file.
-    send_file: int = 1 << 30
+    # Bytes of a response in that file before the application is held back. nginx: 1 GB, which lets a few
+    # dozen clients that do not read fill a disk. 0 = no file.
+    send_file: int = 64 << 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigtop.backends.wsgi.body import Body
-from bigtop.backends.wsgi.crew import Crew, Lead
+from bigtop.backends.wsgi.crew import TICK, Crew, Lead, _Bell
 from bigtop.backends.wsgi.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
 from bigtop.backends.wsgi.outbox import Bounds, ClientGone, FilePart, Outbox
 from bigtop.backends.wsgi.visitors import Visitors
@@ -348,3 +349,18 @@ def test_addresses_that_left_are_forgotten() -> None:
     for number in range(5000):
         assert visitors.asks(_peer(f"10.1.{number // 250}.{number % 250}"), number * SECOND)
     assert len(visitors._buckets) <= 1024
+
+
+# ---- the relief
+
+
+def test_it_looks_more_often_just_after_it_found_a_slow_call() -> None:
+    bell, took = _Bell(), []
+    for fine_until in (NEVER, 0):
+        bell.fine_until = fine_until
+        began = time.monotonic()
+        for _ in range(20):
+            bell.tick()
+        took.append(time.monotonic() - began)
+    assert took[1] >= 20 * TICK
+    assert took[0] < took[1]

@@ -2,8 +2,8 @@
 #
 # Rule 1: leader only. Rule 2: a connection leaves between two requests, before anything of the next is read;
 # one that arrived in part, that waits for its answer or whose state nobody else can have (TLS) stays.
-# Rule 3: it is out of epoll before it is sent. Closing a descriptor does not take a connection out of an
-# epoll set while a copy of it is open elsewhere, and the events of a stranger would have no end.
+# Rule 3: it is taken out of epoll before it is closed here. Closing a descriptor does not do that while a
+# copy of it is open elsewhere, and the events of a stranger would have no end.
 #
 # Four reasons to leave: no application slot is free here (into the common queue, for whoever is idle first);
 # another thread of this process is inside the application and a sibling is idle (to that one: two threads
@@ -100,14 +100,11 @@ class Relay:
 
     def _send(self, connection: Connection, seat: int | None) -> bool:
         assert self._handoff is not None
-        interest = connection.interest
-        self._clients.watch(connection, 0)
         sock = connection.socket
-        if self._handoff.give(sock) if seat is None else self._handoff.send(seat, sock):
+        sent = self._handoff.give(sock) if seat is None else self._handoff.send(seat, sock)
+        if sent:
             self._clients.close(connection)
-            return True
-        self._clients.watch(connection, interest)
-        return False
+        return sent
 
     # ---- arriving
 
