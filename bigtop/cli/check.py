@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bigtop import launch, loader
+from bigtop import loader
 from bigtop.backends import registry
 from bigtop.config.serve import ServeSpec
+from bigtop.launch.app import check as check_spec
 from bigtop.workers import identity
 
 
@@ -17,7 +18,7 @@ def check(spec: ServeSpec) -> str:
 
     Raises AppError or ConfigError. User and group stay ours, so that a check needs no root.
     """
-    launch.check(spec)
+    check_spec(spec)
     identity.assume(replace(spec.identity, user=None, group=None))
     if spec.backend is not None:
         registry.load(spec.backend)(spec.options).prepare()

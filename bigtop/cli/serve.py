@@ -77,7 +77,7 @@ def run(config: ServeConfig) -> int:
     if config[o.PRINT_CONFIG] or config[o.CHECK_CONFIG]:
         return 0
     # The whole supervisor hangs on these imports; --help does without.
-    from bigtop import launch
     from bigtop.cli.summary import announce
+    from bigtop.launch import site
 
-    return launch.serve(spec, summary=announce)
+    return site.serve(spec, summary=announce)

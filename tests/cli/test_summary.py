@@ -14,7 +14,7 @@ import pytest
 from bigtop.cli.summary import announce, describe, summary
 from bigtop.config.arguments import layer
 from bigtop.config.serve import configure, spec
-from bigtop.launch import Facts
+from bigtop.launch.site import Facts
 
 
 def facts(**options: object) -> Facts:

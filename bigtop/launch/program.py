@@ -1,0 +1,132 @@
+# What it takes to be the program at the top of a tree of processes: signals, orphans, the end.
+#
+# Rule: a signal that was sent once the program can be found is neither lost nor ends it halfway.
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import psutil
+
+from bigtop import kernel
+from bigtop.errors import ConfigError
+from bigtop.supervisor.messages import Urgency
+from bigtop.supervisor.process import reap_strangers
+
+logger = logging.getLogger("bigtop.supervisor")
+
+STOPS = {
+    signal.SIGTERM: Urgency.GRACEFUL,
+    signal.SIGINT: Urgency.QUICK,
+    signal.SIGQUIT: Urgency.QUICK,
+}
+HANDLED = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU)
+
+_HOW = {
+    Urgency.GRACEFUL: " when open requests are answered",
+    Urgency.QUICK: " at once",
+    Urgency.NOW: ", killing what is left",
+}
+_TOGETHER = 0.3  # seconds between two signals that are taken for one
+_LOOK_FOR_STRANGERS = 1.0  # seconds
+_SWEEP_SECONDS = 5.0
+
+
+def take_charge(title: str) -> int:
+    """Become the ancestor that orphans come to. Returns the limit of open files as it was, 0 if unchanged."""
+    if not kernel.become_subreaper():
+        raise ConfigError("this needs Linux: workers are adopted through PR_SET_CHILD_SUBREAPER")
+    kernel.set_title(title)
+    soft, hard = kernel.raise_file_limit()
+    return 0 if soft == hard else soft
+
+
+@contextlib.contextmanager
+def signals_held_back() -> Iterator[None]:
+    """Let signals wait before the event loop takes them, and after it did until everything is cleaned up.
+
+    From the pidfile on, anybody may send one: it must neither be lost nor end us halfway.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        yield
+        while signal.sigtimedwait(HANDLED, 0):  # who still wants something from us has it, or is too late
+            pass
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def signals_taken(handle: Callable[[int], None], known: Callable[[], set[int] | None]) -> Iterator[None]:
+    """Give signals to `handle` while inside, and collect orphans that came to us.
+
+    `known` returns the children that somebody waits for, or None while one is being born.
+    SIGCHLD is no part of it: a thousand deaths at once would fill the pipe that wakes the loop, and a TERM
+    behind them be lost. Deaths of children are learned from their pidfds; orphans can wait a second.
+    """
+    loop = asyncio.get_running_loop()
+    for number in HANDLED:
+        loop.add_signal_handler(number, handle, number)
+
+    reaper = loop.create_task(_reap_for_ever(known))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        reaper.cancel()
+        # asyncio closes what wakes it up before it lets go of signals: one could hit a closed pipe.
+        for number in HANDLED:
+            loop.remove_signal_handler(number)
+
+
+async def _reap_for_ever(known: Callable[[], set[int] | None]) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_FOR_STRANGERS)
+        ours = known()
+        if ours is not None:
+            reap_strangers(ours.__contains__)
+
+
+class Stopping:
+    """How hard to stop, after each signal that asks for it."""
+
+    def __init__(self) -> None:
+        self.urgency: Urgency | None = None  # of the stop that was asked for
+        self._asked_at = 0.0
+
+    def asked(self, number: int) -> Urgency | None:
+        """Return the urgency after one more signal; None if that is not one more.
+
+        A second signal forces, but for a first INT or QUIT after a TERM, which is quick. Two that come
+        together are one: timeout(1) and some shells signal the process, then its group.
+        """
+        now = time.monotonic()
+        urgency = STOPS[signal.Signals(number)]
+        if self.urgency is not None:
+            if now - self._asked_at < _TOGETHER:
+                return None
+            again = self.urgency.value >= urgency.value
+            urgency = Urgency.NOW if again else urgency
+        self.urgency, self._asked_at = urgency, now
+        logger.info("%s: stopping%s", signal.Signals(number).name, _HOW[urgency])
+        return urgency
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
+
+
+def sweep(others: set[int]) -> None:
+    """End and collect every child but `others`: whatever our processes left behind has become ours."""
+    left: Sequence[psutil.Process] = [c for c in psutil.Process().children() if c.pid not in others]
+    for child in left:
+        for process in (*child.children(recursive=True), child):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+    psutil.wait_procs(left, timeout=_SWEEP_SECONDS)
