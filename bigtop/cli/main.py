@@ -16,6 +16,7 @@ from bigtop.errors import AppError, BigtopError
 
 # command -> (its module, its line in the help)
 COMMANDS = {
+    "run": ("bigtop.cli.run", "Run what a configuration file names."),
     "serve": ("bigtop.cli.serve", "Serve a WSGI or ASGI application."),
     "ctl": ("bigtop.cli.ctl", "Control running supervisors."),
     "check": ("bigtop.cli.check_file", "Check a configuration file and show what it comes to."),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 
 from bigtop.control import options, parameters
 from bigtop.control.command import Command, Role, Steering, find, record
@@ -90,7 +91,9 @@ class Set(Steering):
     def apply(self, daemon: Daemon) -> Awaitable[Reply]:
         supervisor = daemon.supervisor
         name = find(supervisor, self.name)
-        supervisor.update(name, options.changed(supervisor.watcher(name).spec, self.options))
+        watcher = supervisor.watcher(name)
+        now = replace(watcher.spec, numprocesses=watcher.numprocesses)
+        supervisor.update(name, options.changed(now, self.options))
         return self._end(supervisor, name)
 
     async def _end(self, supervisor: Supervisor, name: str) -> Reply:
@@ -109,19 +112,11 @@ class ReloadConfig(Steering):
     def replies_at_end(self) -> bool:
         return self.waiting or self.dry_run
 
-    async def apply(self, daemon: Daemon) -> Reply:
-        return {"steps": list(await daemon.reload_config(dry_run=self.dry_run))}
+    def apply(self, daemon: Daemon) -> Awaitable[Reply]:
+        return self._done(daemon.reload_config(dry_run=self.dry_run))
 
-
-@record
-class Save(Command):
-    """Write what was changed at run time back into the configuration file."""
-
-    word = "save"
-    role = Role.ADMIN
-
-    def apply(self, daemon: Daemon) -> Reply:
-        return {"path": daemon.save()}
+    async def _done(self, steps: Awaitable[Sequence[str]]) -> Reply:
+        return {"steps": list(await steps)}
 
 
 @record

@@ -35,7 +35,6 @@ COMMANDS: tuple[type[Command], ...] = (
     changing.Add,
     changing.Remove,
     changing.ReloadConfig,
-    changing.Save,
     changing.Quit,
     reading.Version,
     changing.IPython,

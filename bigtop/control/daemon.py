@@ -129,11 +129,10 @@ class Daemon(Protocol):
         """Begin to end; done when every watcher is stopped and every socket is closed but ours."""
 
     def reload_config(self, *, dry_run: bool) -> Awaitable[Sequence[str]]:
-        """Become what the file says now; return the steps in words. CommandError: the file is wrong,
-        nothing was changed."""
+        """Become what the file says now; done, with the steps in words, when that is so.
 
-    def save(self) -> str:
-        """Write what was changed at run time back into the file, and return its path."""
+        Raises CommandError at once, with nothing changed, when the file is wrong.
+        """
 
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
         """Return the last lines of output, oldest first: {"time", "pid", "stream", "line"}."""

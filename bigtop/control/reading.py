@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bigtop.control import options, parameters
 from bigtop.control.command import Command, Role, find, own_pid, pids, record
 from bigtop.control.daemon import Daemon, Listener
 from bigtop.control.wire import RefusedError, Reply
+from bigtop.supervisor.spec import WatcherSpec
 
 
 def _watcher() -> Any:
@@ -127,7 +129,7 @@ class Get(Command):
     )
 
     def apply(self, daemon: Daemon) -> Reply:
-        known = options.shown(daemon.supervisor.watcher(find(daemon.supervisor, self.name)).spec)
+        known = options.shown(_as_it_is(daemon, self.name))
         for key in self.keys:
             if key not in known:
                 raise RefusedError(f"{key!r} option not found")
@@ -143,7 +145,7 @@ class Options(Command):
     name: str = parameters.argument("the watcher", parameters.text, completes="watcher")
 
     def apply(self, daemon: Daemon) -> Reply:
-        return {"options": options.shown(daemon.supervisor.watcher(find(daemon.supervisor, self.name)).spec)}
+        return {"options": options.shown(_as_it_is(daemon, self.name))}
 
 
 @record
@@ -233,3 +235,9 @@ class Listen(Command):
 
     def apply(self, daemon: Daemon) -> Reply:
         raise RefusedError("invalid message. use a pub/sub socket")
+
+
+def _as_it_is(daemon: Daemon, name: str) -> WatcherSpec:
+    """Return the description of a watcher with the number of processes that is wanted now."""
+    watcher = daemon.supervisor.watcher(find(daemon.supervisor, name))
+    return replace(watcher.spec, numprocesses=watcher.numprocesses)

@@ -19,6 +19,8 @@ from bigtop.supervisor.spec import WatcherSpec
 class Spawner(Protocol):
     """How the processes of one watcher are made and ended; answers come back as events."""
 
+    last_words: dict[int, list[str]]  # lines of the process that died last, by wid
+
     def describe(self, spec: WatcherSpec) -> bool:
         """Take `spec` for generations to come; False if it takes another spawner."""
 

@@ -213,10 +213,6 @@ def test_stats_are_those_of_circus(daemon: Controlled) -> None:
     assert daemon.call("stats", name="Web", process=1)["errno"] == 3
 
 
-def test_an_os_error_has_its_number(daemon: Controlled) -> None:
-    assert daemon.call("save")["errno"] == 4
-
-
 def test_a_bad_configuration_changes_nothing(daemon: Controlled) -> None:
     assert daemon.call("reloadconfig", dry_run=True)["steps"] == ["web: replaced"]
     (daemon.folder / "bad").touch()

@@ -265,9 +265,6 @@ class Daemon:
             raise CommandError("circus.ini:3: numprocesses: 'many' isn't an integer")
         return ["web: replaced"]
 
-    def save(self) -> str:
-        raise PermissionError(13, "Permission denied", "circus.ini")
-
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
         return [{"time": 0.0, "pid": 1, "stream": "stdout", "line": f"line {n}"} for n in range(lines)]
 

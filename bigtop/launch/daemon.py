@@ -1,0 +1,251 @@
+# `bigtop run FILE`: everything that a configuration file names, supervised and controlled.
+#
+# run() reads as a list: bind, describe, start, wait, clean up. Rule: what is decided here is who is given
+# what. The file is read anew for reloadconfig; nothing of it is kept but what it came to.
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+
+from bigtop import log, pidfile
+from bigtop.config import daemon as config
+from bigtop.config.apps import AppSpec
+from bigtop.config.daemon import DaemonSpec
+from bigtop.control import addresses
+from bigtop.control.auth import Access
+from bigtop.control.server import ControlServer
+from bigtop.errors import BigtopError, CommandError, ConfigError
+from bigtop.launch import program
+from bigtop.launch.app import App, check
+from bigtop.launch.controlled import Controlled
+from bigtop.launch.listening import Listening
+from bigtop.launch.program import STOPS, Stopping
+from bigtop.supervisor import journal, messages, plan
+from bigtop.supervisor.birth import Maker
+from bigtop.supervisor.commands import CommandPool, Surroundings
+from bigtop.supervisor.core import Supervisor
+from bigtop.supervisor.entry import Spawner
+from bigtop.supervisor.launching import Launcher
+from bigtop.supervisor.spec import WatcherSpec, Worker
+from bigtop.supervisor.streams.formats import Chunk
+from bigtop.supervisor.streams.writer import Outputs
+
+logger = logging.getLogger("bigtop.supervisor")
+
+
+def run(path: str, spec: DaemonSpec) -> int:
+    """Run what `spec`, read from `path`, says until told to stop; return the exit status.
+
+    Raises ConfigError and BindError with everything released again. Main thread only.
+    """
+    name = PurePath(path).stem
+    for site in spec.apps:
+        check(site.site)
+    log.configure(spec.loglevel, path=spec.logoutput)
+    for warning in spec.warnings:
+        logger.warning("%s", warning)
+    if spec.umask is not None:
+        os.umask(spec.umask)
+    with contextlib.ExitStack() as cleanup:
+        cleanup.enter_context(program.signals_held_back())
+        cleanup.enter_context(pidfile.held(spec.pidfile))
+        listening = Listening()
+        cleanup.callback(listening.close)
+        listening.become(spec.sockets, spec.apps)
+        soft_limit = program.take_charge(f"bigtop: supervisor [{name}]")
+        cleanup.callback(program.sweep, program.children())
+        return asyncio.run(Daemon(path, name, spec, listening, Launcher(soft_limit)).run())
+
+
+class Daemon:
+    """The whole tree, from start to stop. Event loop only."""
+
+    def __init__(
+        self, path: str, name: str, spec: DaemonSpec, listening: Listening, launcher: Launcher
+    ) -> None:
+        self._path = path
+        self._name = name
+        self.spec = spec
+        self.listening = listening
+        self._launcher = launcher
+        self.outputs = Outputs(lambda watcher, trouble: logger.error("%s: %s", watcher, trouble))
+        self.apps: dict[str, App] = {}
+        self.supervisor = Supervisor(self._publish, self._make_spawner, listening.fds)
+        maker = Maker(launcher, listening.fds)
+        self._surroundings = Surroundings(maker, self.outputs, self.supervisor.hear)
+        self.failures: dict[str, str] = {}  # why watchers gave up or could not be reloaded, until asked for
+        self._deaths: list[asyncio.Future[None]] = []
+        self._stopping = Stopping()
+        self._ended = asyncio.Event()
+        self._status = 0
+
+    async def run(self) -> int:
+        for watcher in self._watchers(self.spec):
+            self.supervisor.enter(watcher)
+        endpoint, pubsub = addresses.of(self._name)
+        access = Access(owner=self.spec.endpoint_owner, plain_loopback=True)
+        control = Controlled(self)
+        self.server = ControlServer(
+            control, self.spec.endpoint or endpoint, self.spec.pubsub_endpoint or pubsub, access
+        )
+        logger.info("control channel on %s", self.server.endpoint)
+        try:
+            with program.signals_taken(self._on_signal, self._known):
+                self.server.publisher.announce("starting")
+                self.supervisor.start()
+                await self._ended.wait()
+                self.server.publisher.announce("stopped")
+        finally:
+            control.figures.close()
+            await self.server.close()
+            self.supervisor.close()
+            self.outputs.end()
+            for app in self.apps.values():
+                app.close()
+        return self._status
+
+    def _watchers(self, spec: DaemonSpec) -> list[WatcherSpec]:
+        """Return all watchers of `spec`; those of applications are made anew if they changed."""
+        served = [self._app(app) for app in spec.apps]
+        return [*spec.watchers, *spec.plugins, *served]
+
+    def _app(self, spec: AppSpec) -> WatcherSpec:
+        app = self.apps.get(spec.name)
+        if app is None or app.spec != spec.site:
+            app = self.apps[spec.name] = App(spec.site, self.listening.of_app(spec))
+            app.own_access_log()
+        return app.watcher(spec.depends, spec.priority)
+
+    def _make_spawner(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> Spawner:
+        if isinstance(spec.target, Worker):
+            return self.apps[spec.name].make_pool(feed)
+        return CommandPool(spec, feed, self._surroundings)
+
+    # ---- what is asked of us
+
+    def _on_signal(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if number in STOPS:
+            urgency = self._stopping.asked(number)
+            if urgency is not None:
+                self.stop(urgency)
+        elif self._stopping.urgency is not None:
+            logger.info("%s ignored: stopping", name)
+        elif number == signal.SIGUSR1:
+            self.reopen_logs()
+        elif number == signal.SIGHUP:
+            logger.info("%s: reloading", name)
+            self.supervisor.reload()
+        else:
+            logger.info("%s ignored: which watcher? bigtop ctl incr NAME", name)
+
+    def stop(self, urgency: messages.Urgency = messages.Urgency.GRACEFUL) -> None:
+        """Stop everything, in order; run() returns when that is done."""
+        if self._stopping.urgency is None:
+            self._stopping.urgency = urgency
+        self.server.publisher.announce("stopping")
+        self.supervisor.stop(None, urgency)
+        self.supervisor.later(self._end())
+
+    async def _end(self) -> None:
+        for name in self.supervisor.names:
+            await self.supervisor.settled(name)
+        self._ended.set()
+
+    async def ended(self) -> None:
+        await self._ended.wait()
+
+    def reopen_logs(self) -> None:
+        log.reopen()
+        for app in self.apps.values():
+            app.reopen_logs()
+        logger.info("logs reopened")
+
+    def reload_config(self, *, dry_run: bool) -> Sequence[str]:
+        """Become what the file says now; return the steps in words. A wrong file changes nothing."""
+        try:
+            spec = config.load(self._path)
+            for site in spec.apps:
+                check(site.site)
+            if not dry_run:
+                self.listening.become(spec.sockets, spec.apps)
+        except BigtopError as error:
+            raise CommandError(str(error)) from error
+        before = self.supervisor.specs()
+        if dry_run:
+            plain = [*spec.watchers, *spec.plugins]
+            old = {name: one for name, one in before.items() if name not in self.apps}
+            return _words(plan.plan(old, {one.name: one for one in plain}))
+        try:
+            steps = self.supervisor.apply(self._watchers(spec))
+        except ConfigError as error:
+            raise CommandError(str(error)) from error
+        self.spec = spec
+        self.listening.forget(spec.sockets, spec.apps)
+        for name in self.apps.keys() - {app.name for app in spec.apps}:
+            self.apps.pop(name).close()
+        return _words(steps)
+
+    # ---- what happens
+
+    def _publish(self, name: str, notice: messages.Notice) -> None:
+        logger.log(*journal.line(name, notice, self._last_words(name, notice)))
+        self.server.publish(name, notice)
+        match notice:
+            case messages.GaveUp(reason) | messages.ReloadFailed(_, _, reason):
+                self.failures[name] = reason
+            case messages.Reaped():
+                deaths, self._deaths = self._deaths, []
+                for death in deaths:
+                    if not death.done():
+                        death.set_result(None)
+            case messages.Removed():
+                self.outputs.close(name)
+        if isinstance(notice, messages.GaveUp) and self._stopping.urgency is None and self._is_critical(name):
+            logger.critical("%s is critical: everything stops", name)
+            self._status = 1
+            self.stop()
+
+    def _is_critical(self, name: str) -> bool:
+        return self.supervisor.watcher(name).spec.lifetime.critical
+
+    def _last_words(self, name: str, notice: messages.Notice) -> Sequence[str]:
+        if not isinstance(notice, messages.Died) or name not in self.supervisor.entries:
+            return ()
+        return self.supervisor.entry(name).spawner.last_words.get(notice.wid, ())
+
+    def tail(self, name: str, lines: int) -> list[Chunk]:
+        pids = [proc.pid for proc in self.supervisor.watcher(name).processes.values() if proc.pid]
+        return self.outputs.tail(pids, lines)
+
+    def next_death(self) -> asyncio.Future[None]:
+        """Return what is done when some process, whichever, has ended."""
+        death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._deaths.append(death)
+        return death
+
+    def _known(self) -> set[int] | None:
+        # A child may be ours before we were told its pid; until then nobody is a stranger for sure.
+        forking = any(app.pool.servers.forking for app in self.apps.values())
+        if forking or self._launcher.launching:
+            return None
+        return self.supervisor.pids() | self._launcher.pids
+
+
+def _words(steps: Sequence[plan.Step]) -> list[str]:
+    words = []
+    for step in steps:
+        match step:
+            case plan.Add(spec) | plan.Replace(spec):
+                words.append(f"{type(step).__name__.lower()} {spec.name}")
+            case plan.Remove(name):
+                words.append(f"remove {name}")
+            case plan.Scale(name, count):
+                words.append(f"scale {name} to {count}")
+    return words

@@ -1,0 +1,81 @@
+# The sockets of a configuration file, by name, as they come and go with it.
+#
+# Rule: what is bound stays bound while the file says the same of it, so no connection is lost by a reload;
+# and a file that cannot be followed changes nothing.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+
+from bigtop.config.apps import AppSpec
+from bigtop.sockets import ListeningSocket, SocketSpec, bind
+
+
+class Listening:
+    """All of them. A name stands for one address or more; the first has the descriptor of that name."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, SocketSpec] = {}
+        self._open: dict[str, list[ListeningSocket]] = {}
+
+    def become(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
+        """Bind what is not bound yet. Raises BindError, with everything as it was, when one cannot be had."""
+        wanted = {spec.name: spec for spec in sockets}
+        for app in apps:
+            wanted |= {_own(app, number): spec for number, spec in enumerate(app.site.binds)}
+        with ExitStack() as undo:
+            fresh: dict[str, list[ListeningSocket]] = {}
+            for name, spec in wanted.items():
+                if not self._has(name, spec):
+                    fresh[name] = bind(spec)
+                    for listener in fresh[name]:
+                        undo.callback(listener.close)
+            undo.pop_all()
+        for name in fresh.keys() & self._open.keys():
+            self._close(name)
+        self._open |= fresh
+        self._specs |= wanted
+
+    def forget(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
+        """Close what is not named any more."""
+        named = {spec.name for spec in sockets}
+        named |= {_own(app, number) for app in apps for number in range(len(app.site.binds))}
+        for name in self._open.keys() - named:
+            self._close(name)
+            del self._open[name], self._specs[name]
+
+    def fds(self) -> Mapping[str, int]:
+        return {name: listeners[0].fileno() for name, listeners in self._open.items()}
+
+    def of_app(self, app: AppSpec) -> list[ListeningSocket]:
+        names = [*app.sockets, *(_own(app, number) for number in range(len(app.site.binds)))]
+        return [listener for name in names for listener in self._open[name]]
+
+    def named(self) -> list[tuple[str, ListeningSocket]]:
+        """Return those that the file names, not the ones that applications bind for themselves."""
+        return [(name, sockets[0]) for name, sockets in self._open.items() if " " not in name]
+
+    def close(self) -> None:
+        for name in self._open:
+            self._close(name)
+        self._open.clear()
+
+    def _has(self, name: str, spec: SocketSpec) -> bool:
+        before = self._specs.get(name)
+        if before is None or replace(before, backlog=spec.backlog) != spec:
+            return False
+        if before.backlog != spec.backlog and spec.kind == "stream":
+            for listener in self._open[name]:  # listen(2) may be called again, and changes nothing else
+                listener.socket.listen(spec.backlog)
+        return True
+
+    def _close(self, name: str) -> None:
+        for listener in self._open[name]:
+            listener.close()
+
+
+def _own(app: AppSpec, number: int) -> str:
+    """A name that no [socket:NAME] can have."""
+    return f"{app.name} {number}"

@@ -1,0 +1,236 @@
+# `bigtop run`: a configuration file becomes processes, and operators steer them.
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.site import until
+from tests.support.stack import Stack, free_port
+
+SLEEPERS = """
+[watcher.sleeper]
+cmd = "sleep 1000"
+numprocesses = 3
+
+[watcher.other]
+cmd = "sleep 2000"
+"""
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid)
+
+
+def test_what_the_file_names_runs_until_term() -> None:
+    with Stack(SLEEPERS) as stack:
+        until(lambda: len(stack.pids("sleeper")) == 3, "three processes")
+        pids = stack.pids("sleeper") + stack.pids("other")
+        assert {psutil.Process(pid).ppid() for pid in pids} == {stack.pid}
+        assert " ".join(psutil.Process(stack.pid).cmdline()).strip() == "bigtop: supervisor [stack]"
+        assert stack.stop() == 0
+        assert all(map(gone, pids))
+        assert "sleeper: stopped" in stack.log()
+
+
+def test_a_wrong_file_is_told_whole_and_nothing_starts() -> None:
+    stack = Stack('[watcher.a]\ncmd = "sleep 1"\nnumprocesses = "many"\n[watcher.b]\ncomand = "sleep"\n')
+    stack.start()
+    assert stack.wait() == 78
+    log = stack.log()
+    assert re.search(r"stack\.toml:3: .*numprocesses", log)
+    assert re.search(r"stack\.toml:5: .*has no key comand", log)
+    assert "started" not in log
+    assert "Traceback" not in log
+
+
+def test_a_dead_process_is_replaced_at_once() -> None:
+    with Stack(SLEEPERS) as stack:
+        until(lambda: len(stack.pids("sleeper")) == 3, "three processes")
+        before = stack.pids("sleeper")
+        started = time.monotonic()
+        os.kill(before[0], signal.SIGKILL)
+        stack.wait_for("died with signal 9; replaced at once")
+        assert time.monotonic() - started < 2
+        until(lambda: len(set(stack.pids("sleeper")) - {before[0]}) == 3, "the successor")
+
+
+def test_a_slow_stop_holds_up_nobody() -> None:
+    stubborn = """
+[watcher.stubborn]
+cmd = "sh -c 'trap : TERM; echo 1; while :; do sleep 1; done'"
+graceful_timeout = 60
+ready = "log:1"
+
+[watcher.other]
+cmd = "sleep 1000"
+"""
+    with Stack(stubborn) as stack:
+        stack.wait_for("stubborn: started")
+        stack.ctl("stop", "stubborn")
+        assert stack.status("stubborn") == "stopping"
+        stack.ctl("stop", "other", "--waiting")
+        assert stack.status("other") == "stopped"
+        stack.ctl("start", "other", "--waiting")
+        (pid,) = stack.pids("other")
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: stack.pids("other") not in ([], [pid]), "the successor")
+        assert stack.status("stubborn") == "stopping"
+        # A TERM while that goes on is not lost; the second one forces.
+        stack.send(signal.SIGTERM)
+        stack.wait_for("stopping when open requests are answered")
+        asked = time.monotonic()
+        until(lambda: time.monotonic() > asked + 0.4, "the time in which two signals are one")
+        stack.send(signal.SIGTERM)
+        assert stack.wait(10) == 0
+
+
+def test_reloadconfig_changes_what_changed() -> None:
+    with Stack(SLEEPERS) as stack:
+        until(lambda: len(stack.pids("sleeper")) == 3, "three processes")
+        sleepers, other = stack.pids("sleeper"), stack.pids("other")
+        stack.write(
+            SLEEPERS.replace("numprocesses = 3", "numprocesses = 4") + '[watcher.new]\ncmd = "sleep 3"\n'
+        )
+        steps = stack.asked("reloadconfig", "--dry-run")["steps"]
+        assert sorted(steps) == ["add new", "scale sleeper to 4"]
+        assert stack.pids("sleeper") == sleepers
+        stack.ctl("reloadconfig", "--waiting")
+        until(lambda: len(stack.pids("sleeper")) == 4, "the fourth")
+        assert set(sleepers) < set(stack.pids("sleeper"))
+        assert stack.pids("other") == other
+        assert stack.status("new") == "active"
+
+
+def test_a_wrong_file_changes_nothing_when_it_is_reloaded() -> None:
+    with Stack(SLEEPERS) as stack:
+        until(lambda: len(stack.pids("sleeper")) == 3, "three processes")
+        before = stack.pids("sleeper")
+        stack.write(SLEEPERS.replace("numprocesses = 3", "numprocesses = -3"))
+        assert "stack.toml" in stack.ctl("reloadconfig", status=3)
+        assert stack.pids("sleeper") == before
+
+
+def test_sockets_keep_their_connections_over_a_reload_of_the_file() -> None:
+    port = free_port()
+    text = f"""
+[socket.web]
+host = "127.0.0.1"
+port = {port}
+
+[app.site]
+app = "tests.apps.site:app"
+sockets = ["web"]
+workers = 2
+"""
+    with Stack(text) as stack:
+        stack.wait_for("site: started")
+
+        def get(path: str) -> str:
+            return str(urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20).read().decode())
+
+        assert int(get("/pid")) in stack.pids("site")
+        assert stack.asked("listsockets")["sockets"][0]["port"] == port
+        stack.ctl("reload", "site", "--waiting")
+        stack.wait_for("site: reloaded")
+        stack.write(text + SLEEPERS)
+        stack.ctl("reloadconfig", "--waiting")
+        assert int(get("/pid")) in stack.pids("site")
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"GET /sleep/1.5 HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: stack.asked("requests", "site")["requests"], "the request to be seen")
+            (request,) = stack.asked("requests", "site")["requests"]
+            assert (request["method"], request["path"]) == ("GET", "/sleep/1.5")
+            assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_a_critical_watcher_that_gives_up_ends_the_daemon() -> None:
+    text = """
+[watcher.vital]
+cmd = "false"
+critical = true
+flapping = { attempts = 1, window = 1, retry_in = 0.1, max_retry = 1 }
+"""
+    stack = Stack(text + SLEEPERS)
+    stack.start()
+    assert stack.wait(20) == 1
+    assert "vital is critical: everything stops" in stack.log()
+
+
+def test_dependencies_wait_for_readiness_and_stop_the_other_way() -> None:
+    text = """
+[watcher.base]
+cmd = "{python} -c 'import time; time.sleep(0.5); print(\\"up\\", flush=True); time.sleep(99)'"
+ready = "log:up"
+
+[watcher.above]
+cmd = "sleep 99"
+depends = ["base"]
+"""
+    with Stack(text) as stack:
+        stack.wait_for("above: started")
+        assert stack.log().index("base: started") < stack.log().index("above: started")
+        stack.stop()
+        assert stack.log().index("above: stopped") < stack.log().index("base: stopped")
+
+
+def test_output_is_written_to_files_and_followed_by_tail(tmp_path: Path) -> None:
+    text = """
+[watcher.chatty]
+cmd = "{python} -u -c 'import time; [(print(n), time.sleep(0.05)) for n in range(999)]'"
+stdout_stream = { class = "FileStream", filename = "{folder}/chatty.log" }
+"""
+    with Stack(text) as stack:
+        written = stack.folder / "chatty.log"
+        until(lambda: written.exists() and "5\n" in written.read_text(), "the file")
+        assert "stdout: 3" in stack.ctl("tail", "chatty")
+
+
+@pytest.mark.parametrize("name", ["stack.ini"])
+def test_circus_own_circusctl(name: str) -> None:
+    text = """
+[circus]
+endpoint = tcp://127.0.0.1:0
+pubsub_endpoint = tcp://127.0.0.1:0
+[env]
+PATH = $PATH
+[watcher:Sleeper]
+cmd = sleep
+args = 1000
+numprocesses = 2
+[socket:web]
+host = 127.0.0.1
+port = 0
+"""
+    with Stack(text, name) as stack:
+        stack.wait_for("Sleeper: started")
+        assert stack.circusctl("status") == "Sleeper: active\n"
+        first = stack.circusctl("list", "sleeper").strip().split(",")
+        assert len(first) == 2
+        assert stack.circusctl("incr", "sleeper", "2", "--waiting") == "4\n"
+        assert stack.circusctl("numprocesses", "sleeper") == "4\n"
+        assert stack.circusctl("decr", "sleeper", "--waiting") == "3\n"
+        assert "sleep" in stack.circusctl("stats", "sleeper")
+        assert re.match(r"\d+:socket 'web' at 127.0.0.1:\d+", stack.circusctl("listsockets"))
+        assert stack.circusctl("get", "sleeper", "numprocesses") == "numprocesses: 3\n"
+        assert stack.circusctl("set", "sleeper", "graceful_timeout", "5") == "ok\n"
+        assert stack.circusctl("reload", "sleeper", "--waiting") == "ok\n"
+        assert not set(first) & set(stack.circusctl("list", "sleeper").strip().split(","))
+        assert stack.circusctl("restart", "sleeper", "--waiting") == "ok\n"
+        assert stack.circusctl("stop", "sleeper", "--waiting") == "ok\n"
+        assert stack.circusctl("status", "sleeper") == "stopped\n"
+        assert stack.circusctl("add", "--start", "extra", "sleep", "500") == "ok\n"
+        until(lambda: stack.circusctl("status", "extra") == "active\n", "the new watcher")
+        assert stack.circusctl("rm", "extra", "--waiting") == "ok\n"
+        until(lambda: "not found" in stack.circusctl("numprocesses", "extra"), "it to be gone")
+        assert stack.circusctl("reloadconfig", "--waiting") == "ok\n"
+        assert stack.circusctl("quit", "--waiting") == "ok\n"
+        assert stack.wait() == 0

@@ -1,0 +1,83 @@
+# `bigtop run FILE` as a user runs it, and circusctl beside it.
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.site import ROOT, Site
+
+
+class Stack(Site):
+    """A running `bigtop run` of `text`, in a with statement; `{folder}` in it is a folder of its own."""
+
+    def __init__(self, text: str, name: str = "stack.toml") -> None:
+        super().__init__("-")
+        self.file = self.folder / name
+        self.write(text)
+        self.command = [sys.executable, "-m", "bigtop", "run", str(self.file)]
+        # The control channel is found by its file's name below this folder.
+        self._env["XDG_RUNTIME_DIR"] = str(self.folder)
+
+    def __enter__(self) -> Stack:
+        self.start()
+        try:
+            self.wait_for("control channel on")
+        except AssertionError:
+            self._end()
+            raise
+        return self
+
+    def write(self, text: str) -> None:
+        self.file.write_text(text.replace("{folder}", str(self.folder)).replace("{python}", sys.executable))
+
+    def ctl(self, *args: str, status: int = 0) -> str:
+        """Run `bigtop ctl ARGS` and return what it says."""
+        done = subprocess.run(
+            [sys.executable, "-m", "bigtop", "ctl", *args],
+            cwd=ROOT,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout if not status else done.stdout + done.stderr
+
+    def asked(self, *args: str) -> Any:
+        """Return what `bigtop ctl --json ARGS` answers."""
+        return json.loads(self.ctl("--json", *args))
+
+    def pids(self, name: str) -> list[int]:
+        return sorted(self.asked("list", name)["pids"])
+
+    def status(self, name: str) -> str:
+        return str(self.asked("status")["statuses"][name])
+
+    def circusctl(self, *args: str) -> str:
+        """Run Circus' own, unmodified circusctl."""
+        program = Path(sys.executable).with_name("circusctl")
+        done = subprocess.run(
+            [str(program), "--endpoint", self.endpoint, "--timeout", "20", *args],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+        return done.stdout + done.stderr
+
+    @property
+    def endpoint(self) -> str:
+        return self.log().partition("control channel on ")[2].split()[0]
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for files that have to name one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
