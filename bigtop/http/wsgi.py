@@ -50,14 +50,14 @@ class Trust:
     """
 
     def __init__(self, peers: Sequence[str]) -> None:
-        self._all = "*" in peers
+        self.everybody = "*" in peers
         try:
             self._networks = [ipaddress.ip_network(peer, strict=False) for peer in peers if peer != "*"]
         except ValueError as error:
             raise ConfigError(f"forwarded_allow_ips: {error}; wanted addresses, networks or *") from None
 
     def __contains__(self, address: str) -> bool:
-        if self._all or not address:
+        if self.everybody or not address:
             return True
         peer = ipaddress.ip_address(address.partition("%")[0])
         peer = getattr(peer, "ipv4_mapped", None) or peer

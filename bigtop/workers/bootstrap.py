@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bigtop.backends.base import ServeOptions
-from bigtop.http.limits import Limits
+from bigtop.http.limits import Limits, WebSocketLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class Bootstrap:
         identity["pythonpath"] = tuple(identity["pythonpath"])
         identity["environ"] = tuple((name, value) for name, value in identity["environ"])
         options["limits"] = Limits(**options["limits"])
+        options["websocket"]["origins"] = tuple(options["websocket"]["origins"])
+        options["websocket"] = WebSocketLimits(**options["websocket"])
         options["forwarded_allow_ips"] = tuple(options["forwarded_allow_ips"])
         fields["listeners"] = tuple(fields["listeners"])
         fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))

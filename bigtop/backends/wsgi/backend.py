@@ -16,13 +16,13 @@ from functools import partial
 from typing import ClassVar
 
 from bigtop.backends.base import App, Features, Life, ServeOptions
+from bigtop.backends.deadlines import Deadlines
+from bigtop.backends.gate import Gate, Newcomer
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.call import Call, Site
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.crew import Crew
-from bigtop.backends.wsgi.deadlines import Deadlines
-from bigtop.backends.wsgi.gate import Gate, Newcomer
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.loop import Loop
 from bigtop.backends.wsgi.service import Service

@@ -17,7 +17,7 @@ from time import monotonic_ns
 from typing import IO, TYPE_CHECKING, Any
 
 from bigtop.backends.base import App
-from bigtop.backends.wsgi.outbox import ClientGone, FilePart, Outbox
+from bigtop.backends.outbox import ClientGone, FilePart, Outbox
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, error_response, stamp
 from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ

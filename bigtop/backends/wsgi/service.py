@@ -10,13 +10,13 @@ from select import EPOLLIN, EPOLLOUT
 from time import monotonic_ns
 
 from bigtop.backends.base import Life
+from bigtop.backends.deadlines import Wait
+from bigtop.backends.outbox import ClientGone
 from bigtop.backends.wsgi.call import Call, Site
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.crew import Crew, Lead
-from bigtop.backends.wsgi.deadlines import Wait
 from bigtop.backends.wsgi.ledger import Ledger
-from bigtop.backends.wsgi.outbox import ClientGone
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, HEAD
 from bigtop.http.response import error_response

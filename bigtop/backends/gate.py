@@ -12,9 +12,9 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from bigtop.backends.wsgi.deadlines import NEVER, SECOND
+from bigtop.backends.deadlines import NEVER, SECOND
 
-log = logging.getLogger("bigtop.wsgi")
+log = logging.getLogger("bigtop.backend")
 
 BATCH: Final = (
     8  # connections accepted per wake-up: few, so that the other workers get their share of a burst

@@ -10,12 +10,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from bigtop.http.limits import Limits
-
-if TYPE_CHECKING:
-    from bigtop.backends.wsgi.connection import Connection
 
 SECOND: Final = 1_000_000_000
 NEVER: Final = 1 << 63
@@ -27,6 +24,12 @@ LINGER: Final = 5.0
 LAST_REQUEST: Final = 2.0
 
 
+class Waiter(Protocol):
+    """A connection, as far as clocks go: it holds the one that runs for it."""
+
+    wait: Wait | None
+
+
 class Wait:
     """One kind of waiting: the connections in it and when each runs out. 0 seconds: for ever."""
 
@@ -34,11 +37,14 @@ class Wait:
 
     def __init__(self, seconds: float) -> None:
         self.length = int(seconds * SECOND)
-        self.until: dict[Connection, int] = {}
+        self.until: dict[Any, int] = {}
 
 
-class Deadlines:
-    """All clocks of a worker."""
+C = TypeVar("C", bound=Waiter)
+
+
+class Deadlines(Generic[C]):
+    """All clocks of a worker, whose connections are of class C."""
 
     __slots__ = ("_waits", "body", "head", "idle", "last", "linger", "send", "soonest")
 
@@ -53,7 +59,7 @@ class Deadlines:
         self._waits = (self.idle, self.head, self.body, self.send, self.linger, self.last)
         self.soonest = NEVER  # nothing runs out before; may be too early, never too late, NEVER for nothing
 
-    def start(self, connection: Connection, wait: Wait, now: int) -> None:
+    def start(self, connection: C, wait: Wait, now: int) -> None:
         """Let `connection` be silent for as long as `wait` says, from now on."""
         if (old := connection.wait) is not None:
             del old.until[connection]
@@ -65,13 +71,13 @@ class Deadlines:
         if until < self.soonest:
             self.soonest = until
 
-    def stop(self, connection: Connection) -> None:
+    def stop(self, connection: C) -> None:
         """Let `connection` be silent for ever."""
         if (wait := connection.wait) is not None:
             del wait.until[connection]
             connection.wait = None
 
-    def expired(self, now: int) -> Iterator[tuple[Connection, Wait]]:
+    def expired(self, now: int) -> Iterator[tuple[C, Wait]]:
         """Stop every clock that has run out, one after the other, and tell whose it was."""
         for wait in self._waits:
             while wait.until:
