@@ -70,6 +70,10 @@ class Deadlines(Generic[C]):
         wait.until[connection] = until = now + wait.length
         if until < self.soonest:
             self.soonest = until
+            self.sooner(now)
+
+    def sooner(self, now: int) -> None:
+        """`soonest` was brought forward; for those who wait by a timer."""
 
     def stop(self, connection: C) -> None:
         """Let `connection` be silent for ever."""

@@ -41,12 +41,13 @@ _WEBSOCKET_EXTENSIONS: Final[dict[str, dict[str, object]]] = {"websocket.http.re
 class Peer:
     """One connection, as scopes describe it. On a unix socket clients have no address: None, "" in logs."""
 
-    __slots__ = ("address", "client", "scheme", "server", "trust", "trusted")
+    __slots__ = ("address", "client", "label", "scheme", "server", "trust", "trusted")
 
     def __init__(self, server: Address, client: Address, trust: Trust, scheme: str) -> None:
         self.scheme = scheme
         self.client = (str(client[0]), int(client[1])) if isinstance(client, tuple) else None
         self.address = self.client[0] if self.client else ""
+        self.label = self.address.encode()
         self.server: tuple[str, int | None] = ("", None)
         if isinstance(server, tuple):
             self.server = (str(server[0]), int(server[1]))
@@ -221,15 +222,18 @@ class Answer:
         """Take http.response.start (or its like); nothing is sent yet."""
         if self._head is not None:
             raise RuntimeError(f"{message['type']} was sent a second time")
-        headers, closes = text_fields(message.get("headers", ()))
-        self._trailers = bool(message.get("trailers")) and _takes_trailers(self._request)
-        if self._trailers:  # they need chunks, and those exclude a length
-            headers = [field for field in headers if field[0].lower() != "content-length"]
-        self._head = head = Head(status_line(message["status"]), headers)
+        trailers = "trailers" in message and message["trailers"] and _takes_trailers(self._request)
+        fields = message.get("headers", ())
+        try:
+            head, self.headers, closes = _known_head(message["status"], tuple(fields), trailers)
+        except TypeError:  # pairs may be lists, or something is wrong with them
+            fields = tuple((name, value) for name, value in fields)
+            head, self.headers, closes = _head(message["status"], fields, trailers)
+        self._trailers = trailers
+        self._head = head
+        self.status = head.code
         if closes:
             self._request.keep_alive = False
-        self.status = head.code
-        self.headers = headers
 
     def body(self, message: Message) -> bytes:
         """Take http.response.body (or its like)."""
@@ -240,8 +244,11 @@ class Answer:
         framing = self.framing
         if framing is None:
             length = None if more or self._trailers else len(piece)
-            head, framing = self._frame(message, length)
-            data = head + framing.encode(piece)
+            if self._head is None:
+                raise RuntimeError(f"{message['type']} was sent before the start of the answer")
+            data, framing = self._head.frame(self._request, self._stamp(), length)
+            self.framing = framing
+            data += framing.encode(piece)
         else:
             self._check_open(message)
             data = framing.encode(piece)
@@ -303,6 +310,20 @@ class Answer:
             return b"0\r\n"
         self.complete = True
         return framing.end()
+
+
+def _head(code: int, fields: tuple[tuple[bytes, bytes], ...], trailers: bool) -> _Prepared:
+    """Return a head, its fields as text, and whether they ask for a close."""
+    texts, closes = text_fields(fields)
+    if trailers:  # they need chunks, and those exclude a length
+        texts = [field for field in texts if field[0].lower() != "content-length"]
+    return Head(status_line(code), texts), texts, closes
+
+
+_Prepared = tuple[Head, list[tuple[str, str]], bool]
+
+# An application gives few different heads: looking one up costs a third of making it.
+_known_head = lru_cache(maxsize=256)(_head)
 
 
 def _as_bytes(piece: object) -> bytes:

@@ -79,14 +79,15 @@ class Call:
         inbox = self.inbox
         if inbox is None:
             inbox = self.inbox = Inbox(self._site.loop, ended=True)
-            inbox.gone = self.gone or self.answer.complete or self._connection.ended_input
+            inbox.gone = self.gone or self.answer.complete or self._connection.wire.at_end
         inbox.asked = True
         while (message := inbox.take()) is None:
             if self._invites and not inbox.ended and self.answer.framing is None:
                 self._connection.wire.write(CONTINUE)
             self._invites = False
             await inbox.wait()
-        self._connection.body_was_taken()
+        if not inbox.ended:
+            self._connection.wire.resume()
         return message
 
     async def send(self, message: Message) -> None:
@@ -95,9 +96,13 @@ class Call:
             if message.get("more_body"):
                 raise ClientDisconnected("the client has left")
         elif kind == "http.response.body":
-            self._put(self.answer.body(message))
-            wire = self._connection.wire
-            if wire.waiting and not self.answer.complete:
+            answer, wire = self.answer, self._connection.wire
+            data = answer.body(message)
+            self.bytes_out += len(data)
+            wire.write(data)
+            if answer.complete:
+                self._complete()
+            elif wire.waiting:
                 self._connection.sending()
                 await wire.room()
         elif kind == "http.response.start":
@@ -152,7 +157,8 @@ class Call:
         if part.count:
             self.bytes_out += len(before) + part.count + len(after)
             wire.write_file(before, part, after)
-            self._sent()
+            if self.answer.complete:
+                self._complete()
         else:
             self._put(before + after)
         if wire.waiting:
@@ -163,13 +169,11 @@ class Call:
         if data:
             self.bytes_out += len(data)
             self._connection.wire.write(data)
-        self._sent()
+        if self.answer.complete:
+            self._complete()
 
-    def _sent(self) -> None:
-        answer = self.answer
-        if not answer.complete:
-            return
-        framing = answer.framing
+    def _complete(self) -> None:
+        framing = self.answer.framing
         assert framing is not None, "an answer that is complete has begun"
         if framing.fault:
             log.warning("%s: %s", self._name(), framing.fault)
@@ -186,6 +190,14 @@ class Call:
         if self.inbox is not None:
             self.inbox.leave()
 
+    def answer_for(self, status: int, text: str) -> None:
+        """Answer in the application's place; the connection ends with that."""
+        data = error_response(status, text, self._site.stamp(), head_only=self.request.method == "HEAD")
+        self.answer.status = status
+        self.bytes_out += len(data)
+        self._connection.wire.write(data)
+        self._connection.give_up(self)
+
     # ---- the end
 
     def _failed(self, error: BaseException | None) -> None:
@@ -201,12 +213,9 @@ class Call:
         if self.gone or self.answer.complete:
             return
         if self.answer.framing is not None:
-            self._connection.abort(self)
+            self._connection.give_up(self)
         else:
-            self.answer.status = 500
-            self._connection.answer_for(
-                self, error_response(500, FAILED, self._site.stamp(), head_only=self.request.method == "HEAD")
-            )
+            self.answer_for(500, FAILED)
 
     def _name(self) -> str:
         return f"{self.request.method} {self.request.target.decode('latin-1')}"

@@ -13,7 +13,7 @@ from bigtop.http.limits import Limits
 class Clocks(Deadlines[C]):
     """Calls `late` for each connection whose clock runs out."""
 
-    __slots__ = ("_armed", "_late", "_loop", "_timer")
+    __slots__ = ("_late", "_loop", "_timer")
 
     def __init__(
         self, limits: Limits, loop: asyncio.AbstractEventLoop, late: Callable[[C, Wait], None]
@@ -21,25 +21,17 @@ class Clocks(Deadlines[C]):
         super().__init__(limits)
         self._loop = loop
         self._late = late
-        self._armed = NEVER
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, connection: C, wait: Wait, now: int) -> None:
-        super().start(connection, wait, now)
-        if self.soonest < self._armed:
-            self._arm(now)
-
-    def _arm(self, now: int) -> None:
+    def sooner(self, now: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._armed = self.soonest
-        self._timer = self._loop.call_later((self._armed - now) / SECOND, self._ring)
+        self._timer = self._loop.call_later((self.soonest - now) / SECOND, self._ring)
 
     def _ring(self) -> None:
-        self._armed = NEVER
         self._timer = None
         # Loops round their timers, some down; and one that is a little early would ring in vain.
         for connection, wait in list(self.expired(monotonic_ns() + SECOND // 500)):
             self._late(connection, wait)
-        if self.soonest < self._armed:
-            self._arm(monotonic_ns())
+        if self.soonest != NEVER:
+            self.sooner(monotonic_ns())

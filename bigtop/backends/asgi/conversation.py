@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from bigtop.backends.asgi.call import FAILED, ClientDisconnected, is_news
 from bigtop.backends.asgi.mailbox import Mailbox
 from bigtop.backends.asgi.site import Site
+from bigtop.errors import ProtocolError
 from bigtop.http.asgi import Answer, Message, Peer, text_fields, websocket_scope
 from bigtop.http.messages import Request
 from bigtop.http.response import error_response
-from bigtop.http.websocket import Handshake, negotiate, switching
+from bigtop.http.websocket import Handshake, negotiate, read_handshake, switching
 
 if TYPE_CHECKING:
     from bigtop.backends.asgi.websocket import WebSocket
@@ -36,14 +37,12 @@ class Conversation:
         "record", "request",
     )  # fmt: skip
 
-    def __init__(
-        self, site: Site, socket: WebSocket, peer: Peer, request: Request, handshake: Handshake
-    ) -> None:
+    def __init__(self, site: Site, socket: WebSocket, peer: Peer, request: Request) -> None:
         request.keep_alive = False  # if it is answered at all
         self._site = site
         self._socket = socket
         self._wire = socket.wire
-        self._handshake = handshake
+        self._handshake = Handshake("", [], [])
         self.mailbox = Mailbox(site.loop, site.options.websocket.queue)
         self.request = request
         self.peer = peer
@@ -53,8 +52,16 @@ class Conversation:
         self.bytes_out = 0
 
     def start(self) -> None:
-        self._site.ledger.called(self)
-        self._site.run(self._run())
+        """Call the application, unless the client's request was not a proper one."""
+        site = self._site
+        site.ledger.called(self)
+        try:
+            self._handshake = read_handshake(self.request, site.options.websocket.origins)
+        except ProtocolError as error:
+            site.ledger.left()
+            self._answer_for(error.status, str(error))
+        else:
+            site.run(self._run())
 
     async def _run(self) -> None:
         site, options = self._site, self._site.options
@@ -77,7 +84,7 @@ class Conversation:
 
     async def receive(self) -> Message:
         message = await self.mailbox.take()
-        self._socket.message_was_taken()
+        self._socket.regulate()
         return message
 
     async def send(self, message: Message) -> None:

@@ -21,7 +21,7 @@ Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 def starter(loop: asyncio.AbstractEventLoop) -> Start:
     """Return what starts coroutines as tasks of `loop`. Each task that has not ended needs a reference."""
     if sys.version_info >= (3, 12):
-        return lambda coroutine: asyncio.Task(coroutine, loop=loop, eager_start=True)
+        return lambda coroutine: asyncio.Task(coroutine, loop=loop, name="request", eager_start=True)
     return _Starter(loop).start
 
 
@@ -35,7 +35,7 @@ class _Starter:
         context = copy_context()
         self._attributes["call_soon"] = self._catch
         try:
-            task = asyncio.Task(coroutine, loop=self._loop, context=context)
+            task = asyncio.Task(coroutine, loop=self._loop, name="request", context=context)
         finally:
             del self._attributes["call_soon"]
         context.run(self._step)

@@ -7,37 +7,39 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from bigtop.backends.asgi.waiters import Waiters
+
 Message = dict[str, Any]
 
 
 class Inbox:
     """What receive() tells. `ended`: the whole body is here."""
 
-    __slots__ = ("_loop", "_pieces", "_told", "_waiters", "asked", "ended", "gone", "size")
+    __slots__ = ("_pieces", "_told", "_waiters", "asked", "ended", "gone", "size")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, ended: bool) -> None:
         self.ended = ended
         self.gone = False
         self.asked = False  # the application wants the body
         self.size = 0
-        self._loop = loop
         self._pieces: list[bytes] = []
         self._told = False  # the end of the body was
-        self._waiters: list[asyncio.Future[None]] = []
+        # Several tasks may wait: some listen for the end only.
+        self._waiters = Waiters(loop)
 
     def put(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self.size += len(piece)
-        self._wake()
+        self._waiters.wake()
 
     def end(self) -> None:
         self.ended = True
-        self._wake()
+        self._waiters.wake()
 
     def leave(self) -> None:
         """The client is gone, or was answered."""
         self.gone = True
-        self._wake()
+        self._waiters.wake()
 
     def take(self) -> Message | None:
         """Return what there is to tell, None for nothing yet."""
@@ -55,17 +57,5 @@ class Inbox:
         self.size = 0
 
     async def wait(self) -> None:
-        """Wait for something to tell. Several tasks may: some listen for the end only."""
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        """Wait for something to tell."""
+        await self._waiters.wait()

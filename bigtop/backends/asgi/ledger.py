@@ -66,15 +66,6 @@ class Ledger:
     def received(self, size: int) -> None:
         self._words[BYTES_IN] += size
 
-    def entered(self, now: int) -> None:
-        """The application is called."""
-        words = self._words
-        words[BUSY] += 1
-        words[BEAT] = now
-        if not self._beating:
-            self._beating = True
-            self._loop.call_later(BEAT_SECONDS, self._beat)
-
     def left(self) -> None:
         """The application has returned."""
         self._words[BUSY] -= 1
@@ -87,11 +78,16 @@ class Ledger:
             self._loop.call_later(BEAT_SECONDS, self._beat)
 
     def called(self, call: Exchange) -> None:
-        self.entered(call.called)
+        """The application is called."""
+        now = call.called
+        words = self._words
+        words[BUSY] += 1
+        words[BEAT] = now
+        if not self._beating:
+            self._beating = True
+            self._loop.call_later(BEAT_SECONDS, self._beat)
         request = call.request
-        call.record = self._slot.begin(
-            call.called, request.method.encode(), call.peer.address.encode(), request.target
-        )
+        call.record = self._slot.begin(now, request.method.encode(), call.peer.label, request.target)
 
     def writing(self, call: Exchange) -> None:
         self._slot.writing(call.record)

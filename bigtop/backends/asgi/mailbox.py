@@ -6,20 +6,21 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from bigtop.backends.asgi.waiters import Waiters
+
 Message = dict[str, Any]
 
 
 class Mailbox:
     """What receive() tells. `limit`: messages that may wait."""
 
-    __slots__ = ("_last", "_limit", "_loop", "_messages", "_waiters")
+    __slots__ = ("_last", "_limit", "_messages", "_waiters")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
-        self._loop = loop
         self._limit = limit
         self._messages: deque[Message] = deque([{"type": "websocket.connect"}])
         self._last: Message | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters = Waiters(loop)
 
     @property
     def is_full(self) -> bool:
@@ -32,30 +33,18 @@ class Mailbox:
     def put(self, payload: str | bytes) -> None:
         key = "text" if isinstance(payload, str) else "bytes"
         self._messages.append({"type": "websocket.receive", key: payload})
-        self._wake()
+        self._waiters.wake()
 
     def close(self, code: int, reason: str) -> None:
         """Tell that it is over when all messages were told. The first reason counts."""
         if self._last is None:
             self._last = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            self._wake()
+            self._waiters.wake()
 
     async def take(self) -> Message:
         """Wait for what comes next."""
         while not self._messages:
             if self._last is not None:
                 return self._last
-            waiter = self._loop.create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+            await self._waiters.wait()
         return self._messages.popleft()
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)

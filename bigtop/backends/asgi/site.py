@@ -30,12 +30,30 @@ class Client(Protocol):
         """Close, whatever is open."""
 
 
+class Stamps:
+    """The server's lines of a head, made once per second."""
+
+    __slots__ = ("_second", "_server", "_stamp")
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._second = 0
+        self._stamp = stamp(server, 0)
+
+    def now(self) -> Stamp:
+        now = time.time()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._stamp = stamp(self._server, now)
+        return self._stamp
+
+
 class Site:
     """One worker's application, loop and books."""
 
     __slots__ = (
-        "_moved", "_second", "_stamp", "_start",
-        "app", "clients", "clocks", "draining", "ledger", "loop", "options", "state", "tasks",
+        "_moved", "_start",
+        "app", "clients", "clocks", "draining", "ledger", "loop", "options", "stamp", "state", "tasks",
     )  # fmt: skip
 
     def __init__(
@@ -52,8 +70,7 @@ class Site:
         self.clocks: Clocks[Client] = Clocks(options.limits, loop, _late)
         self._start = starter(loop)
         self._moved = asyncio.Event()  # while draining: something ended
-        self._second = 0
-        self._stamp = stamp(options.server_header, 0)
+        self.stamp = Stamps(options.server_header).now
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Begin with an application call, now; where no task runs."""
@@ -65,14 +82,6 @@ class Site:
     def _done(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         self._moved.set()
-
-    def stamp(self) -> Stamp:
-        """Return the server's lines of a head; made once per second."""
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._stamp = stamp(self.options.server_header, now)
-        return self._stamp
 
     def add(self, client: Client) -> None:
         self.clients.add(client)

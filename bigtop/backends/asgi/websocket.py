@@ -11,40 +11,37 @@ import asyncio
 from enum import Enum
 from time import monotonic_ns
 
+from bigtop.backends.asgi.client import BaseClient
 from bigtop.backends.asgi.conversation import INTERNAL_ERROR, Conversation
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.asgi.wire import Wire
-from bigtop.backends.deadlines import Wait
 from bigtop.http.asgi import Peer
 from bigtop.http.messages import Request
-from bigtop.http.websocket import ABNORMAL, SERVICE_RESTART, Closed, Deflate, Handshake, Pong, Session
+from bigtop.http.websocket import ABNORMAL, SERVICE_RESTART, Closed, Deflate, Pong, Session
 
 
 class Stage(Enum):
     ASKED = 1  # the application has to accept or to deny
     OPEN = 2
-    CLOSING = 3  # our close frame is out, theirs is awaited
-    LINGERING = 4  # all is said
-    OVER = 5
+    CLOSING = 3  # a close frame is out, or a denial; the client has to understand
+    OVER = 4
 
 
-ASKED, OPEN, CLOSING, LINGERING, OVER = Stage  # an enum's member costs a look-up each time it is named
+ASKED, OPEN, CLOSING, OVER = Stage  # an enum's member costs a look-up each time it is named
 
 
-class WebSocket:
+class WebSocket(BaseClient):
     """The Owner of a wire after HTTP."""
 
-    __slots__ = ("_early", "_session", "_site", "_stage", "_talk", "_vigil", "wait", "wire")
+    __slots__ = ("_early", "_session", "_stage", "_talk", "_vigil")
 
-    def __init__(self, site: Site, wire: Wire, peer: Peer, request: Request, handshake: Handshake) -> None:
-        self._site = site
+    def __init__(self, site: Site, wire: Wire, peer: Peer, request: Request) -> None:
+        super().__init__(site, wire)
         self._stage = ASKED
         self._early = b""  # came before the WebSocket was accepted
         self._session = Session(site.options.websocket.message)
         self._vigil: Vigil | None = None
-        self.wire = wire
-        self.wait: Wait | None = None
-        self._talk = Conversation(site, self, peer, request, handshake)
+        self._talk = Conversation(site, self, peer, request)
 
     def open(self, rest: bytes) -> None:
         """Call the application. `rest` came behind the request."""
@@ -72,39 +69,42 @@ class WebSocket:
             self._feed(early)
         if self._site.draining:
             self.drain()
-        self._regulate()
+        self.regulate()
 
     def send(self, payload: str | bytes) -> None:
         self._write(self._session.message(payload))
-        self._watch_sending()
 
     def ping(self, payload: bytes) -> None:
         self._write(self._session.ping(payload))
 
-    def message_was_taken(self) -> None:
-        self._regulate()
+    def regulate(self) -> bool:
+        """Read no faster than the application does; return whether anything is read now."""
+        reads = self._stage is not OPEN or not self._talk.mailbox.is_full
+        if reads:
+            self.wire.resume()
+        else:
+            self.wire.pause()
+        return reads
 
     def close(self, code: int, reason: str) -> None:
         """Begin to close, if that has not begun yet."""
         if self._stage is OPEN:
-            self._stage = CLOSING
-            self._talk.mailbox.close(code, reason)
+            self._say_goodbye(code, reason)
             self._write(self._session.close(code, reason))
-            self._stop_vigil()
             self._site.clocks.start(self, self._site.clocks.linger, monotonic_ns())
             self.wire.resume()
 
     def end(self) -> None:
-        """Close, but let the client read what it was sent."""
-        if self._stage is OVER or self._stage is LINGERING:
-            return
-        self._stage = LINGERING
-        self._talk.mailbox.close(ABNORMAL, "")
-        self._stop_vigil()
-        self._site.clocks.start(self, self._site.clocks.linger, monotonic_ns())
-        if not self.wire.waiting:
-            self.wire.end_output()
-        self.wire.resume()
+        """All is said, by both sides or to a client that was denied."""
+        if self._stage is not OVER and not self._lingering:
+            self._say_goodbye(ABNORMAL, "")
+            self.linger()
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        self._stage = CLOSING
+        self._talk.mailbox.close(code, reason)
+        if self._vigil is not None:
+            self._vigil.stop()
 
     # ---- the client's side
 
@@ -112,10 +112,10 @@ class WebSocket:
         self._site.ledger.received(len(data))
         if self._stage is ASKED:
             self._early += data
-            self.wire.pause()
-        elif self._stage is not LINGERING:
+            self.wire.pause()  # it may not send before it is accepted
+        elif not self._lingering:
             self._feed(data)
-            self._regulate()
+            self.regulate()
 
     def _feed(self, data: bytes) -> None:
         session, mailbox = self._session, self._talk.mailbox
@@ -132,66 +132,26 @@ class WebSocket:
                 mailbox.close(event.code, event.reason)
                 self.end()
 
-    def _regulate(self) -> None:
-        if self._stage is OPEN:
-            if self._talk.mailbox.is_full:
-                self.wire.pause()
-            else:
-                self.wire.resume()
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether nothing is read, so that signs of life go unseen."""
-        return self._talk.mailbox.is_full
-
-    def progressed(self) -> None:
-        clocks = self._site.clocks
-        if self.wire.waiting:
-            clocks.start(self, clocks.send, monotonic_ns())
-        elif self._stage is LINGERING:
-            clocks.start(self, clocks.linger, monotonic_ns())
-            self.wire.end_output()
-        elif self.wait is clocks.send:
-            clocks.stop(self)
-
     def ended(self) -> None:
         self.cut()
 
     def lost(self) -> None:
         if self._stage is OVER:
             return
-        asked, self._stage = self._stage is ASKED, OVER
-        self._stop_vigil()
-        self._talk.mailbox.close(ABNORMAL, "")
-        if asked:
+        if self._stage is ASKED:
             self._talk.lost()
-        self._site.remove(self)
-
-    def late(self, wait: Wait) -> None:
-        self.cut()
+        self._say_goodbye(ABNORMAL, "")
+        self._stage = OVER
+        super().lost()
 
     def drain(self) -> None:
         self.close(SERVICE_RESTART, "")
 
-    def cut(self) -> None:
-        self.wire.close()
-        self.lost()
-
-    # ---- inside
-
     def _write(self, data: bytes) -> None:
         self._site.ledger.sent(len(data))
         self.wire.write(data)
-
-    def _watch_sending(self) -> None:
-        clocks = self._site.clocks
-        if self.wire.waiting and self.wait is None:
-            clocks.start(self, clocks.send, monotonic_ns())
-
-    def _stop_vigil(self) -> None:
-        if self._vigil is not None:
-            self._vigil.stop()
-            self._vigil = None
+        if self.wire.waiting:
+            self.sending()
 
 
 class Vigil:
@@ -215,11 +175,12 @@ class Vigil:
         self._socket.ping(b"%d" % self._count)
 
     def answered(self) -> None:
+        """A pong came."""
         self._timer.cancel()
         self._timer = self._loop.call_later(self._interval, self._ask)
 
     def _look(self) -> None:
-        if self._timeout and not self._socket.is_paused:
+        if self._timeout and self._socket.regulate():
             self._socket.close(INTERNAL_ERROR, "no pong came in time")
         else:
             self._ask()

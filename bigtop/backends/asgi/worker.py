@@ -19,7 +19,7 @@ from typing import Final
 from bigtop.backends.asgi.connection import Connection
 from bigtop.backends.asgi.lifespan import Lifespan
 from bigtop.backends.asgi.site import Site
-from bigtop.backends.asgi.wire import Wire
+from bigtop.backends.asgi.wire import Turn, Wire
 from bigtop.backends.base import Life
 from bigtop.backends.deadlines import NEVER, SECOND
 from bigtop.backends.gate import Gate, Newcomer
@@ -45,6 +45,7 @@ class Worker:
         self._loop = site.loop
         self._door = select.epoll()
         self._gate = Gate(listeners, self._door)
+        self._turn = Turn(site.loop, site.options.limits.send_memory)
         self._trust = Trust(site.options.forwarded_allow_ips)
         self._lifespan = Lifespan(site.app, site.options.lifespan, site.state)
         self._taken = 0  # connections of the present burst
@@ -95,7 +96,7 @@ class Worker:
     def _welcome(self, newcomer: Newcomer) -> None:
         self._taken += 1
         site = self._site
-        wire = Wire(newcomer.socket, self._loop, site.options.limits.send_memory)
+        wire = Wire(newcomer.socket, self._turn)
         peer = Peer(newcomer.server, newcomer.client, self._trust, "http")
         Connection(site, wire, peer, Engine(site.options.limits, UPGRADES)).open()
 
