@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.config import values
+from bigtop.config import options_asgi, values
 from bigtop.config.option import Group, Option
 from bigtop.config.values import commas, each, maybe, one
 from bigtop.http.limits import Limits
@@ -388,7 +388,7 @@ PRINT_CONFIG = Option(
     default=("off",),
 )
 
-# In the order of the lines above; a list kept by hand would one day lack an option.
+# In the order of the lines, a file at a time; a list kept by hand would one day lack an option.
 OPTIONS: Final[tuple[Option[object], ...]] = tuple(
-    option for option in list(globals().values()) if isinstance(option, Option)
+    option for option in [*globals().values(), *vars(options_asgi).values()] if isinstance(option, Option)
 )

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.backends.wsgi.body import Body
-from bigtop.backends.wsgi.crew import Crew, Lead
 from bigtop.backends.deadlines import NEVER, SECOND, Deadlines
 from bigtop.backends.outbox import ClientGone, FilePart, Outbox
+from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.crew import Crew, Lead
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
 from tests.support.backend_server import eventually

@@ -153,6 +153,11 @@ SAMPLES = {
     "env": "A=b",
     "forwarded_allow_ips": "10.0.0.0/8",
     "interface": "asgi",
+    "lifespan": "on",
+    "loop": "asyncio",
+    "root_path": "/api",
+    "ws_origins": "https://a.example",
+    "ws_per_message_deflate": "false",
     "preload": "off",
     "log_level": "debug",
 }

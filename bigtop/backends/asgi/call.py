@@ -80,7 +80,6 @@ class Call:
         if inbox is None:
             inbox = self.inbox = Inbox(self._site.loop, ended=True)
             inbox.gone = self.gone or self.answer.complete or self._connection.wire.at_end
-        inbox.asked = True
         while (message := inbox.take()) is None:
             if self._invites and not inbox.ended and self.answer.framing is None:
                 self._connection.wire.write(CONTINUE)
@@ -96,7 +95,10 @@ class Call:
             if message.get("more_body"):
                 raise ClientDisconnected("the client has left")
         elif kind == "http.response.body":
-            answer, wire = self.answer, self._connection.wire
+            answer, wire, inbox = self.answer, self._connection.wire, self.inbox
+            if inbox is not None and not inbox.ended and not message.get("more_body"):
+                # The answer is here before the body is: the rest of that would be read for nothing.
+                self.request.keep_alive = False  # unless the head is out
             data = answer.body(message)
             self.bytes_out += len(data)
             wire.write(data)
@@ -106,10 +108,6 @@ class Call:
                 self._connection.sending()
                 await wire.room()
         elif kind == "http.response.start":
-            inbox = self.inbox
-            if inbox is not None and not inbox.ended and not inbox.asked:
-                # An answer to a body that nobody reads: the rest of it would have to be read for nothing.
-                self.request.keep_alive = False
             self.answer.start(message)
         else:
             await self._send_extension(kind, message)

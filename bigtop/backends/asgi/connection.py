@@ -57,6 +57,9 @@ class Connection(BaseClient):
         """Go on with what was read."""
         self._advancing = True
         while self._backlog and (call := self._next_call()) is not None:
+            if self._engine.error is not None and not _has_all(call):
+                self._call = None  # its body makes no sense: the application need not know of it
+                break
             call.start()
         self._advancing = False
         self._settle()

@@ -10,16 +10,40 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from time import monotonic
 from typing import Any
+
+log = logging.getLogger("bigtop.app")
 
 Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
-def starter(loop: asyncio.AbstractEventLoop) -> Start:
-    """Return what starts coroutines as tasks of `loop`. Each task that has not ended needs a reference."""
+def starter(loop: asyncio.AbstractEventLoop, slow: float = 0.0) -> Start:
+    """Return what starts coroutines as tasks of `loop`. Each task that has not ended needs a reference.
+
+    First steps of more than `slow` seconds are logged, 0 for none.
+    """
+    return _watched(_starter(loop), slow) if slow else _starter(loop)
+
+
+def _watched(start: Start, slow: float) -> Start:
+    # Loops measure what they call themselves; a first step is called by us.
+    def watched(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        began = monotonic()
+        task = start(coroutine)
+        seconds = monotonic() - began
+        if seconds > slow:
+            log.warning("the first step of %r took %.3f seconds", task, seconds)
+        return task
+
+    return watched
+
+
+def _starter(loop: asyncio.AbstractEventLoop) -> Start:
     if sys.version_info >= (3, 12):
         return lambda coroutine: asyncio.Task(coroutine, loop=loop, name="request", eager_start=True)
     return _Starter(loop).start

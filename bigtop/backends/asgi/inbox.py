@@ -15,12 +15,11 @@ Message = dict[str, Any]
 class Inbox:
     """What receive() tells. `ended`: the whole body is here."""
 
-    __slots__ = ("_pieces", "_told", "_waiters", "asked", "ended", "gone", "size")
+    __slots__ = ("_pieces", "_told", "_waiters", "ended", "gone", "size")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, ended: bool) -> None:
         self.ended = ended
         self.gone = False
-        self.asked = False  # the application wants the body
         self.size = 0
         self._pieces: list[bytes] = []
         self._told = False  # the end of the body was

@@ -68,7 +68,7 @@ class Site:
         self.clients: set[Client] = set()
         self.tasks: set[asyncio.Task[None]] = set()  # application calls that have not returned
         self.clocks: Clocks[Client] = Clocks(options.limits, loop, _late)
-        self._start = starter(loop)
+        self._start = starter(loop, options.slow_callback)
         self._moved = asyncio.Event()  # while draining: something ended
         self.stamp = Stamps(options.server_header).now
 
