@@ -17,6 +17,8 @@ from bigtop.errors import AppError, BigtopError
 # command -> (its module, its line in the help)
 COMMANDS = {
     "serve": ("bigtop.cli.serve", "Serve a WSGI or ASGI application."),
+    "check": ("bigtop.cli.check_file", "Check a configuration file and show what it comes to."),
+    "convert": ("bigtop.cli.convert", "Turn a configuration of Circus or supervisord into TOML."),
 }
 
 _COMPLETION = """\b

@@ -109,7 +109,8 @@ def test_queued_time_is_counted() -> None:
     with BackendServer(APP) as server, server.connect() as first, server.connect() as second:
         first.get("/")
         second.get("/")
-        first.send(request("/sleep/0.3"))
+        eventually(lambda: server.word(Word.BUSY) == 0)  # an answer is out before its call is in the books
+        first.send(request("/sleep/0.5"))
         eventually(lambda: server.word(Word.BUSY) == 1)
         second.send(request("/"))
         eventually(lambda: server.word(Word.WAITING) == 1)
