@@ -15,6 +15,7 @@ import click
 import pytest
 
 from bigtop.cli.main import root
+from bigtop.config import uvicorn
 from bigtop.config.options import OPTIONS
 from bigtop.supervisor import journal, messages
 
@@ -68,7 +69,7 @@ def test_every_page_can_be_reached_from_the_index() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_in_the_documentation_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    flags = {flag for option in OPTIONS for flag in option.flags}
+    flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS
     unknown = []
     for command in commands(page):
         match command.split():
@@ -91,7 +92,8 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
 
 
 def test_options_named_in_prose_exist() -> None:
-    flags = {flag for option in OPTIONS for flag in option.flags} | {
+    flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS
+    flags |= {
         "--help",
         "--no-reload",
         "--init",

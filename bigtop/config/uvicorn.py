@@ -30,6 +30,8 @@ _SWITCHES = {
     "--no-use-colors": (),
 }
 _INNER = ("--http", "--ws")
+_READ = ("--env-file", "--interface")
+FLAGS = frozenset((*_SAME, *_SWITCHES, *_INNER, *_READ, "--host", "--port"))
 _INTERFACES = {"asgi3": "asgi", "asgi2": "asgi"}
 
 
@@ -55,16 +57,12 @@ def translate(argv: Sequence[str]) -> list[str]:
         elif flag in _SWITCHES:
             words += _SWITCHES[flag]
         else:
-            words += _one(flag, argument) if _is_ours(flag) else [word]
+            words += _one(flag, argument) if flag in FLAGS else [word]
     if place:
         host = place.get("--host", "127.0.0.1")
         host = f"[{host}]" if ":" in host else host
         words = [f"--bind={host}:{place.get('--port', '8000')}", *words]
     return words
-
-
-def _is_ours(flag: str) -> bool:
-    return flag in _SAME or flag in _INNER or flag in ("--env-file", "--interface")
 
 
 def _one(flag: str, argument: Callable[[], str]) -> list[str]:

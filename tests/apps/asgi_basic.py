@@ -37,6 +37,9 @@ async def lifespan(scope: Message, receive: Receive, send: Send) -> None:
     if os.environ.get("TEST_STARTUP") == "fails":
         await send({"type": "lifespan.startup.failed", "message": "the database is away"})
         return
+    if os.environ.get("TEST_STARTUP") == "hangs":
+        print("starting up", file=sys.stderr, flush=True)
+        await asyncio.Event().wait()
     scope["state"]["colour"] = "green"
     scope["state"]["shared"] = []
     await send({"type": "lifespan.startup.complete"})

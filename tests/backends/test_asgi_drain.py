@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -14,7 +17,7 @@ from websockets.sync.client import connect
 from bigtop.backends.base import ServeOptions
 from bigtop.scoreboard import Word
 from tests.support.backend_server import BackendServer, eventually
-from tests.support.site import Site
+from tests.support.site import Site, until
 from tests.support.wire import Client, request
 
 APP = "tests.apps.asgi_basic:app"
@@ -145,6 +148,17 @@ def test_a_start_that_fails_is_a_failed_boot_with_its_reason() -> None:
     )
     assert ended.returncode == 3
     assert "the application failed to start: the database is away" in ended.stdout + ended.stderr
+
+
+def test_a_start_that_never_ends_does_not_outlive_the_supervisor() -> None:
+    site = Site(APP, env={"TEST_STARTUP": "hangs"})
+    with ExitStack() as stack:
+        stack.push(site)  # ended by it, but not waited for
+        site.start()
+        site.wait_for("starting up")
+        [worker] = site.workers()
+        site.send(signal.SIGKILL)
+        until(lambda: not psutil.pid_exists(worker), "the worker's end")
 
 
 def test_lifespan_off_and_on() -> None:

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 from bigtop.backends.asgi.ledger import Exchange, Ledger
@@ -38,7 +40,8 @@ class AsgiBackend:
         loop = new_loop(self._options.loop, self._options.slow_callback)
         worker = Worker(Site(app, self._options, loop, Ledger(life, loop, self._describe)), life, listeners)
         try:
-            loop.run_until_complete(worker.run())
+            with suppress(asyncio.CancelledError):  # told to leave before the application was ready
+                loop.run_until_complete(worker.run())
         finally:
             close_loop(loop, join_threads=not worker.is_forced)
 

@@ -50,13 +50,17 @@ class Worker:
         self._lifespan = Lifespan(site.app, site.options.lifespan, site.state)
         self._taken = 0  # connections of the present burst
         self._took_at = 0
+        self._starting: asyncio.Task[None] | None = None
         self._leave_at = float("inf")  # by the loop's clock
 
     async def run(self) -> None:
-        """Serve until the drain is over. AppError when the application does not start."""
+        """Serve until the drain is over. AppError when the application does not start; CancelledError when
+        the worker is told to leave before that."""
         life, loop = self._life, self._loop
         loop.add_reader(life.fileno(), self._on_lifeline)
+        self._starting = asyncio.current_task()
         await self._lifespan.startup()
+        self._starting = None
         loop.add_reader(self._door.fileno(), self._on_door)
         self._gate.set(not life.draining)
         life.ready()
@@ -112,6 +116,8 @@ class Worker:
         self._gate.set(False)
         self._leave_at = min(self._leave_at, self._loop.time() + life.grace)
         self._site.drain()
+        if self._starting is not None:  # nobody waits for a start any more, and it may never come to its end
+            self._starting.cancel()
 
     def _seconds_left(self) -> float:
         return max(0.0, self._leave_at - self._loop.time())
