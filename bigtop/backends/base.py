@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from bigtop.handoff import Handoff
-from bigtop.http.limits import Limits
+from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.http.static import Mount
 from bigtop.scoreboard import Slot
 
@@ -57,6 +57,13 @@ class ServeOptions:
     access_format: str = ""  # "" logs no requests
     access_json: bool = False
     timeout: float = 30.0  # of one application call, watched by the supervisor; here only for information
+    # For ASGI applications:
+    loop: str = "auto"  # "asyncio", "uvloop", or "auto": uvloop where it is installed
+    lifespan: str = "auto"  # "on", "off", or "auto": on if the application understands it
+    root_path: str = ""  # where the application is mounted
+    limit_concurrency: int = 0  # requests at once, 503 beyond it; 0: any number
+    slow_callback: float = 0.0  # seconds for which the event loop may stand still unlogged; 0: for ever
+    websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
 
     @property
     def wants_files(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.config import edge, traffic, values
+from bigtop.config import edge, options_asgi, traffic, values
 from bigtop.config.option import Group, Option
 from bigtop.config.values import commas, each, maybe, one
 from bigtop.http.limits import Limits
@@ -388,9 +388,10 @@ PRINT_CONFIG = Option(
     default=("off",),
 )
 
-# In the order of the lines; a list kept by hand would one day lack an option.
+# In the order of the lines, a file at a time; a list kept by hand would one day lack an option.
 OPTIONS: Final[tuple[Option[object], ...]] = (
     *(option for option in list(globals().values()) if isinstance(option, Option)),
     *(option for option in vars(traffic).values() if isinstance(option, Option)),
+    *(option for option in vars(options_asgi).values() if isinstance(option, Option)),
     *edge.OPTIONS,
 )

@@ -111,6 +111,12 @@ class WorkerPool:
             return
         now = time.monotonic_ns()
         for key, member in list(self._members.items()):
+            words = self._board.words(member.wid - 1)
+            if beat := words[Word.BEAT]:
+                # Requests in an event loop may wait for as long as they like, as long as the loop turns.
+                if words[Word.BUSY] and now - beat > self._timeout_ns:
+                    self._is_late(key, member, f"its event loop stands still for {(now - beat) / 1e9:.0f} s")
+                continue
             began = self._board.oldest(member.wid - 1)
             if not began or now - began <= self._timeout_ns:
                 continue
@@ -120,6 +126,13 @@ class WorkerPool:
                 member.late = True
                 reason = ", ".join(f"{r.method} {r.path} for {(now - r.began) / 1e9:.0f} s" for r in stuck)
                 self._feed(messages.Late(key, reason, alone=len(stuck) == len(running)))
+
+    def _is_late(self, key: int, member: _Member, what: str) -> None:
+        running = [f"{record.method} {record.path}" for record in self._board.running(member.wid - 1)]
+        member.late = True
+        self._feed(
+            messages.Late(key, f"{what}, in one of: {', '.join(running)}" if running else what, alone=True)
+        )
 
     def report(self, key: int, reason: str) -> None:
         """Log what a late worker is doing and have it write the stack of every thread to its stderr."""

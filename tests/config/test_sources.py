@@ -158,6 +158,11 @@ SAMPLES = {
     "static": "/s=var",
     "sendfile_root": "/s=var",
     "interface": "asgi",
+    "lifespan": "on",
+    "loop": "asyncio",
+    "root_path": "/api",
+    "ws_origins": "https://a.example",
+    "ws_per_message_deflate": "false",
     "preload": "off",
     "log_level": "debug",
 }
