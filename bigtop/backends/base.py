@@ -26,6 +26,10 @@ class Features:
     unix: bool = True  # listens on unix sockets
     drain: bool = True  # finishes open requests when told to drain
     reload: bool = True  # can share its listeners with another generation during a reload
+    keep_alive: bool = True  # answers several requests on one connection
+    says_goodbye: bool = True  # while draining, answers carry "Connection: close"
+    streams: bool = True  # sends a response while the application is still making it
+    chunked: bool = True  # takes request bodies without a Content-Length
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class ServeOptions:
     access_format: str = ""  # "" logs no requests
     access_json: bool = False
     timeout: float = 30.0  # of one application call, watched by the supervisor; here only for information
+    worker_connections: int = 1000  # connections at once, for backends with a greenlet or task for each
+    monkey: bool = True  # gevent: make the standard library cooperative before the application is imported
 
 
 class Life(Protocol):
@@ -78,4 +84,7 @@ class Backend(Protocol):
         """Run before the application is imported (monkey patching belongs here)."""
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
-        """Answer requests until `life.draining`, then finish what is open and return."""
+        """Answer requests until `life.draining`, then finish what is open and return.
+
+        Raises ConfigError, before life.ready(), when the listeners or options cannot be had.
+        """

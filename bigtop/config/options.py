@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from bigtop.config import values
+from bigtop.config.backend_options import MONKEY as MONKEY
+from bigtop.config.backend_options import WORKER_CONNECTIONS as WORKER_CONNECTIONS
 from bigtop.config.option import Group, Option
 from bigtop.config.values import commas, each, maybe, one
 from bigtop.http.limits import Limits

@@ -132,6 +132,8 @@ def _options(config: ServeConfig) -> ServeOptions:
         access_format=config[o.ACCESS_LOGFORMAT] if config[o.ACCESS_LOGFILE] else "",
         access_json=config[o.LOG_JSON],
         timeout=config[o.TIMEOUT],
+        worker_connections=config[o.WORKER_CONNECTIONS],
+        monkey=config[o.MONKEY],
     )
 
 

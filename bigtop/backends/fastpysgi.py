@@ -1,0 +1,103 @@
+# FastPySGI: C around libuv and llhttp, one thread.
+#
+# It binds addresses itself and takes no socket. What it bound is therefore exchanged behind its back: each of
+# its own listeners, on loopback ports that nobody knows, is replaced under the same descriptor by one of ours
+# (dup2(2)), before its event loop looks at it for the first time.
+#
+# It keeps the GIL while it waits, which would silence all of Python. So we wait, for its epoll set and for
+# the supervisor, and let it turn without waiting. libuv tells the kernel of a new
+# interest at the start of a turn: two turns in a row therefore, and short waits while there is work.
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import ClassVar
+
+import _fastpysgi
+import fastpysgi
+
+from bigtop.backends.base import App, Features, Life, ServeOptions
+from bigtop.backends.books import Books
+from bigtop.backends.draining import Drain
+from bigtop.backends.listeners import epolls_with, withdraw
+from bigtop.backends.meter import WsgiMeter
+
+_SOON, _LATE = 1, 1000  # milliseconds between turns without news: the shortest, and the longest
+
+
+class FastpysgiBackend:
+    """Serves a WSGI application with FastPySGI."""
+
+    name: ClassVar[str] = "fastpysgi"
+    features: ClassVar[Features] = Features(interface="wsgi", unix=False)
+
+    def __init__(self, options: ServeOptions) -> None:
+        self._options = options
+
+    def prepare(self) -> None:
+        """Nothing has to be done before the application is imported."""
+
+    def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
+        books = Books(life, self._options)
+        server = fastpysgi.server
+        self._configure(server)
+        before = set(_listening())
+        server.nowait = 1
+        server.bindlist = [("127.0.0.1", 0)] * len(listeners)
+        server.init(WsgiMeter(app, books, lists=False))
+        for fd, listener in zip(sorted(set(_listening()) - before), listeners, strict=True):
+            os.dup2(listener.fileno(), fd, inheritable=False)
+        _fastpysgi.run_nowait(server)
+        life.ready()
+        self._turn(listeners, life, books)
+
+    def _turn(self, listeners: Sequence[socket.socket], life: Life, books: Books) -> None:
+        """Turn the server's event loop until the drain is over."""
+        server = fastpysgi.server
+        poll = select.poll()
+        poll.register(life.fileno(), select.POLLIN)
+        for epoll in epolls_with(listeners):
+            poll.register(epoll, select.POLLIN)
+        clock: Drain | None = None
+        wait = _SOON
+        while clock is None or not clock.is_over(books.open > 0):
+            news = poll.poll(wait)
+            wait = _SOON if news or clock else min(2 * wait, _LATE)
+            _fastpysgi.run_nowait(server)
+            _fastpysgi.run_nowait(server)
+            if clock is None and any(fd == life.fileno() for fd, _ in news):
+                life.on_lifeline()
+                if life.draining:
+                    withdraw(listeners)
+                    server.set_allow_keepalive(False)
+                    poll.unregister(life.fileno())
+                    clock = Drain(life)
+
+    def _configure(self, server: fastpysgi._Server) -> None:
+        limits = self._options.limits
+        server.hook_sigint = 0
+        server.loglevel = fastpysgi.LL_ERROR
+        server.add_header_server = self._options.server_header
+        server.allow_keepalive = limits.keep_alive > 0
+        server.next_req_timeout = round(limits.keep_alive * 1000)
+        server.curr_req_timeout = 0
+        server.read_req_timeout = round(limits.body_timeout * 1000)
+        server.max_headers_num = limits.fields
+        server.max_content_length = limits.body or _UNLIMITED
+
+
+_UNLIMITED = (1 << 31) - 1
+
+
+def _listening() -> Iterator[int]:
+    """Yield the descriptors of this process that are listening sockets."""
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            looked_at = socket.socket(fileno=int(name))
+            if looked_at.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                yield int(name)
+            looked_at.detach()
