@@ -51,6 +51,7 @@ class _Server(Server):
 
     def __init__(self, listener: SharedListener, app: App, options: ServeOptions) -> None:
         self._listener = listener
+        self.socket: socket.socket | None = None
         self._accepting = True
         address = listener.getsockname()
         super().__init__(

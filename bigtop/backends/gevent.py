@@ -96,7 +96,7 @@ class _Handler(gevent.pywsgi.WSGIHandler):
         line: Any = ""  # pywsgi takes it for the client's end
         with gevent.Timeout(limits.keep_alive or limits.header_timeout or None, False):
             line = super().read_requestline()
-        return line
+        return line  # noqa: RET504 - the end of time jumps over the assignment
 
     def finalize_headers(self) -> None:
         super().finalize_headers()

@@ -47,11 +47,12 @@ class WsgiMeter:
             pieces.close = call.end
             return pieces
         wrapper = environ.get("wsgi.file_wrapper")
-        if isinstance(wrapper, type) and isinstance(response, wrapper):
-            call.end()
-            passed: Iterable[bytes] = response
-            return passed
-        return _Stream(response, call)
+        is_file = isinstance(wrapper, type) and isinstance(response, wrapper)
+        if not is_file:
+            return _Stream(response, call)
+        call.end()
+        passed: Iterable[bytes] = response
+        return passed
 
 
 class _Call(Entry):

@@ -17,6 +17,8 @@ from bigtop.errors import AppError, BigtopError
 # command -> (its module, its line in the help)
 COMMANDS = {
     "serve": ("bigtop.cli.serve", "Serve a WSGI or ASGI application."),
+    "worker": ("bigtop.cli.worker", "Serve on an inherited socket, below another supervisor."),
+    "backends": ("bigtop.cli.backends", "Show what can answer requests, and how to get it."),
 }
 
 _COMPLETION = """\b
