@@ -27,8 +27,12 @@ class Features:
     drain: bool = True  # finishes open requests when told to drain
     reload: bool = True  # can share its listeners with another generation during a reload
     keep_alive: bool = True  # answers several requests on one connection
+    patient: bool = True  # a client that is slow to send its request holds nobody else up
+    fragments: bool = True  # takes a request head in any number of pieces
+    pipelines: bool = True  # also when the next one comes before the answer
     says_goodbye: bool = True  # while draining, answers carry "Connection: close"
     streams: bool = True  # sends a response while the application is still making it
+    interruptible: bool = True  # leaves when the time to drain is over, whatever the application does
     chunked: bool = True  # takes request bodies without a Content-Length
 
 

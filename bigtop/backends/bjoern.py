@@ -22,7 +22,9 @@ class BjoernBackend:
     """Serves a WSGI application with bjoern."""
 
     name: ClassVar[str] = "bjoern"
-    features: ClassVar[Features] = Features(interface="wsgi", says_goodbye=False, chunked=False)
+    features: ClassVar[Features] = Features(
+        interface="wsgi", fragments=False, pipelines=False, says_goodbye=False, chunked=False
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

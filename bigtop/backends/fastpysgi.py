@@ -15,7 +15,7 @@ import select
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import _fastpysgi
 import fastpysgi
@@ -33,7 +33,7 @@ class FastpysgiBackend:
     """Serves a WSGI application with FastPySGI."""
 
     name: ClassVar[str] = "fastpysgi"
-    features: ClassVar[Features] = Features(interface="wsgi", unix=False)
+    features: ClassVar[Features] = Features(interface="wsgi", unix=False, interruptible=False, streams=False)
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
@@ -48,7 +48,7 @@ class FastpysgiBackend:
         before = set(_listening())
         server.nowait = 1
         server.bindlist = [("127.0.0.1", 0)] * len(listeners)
-        server.init(WsgiMeter(app, books, lists=False))
+        server.init(_address_apart(WsgiMeter(app, books, lists=False)))
         for fd, listener in zip(sorted(set(_listening()) - before), listeners, strict=True):
             os.dup2(listener.fileno(), fd, inheritable=False)
         _fastpysgi.run_nowait(server)
@@ -58,24 +58,25 @@ class FastpysgiBackend:
     def _turn(self, listeners: Sequence[socket.socket], life: Life, books: Books) -> None:
         """Turn the server's event loop until the drain is over."""
         server = fastpysgi.server
-        poll = select.poll()
+        poll, line = select.poll(), select.poll()
+        line.register(life.fileno(), select.POLLIN)
         poll.register(life.fileno(), select.POLLIN)
         for epoll in epolls_with(listeners):
             poll.register(epoll, select.POLLIN)
-        clock: Drain | None = None
         wait = _SOON
-        while clock is None or not clock.is_over(books.open > 0):
-            news = poll.poll(wait)
-            wait = _SOON if news or clock else min(2 * wait, _LATE)
+        while not life.draining:
+            wait = _SOON if poll.poll(wait) else min(2 * wait, _LATE)
+            for _ in range(2):
+                if line.poll(0):  # it may have come during a call
+                    life.on_lifeline()
+                if not life.draining:
+                    _fastpysgi.run_nowait(server)
+        withdraw(listeners)
+        server.set_allow_keepalive(False)
+        clock = Drain(life)
+        while not clock.is_over(books.open > 0):
+            poll.poll(_SOON)
             _fastpysgi.run_nowait(server)
-            _fastpysgi.run_nowait(server)
-            if clock is None and any(fd == life.fileno() for fd, _ in news):
-                life.on_lifeline()
-                if life.draining:
-                    withdraw(listeners)
-                    server.set_allow_keepalive(False)
-                    poll.unregister(life.fileno())
-                    clock = Drain(life)
 
     def _configure(self, server: fastpysgi._Server) -> None:
         limits = self._options.limits
@@ -91,6 +92,18 @@ class FastpysgiBackend:
 
 
 _UNLIMITED = (1 << 31) - 1
+
+
+def _address_apart(app: App) -> App:
+    """Return an application that sees REMOTE_ADDR without the port, as CGI has it (RFC 3875, 4.1.8)."""
+
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        address, colon, port = environ.get("REMOTE_ADDR", "").rpartition(":")
+        if colon:
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = address, port
+        return app(environ, start_response)
+
+    return call
 
 
 def _listening() -> Iterator[int]:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from granian._granian import SocketHolder
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from granian.server.embed import Server
 
 from bigtop.backends.asgimeter import AsgiMeter
@@ -52,7 +53,7 @@ class GranianBackend:
                 max_buffer_size=max(8192, limits.head),
             ),
             backpressure=self._options.worker_connections,
-            log_enabled=False,
+            log_level=LogLevels.error,
         )
         server.listener = listener
         asked = draining(life)
@@ -66,9 +67,11 @@ class GranianBackend:
             )
         if life.draining:
             withdraw([listener])
-            await drained(life, lambda: books.open > 0)
+            clock = await drained(life, lambda: books.open > 0)
             server.stop()
-        await serving
+            await asyncio.wait([serving], timeout=max(clock.left, 1))
+        else:
+            await serving
 
 
 class _Server(Server):

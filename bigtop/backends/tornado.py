@@ -39,9 +39,9 @@ class TornadoBackend:
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # the access log is Bigtop's
         books = Books(life, self._options)
-        with ThreadPoolExecutor(self._options.threads, "tornado") as threads:
-            container = _Container(WsgiMeter(app, books), threads)
-            asyncio.run(self._serve(listeners, container, books, life))
+        threads = ThreadPoolExecutor(self._options.threads, "tornado")
+        asyncio.run(self._serve(listeners, _Container(WsgiMeter(app, books), threads), books, life))
+        threads.shutdown(wait=False)
 
     async def _serve(
         self, listeners: Sequence[socket.socket], container: WSGIContainer, books: Books, life: Life

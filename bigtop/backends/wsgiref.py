@@ -17,7 +17,14 @@ class WsgirefBackend:
     """Serves a WSGI application with wsgiref."""
 
     name: ClassVar[str] = "wsgiref"
-    features: ClassVar[Features] = Features(interface="wsgi", keep_alive=False, chunked=False)
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        keep_alive=False,
+        patient=False,
+        pipelines=False,
+        interruptible=False,
+        chunked=False,
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
