@@ -48,7 +48,7 @@ class FastpysgiBackend:
         before = set(_listening())
         server.nowait = 1
         server.bindlist = [("127.0.0.1", 0)] * len(listeners)
-        server.init(_address_apart(WsgiMeter(app, books, lists=False)))
+        server.init(_as_pep_3333(WsgiMeter(app, books, lists=False)))
         for fd, listener in zip(sorted(set(_listening()) - before), listeners, strict=True):
             os.dup2(listener.fileno(), fd, inheritable=False)
         _fastpysgi.run_nowait(server)
@@ -94,13 +94,16 @@ class FastpysgiBackend:
 _UNLIMITED = (1 << 31) - 1
 
 
-def _address_apart(app: App) -> App:
-    """Return an application that sees REMOTE_ADDR without the port, as CGI has it (RFC 3875, 4.1.8)."""
+def _as_pep_3333(app: App) -> App:
+    """Return an application that sees what CGI and PEP 3333 say: an address without a port, bytes as Latin-1."""
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
         address, colon, port = environ.get("REMOTE_ADDR", "").rpartition(":")
         if colon:
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = address, port
+        path = environ["PATH_INFO"]
+        if not path.isascii():
+            environ["PATH_INFO"] = path.encode("utf-8", "surrogateescape").decode("latin-1")
         return app(environ, start_response)
 
     return call

@@ -54,6 +54,7 @@ class GranianBackend:
             ),
             backpressure=self._options.worker_connections,
             log_level=LogLevels.error,
+            log_dictconfig={"loggers": {"_granian": {"propagate": True}}},  # it would write to stdout
         )
         server.listener = listener
         asked = draining(life)

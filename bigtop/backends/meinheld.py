@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from meinheld import server
 
@@ -40,9 +40,19 @@ class MeinheldBackend:
         server.set_max_content_length(limits.body or _UNLIMITED)
         server.set_access_logger(None)
         server.set_error_logger(logging.getLogger("bigtop.meinheld"))
-        run = WsgiMeter(app, books)
+        run = WsgiMeter(_never_empty(app), books)
         # Without keep-alive it ends each answer with "Connection: close".
         serve_beside(lambda: server.run(run), listeners, life, books, lambda: server.set_keepalive(0))
+
+
+def _never_empty(app: App) -> App:
+    """Return an application that never answers with an empty list: meinheld announces no length for one, and
+    clients with keep-alive wait for a body."""
+
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        return app(environ, start_response) or [b""]
+
+    return call
 
 
 _UNLIMITED = (1 << 31) - 1  # it keeps the limit in a C int

@@ -193,7 +193,7 @@ def test_a_stream_is_sent_while_it_is_made(server: BackendServer) -> None:
         assert time.monotonic() - began < 0.8
 
 
-@pytest.mark.parametrize("buffer", [0, 4096])
+@pytest.mark.parametrize("buffer", [0, 65536])
 def test_a_large_response_arrives_whole(server: BackendServer, buffer: int) -> None:
     with Client(server.address, 30, receive_buffer=buffer) as client:
         assert client.get("/big").body == b"b" * (4 << 20)
@@ -324,6 +324,7 @@ def test_a_draining_worker_accepts_nobody(backend: str) -> None:
         server.drain(10)
         assert busy.answer().body == b"slept"
         busy.close()
+        eventually(lambda: server.word(Word.BUSY) == 0)
         with server.connect() as late:  # the test holds the listener open, as a successor would
             late.send(request("/hello"))
             assert server.wait(6) == 0
