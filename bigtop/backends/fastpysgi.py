@@ -95,7 +95,7 @@ _UNLIMITED = (1 << 31) - 1
 
 
 def _as_pep_3333(app: App) -> App:
-    """Return an application that sees what CGI and PEP 3333 say: an address without a port, bytes as Latin-1."""
+    """Return an application that sees addresses without a port and bytes as Latin-1 (PEP 3333)."""
 
     def call(environ: dict[str, Any], start_response: Any) -> Any:
         address, colon, port = environ.get("REMOTE_ADDR", "").rpartition(":")

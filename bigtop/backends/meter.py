@@ -36,7 +36,7 @@ class WsgiMeter:
         self._books.begin(call, environ["REQUEST_METHOD"], environ.get("REMOTE_ADDR") or "", path)
         try:
             response: Any = self._app(environ, call.start_response)
-        except BaseException:
+        except BaseException:  # whatever it is goes on to the server
             call.end()
             raise
         if self._lists and (
