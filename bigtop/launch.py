@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -63,6 +63,7 @@ def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
         logger.info("%s", note)
     _own_access_log(spec)
     with contextlib.ExitStack() as cleanup:
+        cleanup.enter_context(_signals_held_back())
         cleanup.enter_context(pidfile.held(spec.pidfile))
         listeners = sockets.activated(os.environ) or sockets.bind_all(spec.binds)
         for listener in listeners:
@@ -127,6 +128,22 @@ _STOPS = {
     signal.SIGQUIT: messages.Urgency.QUICK,
 }
 _SCALES = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
+_HANDLED = (*_STOPS, *_SCALES, signal.SIGHUP, signal.SIGUSR1)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let signals wait before the event loop takes them, and after it did until everything is cleaned up.
+
+    From the pidfile on, anybody may send one: it must neither be lost nor end us halfway.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        yield
+        while signal.sigtimedwait(_HANDLED, 0):  # who still wants something from us has it, or is too late
+            pass
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Site:
@@ -154,18 +171,19 @@ class _Site:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        handled = (*_STOPS, *_SCALES, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
-        for number in handled:
+        for number in _HANDLED:
             loop.add_signal_handler(number, self._on_signal, number)
         loop.add_signal_handler(signal.SIGCHLD, self._on_child)
         self._feed(messages.Start())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         if self._spec.reload:
             _watch_files(self._spec, self._file_changed)
         try:
             await self._over.wait()
         finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
             # asyncio closes what wakes it up before it lets go of signals: one could hit a closed pipe.
-            for number in handled:
+            for number in (*_HANDLED, signal.SIGCHLD):
                 loop.remove_signal_handler(number)
         if self._failure is not None:
             message, _, traceback = self._failure.partition("\n")

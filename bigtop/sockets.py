@@ -20,28 +20,34 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import socket
-import stat
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, MutableMapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bigtop import unixpaths
 from bigtop.errors import BindError, ConfigError
 from bigtop.holders import explain
 
 _FIRST_SYSTEMD_FD = 3  # SD_LISTEN_FDS_START
 _PORT_ATTEMPTS = 16
 _NO_SUCH_ADDRESS_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_TYPES = {
+    "stream": socket.SOCK_STREAM,
+    "dgram": socket.SOCK_DGRAM,
+    "seqpacket": socket.SOCK_SEQPACKET,
+    "raw": socket.SOCK_RAW,
+}
+_FAMILIES = {"": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _RIGHT_FORMS = "write HOST:PORT, [IPV6]:PORT, :PORT for all addresses, PORT for loopback, unix:PATH or fd://N"
 
 
 @dataclass(frozen=True, slots=True)
 class SocketSpec:
-    """One thing to listen on: TCP (`host` and `port`), a unix `path`, or an inherited `fd`.
+    """One thing to listen on: `host` and `port`, a unix `path`, or an inherited `fd`.
 
     The host "" is every address of both families, as two sockets, so that a client over IPv4 is seen as
     192.0.2.1 and not as ::ffff:192.0.2.1. An IPv6 address alone never takes IPv4 clients, whatever
@@ -60,6 +66,13 @@ class SocketSpec:
     mode: int | None = None  # of a unix path; None leaves it to the umask. Clients need write permission
     owner: str | int | None = None  # of a unix path, by name or number
     group: str | int | None = None
+    kind: str = "stream"  # or "dgram", "seqpacket", "raw"; all but stream are for programs that ask for them
+    family: str = ""  # "inet" or "inet6": only one address of `host`, of this family
+    protocol: int = 0  # of a raw socket, see protocols(5)
+    interface: str | None = None  # SO_BINDTODEVICE
+    replace: bool = False  # takes a unix path even from a server that listens there
+    blocking: bool = False  # O_NONBLOCK belongs to the socket, so the program that inherits it has no choice
+    close_when_unused: bool = False  # closed when the last process that uses it has stopped
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -70,6 +83,10 @@ class SocketSpec:
             raise ConfigError(f"{self.name}: the backlog must be 1 or more, got {self.backlog}")
         if self.path is not None and (not self.path or "\0" in self.path):
             raise ConfigError(f"{self.name}: {self.path!r} is not a path")
+        if self.kind not in _TYPES or self.family not in _FAMILIES:
+            raise ConfigError(
+                f"{self.name}: there is no socket of type {self.kind!r}, family {self.family!r}"
+            )
         if "\0" in self.host:
             raise ConfigError(f"{self.name}: {self.host!r} is not a host")
         if (self.path is not None) + (self.fd is not None) + bool(self.host or self.port) > 1:
@@ -163,7 +180,7 @@ class ListeningSocket:
         if self._bound_file and self._bound_pid == os.getpid() and self.spec.path:
             # While the socket is open the kernel keeps its inode, so the number cannot have been given to
             # another file; and while it listens no other server takes the path for stale. Hence the order.
-            if _identity(self.spec.path) == self._bound_file:
+            if unixpaths.identity(self.spec.path) == self._bound_file:
                 os.unlink(self.spec.path)
             self._bound_file = None
         self.socket.close()
@@ -275,12 +292,16 @@ _Address = tuple[socket.AddressFamily, Any]  # a family and the address in that 
 def _resolve(spec: SocketSpec) -> list[_Address]:
     host = "::" if spec.dual_stack and not spec.host else spec.host
     try:
-        found = socket.getaddrinfo(host or None, spec.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # Asked for as a stream whatever it is: what counts is the address, and SOCK_SEQPACKET has no entry.
+        found = socket.getaddrinfo(
+            host or None, spec.port, _FAMILIES[spec.family], socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
         raise BindError(f"cannot find the host {spec.host!r} ({reason}); bind an IP address") from error
     # /etc/hosts may well name an address twice.
-    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    addresses: list[_Address] = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    return addresses[:1] if spec.family else addresses
 
 
 def _bind_tcp(spec: SocketSpec, addresses: list[_Address]) -> list[ListeningSocket]:
@@ -309,24 +330,38 @@ def _bind_tcp(spec: SocketSpec, addresses: list[_Address]) -> list[ListeningSock
 
 
 def _open_tcp(spec: SocketSpec, family: int, address: Any) -> socket.socket:
-    """Return a listening socket; raises the bare OSError."""
+    """Return a listening socket, or a bound one where there is nothing to listen; raises the bare OSError."""
     with ExitStack() as undo:
-        sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        sock.setblocking(False)
-        # Lets a restart bind while old connections linger in TIME_WAIT. On Linux it never lets two sockets
-        # listen on one port; the second one fails in bind() or, if the first was slow, in listen().
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock = undo.enter_context(_unbound(spec, family))
+        if spec.kind == "stream":
+            # Lets a restart bind while old connections linger in TIME_WAIT. On Linux it never lets two
+            # sockets listen on one port; the second one fails in bind() or, if the first was slow, in
+            # listen(). Two datagram sockets it would let share a port, and the newer one would get it all.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if spec.reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not spec.dual_stack)
-        if spec.nodelay:
+        if spec.interface:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, os.fsencode(spec.interface) + b"\0")
+        if spec.nodelay and spec.kind == "stream":
             # Linux copies it from the listener to every accepted socket: no system call per connection.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.bind(address)
-        sock.listen(spec.backlog)
+        _listen(sock, spec)
         undo.pop_all()
     return sock
+
+
+def _unbound(spec: SocketSpec, family: int) -> socket.socket:
+    sock = socket.socket(family, _TYPES[spec.kind], spec.protocol)
+    sock.setblocking(spec.blocking)
+    return sock
+
+
+def _listen(sock: socket.socket, spec: SocketSpec) -> None:
+    if spec.kind in ("stream", "seqpacket"):  # datagrams simply arrive
+        sock.listen(spec.backlog)
 
 
 # ---- unix paths
@@ -337,11 +372,10 @@ def _bind_unix(spec: SocketSpec) -> ListeningSocket:
     if len(os.fsencode(path)) > 107:  # sockaddr_un.sun_path, less its NUL
         raise ConfigError(f"unix:{path}: the path is longer than the 107 bytes that a unix socket may have")
     with ExitStack() as undo:
-        sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        sock.setblocking(False)
+        sock = undo.enter_context(_unbound(spec, socket.AF_UNIX))
         try:
-            with _alone_in(os.path.dirname(path)):
-                _remove_stale(path)
+            with unixpaths.alone_in(os.path.dirname(path)):
+                unixpaths.make_room(path, spec.replace)
                 sock.bind(path)
                 undo.callback(os.unlink, path)
                 # Until listen() every connect() is refused, so nobody gets in under the wrong permissions.
@@ -349,50 +383,13 @@ def _bind_unix(spec: SocketSpec) -> ListeningSocket:
                     os.chmod(path, spec.mode)
                 if spec.owner is not None or spec.group is not None:
                     shutil.chown(path, _number_or_name(spec.owner), _number_or_name(spec.group))
-                sock.listen(spec.backlog)
+                _listen(sock, spec)
         except LookupError as error:
             raise ConfigError(f"unix:{path}: {error}") from error
         except OSError as error:
             raise BindError(explain(error, path)) from error
         undo.pop_all()
-    return ListeningSocket(spec, sock, _identity(path))
-
-
-@contextmanager
-def _alone_in(directory: str) -> Iterator[None]:
-    """Keep other starting servers off a directory: two that find the same stale path must not both remove it,
-    the second would remove the first one's new socket. flock(2) works on directories and leaves no file."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket file that nobody listens on; raises EADDRINUSE or EEXIST for anything else there."""
-    try:
-        kind = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(kind):
-        raise FileExistsError(errno.EEXIST, "exists and is not a socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        # Only "refused" proves that nobody listens: a full backlog is EAGAIN, a foreign one EACCES. A live
-        # server merely sees a client that leaves without a word.
-        if probe.connect_ex(path) != errno.ECONNREFUSED:
-            raise OSError(errno.EADDRINUSE, "somebody listens there")
-    os.unlink(path)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+    return ListeningSocket(spec, sock, unixpaths.identity(path))
 
 
 def _number_or_name(who: str | int | None) -> Any:

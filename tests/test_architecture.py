@@ -29,6 +29,7 @@ LAYERS = {
     "bigtop.scoreboard": 0,
     "bigtop.signals": 0,
     "bigtop.sockets": 0,
+    "bigtop.unixpaths": 0,
     "bigtop.http": 1,
     "bigtop.supervisor.crew": 1,
     "bigtop.supervisor.flapping": 1,

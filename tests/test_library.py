@@ -41,6 +41,39 @@ def test_a_missing_application_is_an_exception() -> None:
         bigtop.serve("no_such_module:app", check_config=True)
 
 
+def test_what_serving_meets_is_an_exception_and_leaves_nothing(tmp_path: Path) -> None:
+    """In a process of its own: serve() takes signals and children of the process that it is called in."""
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    program = """if True:
+        import bigtop, psutil, signal, socket
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            try:
+                bigtop.serve("tests.apps.site:app", bind=f"127.0.0.1:{holder.getsockname()[1]}")
+            except bigtop.BindError as error:
+                print(error)
+        for preload in ("on", "off"):
+            try:
+                bigtop.serve("broken:app", bind="127.0.0.1:0", preload=preload)
+            except bigtop.AppError as error:
+                print(error, error.traceback)
+        assert not psutil.Process().children()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+    """
+    path = os.pathsep.join([str(tmp_path), str(Path(bigtop.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "it is held by process" in done.stdout
+    assert done.stdout.count("ZeroDivisionError: division by zero") >= 2
+
+
 def test_print_config_from_python(capsys: pytest.CaptureFixture[str]) -> None:
     assert bigtop.serve("x:y", bind=["127.0.0.1:1", ":2"], workers=3, print_config=True) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]

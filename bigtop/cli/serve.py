@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import click
 
@@ -48,7 +49,10 @@ class _ServeCommand(click.Command):
 
 def _serve(app: str, **params: object) -> None:
     config = config_serve.configure(app, os.environ, flags.collect(params))
-    click.get_current_context().exit(run(config))
+    status = run(config)
+    # Python takes a while to end, and a signal that comes too late must not make another status of this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    click.get_current_context().exit(status)
 
 
 command = _ServeCommand(

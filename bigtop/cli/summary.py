@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -22,7 +23,10 @@ def announce(facts: Facts) -> None:
     if facts.spec.logs.json:
         logging.getLogger("bigtop").info("serving: %s", "; ".join(f"{key} {value}" for key, value in rows))
     else:
-        print(summary(facts.spec.name, rows, columns=_columns()), file=sys.stderr, flush=True)
+        text = summary(facts.spec.name, rows, columns=_columns()) + "\n"
+        # Past sys.stderr, which keeps what it could not write and spoils the exit status with it.
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode(sys.stderr.encoding, "backslashreplace"))
 
 
 def describe(facts: Facts) -> list[tuple[str, str]]:

@@ -21,8 +21,8 @@ T = TypeVar("T")
 Convert = Callable[[str], T]
 Parse = Callable[[Sequence[str]], T]
 
-_SWITCH = {"on": True, "yes": True, "true": True, "1": True}
-_SWITCH |= {"off": False, "no": False, "false": False, "0": False}
+SWITCH_WORDS = {"on": True, "yes": True, "true": True, "1": True}
+SWITCH_WORDS |= {"off": False, "no": False, "false": False, "0": False}
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -49,7 +49,7 @@ def each(convert: Convert[T]) -> Parse[tuple[T, ...]]:
 
 def switch(given: str) -> bool:
     try:
-        return _SWITCH[given.lower()]
+        return SWITCH_WORDS[given.lower()]
     except KeyError:
         raise ValueError(f"must be on or off, got {given!r}") from None
 
@@ -67,9 +67,9 @@ def preload(given: str) -> str:
     """auto, on or off; gunicorn's preload_app is a switch, so its words count too."""
     if given.lower() == "auto":
         return "auto"
-    if given.lower() not in _SWITCH:
+    if given.lower() not in SWITCH_WORDS:
         raise ValueError(f"must be auto, on or off, got {given!r}")
-    return "on" if _SWITCH[given.lower()] else "off"
+    return "on" if SWITCH_WORDS[given.lower()] else "off"
 
 
 def whole(minimum: int, maximum: int | None = None) -> Convert[int]:

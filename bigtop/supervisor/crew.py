@@ -137,12 +137,18 @@ class Crew:
         proc.asked = urgency
         if urgency is Urgency.NOW:
             return self.kill(proc)
+        was_ready = proc.state is not State.STARTING  # else it has nothing to finish, and may hang
         if not proc.moves(Drain):
             return []
         grace = self._graceful_timeout if urgency is Urgency.GRACEFUL else 0.0
-        limit = self._graceful_timeout if urgency is Urgency.GRACEFUL else QUICK_SECONDS
+        limit = self._graceful_timeout if urgency is Urgency.GRACEFUL and was_ready else QUICK_SECONDS
         proc.deadline = min(proc.deadline, now + limit)
         return [Drain(proc.key, grace)]
+
+    def ready_after_all(self, proc: Proc, now: float) -> None:
+        """It was asked to leave in the moment in which it began to answer: it may finish that."""
+        if proc.state is State.DRAINING and proc.asked is Urgency.GRACEFUL:
+            proc.deadline = now + self._graceful_timeout
 
     def kill(self, proc: Proc) -> list[Action]:
         proc.deadline = inf

@@ -11,16 +11,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from bigtop import lifeline
 from bigtop.supervisor import messages
 from bigtop.supervisor.process import Process, spawn
 from bigtop.supervisor.streams import LineReader
+
+logger = logging.getLogger("bigtop.supervisor")
 
 Feed = Callable[[messages.Event], None]
 
@@ -69,29 +73,35 @@ class ForkServers:
 
     def prepare(self, generation: int) -> None:
         """Start the fork server of `generation`; GenerationReady or GenerationFailed follows."""
-        ours, theirs = lifeline.pair()
-        ours.setblocking(False)
-        read_end, write_end = os.pipe()
-        orders = os.memfd_create("bigtop-bootstrap")
-        os.write(orders, self._legacy.bootstrap)
-        argv = [sys.executable, "-P", "-m", "bigtop.workers.forkserver"]
-        argv += [str(theirs.fileno()), str(orders), str(generation)]
-        fds = (theirs.fileno(), orders, *self._legacy.fds)
         try:
+            self._start(generation)
+        except OSError as error:  # out of descriptors, processes or memory
+            reason = f"cannot start a fork server: {error.strerror}"
+            logger.error("generation %d: %s", generation, reason)
+            self._feed(messages.GenerationFailed(generation, reason))
+
+    def _start(self, generation: int) -> None:
+        with ExitStack() as theirs, ExitStack() as ours:
+            control, far = lifeline.pair()
+            ours.callback(control.close)
+            theirs.callback(far.close)
+            control.setblocking(False)
+            read_end, write_end = os.pipe()
+            ours.callback(os.close, read_end)
+            theirs.callback(os.close, write_end)
+            orders = os.memfd_create("bigtop-bootstrap")
+            theirs.callback(os.close, orders)
+            os.write(orders, self._legacy.bootstrap)
+            argv = [sys.executable, "-P", "-m", "bigtop.workers.forkserver"]
+            argv += [str(far.fileno()), str(orders), str(generation)]
+            fds = (far.fileno(), orders, *self._legacy.fds)
             pid = spawn(argv, self._legacy.environ, fds, stderr=write_end)
-        finally:
-            theirs.close()
-            os.close(write_end)
-            os.close(orders)
-        server = _ForkServer(
-            generation,
-            Process(pid, lambda status: self._ended(server, status)),
-            ours,
-            LineReader(read_end, self._on_line),
-        )
+            process = Process(pid, lambda status: self._ended(server, status))
+            server = _ForkServer(generation, process, control, LineReader(read_end, self._on_line))
+            ours.pop_all()
         self._servers[generation] = server
         self.pids.add(pid)
-        asyncio.get_running_loop().add_reader(ours, self._readable, server)
+        asyncio.get_running_loop().add_reader(control, self._readable, server)
 
     def spawn(self, key: int, wid: int, generation: int) -> None:
         """Ask for a worker; Spawned or SpawnFailed follows."""
@@ -115,6 +125,12 @@ class ForkServers:
         for generation in list(self._servers):
             self.discard(generation)
 
+    def kill(self, key: int) -> None:
+        """End the fork server that was asked for worker `key` and does not answer, if there is one."""
+        for server in self._servers.values():
+            if any(fork.key == key for fork in server.pending):
+                server.process.kill_tree()
+
     @property
     def forking(self) -> bool:
         """Whether a worker may exist whose pid we do not know yet."""
@@ -123,16 +139,20 @@ class ForkServers:
     # ---- what fork servers say
 
     def _ask(self, server: _ForkServer, fork: lifeline.Fork) -> None:
-        ours, theirs = lifeline.pair()
-        read_end, write_end = os.pipe()
-        self._ends[fork.key] = ours, read_end
-        try:
-            lifeline.send(server.control, fork, (theirs.fileno(), write_end))
-        except OSError as error:  # it died, or hangs with a full line: its end will be noticed
-            self._fail(server, fork, f"the fork server does not listen: {error}")
-        finally:
-            theirs.close()
-            os.close(write_end)
+        with ExitStack() as theirs, ExitStack() as ours:
+            try:
+                line, far = lifeline.pair()
+                ours.callback(line.close)
+                theirs.callback(far.close)
+                read_end, write_end = os.pipe()
+                ours.callback(os.close, read_end)
+                theirs.callback(os.close, write_end)
+                lifeline.send(server.control, fork, (far.fileno(), write_end))
+            except OSError as error:  # no descriptor is free; or it died, or hangs with a full line
+                self._fail(server, fork, f"the fork server cannot be asked: {error.strerror}")
+                return
+            self._ends[fork.key] = line, read_end
+            ours.pop_all()
 
     def _readable(self, server: _ForkServer) -> bool:
         """Take one message; return whether there may be another."""

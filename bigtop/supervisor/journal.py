@@ -37,7 +37,9 @@ def line(name: str, notice: messages.Notice, last_words: Sequence[str] = ()) -> 
 
 def _died(name: str, died: messages.Died, last_words: Sequence[str]) -> str:
     text = f"{name}: worker {died.wid} died with {died.status}"
-    if not died.was_ready:
+    if died.reason:
+        text = f"{name}: worker {died.wid} could not be started: {died.reason}"
+    elif not died.was_ready:
         text += " before it was ready"
     if died.wait is None:
         text += "; it is not replaced"
@@ -45,6 +47,6 @@ def _died(name: str, died: messages.Died, last_words: Sequence[str]) -> str:
         text += "; replaced at once"
     else:
         text += f"; {died.deaths} deaths in a row, replaced in {died.wait:g} s"
-    if last_words and died.wait != 0:
+    if last_words and died.wait != 0 and not died.reason:
         text += "; its last words:\n" + "\n".join(f"    {word}" for word in last_words)
     return text

@@ -176,6 +176,8 @@ class Watcher:
                 if self._is_canary(proc):
                     self._crew.slots.clear()  # new code, new count
                 self._generations.prove(proc.generation)
+            case Ready():
+                self._crew.ready_after_all(proc, now)
             case BootFailed(reason=reason) if proc.state is State.STARTING:
                 if self._generations.on_probation(proc.generation):
                     self._fail(proc.generation, reason)
@@ -199,9 +201,9 @@ class Watcher:
             self._crew.slots.drop(proc.wid)
             return
         if isinstance(event, Exited):
-            status, how = event.status, f"ended: {event.status}"
+            status, reason, how = event.status, "", f"ended: {event.status}"
         else:
-            status, how = NOT_SPAWNED, f"could not be started: {event.reason}"
+            status, reason, how = NOT_SPAWNED, event.reason, f"could not be started: {event.reason}"
         policy = self.spec.restart
         expected = policy.respawn is not Respawn.ALWAYS and status.code in policy.expected_exits
         finished = policy.respawn is Respawn.NEVER or expected
@@ -213,7 +215,7 @@ class Watcher:
             wait = inf
         if not expected:
             told = None if wait == inf else wait
-            self._actions.append(Died(proc.key, proc.wid, status, was_ready, window.deaths, told))
+            self._actions.append(Died(proc.key, proc.wid, status, was_ready, window.deaths, told, reason))
         if failed:
             self._crew.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {how}")

@@ -219,6 +219,7 @@ class Died:
     was_ready: bool
     deaths: int
     wait: float | None
+    reason: str = ""  # of a process that could not even be started
 
 
 @dataclass(frozen=True, slots=True)

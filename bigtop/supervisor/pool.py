@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -75,6 +76,8 @@ class WorkerPool:
     def kill(self, key: int) -> None:
         if key in self._members:
             self._members[key].process.kill_tree()
+        else:
+            self.servers.kill(key)
 
     def reopen_logs(self) -> None:
         for key in self._members:
@@ -127,12 +130,15 @@ class WorkerPool:
     def _adopt(self, key: int, pid: int, line: socket.socket, stderr: int) -> None:
         loop = asyncio.get_running_loop()
         line.setblocking(False)
-        member = _Member(
-            self._wids.pop(key),
-            Process(pid, lambda status: self._ended(key, status)),
-            line,
-            LineReader(stderr, self._on_line),
-        )
+        wid = self._wids.pop(key)
+        try:
+            process = Process(pid, lambda status: self._ended(key, status))
+        except OSError as error:  # no descriptor is free; the worker ends with its line
+            line.close()
+            os.close(stderr)
+            self._feed(messages.SpawnFailed(key, f"it cannot be watched: {error.strerror}"))
+            return
+        member = _Member(wid, process, line, LineReader(stderr, self._on_line))
         self._members[key] = member
         loop.add_reader(line, self._readable, key, member)
         self._feed(messages.Spawned(key, pid))

@@ -87,7 +87,7 @@ class Process:
         if not self.running:
             return
         kin: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error, OSError):  # OSError: no descriptor is free to look with
             kin = psutil.Process(self.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getpgid(self.pid) == self.pid:

@@ -49,10 +49,17 @@ class RestartPolicy:
 
 @dataclass(frozen=True, slots=True)
 class StopPolicy:
-    """How a process is ended: asked (a worker over its lifeline, a command by `signal`), then killed."""
+    """How a process is ended: asked (a worker over its lifeline, a command by `signals`), then killed.
+
+    Each signal of the sequence has an equal share of `graceful_timeout`; `command`, if given, is run instead
+    of the first signal, with the process id in $BIGTOP_PID.
+    """
 
     signal: int = signal.SIGTERM
     graceful_timeout: float = 30.0
+    then: tuple[int, ...] = ()  # further signals, before SIGKILL
+    command: str | None = None
+    children: bool = False  # signal the direct children as well
 
     def __post_init__(self) -> None:
         if self.graceful_timeout < 0:
@@ -60,12 +67,67 @@ class StopPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """A process that is exec'd."""
+class Cgroup:
+    """Limits of a control group (v2) of its own; None is no limit. `required`: fail where there is none."""
 
-    argv: tuple[str, ...]
-    env: tuple[tuple[str, str], ...] = ()
+    cpus: float | None = None
+    memory: int | None = None  # bytes
+    pids: int | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExecContext:
+    """What a command finds itself in (compare systemd.exec(5)); None: as the supervisor has it."""
+
+    env: tuple[tuple[str, str], ...] = ()  # complete: nothing is added to it
     cwd: str | None = None
+    user: str | None = None  # name or number
+    group: str | None = None
+    umask: int | None = None
+    nice: int | None = None
+    cpu_affinity: tuple[int, ...] = ()
+    oom_score_adj: int | None = None
+    no_new_privs: bool = False
+    rlimits: tuple[tuple[str, int], ...] = ()  # ("nofile", 1024): soft and hard; -1 is infinity
+    cgroup: Cgroup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Where an output goes: the class' name and its options, see streams/."""
+
+    kind: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stdio:
+    """The standard descriptors of a command. An output without a stream is the supervisor's own."""
+
+    stdin_socket: str | None = None  # name of the socket that becomes descriptor 0
+    close_stdin: bool = True  # closed means /dev/null
+    close_stdout: bool = False
+    close_stderr: bool = False
+    stdout: Stream | None = None
+    stderr: Stream | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A process that is exec'd.
+
+    `cmd` and `args` may hold $(circus.wid), $(circus.sockets.NAME), $(circus.env.NAME) and the watcher's own
+    options; they are expanded at each spawn, then split as a shell would, or given to a shell.
+    """
+
+    cmd: str
+    args: str | tuple[str, ...] = ""
+    shell: bool = False
+    shell_args: str = ""
+    context: ExecContext = field(default_factory=ExecContext)
+    stdio: Stdio = field(default_factory=Stdio)
+    all_sockets: bool = False  # Circus' use_sockets: every socket is passed on, not only those named
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +136,42 @@ class Worker:
 
     bootstrap: bytes
     timeout: float = 30.0  # seconds one application call may take before its worker is replaced; 0: for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Something to call at a moment in a watcher's life, off the event loop.
+
+    `name` is Circus' (before_start, after_spawn ...); `target` a dotted name, or a command after "!".
+    """
+
+    name: str
+    target: str
+    ignore_failure: bool = False
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """When a command counts as ready: "spawn", "delay", "tcp", "http", "file", "notify" or "log"."""
+
+    kind: str = "spawn"
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """When healthy processes are started and replaced. Seconds and bytes; 0 is never."""
+
+    autostart: bool = True
+    on_demand: bool = False  # started by the first connection to one of its sockets
+    idle_stop: float = 0.0  # an on-demand watcher stops after so long without a connection
+    schedule: str = ""  # a cron expression: started then, and expected to end by itself
+    max_age: float = 0.0
+    max_age_variance: float = 30.0
+    max_rss: int = 0  # of a process with all its descendants
+    warmup_delay: float = 0.0  # between two spawns
+    critical: bool = False  # when it gives up, so does the daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +185,19 @@ class WatcherSpec:
     stop: StopPolicy = field(default_factory=StopPolicy)
     boot_timeout: float = 120.0  # from spawn to ready; 0: for ever
     sockets: tuple[str, ...] = ()  # names of the sockets its processes inherit
-    priority: int = 0
+    priority: int = 0  # higher starts earlier and stops later
+    singleton: bool = False
+    send_hup: bool = False  # a reload is SIGHUP to each process
+    depends: tuple[str, ...] = ()  # watchers that must be ready before it starts, and stop after it
+    ready: Readiness = field(default_factory=Readiness)
+    lifetime: Lifetime = field(default_factory=Lifetime)
+    hooks: tuple[Hook, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()  # free-form ones, for plugins and hooks
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigError("a watcher needs a name")
         if self.numprocesses < 0:
             raise ConfigError(f"numprocesses must not be negative, got {self.numprocesses}")
+        if self.singleton and self.numprocesses > 1:
+            raise ConfigError(f"{self.name}: a singleton has at most one process, got {self.numprocesses}")

@@ -44,10 +44,12 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
     life = Life(line, slot, quota, bootstrap.graceful_timeout)
     life.install_signals()
+    kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     try:
         life.open_access_log(bootstrap.logs.access)
         backend, app = _application(bootstrap, loaded)
         life.interface = app.interface
+        kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
         backend.serve(_listeners(bootstrap.listeners), app.app, life)
     except BigtopError as error:
         life.cannot_boot(str(error), error.traceback if isinstance(error, AppError) else "")

@@ -131,25 +131,29 @@ def _serve(control: socket.socket) -> _Order | None:
         if received is None:
             return None
         message, fds = received
-        if isinstance(message, lifeline.Fork) and len(fds) == 2:
-            order = _Order(message, *fds)
-            if _fork_twice(control, order):
-                return order
-            for fd in fds:
-                os.close(fd)
+        if not isinstance(message, lifeline.Fork):
+            continue
+        if len(fds) != 2:  # the kernel drops what the limit of open files has no room for
+            _answer(control, lifeline.ForkFailed(message.key, "fork: no descriptor is free"))
+        elif _fork_twice(control, message.key):
+            return _Order(message, *fds)
+        for fd in fds:
+            os.close(fd)
 
 
-def _fork_twice(control: socket.socket, order: _Order) -> bool:
+def _fork_twice(control: socket.socket, key: int) -> bool:
     """Return True in the worker, False in the fork server.
 
     The pid is reported after the process in the middle is gone: by then the supervisor is the parent, and
     may wait for the worker however soon it dies.
     """
-    key = order.fork.key
-    read_end, write_end = os.pipe()
+    ends: tuple[int, ...] = ()
     try:
+        read_end, write_end = ends = os.pipe()
         middle = _fork()
     except OSError as error:
+        for fd in ends:
+            os.close(fd)
         _answer(control, lifeline.ForkFailed(key, f"fork: {error.strerror}"))
         return False
     if middle == 0 and _fork_from_the_middle(write_end):
@@ -171,6 +175,7 @@ def _answer(control: socket.socket, message: lifeline.Message) -> None:
 
 def _fork_from_the_middle(write_end: int) -> bool:
     """Fork once more; only the worker returns (True)."""
+    middle = os.getpid()
     worker = -1
     try:
         worker = _fork()
@@ -179,6 +184,8 @@ def _fork_from_the_middle(write_end: int) -> bool:
     finally:
         if worker != 0:
             os._exit(0)
+    while os.getppid() == middle:  # it is about to end, and then the supervisor is the parent
+        os.sched_yield()
     return True
 
 

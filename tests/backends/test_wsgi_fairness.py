@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import select
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -83,11 +84,33 @@ def test_an_answer_is_flushed_during_a_slow_call() -> None:
         assert slow.answer().body == b"slept"
 
 
+def test_clients_at_work_do_not_lock_out_a_new_one() -> None:
+    with BackendServer(APP) as server, ThreadPoolExecutor(4) as pool:
+        stop = threading.Event()
+
+        def ask() -> None:
+            with server.connect() as client:
+                while not stop.is_set():
+                    client.get("/sleep/0.02")
+
+        jobs = [pool.submit(ask) for _ in range(4)]
+        try:
+            eventually(lambda: server.word(Word.WAITING) == 3)
+            began = time.monotonic()
+            assert _get(server, "/") == b"Hello World\n"
+            assert time.monotonic() - began < 1
+        finally:
+            stop.set()
+        for job in jobs:
+            job.result()
+
+
 def test_queued_time_is_counted() -> None:
     with BackendServer(APP) as server, server.connect() as first, server.connect() as second:
         first.get("/")
         second.get("/")
-        first.send(request("/sleep/0.3"))
+        eventually(lambda: server.word(Word.BUSY) == 0)  # an answer is out before its call is in the books
+        first.send(request("/sleep/0.5"))
         eventually(lambda: server.word(Word.BUSY) == 1)
         second.send(request("/"))
         eventually(lambda: server.word(Word.WAITING) == 1)
@@ -186,6 +209,33 @@ def test_a_slow_reader_of_a_file_holds_no_slot_and_the_file_is_closed_at_the_end
         assert b"file closed" not in _get(server, "/events")
         assert len(reader.answer().body) == 50 * MB
         eventually(lambda: b"file closed" in _get(server, "/events"))
+
+
+def test_a_file_is_closed_once_when_a_slot_is_free() -> None:
+    with BackendServer(APP, send_buffer=65536) as server, server.connect() as slow:
+        with Client(server.address, receive_buffer=65536) as reader:
+            reader.send(request(f"/file?size={5 * MB}") + request("/"))
+            eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running(0)))
+            slow.send(request("/sleep/0.5"))
+            eventually(lambda: server.word(Word.BUSY) == 1)
+            assert len(reader.answer().body) == 5 * MB
+            assert slow.answer().body == b"slept"
+            assert reader.answer().body == b"Hello World\n"
+        assert json.loads(_get(server, "/events")) == ["file closed"]
+        assert "Traceback" not in server.log()
+
+
+def test_pipelined_answers_to_a_slow_reader() -> None:
+    with (
+        BackendServer(APP, ServeOptions(threads=2), send_buffer=65536) as server,
+        Client(server.address, receive_buffer=65536) as reader,
+        server.connect() as other,
+    ):
+        paths = [f"/stream?n=1&size={MB}", "/sleep/0.05", f"/file?size={MB}", "/sleep/0.05"] * 3
+        reader.send(b"".join(request(path) for path in paths))
+        for _ in range(20):
+            other.get("/")
+        assert [len(reader.answer().body) for _ in paths] == [MB, 5, MB, 5] * 3
 
 
 def test_the_file_of_a_client_that_left_is_closed() -> None:

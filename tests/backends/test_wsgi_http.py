@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -336,3 +337,11 @@ def test_sys_exit_in_the_application_ends_the_worker() -> None:
     with BackendServer(APP) as server, server.connect() as client:
         client.send(request("/leave"))
         assert server.wait() == 7
+
+
+def test_sys_exit_in_another_thread_ends_the_worker_as_well() -> None:
+    with BackendServer(APP) as server, server.connect() as client:
+        client.get("/sleep/0.1")  # so that the relief leads, and runs the next call
+        client.send(request("/leave"))
+        assert server.wait() == os.EX_SOFTWARE
+        assert "a thread of its crew failed" in server.log()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import urllib.request
+from pathlib import Path
 
-from tests.support.site import Site
+from tests.support.site import Site, until
+from tests.support.wire import Client
 
 APP = "tests.apps.site:app"
 
@@ -31,3 +35,53 @@ def test_sources_arrive_in_the_workers() -> None:
         assert len(site.workers()) == 2
         _, _, umask, _, colour = site.get("/id").split()
         assert (int(umask), colour) == (0o027, "blue")
+
+
+def test_several_addresses_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "site.sock"
+    with Site(APP, "--bind", "[::1]:0", "--bind", f"unix:{path}") as site:
+        said = re.search(
+            r"listening on http://127\.0\.0\.1:(\d+), http://\[::1\]:(\d+), unix:(\S+)", site.log()
+        )
+        assert said, site.log()
+        assert said[3] == str(path)
+        for address in (("127.0.0.1", int(said[1])), said[3]):
+            with Client(address) as client:
+                assert client.get("/").body == b"ok"
+        with socket.create_connection(("::1", int(said[2]))) as six:
+            six.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert six.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_the_access_log_has_what_its_format_asks_for(tmp_path: Path) -> None:
+    log = tmp_path / "access"
+    shape = '%(h)s %(p)s %(m)s "%(U)s" %(q)s %(H)s %(s)s %(B)s %(D)s %(QD)s %({x-id}i)s %({content-length}o)s'
+    with Site(APP, "--access-logfile", str(log), "--access-logformat", shape) as site:
+        (worker,) = site.workers()
+        with Client(("127.0.0.1", site.port)) as client:
+            client.get("/sleep/0.05?a=b", "X-Id: 77")
+        until(lambda: log.read_text().endswith("\n"), "the line")
+    said = log.read_text().split()
+    micros, queued = int(said[8]), int(said[9])
+    assert said[:8] == ["127.0.0.1", f"<{worker}>", "GET", '"/sleep/0.05"', "a=b", "HTTP/1.1", "200", said[7]]
+    assert micros >= 50_000
+    assert 0 <= queued < micros
+    assert said[10:] == ["77", str(len(str(worker)))]
+
+
+def test_a_reload_when_an_extra_file_changes(tmp_path: Path) -> None:
+    (tmp_path / "site.ini").write_text("before")
+    (tmp_path / "reader.py").write_text(
+        "text = open('site.ini', 'rb').read()\n"
+        "def app(environ, start_response):\n start_response('200 OK', [])\n return [text]\n"
+    )
+    with Site("reader:app", "--chdir", str(tmp_path), "--reload", "--reload-extra-file", "site.ini") as site:
+        assert site.get() == "before"
+        until(lambda: any("reloader" in " ".join(p.cmdline()) for p in site.family()), "the reloader")
+
+        def changed() -> bool:
+            (tmp_path / "site.ini").write_text("after!")
+            return "site.ini; reloading" in site.log()
+
+        until(changed, "the change to be noticed")
+        until(lambda: site.get() == "after!", "the new text")

@@ -73,9 +73,9 @@ def test_a_json_log_gets_one_entry(
     assert capsys.readouterr() == ("", "")
 
 
-def test_stderr_that_is_no_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_stderr_that_is_no_terminal_gets_plain_lines(capfd: pytest.CaptureFixture[str]) -> None:
     announce(facts())
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert err == summary("myproj", describe(facts())) + "\n"
 

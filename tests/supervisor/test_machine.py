@@ -256,7 +256,9 @@ class TestDeath:
     def test_a_spawn_that_fails_is_a_death(self):
         play = running(1)
         play.tell(Exited(1, BAD), at=1)
-        assert play.tell(SpawnFailed(2, "fork: no memory")) == [Died(2, 1, NOT_SPAWNED, False, 2, 1.0)]
+        assert play.tell(SpawnFailed(2, "fork: no memory")) == [
+            Died(2, 1, NOT_SPAWNED, False, 2, 1.0, "fork: no memory")
+        ]
 
     def test_exit_status_zero_is_a_death_where_respawn_is_always(self):
         play = running(1)
@@ -475,22 +477,22 @@ class TestReloadFails:
         play.tell(Stop())
         assert play.tell(Start()) == [Spawn(3, 3, 1), Spawn(4, 4, 2)]
         assert play.tell(BootFailed(2, "interrupted")) == []
-        assert play.tell(Tick(), at=15) == []
+        assert play.tell(Tick(), at=0.5) == []
         play.tell(Ready(3))
-        play.tell(Ready(4), at=16)
+        play.tell(Ready(4))
         assert play.tell(Reload()) == [Prepare(3)]
 
     def test_nor_by_one_that_takes_too_long_to_leave(self):
         play = self.reloading(1)
         play.tell(Stop())
-        play.tell(Start(), at=10)
-        assert play.tell(Tick(), at=20) == [Kill(2)]
+        play.tell(Start(), at=0.5)
+        assert play.tell(Tick(), at=1) == [Kill(2)]
         assert play.watcher.generation == 2
 
     def test_when_the_canary_cannot_be_spawned(self):
         play = self.reloading()
         assert play.tell(SpawnFailed(3, "no memory")) == [
-            Died(3, 3, NOT_SPAWNED, False, 1, None),
+            Died(3, 3, NOT_SPAWNED, False, 1, None, "no memory"),
             Discard(2),
             ReloadFailed(2, 1, "process 3 could not be started: no memory"),
         ]
@@ -672,6 +674,20 @@ class TestStop:
         assert play.tell(Tick(), at=1000) == []
         assert play.watcher.status is Status.STOPPING
         assert play.tell(Exited(1, ExitStatus(signal=9))) == [Discard(1), Stopped()]
+
+    def test_what_is_not_ready_has_nothing_to_finish(self):
+        play = running(1)
+        play.tell(Scale(2))
+        assert play.tell(Stop(), at=10) == [Drain(1, 30.0), Drain(2, 30.0)]
+        assert play.tell(Tick(), at=11) == [Kill(2)]
+
+    def test_unless_it_became_ready_in_that_moment(self):
+        play = running(1)
+        play.tell(Scale(2))
+        play.tell(Stop(), at=10)
+        assert play.tell(Ready(2), at=10.5) == []
+        assert play.tell(Tick(), at=40) == [Kill(1)]
+        assert play.tell(Tick(), at=40.5) == [Kill(2)]
 
     def test_quickly(self):
         play = running(1)

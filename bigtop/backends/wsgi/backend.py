@@ -16,8 +16,7 @@ from functools import partial
 from typing import ClassVar
 
 from bigtop.backends.base import App, Features, Life, ServeOptions
-from bigtop.backends.wsgi.body import Body
-from bigtop.backends.wsgi.call import Call, Site
+from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.crew import Crew
@@ -26,8 +25,10 @@ from bigtop.backends.wsgi.gate import Gate, Newcomer
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.loop import Loop
 from bigtop.backends.wsgi.service import Service
+from bigtop.backends.wsgi.site import Site
 from bigtop.http.accesslog import Access, compile_format, compile_json
 from bigtop.http.engine import Engine
+from bigtop.http.limits import Limits
 from bigtop.http.wsgi import Environ, Peer, Trust, worker_environ
 
 
@@ -48,26 +49,24 @@ class WsgiBackend:
         """Answer requests until the drain is over; main thread only. Threads left over are inside calls."""
         options, limits = self._options, self._options.limits
         crew = Crew(options.threads)
-        site = Site(app, life.slot, options.server_header, limits.send_memory, crew.block)
+        site = Site(app, options, life.slot, crew.block)
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
         trust = Trust(options.forwarded_allow_ips)
-        welcome = partial(_welcome, options, environ, trust)
+        welcome = partial(_welcome, site, limits, environ, trust)
         epoll = select.epoll()
         gate = Gate(listeners, epoll)
         ledger = Ledger(life, self._describe)
         clients = Clients(epoll, Deadlines(limits), ledger)
-        service = Service(site, clients, crew, life, ledger, keeps=limits.keep_alive > 0)
+        service = Service(clients, crew, life, ledger, keeps=limits.keep_alive > 0)
         loop = Loop(gate, welcome, clients, service, crew, life, ledger)
         gate.set(True)
         life.ready()
         crew.work(loop.lead)
 
 
-def _welcome(options: ServeOptions, environ: Environ, trust: Trust, newcomer: Newcomer) -> Connection:
-    limits = options.limits
+def _welcome(site: Site, limits: Limits, environ: Environ, trust: Trust, newcomer: Newcomer) -> Connection:
     peer = Peer(environ, newcomer.server, newcomer.client, trust, "http")
-    new_body = partial(Body, limits.body_memory, options.temp_dir)
-    return Connection(newcomer.socket, peer, Engine(limits), new_body)
+    return Connection(newcomer.socket, peer, Engine(limits), site)
 
 
 def _describer(options: ServeOptions) -> Callable[[Call, int], str] | None:

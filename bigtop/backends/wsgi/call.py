@@ -10,18 +10,15 @@ from __future__ import annotations
 import logging
 import os
 import stat
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from time import monotonic_ns
+from enum import Enum
 from typing import IO, TYPE_CHECKING, Any
 
-from bigtop.backends.base import App
 from bigtop.backends.wsgi.outbox import ClientGone, FilePart, Outbox
 from bigtop.http.messages import Request
-from bigtop.http.response import Stamp, error_response, stamp
+from bigtop.http.response import Stamp, error_response
 from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ
-from bigtop.scoreboard import Slot
 
 if TYPE_CHECKING:
     from bigtop.backends.wsgi.connection import Connection
@@ -29,99 +26,71 @@ if TYPE_CHECKING:
 log = logging.getLogger("bigtop.app")
 
 
-class Site:
-    """What all calls of a worker share."""
+class Fate(Enum):
+    """What becomes of the connection after an answer."""
 
-    __slots__ = ("_second", "_server", "_stamp", "app", "block", "send_memory", "slot")
-
-    def __init__(
-        self, app: App, slot: Slot, server: str, send_memory: int, block: Callable[[Call], None]
-    ) -> None:
-        self.app = app
-        self.slot = slot
-        self.send_memory = send_memory
-        self.block = block
-        self._server = server
-        self._second = 0
-        self._stamp = stamp(server, 0)
-
-    def stamp(self) -> Stamp:
-        """Return the server's lines of a head; made once per second."""
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._stamp = stamp(self._server, now)
-        return self._stamp
+    KEEP = 1
+    CLOSE = 2
+    BREAK = 3  # now, in the middle of the answer
 
 
 class Call:
-    """A complete request and its answer."""
+    """A complete request with its body, and its answer. Times are monotonic nanoseconds, 0: not yet."""
 
     __slots__ = (  # noqa: RUF023 - by lifetime
-        "_body", "_length", "_site", "_unclosed",
-        "broken", "bytes_out", "connection", "environ", "exchange", "keep_alive", "request",
-        "called", "readable", "record", "returned", "settled",
+        "_body", "connection", "request", "exchange", "environ", "readable",
+        "called", "record", "bytes_out", "fate", "unclosed", "settled",
     )  # fmt: skip
 
-    def __init__(
-        self, site: Site, connection: Connection, request: Request, body: IO[bytes], length: int, now: int
-    ) -> None:
-        self._site = site
+    def __init__(self, connection: Connection, request: Request, body: IO[bytes], now: int) -> None:
         self._body = body
-        self._length = length
-        self._unclosed: Any = None  # the response whose file is being sent
         self.connection = connection
         self.request = request
         self.exchange = Exchange(request, self)
         self.environ: Environ | None = None
-        self.keep_alive = False  # whether the answer left the connection fit for another request
-        self.broken = False  # the answer ends before its end
-        self.bytes_out = 0
-        # Times are monotonic nanoseconds, 0: not yet.
-        self.readable = now  # complete
+        self.readable = now
         self.called = 0
-        self.returned = 0
         self.record = 0  # its number on the scoreboard
+        self.bytes_out = 0
+        self.fate = Fate.CLOSE
+        self.unclosed: Any = None  # the response to close, by another run(), when its file is sent
         self.settled = False  # the leader knows that run() is over
 
     # ---- the thread that runs it
 
     def run(self) -> None:
         """Call the application and hand over its answer. Never fails because of the application."""
-        if self._unclosed is not None:
-            unclosed, self._unclosed = self._unclosed, None
+        if self.unclosed is not None:
+            unclosed, self.unclosed = self.unclosed, None
             self._close(unclosed)
             return
         response: Any = None
         try:
-            self.environ = environ(self.request, self.connection.peer, self._body, self._length)
-            response = self._site.app(self.environ, self.exchange.start_response)
+            connection, request = self.connection, self.request
+            # The length is known by now also of a body that came in chunks.
+            env = environ(request, connection.peer, self._body, request.content_length or 0)
+            self.environ = env
+            response = connection.site.app(env, self.exchange.start_response)
             self._answer(response)
         except ClientGone:
-            self.broken = True
-            self._unclosed = None
+            self.fate = Fate.BREAK
+            self.unclosed = None
         except Exception:
             # Anything may be wrong inside an application; it must cost this one request only.
             self._failed()
         finally:
-            if self._unclosed is None:
+            if self.unclosed is None:
                 self._close(response)
             self._body.close()
-            self.returned = monotonic_ns()
 
     def stamp(self) -> Stamp:
         """Return the server's lines of the head (asked for by the exchange)."""
-        return self._site.stamp()
+        return self.connection.site.stamp()
 
     def send(self, data: bytes) -> None:
         """Send for PEP 3333's write(): do not return while too much is waiting."""
         self._put(data)
         self._wait_for_room()
-
-    @property
-    def is_closing_due(self) -> bool:
-        """Whether the response has to be closed, by another run(), now that its file is sent."""
-        return self._unclosed is not None
 
     @property
     def is_close_delimited(self) -> bool:
@@ -150,7 +119,7 @@ class Call:
     def _finished(self) -> None:
         framing = self.exchange.framing
         assert framing is not None, "finish() sends the head at the latest"
-        self.keep_alive = framing.keep_alive
+        self.fate = Fate.KEEP if framing.keep_alive else Fate.CLOSE
         if framing.fault:
             log.warning("%s %s: %s", self.request.method, _path(self.request), framing.fault)
 
@@ -160,10 +129,10 @@ class Call:
         if part is None or self.exchange.framing is not None:
             return False
         head, part.count = self.exchange.file(part.count)
-        self._unclosed = response
+        self.unclosed = response
         outbox = self._outbox()
         if outbox.put(head, part) if part.count else outbox.put(head):
-            self._site.block(self)
+            self.connection.site.block(self)
         self.bytes_out += len(head) + part.count
         self.exchange.finish()
         self._finished()
@@ -172,11 +141,11 @@ class Call:
     def _failed(self) -> None:
         request = self.request
         log.exception("%s %s failed", request.method, _path(request))
-        self._unclosed = None
-        self.keep_alive = False
+        self.unclosed = None
         if self.exchange.framing is not None:
-            self.broken = True
+            self.fate = Fate.BREAK
         else:
+            self.fate = Fate.CLOSE
             self.exchange.status = 500
             head_only = request.method == "HEAD"
             text = "The application failed to answer this request."
@@ -212,19 +181,19 @@ class Call:
         else:
             rest = memoryview(data)
         if self._outbox().put(rest):
-            self._site.block(self)
+            self.connection.site.block(self)
 
     def _outbox(self) -> Outbox:
         connection = self.connection
         if connection.outbox is None:
-            connection.outbox = Outbox(connection.socket, self._site.send_memory)
+            connection.outbox = Outbox(connection.socket, connection.site.send_memory)
         return connection.outbox
 
     def _wait_for_room(self) -> None:
         outbox = self.connection.outbox
         if outbox is not None and outbox.is_full():
             # The client's slowness is not the application's: the supervisor's time limit stops here.
-            self._site.slot.writing(self.record)
+            self.connection.site.slot.writing(self.record)
             outbox.wait_for_room()
 
 

@@ -10,7 +10,6 @@ import io
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from typing import IO, TYPE_CHECKING, Final
@@ -26,6 +25,7 @@ from bigtop.http.wsgi import Peer
 if TYPE_CHECKING:
     from bigtop.backends.wsgi.call import Call
     from bigtop.backends.wsgi.deadlines import Wait
+    from bigtop.backends.wsgi.site import Site
 
 log = logging.getLogger("bigtop.wsgi")
 
@@ -46,21 +46,19 @@ READING, QUEUED, ANSWERING, LINGERING, CLOSED = (
 
 
 class Connection:
-    """One client. `new_body` makes the place where the body of a request is collected."""
+    """One client."""
 
     __slots__ = (  # noqa: RUF023 - by owner
-        "_backlog", "_body", "_new_body", "engine", "fd", "peer", "socket",
+        "_backlog", "_body", "engine", "fd", "peer", "site", "socket",
         "call", "interest", "outbox", "stage", "wait",  # the loop's
     )  # fmt: skip
 
-    def __init__(
-        self, sock: socket.socket, peer: Peer, engine: Engine, new_body: Callable[[Request], Body]
-    ) -> None:
+    def __init__(self, sock: socket.socket, peer: Peer, engine: Engine, site: Site) -> None:
         self.socket = sock
         self.fd = sock.fileno()
         self.peer = peer
         self.engine = engine
-        self._new_body = new_body
+        self.site = site
         self._body: Body | None = None  # of the request that arrives
         self._backlog: deque[Event] = deque()
         self.stage = READING
@@ -87,8 +85,8 @@ class Connection:
         self._backlog += self.engine.feed(data)
         return len(data)
 
-    def next_request(self) -> tuple[Request, IO[bytes], int] | None:
-        """Use up what was read until a request is complete; return it with its body and the length of that.
+    def next_request(self) -> tuple[Request, IO[bytes]] | None:
+        """Use up what was read until a request is complete; return it with its body.
 
         Raises ProtocolError when the client broke HTTP, or sent a body for which there is no room.
         """
@@ -97,8 +95,8 @@ class Connection:
             event = backlog.popleft()
             if isinstance(event, Request):
                 if event.ended:
-                    return event, io.BytesIO(), 0
-                self._body = self._new_body(event)
+                    return event, io.BytesIO()
+                self._body = self.site.body_of(event)
                 if event.expects_continue and not self.has_backlog:
                     self._invite()
                 continue
@@ -106,7 +104,8 @@ class Connection:
             assert body is not None, "the engine sends a Request first"
             if event is END:
                 self._body = None
-                return body.request, body.finish(), body.size
+                body.request.content_length = body.size
+                return body.request, body.finish()
             self._store(body, event)
         if self.engine.error is not None:
             raise self.engine.error

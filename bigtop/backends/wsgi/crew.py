@@ -1,7 +1,7 @@
 # Who leads: the threads of a worker, of which exactly one owns the event loop at a time.
 #
 # Rule 1: all state of the loop is touched by the leader alone. Other threads reach it through `finished` and
-# `blocked`, followed by a write to an eventfd. There is no lock around anything.
+# `blocked`, followed by a write to an eventfd. No lock guards the loop; only an outbox has one.
 #
 # Rule 2: the lead is a token, an application call in the list `_offer`. The leader puts the call there while
 # it runs it; who pops it, leads: the same thread when the call was quick (the normal case, two list
@@ -12,6 +12,9 @@
 # Rule 3: one of the threads without work is the relief; it holds `_standby`, for which the others queue.
 # While calls come it looks every TICK; when nothing moved for a while it blocks until the leader rings, so
 # that an idle worker has no timer. `size` calls at once need one thread more, which moves bytes meanwhile.
+#
+# So with a size of 1 calls never overlap, but they may come from two threads in turn: what an application
+# keeps per thread (Django's database connections) exists once for each.
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 SECOND: Final = 1_000_000_000
 NEVER: Final = 1 << 63
 
-# Seconds that a client may take to read that the connection closes. nginx: 30, or 5 of silence.
-LINGER: Final = 5.0
+# Seconds that a client may take to notice that the connection closes. nginx: 30, or 5 of silence; a worker
+# that drains cannot leave before, so fewer here.
+LINGER: Final = 2.0
 # Seconds that an idle client of a draining worker has for a last request, which is answered with
 # "Connection: close". A client that is in use speaks within them; for one that is not, it matters little.
 LAST_REQUEST: Final = 2.0

@@ -20,30 +20,27 @@ BYTES_IN, BYTES_OUT = map(int, (Word.BYTES_IN, Word.BYTES_OUT))
 class Ledger:
     """Books for one worker. `describe` makes the access line of a request, None where nothing is logged."""
 
-    __slots__ = ("_describe", "_life", "_slot", "_words")
+    __slots__ = ("_describe", "_life", "_slot", "words")
 
     def __init__(self, life: Life, describe: Callable[[Call, int], str] | None) -> None:
         self._life = life
         self._slot = life.slot
-        self._words = life.slot.words
+        self.words = life.slot.words
         self._describe = describe
 
     def connected(self, open_now: int) -> None:
-        self._words[ACCEPTED] += 1
-        self._words[CONNECTIONS] = open_now
+        self.words[ACCEPTED] += 1
+        self.words[CONNECTIONS] = open_now
 
     def disconnected(self, open_now: int) -> None:
-        self._words[CONNECTIONS] = open_now
-
-    def received(self, size: int) -> None:
-        self._words[BYTES_IN] += size
+        self.words[CONNECTIONS] = open_now
 
     def waiting(self, count: int) -> None:
-        self._words[WAITING] = count
+        self.words[WAITING] = count
 
     def called(self, call: Call) -> None:
         """The application is called next (or once more, to close its response)."""
-        words = self._words
+        words = self.words
         words[BUSY] += 1
         if call.called:
             return
@@ -55,17 +52,17 @@ class Ledger:
 
     def returned(self, call: Call) -> None:
         """The application is done, its answer may still be on the way."""
-        words = self._words
+        words = self.words
         words[BUSY] -= 1
         if not call.settled:
-            words[CALL_NS] += call.returned - call.called
+            words[CALL_NS] += monotonic_ns() - call.called
 
     def writing(self, call: Call) -> None:
         self._slot.writing(call.record)
 
     def answered(self, call: Call) -> None:
         """The answer is out, or the client is gone."""
-        words = self._words
+        words = self.words
         status = call.exchange.status
         now = monotonic_ns()
         self._slot.end(call.record, now, status)

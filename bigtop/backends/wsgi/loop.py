@@ -76,7 +76,10 @@ class Loop:
         for fd, mask in special:
             self._on_special(fd, mask, now)
         for connection, mask in batch:
-            lead = self._on_event(connection, mask, now)
+            if connection.stage is not READING:
+                self._on_event(connection, mask, now)
+                continue
+            lead = self._service.read(connection, now)
             if lead is not KEPT:
                 return lead
         if now >= self._deadlines.soonest:
@@ -108,10 +111,8 @@ class Loop:
             self._clients.add(connection)
             self._service.await_more(connection, now)
 
-    def _on_event(self, connection: Connection, mask: int, now: int) -> Lead:
+    def _on_event(self, connection: Connection, mask: int, now: int) -> None:
         stage = connection.stage
-        if stage is READING:
-            return self._service.read(connection, now)
         if stage is LINGERING:
             self._clients.drop_input(connection)
         elif stage is ANSWERING and mask & EPOLLOUT:
@@ -120,7 +121,6 @@ class Loop:
             self._clients.watch(connection, 0)  # what comes now is read when its turn has come
             if mask & (EPOLLERR | EPOLLHUP) and connection.outbox is not None:
                 self._service.lose(connection)
-        return KEPT
 
     def _on_reports(self, now: int) -> None:
         """Do what threads without the lead asked for."""

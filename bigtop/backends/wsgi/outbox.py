@@ -37,14 +37,14 @@ class FilePart:
 class Outbox:
     """The waiting output of one connection."""
 
-    __slots__ = ("_changed", "_gone", "_limit", "_parts", "_socket", "size")
+    __slots__ = ("_changed", "_limit", "_parts", "_socket", "gone", "size")
 
     def __init__(self, sock: socket.socket, limit: int) -> None:
         self._socket = sock
         self._limit = limit
         self._parts: deque[memoryview | FilePart] = deque()
         self._changed = threading.Condition(threading.Lock())
-        self._gone = False
+        self.gone = False
         self.size = 0  # bytes that wait
 
     # ---- the thread of the application call
@@ -55,14 +55,14 @@ class Outbox:
         Raises ClientGone.
         """
         with self._changed:
-            if self._gone:
+            if self.gone:
                 raise ClientGone
             idle = not self._parts
             for part in parts:
                 if isinstance(part, FilePart):
                     self._parts.append(part)
                     self.size += part.count
-                else:
+                elif part:
                     self._parts.append(memoryview(part))
                     self.size += len(part)
             if idle:
@@ -75,9 +75,9 @@ class Outbox:
     def wait_for_room(self) -> None:
         """Wait until half of the limit is free; ClientGone when it never will be. Never the leader."""
         with self._changed:
-            while self.size > self._limit // 2 and not self._gone:
+            while self.size > self._limit // 2 and not self.gone:
                 self._changed.wait()
-            if self._gone:
+            if self.gone:
                 raise ClientGone
 
     # ---- the leader
@@ -93,7 +93,7 @@ class Outbox:
     def abandon(self) -> None:
         """Drop everything and tell the producer."""
         with self._changed:
-            self._gone = True
+            self.gone = True
             self._parts.clear()
             self.size = 0
             self._changed.notify()

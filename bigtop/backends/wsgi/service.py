@@ -10,27 +10,25 @@ from select import EPOLLIN, EPOLLOUT
 from time import monotonic_ns
 
 from bigtop.backends.base import Life
-from bigtop.backends.wsgi.call import Call, Site
+from bigtop.backends.wsgi.call import Call, Fate
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.crew import Crew, Lead
 from bigtop.backends.wsgi.deadlines import Wait
-from bigtop.backends.wsgi.ledger import Ledger
+from bigtop.backends.wsgi.ledger import BYTES_IN, Ledger
 from bigtop.backends.wsgi.outbox import ClientGone
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, HEAD
 from bigtop.http.response import error_response
 
 KEPT, LOST = Lead.KEPT, Lead.LOST
+CLOSE, BREAK = Fate.CLOSE, Fate.BREAK
 
 
 class Service:
     """Moves connections from stage to stage. `keeps`: whether they may be used for further requests."""
 
-    def __init__(
-        self, site: Site, clients: Clients, crew: Crew, life: Life, ledger: Ledger, keeps: bool
-    ) -> None:
-        self._site = site
+    def __init__(self, clients: Clients, crew: Crew, life: Life, ledger: Ledger, keeps: bool) -> None:
         self._clients = clients
         self._deadlines = clients.deadlines
         self._crew = crew
@@ -47,7 +45,7 @@ class Service:
         except ClientGone:
             self._clients.close(connection)
             return KEPT
-        self._ledger.received(size)
+        self._ledger.words[BYTES_IN] += size
         return self.advance(connection, now)
 
     def advance(self, connection: Connection, now: int) -> Lead:
@@ -60,14 +58,14 @@ class Service:
         if complete is None:
             self.await_more(connection, now)
             return KEPT
-        request, body, length = complete
+        request, body = complete
         if self._life.draining or not self._keeps:
             request.keep_alive = False
         if connection.wait is not self._deadlines.idle:
             self._deadlines.stop(connection)
         connection.stage = ANSWERING
-        connection.call = call = Call(self._site, connection, request, body, length, now)
-        if self.ready or not self.has_slot():
+        connection.call = call = Call(connection, request, body, now)
+        if self.ready or self._crew.detached == self._crew.size:
             self.ready.append(connection)
             return KEPT
         return self.run(call)
@@ -97,14 +95,14 @@ class Service:
         except ClientGone:
             size = 0
         if size:
-            self._ledger.received(size)
+            self._ledger.words[BYTES_IN] += size
             connection.stage = QUEUED
             self.ready.append(connection)
         else:
             self._clients.close(connection)
 
     def _refuse(self, connection: Connection, error: ProtocolError) -> None:
-        self._clients.refuse(connection, error_response(error.status, str(error), self._site.stamp()))
+        self._clients.refuse(connection, error_response(error.status, str(error), connection.site.stamp()))
 
     # ---- the application
 
@@ -143,18 +141,17 @@ class Service:
             return
         if not empty:
             self._deadlines.start(connection, self._deadlines.send, now)
-        elif call.settled:
+            return
+        self._deadlines.stop(connection)
+        self._clients.watch(connection, EPOLLIN)
+        if call.settled:
             self._answered(call)
-        else:
-            self._deadlines.stop(connection)
-            self._clients.watch(connection, EPOLLIN)
 
     def lose(self, connection: Connection) -> None:
         """The client of an answer is gone, or too slow."""
         call, outbox = connection.call, connection.outbox
         assert call is not None
         assert outbox is not None
-        call.broken = True
         outbox.abandon()
         self._deadlines.stop(connection)
         self._clients.watch(connection, 0)
@@ -164,14 +161,18 @@ class Service:
     def _answered(self, call: Call) -> None:
         """The whole answer is out, or never will be."""
         connection = call.connection
-        if call.is_closing_due:
+        if call.unclosed is not None:
+            # To close it is the application's code, and takes a slot. Until then nothing may happen here: an
+            # event could queue this connection a second time.
+            self._clients.watch(connection, 0)
             self.ready.append(connection)
             return
         self._ledger.answered(call)
+        outbox = connection.outbox
         connection.call = connection.outbox = None
-        if call.broken:
+        if call.fate is BREAK or (outbox is not None and outbox.gone):
             self._clients.abort(connection, call.is_close_delimited)
-        elif not call.keep_alive:
+        elif call.fate is CLOSE:
             # Whoever asked for the close sends nothing more; the others might.
             if call.request.keep_alive or self._life.draining:
                 self._clients.part(connection)

@@ -13,7 +13,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from guestbook.forms import EntryForm
 from guestbook.models import Entry
@@ -22,12 +22,12 @@ PIECE = 65536
 LONGEST = 60.0  # no visitor may hold a worker for longer than this, in seconds
 
 
-@require_GET
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     return render(request, "guestbook/home.html", {"pid": os.getpid(), "latest": Entry.objects.first()})
 
 
-@require_GET
+@require_safe
 def hello(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"hello": request.GET.get("name", "world"), "pid": os.getpid()})
 
@@ -69,7 +69,7 @@ def _keep(name: str, pieces: Iterable[bytes]) -> dict[str, str | int]:
         return {"name": name, "size": file.tell(), "sha256": digest.hexdigest()}
 
 
-@require_GET
+@require_safe
 def stream(request: HttpRequest) -> StreamingHttpResponse:
     lines = int(_number(request, "lines", 20, most=1_000_000))
     pause = _number(request, "pause", 0.1, most=LONGEST)
@@ -82,20 +82,20 @@ def _count(lines: int, pause: float) -> Iterator[str]:
         time.sleep(pause)
 
 
-@require_GET
+@require_safe
 def slow(request: HttpRequest) -> JsonResponse:
     seconds = _number(request, "seconds", 1.0, most=LONGEST)
     time.sleep(seconds)
     return JsonResponse({"slept": seconds, "pid": os.getpid()})
 
 
-@require_GET
+@require_safe
 def visits(request: HttpRequest) -> JsonResponse:
     request.session["visits"] = request.session.get("visits", 0) + 1
     return JsonResponse({"visits": request.session["visits"], "pid": os.getpid()})
 
 
-@require_GET
+@require_safe
 def together(request: HttpRequest) -> JsonResponse:
     """Coroutines inside an ordinary view. Works because no event loop of the server's runs in this thread."""
     began = time.monotonic()
@@ -111,7 +111,7 @@ async def _three_questions() -> list[str]:
     return await asyncio.gather(ask("one"), ask("two"), ask("three"))
 
 
-@require_GET
+@require_safe
 def crash(request: HttpRequest) -> HttpResponse:
     raise RuntimeError(
         "this view always fails, to show what becomes of it: a 500 here, a traceback in the log"

@@ -1,0 +1,30 @@
+# `bigtop check FILE`: what a configuration file comes to, before anything runs.
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from bigtop.config import daemon, report
+
+_HELP = """\
+Check a configuration file, INI as Circus has it or TOML, and show what it comes to.
+
+Prints each value and where it stands; warnings, on standard error, name what is accepted but unwise. Starts
+nothing and binds nothing. Ends with 0, or with 78 after having named every mistake.
+"""
+
+
+@click.command("check", help=_HELP)
+@click.argument("file", type=click.Path())
+@click.option("--all", "every", is_flag=True, help="Show the defaults as well.")
+@click.option("--quiet", is_flag=True, help="Show mistakes and warnings only.")
+def command(file: str, every: bool, quiet: bool) -> None:
+    resolved = daemon.resolve(file, os.environ)
+    if not quiet:
+        click.echo(report.show(resolved, every) + "\n")
+    for warning in resolved.daemon.warnings:
+        click.echo(f"bigtop: warning: {warning}", err=True)
+    if not quiet:
+        click.echo(f"{file}: OK, {report.summary(resolved)}")

@@ -1,0 +1,222 @@
+# A configuration file, INI or TOML, as one frozen DaemonSpec.
+#
+# The way: ini.py or toml.py (a Document) -> expand.py (the environment) -> watchers.py, plugins.py, apps.py,
+# sockets.py (a spec for each section) -> here. Rule: either everything is right, or one ConfigError holds all
+# that is wrong.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bigtop.config import advice, ini, toml
+from bigtop.config import daemon_options as d
+from bigtop.config.apps import AppSpec, app
+from bigtop.config.document import Document, Problems, Section
+from bigtop.config.expand import Environments, expanded
+from bigtop.config.key import Values, read, refuse_unknown, suggestion, suspect_unknown
+from bigtop.config.plugins import flapping_defaults, is_flapping, plugin
+from bigtop.config.settings import Given, ServeConfig, Setting
+from bigtop.config.sockets import socket
+from bigtop.config.watchers import Surroundings, watcher
+from bigtop.sockets import SocketSpec
+from bigtop.supervisor.spec import WatcherSpec
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSpec:
+    """All that `bigtop run` is told by its file. Endpoints may be None: there is to be none."""
+
+    watchers: tuple[WatcherSpec, ...] = ()
+    sockets: tuple[SocketSpec, ...] = ()
+    apps: tuple[AppSpec, ...] = ()
+    plugins: tuple[WatcherSpec, ...] = ()
+    endpoint: str | None = None
+    pubsub_endpoint: str | None = None
+    stats_endpoint: str | None = None
+    multicast_endpoint: str | None = None
+    endpoint_owner: str | None = None
+    check_delay: float = 5.0
+    warmup_delay: float = 0.0
+    umask: int | None = None
+    pidfile: str | None = None
+    loglevel: str = "info"
+    logoutput: str = "-"
+    loggerconfig: str | None = None
+    fqdn_prefix: str = ""
+    debug: bool = False
+    debug_gc: bool = False
+    statsd: bool = False
+    httpd: bool = False
+    httpd_host: str = "localhost"
+    httpd_port: int = 8080
+    warnings: tuple[str, ...] = ()  # file:line: what is accepted, but should be looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A DaemonSpec, and for people each value with its place."""
+
+    daemon: DaemonSpec
+    sections: tuple[Values, ...]
+    apps: tuple[tuple[Values, ServeConfig], ...]
+
+
+def load(path: str) -> DaemonSpec:
+    """Read a file; raises ConfigError with a line for each mistake."""
+    return resolve(path, os.environ).daemon
+
+
+def resolve(path: str, environ: Mapping[str, str]) -> Resolved:
+    """Read a file and keep the place of each value."""
+    problems = Problems()
+    document = read_document(path, environ, problems)
+    environments = Environments(document, environ)
+    circus = _circus(document, environments, problems)
+    around = Surroundings(
+        environments,
+        problems,
+        document.strict,
+        frozenset(section.name for section in document.of_kind("socket")),
+        flapping_defaults(document.of_kind("plugin"), problems),
+    )
+    sockets = [socket(section, around) for section in _sorted(document, "socket")]
+    watchers = [watcher(section, around) for section in _sorted(document, "watcher")]
+    plugins = [
+        plugin(section, circus, around) for section in _sorted(document, "plugin") if not is_flapping(section)
+    ]
+    apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
+    _check_names(document, problems)
+    daemon = replace(
+        _daemon(circus),
+        watchers=tuple(spec for _, spec in watchers if spec),
+        sockets=tuple(spec for _, spec in sockets if spec),
+        apps=tuple(spec for _, _, spec in apps),
+        plugins=tuple(spec for _, spec in plugins if spec),
+    )
+    places = {section.title: section.place for section in document.sections}
+    _check_dependencies(daemon, document, problems)
+    problems.raise_any()
+    advice.give(daemon, places, problems)
+    values = [circus, *(found for found, _ in [*sockets, *watchers, *plugins])]
+    return Resolved(
+        replace(daemon, warnings=problems.shown_warnings()),
+        tuple(values),
+        tuple((own, config) for own, config, _ in apps),
+    )
+
+
+def read_document(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
+    """Read a file as what its name says it is."""
+    reader = toml.read if path.endswith(".toml") else ini.read
+    return reader(path, environ, problems)
+
+
+def _sorted(document: Document, kind: str) -> list[Section]:
+    return sorted(document.of_kind(kind), key=lambda section: section.name)
+
+
+# ---- [circus]
+
+
+def _circus(document: Document, environments: Environments, problems: Problems) -> Values:
+    section = document.only("circus")
+    check = refuse_unknown if document.strict else suspect_unknown
+    check(section, [key.name for key in d.CIRCUS], problems)
+    entries = expanded(section.entries, environments.everywhere)
+    values = read(replace(section, entries=entries), d.CIRCUS, problems)
+    if document.strict:
+        return values
+    settings = {
+        name: Setting(Given((url,), "default of Circus"), url)
+        for name, url in d.INI_ENDPOINTS.items()
+        if name not in values.given
+    }
+    if values.is_given(d.STATS_ENDPOINT) and not values[d.STATSD]:
+        place = values.place_of(d.STATS_ENDPOINT)
+        problems.warn(place, "stats_endpoint switches statsd on, as in Circus; say statsd = yes")
+        settings[d.STATSD.name] = Setting(Given(("yes",), str(place)), True)
+    return replace(values, settings={**values.settings, **settings})
+
+
+def _daemon(circus: Values) -> DaemonSpec:
+    return DaemonSpec(
+        endpoint=circus[d.ENDPOINT],
+        pubsub_endpoint=circus[d.PUBSUB_ENDPOINT],
+        stats_endpoint=circus[d.STATS_ENDPOINT],
+        multicast_endpoint=circus[d.MULTICAST_ENDPOINT],
+        endpoint_owner=circus[d.ENDPOINT_OWNER],
+        check_delay=circus[d.CHECK_DELAY],
+        warmup_delay=circus[d.WARMUP_DELAY],
+        umask=circus[d.UMASK],
+        pidfile=circus[d.PIDFILE],
+        loglevel=circus[d.LOGLEVEL],
+        logoutput=circus[d.LOGOUTPUT],
+        loggerconfig=circus[d.LOGGERCONFIG],
+        fqdn_prefix=circus[d.FQDN_PREFIX],
+        debug=circus[d.DEBUG],
+        debug_gc=circus[d.DEBUG_GC],
+        statsd=circus[d.STATSD],
+        httpd=circus[d.HTTPD],
+        httpd_host=circus[d.HTTPD_HOST],
+        httpd_port=circus[d.HTTPD_PORT],
+    )
+
+
+# ---- what concerns several sections
+
+
+def _check_names(document: Document, problems: Problems) -> None:
+    """Names are looked up without regard to case, so none may be there twice."""
+    taken: dict[tuple[bool, str], Section] = {}
+    for section in document.sections:
+        if section.kind not in ("watcher", "app", "plugin", "socket"):
+            continue
+        name = section.title if section.kind == "plugin" else section.name
+        if not section.name.strip():
+            problems.error(section.place, f"[{section.kind}:] needs a name, such as [{section.kind}:web]")
+        key = (section.kind == "socket", name.lower())
+        if first := taken.get(key):
+            problems.error(
+                section.place,
+                f"[{section.title}] has the name of [{first.title}] at {first.place}; case does not count",
+            )
+        taken.setdefault(key, section)
+
+
+def _check_dependencies(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
+    """Every name in `depends` exists, and nobody waits for himself."""
+    wants = {spec.name.lower(): _lower(spec.depends) for spec in (*daemon.watchers, *daemon.plugins)}
+    sections = {s.name.lower(): s for s in document.sections if s.kind in ("watcher", "app")}
+    wants |= {spec.name.lower(): _lower(spec.depends) for spec in daemon.apps}
+    for name, depends in wants.items():
+        section = sections.get(name)
+        if section is None:
+            continue
+        place = section.entries["depends"].place if depends else section.place
+        for other in depends:
+            if other not in sections:
+                problems.error(
+                    place, f"depends: there is no watcher or app {other}{suggestion(other, sections)}"
+                )
+        if circle := _circle(name, wants):
+            problems.error(place, f"depends: {' -> '.join(circle)} wait for each other")
+
+
+def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.lower() for name in names)
+
+
+def _circle(name: str, wants: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the way from a name back to itself, if there is one."""
+    ways = [[name, other] for other in wants[name]]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop()
+        if way[-1] == name:
+            return way
+        if way[-1] not in seen:
+            seen.add(way[-1])
+            ways += [[*way, other] for other in wants.get(way[-1], ())]
+    return []

@@ -1,0 +1,168 @@
+# Every key of the sections [circus], [socket:NAME] and [plugin:NAME], and of [app:NAME] what `bigtop serve`
+# has no option for. Watchers are in watcher_options.py, and so is what this table is good for.
+
+from __future__ import annotations
+
+from typing import Final
+
+from bigtop.config import values
+from bigtop.config import watcher_values as wv
+from bigtop.config.key import Key
+from bigtop.config.option import Option
+from bigtop.config.options import CHECK_CONFIG, OPTIONS, PRINT_CONFIG
+from bigtop.config.values import each, maybe, one, switch
+from bigtop.config.watcher_options import DEPENDS, NO, PRIORITY, SOCKETS
+
+# ---- [circus]
+
+# What an INI file means by saying nothing. TOML has no such habits to honour, and opens no TCP port unasked.
+INI_ENDPOINTS: Final = {
+    "endpoint": "tcp://127.0.0.1:5555",
+    "pubsub_endpoint": "tcp://127.0.0.1:5556",
+    "stats_endpoint": "tcp://127.0.0.1:5557",
+    "multicast_endpoint": "udp://237.219.251.97:12027",
+}
+_UNLESS_GIVEN = "Unless given, Circus' own in INI and none in TOML."
+
+CHECK_DELAY = Key(
+    "check_delay",
+    one(wv.number),
+    "SECONDS",
+    "Period of what has to be looked at from time to time; deaths are seen at once.",
+    ("5",),
+)
+ENDPOINT = Key(
+    "endpoint", maybe(wv.endpoint("tcp", "ipc")), "URL", f"Where commands are taken. {_UNLESS_GIVEN}"
+)
+ENDPOINT_OWNER = Key(
+    "endpoint_owner", wv.filled(values.user), "USER", "Owner of the file of an ipc:// `endpoint`."
+)
+PUBSUB_ENDPOINT = Key(
+    "pubsub_endpoint", maybe(wv.endpoint("tcp", "ipc")), "URL", f"Where events are published. {_UNLESS_GIVEN}"
+)
+STATS_ENDPOINT = Key(
+    "stats_endpoint",
+    maybe(wv.endpoint("tcp", "ipc")),
+    "URL",
+    f"Where statistics are published. {_UNLESS_GIVEN}",
+)
+STATSD = Key("statsd", one(switch), "yes|no", "Publish statistics.", NO)
+MULTICAST_ENDPOINT = Key(
+    "multicast_endpoint",
+    maybe(wv.endpoint("udp")),
+    "URL",
+    f"Where clients may ask for the endpoint. {_UNLESS_GIVEN}",
+)
+INCLUDE = Key(
+    "include",
+    each(wv.text),
+    "FILES",
+    "Patterns of further files, from this one's directory.",
+    many=True,
+)
+INCLUDE_DIR = Key(
+    "include_dir",
+    each(wv.text),
+    "DIRS",
+    "Directories whose *.ini (*.toml) are read as well.",
+    ("",),
+    many=True,
+)
+UMASK = Key("umask", wv.filled(values.umask), "OCTAL", "File mode bits that new files do not get.")
+WARMUP_DELAY = Key(
+    "warmup_delay", one(values.seconds), "SECONDS", "Pause between the starts of two watchers.", ("0",)
+)
+DEBUG = Key("debug", one(switch), "yes|no", "Plugins log everything, to Bigtop's own output.", NO)
+DEBUG_GC = Key("debug_gc", one(switch), "yes|no", "Log what Python's garbage collector finds.", NO)
+PIDFILE = Key("pidfile", wv.filled(values.path), "FILE", "Write the process id here.")
+LOGLEVEL = Key("loglevel", one(wv.loglevel), "LEVEL", "critical, error, warning, info or debug.", ("info",))
+LOGOUTPUT = Key(
+    "logoutput", one(wv.required), "FILE|URL", "A file, `-` for stderr, or syslog://HOST:PORT.", ("-",)
+)
+LOGGERCONFIG = Key(
+    "loggerconfig", wv.filled(values.path), "FILE", "A logging configuration of Python, instead."
+)
+FQDN_PREFIX = Key("fqdn_prefix", one(wv.text), "TEXT", "Stands before the host's name.", ("",))
+HTTPD = Key("httpd", one(switch), "yes|no", "Run the web console.", NO)
+HTTPD_HOST = Key("httpd_host", one(wv.text), "HOST", "Its address.", ("localhost",))
+HTTPD_PORT = Key("httpd_port", one(values.whole(0, 65535)), "PORT", "Its port.", ("8080",))
+
+
+def _dead(name: str, reason: str) -> Key[str]:
+    return Key(name, one(wv.text), "-", reason, ("",), is_dead=True)
+
+
+_CIRCUS_DEAD = (
+    _dead("stream_backend", "outputs are never written on the event loop"),
+    _dead("papa_endpoint", "sockets and processes need no papa"),
+    _dead("statsd_close_outputs", "Circus never reads it"),
+    _dead("httpd_close_outputs", "Circus never reads it"),
+)
+
+CIRCUS: Final[tuple[Key[object], ...]] = (
+    *(ENDPOINT, PUBSUB_ENDPOINT, STATS_ENDPOINT, ENDPOINT_OWNER, MULTICAST_ENDPOINT),
+    *(CHECK_DELAY, WARMUP_DELAY, UMASK, PIDFILE, INCLUDE, INCLUDE_DIR),
+    *(LOGLEVEL, LOGOUTPUT, LOGGERCONFIG, FQDN_PREFIX, DEBUG, DEBUG_GC),
+    *(STATSD, HTTPD, HTTPD_HOST, HTTPD_PORT),
+    *_CIRCUS_DEAD,
+)
+
+# ---- [socket:NAME]
+
+HOST = Key("host", one(wv.text), "HOST", "The address.", ("localhost",))
+PORT = Key("port", one(values.whole(0, 65535)), "PORT", "The port; 0 is any free one.", ("8080",))
+FAMILY = Key(
+    "family",
+    one(wv.name_of("AF_", "inet", "inet6", "unix")),
+    "FAMILY",
+    "AF_INET, AF_INET6, AF_UNIX.",
+    ("AF_INET",),
+)
+TYPE = Key(
+    "type",
+    one(wv.name_of("SOCK_", "stream", "dgram", "seqpacket", "raw")),
+    "TYPE",
+    "SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_RAW.",
+    ("SOCK_STREAM",),
+)
+PROTO = Key("proto", wv.filled(wv.protocol), "NAME", "The protocol of a raw socket.")
+BACKLOG = Key(
+    "backlog", one(values.whole(1, 65535)), "N", "Connections that may wait to be accepted.", ("2048",)
+)
+PATH = Key("path", wv.filled(values.path), "PATH", "Bind a unix socket here.")
+SOCKET_UMASK = Key("umask", wv.filled(values.umask), "OCTAL", "Mode bits that a unix socket does not get.")
+REPLACE = Key("replace", one(switch), "yes|no", "Take the path even from a server that listens there.", NO)
+INTERFACE = Key("interface", wv.filled(wv.text), "NAME", "Only what comes in by this network interface.")
+SO_REUSEPORT = Key("so_reuseport", one(switch), "yes|no", "Give each process a queue of its own.", NO)
+BLOCKING = Key(
+    "blocking", one(switch), "yes|no", "Leave the socket blocking, for programs that expect it.", NO
+)
+OWNER = Key("owner", wv.filled(values.user), "USER", "Owner of a unix socket.", ours=True)
+GROUP = Key("group", wv.filled(values.group), "GROUP", "Group of a unix socket.", ours=True)
+CLOSE_WHEN_UNUSED = Key(
+    "close_when_unused",
+    one(switch),
+    "yes|no",
+    "Close it when the last process that uses it has stopped.",
+    NO,
+    ours=True,
+)
+
+SOCKET: Final[tuple[Key[object], ...]] = (
+    *(HOST, PORT, FAMILY, TYPE, PROTO, BACKLOG, INTERFACE, SO_REUSEPORT, BLOCKING),
+    *(PATH, SOCKET_UMASK, OWNER, GROUP, REPLACE, CLOSE_WHEN_UNUSED),
+    _dead("use_papa", "sockets need no papa"),
+)
+
+# ---- [plugin:NAME]: all keys of a watcher as well
+
+USE = Key("use", maybe(wv.dotted), "CLASS", "The plugin, such as circus.plugins.statsd.StatsdEmitter.")
+PLUGIN: Final[tuple[Key[object], ...]] = (USE,)
+
+# ---- [app:NAME]: all options of `bigtop serve` but those that do not serve
+
+APP_TARGET = Key("app", maybe(wv.required), "APP", "What to serve: package.module:attribute.", ours=True)
+APP: Final[tuple[Key[object], ...]] = (APP_TARGET, SOCKETS, DEPENDS, PRIORITY)
+APP_OPTIONS: Final[tuple[Option[object], ...]] = tuple(
+    option for option in OPTIONS if option not in (CHECK_CONFIG, PRINT_CONFIG)
+)

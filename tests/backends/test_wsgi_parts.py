@@ -1,0 +1,249 @@
+# The parts of the native backend that can be tried without a server: clocks, outbox, body, crew.
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.crew import Crew, Lead
+from bigtop.backends.wsgi.deadlines import NEVER, SECOND, Deadlines
+from bigtop.backends.wsgi.outbox import ClientGone, FilePart, Outbox
+from bigtop.http.limits import Limits
+from bigtop.http.messages import Request
+from tests.support.backend_server import eventually
+
+# ---- deadlines
+
+KINDS = ("idle", "head", "body", "send", "linger", "last")
+
+
+class Waiting:
+    """All that a clock wants of a connection."""
+
+    def __init__(self) -> None:
+        self.wait = None
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from([*KINDS, "stop"]), st.integers(0, 20 * SECOND)),
+        max_size=60,
+    )
+)
+def test_clocks_run_out_exactly_when_they_should(steps: list[tuple[int, str, int]]) -> None:
+    clocks = Deadlines(Limits(keep_alive=7, header_timeout=3, body_timeout=0, send_timeout=2))
+    connections = [Waiting() for _ in range(6)]
+    due: dict[int, int] = {}
+    now = 0
+    for number, what, passed in steps:
+        now += passed
+        if now >= clocks.soonest:
+            expired = {connections.index(connection) for connection, _ in clocks.expired(now)}
+            assert expired == {n for n, until in due.items() if until <= now}
+            due = {n: until for n, until in due.items() if until > now}
+        assert all(until > now for until in due.values())
+        if what == "stop":
+            clocks.stop(connections[number])
+            due.pop(number, None)
+            continue
+        wait = {kind: getattr(clocks, kind) for kind in KINDS}[what]
+        clocks.start(connections[number], wait, now)
+        due.pop(number, None)
+        if wait.length:
+            due[number] = now + wait.length
+        assert clocks.soonest <= min(due.values(), default=NEVER)
+
+
+def test_without_connections_there_is_nothing_to_wait_for() -> None:
+    clocks, connection = Deadlines(Limits(keep_alive=1)), Waiting()
+    clocks.start(connection, clocks.idle, 0)
+    clocks.stop(connection)
+    assert not list(clocks.expired(2 * SECOND))
+    assert clocks.soonest == NEVER
+
+
+# ---- outbox
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.settimeout(10)
+        yield ours, theirs
+
+
+def _drain(outbox: Outbox, theirs: socket.socket, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        outbox.flush()
+        received += theirs.recv(1 << 20)
+    return received
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 300_000)), min_size=1, max_size=12))
+def test_bytes_and_files_leave_in_order_and_whole(parts: list[tuple[bool, int]]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, tempfile.TemporaryFile() as file:
+        ours.setblocking(False)
+        file.write(bytes(range(256)) * 1200)
+        file.flush()
+        outbox, wanted = Outbox(ours, 1 << 20), b""
+        for number, (from_file, size) in enumerate(parts):
+            piece = bytes([number]) * size
+            if from_file and size:
+                outbox.put(FilePart(file.fileno(), number, size))
+                piece = (bytes(range(256)) * 1200)[number : number + size]
+            else:
+                outbox.put(piece)
+            wanted += piece
+        assert _drain(outbox, theirs, len(wanted)) == wanted
+        assert outbox.flush()
+        assert outbox.size == 0
+
+
+def test_the_leader_is_called_once_until_everything_is_out(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    outbox = Outbox(ours, 1 << 20)
+    assert not outbox.put(b"fits")
+    assert outbox.put(b"x" * 5_000_000), "begins to wait"
+    assert not outbox.put(b"y" * 5), "waits already"
+    assert _drain(outbox, theirs, 5_000_009).endswith(b"xyyyyy")
+    assert not outbox.put(b"fits again")
+
+
+def test_the_producer_waits_until_half_is_free(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    outbox = Outbox(ours, 1_000_000)
+    outbox.put(b"x" * 5_000_000)
+    assert outbox.is_full()
+    waiter = threading.Thread(target=outbox.wait_for_room)
+    waiter.start()
+    while outbox.size > 500_000:
+        assert waiter.is_alive()
+        outbox.flush()
+        theirs.recv(1 << 20)
+    outbox.flush()
+    waiter.join(10)
+    assert not waiter.is_alive()
+
+
+def test_a_client_that_is_gone_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    outbox = Outbox(ours, 1000)
+    outbox.put(b"x" * 5_000_000)
+    seen: list[type[BaseException]] = []
+
+    def wait() -> None:
+        try:
+            outbox.wait_for_room()
+        except ClientGone as error:
+            seen.append(type(error))
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    theirs.close()
+    with pytest.raises(ClientGone):
+        outbox.flush()
+    outbox.abandon()
+    waiter.join(10)
+    assert seen == [ClientGone]
+    with pytest.raises(ClientGone):
+        outbox.put(b"more")
+
+
+def test_a_file_that_shrinks_is_not_filled_up(pair: tuple[socket.socket, socket.socket]) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"12345")
+        file.flush()
+        with pytest.raises(ClientGone):
+            Outbox(pair[0], 1000).put(FilePart(file.fileno(), 0, 9))
+
+
+# ---- body
+
+
+@pytest.mark.parametrize(
+    "pieces", [[], [b"a"], [b"a" * 99, b"b"], [b"a" * 99, b"bb"], [b"c" * 500, b"d" * 500]]
+)
+def test_a_body_comes_back_whole(tmp_path: Path, pieces: list[bytes]) -> None:
+    body = Body(100, str(tmp_path), Request())
+    for piece in pieces:
+        body.add(piece)
+    assert body.size == sum(map(len, pieces))
+    with body.finish() as file:
+        assert file.read() == b"".join(pieces)
+    assert not list(tmp_path.iterdir()), "a temporary file has no name"
+
+
+# ---- crew
+
+
+class Task:
+    """All that a crew wants of a call: `run` lasts until it is let go."""
+
+    def __init__(self, quick: bool = False) -> None:
+        self.go = threading.Event()
+        if quick:
+            self.go.set()
+
+    def run(self) -> None:
+        assert self.go.wait(10)
+
+
+def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
+    crew = Crew(1)
+    slow, log = Task(), []
+
+    def lead() -> None:
+        log.append(("leads", threading.current_thread().name))
+        if len(log) == 1:
+            for _ in range(3):
+                crew.turns += 1
+                assert crew.run(Task(quick=True)) is Lead.KEPT  # type: ignore[arg-type]
+            outcome = crew.run(slow)  # type: ignore[arg-type]
+            log.append((outcome, threading.current_thread().name))
+            return
+        assert crew.detached == 1
+        slow.go.set()
+        eventually(lambda: bool(crew.finished))
+        assert crew.finished.popleft() is slow
+        crew.stop()
+
+    crew.work(lead)
+    me = threading.current_thread().name
+    assert sorted(log, key=str) == sorted([("leads", me), ("leads", "crew-1"), (Lead.LOST, me)], key=str)
+
+
+def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> None:
+    crew = Crew(2)
+    first, second, log = Task(), Task(), []
+
+    def lead() -> None:
+        if not log:
+            log.append("first")
+            outcome = crew.run(first)  # type: ignore[arg-type]
+            log.append(str(outcome))
+            assert crew.detached == 1, "the other one is detached instead"
+            second.go.set()
+            eventually(lambda: bool(crew.finished))
+            crew.stop()
+            return
+        log.append("second")
+        first.go.set()
+        assert crew.run(second) is Lead.LOST  # type: ignore[arg-type]
+
+    crew.work(lead)
+    # The relief may be quicker than the first call and take over once more; then nobody regains anything.
+    assert log in (["first", "second", "Lead.REGAINED"], ["first", "second", "Lead.LOST"])

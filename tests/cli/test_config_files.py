@@ -1,0 +1,122 @@
+# `bigtop check` and `bigtop convert` as their users run them.
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def bigtop(tmp_path: Path):
+    def run(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bigtop", *words],
+            cwd=tmp_path,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+GOOD = """\
+[circus]
+endpoint = ipc://c
+pubsub_endpoint = ipc://p
+[watcher:web]
+cmd = run $(circus.env.WHERE)
+numprocesses = auto
+colour = green
+[env]
+SECRET = hidden
+[app:site]
+app = site:app
+env = KEY=hidden
+"""
+
+
+def test_check_shows_each_value_and_its_place(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_text(GOOD)
+    done = bigtop("check", "x.ini", WHERE="there")
+    assert done.returncode == 0
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    for line in (
+        "[circus]",
+        "endpoint = ipc://c # x.ini:2",
+        "stats_endpoint = tcp://127.0.0.1:5557 # default of Circus",
+        "[watcher:web]",
+        "cmd = run there # x.ini:5",
+        f"numprocesses = auto ({len(os.sched_getaffinity(0))}) # x.ini:6",
+        "colour = green # x.ini:7",
+        "(environment) = SECRET",
+        "[app:site]",
+        "app = site:app # x.ini:11",
+        "env = SECRET KEY # x.ini:12",
+        "x.ini: OK, 1 watcher, 1 app",
+    ):
+        assert line in lines
+    assert "hidden" not in done.stdout
+    assert "graceful_timeout" not in done.stdout
+
+
+def test_check_shows_the_defaults_if_asked_to(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_text(GOOD)
+    lines = [" ".join(line.split()) for line in bigtop("check", "--all", "x.ini").stdout.splitlines()]
+    assert "graceful_timeout = 30 # default" in lines
+    assert "workers = 1 # default" in lines
+
+
+def test_warnings_go_to_standard_error(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_text(GOOD.replace("colour", "numproceses"))
+    done = bigtop("check", "--quiet", "x.ini")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "bigtop: warning: x.ini:7: numproceses is no key of [watcher:web]" in done.stderr
+
+
+def test_check_names_every_mistake(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text('[watcher.a]\ncmd = "a"\nnumprocs = 2\n[circus]\ncheck_delay = "x"\n')
+    done = bigtop("check", "x.toml")
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr.splitlines() == [
+        "bigtop: x.toml:3: [watcher:a] has no key numprocs; did you mean numprocesses?",
+        "bigtop: x.toml:5: check_delay: must be a number, got 'x'",
+    ]
+
+
+def test_a_file_that_is_not_there(bigtop) -> None:
+    done = bigtop("check", "none.ini")
+    assert done.returncode == 78
+    assert done.stderr == "bigtop: none.ini:1: none.ini cannot be read: No such file or directory\n"
+
+
+def test_convert_writes_a_file_that_check_accepts(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_text(GOOD)
+    done = bigtop("convert", "x.ini", "-o", "x.toml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "x.toml").read_text() == bigtop("convert", "x.ini").stdout
+    assert bigtop("check", "x.toml").returncode == 0
+
+
+def test_convert_writes_over_nothing_unasked(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_text(GOOD)
+    (tmp_path / "x.toml").write_text("precious")
+    done = bigtop("convert", "x.ini", "-o", "x.toml")
+    assert (done.returncode, done.stderr) == (78, "bigtop: x.toml exists; --force writes over it\n")
+    assert (tmp_path / "x.toml").read_text() == "precious"
+    assert bigtop("convert", "x.ini", "--force", "-o", "x.toml").returncode == 0
+    assert (tmp_path / "x.toml").read_text() != "precious"
+
+
+def test_convert_cannot_write_everywhere(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_text(GOOD)
+    done = bigtop("convert", "x.ini", "-o", "no/x.toml")
+    assert (done.returncode, done.stderr) == (
+        78,
+        "bigtop: no/x.toml cannot be written: No such file or directory\n",
+    )

@@ -1,0 +1,264 @@
+# Converted files: Circus' INI means the same afterwards, supervisord's programs become watchers.
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bigtop.config.convert import convert
+from bigtop.config.daemon import DaemonSpec, load
+from bigtop.errors import ConfigError
+
+from .files import written
+from .test_ini import DAEMONS, WATCHERS
+
+ROOT = Path(__file__).resolve().parents[2]
+MORE = {
+    "everything at once": """\
+        [circus]
+        include = more.ini
+        debug = yes
+        unknown = 1
+        stream_backend = gevent
+        [socket:Web]
+        port = 0
+        umask = 022
+        family = AF_INET
+        backlog = 0010
+        made_up = 1
+        [watcher:web"x]
+        cmd = run "$(circus.sockets.web)" \\back
+            slash
+        executable = dead
+        numprocesses = $(circus.env.n)
+        shell = $(circus.env.yes)
+        umask = 022
+        depends = b, c
+        rlimit_core =
+        rlimit_nofile = 1024
+        stdout_stream.class = FileStream
+        stdout_stream.filename = ü.log
+        stdout_stream.max_bytes = 1.50
+        hooks.before_start = a.b, true
+        flapping.window = 2.50
+        colour.of it = green
+        [watcher:b]
+        cmd = b
+        [app:c]
+        app = c:app
+        bind = 127.0.0.1:1 127.0.0.1:2
+        sockets = web
+        preload = on
+        reload = no
+        [plugin:p]
+        use = circus.plugins.statsd.StatsdEmitter
+        loop_rate = 1.50
+        priority = 4
+        [env]
+        n = 2
+        yes = on
+        web = 1
+        [env:web]
+        A = $HOME "quoted"
+        [env:b,w*]
+        A = second
+        [nonsense]
+        x = 1
+        """,
+}
+
+
+def meaning(path: str) -> DaemonSpec:
+    return replace(load(path), warnings=())
+
+
+def converted(path: str, directory: Path) -> str:
+    out = directory / "out.toml"
+    out.write_text(convert(path))
+    return str(out)
+
+
+@pytest.mark.parametrize(
+    "text", [*WATCHERS.values(), *DAEMONS.values(), *MORE.values()], ids=[*WATCHERS, *DAEMONS, *MORE]
+)
+def test_the_toml_means_what_the_ini_file_means(text: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+    written(tmp_path, "[watcher:included]\ncmd = x\n", "more.ini")
+    assert meaning(converted(path, tmp_path)) == meaning(path)
+
+
+KEYS = ["args", "colour", "a b", "é", "options", "x.y", "uid_", "hooks", "rlimits", "env_", "name"]
+
+
+@given(
+    pairs=st.dictionaries(
+        st.sampled_from(KEYS), st.text("ab \"'\\#;=[]{}$().,%é\x7f0123", max_size=10), max_size=6
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_free_options_survive(pairs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    directory = tmp_path_factory.getbasetemp()
+    path = directory / "free.ini"
+    path.write_text(
+        "\n".join(["[watcher:x]", "cmd = x", *(f"{key} = {value}" for key, value in pairs.items())])
+    )
+    assert meaning(converted(str(path), directory)) == meaning(str(path))
+
+
+def test_the_example_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert meaning(converted("examples/stack.ini", tmp_path)) == meaning("examples/stack.ini")
+
+
+def test_what_does_nothing_stays_as_a_comment(tmp_path: Path) -> None:
+    text = convert(written(tmp_path, MORE["everything at once"]))
+    assert "# executable = dead did nothing: Circus overwrites it with nothing." in text
+    assert "# unknown = 1 means nothing here." in text
+    assert "[nonsense] at" in text
+
+
+def test_values_are_numbers_and_switches_where_they_can_be(tmp_path: Path) -> None:
+    watcher = tomllib.loads(convert(written(tmp_path, WATCHERS["switches"])))["watcher"]["x"]
+    assert (watcher["shell"], watcher["autostart"], watcher["respawn"]) == (True, False, "0")
+    watcher = tomllib.loads(convert(written(tmp_path, WATCHERS["times"])))["watcher"]["x"]
+    assert (watcher["graceful_timeout"], watcher["priority"]) == (2.5, -4)
+
+
+def test_a_broken_file_is_not_converted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"circus.ini:1: 'x' stands before the first \[section\]"):
+        convert(written(tmp_path, "x\n"))
+
+
+# ---- supervisord
+
+SUPERVISORD = """\
+    [unix_http_server]
+    file = /tmp/supervisor.sock
+
+    [supervisord]
+    logfile = /dev/null
+    loglevel = warn
+    environment = A="1,2",B=two
+    minfds = 1024
+
+    [program:web]
+    command = /bin/run --port 80%(process_num)02d --name %(program_name)s --home %(ENV_HOME)s ; comment
+    process_name = %(program_name)s_%(process_num)02d
+    numprocs = 2
+    priority = 10
+    autostart = false
+    autorestart = true
+    startsecs = 5
+    startretries = 7
+    exitcodes = 0,2
+    stopsignal = QUIT
+    stopwaitsecs = 20
+    stopasgroup = true
+    killasgroup = true
+    user = root
+    directory = %(here)s
+    umask = 022
+    redirect_stderr = true
+    stdout_logfile = web.log
+    stdout_logfile_maxbytes = 5MB
+    stdout_logfile_backups = 3
+    environment = C="x y"
+
+    [program:quiet]
+    command = quiet
+    startsecs = 0
+    stdout_logfile = NONE
+    stderr_logfile = AUTO
+
+    [fcgi-program:php]
+    command = php-cgi
+    socket = unix:///run/php.sock
+    [fcgi-program:tcp]
+    command = php-cgi
+    socket = tcp://127.0.0.1:9000
+    socket_mode = 0700
+
+    [group:all]
+    programs = web,quiet
+
+    [eventlistener:crash]
+    command = crashmail
+    events = PROCESS_STATE_EXITED
+    """
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> tuple[str, dict[str, Any], DaemonSpec]:
+    path = written(tmp_path, SUPERVISORD, "supervisord.conf")
+    text = convert(path)
+    return text, tomllib.loads(text), load(converted(path, tmp_path))
+
+
+def test_programs_become_watchers(stack: tuple[str, dict[str, Any], DaemonSpec], tmp_path: Path) -> None:
+    _, tables, daemon = stack
+    web = tables["watcher"]["web"]
+    assert web["cmd"] == "/bin/run --port 80$(circus.wid) --name web --home $(circus.env.HOME)"
+    by_name = {watcher.name: watcher for watcher in daemon.watchers}
+    spec = by_name["web"]
+    assert (spec.numprocesses, spec.priority, spec.lifetime.autostart) == (2, 989, False)
+    assert (spec.ready.kind, spec.ready.value, spec.restart.max_retry) == ("delay", "5", 7)
+    assert (spec.restart.respawn.value, sorted(spec.restart.expected_exits)) == ("always", [0, 2])
+    assert (spec.stop.signal, spec.stop.graceful_timeout, spec.stop.children) == (3, 20.0, True)
+    assert web["stdout_stream"] == web["stderr_stream"]
+    assert web["stdout_stream"] == {
+        "class": "FileStream",
+        "filename": "web.log",
+        "max_bytes": 5 << 20,
+        "backup_count": 3,
+    }
+    assert (web["umask"], web["uid"], web["working_dir"]) == ("022", "root", str(tmp_path))
+    assert tables["env"] == {"A": "1,2", "B": "two", "web": {"C": "x y"}}
+
+
+def test_what_supervisord_assumes_is_written_down(stack: tuple[str, dict[str, Any], DaemonSpec]) -> None:
+    _, tables, _ = stack
+    quiet = tables["watcher"]["quiet"]
+    assert quiet == {
+        "cmd": "quiet",
+        "copy_env": True,
+        "flapping": {"max_retry": 3},
+        "graceful_timeout": 10,
+        "ready": "spawn",
+        "respawn": "unexpected",
+        "close_child_stdout": True,
+    }
+
+
+def test_fcgi_programs_get_their_socket(stack: tuple[str, dict[str, Any], DaemonSpec]) -> None:
+    _, tables, daemon = stack
+    assert tables["socket"] == {"php": {"path": "/run/php.sock"}, "tcp": {"host": "127.0.0.1", "port": 9000}}
+    assert {watcher.name: watcher.sockets for watcher in daemon.watchers}["php"] == ("php",)
+
+
+def test_nothing_is_lost_without_a_word(stack: tuple[str, dict[str, Any], DaemonSpec]) -> None:
+    text, _, daemon = stack
+    for line in (
+        "# [unix_http_server] the control channel is endpoint in [circus]:",
+        "#     file = /tmp/supervisor.sock",
+        "# no equal: minfds = 1024",
+        "# no equal: process_name = web_$(circus.wid)",
+        "# no equal: socket_mode = 0700",
+        "# $(circus.wid) counts from 1 and knows no leading zeros; process_num counted from 0.",
+        "# [group:all] there are no groups; commands take patterns of names:",
+        "#     programs = web,quiet",
+        "# [eventlistener:crash] events are published on pubsub_endpoint for whoever subscribes:",
+        "#     command = crashmail",
+    ):
+        assert line in text.splitlines()
+    assert (daemon.loglevel, daemon.logoutput) == ("warning", "/dev/null")
+
+
+def test_a_broken_supervisord_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"s.conf:2: .*is neither \[section\] nor key = value"):
+        convert(written(tmp_path, "[supervisord]\nbroken line\n", "s.conf"))

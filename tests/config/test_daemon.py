@@ -1,0 +1,173 @@
+# What concerns a configuration as a whole: plugins, sockets, warnings, the examples.
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from bigtop.config.daemon import DaemonSpec, load
+from bigtop.supervisor.spec import Respawn
+
+from .files import command_of, loaded, mistakes, only_watcher
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def shown(daemon: DaemonSpec, directory: Path) -> list[str]:
+    return [warning.replace(f"{directory}/", "") for warning in daemon.warnings if "as root" not in warning]
+
+
+# ---- plugins
+
+
+def test_a_plugin_is_a_watcher_that_runs_circus_plugin(tmp_path: Path) -> None:
+    text = """\
+        [circus]
+        endpoint = ipc://c
+        pubsub_endpoint = ipc://p
+        loglevel = debug
+        logoutput = x.log
+        [env]
+        A = 1
+        [plugin:stats emitter]
+        use = circus.plugins.statsd.StatsdEmitter
+        host = $(circus.env.home)
+        application_name = two words
+        graceful_timeout = 5
+        """
+    (plugin,) = loaded(tmp_path, text).plugins
+    command = command_of(plugin)
+    assert shlex.split(command.cmd) == [sys.executable]
+    config = (
+        "application_name:two words:::graceful_timeout:5:::host:/home/someone:::name:plugin:stats emitter"
+    )
+    assert command.args == (
+        *("-c", "from circus import plugins;plugins.main()", "--endpoint", "ipc://c", "--pubsub", "ipc://p"),
+        *("--config", config, "--log-level", "debug", "--log-output", "x.log"),
+        "circus.plugins.statsd.StatsdEmitter",
+    )
+    assert (plugin.name, plugin.priority, plugin.singleton) == ("plugin:stats emitter", 1, True)
+    assert plugin.stop.graceful_timeout == 5
+    assert (command.stdio.close_stdout, command.stdio.close_stderr) == (True, True)
+    env = dict(command.context.env)
+    assert (env["A"], env["HOME"]) == ("1", "/home/someone")
+    assert "PYTHONPATH" in env
+
+
+def test_a_plugin_being_debugged_is_heard(tmp_path: Path) -> None:
+    (plugin,) = loaded(tmp_path, "[circus]\ndebug = 1\n[plugin:x]\nuse = a.B\n").plugins
+    command = command_of(plugin)
+    assert (command.stdio.close_stdout, command.stdio.close_stderr) == (False, False)
+    assert command.args[6:] == ("--config", "name:plugin:x", "--log-level", "DEBUG", "a.B")
+
+
+def test_the_flapping_plugin_is_not_run_but_meant(tmp_path: Path) -> None:
+    text = """\
+        [plugin:flapping]
+        use = circus.plugins.flapping.Flapping
+        window = 3
+        max_retry = 4
+        [watcher:x]
+        cmd = x
+        flapping.window = 9
+        """
+    daemon = loaded(tmp_path, text)
+    restart = only_watcher(daemon).restart
+    assert daemon.plugins == ()
+    assert (restart.attempts, restart.window, restart.retry_in, restart.max_retry) == (2, 9.0, 7.0, 4)
+    assert (
+        "circus.ini:1: [plugin:flapping] is not run: Bigtop counts deaths itself, by the same keys"
+        in shown(daemon, tmp_path)
+    )
+
+
+def test_a_wrong_number_of_the_flapping_plugin_has_its_line(tmp_path: Path) -> None:
+    plugin = "[plugin:f]\nuse = circus.plugins.flapping.Flapping\nwindow = x\n"
+    text = plugin + "[watcher:x]\ncmd = x\n[watcher:y]\ncmd = y\n"
+    assert mistakes(tmp_path, text) == [
+        "circus.ini:3: flapping.window: must be a number of seconds, 0 or more, got 'x'"
+    ]
+
+
+# ---- sockets
+
+
+def test_the_umask_of_a_socket_is_octal(tmp_path: Path) -> None:
+    (socket,) = loaded(tmp_path, "[socket:x]\npath = /run/x\numask = 022\nclose_when_unused = 1\n").sockets
+    assert (socket.mode, socket.close_when_unused) == (0o755, True)
+
+
+def test_a_socket_without_a_umask_follows_that_of_the_daemon(tmp_path: Path) -> None:
+    (socket,) = loaded(tmp_path, "[socket:x]\npath = /run/x\ninterface =\n").sockets
+    assert (socket.mode, socket.interface) == (None, None)
+
+
+def test_names_of_watchers_and_sockets_do_not_meet(tmp_path: Path) -> None:
+    daemon = loaded(tmp_path, "[socket:web]\nport = 0\n[watcher:web]\ncmd = x $(circus.sockets.web)\n")
+    assert only_watcher(daemon).sockets == ("web",)
+
+
+# ---- warnings
+
+DAEMON_WARNINGS = [
+    ("endpoint = tcp://0.0.0.0:5555", "1: endpoint: whoever reaches this address commands all processes"),
+    ("endpoint = tcp://127.0.0.1:5555", "1: endpoint: every user of this machine may command all processes"),
+    ("endpoint = ipc://a\nendpoint_owner = root\npubsub_endpoint = ipc://b", None),
+    ("endpoint_owner = root\npubsub_endpoint = ipc://b", "1: endpoint_owner does nothing"),
+    ("statsd = yes", "1: statsd is accepted, but nothing is published"),
+    (
+        "stats_endpoint = tcp://127.0.0.1:1",
+        "2: stats_endpoint switches statsd on, as in Circus; say statsd = yes",
+    ),
+    ("httpd = yes", "1: httpd is accepted, but there is no web console"),
+    ("stream_backend = gevent", "2: stream_backend does nothing"),
+    ("papa_endpoint = x", "2: papa_endpoint does nothing"),
+    ("statsd_close_outputs = 1", "2: statsd_close_outputs does nothing"),
+    (
+        "chek_delay = 1",
+        "2: chek_delay is no key of [circus] and only kept as it is; did you mean check_delay?",
+    ),
+    ("include = none.ini", "2: include: 'none.ini' leads to no file"),
+]
+
+
+@pytest.mark.parametrize(("lines", "warning"), DAEMON_WARNINGS, ids=[lines for lines, _ in DAEMON_WARNINGS])
+def test_settings_of_the_daemon_that_are_worth_a_word(
+    lines: str, warning: str | None, tmp_path: Path
+) -> None:
+    found = shown(loaded(tmp_path, f"[circus]\n{lines}\n"), tmp_path)
+    if warning is None:
+        assert found == []
+    else:
+        assert len([line for line in found if line.startswith(f"circus.ini:{warning}")]) == 1
+
+
+# ---- the examples
+
+
+def test_the_example_in_ini(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    daemon = load("examples/stack.ini")
+    by_name = {watcher.name: watcher for watcher in daemon.watchers}
+    assert sorted(by_name) == ["cleanup", "prepare", "statistics", "web", "worker"]
+    assert (by_name["web"].sockets, by_name["statistics"].sockets) == (("web",), ("statistics",))
+    assert (by_name["worker"].numprocesses, by_name["worker"].stop.graceful_timeout) == (3, 12.5)
+    assert by_name["prepare"].restart.respawn is by_name["cleanup"].restart.respawn is Respawn.NEVER
+    assert by_name["cleanup"].lifetime.schedule == "*/5 * * * *"
+    assert [(socket.name, socket.kind, socket.port) for socket in daemon.sockets] == [
+        ("statistics", "dgram", 8125),
+        ("web", "stream", 8000),
+    ]
+
+
+def test_the_example_in_toml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    daemon = load("examples/stack.toml")
+    (site,) = daemon.apps
+    assert (site.name, site.sockets, site.depends, site.site.binds) == ("web", ("web",), ("prepare",), ())
+    assert [watcher.name for watcher in daemon.watchers] == ["cleanup", "prepare", "statistics", "worker"]
+    assert daemon.watchers[-1].numprocesses == 3
+    assert shown(daemon, ROOT) == []

@@ -1,0 +1,181 @@
+# The example as its README has it served, driven over HTTP by WebTest, which checks every answer on the way.
+#
+# One site for all tests here, prepared as `make demo` prepares it, but in a folder of its own.
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from webtest import TestApp as WebClient
+
+from tests.support.site import ROOT, Site, until
+
+EXAMPLE = ROOT / "examples/django_site"
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    data = tmp_path_factory.mktemp("data")
+    manage(data, "migrate", "--verbosity", "0")
+    manage(data, "collectstatic", "--noinput", "--verbosity", "0")
+    account = {"DJANGO_SUPERUSER_PASSWORD": "a-long-password"}
+    manage(data, "createsuperuser", "--noinput", "--username=ada", "--email=ada@example.org", env=account)
+    with Site(
+        "mysite.wsgi:application",
+        "--chdir",
+        str(EXAMPLE),
+        "--workers",
+        str(WORKERS),
+        env={"DJANGO_DATA": str(data)},
+    ) as site:
+        assert site.url.startswith("http://127.0.0.1:")
+        yield site
+
+
+def manage(data: Path, *args: str, env: dict[str, str] | None = None) -> None:
+    environ = {**os.environ, "DJANGO_DATA": str(data), **(env or {})}
+    subprocess.run([sys.executable, "manage.py", *args], cwd=EXAMPLE, env=environ, check=True)
+
+
+@pytest.fixture
+def client(site: Site) -> WebClient:
+    # By name: cookie jars do not keep cookies for bare addresses.
+    return WebClient(f"http://localhost:{site.port}")
+
+
+def test_the_import_was_shared_and_the_site_said_so(site: Site) -> None:
+    site.wait_for("kill -HUP")
+    assert re.search(r"application\s+mysite\.wsgi:application \(WSGI\)", site.log())
+    assert re.search(r"preloaded\s+yes", site.log())
+    assert {title.rpartition(" ")[2] for title in site.workers().values()} == {"[mysite]"}
+
+
+def test_the_home_page_and_what_it_links(client: WebClient) -> None:
+    page = client.get("/")
+    assert page.content_type == "text/html"
+    linked = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+    kinds = {client.get(link).content_type for link in linked}
+    assert {"text/css", "image/svg+xml"} <= kinds
+    # The names hold a hash of the content, so they may be kept for ever.
+    assert "immutable" in client.get(linked[0]).headers["Cache-Control"]
+    assert client.get("/hello/", {"name": "Zoë"}).json["hello"] == "Zoë"
+
+
+def test_orm_form_and_csrf(client: WebClient) -> None:
+    form = client.get("/guestbook/").form
+    form["name"] = "Ada"
+    form["message"] = "Ünïcödé <b>"
+    page = form.submit()
+    assert page.status_int == 302
+    assert "Ünïcödé &lt;b&gt;" in page.follow().text
+    assert "Ada" in client.get("/").text
+    client.get("/guestbook/").form.submit(status=422)
+    client.post("/guestbook/", {"name": "Eve", "message": "no token"}, status=403)
+
+
+def test_sessions(client: WebClient) -> None:
+    assert [client.get("/visits/").json["visits"] for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_the_admin_lets_its_user_in(client: WebClient) -> None:
+    page = client.get("/admin/")
+    assert page.status_int == 302
+    form = page.follow().forms["login-form"]
+    form["username"], form["password"] = "ada", "wrong"
+    assert "errornote" in form.submit().text
+    form["password"] = "a-long-password"
+    page = form.submit().follow()
+    assert "Site administration" in page.text
+    assert client.get("/admin/guestbook/entry/").status_int == 200
+    styles = re.findall(r'href="(/static/admin/[^"]+\.css)"', page.text)
+    assert styles
+    assert {client.get(link).content_type for link in styles} == {"text/css"}
+
+
+def test_coroutines_inside_a_view(client: WebClient) -> None:
+    answer = client.get("/together/").json
+    assert answer["answers"] == ["one answered", "two answered", "three answered"]
+    assert answer["seconds"] < 0.29  # three times 0.1 s, at the same time
+
+
+def test_a_stream_comes_piece_by_piece(site: Site) -> None:
+    with urllib.request.urlopen(f"{site.url}/stream/?lines=4&pause=0.3") as stream:
+        came = [(line, time.monotonic()) for line in stream]
+    assert [line for line, _ in came] == [b"line %d of 4\n" % number for number in range(1, 5)]
+    gaps = [after - before for (_, before), (_, after) in pairwise(came)]
+    assert min(gaps) > 0.1
+
+
+def test_uploads_by_form_and_raw(client: WebClient) -> None:
+    data = os.urandom(3_000_001)
+    digest = hashlib.sha256(data).hexdigest()
+    form = client.get("/upload/").form
+    form["file"] = ("big.bin", data)
+    assert digest in form.submit().text
+    answer = client.put("/upload/some/file.bin", data).json
+    assert answer == {"name": "some/file.bin", "size": len(data), "sha256": digest}
+
+
+def test_a_failing_view_is_a_500_and_a_traceback_in_the_log(site: Site, client: WebClient) -> None:
+    page = client.get("/crash/", status=500)
+    assert "RuntimeError" not in page.text
+    site.wait_for("RuntimeError: this view always fails")
+    assert client.get("/hello/").status_int == 200
+
+
+def test_head_and_conditional_requests(client: WebClient) -> None:
+    head = client.head("/")
+    assert head.body == b""
+    assert int(head.headers["Content-Length"]) == len(client.get("/").body)
+    (style, *_) = re.findall(r'href="(/static/[^"]+\.css)"', client.get("/").text)
+    modified = client.get(style).headers["Last-Modified"]
+    client.get(style, headers={"If-Modified-Since": modified}, status=304)
+
+
+def test_a_reload_keeps_sessions(site: Site, client: WebClient) -> None:
+    assert client.get("/visits/").json["visits"] == 1
+    before = set(site.workers())
+    done = site.log().count("reloaded, every worker")
+    site.send(signal.SIGHUP)
+    site.wait_for("reloaded, every worker", done + 1)
+    until(lambda: not before & set(site.workers()), "the old workers to be gone")
+    assert client.get("/visits/").json["visits"] == 2
+
+
+def test_a_whole_site_under_the_referee_of_pep_3333(tmp_path: Path) -> None:
+    """wsgiref.validate between the server and Django: it raises, so 500, whoever of the two errs."""
+    (tmp_path / "checked.py").write_text(
+        "import mysite.wsgi\nfrom wsgiref.validate import validator\n"
+        "application = validator(mysite.wsgi.application)\n"
+    )
+    data = tmp_path / "data"
+    manage(data, "migrate", "--verbosity", "0")
+    manage(data, "collectstatic", "--noinput", "--verbosity", "0")
+    with Site(
+        "checked:application",
+        "--chdir",
+        str(EXAMPLE),
+        "--pythonpath",
+        str(tmp_path),
+        env={"DJANGO_DATA": str(data)},
+    ) as site:
+        client = WebClient(f"http://localhost:{site.port}")
+        for path in ("/", "/hello/", "/visits/", "/together/", "/stream/?lines=3&pause=0", "/upload/"):
+            assert client.get(path).status_int == 200
+        assert client.put("/upload/x", b"x" * 100_000).json["size"] == 100_000
+        form = client.get("/guestbook/").form
+        form["name"], form["message"] = "Ada", "hello"
+        assert form.submit().status_int == 302
+        assert "AssertionError" not in site.log()
