@@ -45,6 +45,7 @@ class GeventBackend:
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         gevent.reinit()
+        gevent.config.monitor_thread = True
         gevent.config.max_blocking_time = BLOCKED
         gevent.get_hub().start_periodic_monitoring_thread()
         books = Books(life, self._options)
