@@ -39,9 +39,8 @@ class WsgiMeter:
         except BaseException:  # whatever it is goes on to the server
             call.end()
             raise
-        if self._lists and (
-            type(response) is list or type(response) is tuple
-        ):  # then it has no close() of its own
+        kind = type(response)
+        if self._lists and (kind is list or kind is tuple):  # exactly these have no close() of their own
             call.sent = len(response[0]) if len(response) == 1 else sum(map(len, response))
             pieces = _Pieces(response)
             pieces.close = call.end

@@ -160,6 +160,27 @@ def test_paste(listener: socket.socket, tmp_path: Path) -> None:
         assert get(listener.getsockname()) == b"pasted"
 
 
+def test_paste_runs_bigtop() -> None:
+    pytest.importorskip("paste.deploy")
+    script = (
+        "from importlib.metadata import entry_points\n"
+        "from tests.apps.site import app\n"
+        "runner, = [e for e in entry_points(group='paste.server_runner') if e.value.startswith('bigtop')]\n"
+        "runner.load()(app, {}, host='127.0.0.1', port='0', backend='wsgiref')\n"
+    )
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=log)
+        try:
+            until(lambda: b"with backend wsgiref" in os.pread(log.fileno(), 4096, 0), "the server")
+            port = int(os.pread(log.fileno(), 4096, 0).partition(b"('127.0.0.1', ")[2].partition(b")")[0])
+            assert get(("127.0.0.1", port)) == b"ok"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_circus_itself(tmp_path: Path) -> None:
     pytest.importorskip("circus")
     with socket.socket() as probe:
