@@ -41,11 +41,12 @@ class WsgirefBackend:
                 selector.register(listener, selectors.EVENT_READ, _Server(listener, meter, silence))
             life.ready()
             while not life.draining:
-                for key, _ in selector.select():
-                    if key.data is None:
-                        life.on_lifeline()
-                    else:
-                        key.data.handle_request()
+                ready = [key.data for key, _ in selector.select()]
+                if None in ready:  # first: a worker that drains takes nobody any more
+                    life.on_lifeline()
+                for server in ready:
+                    if server is not None and not life.draining:
+                        server.handle_request()
 
 
 class _Server(WSGIServer):
