@@ -31,6 +31,7 @@ class Features:
     fragments: bool = True  # takes a request head in any number of pieces
     pipelines: bool = True  # also when the next one comes before the answer
     says_goodbye: bool = True  # while draining, answers carry "Connection: close"
+    large: bool = True  # sends responses of any size, also those that do not fit into the socket at once
     streams: bool = True  # sends a response while the application is still making it
     interruptible: bool = True  # leaves when the time to drain is over, whatever the application does
     chunked: bool = True  # takes request bodies without a Content-Length

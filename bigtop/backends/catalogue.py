@@ -70,7 +70,7 @@ def explain(name: str) -> str:
 
 def install_command(name: str, version: tuple[int, ...] = sys.version_info[:2]) -> str:
     """Return the command that installs what backend `name` needs, on this or another version of Python."""
-    if name != "meinheld" or version < (3, 10):
+    if name != "meinheld":
         return f"pip install 'bigtop[{name}]'"
     # It wants greenlet<0.5, which does not compile any more, and does without when asked to.
     if version < (3, 13):

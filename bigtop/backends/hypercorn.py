@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from bigtop.backends.base import App, Features, Life, ServeOptions
 from bigtop.backends.books import Books
 from bigtop.backends.evented import drained, draining
 from bigtop.backends.listeners import share
+
+
+_LEAVE = 1.0  # seconds for its own way out
 
 
 class HypercornBackend:
@@ -48,9 +52,14 @@ class HypercornBackend:
                 loop.remove_reader(listener)
             clock = await drained(life, lambda: books.open > 0)
             config.graceful_timeout = clock.left
+            # Since Python 3.12 its way out waits for connections without a limit.
+            loop.call_later(clock.left + _LEAVE, serving.cancel)
 
         wrapped = wrap_app(AsgiMeter(app, books, life), config.wsgi_max_body_size, "asgi")
-        await worker_serve(wrapped, config, sockets=Sockets([], listeners, []), shutdown_trigger=lead)
+        sockets = Sockets([], listeners, [])
+        serving = asyncio.create_task(worker_serve(wrapped, config, sockets=sockets, shutdown_trigger=lead))
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
 
     def _config(self) -> Config:
         options = self._options

@@ -1,6 +1,9 @@
 # meinheld: C around picoev, one thread. Its last release is of 2020; see docs/reference/backends.md for how
 # it is installed on today's Pythons.
 #
+# Built without greenlets it loses the wake-up for what the socket did not take at once: responses of some
+# megabytes stop half-way, also where it runs alone. Built with them it does not stand the thread it runs in.
+#
 # It is asked to keep connections alive as --keep-alive says; its own access log stays off, since ours has the
 # same lines for every backend. What gunicorn knows as its heartbeat is our lifeline and scoreboard.
 
@@ -24,7 +27,7 @@ class MeinheldBackend:
     """Serves a WSGI application with meinheld."""
 
     name: ClassVar[str] = "meinheld"
-    features: ClassVar[Features] = Features(interface="wsgi", unix=False)
+    features: ClassVar[Features] = Features(interface="wsgi", unix=False, large=False)
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

@@ -45,6 +45,7 @@ _WORDS = {
     "keep_alive": "keep-alive",
     "says_goodbye": "closes politely",
     "streams": "streaming",
+    "large": "large responses",
     "chunked": "chunked requests",
 }
 
