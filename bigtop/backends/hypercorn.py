@@ -19,7 +19,6 @@ from bigtop.backends.books import Books
 from bigtop.backends.evented import drained, draining
 from bigtop.backends.listeners import share
 
-
 _LEAVE = 1.0  # seconds for its own way out
 
 
