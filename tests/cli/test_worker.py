@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.site import ROOT, until
@@ -201,8 +202,11 @@ def test_circus_itself(tmp_path: Path) -> None:
             circusd.send_signal(signal.SIGTERM)
             assert circusd.wait(40) == 0
         finally:
+            left = psutil.Process(circusd.pid).children() if circusd.poll() is None else []
             circusd.kill()
             circusd.wait()
+            for child in left:
+                child.kill()
 
 
 def _answer_at_once(address: tuple[str, int]) -> int:
