@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import psutil
 
 from bigtop import handoff, kernel, lifeline, log, pidfile, sockets
-from bigtop.backends import registry
+from bigtop.backends import catalogue, registry
 from bigtop.config.serve import ServeSpec
 from bigtop.errors import AppError, ConfigError
 from bigtop.scoreboard import Scoreboard
@@ -59,6 +59,8 @@ def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
     """
     check(spec)
     log.configure(spec.logs.level, json=spec.logs.json, path=spec.error_logfile)
+    if note := catalogue.explain(spec.backend or ""):
+        logger.info("%s", note)
     _own_access_log(spec)
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(_signals_held_back())
@@ -283,7 +285,7 @@ class _Site:
         facts = Facts(
             self._spec,
             interface,
-            self._spec.backend or interface,
+            _backend(self._spec.backend, interface),
             self._preload,
             self._addresses,
             os.getpid(),
@@ -296,6 +298,15 @@ class _Site:
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.
         if self._pool.servers.forking or reap_strangers(known.__contains__):
             asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._on_child)
+
+
+def _backend(asked: str | None, interface: str) -> str:
+    """Return the backend's name, and why it is this one where nobody asked for it."""
+    return (
+        catalogue.canonical(asked)
+        if asked
+        else f"{interface}, since the application speaks {interface.upper()}"
+    )
 
 
 _HOW = {

@@ -94,14 +94,6 @@ REUSE_PORT = Option(
     "Bind with SO_REUSEPORT, so that another server may share the port.",
     default=("off",),
 )
-FORWARDED_ALLOW_IPS = Option(
-    "--forwarded-allow-ips",
-    Group.SOCKETS,
-    commas(values.proxy),
-    "Proxies that may say that a request came by https: addresses, networks or *.",
-    "LIST",
-    ("127.0.0.1,::1",),
-)
 
 # ---- workers
 
@@ -389,9 +381,9 @@ PRINT_CONFIG = Option(
 )
 
 # In the order of the lines, a file at a time; a list kept by hand would one day lack an option.
-OPTIONS: Final[tuple[Option[object], ...]] = (
-    *(option for option in list(globals().values()) if isinstance(option, Option)),
-    *(option for option in vars(traffic).values() if isinstance(option, Option)),
-    *(option for option in vars(options_asgi).values() if isinstance(option, Option)),
-    *edge.OPTIONS,
+OPTIONS: Final[tuple[Option[object], ...]] = tuple(
+    option
+    for names in (globals(), vars(traffic), vars(options_asgi), vars(edge))
+    for option in list(names.values())
+    if isinstance(option, Option)
 )
