@@ -86,6 +86,29 @@ def test_another_proxy_is_not() -> None:
         assert (scope["scheme"], scope["client"]) == ("http", list(client.socket.getsockname()))
 
 
+def test_a_worker_has_so_many_connections_and_no_more() -> None:
+    with BackendServer(APP, ServeOptions(worker_connections=3), backend="asgi") as server:
+        clients = [server.connect() for _ in range(5)]
+        for client in clients:
+            client.send(request("/"))
+        for client in clients[:3]:
+            assert client.answer().status == 200
+        assert server.word(Word.CONNECTIONS) == 3
+        clients[0].close()
+        assert clients[3].answer().status == 200
+        clients[1].close()
+        assert clients[4].answer().status == 200
+        for client in clients:
+            client.close()
+
+
+def test_the_access_log_names_the_client_behind_the_proxy() -> None:
+    options = ServeOptions(access_format="%(h)s")
+    with BackendServer(APP, options, backend="asgi") as server, server.connect() as client:
+        client.get("/", "X-Forwarded-For: 192.0.2.7")
+        eventually(lambda: server.access_lines() == ["192.0.2.7"])
+
+
 def test_unix_clients(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with BackendServer(APP, unix=path, backend="asgi") as server, server.connect() as client:
