@@ -58,6 +58,12 @@ PEERS = (
         packages=(".",),
     ),
     Peer(
+        "bigtop-asgi",
+        "asgi",
+        ("$bin/bigtop serve $app --workers $workers --bind $host:$port",),
+        packages=(".", "uvloop"),
+    ),
+    Peer(
         "c-epoll",
         "floor",
         ("$build/epoll_hello $port $workers $response",),

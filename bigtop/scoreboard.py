@@ -44,7 +44,7 @@ class Word(IntEnum):
     BYTES_OUT = 11
     CALL_NS = 12  # time inside the application, all calls together
     QUEUE_NS = 13  # time from readable to application called, all calls together
-    BEAT = 14  # last turn of the event loop, for backends that run applications in it
+    BEAT = 14  # last turn of the event loop, for backends that run applications in it; kept while BUSY
     WAITING = 15  # complete requests waiting for an application slot
     OPEN = 16  # 1 while new connections can be served at once
     IDLE = 17  # 1 while a worker with several threads has nothing at all to do

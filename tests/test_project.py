@@ -16,6 +16,7 @@ import pytest
 
 from bigtop.cli import ctl
 from bigtop.cli.main import root
+from bigtop.config import uvicorn
 from bigtop.config.options import OPTIONS
 from bigtop.supervisor import journal, messages
 
@@ -78,7 +79,7 @@ def ctl_flags() -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_in_the_documentation_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    flags = {flag for option in OPTIONS for flag in option.flags}
+    flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS
     unknown = []
     for command in commands(page):
         match command.split():
@@ -93,7 +94,7 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
                 unknown += [
                     word for word in words if word.startswith("-") and word.split("=")[0] not in known
                 ]
-            case ["bigtop", word, *words] if word in ("check", "convert"):
+            case ["bigtop", word, *words] if word in ("backends", "check", "convert", "worker"):
                 known = {
                     flag
                     for option in root.get_command(click.Context(root), word).params
@@ -106,16 +107,14 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
 
 
 def test_options_named_in_prose_exist() -> None:
-    flags = (
-        {flag for option in OPTIONS for flag in option.flags}
-        | ctl_flags()
-        | {
-            "--help",
-            "--no-reload",
-            "--init",
-            "--time",
-        }
-    )
+    flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS | ctl_flags()
+    flags |= {
+        "--help",
+        "--no-reload",
+        "--no-monkey",
+        "--init",
+        "--time",
+    }
     mentioned = {flag for page in PAGES for flag in re.findall(r"`(--[a-z_-]+)", prose(page))}
     assert mentioned - flags == set()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from bigtop.handoff import Handoff
-from bigtop.http.limits import Limits
+from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.http.static import Mount
 from bigtop.scoreboard import Slot
 
@@ -30,6 +30,15 @@ class Features:
     files: bool = False  # answers for --static and --sendfile-root
     balancers: bool = False  # understands --proxy-protocol
     reload: bool = True  # can share its listeners with another generation during a reload
+    keep_alive: bool = True  # answers several requests on one connection
+    patient: bool = True  # a client that is slow to send its request holds nobody else up
+    fragments: bool = True  # takes a request head in any number of pieces
+    pipelines: bool = True  # also when the next one comes before the answer
+    says_goodbye: bool = True  # while draining, answers carry "Connection: close"
+    large: bool = True  # sends responses of any size, also those that do not fit into the socket at once
+    streams: bool = True  # sends a response while the application is still making it
+    interruptible: bool = True  # leaves when the time to drain is over, whatever the application does
+    chunked: bool = True  # takes request bodies without a Content-Length
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,14 @@ class ServeOptions:
     access_format: str = ""  # "" logs no requests
     access_json: bool = False
     timeout: float = 30.0  # of one application call, watched by the supervisor; here only for information
+    monkey: bool = True  # gevent: make the standard library cooperative before the application is imported
+    # For ASGI applications:
+    loop: str = "auto"  # "asyncio", "uvloop", or "auto": uvloop where it is installed
+    lifespan: str = "auto"  # "on", "off", or "auto": on if the application understands it
+    root_path: str = ""  # where the application is mounted
+    limit_concurrency: int = 0  # requests at once, 503 beyond it; 0: any number
+    slow_callback: float = 0.0  # seconds for which the event loop may stand still unlogged; 0: for ever
+    websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
 
     @property
     def wants_files(self) -> bool:
@@ -104,4 +121,7 @@ class Backend(Protocol):
         """Run before the application is imported (monkey patching belongs here)."""
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
-        """Answer requests until `life.draining`, then finish what is open and return."""
+        """Answer requests until `life.draining`, then finish what is open and return.
+
+        Raises ConfigError, before life.ready(), when the listeners or options cannot be had.
+        """

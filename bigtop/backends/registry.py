@@ -9,6 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 
+from bigtop.backends import catalogue
 from bigtop.backends.base import Backend, Features, ServeOptions
 from bigtop.errors import ConfigError
 
@@ -21,7 +22,11 @@ def names() -> list[str]:
 
 
 def load(name: str) -> type[Backend]:
-    """Import the backend called `name`; ConfigError says what exists, or what is not installed."""
+    """Import the backend called `name`, or by one of gunicorn's names for it.
+
+    ConfigError says what exists, or how to install what is missing.
+    """
+    name = catalogue.canonical(name)
     found = list(entry_points(group=GROUP, name=name))
     if not found:
         raise ConfigError(_unknown(name))
@@ -70,7 +75,7 @@ def _unknown(name: str) -> str:
     known = names()
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"there is no backend {name!r}; {hint}installed: {', '.join(known) or 'none'}"
+    return f"there is no backend {name!r}; {hint}there are: {', '.join(known) or 'none'}"
 
 
 def _import(entry: EntryPoint) -> type[Backend]:
@@ -79,7 +84,7 @@ def _import(entry: EntryPoint) -> type[Backend]:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"backend {entry.name!r} needs the module {error.name!r}, which is not installed; "
-            f"try: pip install 'bigtop[{entry.name}]'"
+            f"try: {catalogue.install_command(entry.name)}"
         ) from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(

@@ -19,6 +19,8 @@ COMMANDS = {
     "run": ("bigtop.cli.run", "Run what a configuration file names."),
     "serve": ("bigtop.cli.serve", "Serve a WSGI or ASGI application."),
     "ctl": ("bigtop.cli.ctl", "Control running supervisors."),
+    "worker": ("bigtop.cli.worker", "Serve on an inherited socket, below another supervisor."),
+    "backends": ("bigtop.cli.backends", "Show what can answer requests, and how to get it."),
     "check": ("bigtop.cli.check_file", "Check a configuration file and show what it comes to."),
     "convert": ("bigtop.cli.convert", "Turn a configuration of Circus or supervisord into TOML."),
 }

@@ -8,6 +8,14 @@ from bigtop.config.option import Group, Option
 from bigtop.config.values import commas, each, one
 from bigtop.http.forwarded import FIELDS
 
+FORWARDED_ALLOW_IPS = Option(
+    "--forwarded-allow-ips",
+    Group.SOCKETS,
+    commas(values.proxy),
+    "Proxies that may say that a request came by https: addresses, networks or *.",
+    "LIST",
+    ("127.0.0.1,::1",),
+)
 FORWARDED_HEADERS = Option(
     "--forwarded-headers",
     Group.SOCKETS,
@@ -48,12 +56,4 @@ SENDFILE_ROOT = Option(
     "Let the application answer with a file in DIR: by X-Sendfile, or as URL/... by X-Accel-Redirect.",
     "URL=DIR",
     many=True,
-)
-
-OPTIONS: tuple[Option[object], ...] = (
-    FORWARDED_HEADERS,
-    PROXY_PROTOCOL,
-    PROXY_ALLOW_IPS,
-    STATIC,
-    SENDFILE_ROOT,
 )

@@ -13,7 +13,8 @@ import shlex
 from collections.abc import Mapping
 
 from bigtop.config import flags
-from bigtop.config.options import BIND, FORWARDED_ALLOW_IPS, OPTIONS, WORKERS
+from bigtop.config.edge import FORWARDED_ALLOW_IPS
+from bigtop.config.options import BIND, OPTIONS, WORKERS
 from bigtop.config.settings import Given, Layer
 from bigtop.errors import ConfigError
 

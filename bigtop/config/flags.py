@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import click
 from click.shell_completion import CompletionItem
 
+from bigtop.config import uvicorn
 from bigtop.config.option import Option
 from bigtop.config.options import OPTIONS
 from bigtop.config.settings import Given, Layer
@@ -51,12 +52,13 @@ def describe(option: Option[object]) -> str:
 
 
 def expand(argv: Sequence[str]) -> list[str]:
-    """Complete flags whose value may be left out.
+    """Complete flags whose value may be left out, after translating those of uvicorn.
 
     gunicorn's users write `--preload myproj.wsgi`: only a word that --preload knows is its value.
     """
     bare = {option.flag: option for option in OPTIONS if option.bare}
     expanded: list[str] = []
+    argv = uvicorn.translate(argv)
     for position, word in enumerate(argv):
         option = bare.get(word)
         following = argv[position + 1] if position + 1 < len(argv) else ""

@@ -22,6 +22,7 @@ class Group(Enum):
     WORKERS = "Workers"
     TIMES = "Times"
     LIMITS = "Limits"
+    ASGI = "ASGI applications"
     PROCESS = "Process"
     LOGGING = "Logging"
     DEVELOPMENT = "Development and checks"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.config import edge, traffic, values
+from bigtop.config import edge, options_asgi, traffic, values
 from bigtop.config.option import Group, Option
 from bigtop.config.values import commas, each, maybe, one
 from bigtop.http.limits import Limits
@@ -93,14 +93,6 @@ REUSE_PORT = Option(
     one(values.switch),
     "Bind with SO_REUSEPORT, so that another server may share the port.",
     default=("off",),
-)
-FORWARDED_ALLOW_IPS = Option(
-    "--forwarded-allow-ips",
-    Group.SOCKETS,
-    commas(values.proxy),
-    "Proxies that may say that a request came by https: addresses, networks or *.",
-    "LIST",
-    ("127.0.0.1,::1",),
 )
 
 # ---- workers
@@ -388,9 +380,10 @@ PRINT_CONFIG = Option(
     default=("off",),
 )
 
-# In the order of the lines; a list kept by hand would one day lack an option.
-OPTIONS: Final[tuple[Option[object], ...]] = (
-    *(option for option in list(globals().values()) if isinstance(option, Option)),
-    *(option for option in vars(traffic).values() if isinstance(option, Option)),
-    *edge.OPTIONS,
+# In the order of the lines, a file at a time; a list kept by hand would one day lack an option.
+OPTIONS: Final[tuple[Option[object], ...]] = tuple(
+    option
+    for names in (globals(), vars(traffic), vars(options_asgi), vars(edge))
+    for option in list(names.values())
+    if isinstance(option, Option)
 )

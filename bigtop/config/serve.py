@@ -14,11 +14,12 @@ from pathlib import PurePath
 from bigtop.backends.base import ServeOptions
 from bigtop.config import edge, environment
 from bigtop.config import options as o
+from bigtop.config import options_asgi as a
 from bigtop.config import traffic as t
 from bigtop.config.option import Option
 from bigtop.config.settings import Layer, ServeConfig, resolve
 from bigtop.errors import ConfigError
-from bigtop.http.limits import Limits
+from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.http.static import Mount
 from bigtop.log import STANDARD
 from bigtop.sockets import SocketSpec, parse_bind
@@ -138,7 +139,7 @@ def _options(config: ServeConfig, base: str) -> ServeOptions:
         address_rate=config[t.LIMIT_ADDRESS_RATE],
         limits=_limits(config),
         server_header=config[o.SERVER_HEADER],
-        forwarded_allow_ips=config[o.FORWARDED_ALLOW_IPS],
+        forwarded_allow_ips=config[edge.FORWARDED_ALLOW_IPS],
         forwarded_headers=config[edge.FORWARDED_HEADERS],
         proxy_protocol=config[edge.PROXY_PROTOCOL],
         proxy_allow_ips=config[edge.PROXY_ALLOW_IPS],
@@ -148,6 +149,20 @@ def _options(config: ServeConfig, base: str) -> ServeOptions:
         access_format=config[o.ACCESS_LOGFORMAT] if config[o.ACCESS_LOGFILE] else "",
         access_json=config[o.LOG_JSON],
         timeout=config[o.TIMEOUT],
+        monkey=config[t.MONKEY],
+        loop=config[a.LOOP],
+        lifespan=config[a.LIFESPAN],
+        root_path=config[a.ROOT_PATH],
+        limit_concurrency=config[a.LIMIT_CONCURRENCY],
+        slow_callback=config[a.SLOW_CALLBACK],
+        websocket=WebSocketLimits(
+            message=config[a.WS_MAX_SIZE],
+            queue=config[a.WS_MAX_QUEUE],
+            ping_interval=config[a.WS_PING_INTERVAL],
+            ping_timeout=config[a.WS_PING_TIMEOUT],
+            deflate=config[a.WS_PER_MESSAGE_DEFLATE],
+            origins=config[a.WS_ORIGINS],
+        ),
     )
 
 

@@ -40,6 +40,14 @@ WORKER_CONNECTIONS = Option(
     (str(_DEFAULTS.worker_connections),),
 )
 
+MONKEY = Option(
+    "--monkey",
+    Group.WORKERS,
+    one(values.switch),
+    "For gevent: make the standard library cooperative before the application is imported.",
+    default=("on",),
+)
+
 # ---- times
 
 MIN_HEADER_RATE = Option(

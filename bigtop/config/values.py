@@ -116,6 +116,29 @@ def duration(given: str) -> float:
     return number
 
 
+def span(given: str) -> float:
+    """Seconds, or milliseconds with "ms" behind them."""
+    number, scale = (given[:-2], 1000) if given.endswith("ms") else (given.removesuffix("s"), 1)
+    try:
+        return seconds(number) / scale
+    except ValueError:
+        raise ValueError(f"must be a time such as 0.1 or 100ms, got {given!r}") from None
+
+
+def mount_point(given: str) -> str:
+    """A path without a slash at its end, or ""."""
+    if not re.fullmatch(r"(/[!-~]*)?", given):
+        raise ValueError(f"must be a path that begins with /, got {given!r}")
+    return given.rstrip("/")
+
+
+def origin(given: str) -> str:
+    """What browsers send as Origin: scheme, host, and a port if it is not the usual one."""
+    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s,]+", given):
+        raise ValueError(f"must be an origin such as https://example.com, got {given!r}")
+    return given
+
+
 def size(minimum: int) -> Convert[int]:
     """Bytes, with k, M or G for powers of 1024 as nginx has them."""
 

@@ -41,3 +41,21 @@ class Limits:
     # Bytes of a response in that file before the application is held back. nginx: 1 GB, which lets a few
     # dozen clients that do not read fill a disk. 0 = no file.
     send_file: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketLimits:
+    """The same for WebSockets."""
+
+    # One message, decompressed. uvicorn: 16 MB; websockets: 1 MB. 1009 beyond it.
+    message: int = 16 << 20
+    # Messages that wait for the application before nothing more is read. uvicorn: 32.
+    queue: int = 32
+    # An idle client is asked for a sign of life so often. uvicorn, websockets: 20. 0 = never.
+    ping_interval: float = 20.0
+    # How long that may take. uvicorn, websockets: 20. Then closed with 1011. 0 = for ever.
+    ping_timeout: float = 20.0
+    # permessage-deflate (RFC 7692), for clients that ask for it.
+    deflate: bool = True
+    # The origins (https://example.com) whose pages may connect; none: all of them.
+    origins: tuple[str, ...] = ()

@@ -127,6 +127,10 @@ class Head:
         else:
             self.length = int(value)
 
+    def fields(self) -> bytes:
+        """Return the lines of the fields alone, for places other than a head. Without Content-Length."""
+        return self._lines[self._lines.index(b"\n") + 1 :]
+
     def frame(self, request: Request, stamp: Stamp, body_length: int | None = None) -> tuple[bytes, Framing]:
         """Return the head as bytes, and what frames the body behind it.
 

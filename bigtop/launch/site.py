@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bigtop import log, pidfile, sockets
+from bigtop.backends import catalogue
 from bigtop.config.serve import ServeSpec
 from bigtop.errors import AppError
 from bigtop.launch import program
@@ -51,6 +52,8 @@ def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
     """
     check(spec)
     log.configure(spec.logs.level, json=spec.logs.json, path=spec.error_logfile)
+    if note := catalogue.explain(spec.backend or ""):
+        logger.info("%s", note)
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(program.signals_held_back())
         cleanup.enter_context(pidfile.held(spec.pidfile))
@@ -155,12 +158,19 @@ class _Site:
         if self._summary is None:
             return
         spec, interface = self._app.spec, self._app.pool.interface
-        backend = spec.backend or interface
+        backend = _backend(spec.backend, interface)
         self._summary(Facts(spec, interface, backend, self._app.preload, self._addresses, os.getpid()))
 
     def _known(self) -> set[int] | None:
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.
         return None if self._app.pool.servers.forking else self._supervisor.pids()
+
+
+def _backend(asked: str | None, interface: str) -> str:
+    """Return the backend's name, and why it is this one where nobody asked for it."""
+    if asked:
+        return catalogue.canonical(asked)
+    return f"{interface}, since the application speaks {interface.upper()}"
 
 
 def _watch_files(spec: ServeSpec, changed: Callable[[bytes], None]) -> None:

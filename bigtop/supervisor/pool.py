@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bigtop import lifeline
 from bigtop.scoreboard import RequestRecord, Scoreboard, State, Word
@@ -111,15 +112,10 @@ class WorkerPool:
             return
         now = time.monotonic_ns()
         for key, member in list(self._members.items()):
-            began = self._board.oldest(member.wid - 1)
-            if not began or now - began <= self._timeout_ns:
-                continue
-            running = self._board.running(member.wid - 1)
-            stuck = [r for r in running if r.began and now - r.began > self._timeout_ns]
-            if stuck and (not member.late or len(stuck) == len(running)):
+            late = _look(self._board, member.wid - 1, self._timeout_ns, now)
+            if late is not None and (late.alone or not member.late):
                 member.late = True
-                reason = ", ".join(f"{r.method} {r.path} for {(now - r.began) / 1e9:.0f} s" for r in stuck)
-                self._feed(messages.Late(key, reason, alone=len(stuck) == len(running)))
+                self._feed(messages.Late(key, late.reason, alone=late.alone))
 
     def report(self, key: int, reason: str) -> None:
         """Log what a late worker is doing and have it write the stack of every thread to its stderr."""
@@ -204,3 +200,29 @@ def _describe(record: RequestRecord) -> str:
     age = (time.monotonic_ns() - record.began) / 1e9
     client = record.client or "unknown"
     return f"{record.method} {record.path} from {client}, {record.phase.name.lower()} for {age:.1f} s"
+
+
+class _Late(NamedTuple):
+    reason: str
+    alone: bool  # nothing else runs in this worker that would be lost with it
+
+
+def _look(board: Scoreboard, index: int, timeout_ns: int, now: int) -> _Late | None:
+    """Return what keeps a worker for longer than it may take; None when all is well."""
+    words = board.words(index)
+    if beat := words[Word.BEAT]:
+        # Requests in an event loop may wait for as long as they like, as long as the loop turns.
+        if not words[Word.BUSY] or now - beat <= timeout_ns:
+            return None
+        what = f"its event loop stands still for {(now - beat) / 1e9:.0f} s"
+        running = ", ".join(f"{record.method} {record.path}" for record in board.running(index))
+        return _Late(f"{what}, in one of: {running}" if running else what, alone=True)
+    began = board.oldest(index)
+    if not began or now - began <= timeout_ns:
+        return None
+    records = board.running(index)
+    stuck = [r for r in records if r.began and now - r.began > timeout_ns]
+    if not stuck:
+        return None
+    reason = ", ".join(f"{r.method} {r.path} for {(now - r.began) / 1e9:.0f} s" for r in stuck)
+    return _Late(reason, alone=len(stuck) == len(records))

@@ -51,12 +51,12 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     try:
         life.open_access_log(bootstrap.logs.access)
         backend, app = _application(bootstrap, loaded)
+        kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
+        life.interface = app.interface
+        backend.serve(_listeners(bootstrap.listeners), app.app, life)  # a backend may find out that it cannot
     except BigtopError as error:
         life.cannot_boot(str(error), error.traceback if isinstance(error, AppError) else "")
         return error.exit_status
-    kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
-    life.interface = app.interface
-    backend.serve(_listeners(bootstrap.listeners), app.app, life)
     # Whatever still runs now was given up by the backend: exit handlers get their time, hung threads do not.
     faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True)
     return 0

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bigtop.backends.base import ServeOptions
-from bigtop.http.limits import Limits
+from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.http.static import Mount
 
 
@@ -69,6 +69,8 @@ class Bootstrap:
             options[name] = tuple(Mount(*mount) for mount in options[name])
         for name in ("forwarded_allow_ips", "forwarded_headers", "proxy_allow_ips"):
             options[name] = tuple(options[name])
+        options["websocket"]["origins"] = tuple(options["websocket"]["origins"])
+        options["websocket"] = WebSocketLimits(**options["websocket"])
         fields["listeners"] = tuple(fields["listeners"])
         fields["handoff"] = tuple(fields["handoff"])
         fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))

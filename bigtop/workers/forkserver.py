@@ -38,6 +38,10 @@ _NOT_FOR_US = (
 )
 
 
+# By name, before the application is imported: gevent puts its own in their place, which want its event loop.
+_fork, _waitpid = os.fork, os.waitpid
+
+
 @dataclass(frozen=True, slots=True)
 class _Order:
     """What a newly forked process turns into."""
@@ -146,7 +150,7 @@ def _fork_twice(control: socket.socket, key: int) -> bool:
     ends: tuple[int, ...] = ()
     try:
         read_end, write_end = ends = os.pipe()
-        middle = os.fork()
+        middle = _fork()
     except OSError as error:
         for fd in ends:
             os.close(fd)
@@ -159,7 +163,7 @@ def _fork_twice(control: socket.socket, key: int) -> bool:
     os.close(write_end)
     pid = os.read(read_end, 32)
     os.close(read_end)
-    os.waitpid(middle, 0)
+    _waitpid(middle, 0)
     _answer(control, lifeline.Forked(key, int(pid)) if pid else lifeline.ForkFailed(key, "fork: failed"))
     return False
 
@@ -174,7 +178,7 @@ def _fork_from_the_middle(write_end: int) -> bool:
     middle = os.getpid()
     worker = -1
     try:
-        worker = os.fork()
+        worker = _fork()
         if worker > 0:
             os.write(write_end, str(worker).encode())
     finally:

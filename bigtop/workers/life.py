@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import time
+from select import EPOLLIN, epoll  # by name: gevent removes epoll from its module
 from types import FrameType
 
 from bigtop import lifeline
@@ -47,9 +47,9 @@ class Life:
         # epoll descriptor is itself readable when something in it is (epoll(7), Q3).
         line.setblocking(False)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poll = select.epoll()
-        self._poll.register(line, select.EPOLLIN)
-        self._poll.register(self._wake, select.EPOLLIN)
+        self._poll = epoll()
+        self._poll.register(line, EPOLLIN)
+        self._poll.register(self._wake, EPOLLIN)
 
     def install_signals(self) -> None:
         """Drain on TERM, leave on INT and QUIT, reopen logs on USR1; main thread only."""

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from bigtop.backends.base import ServeOptions
-from bigtop.backends.wsgi.deadlines import GRACE
+from bigtop.backends.deadlines import GRACE
 from bigtop.http.limits import Limits
 from bigtop.scoreboard import Phase, Word
 from tests.support.backend_server import BackendServer, eventually

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bigtop.backends.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
+from bigtop.backends.outbox import Bounds, ClientGone, FilePart, Outbox
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.crew import TICK, Crew, Lead, _Bell
-from bigtop.backends.wsgi.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
-from bigtop.backends.wsgi.outbox import Bounds, ClientGone, FilePart, Outbox
 from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from bigtop.config import arguments, flags
+from bigtop.config import arguments, edge, flags
 from bigtop.config import options as o
 from bigtop.config.option import Option
 from bigtop.config.options import OPTIONS
@@ -97,7 +97,7 @@ def test_port_is_the_default_address() -> None:
 
 
 def test_forwarded_allow_ips_has_the_variable_of_gunicorn_and_uvicorn() -> None:
-    assert configured({"FORWARDED_ALLOW_IPS": "*"})[o.FORWARDED_ALLOW_IPS] == ("*",)
+    assert configured({"FORWARDED_ALLOW_IPS": "*"})[edge.FORWARDED_ALLOW_IPS] == ("*",)
 
 
 def test_a_repeated_option_replaces_the_weaker_source_as_a_whole() -> None:
@@ -158,6 +158,11 @@ SAMPLES = {
     "static": "/s=var",
     "sendfile_root": "/s=var",
     "interface": "asgi",
+    "lifespan": "on",
+    "loop": "asyncio",
+    "root_path": "/api",
+    "ws_origins": "https://a.example",
+    "ws_per_message_deflate": "false",
     "preload": "off",
     "log_level": "debug",
 }

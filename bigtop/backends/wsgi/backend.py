@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import select
 import socket
 import sys
@@ -16,14 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from bigtop.backends.base import App, Features, Life, ServeOptions
+from bigtop.backends.deadlines import Deadlines
+from bigtop.backends.gate import Gate, Newcomer, room
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.crew import Crew
-from bigtop.backends.wsgi.deadlines import Deadlines
 from bigtop.backends.wsgi.entrance import Entrance
 from bigtop.backends.wsgi.files import StaticFiles
-from bigtop.backends.wsgi.gate import Gate, Newcomer
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.loop import Loop
 from bigtop.backends.wsgi.relay import Relay
@@ -59,7 +58,7 @@ class WsgiBackend:
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
         welcome = _Welcome(options, site, environ)
         epoll = select.epoll()
-        gate = Gate(listeners, epoll, _room(options.worker_connections))
+        gate = Gate(listeners, epoll, room(options.worker_connections))
         ledger = Ledger(life, self._describe)
         visitors = Visitors(options.address_connections, options.address_rate)
         clients = Clients(epoll, Deadlines(limits), ledger, visitors)
@@ -98,19 +97,6 @@ class _Welcome:
 
     def _peer(self, server: Address, client: Address) -> Peer:
         return Peer(self._environ, server, client, self._forwarding, "http")
-
-
-def _room(wanted: int) -> int:
-    """Return for how many connections there are descriptors, besides those that the application needs.
-
-    A connection that another worker sent is lost when there is no descriptor for it, so none may be taken
-    that does not fit.
-    """
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        return wanted
-    taken = len(os.listdir("/proc/self/fd"))
-    return max(1, min(wanted, (limit - taken) * 7 // 8))
 
 
 def _describer(options: ServeOptions) -> Callable[[Call, int], str] | None:

@@ -15,8 +15,8 @@ from contextlib import suppress
 from enum import Enum
 from typing import IO, TYPE_CHECKING, Any
 
+from bigtop.backends.outbox import ClientGone, FilePart, Outbox
 from bigtop.backends.wsgi.files import Reply
-from bigtop.backends.wsgi.outbox import ClientGone, FilePart, Outbox
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, error_response
 from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ

@@ -14,10 +14,10 @@ import struct
 from contextlib import suppress
 from time import monotonic_ns
 
+from bigtop.backends.deadlines import Deadlines
+from bigtop.backends.outbox import ClientGone
 from bigtop.backends.wsgi.connection import LINGERING, Connection
-from bigtop.backends.wsgi.deadlines import Deadlines
 from bigtop.backends.wsgi.ledger import Ledger
-from bigtop.backends.wsgi.outbox import ClientGone
 from bigtop.backends.wsgi.visitors import Visitors
 
 
@@ -26,7 +26,9 @@ class Clients:
 
     __slots__ = ("_epoll", "_ledger", "_visitors", "deadlines", "table")
 
-    def __init__(self, epoll: select.epoll, deadlines: Deadlines, ledger: Ledger, visitors: Visitors) -> None:
+    def __init__(
+        self, epoll: select.epoll, deadlines: Deadlines[Connection], ledger: Ledger, visitors: Visitors
+    ) -> None:
         self._epoll = epoll
         self.deadlines = deadlines
         self._ledger = ledger

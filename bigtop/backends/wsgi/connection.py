@@ -14,8 +14,8 @@ from contextlib import suppress
 from enum import Enum
 from typing import IO, TYPE_CHECKING, ClassVar, Final
 
+from bigtop.backends.outbox import ClientGone, Outbox
 from bigtop.backends.wsgi.body import Body
-from bigtop.backends.wsgi.outbox import ClientGone, Outbox
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import IDLE, Engine
 from bigtop.http.messages import END, Event, Request
@@ -23,8 +23,8 @@ from bigtop.http.response import CONTINUE
 from bigtop.http.wsgi import Peer
 
 if TYPE_CHECKING:
+    from bigtop.backends.deadlines import Wait
     from bigtop.backends.wsgi.call import Call
-    from bigtop.backends.wsgi.deadlines import Wait
     from bigtop.backends.wsgi.site import Site
 
 log = logging.getLogger("bigtop.wsgi")

@@ -12,11 +12,11 @@ from itertools import islice
 from typing import Final
 
 from bigtop.backends.base import Life
+from bigtop.backends.deadlines import NEVER
+from bigtop.backends.gate import Gate, Newcomer
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.crew import Crew
-from bigtop.backends.wsgi.deadlines import NEVER
-from bigtop.backends.wsgi.gate import Gate, Newcomer
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.service import Service
 from bigtop.errors import ProtocolError

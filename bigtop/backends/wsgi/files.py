@@ -18,7 +18,7 @@ from time import monotonic_ns
 from typing import Final, NamedTuple
 
 from bigtop import kernel
-from bigtop.backends.wsgi.outbox import FilePart
+from bigtop.backends.outbox import FilePart
 from bigtop.http import static
 from bigtop.http.messages import Request
 from bigtop.http.static import ENCODINGS, File, Headers, Mount, Plan

@@ -14,10 +14,10 @@ from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from time import monotonic_ns
 
 from bigtop.backends.base import Life
+from bigtop.backends.deadlines import NEVER, SECOND
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, LINGERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.crew import Crew, Lead
-from bigtop.backends.wsgi.deadlines import NEVER, SECOND
 from bigtop.backends.wsgi.entrance import Entrance
 from bigtop.backends.wsgi.service import Service
 from bigtop.http.engine import IDLE

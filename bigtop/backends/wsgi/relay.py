@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from bigtop.backends.base import Life
+from bigtop.backends.deadlines import NEVER, SECOND
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import READING, Connection
-from bigtop.backends.wsgi.deadlines import NEVER, SECOND
 
 RETRY: Final = SECOND // 200
 LOOK: Final = SECOND

@@ -10,14 +10,14 @@ from select import EPOLLIN, EPOLLOUT
 from time import monotonic_ns
 
 from bigtop.backends.base import Life
+from bigtop.backends.deadlines import Wait
+from bigtop.backends.outbox import ClientGone
 from bigtop.backends.wsgi.call import Call, Fate
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.crew import Crew, Lead
-from bigtop.backends.wsgi.deadlines import Wait
 from bigtop.backends.wsgi.files import StaticFiles
 from bigtop.backends.wsgi.ledger import BYTES_IN, Ledger
-from bigtop.backends.wsgi.outbox import ClientGone
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.errors import ProtocolError

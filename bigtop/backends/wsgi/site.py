@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bigtop.backends.base import App, ServeOptions
+from bigtop.backends.outbox import Bounds
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.files import Redirects
-from bigtop.backends.wsgi.outbox import Bounds
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, stamp
 from bigtop.scoreboard import Slot

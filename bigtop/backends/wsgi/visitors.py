@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.backends.wsgi.deadlines import SECOND
+from bigtop.backends.deadlines import SECOND
 from bigtop.http.wsgi import Peer
 
 _SWEEP: Final = 1024  # buckets before full ones are thrown away

@@ -10,12 +10,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from bigtop.http.limits import Limits
-
-if TYPE_CHECKING:
-    from bigtop.backends.wsgi.connection import Connection
 
 SECOND: Final = 1_000_000_000
 NEVER: Final = 1 << 63
@@ -26,10 +23,14 @@ LINGER: Final = 2.0
 # Seconds that an idle client of a draining worker has for a last request, which is answered with
 # "Connection: close". A client that is in use speaks within them; for one that is not, it matters little.
 LAST_REQUEST: Final = 2.0
-
-
 # Seconds in which a client need not yet keep to a minimum rate: connections start slowly. Kestrel: 5.
 GRACE: Final = 5
+
+
+class Waiter(Protocol):
+    """A connection, as far as clocks go: it holds the one that runs for it."""
+
+    wait: Wait | None
 
 
 class Wait:
@@ -43,7 +44,7 @@ class Wait:
     def __init__(self, seconds: float, rate: int = 0) -> None:
         self.length = int(seconds * SECOND)
         self.rate = rate
-        self.until: dict[Connection, int] = {}
+        self.until: dict[Any, int] = {}
 
     def is_too_slow(self, size: int, began: int, now: int) -> bool:
         """Whether `size` bytes since `began` are fewer than the rate asks for. Asked whenever some moved: who
@@ -51,8 +52,11 @@ class Wait:
         return size * SECOND < self.rate * (now - began - GRACE * SECOND)
 
 
-class Deadlines:
-    """All clocks of a worker."""
+C = TypeVar("C", bound=Waiter)
+
+
+class Deadlines(Generic[C]):
+    """All clocks of a worker, whose connections are of class C."""
 
     __slots__ = ("_waits", "body", "head", "idle", "keeps", "last", "linger", "send", "soonest")
 
@@ -68,7 +72,7 @@ class Deadlines:
         self._waits = (self.idle, self.head, self.body, self.send, self.linger, self.last)
         self.soonest = NEVER  # nothing runs out before; may be too early, never too late, NEVER for nothing
 
-    def start(self, connection: Connection, wait: Wait, now: int) -> None:
+    def start(self, connection: C, wait: Wait, now: int) -> None:
         """Let `connection` be silent for as long as `wait` says, from now on."""
         if (old := connection.wait) is not None:
             del old.until[connection]
@@ -78,9 +82,9 @@ class Deadlines:
         connection.wait = wait
         wait.until[connection] = until = now + wait.length
         if until < self.soonest:
-            self.soonest = until
+            self.wake(until)
 
-    def stop(self, connection: Connection) -> None:
+    def stop(self, connection: C) -> None:
         """Let `connection` be silent for ever."""
         if (wait := connection.wait) is not None:
             del wait.until[connection]
@@ -91,7 +95,7 @@ class Deadlines:
         if at < self.soonest:
             self.soonest = at
 
-    def expired(self, now: int) -> Iterator[tuple[Connection, Wait]]:
+    def expired(self, now: int) -> Iterator[tuple[C, Wait]]:
         """Stop every clock that has run out, one after the other, and tell whose it was."""
         for wait in self._waits:
             while wait.until:

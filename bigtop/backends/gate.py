@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import resource
 import select
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from bigtop.backends.wsgi.deadlines import NEVER, SECOND
+from bigtop.backends.deadlines import NEVER, SECOND
 
-log = logging.getLogger("bigtop.wsgi")
+log = logging.getLogger("bigtop.backend")
 
 RETRY: Final = SECOND // 10
 # accept(2): out of descriptors or memory. The queue stays readable: without a pause the loop would spin.
@@ -94,3 +96,16 @@ class Gate:
         log.warning("cannot take a connection: %s; trying again soon", error.strerror)
         self.set(False)
         self.retry_at = now + RETRY
+
+
+def room(wanted: int) -> int:
+    """Return for how many connections there are descriptors, besides those that the application needs.
+
+    A connection that another worker sent is lost when there is no descriptor for it, so none may be taken
+    that does not fit.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return wanted
+    taken = len(os.listdir("/proc/self/fd"))
+    return max(1, min(wanted, (limit - taken) * 7 // 8))

@@ -21,7 +21,7 @@ from itertools import islice
 from time import monotonic_ns
 from typing import IO, Final, NamedTuple
 
-log = logging.getLogger("bigtop.wsgi")
+log = logging.getLogger("bigtop.backend")
 
 PIECES_PER_SEND: Final = 64  # far below IOV_MAX (1024); more of them gain nothing
 BUDGET: Final = 1 << 20  # bytes per turn, so that one fast reader does not keep the leader

@@ -1,0 +1,112 @@
+# What a worker tells about its requests: the scoreboard, the access log, the count towards retirement.
+#
+# Rule: a request that waits (for a database, for its client) is not stuck, however long it takes; one that
+# blocks the event loop is, and all others with it. So while anything runs, the loop writes down every second
+# that it still turns (Word.BEAT), and it is the age of that note which the supervisor looks at. An idle loop
+# has nothing to prove and sleeps.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Final, Protocol
+
+from bigtop.backends.base import Life
+from bigtop.http.asgi import Answer, Peer
+from bigtop.http.messages import Request
+from bigtop.scoreboard import Word
+
+BEAT_SECONDS: Final = 1.0
+
+# Plain numbers: an enum's member costs a look-up each time it is named.
+BUSY, CONNECTIONS, ACCEPTED, BEAT = map(int, (Word.BUSY, Word.CONNECTIONS, Word.ACCEPTED, Word.BEAT))
+REQUESTS, ERRORS, CALL_NS = map(int, (Word.REQUESTS, Word.ERRORS, Word.CALL_NS))
+BYTES_IN, BYTES_OUT = map(int, (Word.BYTES_IN, Word.BYTES_OUT))
+
+
+class Exchange(Protocol):
+    """A request and its answer, as books are kept of them. Times are monotonic nanoseconds."""
+
+    request: Request
+    answer: Answer
+    peer: Peer
+    called: int  # when the application was
+    record: int  # its number on the scoreboard
+    bytes_out: int
+
+
+class Ledger:
+    """Books for one worker. `describe` makes the access line of a request, None where nothing is logged."""
+
+    __slots__ = ("_beating", "_describe", "_life", "_loop", "_slot", "_words")
+
+    def __init__(
+        self, life: Life, loop: asyncio.AbstractEventLoop, describe: Callable[[Exchange, int], str] | None
+    ) -> None:
+        self._life = life
+        self._slot = life.slot
+        self._words = life.slot.words
+        self._loop = loop
+        self._describe = describe
+        self._beating = False
+
+    @property
+    def busy(self) -> int:
+        """How many application calls have not returned."""
+        return self._words[BUSY]
+
+    def connected(self, open_now: int) -> None:
+        self._words[ACCEPTED] += 1
+        self._words[CONNECTIONS] = open_now
+
+    def disconnected(self, open_now: int) -> None:
+        self._words[CONNECTIONS] = open_now
+
+    def received(self, size: int) -> None:
+        self._words[BYTES_IN] += size
+
+    def left(self) -> None:
+        """The application has returned."""
+        self._words[BUSY] -= 1
+
+    def _beat(self) -> None:
+        words = self._words
+        words[BEAT] = monotonic_ns()
+        self._beating = words[BUSY] > 0
+        if self._beating:
+            self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    def called(self, call: Exchange) -> None:
+        """The application is called."""
+        now = call.called
+        words = self._words
+        words[BUSY] += 1
+        words[BEAT] = now
+        if not self._beating:
+            self._beating = True
+            self._loop.call_later(BEAT_SECONDS, self._beat)
+        request = call.request
+        call.record = self._slot.begin(now, request.method.encode(), call.peer.label, request.target)
+
+    def writing(self, call: Exchange) -> None:
+        self._slot.writing(call.record)
+
+    def answered(self, call: Exchange) -> None:
+        """The answer is out, or the client is gone."""
+        words = self._words
+        status = call.answer.status
+        now = monotonic_ns()
+        self._slot.end(call.record, now, status)
+        words[REQUESTS] += 1
+        words[BYTES_OUT] += call.bytes_out
+        words[CALL_NS] += now - call.called
+        if status >= 500:
+            words[ERRORS] += 1
+        if self._describe is not None:
+            self._life.access(self._describe(call, now))
+        self._life.finished()
+
+    def sent(self, size: int) -> None:
+        """Bytes went out that belong to no answer."""
+        self._words[BYTES_OUT] += size

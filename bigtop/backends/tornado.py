@@ -1,0 +1,86 @@
+# tornado: its HTTP server on asyncio, the application in --threads threads beside it.
+#
+# Rule: never in the event loop, although tornado could. A call there would stop all other clients, and Django
+# refuses to touch its database under a running loop. tornado collects a response before it sends any of it.
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
+from tornado.iostream import StreamClosedError
+from tornado.wsgi import WSGIContainer
+
+from bigtop.backends.base import App, Features, Life, ServeOptions
+from bigtop.backends.books import Books
+from bigtop.backends.evented import drained, draining
+from bigtop.backends.listeners import share
+from bigtop.backends.meter import WsgiMeter
+
+
+class TornadoBackend:
+    """Serves a WSGI application with tornado."""
+
+    name: ClassVar[str] = "tornado"
+    features: ClassVar[Features] = Features(interface="wsgi", threads=True, streams=False)
+
+    def __init__(self, options: ServeOptions) -> None:
+        self._options = options
+
+    def prepare(self) -> None:
+        """Nothing has to be done before the application is imported."""
+
+    def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
+        logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # the access log is Bigtop's
+        books = Books(life, self._options)
+        threads = ThreadPoolExecutor(self._options.threads, "tornado")
+        asyncio.run(self._serve(listeners, _Container(WsgiMeter(app, books), threads), books, life))
+        threads.shutdown(wait=False)
+
+    async def _serve(
+        self, listeners: Sequence[socket.socket], container: WSGIContainer, books: Books, life: Life
+    ) -> None:
+        limits = self._options.limits
+        server = HTTPServer(
+            container,
+            no_keep_alive=limits.keep_alive == 0,
+            idle_connection_timeout=limits.keep_alive or limits.header_timeout,
+            body_timeout=limits.body_timeout or None,
+            max_header_size=limits.head,
+            max_body_size=limits.body or None,
+        )
+        asked = draining(life)
+        server.add_sockets([share(listener) for listener in listeners])
+        life.ready()
+        await asked.wait()
+        server.stop()
+        server.conn_params.no_keep_alive = True  # of all connections: they share it
+
+        def is_busy() -> bool:
+            return books.open > 0 or any(one.stream.writing() for one in server._connections)
+
+        await drained(life, is_busy, lambda: len(server._connections))
+
+
+class _Container(WSGIContainer):
+    """As tornado's, which leaves a client without an answer when the application fails."""
+
+    async def handle_request(self, request: HTTPServerRequest) -> None:
+        try:
+            await super().handle_request(request)
+        except StreamClosedError:
+            return
+        except Exception:
+            # Anything may be wrong inside an application; it must cost this one request only.
+            logging.getLogger("bigtop.app").exception("%s %s failed", request.method, request.path)
+            connection = request.connection
+            assert connection is not None
+            headers = HTTPHeaders({"Content-Length": "0"})
+            connection.write_headers(ResponseStartLine("HTTP/1.1", 500, "Internal Server Error"), headers)
+            connection.finish()

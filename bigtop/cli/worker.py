@@ -1,0 +1,177 @@
+# `bigtop worker`: one server on a socket that somebody else opened. Takes chaussette's command line.
+#
+# Rule: what chaussette accepts is accepted; where it makes no difference any more (the kernel says what a
+# descriptor is), it is checked and otherwise ignored.
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pkgutil
+import socket
+import subprocess
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Mapping
+from signal import SIGTERM
+from typing import Any
+
+import click
+
+from bigtop import loader, log, sockets
+from bigtop.backends import catalogue
+from bigtop.backends.base import ServeOptions
+from bigtop.config.options import ACCESS_FORMAT
+from bigtop.errors import AppError, ConfigError
+from bigtop.sockets import SocketSpec
+from bigtop.workers import alone
+
+_HELP = """\
+Serve APP on an inherited socket, without a supervisor of Bigtop's: below Circus, systemd or supervisord.
+
+APP is pkg.mod:app, pkg.mod.app, path/to/file.py:app or paste:/path/to/file.ini. The socket is --fd, or what
+systemd passes on, or else one that is opened on --host and --port. TERM ends it when open requests are
+answered; INT and QUIT end it at once.
+"""
+_FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX")
+
+
+@click.command("worker", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("application", metavar="APP")
+@click.option("--fd", type=click.IntRange(0), metavar="N", help="The listening socket's descriptor.")
+@click.option("--host", default="localhost", metavar="HOST", help="Or bind this: a host, or unix:PATH.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--backlog", type=click.IntRange(1), default=2048, show_default=True)
+@click.option("-k", "--backend", default="auto", metavar="NAME", help="See bigtop backends.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--graceful-timeout", type=click.FloatRange(0), default=30.0, show_default=True)
+@click.option("--pre-hook", metavar="CALLABLE", help="Called with all arguments before it serves.")
+@click.option("--post-hook", metavar="CALLABLE", help="Called with all arguments when it has served.")
+@click.option("--python-path", metavar="DIRS", help="Import from these first; separated by colons.")
+@click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True)
+@click.option("--log-output", default=log.STANDARD, metavar="FILE", help="Log here; - is stderr.")
+@click.option("--access-logfile", metavar="FILE", help="Log requests here; - is stdout.")
+@click.option(
+    "--spawn", type=click.IntRange(1), default=1000, metavar="N", help="Connections at once (gevent)."
+)
+@click.option("--no-monkey", is_flag=True, help="Leave the standard library as it is (gevent).")
+@click.option("--use-reloader", is_flag=True, help="Start anew when a source file changes.")
+@click.option("--address-family", type=click.Choice(_FAMILIES), help="Known from the socket; ignored.")
+@click.option("--socket-type", type=click.Choice(["SOCK_STREAM"]), help="Known from the socket; ignored.")
+def command(**params: Any) -> None:
+    args = Namespace(**params)
+    log.configure(args.log_level, path="-" if args.log_output == "stdout" else args.log_output)
+    sys.path[:0] = (args.python_path or "").split(":") if args.python_path else []
+    sys.path.append(os.getcwd())
+    changed = threading.Event()
+    if args.use_reloader:
+        _watch(changed)
+    if note := catalogue.explain(args.backend):
+        alone.log.info("%s", note)
+    standing = _standing(args)
+    backend = alone.prepared(standing)
+    app = load(args.application)
+    listeners = _listeners(args)
+    _hook(args.pre_hook, args)
+    alone.serve(standing, backend or alone.choose(standing, app), app, listeners)
+    _hook(args.post_hook, args)
+    if changed.is_set():
+        if args.fd is not None:
+            os.set_inheritable(args.fd, True)
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606
+
+
+def serve_paste(app: Any, global_conf: Mapping[str, str], **settings: str) -> None:
+    """Serve for `paste.server_runner`: the settings are the options of `bigtop worker`, with _ for -."""
+    known = {param.name: param for param in command.params if param.name not in ("application", None)}
+    if unknown := settings.keys() - known.keys():
+        raise ConfigError(f"[server:...]: there is no setting {', '.join(sorted(unknown))}")
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    args = Namespace(**command.make_context("bigtop worker", [*words, "paste:"]).params)
+    log.configure(args.log_level)
+    standing = _standing(args)
+    loaded = loader.LoadedApp(app, "wsgi", "paste")
+    backend = alone.prepared(standing) or alone.choose(standing, loaded)
+    alone.serve(standing, backend, loaded, _listeners(args))
+
+
+def load(target: str) -> loader.LoadedApp:
+    """Import an application named in our way, in chaussette's or in Paste's."""
+    if target.startswith("paste:"):
+        return _load_paste(target.removeprefix("paste:"))
+    dotted, _, last = target.rpartition(".")
+    if dotted and ":" not in target and os.sep not in target and last != "py" and not _is_module(target):
+        target = f"{dotted}:{last}"
+    return loader.load(target)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, AttributeError, ValueError):
+        return False  # something above it is no package, or fails; loader tells that better
+
+
+def _load_paste(path: str) -> loader.LoadedApp:
+    try:
+        from paste.deploy import loadapp
+    except ImportError:
+        raise ConfigError("paste: applications need PasteDeploy: pip install 'bigtop[paste]'") from None
+    file, _, name = path.partition("#")
+    if not os.path.isfile(file):
+        raise AppError(f"paste:{path}: there is no file {file}")
+    return loader.LoadedApp(
+        loadapp(f"config:{os.path.abspath(file)}", name=name or None), "wsgi", f"paste:{path}"
+    )
+
+
+def _standing(args: Namespace) -> alone.Standing:
+    options = ServeOptions(
+        threads=args.threads,
+        worker_connections=args.spawn,
+        monkey=not args.no_monkey,
+        access_format=ACCESS_FORMAT if args.access_logfile else "",
+    )
+    backend = None if args.backend == "auto" else args.backend
+    return alone.Standing(backend, args.graceful_timeout, args.access_logfile, options)
+
+
+def _listeners(args: Namespace) -> list[socket.socket]:
+    if args.fd is not None:
+        return [sockets.adopt(args.fd)]
+    bound = sockets.activated(os.environ) or sockets.bind_all([_spec(args)])
+    return [sockets.adopt(os.dup(listener.fileno())) for listener in bound]
+
+
+def _spec(args: Namespace) -> SocketSpec:
+    if args.host.startswith(("unix:", "fd://")):
+        return sockets.parse_bind(args.host, "worker", backlog=args.backlog)
+    return SocketSpec("worker", host=args.host, port=args.port, backlog=args.backlog)
+
+
+def _hook(name: str | None, args: Namespace) -> None:
+    if name is None:
+        return
+    try:
+        hook = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"hook {name!r}: {error}") from error
+    hook(args)
+
+
+def _watch(changed: threading.Event) -> None:
+    """Set `changed` and drain this process when a source file changes."""
+    if importlib.util.find_spec("watchfiles") is None:
+        raise ConfigError("--use-reloader needs watchfiles: pip install 'bigtop[reload]'")
+    argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", os.getcwd(), "--"]
+    watcher = subprocess.Popen(argv, stdout=subprocess.PIPE)
+
+    def wait() -> None:
+        assert watcher.stdout is not None
+        if watcher.stdout.readline():
+            changed.set()
+            watcher.terminate()
+            os.kill(os.getpid(), SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

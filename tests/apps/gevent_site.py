@@ -1,0 +1,26 @@
+# An application that tells whether it was imported into a cooperative world.
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+PATCHED = "gevent" in socket.socket.__module__
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    path = environ["PATH_INFO"]
+    body = str(PATCHED)
+    if path == "/nap":
+        time.sleep(0.2)
+        body = str(os.getpid())
+    elif path == "/compute":
+        until = time.monotonic() + 4.5
+        while time.monotonic() < until:
+            pass
+        body = "done"
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body.encode()]

@@ -1,0 +1,183 @@
+# How an ASGI worker begins and ends: lifespan, open requests, streams and WebSockets.
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from bigtop.backends.base import ServeOptions
+from bigtop.scoreboard import Word
+from tests.support.backend_server import BackendServer, eventually
+from tests.support.site import Site, until
+from tests.support.wire import Client, request
+
+APP = "tests.apps.asgi_basic:app"
+OPTIONS = [ServeOptions(loop="uvloop"), ServeOptions(loop="asyncio")]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.loop)
+def test_a_worker_with_nothing_to_do_shuts_down_at_once(options: ServeOptions) -> None:
+    with BackendServer(APP, options, backend="asgi") as server:
+        began = time.monotonic()
+        server.drain(30)
+        assert server.wait() == 0
+        assert time.monotonic() - began < 2
+        assert "shut down" in server.log()
+
+
+def test_a_worker_whose_supervisor_vanished_leaves() -> None:
+    with BackendServer(APP, backend="asgi") as server:
+        server.vanish()
+        assert server.wait() == 0
+        assert "shut down" in server.log()
+
+
+@pytest.mark.parametrize("path", ["/sleep/0.5", "/thread/0.5"])
+def test_a_running_call_is_finished_and_said_to_be_the_last(path: str) -> None:
+    with BackendServer(APP, backend="asgi") as server, server.connect() as client:
+        client.send(request(path))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        server.drain(30)
+        answer = client.answer()
+        assert (answer.body, answer["Connection"]) == (b"slept", "close")
+        assert client.at_end()
+        client.close()
+        assert server.wait() == 0
+
+
+def test_background_work_is_finished() -> None:
+    with BackendServer(APP, backend="asgi") as server, server.connect() as client:
+        client.get("/background")
+        began = time.monotonic()
+        server.drain(30)
+        client.close()
+        assert server.wait() == 0
+        assert time.monotonic() - began > 0.1
+
+
+def test_requests_that_are_half_here_are_answered() -> None:
+    with BackendServer(APP, backend="asgi") as server, server.connect() as head, server.connect() as body:
+        head.send(b"GET / HTTP/1.1\r\nHost: t")
+        body.send(request("/echo", "Content-Length: 4", method="POST") + b"bo")
+        eventually(lambda: server.word(Word.BYTES_IN) > 60)
+        server.drain(30)
+        eventually(lambda: _refuses(server))
+        head.send(b"est\r\n\r\n")
+        body.send(b"dy")
+        for client in (head, body):
+            answer = client.answer()
+            assert (answer.status, answer["Connection"]) == (200, "close")
+            client.close()
+        assert server.wait() == 0
+
+
+def _refuses(server: BackendServer) -> bool:
+    """Whether the worker accepts no more: a new connection stays in the kernel's queue."""
+    accepted = server.word(Word.ACCEPTED)
+    with Client(server.address) as client:
+        time.sleep(0.05)
+        client.close()
+    return server.word(Word.ACCEPTED) == accepted
+
+
+def test_an_idle_connection_gets_one_more_answer() -> None:
+    with BackendServer(APP, backend="asgi") as server, server.connect() as client:
+        client.get("/")
+        server.drain(30)
+        eventually(lambda: _refuses(server))
+        answer = client.get("/")
+        assert (answer.status, answer["Connection"]) == (200, "close")
+        assert client.at_end()
+
+
+def test_a_silent_connection_does_not_keep_the_worker() -> None:
+    with BackendServer(APP, backend="asgi") as server, server.connect() as client:
+        client.get("/")
+        began = time.monotonic()
+        server.drain(30)
+        assert server.wait() == 0
+        assert time.monotonic() - began < 5
+
+
+def test_nothing_lasts_longer_than_the_grace() -> None:
+    with BackendServer(APP, backend="asgi") as server, server.connect() as client:
+        client.send(request("/sleep/60"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        began = time.monotonic()
+        server.drain(0.5)
+        assert server.wait() == 0
+        assert time.monotonic() - began < 5
+        assert "shut down" in server.log()
+
+
+def test_a_second_drain_can_only_be_more_urgent() -> None:
+    with BackendServer(APP, backend="asgi") as server, server.connect() as client:
+        client.send(request("/sleep/60"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        server.drain(30)
+        server.drain(0.1)
+        assert server.wait(8) == 0
+
+
+def test_websockets_are_told_to_come_again() -> None:
+    with BackendServer(APP, backend="asgi") as server:
+        host, port = server.address
+        with connect(f"ws://{host}:{port}/echo", proxy=None) as socket:
+            socket.send("hello")
+            assert socket.recv() == "hello"
+            server.drain(30)
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=5)
+            assert socket.close_code == 1012
+        assert server.wait() == 0
+
+
+def test_a_start_that_fails_is_a_failed_boot_with_its_reason() -> None:
+    command = [sys.executable, "-m", "bigtop", "serve", APP, "--bind", "127.0.0.1:0"]
+    ended = subprocess.run(
+        command, env={**os.environ, "TEST_STARTUP": "fails"}, capture_output=True, text=True, timeout=30
+    )
+    assert ended.returncode == 3
+    assert "the application failed to start: the database is away" in ended.stdout + ended.stderr
+
+
+def test_a_start_that_never_ends_does_not_outlive_the_supervisor() -> None:
+    site = Site(APP, env={"TEST_STARTUP": "hangs"})
+    with ExitStack() as stack:
+        stack.push(site)  # ended by it, but not waited for
+        site.start()
+        site.wait_for("starting up")
+        [worker] = site.workers()
+        site.send(signal.SIGKILL)
+        until(lambda: not psutil.pid_exists(worker), "the worker's end")
+
+
+def test_lifespan_off_and_on() -> None:
+    off = ServeOptions(lifespan="off")
+    with BackendServer(APP, off, backend="asgi") as server, server.connect() as client:
+        assert b'"state": null' in client.get("/scope").body
+    with BackendServer("tests.apps.asgi_plain:app", backend="asgi") as server, server.connect() as client:
+        assert client.get("/").body == b"plain"
+    server = BackendServer("tests.apps.asgi_plain:app", ServeOptions(lifespan="on"), backend="asgi")
+    with pytest.raises(AssertionError, match="lifespan ended before it was started"), server:
+        pass
+
+
+def test_a_loop_that_stands_still_is_reported_and_replaced() -> None:
+    with Site(APP, "--timeout", "1") as site:
+        assert site.get("/sleep/2.5") == "slept"  # waiting is no standing still
+        assert "stuck" not in site.log()
+        with Client(("127.0.0.1", site.port)) as client:
+            client.send(request("/block/60"))
+            site.wait_for("is stuck: its event loop stands still")
+            site.wait_for(" in block")
+        assert site.get("/pid").isdigit()

@@ -1,0 +1,245 @@
+# bigtop worker: chaussette's command line, below Circus, systemd, Paste and by hand.
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.site import ROOT, until
+from tests.support.wire import Client
+
+BIGTOP = [sys.executable, "-m", "bigtop", "worker"]
+APP = "tests.apps.site:app"
+
+
+class Worker:
+    """A lone worker and its log."""
+
+    def __init__(self, *args: str, fds: tuple[int, ...] = (), env: dict[str, str] | None = None) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        self.process = subprocess.Popen(
+            [*BIGTOP, *args], cwd=ROOT, pass_fds=fds, env=environ, stdout=self._log, stderr=self._log
+        )
+
+    def log(self) -> str:
+        return os.pread(self._log.fileno(), 1 << 20, 0).decode()
+
+    def wait_for(self, text: str) -> None:
+        def there() -> bool:
+            assert self.process.poll() is None or text in self.log(), self.log()
+            return text in self.log()
+
+        until(there, text)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+
+@contextmanager
+def worker(*args: str, fds: tuple[int, ...] = (), env: dict[str, str] | None = None) -> Iterator[Worker]:
+    running = Worker(*args, fds=fds, env=env)
+    try:
+        running.wait_for("serving ")
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield listener
+
+
+def get(address: tuple[str, int] | str, path: str = "/") -> bytes:
+    with Client(address) as client:
+        return client.get(path, "Connection: close").body
+
+
+@pytest.mark.parametrize("app", [APP, "tests.apps.site.app"])
+def test_an_inherited_descriptor(listener: socket.socket, app: str) -> None:
+    fd = str(listener.fileno())
+    with worker("--fd", fd, app, fds=(listener.fileno(),)) as running:
+        assert get(listener.getsockname()) == b"ok"
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) == 0
+        assert "stopped" in running.log()
+
+
+def test_chaussettes_command_line(listener: socket.socket, tmp_path: Path) -> None:
+    (tmp_path / "hooks.py").write_text(
+        "def before(args):\n print('before', args.backend, flush=True)\n"
+        "def after(args):\n print('after', args.fd, flush=True)\n"
+    )
+    words = "--backend wsgiref --backlog 64 --address-family AF_INET --socket-type SOCK_STREAM --no-monkey"
+    words += f" --pre-hook hooks.before --post-hook hooks.after --python-path {tmp_path} --spawn 10"
+    words += f" --graceful-timeout 5 --log-level debug --log-output - --fd {listener.fileno()} {APP}"
+    with worker(*words.split(), fds=(listener.fileno(),)) as running:
+        assert "before wsgiref" in running.log()
+        assert get(listener.getsockname()) == b"ok"
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) == 0
+        assert f"after {listener.fileno()}" in running.log()
+
+
+def test_a_running_request_is_answered_before_it_ends(listener: socket.socket) -> None:
+    with worker("--fd", str(listener.fileno()), APP, fds=(listener.fileno(),)) as running:
+        with Client(listener.getsockname()) as client:
+            client.send(b"GET /sleep/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: _is_running(client), "the request to arrive")
+            running.process.send_signal(signal.SIGTERM)
+            assert client.answer().status == 200
+        assert running.process.wait(10) == 0
+
+
+def _is_running(client: Client) -> bool:
+    # What was sent has been read when the kernel holds none of it for the other side (tcp(7), SIOCOUTQ).
+    import fcntl
+    import struct
+    import termios
+
+    return struct.unpack("i", fcntl.ioctl(client.socket, termios.TIOCOUTQ, b"\0" * 4))[0] == 0
+
+
+def test_a_unix_path(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    with worker("--host", f"unix:{path}", APP):
+        assert get(str(path)) == b"ok"
+
+
+def test_a_port() -> None:
+    with worker("--host", "127.0.0.1", "--port", "0", APP) as running:
+        port = int(running.log().partition("('127.0.0.1', ")[2].partition(")")[0])
+        assert get(("127.0.0.1", port)) == b"ok"
+
+
+def test_sockets_from_systemd(listener: socket.socket) -> None:
+    # What systemd-socket-activate does: descriptor 3, and the pid of the process that it execs.
+    script = f'exec 3<&{listener.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            ["bash", "-c", script, "bash", *BIGTOP, APP], cwd=ROOT, pass_fds=(listener.fileno(),), stderr=log
+        )
+        try:
+            assert get(listener.getsockname()) == b"ok"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_paste(listener: socket.socket, tmp_path: Path) -> None:
+    pytest.importorskip("paste.deploy")
+    (tmp_path / "pasted.py").write_text(
+        "def main(global_conf, word):\n"
+        " def app(environ, start_response):\n"
+        "  start_response('200 OK', [('Content-Length', str(len(word)))])\n"
+        "  return [word.encode()]\n"
+        " return app\n"
+    )
+    ini = tmp_path / "site.ini"
+    ini.write_text("[app:main]\npaste.app_factory = pasted:main\nword = pasted\n")
+    words = ["--fd", str(listener.fileno()), "--python-path", str(tmp_path), f"paste:{ini}"]
+    with worker(*words, fds=(listener.fileno(),)):
+        assert get(listener.getsockname()) == b"pasted"
+
+
+def test_paste_runs_bigtop() -> None:
+    pytest.importorskip("paste.deploy")
+    script = (
+        "from importlib.metadata import entry_points\n"
+        "from tests.apps.site import app\n"
+        "runner, = [e for e in entry_points(group='paste.server_runner') if e.value.startswith('bigtop')]\n"
+        "runner.load()(app, {}, host='127.0.0.1', port='0', backend='wsgiref')\n"
+    )
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=log)
+        try:
+            until(lambda: b"with backend wsgiref" in os.pread(log.fileno(), 4096, 0), "the server")
+            port = int(os.pread(log.fileno(), 4096, 0).partition(b"('127.0.0.1', ")[2].partition(b")")[0])
+            assert get(("127.0.0.1", port)) == b"ok"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_circus_itself(tmp_path: Path) -> None:
+    pytest.importorskip("circus")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ini = tmp_path / "circus.ini"
+    ini.write_text(
+        f"[circus]\nendpoint = ipc://{tmp_path}/c\npubsub_endpoint = ipc://{tmp_path}/p\n"
+        f"[socket:web]\nhost = 127.0.0.1\nport = {port}\n"
+        f"[watcher:web]\ncmd = {' '.join(BIGTOP)} --fd $(circus.sockets.web) {APP}\n"
+        f"use_sockets = True\nnumprocesses = 2\nworking_dir = {ROOT}\ncopy_env = True\n"
+    )
+    with open(tmp_path / "log", "w+b") as log:
+        circusd = subprocess.Popen([sys.executable, "-m", "circus.circusd", str(ini)], stdout=log, stderr=log)
+        try:
+            until(lambda: _listens(port), "the socket")
+            until(lambda: _answer_at_once(("127.0.0.1", port)) == 2, "answers of both workers")
+            circusd.send_signal(signal.SIGTERM)
+            assert circusd.wait(40) == 0
+        finally:
+            left = psutil.Process(circusd.pid).children() if circusd.poll() is None else []
+            circusd.kill()
+            circusd.wait()
+            for child in left:
+                child.kill()
+
+
+def _answer_at_once(address: tuple[str, int]) -> int:
+    """Return how many workers answer two clients at once: who sleeps takes no other client."""
+    with Client(address, 30) as one, Client(address, 30) as other:
+        for client in (one, other):
+            client.send(b"GET /sleep/0.3 HTTP/1.1\r\nHost: x\r\n\r\n")
+        return len({one.answer().body, other.answer().body})
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["--fd", "77", APP], 1, "descriptor 77 is not a socket"),
+        (["--pre-hook", "no.such", APP], 78, "hook 'no.such'"),
+        (["-k", "nothing", APP], 78, "no backend 'nothing'"),
+        (["paste:/no/such.ini"], 3, "there is no file /no/such.ini"),
+    ],
+)
+def test_mistakes_are_told(args: list[str], status: int, message: str) -> None:
+    found = subprocess.run(
+        [*BIGTOP, "--port", "0", *args], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert (found.returncode, message in found.stderr) == (status, True), found.stderr
+
+
+def test_the_list_of_backends() -> None:
+    command = [sys.executable, "-m", "bigtop", "backends"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    assert "wsgiref" in found.stdout
+    assert "meinheld" in found.stdout

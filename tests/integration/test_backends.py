@@ -1,0 +1,96 @@
+# Whole sites with each backend: load while workers are replaced, and Flask.
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from bigtop.backends import registry
+from bigtop.errors import ConfigError
+from tests.backends.test_conformance import INSTALLED, features
+from tests.support.load import Load
+from tests.support.site import Site, until
+
+OTHERS = [name for name in INSTALLED if name not in ("wsgi", "asgi")]
+
+
+def app(backend: str) -> str:
+    return f"tests.apps.conformance:{features(backend).interface}"
+
+
+# The load's clients speak HTTP/1.1, and wsgiref does not.
+@pytest.mark.parametrize("backend", [name for name in OTHERS if features(name).keep_alive])
+def test_a_reload_under_load(backend: str) -> None:
+    can = features(backend)
+    with Site(app(backend), "--backend", backend, "--workers", "2") as site:
+        with Load(site.port, 4) as load:
+            until(lambda: load.answered > 50, "answers")
+            before = set(load.workers)
+            site.send(signal.SIGHUP)
+            site.wait_for("every worker is of generation 2 now", timeout=60)
+            until(lambda: load.workers - before, "an answer of a new worker")
+            after = load.answered
+            until(lambda: load.answered > after + 50, "more answers")
+        if can.says_goodbye:
+            assert load.failures == []
+        assert site.stop() == 0
+        assert site.is_gone()
+
+
+@pytest.mark.parametrize("backend", [name for name in OTHERS if features(name).interface == "wsgi"])
+def test_flask(backend: str) -> None:
+    pytest.importorskip("flask")
+    with Site("tests.apps.flask_site:app", "-k", backend) as site:
+        assert site.get("/hello/world") == "Hello, world!"
+        assert site.get("/form?a=%C3%A9") == "é"
+        assert site.stop() == 0
+
+
+@pytest.mark.parametrize("preload", ["on", "off"])
+def test_gevent_patches_before_the_application_is_imported(preload: str) -> None:
+    _require("gevent")
+    with Site("tests.apps.gevent_site:app", "-k", "gevent", "--preload", preload) as site:
+        assert site.get("/patched") == "True"
+        with Load(site.port, 8, path="/nap") as load:
+            until(lambda: load.answered >= 40, "answers", timeout=8)  # one after the other: 8 s and more
+        assert load.failures == []
+        assert site.stop() == 0
+
+
+def test_gevent_leaves_the_library_alone_when_asked_to() -> None:
+    _require("gevent")
+    with Site("tests.apps.gevent_site:app", "-k", "gevent", "--no-monkey") as site:
+        assert site.get("/patched") == "False"
+
+
+def test_a_blocked_hub_is_reported() -> None:
+    _require("gevent")
+    with Site("tests.apps.gevent_site:app", "-k", "gevent") as site:
+        assert site.get("/compute") == "done"
+        site.wait_for("appears to be blocked")
+
+
+@pytest.mark.parametrize(
+    ("worker_class", "line"),
+    [
+        ("sync", "worker class 'sync': backend 'wsgi' does that here"),
+        ("gthread", "worker class 'gthread': backend 'wsgi' does that here; give --threads as well"),
+    ],
+)
+def test_gunicorns_names_are_understood(worker_class: str, line: str) -> None:
+    with Site("tests.apps.site:app", "-k", worker_class) as site:
+        assert line in site.log()
+        assert site.get() == "ok"
+
+
+def test_the_choice_of_a_backend_is_explained() -> None:
+    with Site("tests.apps.site:app") as site:
+        site.wait_for("wsgi, since the application speaks WSGI")
+
+
+def _require(backend: str) -> None:
+    try:
+        registry.load(backend)
+    except ConfigError as error:
+        pytest.skip(str(error))

@@ -1,0 +1,35 @@
+# The examples run.
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.site import ROOT, Site
+
+EXAMPLE = ROOT / "examples/custom_backend.py"
+
+
+def test_a_backend_of_ones_own_serves_a_site(tmp_path: Path) -> None:
+    # What pip leaves behind after installing a package with this entry point.
+    (tmp_path / "custom_backend.py").write_text(EXAMPLE.read_text())
+    info = tmp_path / "plain-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bigtop.backends]\nplain = custom_backend:PlainBackend\n")
+    env = {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    with Site("tests.apps.site:app", "--backend", "plain", "--workers", "2", env=env) as site:
+        assert site.get() == "ok"
+        assert site.stop() == 0
+    command = [sys.executable, "-m", "bigtop", "serve", "x:y", "--backend", "plain", "--threads", "2"]
+    found = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert "'plain' does not support threads" in found.stderr
+
+
+def test_the_page_shows_the_example() -> None:
+    page = (ROOT / "docs/howto/custom-backend.md").read_text()
+    shown = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    assert shown.strip() == EXAMPLE.read_text().strip()
+    assert len(shown.splitlines()) < 60
