@@ -18,7 +18,6 @@ import bigtop
 from bigtop.control.figures import Figures
 from bigtop.errors import CommandError
 from bigtop.sockets import ListeningSocket
-from bigtop.supervisor.machine import Watcher
 from bigtop.supervisor.messages import Urgency
 from bigtop.supervisor.spec import WatcherSpec
 
@@ -56,7 +55,11 @@ class Steered:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._supervisor = daemon.supervisor
+        self._supervisor = supervisor = daemon.supervisor
+        self.watcher = supervisor.watcher
+        self.restart = supervisor.restart
+        self.scale = supervisor.scale
+        self.update = supervisor.update
 
     @property
     def names(self) -> Sequence[str]:
@@ -66,31 +69,22 @@ class Steered:
     def sockets(self) -> Iterable[Listener]:
         return [Listener.of(name, listener) for name, listener in self._daemon.listening.named()]
 
-    def watcher(self, name: str) -> Watcher:
-        return self._supervisor.watcher(name)
-
     def start(self, name: str) -> None:
-        self._daemon.failures.pop(name, None)
+        self._daemon.news.take_failure(name)
         self._supervisor.start(name)
 
     def stop(self, name: str, urgency: Urgency = Urgency.GRACEFUL) -> None:
         self._supervisor.stop(name, urgency)
 
-    def restart(self, name: str) -> None:
-        self._supervisor.restart(name)
-
     def reload(self, name: str, *, graceful: bool, sequential: bool) -> None:
-        self._daemon.failures.pop(name, None)
+        self._daemon.news.take_failure(name)
         self._supervisor.reload(name, graceful=graceful, sequential=sequential)
-
-    def scale(self, name: str, count: int) -> None:
-        self._supervisor.scale(name, count)
 
     async def kill(self, name: str, pid: int, signum: int | None, grace: float | None) -> None:
         self._supervisor.kill(name, pid, signum, grace)
         machine = self._supervisor.watcher(name)
         while any(proc.pid == pid for proc in machine.processes.values()):
-            await self._daemon.next_death()
+            await self._daemon.news.next_death()
 
     def signal(self, name: str, pid: int, signum: int, *, children: bool, recursive: bool) -> None:
         self._supervisor.signal(name, pid, signum, children=children, recursive=recursive)
@@ -111,12 +105,9 @@ class Steered:
     def remove(self, name: str, *, nostop: bool) -> None:
         self._supervisor.remove(name, nostop=nostop)
 
-    def update(self, name: str, spec: WatcherSpec) -> None:
-        self._supervisor.update(name, spec)
-
     async def settled(self, name: str) -> None:
         await self._supervisor.settled(name)
-        if (reason := self._daemon.failures.pop(name, None)) is not None:
+        if (reason := self._daemon.news.take_failure(name)) is not None:
             raise CommandError(f"{name}: {reason}")
 
     async def extended_stats(self, name: str, pid: int, stats: dict[str, object]) -> None:
@@ -149,7 +140,7 @@ class Controlled:
 
     async def quit(self) -> None:
         self._daemon.stop()
-        await self._daemon.ended()
+        await self._daemon.over.wait()
 
     def reload_config(self, *, dry_run: bool) -> Awaitable[Sequence[str]]:
         return self._settled(self._daemon.reload_config(dry_run=dry_run))  # a wrong file is told at once

@@ -25,6 +25,7 @@ from bigtop.launch import program
 from bigtop.launch.app import App, check
 from bigtop.launch.controlled import Controlled
 from bigtop.launch.listening import Listening
+from bigtop.launch.news import News
 from bigtop.launch.program import STOPS, Stopping
 from bigtop.supervisor import journal, messages, plan
 from bigtop.supervisor.birth import Maker
@@ -60,35 +61,30 @@ def run(path: str, spec: DaemonSpec) -> int:
         listening.become(spec.sockets, spec.apps)
         soft_limit = program.take_charge(f"bigtop: supervisor [{name}]")
         cleanup.callback(program.sweep, program.children())
-        return asyncio.run(Daemon(path, name, spec, listening, Launcher(soft_limit)).run())
+        return asyncio.run(Daemon(path, spec, listening, Launcher(soft_limit)).run())
 
 
 class Daemon:
     """The whole tree, from start to stop. Event loop only."""
 
-    def __init__(
-        self, path: str, name: str, spec: DaemonSpec, listening: Listening, launcher: Launcher
-    ) -> None:
+    def __init__(self, path: str, spec: DaemonSpec, listening: Listening, launcher: Launcher) -> None:
         self._path = path
-        self._name = name
         self.spec = spec
         self.listening = listening
-        self._launcher = launcher
-        self.outputs = Outputs(lambda watcher, trouble: logger.error("%s: %s", watcher, trouble))
         self.apps: dict[str, App] = {}
         self.supervisor = Supervisor(self._publish, self._make_spawner, listening.fds)
         maker = Maker(launcher, listening.fds)
-        self._surroundings = Surroundings(maker, self.outputs, self.supervisor.hear)
-        self.failures: dict[str, str] = {}  # why watchers gave up or could not be reloaded, until asked for
-        self._deaths: list[asyncio.Future[None]] = []
+        outputs = Outputs(lambda watcher, trouble: logger.error("%s: %s", watcher, trouble))
+        self._surroundings = Surroundings(maker, outputs, self.supervisor.hear)
+        self.news = News()
         self._stopping = Stopping()
-        self._ended = asyncio.Event()
+        self.over = asyncio.Event()
         self._status = 0
 
     async def run(self) -> int:
         for watcher in self._watchers(self.spec):
             self.supervisor.enter(watcher)
-        endpoint, pubsub = addresses.of(self._name)
+        endpoint, pubsub = addresses.of(PurePath(self._path).stem)
         access = Access(owner=self.spec.endpoint_owner, plain_loopback=True)
         control = Controlled(self)
         self.server = ControlServer(
@@ -99,13 +95,13 @@ class Daemon:
             with program.signals_taken(self._on_signal, self._known):
                 self.server.publisher.announce("starting")
                 self.supervisor.start()
-                await self._ended.wait()
+                await self.over.wait()
                 self.server.publisher.announce("stopped")
         finally:
             control.figures.close()
             await self.server.close()
             self.supervisor.close()
-            self.outputs.end()
+            self._surroundings.outputs.end()
             for app in self.apps.values():
                 app.close()
         return self._status
@@ -156,10 +152,7 @@ class Daemon:
     async def _end(self) -> None:
         for name in self.supervisor.names:
             await self.supervisor.settled(name)
-        self._ended.set()
-
-    async def ended(self) -> None:
-        await self._ended.wait()
+        self.over.set()
 
     def reopen_logs(self) -> None:
         log.reopen()
@@ -197,16 +190,9 @@ class Daemon:
     def _publish(self, name: str, notice: messages.Notice) -> None:
         logger.log(*journal.line(name, notice, self._last_words(name, notice)))
         self.server.publish(name, notice)
-        match notice:
-            case messages.GaveUp(reason) | messages.ReloadFailed(_, _, reason):
-                self.failures[name] = reason
-            case messages.Reaped():
-                deaths, self._deaths = self._deaths, []
-                for death in deaths:
-                    if not death.done():
-                        death.set_result(None)
-            case messages.Removed():
-                self.outputs.close(name)
+        self.news.hear(name, notice)
+        if isinstance(notice, messages.Removed):
+            self._surroundings.outputs.close(name)
         if isinstance(notice, messages.GaveUp) and self._stopping.urgency is None and self._is_critical(name):
             logger.critical("%s is critical: everything stops", name)
             self._status = 1
@@ -222,20 +208,15 @@ class Daemon:
 
     def tail(self, name: str, lines: int) -> list[Chunk]:
         pids = [proc.pid for proc in self.supervisor.watcher(name).processes.values() if proc.pid]
-        return self.outputs.tail(pids, lines)
-
-    def next_death(self) -> asyncio.Future[None]:
-        """Return what is done when some process, whichever, has ended."""
-        death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._deaths.append(death)
-        return death
+        return self._surroundings.outputs.tail(pids, lines)
 
     def _known(self) -> set[int] | None:
         # A child may be ours before we were told its pid; until then nobody is a stranger for sure.
+        launcher = self._surroundings.maker.launcher
         forking = any(app.pool.servers.forking for app in self.apps.values())
-        if forking or self._launcher.launching:
+        if forking or launcher.launching:
             return None
-        return self.supervisor.pids() | self._launcher.pids
+        return self.supervisor.pids() | launcher.pids
 
 
 def _words(steps: Sequence[plan.Step]) -> list[str]:

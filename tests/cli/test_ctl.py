@@ -55,7 +55,6 @@ SESSION = [
     ("tail web --lines 2", 0, r"\S+ 1 stdout: line 0\n\S+ 1 stdout: line 1\n"),
     ("requests", 0, r"WATCHER .*\nweb +1 +GET +/slow +3s\n"),
     ("reloadconfig --dry-run", 0, r"web: replaced\n"),
-    ("save", 1, r"bigtop: .*Permission denied.*\n"),
     ("version", 0, r"version  1.2.3\npid      \d+\nname     test\n"),
     ("set web numprocesses", 2, r"(?s:.*)the value for 'numprocesses' is missing\n"),
     ("rm", 2, r"(?s:.*)NAME is missing\n"),
