@@ -106,6 +106,10 @@ class Drain:
 
     grace: float
 
+    def __post_init__(self) -> None:
+        if self.grace != self.grace:  # so is a NaN; isnan() does not take integers of 400 digits
+            raise ValueError("grace is not a number: no time would ever be past it")
+
 
 @dataclass(frozen=True, slots=True)
 class Reopen:

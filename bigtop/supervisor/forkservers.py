@@ -38,6 +38,24 @@ class Legacy:
     environ: Mapping[str, str]
 
 
+@dataclass(slots=True, eq=False)
+class Unborn:
+    """A worker that was asked for and not yet answered, with our ends of its lifeline and its stderr.
+
+    What is sent on the line before it is born waits there until it is.
+    """
+
+    key: int
+    wid: int
+    line: socket.socket
+    stderr: int
+    doomed: bool = False  # to be killed should it be born nevertheless
+
+    def close(self) -> None:
+        self.line.close()
+        os.close(self.stderr)
+
+
 @dataclass(slots=True)
 class _ForkServer:
     generation: int
@@ -45,20 +63,20 @@ class _ForkServer:
     control: socket.socket
     stderr: LineReader
     loaded: lifeline.Loaded | None = None
-    pending: list[lifeline.Fork] = field(default_factory=list)  # asked for and not yet answered
+    pending: dict[int, Unborn] = field(default_factory=dict)  # by key
 
 
 class ForkServers:
     """Starts, asks and ends fork servers; event loop only.
 
-    `feed` takes events for the machine; `on_worker(key, pid, line, stderr)` takes over a newborn worker.
+    `feed` takes events for the machine; `on_worker(unborn, pid)` takes over a newborn worker.
     """
 
     def __init__(
         self,
         legacy: Legacy,
         feed: Feed,
-        on_worker: Callable[[int, int, socket.socket, int], None],
+        on_worker: Callable[[Unborn, int], None],
         on_line: Callable[[bytes], None],
         on_loaded: Callable[[int, lifeline.Loaded], None],
     ) -> None:
@@ -69,7 +87,6 @@ class ForkServers:
         self._on_loaded = on_loaded
         self._servers: dict[int, _ForkServer] = {}
         self.pids: set[int] = set()  # of all that were not collected yet, discarded ones included
-        self._ends: dict[int, tuple[socket.socket, int]] = {}  # key -> our ends of lifeline and stderr
 
     def prepare(self, generation: int) -> None:
         """Start the fork server of `generation`; GenerationReady or GenerationFailed follows."""
@@ -109,9 +126,7 @@ class ForkServers:
         if server is None or server.loaded is None:
             self._feed(messages.SpawnFailed(key, f"generation {generation} has no fork server"))
             return
-        fork = lifeline.Fork(key, wid)
-        server.pending.append(fork)
-        self._ask(server, fork)
+        self._ask(server, lifeline.Fork(key, wid))
 
     def discard(self, generation: int) -> None:
         """End the fork server of `generation`, also one that hangs in an import. It owns nothing."""
@@ -125,10 +140,16 @@ class ForkServers:
         for generation in list(self._servers):
             self.discard(generation)
 
+    def unborn(self, key: int) -> Unborn | None:
+        """Return what there is of a worker whose fork server has not answered."""
+        found = (server.pending[key] for server in self._servers.values() if key in server.pending)
+        return next(found, None)
+
     def kill(self, key: int) -> None:
         """End the fork server that was asked for worker `key` and does not answer, if there is one."""
         for server in self._servers.values():
-            if any(fork.key == key for fork in server.pending):
+            if key in server.pending:
+                server.pending[key].doomed = True
                 server.process.kill_tree()
 
     @property
@@ -143,15 +164,17 @@ class ForkServers:
             try:
                 line, far = lifeline.pair()
                 ours.callback(line.close)
+                line.setblocking(False)
                 theirs.callback(far.close)
                 read_end, write_end = os.pipe()
                 ours.callback(os.close, read_end)
                 theirs.callback(os.close, write_end)
                 lifeline.send(server.control, fork, (far.fileno(), write_end))
             except OSError as error:  # no descriptor is free; or it died, or hangs with a full line
-                self._fail(server, fork, f"the fork server cannot be asked: {error.strerror}")
+                reason = f"the fork server cannot be asked: {error.strerror}"
+                self._feed(messages.SpawnFailed(fork.key, reason))
                 return
-            self._ends[fork.key] = line, read_end
+            server.pending[fork.key] = Unborn(fork.key, fork.wid, line, read_end)
             ours.pop_all()
 
     def _readable(self, server: _ForkServer) -> bool:
@@ -175,13 +198,11 @@ class ForkServers:
                 self._fail_pending(server, message)
                 self._feed(messages.GenerationFailed(server.generation, f"{message}\n{traceback}".rstrip()))
             case lifeline.ForkFailed(key, reason):
-                for fork in [fork for fork in server.pending if fork.key == key]:
-                    self._fail(server, fork, reason)
+                self._fail(server, key, reason)
             case lifeline.Forked(key, pid):
-                server.pending = [fork for fork in server.pending if fork.key != key]
-                ends = self._ends.pop(key, None)
-                if ends is not None:
-                    self._on_worker(key, pid, *ends)
+                unborn = server.pending.pop(key, None)
+                if unborn is not None:
+                    self._on_worker(unborn, pid)
         return True
 
     def _loaded(self, server: _ForkServer, loaded: lifeline.Loaded) -> None:
@@ -204,16 +225,14 @@ class ForkServers:
         self._feed(messages.GenerationFailed(server.generation, f"{reason}\n{words}".rstrip()))
 
     def _fail_pending(self, server: _ForkServer, reason: str) -> None:
-        for fork in list(server.pending):
-            self._fail(server, fork, reason)
+        for key in list(server.pending):
+            self._fail(server, key, reason)
 
-    def _fail(self, server: _ForkServer, fork: lifeline.Fork, reason: str) -> None:
-        server.pending.remove(fork)
-        ends = self._ends.pop(fork.key, None)
-        if ends is not None:
-            ends[0].close()
-            os.close(ends[1])
-        self._feed(messages.SpawnFailed(fork.key, reason))
+    def _fail(self, server: _ForkServer, key: int, reason: str) -> None:
+        unborn = server.pending.pop(key, None)
+        if unborn is not None:
+            unborn.close()
+            self._feed(messages.SpawnFailed(key, reason))
 
     def _close_line(self, server: _ForkServer) -> None:
         if server.control.fileno() >= 0:

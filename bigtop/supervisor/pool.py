@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from bigtop import lifeline
 from bigtop.scoreboard import RequestRecord, Scoreboard, State, Word
 from bigtop.signals import STACK_SIGNAL
 from bigtop.supervisor import messages
-from bigtop.supervisor.forkservers import ForkServers, Legacy
+from bigtop.supervisor.forkservers import ForkServers, Legacy, Unborn
 from bigtop.supervisor.process import Process
 from bigtop.supervisor.spec import WatcherSpec
 from bigtop.supervisor.streams.reader import LineReader
@@ -54,7 +53,6 @@ class WorkerPool:
         self._timeout_ns = int(timeout * 1e9)
         self._on_line = on_line
         self.servers = ForkServers(legacy, feed, self._adopt, on_line, on_loaded)
-        self._wids: dict[int, int] = {}
         self._members: dict[int, _Member] = {}
         self.interface = ""
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
@@ -69,14 +67,13 @@ class WorkerPool:
 
     def spawn(self, key: int, wid: int, generation: int) -> None:
         self._board.clear(wid - 1)
-        self._wids[key] = wid
         self.servers.spawn(key, wid, generation)
 
     def describe(self, _spec: WatcherSpec) -> bool:
         return False  # the orders of fork servers are written once: another spawner has to come
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
-        if signum is not None:
+        if signum is not None and key in self._members:
             self.signal(key, signum)
         else:
             self._tell(key, lifeline.Drain(grace))
@@ -99,11 +96,11 @@ class WorkerPool:
         return {member.process.pid for member in self._members.values()} | self.servers.pids
 
     def _tell(self, key: int, message: lifeline.Message) -> None:
-        member = self._members.get(key)
-        if member is None or member.line.fileno() < 0:
+        whose = self._members.get(key) or self.servers.unborn(key)
+        if whose is None or whose.line.fileno() < 0:
             return
         with contextlib.suppress(OSError):  # it is dead or does not listen: its deadline will come
-            lifeline.send(member.line, message)
+            lifeline.send(whose.line, message)
 
     # ---- who is stuck
 
@@ -134,21 +131,20 @@ class WorkerPool:
 
     # ---- what workers say
 
-    def _adopt(self, key: int, pid: int, line: socket.socket, stderr: int) -> None:
-        loop = asyncio.get_running_loop()
-        line.setblocking(False)
-        wid = self._wids.pop(key)
+    def _adopt(self, newborn: Unborn, pid: int) -> None:
+        key, line = newborn.key, newborn.line
         try:
             process = Process(pid, lambda status: self._ended(key, status))
         except OSError as error:  # no descriptor is free; the worker ends with its line
-            line.close()
-            os.close(stderr)
+            newborn.close()
             self._feed(messages.SpawnFailed(key, f"it cannot be watched: {error.strerror}"))
             return
-        member = _Member(wid, process, line, LineReader(stderr, self._on_line))
+        member = _Member(newborn.wid, process, line, LineReader(newborn.stderr, self._on_line))
         self._members[key] = member
-        loop.add_reader(line, self._readable, key, member)
+        asyncio.get_running_loop().add_reader(line, self._readable, key, member)
         self._feed(messages.Spawned(key, pid))
+        if newborn.doomed:
+            process.kill_tree()
 
     def _readable(self, key: int, member: _Member) -> bool:
         """Take one message; return whether there may be another."""

@@ -42,9 +42,10 @@ class RestartPolicy:
     def __post_init__(self) -> None:
         if self.attempts < 0:
             raise ConfigError(f"attempts must not be negative, got {self.attempts}")
-        if min(self.window, self.retry_in, self.max_delay) < 0:
-            raise ConfigError("window, retry_in and max_delay must not be negative")
-        if self.factor < 1:
+        # A NaN is neither below a limit nor above it: only what is asked this way round refuses it.
+        if not all(seconds >= 0 for seconds in (self.window, self.retry_in, self.max_delay)):
+            raise ConfigError("window, retry_in and max_delay must be 0 or more")
+        if not self.factor >= 1:
             raise ConfigError(f"factor must be 1 or more, got {self.factor:g}")
 
 
@@ -63,8 +64,8 @@ class StopPolicy:
     children: bool = False  # signal the direct children as well
 
     def __post_init__(self) -> None:
-        if self.graceful_timeout < 0:
-            raise ConfigError(f"graceful_timeout must not be negative, got {self.graceful_timeout:g}")
+        if not self.graceful_timeout >= 0:
+            raise ConfigError(f"graceful_timeout must be 0 or more, got {self.graceful_timeout:g}")
 
 
 @dataclass(frozen=True, slots=True)

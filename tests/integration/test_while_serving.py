@@ -55,6 +55,27 @@ def test_scaling_by_signals() -> None:
         assert site.get() == "ok"
 
 
+def test_a_worker_that_is_too_many_before_it_is_born_leaves_at_once() -> None:
+    with Site(APP, "--workers", "2", "--graceful-timeout", "30") as site:
+        until(lambda: len(site.workers()) == 2, "two workers")
+        before = set(site.workers())
+        (fork_server,) = site.fork_servers()
+        os.kill(fork_server, signal.SIGSTOP)
+        site.send(signal.SIGTTIN)
+        site.wait_for("SIGTTIN: 3 workers")
+        site.send(signal.SIGTTOU)
+        site.wait_for("SIGTTOU: 2 workers")
+        site.send(signal.SIGTTIN)  # another one, which is forked after it: it can be seen that both were
+        site.wait_for("SIGTTIN: 3 workers", 2)
+        os.kill(fork_server, signal.SIGCONT)
+
+        def names() -> list[str]:
+            return sorted(title.split()[2] for title in site.workers().values())
+
+        until(lambda: names() == ["1", "2", "4"] and len(site.fork_servers()) == 1, "1, 2 and 4", timeout=10)
+        assert before < site.workers().keys()
+
+
 def test_a_reload_runs_the_new_code(tmp_path: Path) -> None:
     code = "def app(environ, start_response):\n start_response('200 OK', [])\n return [b'%s']\n"
     module = tmp_path / "changing.py"

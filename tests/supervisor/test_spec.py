@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from math import nan
 
 import pytest
 
@@ -15,9 +16,13 @@ COMMAND = Command(("sleep", "1"))
     ("values", "message"),
     [
         ({"attempts": -1}, "attempts must not be negative, got -1"),
-        ({"window": -1}, "window, retry_in and max_delay must not be negative"),
-        ({"retry_in": -0.5}, "window, retry_in and max_delay must not be negative"),
-        ({"max_delay": -1}, "window, retry_in and max_delay must not be negative"),
+        ({"window": -1}, "window, retry_in and max_delay must be 0 or more"),
+        ({"retry_in": -0.5}, "window, retry_in and max_delay must be 0 or more"),
+        ({"max_delay": -1}, "window, retry_in and max_delay must be 0 or more"),
+        ({"window": nan}, "window, retry_in and max_delay must be 0 or more"),
+        ({"retry_in": nan}, "window, retry_in and max_delay must be 0 or more"),
+        ({"max_delay": nan}, "window, retry_in and max_delay must be 0 or more"),
+        ({"factor": nan}, "factor must be 1 or more, got nan"),
         ({"factor": 0.5}, "factor must be 1 or more, got 0.5"),
     ],
 )
@@ -27,10 +32,11 @@ def test_a_restart_policy_says_what_is_wrong(values: dict[str, float], message: 
     assert str(caught.value) == message
 
 
-def test_a_stop_policy_says_what_is_wrong():
+@pytest.mark.parametrize("seconds", [-2, nan])
+def test_a_stop_policy_says_what_is_wrong(seconds: float):
     with pytest.raises(ConfigError) as caught:
-        StopPolicy(graceful_timeout=-2)
-    assert str(caught.value) == "graceful_timeout must not be negative, got -2"
+        StopPolicy(graceful_timeout=seconds)
+    assert str(caught.value) == f"graceful_timeout must be 0 or more, got {seconds}"
 
 
 def test_a_watcher_needs_a_name():

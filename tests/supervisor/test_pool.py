@@ -1,0 +1,64 @@
+# Workers between the order to fork them and the answer, with a real fork server.
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Awaitable, Callable
+
+from bigtop.scoreboard import Scoreboard
+from bigtop.supervisor.forkservers import Legacy
+from bigtop.supervisor.messages import Event, Exited, ExitStatus, GenerationReady, Spawned
+from bigtop.supervisor.pool import WorkerPool
+from bigtop.workers.bootstrap import Bootstrap
+from tests.support.site import ROOT
+from tests.support.yard import DEADLINE, Yard, run, until
+
+
+def with_pool(play: Callable[[WorkerPool, list[Event]], Awaitable[None]]) -> None:
+    """Run `play` with a pool whose fork server is loaded, and the list that its events go to."""
+
+    async def main(yard: Yard) -> None:
+        board = Scoreboard.create()
+        events: list[Event] = []
+        orders = Bootstrap("site", "tests.apps.site:app", False, None, None, "on", (), board.fd)
+        legacy = Legacy(orders.encode(), (board.fd,), {**os.environ, "PYTHONPATH": str(ROOT)})
+        pool = WorkerPool(events.append, legacy, board, 0, lambda _lines: None, lambda _number, _loaded: None)
+        yard.more_pids = pool.pids
+        pool.prepare(1)
+        try:
+            await until(lambda: events, "the fork server")
+            assert events == [GenerationReady(1)]
+            await play(pool, events)
+        finally:
+            pool.discard(1)
+            await until(lambda: not pool.pids(), "the end of the fork server")
+            os.close(board.fd)
+
+    run(main)
+
+
+def spawn_unnoticed(pool: WorkerPool) -> None:
+    """Have worker 1 forked, and return when the fork server has said so but nobody has read it."""
+    pool.spawn(1, 1, 1)
+    (server,) = pool.servers._servers.values()
+    assert select.select([server.control], [], [], DEADLINE)[0], "the fork server does not answer"
+
+
+def test_a_worker_that_was_asked_to_leave_before_it_was_known_does() -> None:
+    async def play(pool: WorkerPool, events: list[Event]) -> None:
+        spawn_unnoticed(pool)
+        pool.drain(1, 30.0)
+        await until(lambda: Exited(1, ExitStatus(code=0)) in events, "the end of the worker")
+
+    with_pool(play)
+
+
+def test_a_worker_that_was_killed_before_it_was_known_is() -> None:
+    async def play(pool: WorkerPool, events: list[Event]) -> None:
+        spawn_unnoticed(pool)
+        pool.kill(1)
+        await until(lambda: Exited(1, ExitStatus(signal=9)) in events, "the end of the worker")
+        assert any(isinstance(event, Spawned) for event in events)
+
+    with_pool(play)
