@@ -37,6 +37,8 @@ class DaemonSpec:
     stats_endpoint: str | None = None
     multicast_endpoint: str | None = None
     endpoint_owner: str | None = None
+    server_key: str | None = None
+    client_keys: str | None = None
     check_delay: float = 5.0
     warmup_delay: float = 0.0
     umask: int | None = None
@@ -147,6 +149,8 @@ def _daemon(circus: Values) -> DaemonSpec:
         stats_endpoint=circus[d.STATS_ENDPOINT],
         multicast_endpoint=circus[d.MULTICAST_ENDPOINT],
         endpoint_owner=circus[d.ENDPOINT_OWNER],
+        server_key=circus[d.SERVER_KEY],
+        client_keys=circus[d.CLIENT_KEYS],
         check_delay=circus[d.CHECK_DELAY],
         warmup_delay=circus[d.WARMUP_DELAY],
         umask=circus[d.UMASK],

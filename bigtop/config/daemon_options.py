@@ -37,6 +37,13 @@ ENDPOINT = Key(
 ENDPOINT_OWNER = Key(
     "endpoint_owner", wv.filled(values.user), "USER", "Owner of the file of an ipc:// `endpoint`."
 )
+SERVER_KEY = Key(
+    "server_key",
+    maybe(wv.text),
+    "FILE",
+    "The secret key of this server (`bigtop ctl keygen`): TCP endpoints take clients with keys only.",
+)
+CLIENT_KEYS = Key("client_keys", maybe(wv.text), "DIR", "Folder of the clients that `server_key` lets in.")
 PUBSUB_ENDPOINT = Key(
     "pubsub_endpoint", maybe(wv.endpoint("tcp", "ipc")), "URL", f"Where events are published. {_UNLESS_GIVEN}"
 )
@@ -100,7 +107,7 @@ _CIRCUS_DEAD = (
 )
 
 CIRCUS: Final[tuple[Key[object], ...]] = (
-    *(ENDPOINT, PUBSUB_ENDPOINT, STATS_ENDPOINT, ENDPOINT_OWNER, MULTICAST_ENDPOINT),
+    *(ENDPOINT, PUBSUB_ENDPOINT, STATS_ENDPOINT, ENDPOINT_OWNER, SERVER_KEY, CLIENT_KEYS, MULTICAST_ENDPOINT),
     *(CHECK_DELAY, WARMUP_DELAY, UMASK, PIDFILE, INCLUDE, INCLUDE_DIR),
     *(LOGLEVEL, LOGOUTPUT, LOGGERCONFIG, FQDN_PREFIX, DEBUG, DEBUG_GC),
     *(STATSD, HTTPD, HTTPD_HOST, HTTPD_PORT),

@@ -20,6 +20,7 @@ from bigtop.errors import CommandError
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.messages import Urgency
 from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.streams.formats import Chunk
 
 if TYPE_CHECKING:
     from bigtop.launch.daemon import Daemon
@@ -150,15 +151,7 @@ class Controlled:
         return steps
 
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
-        return [
-            {
-                "time": chunk.at,
-                "pid": chunk.pid,
-                "stream": chunk.which,
-                "line": chunk.lines.decode("utf-8", "replace").rstrip("\n"),
-            }
-            for chunk in self._daemon.tail(name, lines)
-        ]
+        return [as_facts(chunk, chunk.lines) for chunk in self._daemon.tail(name, lines)]
 
     def requests(self, name: str | None) -> Sequence[Mapping[str, object]]:
         now = time.monotonic_ns()
@@ -182,3 +175,9 @@ class Controlled:
                         }
                     )
         return found
+
+
+def as_facts(chunk: Chunk, line: bytes) -> dict[str, object]:
+    """Return one line of output in the words of the control channel."""
+    text = line.decode("utf-8", "replace").rstrip("\n")
+    return {"time": chunk.at, "pid": chunk.pid, "stream": chunk.which, "line": text}

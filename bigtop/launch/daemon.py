@@ -11,19 +11,19 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from bigtop import log, pidfile
 from bigtop.config import daemon as config
 from bigtop.config.apps import AppSpec
 from bigtop.config.daemon import DaemonSpec
 from bigtop.control import addresses
-from bigtop.control.auth import Access
+from bigtop.control.auth import Access, Curve
 from bigtop.control.server import ControlServer
 from bigtop.errors import BigtopError, CommandError, ConfigError
 from bigtop.launch import program
 from bigtop.launch.app import App, check
-from bigtop.launch.controlled import Controlled
+from bigtop.launch.controlled import Controlled, as_facts
 from bigtop.launch.listening import Listening
 from bigtop.launch.news import News
 from bigtop.launch.program import STOPS, Stopping
@@ -85,7 +85,7 @@ class Daemon:
         for watcher in self._watchers(self.spec):
             self.supervisor.enter(watcher)
         endpoint, pubsub = addresses.of(PurePath(self._path).stem)
-        access = Access(owner=self.spec.endpoint_owner, plain_loopback=True)
+        access = _access(self.spec)
         control = Controlled(self)
         self.server = ControlServer(
             control, self.spec.endpoint or endpoint, self.spec.pubsub_endpoint or pubsub, access
@@ -121,7 +121,14 @@ class Daemon:
     def _make_spawner(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> Spawner:
         if isinstance(spec.target, Worker):
             return self.apps[spec.name].make_pool(feed)
+        self._surroundings.outputs.follow(spec.name, self._pass_on)
         return CommandPool(spec, feed, self._surroundings)
+
+    def _pass_on(self, chunk: Chunk) -> None:
+        """Publish output for those who follow it; costs nothing while nobody does."""
+        if self.server.publisher.wants_output(chunk.watcher):
+            for line in chunk.split():
+                self.server.publisher.output(chunk.watcher, as_facts(chunk, line))
 
     # ---- what is asked of us
 
@@ -192,7 +199,7 @@ class Daemon:
         self.server.publish(name, notice)
         self.news.hear(name, notice)
         if isinstance(notice, messages.Removed):
-            self._surroundings.outputs.close(name)
+            self._surroundings.outputs.forget(name)
         if isinstance(notice, messages.GaveUp) and self._stopping.urgency is None and self._is_critical(name):
             logger.critical("%s is critical: everything stops", name)
             self._status = 1
@@ -217,6 +224,14 @@ class Daemon:
         if forking or launcher.launching:
             return None
         return self.supervisor.pids() | launcher.pids
+
+
+def _access(spec: DaemonSpec) -> Access:
+    """Say who may come. A TCP endpoint stands in a file, and was asked for by that."""
+    curve = None
+    if spec.server_key and spec.client_keys:
+        curve = Curve(Path(spec.server_key), Path(spec.client_keys))
+    return Access(owner=spec.endpoint_owner, curve=curve, plain_loopback=True)
 
 
 def _words(steps: Sequence[plan.Step]) -> list[str]:

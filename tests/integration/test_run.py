@@ -6,14 +6,15 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
 
 import psutil
-import pytest
 
-from tests.support.site import until
+from tests.support.site import ROOT, until
 from tests.support.stack import Stack, free_port
 
 SLEEPERS = """
@@ -194,8 +195,51 @@ stdout_stream = { class = "FileStream", filename = "{folder}/chatty.log" }
         assert "stdout: 3" in stack.ctl("tail", "chatty")
 
 
-@pytest.mark.parametrize("name", ["stack.ini"])
-def test_circus_own_circusctl(name: str) -> None:
+def test_output_is_followed_as_it_comes() -> None:
+    text = """
+[watcher.chatty]
+cmd = "sh -c 'while :; do echo tick; sleep 0.1; done'"
+stdout_stream = { class = "FileStream", filename = "{folder}/chatty.log" }
+"""
+    with Stack(text) as stack:
+        stack.wait_for("chatty: started")
+        command = [sys.executable, "-m", "bigtop", "ctl", "tail", "--follow", "chatty"]
+        with subprocess.Popen(
+            command, cwd=ROOT, env=stack.env, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        ) as follower:
+            assert follower.stdout is not None
+            try:
+                assert all("stdout: tick" in follower.stdout.readline() for _ in range(20))
+            finally:
+                follower.kill()
+
+
+def test_over_tcp_a_key_says_who_may_what(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    port = free_port()
+    text = f"""
+[bigtop]
+endpoint = "tcp://127.0.0.1:{port}"
+server_key = "{tmp_path}/server.key_secret"
+client_keys = "{keys}"
+"""
+    with Stack(SLEEPERS) as stack:
+        stack.ctl("keygen", "server", "--folder", str(tmp_path))
+        stack.ctl("keygen", "ann", "--role", "view", "--folder", str(tmp_path))
+    (tmp_path / "ann.key").rename(keys / "ann.key")
+    with Stack(text + SLEEPERS) as stack:
+        address = ("--endpoint", f"tcp://127.0.0.1:{port}")
+        identity = ("--identity", f"{tmp_path}/ann.key_secret", "--server-key", f"{tmp_path}/server.key")
+        stack.wait_for("sleeper: started")
+        assert "active" in stack.ctl(*address, *identity, "status")
+        assert "needs a key with the role operate" in stack.ctl(
+            *address, *identity, "stop", "other", status=77
+        )
+        stack.ctl(*address, "--timeout", "1", "status", status=69)  # nobody without a key gets an answer
+
+
+def test_circus_own_circusctl() -> None:
     text = """
 [circus]
 endpoint = tcp://127.0.0.1:0
@@ -210,7 +254,7 @@ numprocesses = 2
 host = 127.0.0.1
 port = 0
 """
-    with Stack(text, name) as stack:
+    with Stack(text, "stack.ini") as stack:
         stack.wait_for("Sleeper: started")
         assert stack.circusctl("status") == "Sleeper: active\n"
         first = stack.circusctl("list", "sleeper").strip().split(",")

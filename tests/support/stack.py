@@ -36,12 +36,16 @@ class Stack(Site):
     def write(self, text: str) -> None:
         self.file.write_text(text.replace("{folder}", str(self.folder)).replace("{python}", sys.executable))
 
+    @property
+    def env(self) -> dict[str, str]:
+        return self._env
+
     def ctl(self, *args: str, status: int = 0) -> str:
         """Run `bigtop ctl ARGS` and return what it says."""
         done = subprocess.run(
             [sys.executable, "-m", "bigtop", "ctl", *args],
             cwd=ROOT,
-            env=self._env,
+            env=self.env,
             capture_output=True,
             text=True,
             timeout=60,

@@ -81,6 +81,11 @@ class Outputs:
         if outlet is not None and outlet.sinks:
             self._put(outlet)
 
+    def forget(self, name: str) -> None:
+        """The watcher is gone, and with it whoever followed it."""
+        self.close(name)
+        self._followers.pop(name, None)
+
     def sink(self, name: str, which: str) -> sinks.Sink | None:
         outlet = self._outlets.get(name)
         return None if outlet is None else outlet.sinks.get(which)
