@@ -71,7 +71,10 @@ class Daemon:
         self._path = path
         self.spec = spec
         self.listening = listening
-        self.apps: dict[str, App] = {}
+        self.apps: dict[str, App] = {}  # those that run
+        self._described: dict[
+            str, App
+        ] = {}  # as the file has them; one that changed runs when the old is gone
         self.supervisor = Supervisor(self._publish, self._make_spawner, listening.fds)
         maker = Maker(launcher, listening.fds)
         outputs = Outputs(lambda watcher, trouble: logger.error("%s: %s", watcher, trouble))
@@ -112,15 +115,19 @@ class Daemon:
         return [*spec.watchers, *spec.plugins, *served]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
-        app = self.apps.get(spec.name)
+        app = self._described.get(spec.name)
         if app is None or app.spec != spec.site:
-            app = self.apps[spec.name] = App(spec.site, self.listening.of_app(spec))
+            app = self._described[spec.name] = App(spec.site, self.listening.of_app(spec))
             app.own_access_log()
         return app.watcher(spec.depends, spec.priority)
 
     def _make_spawner(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> Spawner:
         if isinstance(spec.target, Worker):
-            return self.apps[spec.name].make_pool(feed)
+            before, app = self.apps.get(spec.name), self._described[spec.name]
+            if before is not None:
+                before.close()
+            self.apps[spec.name] = app
+            return app.make_pool(feed)
         self._surroundings.outputs.follow(spec.name, self._pass_on)
         return CommandPool(spec, feed, self._surroundings)
 
@@ -188,8 +195,8 @@ class Daemon:
             raise CommandError(str(error)) from error
         self.spec = spec
         self.listening.forget(spec.sockets, spec.apps)
-        for name in self.apps.keys() - {app.name for app in spec.apps}:
-            self.apps.pop(name).close()
+        for name in self._described.keys() - {app.name for app in spec.apps}:
+            del self._described[name]
         return _words(steps)
 
     # ---- what happens
@@ -200,6 +207,8 @@ class Daemon:
         self.news.hear(name, notice)
         if isinstance(notice, messages.Removed):
             self._surroundings.outputs.forget(name)
+            if name in self.apps and name not in self._described:
+                self.apps.pop(name).close()
         if isinstance(notice, messages.GaveUp) and self._stopping.urgency is None and self._is_critical(name):
             logger.critical("%s is critical: everything stops", name)
             self._status = 1

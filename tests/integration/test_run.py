@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.site import ROOT, until
 from tests.support.stack import Stack, free_port
@@ -151,6 +152,34 @@ workers = 2
             (request,) = stack.asked("requests", "site")["requests"]
             assert (request["method"], request["path"]) == ("GET", "/sleep/1.5")
             assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_an_application_that_is_described_anew_is_served_anew() -> None:
+    port = free_port()
+    text = f"""
+[socket.web]
+host = "127.0.0.1"
+port = {port}
+
+[app.site]
+app = "tests.apps.site:app"
+sockets = ["web"]
+"""
+    with Stack(text) as stack:
+        stack.wait_for("site: started")
+        before = stack.pids("site")
+        stack.write(text + "workers = 2\nthreads = 2\n")
+        stack.ctl("reloadconfig", "--waiting")
+        until(lambda: len(stack.pids("site")) == 2, "two workers")
+        assert not set(before) & set(stack.pids("site"))
+        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).read() == b"ok"
+        stack.write(SLEEPERS)
+        stack.ctl("reloadconfig", "--waiting")
+        assert "site" not in stack.asked("status")["statuses"]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        assert stack.stop() == 0
+        assert "Traceback" not in stack.log()
 
 
 def test_a_critical_watcher_that_gives_up_ends_the_daemon() -> None:
