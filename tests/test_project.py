@@ -94,7 +94,7 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
                 unknown += [
                     word for word in words if word.startswith("-") and word.split("=")[0] not in known
                 ]
-            case ["bigtop", word, *words] if word in ("backends", "check", "convert", "worker"):
+            case ["bigtop", word, *words] if word in ("backends", "check", "convert", "run", "worker"):
                 known = {
                     flag
                     for option in root.get_command(click.Context(root), word).params

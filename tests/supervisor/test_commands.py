@@ -78,7 +78,7 @@ class TestContext:
 
     @pytest.mark.parametrize("nice", [None, 3], ids=["plain", "launched"])
     def test_no_descriptor_is_inherited_but_the_three(self, nice: int | None):
-        code = "import os; print([n for n in range(100) if os.path.exists(f'/proc/self/fd/{n}')])"
+        code = "import os; print([n for n in range(4096) if os.path.exists(f'/proc/self/fd/{n}')])"
         assert said(code, context=ExecContext(env=ENV, nice=nice)) == "[0, 1, 2]\n"
 
     @pytest.mark.parametrize("nice", [None, 3], ids=["plain", "launched"])
@@ -151,7 +151,7 @@ class TestContext:
 
 
 class TestSockets:
-    CODE = "import os; print([n for n in range(3, 100) if os.path.exists(f'/proc/self/fd/{n}')])"
+    CODE = "import os; print([n for n in range(3, 4096) if os.path.exists(f'/proc/self/fd/{n}')])"
 
     @pytest.mark.parametrize("nice", [None, 1], ids=["plain", "launched"])
     def test_only_those_that_are_named_under_their_numbers(self, nice: int | None):
