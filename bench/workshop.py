@@ -71,7 +71,7 @@ def ensure_packages(
     requirements: Iterable[str], options: Iterable[str] = (), env: Iterable[tuple[str, str]] = ()
 ) -> None:
     have = installed()
-    missing = [r for r in requirements if ("bigtop" if r == "." else package_name(r)) not in have]
+    missing = [r for r in requirements if (not _is_current() if r == "." else package_name(r) not in have)]
     if not missing:
         return
     if not python().exists():
@@ -79,6 +79,12 @@ def ensure_packages(
     arguments = [part for name in missing for part in (["--editable", str(ROOT)] if name == "." else [name])]
     pip = [str(python()), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, *options, *arguments], f"pip cannot install {', '.join(missing)}", dict(env))
+
+
+def _is_current() -> bool:
+    """Say whether this repository is installed as setup.cfg has it now, its dependencies included."""
+    written = [path.stat().st_mtime for path in VENV.glob("lib/*/site-packages/bigtop-*.dist-info")]
+    return bool(written) and max(written) > (ROOT / "setup.cfg").stat().st_mtime
 
 
 # ---- C programs
