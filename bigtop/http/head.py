@@ -1,7 +1,9 @@
-# What the head of a request must be before anybody acts on it; what is not, is refused with a ProtocolError.
+# The lines of a request's head become a Request, or a refusal.
 #
-# Rule: these are the checks that llhttp leaves to its user. Where RFC 9110 and 9112 let a server choose
-# between guessing and refusing, it refuses.
+# Rule: where RFC 9110 and 9112 let a server choose between guessing and refusing, it refuses: what two
+# servers in a row may understand differently is how requests are smuggled.
+# Rule: lines come here whole and without their ends, and hold no control character but the tab; what may be
+# said about them before is in check_start() and check_text().
 
 from __future__ import annotations
 
@@ -13,42 +15,138 @@ from bigtop.errors import ProtocolError
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
 
-# llhttp also reads RTSP and ICE, and does not tell; in HTTP it refuses these methods of theirs.
-NOT_HTTP: Final = frozenset(
-    ("ANNOUNCE", "DESCRIBE", "FLUSH", "GET_PARAMETER", "PAUSE", "PLAY", "RECORD", "REDIRECT", "SETUP",
-     "SET_PARAMETER", "SOURCE", "TEARDOWN")
-)  # fmt: skip
+# The methods that IANA has registered, and some in wide use. PRI is registered to open HTTP/2, and only that.
+METHODS: Final = {
+    name.encode(): name
+    for name in (
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "PURGE", "PRI",
+        "ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE",
+        "MKACTIVITY", "MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND",
+        "PROPPATCH", "REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE",
+        "UPDATEREDIRECTREF", "VERSION-CONTROL", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
+    )
+}  # fmt: skip
 
+# What a line may be made of: all but controls, of which the tab alone is allowed (RFC 9110, 5.5).
+TEXT: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+
+# Fields with a meaning for the connection or the framing; no trailer may bear such a name.
+_SPECIAL: Final = frozenset(
+    (b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade")
+)
+
+_VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # uri-host [":" port] of RFC 3986 and 9110. No user information, no white space, no list of two.
 _HOST: Final = re.compile(rb"(?:[\w.~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", re.ASCII)
 _SLASH: Final = ord("/")
 _AUTHORITY: Final = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
+_DIGITS: Final = 18  # of a length: it fits into 64 bits, so no number wraps around for anybody
+
+# Field names as they were spelled, once they were found good -> which special field they name, b"" for none.
+# Clients choose the names, so only so many are remembered.
+_names: dict[bytes, bytes] = {}
+_NAMES_KEPT: Final = 1024
 
 
-def check_line(request: Request, first: bytes) -> None:
-    """Hold the request line, with which `first` begins, against what llhttp made of it.
+# ---- while it arrives
 
-    It does not tell of several spaces, nor whether HTTP/1.0 was not RTSP/1.0 in truth.
+
+def check_start(line: bytes, whole: bool) -> None:
+    """Refuse a first line, or what there is of it, that begins with no method.
+
+    So clients that speak something else (TLS, SSH, mail) are told at once, and not when their time is over.
     """
-    line = b"%b %b HTTP/%b\r\n" % (request.method.encode(), request.target, request.version.encode())
-    if not first.startswith(line) and not first.lstrip(b"\r\n").startswith(line):
-        raise ProtocolError(400, "the request line must be a method, a target and HTTP/1.1, one space apart")
+    method, space, _ = line.partition(b" ")
+    if method in METHODS:
+        return
+    if whole or space or not any(known.startswith(method) for known in METHODS):
+        raise ProtocolError(501, "the request does not begin with a method of HTTP")
 
 
-def check_sizes(request: Request, limits: Limits) -> None:
-    line = len(request.method) + len(request.target) + len(" HTTP/1.1 ")
-    if line > limits.request_line:
-        raise ProtocolError(414, f"the request line is longer than {limits.request_line} bytes")
-    if len(request.headers) > limits.fields:
-        raise ProtocolError(431, f"more than {limits.fields} header fields")
-    sizes = [len(name) + len(value) + len(": ") for name, value in request.headers]
-    if max(sizes, default=0) > limits.field_size:
-        raise ProtocolError(431, f"a header field is longer than {limits.field_size} bytes")
-    if line + sum(sizes) + 2 * len(sizes) > limits.head:
-        raise ProtocolError(431, f"the request head is longer than {limits.head} bytes")
+def check_text(line: bytes, limit: int, what: str = "header field", status: int = 431) -> None:
+    """Refuse a line, or what there is of it, for a control or for being too long, whichever is first."""
+    if line[: limit + 1].translate(None, TEXT):
+        raise ProtocolError(400, "a line of the head holds a control character, or ends in a bare CR or LF")
+    if len(line) > limit:
+        raise ProtocolError(status, f"a {what} is longer than {limit} bytes")
 
 
-def check_target(request: Request, host: bytes | None) -> None:
+# ---- when it is there
+
+
+def parse(lines: list[bytes], limits: Limits) -> Request:
+    """Return the request whose head has these lines, the request line first."""
+    request = Request()
+    _read_first(request, lines[0])
+    special: dict[bytes, bytes] = {}
+    headers = request.headers
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        kind = _names.get(name)
+        if kind is None:
+            kind = learn(name)
+        if not colon:
+            raise ProtocolError(400, "a header field is a name, a colon and a value")
+        value = value.strip(b" \t")
+        headers.append((name, value))
+        if kind == b"transfer-encoding" and b"\t" in line:
+            raise ProtocolError(400, "a tab beside a transfer coding is a part of its name to some")
+        if kind:  # repeated ones make a list, as RFC 9110 5.3 reads them
+            special[kind] = special[kind] + b", " + value if kind in special else value
+    _check_target(request, special.get(b"host"))
+    if len(special) > 1 or request.version == "1.0":
+        _apply(request, special, limits)
+    return request
+
+
+def learn(name: bytes) -> bytes:
+    """Check a field name; return the special field that it names, in lower case, b"" if none."""
+    if _NAME.fullmatch(name) is None:
+        raise ProtocolError(400, "a field name is a token and stands right before its colon")
+    lower = name.lower()
+    kind = lower if lower in _SPECIAL else b""
+    if len(_names) < _NAMES_KEPT:
+        _names[name] = kind
+    return kind
+
+
+def check_trailer(line: bytes) -> None:
+    """Trailers go nowhere; but whoever stands in front of us may obey one that belongs into a head."""
+    name, colon, _ = line.partition(b":")
+    if learn(name):
+        raise ProtocolError(400, f"{name.decode('latin-1')} cannot be a trailer")
+    if not colon:
+        raise ProtocolError(400, "a trailer is a name, a colon and a value")
+
+
+def _read_first(request: Request, line: bytes) -> None:
+    parts = line.split(b" ")
+    method = METHODS.get(parts[0])
+    if method is None:
+        check_start(line, whole=True)
+    if len(parts) == 2 and parts[1].startswith(b"/") and b"\t" not in line:
+        raise ProtocolError(505, "HTTP/0.9 is not spoken here")
+    if len(parts) != 3:
+        raise ProtocolError(400, "a request line is a method, a target and HTTP/1.1, one space apart")
+    target, version = parts[1], parts[2]
+    if version != b"HTTP/1.1":
+        if _VERSION.fullmatch(version) is None:
+            raise ProtocolError(400, "the request line does not end in HTTP/1.1")
+        if version != b"HTTP/1.0":
+            raise ProtocolError(505, f"{version.decode()} is not spoken here")
+        request.version = "1.0"
+        request.keep_alive = False
+    if method == "PRI":
+        raise ProtocolError(501, "PRI is no method of HTTP/1.1")
+    if not target or not target.isascii() or b"\t" in target:
+        raise ProtocolError(400, "a request target is printable ASCII")
+    assert method is not None
+    request.method = method
+    request.target = target
+
+
+def _check_target(request: Request, host: bytes | None) -> None:
     """See to it that the request names one host and one path; afterwards the Host field holds that host."""
     target = request.target
     if host is None:
@@ -77,21 +175,49 @@ def _is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
-def frame(request: Request, special: dict[bytes, bytes]) -> None:
-    """Find out where the body ends.
+def _apply(request: Request, special: dict[bytes, bytes], limits: Limits) -> None:
+    """Take the fields that say how the message is framed and what becomes of the connection."""
+    options: list[bytes] = []
+    if (connection := special.get(b"connection")) is not None:
+        options = [option.strip(b" \t") for option in connection.lower().split(b",")]
+        keeps = request.version == "1.1" or b"keep-alive" in options
+        request.keep_alive = keeps and b"close" not in options
+    _frame(request, special.get(b"content-length"), special.get(b"transfer-encoding"))
+    if limits.body and (request.content_length or 0) > limits.body:
+        raise ProtocolError(413, f"the body is longer than {limits.body} bytes")
+    if request.version == "1.0":
+        return
+    if (expect := special.get(b"expect")) is not None:
+        if expect.lower() != b"100-continue":
+            raise ProtocolError(417, "the only expectation known is 100-continue")
+        request.expects_continue = not request.ended
+    if b"upgrade" in options:
+        request.upgrade = special.get(b"upgrade")
 
-    llhttp has already refused two lengths, a length beside a coding, and a length that is no number.
-    """
-    length = special.get(b"content-length")
-    coding = special.get(b"transfer-encoding")
+
+def _frame(request: Request, length: bytes | None, coding: bytes | None) -> None:
+    """Find out where the body ends (RFC 9112, 6.3)."""
     if coding is not None:
+        if length is not None:
+            raise ProtocolError(400, "a request has a Content-Length or a Transfer-Encoding, not both")
         if request.version == "1.0":
             raise ProtocolError(400, "HTTP/1.0 knows no Transfer-Encoding")
-        if coding.lower() != b"chunked":
-            raise ProtocolError(501, "the only transfer coding known is chunked")
+        _check_coding(coding.lower())
         request.chunked = True
         request.content_length = None
         request.ended = False
     elif length is not None:
+        # isdigit() of bytes knows ASCII digits alone; a list of lengths, even of equal ones, is none.
+        if not length.isdigit() or len(length.lstrip(b"0")) > _DIGITS:
+            raise ProtocolError(400, "a Content-Length is one decimal number of less than 64 bits")
         request.content_length = int(length)
         request.ended = request.content_length == 0
+
+
+def _check_coding(coding: bytes) -> None:
+    if coding == b"chunked":
+        return
+    codings = [one.strip(b" \t") for one in coding.split(b",")]
+    if not coding or b"chunked" in codings[:-1]:
+        raise ProtocolError(400, "chunked is the last transfer coding, and there once")
+    raise ProtocolError(501, "the only transfer coding known is chunked")

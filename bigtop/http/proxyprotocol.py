@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from bigtop.errors import ProtocolError
-from bigtop.http.engine import HEAD, Engine, Phase
+from bigtop.http.engine import HEAD, IDLE, Engine
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Event
 
@@ -110,10 +110,6 @@ class ProxiedEngine(Engine):
         self._learn: Callable[[Address, Address], None] | None = learn  # None: the header was read
         self._held = b""
 
-    @property
-    def phase(self) -> Phase:
-        return HEAD if self._held else super().phase
-
     def feed(self, data: bytes) -> list[Event]:
         learn = self._learn
         if learn is None or self.error is not None:
@@ -126,7 +122,9 @@ class ProxiedEngine(Engine):
             return []
         if header is None:
             self._held = held
+            self.phase = HEAD
             return []
+        self.phase = IDLE
         self._learn = None  # it refers to whoever owns this engine
         if header.source is not None and header.destination is not None:
             learn(header.source, header.destination)

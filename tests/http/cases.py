@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bigtop.http.engine import Engine
+from bigtop.http.engine import BODY, HEAD, Engine
 from bigtop.http.limits import Limits
 from bigtop.http.messages import END, Event, Request
 
@@ -65,7 +65,7 @@ def run(pieces: Iterable[bytes], limits: Limits = Limits()) -> Outcome:  # noqa:
     for piece in pieces:
         events += engine.feed(piece)
     status = engine.error.status if engine.error else 0
-    return Outcome(describe(events), headers_of(events), status, engine.mid_message)
+    return Outcome(describe(events), headers_of(events), status, engine.phase in (HEAD, BODY))
 
 
 def headers_of(events: list[Event]) -> list[list[tuple[bytes, bytes]]]:
