@@ -26,6 +26,7 @@ LAYERS = {
     "bigtop.lifeline": 0,
     "bigtop.loader": 0,
     "bigtop.log": 0,
+    "bigtop.notify": 0,
     "bigtop.pidfile": 0,
     "bigtop.scoreboard": 0,
     "bigtop.signals": 0,

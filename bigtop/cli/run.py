@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 
 import click
 
+from bigtop.cli.detach import detach
 from bigtop.config import daemon
+from bigtop.log import LEVELS
 
 _HELP = """\
 Run everything that FILE names, until told to stop: INI as Circus has it, or TOML.
@@ -21,9 +23,23 @@ for a file that is wrong, after having named every mistake and started nothing.
 
 @click.command("run", help=_HELP)
 @click.argument("file", type=click.Path())
-def command(file: str) -> None:
+@click.option("--daemon", "-D", "background", is_flag=True, help="Return once everything is started.")
+@click.option("--pidfile", metavar="FILE", help="Write the supervisor's process id here.")
+@click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="Leave out what is less.")
+@click.option("--log-output", metavar="FILE", help="Bigtop's own log; - is stderr.")
+def command(
+    file: str, background: bool, pidfile: str | None, log_level: str | None, log_output: str | None
+) -> None:
     spec = daemon.load(file)
+    spec = replace(
+        spec,
+        pidfile=pidfile or spec.pidfile,
+        loglevel=(log_level or spec.loglevel).lower(),
+        logoutput=log_output or spec.logoutput,
+    )
+    if background:
+        detach()
     # The whole supervisor hangs on this import; --help does without.
     from bigtop.launch.daemon import run
 
-    click.get_current_context().exit(run(os.path.abspath(file), spec))
+    click.get_current_context().exit(run(spec))

@@ -7,10 +7,12 @@ import signal
 
 import click
 
+from bigtop.cli.detach import detach
 from bigtop.config import flags, listing
 from bigtop.config import options as o
 from bigtop.config import serve as config_serve
 from bigtop.config.option import Group
+from bigtop.config.options_process import DAEMON
 from bigtop.config.settings import ServeConfig
 
 _HELP = """\
@@ -76,6 +78,8 @@ def run(config: ServeConfig) -> int:
         click.echo(check(spec))
     if config[o.PRINT_CONFIG] or config[o.CHECK_CONFIG]:
         return 0
+    if config[DAEMON]:
+        detach()
     # The whole supervisor hangs on these imports; --help does without.
     from bigtop.cli.summary import announce
     from bigtop.launch import site

@@ -12,6 +12,7 @@ from bigtop.config import serve
 from bigtop.config.document import Entry, Section
 from bigtop.config.expand import expanded
 from bigtop.config.key import Values, read, refuse_unknown
+from bigtop.config.options import OPTIONS
 from bigtop.config.settings import Given, ServeConfig, resolve
 from bigtop.config.watcher_options import DEPENDS, PRIORITY, SOCKETS
 from bigtop.config.watchers import Surroundings, check_socket
@@ -45,7 +46,7 @@ def app(section: Section, around: Surroundings) -> tuple[Values, ServeConfig, Ap
     layer = _layer(entries, env, around)
     layer.setdefault("name", Given((section.name,), str(section.place)))
     try:
-        config = resolve(own[d.APP_TARGET] or "", d.APP_OPTIONS, [layer])
+        config = resolve(own[d.APP_TARGET] or "", OPTIONS, [layer])
         site = serve.spec(config)
     except ConfigError as error:
         _blame(error, section, around)

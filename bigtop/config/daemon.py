@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bigtop.config import advice, ini, toml
 from bigtop.config import daemon_options as d
@@ -28,6 +28,7 @@ from bigtop.supervisor.spec import WatcherSpec
 class DaemonSpec:
     """All that `bigtop run` is told by its file. Endpoints may be None: there is to be none."""
 
+    path: str = field(default="", compare=False)  # of the file, absolute
     watchers: tuple[WatcherSpec, ...] = ()
     sockets: tuple[SocketSpec, ...] = ()
     apps: tuple[AppSpec, ...] = ()
@@ -92,6 +93,7 @@ def resolve(path: str, environ: Mapping[str, str]) -> Resolved:
     _check_names(document, problems)
     daemon = replace(
         _daemon(circus),
+        path=os.path.abspath(path),
         watchers=tuple(spec for _, spec in watchers if spec),
         sockets=tuple(spec for _, spec in sockets if spec),
         apps=tuple(spec for _, _, spec in apps),

@@ -10,6 +10,7 @@ from bigtop.config import watcher_values as wv
 from bigtop.config.key import Key
 from bigtop.config.option import Option
 from bigtop.config.options import CHECK_CONFIG, OPTIONS, PRINT_CONFIG
+from bigtop.config.options_process import CONTROL, DAEMON
 from bigtop.config.values import each, maybe, one, switch
 from bigtop.config.watcher_options import DEPENDS, NO, PRIORITY, SOCKETS
 
@@ -171,5 +172,5 @@ PLUGIN: Final[tuple[Key[object], ...]] = (USE,)
 APP_TARGET = Key("app", maybe(wv.required), "APP", "What to serve: package.module:attribute.", ours=True)
 APP: Final[tuple[Key[object], ...]] = (APP_TARGET, SOCKETS, DEPENDS, PRIORITY)
 APP_OPTIONS: Final[tuple[Option[object], ...]] = tuple(
-    option for option in OPTIONS if option not in (CHECK_CONFIG, PRINT_CONFIG)
+    option for option in OPTIONS if option not in (CHECK_CONFIG, CONTROL, DAEMON, PRINT_CONFIG)
 )

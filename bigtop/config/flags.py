@@ -25,7 +25,9 @@ def parameters() -> list[click.Parameter]:
 def _parameter(option: Option[object]) -> click.Option:
     if option.is_switch:
         off = option.flag.replace("--", "--no-", 1)
-        return click.Option([f"{option.flag}/{off}", option.name], default=None, help=describe(option))
+        short = [flag for flag in option.flags if flag != option.flag]
+        declaration = [*short, f"{option.flag}/{off}", option.name]
+        return click.Option(declaration, default=None, help=describe(option))
     return click.Option(
         [*option.flags, option.name],
         metavar=option.metavar,

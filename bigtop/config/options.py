@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.config import edge, options_asgi, traffic, values
+from bigtop.config import edge, options_asgi, options_process, traffic, values
 from bigtop.config.option import Group, Option
 from bigtop.config.values import commas, each, maybe, one
 from bigtop.http.limits import Limits
@@ -260,48 +260,6 @@ TEMP_DIR = Option(
     also="tmp_upload_dir",
 )
 
-# ---- process
-
-NAME = Option(
-    "-n --name",
-    Group.PROCESS,
-    maybe(values.name),
-    "The site's name in process titles and logs; the application's top package unless given.",
-    "NAME",
-    also="proc_name",
-)
-USER = Option("-u --user", Group.PROCESS, maybe(values.user), "Run the application as this user.", "USER")
-GROUP = Option(
-    "-g --group",
-    Group.PROCESS,
-    maybe(values.group),
-    "Run the application as this group; the user's own unless given.",
-    "GROUP",
-)
-UMASK = Option(
-    "-m --umask",
-    Group.PROCESS,
-    maybe(values.umask),
-    "File mode bits that the application's new files do not get; unchanged unless given.",
-    "OCTAL",
-)
-PID = Option(
-    "-p --pid",
-    Group.PROCESS,
-    maybe(values.path),
-    "Write the supervisor's process id here.",
-    "FILE",
-    also="pidfile",
-)
-SERVER_HEADER = Option(
-    "--server-header",
-    Group.PROCESS,
-    one(values.header_value),
-    'The Server header of responses; "" sends none.',
-    "TEXT",
-    ("bigtop",),
-)
-
 # ---- logging
 
 ACCESS_LOGFILE = Option(
@@ -383,7 +341,7 @@ PRINT_CONFIG = Option(
 # In the order of the lines, a file at a time; a list kept by hand would one day lack an option.
 OPTIONS: Final[tuple[Option[object], ...]] = tuple(
     option
-    for names in (globals(), vars(traffic), vars(options_asgi), vars(edge))
+    for names in (globals(), vars(traffic), vars(options_asgi), vars(options_process), vars(edge))
     for option in list(names.values())
     if isinstance(option, Option)
 )

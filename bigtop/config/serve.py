@@ -15,6 +15,7 @@ from bigtop.backends.base import ServeOptions
 from bigtop.config import edge, environment
 from bigtop.config import options as o
 from bigtop.config import options_asgi as a
+from bigtop.config import options_process as p
 from bigtop.config import traffic as t
 from bigtop.config.option import Option
 from bigtop.config.settings import Layer, ServeConfig, resolve
@@ -44,6 +45,7 @@ class ServeSpec:
     boot_timeout: float  # 0: for ever
     identity: Identity
     pidfile: str | None
+    control: str  # the path of the control socket, "auto" or "off"
     error_logfile: str  # "-": stderr
     logs: Logs
     options: ServeOptions
@@ -61,9 +63,9 @@ def spec(config: ServeConfig) -> ServeSpec:
     if config[t.MAIN_THREAD] and config[o.THREADS] > 1:
         raise ConfigError("--main-thread means one thread: it cannot be had with --threads")
     base = config[o.CHDIR] or os.getcwd()
-    pidfile = config[o.PID]
+    pidfile = config[p.PID]
     return ServeSpec(
-        name=config[o.NAME] or site_name(config.app),
+        name=config[p.NAME] or site_name(config.app),
         app=config.app,
         factory=config[o.FACTORY],
         interface=_unless_auto(config[o.INTERFACE]),
@@ -77,6 +79,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         boot_timeout=config[o.BOOT_TIMEOUT],
         identity=_identity(config, base),
         pidfile=pidfile and os.path.join(base, pidfile),
+        control=_unless_word(base, config[p.CONTROL]),
         error_logfile=_log(base, config[o.ERROR_LOGFILE]),
         logs=_logs(config, base),
         options=_options(config, base),
@@ -97,6 +100,10 @@ def _unless_auto(text: str) -> str | None:
     return None if text == "auto" else text
 
 
+def _unless_word(base: str, place: str) -> str:
+    return place if place in ("auto", "off") else os.path.join(base, place)
+
+
 def _joined(base: str, paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(os.path.join(base, path) for path in paths)
 
@@ -115,9 +122,9 @@ def _binds(config: ServeConfig, base: str) -> tuple[SocketSpec, ...]:
 
 def _identity(config: ServeConfig, base: str) -> Identity:
     return Identity(
-        user=config[o.USER],
-        group=config[o.GROUP],
-        umask=config[o.UMASK],
+        user=config[p.USER],
+        group=config[p.GROUP],
+        umask=config[p.UMASK],
         chdir=config[o.CHDIR],
         pythonpath=_joined(base, config[o.PYTHONPATH]),
         environ=config[o.ENV],
@@ -138,7 +145,7 @@ def _options(config: ServeConfig, base: str) -> ServeOptions:
         address_connections=config[t.LIMIT_ADDRESS_CONNECTIONS],
         address_rate=config[t.LIMIT_ADDRESS_RATE],
         limits=_limits(config),
-        server_header=config[o.SERVER_HEADER],
+        server_header=config[p.SERVER_HEADER],
         forwarded_allow_ips=config[edge.FORWARDED_ALLOW_IPS],
         forwarded_headers=config[edge.FORWARDED_HEADERS],
         proxy_protocol=config[edge.PROXY_PROTOCOL],

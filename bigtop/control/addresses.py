@@ -1,8 +1,9 @@
 # Where control channels are: from the name of a site to an endpoint.
 #
-# A supervisor named NAME has NAME.ctl for commands and NAME.events for events, unix sockets in one folder per
-# user: $XDG_RUNTIME_DIR/bigtop where that is set (systemd does), /run/bigtop for root, ~/.bigtop/run
-# otherwise. Somebody who looks for a name looks into all of them.
+# A supervisor named NAME has NAME.ctl for commands and NAME.events for events, unix sockets in one folder:
+# the one that systemd made for a service ($RUNTIME_DIRECTORY; `bigtop init systemd` has it make
+# /run/bigtop/NAME), or the user's: $XDG_RUNTIME_DIR/bigtop where that is set, /run/bigtop for root,
+# ~/.bigtop/run otherwise. Somebody who looks for a name looks into all of them.
 #
 # Rule: a file counts only if somebody answers behind it; a supervisor that was killed leaves its own.
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from bigtop.errors import ConfigError
@@ -33,9 +35,16 @@ def folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
-    found = [Path(environ["XDG_RUNTIME_DIR"], "bigtop")] if environ.get("XDG_RUNTIME_DIR") else []
+    """Return where sockets may be, the place for those of this process first."""
+    service = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    found = [Path(service)] if service else []
+    if environ.get("XDG_RUNTIME_DIR"):
+        found.append(Path(environ["XDG_RUNTIME_DIR"], "bigtop"))
     system, home = Path("/run/bigtop"), Path(environ.get("HOME") or "/", ".bigtop", "run")
-    return [*found, *([system, home] if os.geteuid() == 0 else [home, system])]
+    found += [system, home] if os.geteuid() == 0 else [home, system]
+    with suppress(OSError):
+        found += sorted(place for place in system.iterdir() if place.is_dir())
+    return found
 
 
 def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
@@ -53,14 +62,25 @@ def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
     return f"ipc://{place / (name + COMMANDS)}", f"ipc://{place / (name + EVENTS)}"
 
 
+def at(path: str) -> tuple[str, str]:
+    """Return the endpoints, for commands and for events, of a supervisor whose socket is at `path`."""
+    return f"ipc://{path}", f"ipc://{path.removesuffix(COMMANDS)}{EVENTS}"
+
+
 def running(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return name -> endpoint of the supervisors that answer, and that this user may reach."""
     found: dict[str, str] = {}
     for place in folders(environ):
-        for path in sorted(place.glob("*" + COMMANDS)):
+        for path in _sockets(place):
             if path.stem not in found and answers(str(path)):
                 found[path.stem] = f"ipc://{path}"
     return found
+
+
+def _sockets(place: Path) -> list[Path]:
+    with suppress(OSError):  # the folder of another user's service
+        return sorted(place.glob("*" + COMMANDS))
+    return []
 
 
 def resolve(word: str | None, environ: Mapping[str, str] = os.environ) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 import zmq
 
@@ -25,6 +26,13 @@ def bind(socket: zmq.Socket[bytes], endpoint: str, access: auth.Access) -> str:
     except zmq.ZMQError as error:
         raise BindError(f"control endpoint {endpoint}: {error.strerror}") from None
     return socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()  # type: ignore[union-attr]
+
+
+def release(endpoint: str) -> None:
+    """Remove the file of a unix socket that is about to be closed; ZeroMQ leaves it."""
+    if endpoint.startswith("ipc://"):
+        with suppress(OSError):
+            os.unlink(endpoint.removeprefix("ipc://"))
 
 
 def _bind_unix(socket: zmq.Socket[bytes], path: str, access: auth.Access) -> None:

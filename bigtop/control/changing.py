@@ -68,12 +68,11 @@ class Remove(Steering):
 
     def apply(self, daemon: Daemon) -> Awaitable[Reply]:
         name = find(daemon.supervisor, self.name)
-        end = daemon.supervisor.settled(name)  # of a watcher that is forgotten nobody could be told
         daemon.supervisor.remove(name, nostop=self.nostop)
-        return self._end(end)
+        return self._end(daemon.supervisor, name)
 
-    async def _end(self, end: Awaitable[None]) -> Reply:
-        await end
+    async def _end(self, supervisor: Supervisor, name: str) -> Reply:
+        await supervisor.settled(name)
         return {}
 
 

@@ -120,6 +120,10 @@ class Daemon(Protocol):
     def environ(self) -> Mapping[str, str]:
         """What a watcher with copy_env begins with."""
 
+    @property
+    def has_file(self) -> bool:
+        """Whether there is a configuration to read anew."""
+
     def global_options(self) -> Mapping[str, object]:
         """Return endpoint, pubsub_endpoint, stats_endpoint, check_delay, multicast_endpoint."""
 

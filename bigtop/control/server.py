@@ -35,6 +35,7 @@ LARGEST_MESSAGE = 1 << 20
 MOST_AT_ONCE = 100
 # When the server closes, commands have so many seconds to finish, and replies milliseconds to leave.
 LAST_MOMENT = 0.2
+READING_TIME = 0.1
 LAST_WORDS = 1000
 
 OPEN_TO_LOCAL_USERS = (
@@ -87,9 +88,13 @@ class ControlServer:
         """Send the replies that are due, refuse what is unfinished, leave no socket and no file behind."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=LAST_MOMENT)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks)
+            # A client of ZeroMQ may forget a reply that it has not read yet when the connection ends.
+            await asyncio.sleep(READING_TIME)
+        for endpoint in (self.endpoint, self.pubsub_endpoint):
+            binding.release(endpoint)
         self._router.close(LAST_WORDS)
         self.publisher.close()
         if self._guard:
@@ -145,23 +150,22 @@ class ControlServer:
         self._watch(client, self._finish(client, envelope, command, outcome))
 
     def _watch(self, client: _Client, coroutine: Coroutine[None, None, None]) -> None:
-        def done(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
-            self._busy[client.route[0]] -= 1
-            if not self._busy[client.route[0]]:
-                del self._busy[client.route[0]]
-
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         self._busy[client.route[0]] += 1
-        task.add_done_callback(done)
+        task.add_done_callback(self._tasks.discard)
 
     async def _finish(
         self, client: _Client, envelope: Envelope, command: Command, outcome: Awaitable[Reply]
     ) -> None:
         reason, errno = "the supervisor ended before this was done", Errno.COMMAND
         try:
-            reply = await outcome
+            try:
+                reply = await outcome
+            finally:  # before the reply: whoever has that may send the next command
+                self._busy[client.route[0]] -= 1
+                if not self._busy[client.route[0]]:
+                    del self._busy[client.route[0]]
             if command.replies_at_end():
                 self._reply(client, envelope, reply)
             return

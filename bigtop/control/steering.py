@@ -124,7 +124,7 @@ class Restart(_Matching):
 
     def apply(self, daemon: Daemon) -> Awaitable[Reply]:
         # super() does not find its class here: a dataclass with slots is a copy of the one in the source.
-        return self._all(daemon) if self.name is None else _Matching.apply(self, daemon)
+        return self._all(daemon) if self.name is None and daemon.has_file else _Matching.apply(self, daemon)
 
     async def _all(self, daemon: Daemon) -> Reply:
         await daemon.reload_config(dry_run=False)

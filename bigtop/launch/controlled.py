@@ -1,6 +1,7 @@
 # The running program as the control channel sees it: control/daemon.py's protocols, over the real thing.
 #
-# Rule: nothing is decided here. A call is passed on, or put into the words that control/ wants.
+# Rule: nothing is decided here. A call is passed on, or put into the words that control/ wants. What `bigtop
+# serve` and `bigtop run` do differently they say themselves, as a Program.
 
 from __future__ import annotations
 
@@ -10,20 +11,53 @@ import sys
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import psutil
 
 import bigtop
+from bigtop.control.auth import Access
 from bigtop.control.figures import Figures
+from bigtop.control.server import ControlServer
 from bigtop.errors import CommandError
+from bigtop.launch.app import App
+from bigtop.launch.news import News
 from bigtop.sockets import ListeningSocket
+from bigtop.supervisor.core import Supervisor
 from bigtop.supervisor.messages import Urgency
 from bigtop.supervisor.spec import WatcherSpec
 from bigtop.supervisor.streams.formats import Chunk
 
-if TYPE_CHECKING:
-    from bigtop.launch.daemon import Daemon
+
+class Program(Protocol):
+    """What is steered: a supervisor with what it runs, and the end of it."""
+
+    supervisor: Supervisor
+    news: News
+    over: asyncio.Event  # everything is stopped
+    apps: dict[str, App]  # those that run, by the watcher's name
+
+    @property
+    def has_file(self) -> bool:
+        """Whether there is a configuration to read anew."""
+
+    def named_sockets(self) -> list[tuple[str, ListeningSocket]]: ...
+
+    def options(self) -> Mapping[str, object]:
+        """Return the words and values of `globaloptions`, besides the endpoints."""
+
+    def add(self, spec: WatcherSpec) -> None: ...
+
+    def update(self, name: str, spec: WatcherSpec) -> None: ...
+
+    def remove(self, name: str, *, nostop: bool) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def reload_config(self, *, dry_run: bool) -> Sequence[str]:
+        """Become what the file says now; return the steps in words."""
+
+    def tail(self, name: str, lines: int) -> list[Chunk]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +88,15 @@ class Listener:
 class Steered:
     """The supervisor. Calls return at once; settled() tells how it went."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self._supervisor = supervisor = daemon.supervisor
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._supervisor = supervisor = program.supervisor
         self.watcher = supervisor.watcher
         self.restart = supervisor.restart
         self.scale = supervisor.scale
-        self.update = supervisor.update
+        self.add = program.add
+        self.update = program.update
+        self.remove = program.remove
 
     @property
     def names(self) -> Sequence[str]:
@@ -68,24 +104,24 @@ class Steered:
 
     @property
     def sockets(self) -> Iterable[Listener]:
-        return [Listener.of(name, listener) for name, listener in self._daemon.listening.named()]
+        return [Listener.of(name, listener) for name, listener in self._program.named_sockets()]
 
     def start(self, name: str) -> None:
-        self._daemon.news.take_failure(name)
+        self._program.news.take_failure(name)
         self._supervisor.start(name)
 
     def stop(self, name: str, urgency: Urgency = Urgency.GRACEFUL) -> None:
         self._supervisor.stop(name, urgency)
 
     def reload(self, name: str, *, graceful: bool, sequential: bool) -> None:
-        self._daemon.news.take_failure(name)
+        self._program.news.take_failure(name)
         self._supervisor.reload(name, graceful=graceful, sequential=sequential)
 
     async def kill(self, name: str, pid: int, signum: int | None, grace: float | None) -> None:
         self._supervisor.kill(name, pid, signum, grace)
         machine = self._supervisor.watcher(name)
         while any(proc.pid == pid for proc in machine.processes.values()):
-            await self._daemon.news.next_death()
+            await self._program.news.next_death()
 
     def signal(self, name: str, pid: int, signum: int, *, children: bool, recursive: bool) -> None:
         self._supervisor.signal(name, pid, signum, children=children, recursive=recursive)
@@ -100,15 +136,9 @@ class Steered:
         except (psutil.NoSuchProcess, ProcessLookupError) as error:
             raise CommandError(f"there is no process {child}") from error
 
-    def add(self, spec: WatcherSpec) -> None:
-        self._supervisor.add(spec)
-
-    def remove(self, name: str, *, nostop: bool) -> None:
-        self._supervisor.remove(name, nostop=nostop)
-
     async def settled(self, name: str) -> None:
         await self._supervisor.settled(name)
-        if (reason := self._daemon.news.take_failure(name)) is not None:
+        if (reason := self._program.news.take_failure(name)) is not None:
             raise CommandError(f"{name}: {reason}")
 
     async def extended_stats(self, name: str, pid: int, stats: dict[str, object]) -> None:
@@ -120,46 +150,50 @@ class Steered:
 class Controlled:
     """The program around the supervisor."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self.supervisor = Steered(daemon)
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.supervisor = Steered(program)
         self.figures = Figures()
         self.environ: Mapping[str, str] = dict(os.environ)
+        self._endpoints: dict[str, object] = {}
+
+    def open(self, endpoint: str, pubsub: str, access: Access = Access()) -> ControlServer:  # noqa: B008 - frozen
+        """Let clients in. Raises ConfigError and BindError."""
+        server = ControlServer(self, endpoint, pubsub, access)
+        self._endpoints = {"endpoint": server.endpoint, "pubsub_endpoint": server.pubsub_endpoint}
+        return server
+
+    @property
+    def has_file(self) -> bool:
+        return self._program.has_file
 
     def global_options(self) -> Mapping[str, object]:
-        spec = self._daemon.spec
-        return {
-            "endpoint": self._daemon.server.endpoint,
-            "pubsub_endpoint": self._daemon.server.pubsub_endpoint,
-            "stats_endpoint": spec.stats_endpoint,
-            "check_delay": spec.check_delay,
-            "multicast_endpoint": spec.multicast_endpoint,
-        }
+        return {**self._endpoints, **self._program.options()}
 
     def version(self) -> Mapping[str, object]:
         return {"version": bigtop.__version__, "python": sys.version.split()[0], "pid": os.getpid()}
 
     async def quit(self) -> None:
-        self._daemon.stop()
-        await self._daemon.over.wait()
+        self._program.stop()
+        await self._program.over.wait()
 
     def reload_config(self, *, dry_run: bool) -> Awaitable[Sequence[str]]:
-        return self._settled(self._daemon.reload_config(dry_run=dry_run))  # a wrong file is told at once
+        return self._settled(self._program.reload_config(dry_run=dry_run))  # a wrong file is told at once
 
     async def _settled(self, steps: Sequence[str]) -> Sequence[str]:
-        await asyncio.gather(*map(self._daemon.supervisor.settled, self._daemon.supervisor.names))
+        await asyncio.gather(*map(self._program.supervisor.settled, self._program.supervisor.names))
         return steps
 
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
-        return [as_facts(chunk, chunk.lines) for chunk in self._daemon.tail(name, lines)]
+        return [as_facts(chunk, chunk.lines) for chunk in self._program.tail(name, lines)]
 
     def requests(self, name: str | None) -> Sequence[Mapping[str, object]]:
         now = time.monotonic_ns()
         found: list[Mapping[str, object]] = []
-        for app_name, app in self._daemon.apps.items():
+        for app_name, app in self._program.apps.items():
             if name is not None and name != app_name:
                 continue
-            machine = self._daemon.supervisor.watcher(app_name)
+            machine = self._program.supervisor.watcher(app_name)
             for proc in machine.processes.values():
                 for record in app.board.running(proc.wid - 1):
                     found.append(

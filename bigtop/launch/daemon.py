@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from bigtop import log, pidfile
@@ -19,7 +19,6 @@ from bigtop.config.apps import AppSpec
 from bigtop.config.daemon import DaemonSpec
 from bigtop.control import addresses
 from bigtop.control.auth import Access, Curve
-from bigtop.control.server import ControlServer
 from bigtop.errors import BigtopError, CommandError, ConfigError
 from bigtop.launch import program
 from bigtop.launch.app import App, check
@@ -27,6 +26,7 @@ from bigtop.launch.controlled import Controlled, as_facts
 from bigtop.launch.listening import Listening
 from bigtop.launch.news import News
 from bigtop.launch.program import STOPS, Stopping
+from bigtop.notify import Notifier
 from bigtop.supervisor import journal, messages, plan
 from bigtop.supervisor.birth import Maker
 from bigtop.supervisor.commands import CommandPool, Surroundings
@@ -40,12 +40,12 @@ from bigtop.supervisor.streams.writer import Outputs
 logger = logging.getLogger("bigtop.supervisor")
 
 
-def run(path: str, spec: DaemonSpec) -> int:
-    """Run what `spec`, read from `path`, says until told to stop; return the exit status.
+def run(spec: DaemonSpec) -> int:
+    """Run what `spec` says until told to stop; return the exit status.
 
     Raises ConfigError and BindError with everything released again. Main thread only.
     """
-    name = PurePath(path).stem
+    name = PurePath(spec.path).stem
     for site in spec.apps:
         check(site.site)
     log.configure(spec.loglevel, path=spec.logoutput)
@@ -59,16 +59,19 @@ def run(path: str, spec: DaemonSpec) -> int:
         listening = Listening()
         cleanup.callback(listening.close)
         listening.become(spec.sockets, spec.apps)
+        notifier = Notifier(os.environ)
         soft_limit = program.take_charge(f"bigtop: supervisor [{name}]")
         cleanup.callback(program.sweep, program.children())
-        return asyncio.run(Daemon(path, spec, listening, Launcher(soft_limit)).run())
+        return asyncio.run(Daemon(spec, listening, Launcher(soft_limit), notifier).run())
 
 
 class Daemon:
     """The whole tree, from start to stop. Event loop only."""
 
-    def __init__(self, path: str, spec: DaemonSpec, listening: Listening, launcher: Launcher) -> None:
-        self._path = path
+    def __init__(
+        self, spec: DaemonSpec, listening: Listening, launcher: Launcher, notifier: Notifier
+    ) -> None:
+        self._notifier = notifier
         self.spec = spec
         self.listening = listening
         self.apps: dict[str, App] = {}  # those that run
@@ -87,17 +90,18 @@ class Daemon:
     async def run(self) -> int:
         for watcher in self._watchers(self.spec):
             self.supervisor.enter(watcher)
-        endpoint, pubsub = addresses.of(PurePath(self._path).stem)
+        endpoint, pubsub = addresses.of(PurePath(self.spec.path).stem)
         access = _access(self.spec)
-        control = Controlled(self)
-        self.server = ControlServer(
-            control, self.spec.endpoint or endpoint, self.spec.pubsub_endpoint or pubsub, access
+        control = Controlled(_Several(self))
+        self.server = control.open(
+            self.spec.endpoint or endpoint, self.spec.pubsub_endpoint or pubsub, access
         )
         logger.info("control channel on %s", self.server.endpoint)
         try:
-            with program.signals_taken(self._on_signal, self._known):
+            with program.signals_taken(self._on_signal, self._known), program.watched(self._notifier):
                 self.server.publisher.announce("starting")
                 self.supervisor.start()
+                self.supervisor.later(self._tell_ready())
                 await self.over.wait()
                 self.server.publisher.announce("stopped")
         finally:
@@ -151,7 +155,9 @@ class Daemon:
             self.reopen_logs()
         elif number == signal.SIGHUP:
             logger.info("%s: reloading", name)
+            self._notifier.reloading()
             self.supervisor.reload()
+            self.supervisor.later(self._tell_ready())
         else:
             logger.info("%s ignored: which watcher? bigtop ctl incr NAME", name)
 
@@ -159,14 +165,19 @@ class Daemon:
         """Stop everything, in order; run() returns when that is done."""
         if self._stopping.urgency is None:
             self._stopping.urgency = urgency
+        self._notifier.stopping()
         self.server.publisher.announce("stopping")
         self.supervisor.stop(None, urgency)
         self.supervisor.later(self._end())
 
     async def _end(self) -> None:
-        for name in self.supervisor.names:
-            await self.supervisor.settled(name)
+        await _settled(self.supervisor)
         self.over.set()
+
+    async def _tell_ready(self) -> None:
+        await _settled(self.supervisor)
+        if self._stopping.urgency is None:
+            self._notifier.ready(f"{len(self.supervisor.names)} watchers")
 
     def reopen_logs(self) -> None:
         log.reopen()
@@ -177,7 +188,7 @@ class Daemon:
     def reload_config(self, *, dry_run: bool) -> Sequence[str]:
         """Become what the file says now; return the steps in words. A wrong file changes nothing."""
         try:
-            spec = config.load(self._path)
+            spec = config.load(self.spec.path)
             for site in spec.apps:
                 check(site.site)
             if not dry_run:
@@ -209,13 +220,14 @@ class Daemon:
             self._surroundings.outputs.forget(name)
             if name in self.apps and name not in self._described:
                 self.apps.pop(name).close()
-        if isinstance(notice, messages.GaveUp) and self._stopping.urgency is None and self._is_critical(name):
+        if (
+            isinstance(notice, messages.GaveUp)
+            and self._stopping.urgency is None
+            and self.supervisor.watcher(name).spec.lifetime.critical
+        ):
             logger.critical("%s is critical: everything stops", name)
             self._status = 1
             self.stop()
-
-    def _is_critical(self, name: str) -> bool:
-        return self.supervisor.watcher(name).spec.lifetime.critical
 
     def _last_words(self, name: str, notice: messages.Notice) -> Sequence[str]:
         if not isinstance(notice, messages.Died) or name not in self.supervisor.entries:
@@ -233,6 +245,33 @@ class Daemon:
         if forking or launcher.launching:
             return None
         return self.supervisor.pids() | launcher.pids
+
+
+class _Several:
+    """Everything that a file names, as the control channel sees it."""
+
+    has_file = True
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self.supervisor = supervisor = daemon.supervisor
+        self.news, self.over, self.stop = daemon.news, daemon.over, daemon.stop
+        self.add, self.update, self.remove = supervisor.add, supervisor.update, supervisor.remove
+        self.apps, self.named_sockets = daemon.apps, daemon.listening.named
+        self.reload_config, self.tail = daemon.reload_config, daemon.tail
+
+    def options(self) -> Mapping[str, object]:
+        spec = self._daemon.spec
+        return {
+            "stats_endpoint": spec.stats_endpoint,
+            "check_delay": spec.check_delay,
+            "multicast_endpoint": spec.multicast_endpoint,
+        }
+
+
+async def _settled(supervisor: Supervisor) -> None:
+    for name in supervisor.names:
+        await supervisor.settled(name)
 
 
 def _access(spec: DaemonSpec) -> Access:

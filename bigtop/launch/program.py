@@ -15,6 +15,7 @@ import psutil
 
 from bigtop import kernel
 from bigtop.errors import ConfigError
+from bigtop.notify import Notifier
 from bigtop.supervisor.messages import Urgency
 from bigtop.supervisor.process import reap_strangers
 
@@ -91,6 +92,23 @@ async def _reap_for_ever(known: Callable[[], set[int] | None]) -> None:
         ours = known()
         if ours is not None:
             reap_strangers(ours.__contains__)
+
+
+@contextlib.contextmanager
+def watched(notifier: Notifier) -> Iterator[None]:
+    """Tell systemd, while inside and if it wants to know, that the event loop turns (WatchdogSec=)."""
+    pings = asyncio.ensure_future(_ping_for_ever(notifier)) if notifier.period else None
+    try:
+        yield
+    finally:
+        if pings is not None:
+            pings.cancel()
+
+
+async def _ping_for_ever(notifier: Notifier) -> None:
+    while True:
+        notifier.ping()
+        await asyncio.sleep(notifier.period)
 
 
 class Stopping:

@@ -11,19 +11,28 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bigtop import log, pidfile, sockets
 from bigtop.backends import catalogue
 from bigtop.config.serve import ServeSpec
-from bigtop.errors import AppError
+from bigtop.control import addresses
+from bigtop.control.server import ControlServer
+from bigtop.errors import AppError, BigtopError, CommandError
 from bigtop.launch import program
 from bigtop.launch.app import App, check
+from bigtop.launch.controlled import Controlled
+from bigtop.launch.news import News
 from bigtop.launch.program import STOPS, Stopping
+from bigtop.notify import Notifier
+from bigtop.sockets import ListeningSocket
 from bigtop.supervisor import journal, messages
 from bigtop.supervisor.core import Supervisor
+from bigtop.supervisor.machine import Status
 from bigtop.supervisor.process import spawn
+from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.reader import LineReader
 
 logger = logging.getLogger("bigtop.supervisor")
@@ -60,53 +69,84 @@ def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
         listeners = sockets.activated(os.environ) or sockets.bind_all(spec.binds)
         for listener in listeners:
             cleanup.callback(listener.close)
+        notifier = Notifier(os.environ)
         app = App(spec, listeners)
         cleanup.callback(app.close)
         app.own_access_log()
         program.take_charge(f"bigtop: supervisor [{spec.name}]")
         logger.info("listening on %s", ", ".join(listener.address() for listener in listeners))
         cleanup.callback(program.sweep, program.children())
-        return asyncio.run(_Site(app, listeners, summary).run())
+        return asyncio.run(Site(app, listeners, notifier, summary).run())
 
 
 _SCALES = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
 
 
-class _Site:
+class Site:
     """One served application, from start to stop. Event loop only."""
 
-    def __init__(self, app: App, listeners: list[sockets.ListeningSocket], summary: Summary | None) -> None:
+    def __init__(
+        self, app: App, listeners: list[ListeningSocket], notifier: Notifier, summary: Summary | None
+    ) -> None:
         self._app = app
         self._listeners = listeners
+        self._notifier = notifier
         self._summary = summary
         self._addresses = tuple(listener.address() for listener in listeners)
-        self._supervisor = Supervisor(self._hear, lambda _spec, feed: app.make_pool(feed))
+        self.supervisor = Supervisor(self._hear, lambda _spec, feed: app.make_pool(feed))
+        self.news = News()
+        self._server: ControlServer | None = None
         self._started = False
         self._failure: str | None = None
         self._stopping = Stopping()
-        self._over = asyncio.Event()
-        self._supervisor.enter(app.watcher())
+        self.over = asyncio.Event()
+        self.supervisor.enter(app.watcher())
 
     async def run(self) -> int:
-        with program.signals_taken(self._on_signal, self._known):
-            self._feed(messages.Start())
-            if self._app.spec.reload:
-                _watch_files(self._app.spec, self._file_changed)
-            await self._over.wait()
+        control = Controlled(_Single(self, self._app, self._listeners))
+        self._server = self._open_channel(control)
+        try:
+            with program.signals_taken(self._on_signal, self._known), program.watched(self._notifier):
+                self._feed(messages.Start())
+                if self._app.spec.reload:
+                    _watch_files(self._app.spec, self._file_changed)
+                await self.over.wait()
+        finally:
+            control.figures.close()
+            if self._server is not None:
+                await self._server.close()
         if self._failure is not None:
             message, _, traceback = self._failure.partition("\n")
             raise AppError(message, traceback)
         return 0
 
+    def _open_channel(self, control: Controlled) -> ControlServer | None:
+        """Let `bigtop ctl` in. A site serves without, unless a place was named."""
+        where = self._app.spec.control
+        if where == "off":
+            return None
+        try:
+            pair = addresses.of(self._app.spec.name) if where == "auto" else addresses.at(where)
+            return control.open(*pair)
+        except BigtopError as error:
+            if where != "auto":
+                raise
+            logger.warning(
+                "no control channel (--name gives it a place, --control off does without): %s", error
+            )
+            return None
+
     def _feed(self, event: messages.Event) -> None:
-        self._supervisor.feed(self._app.spec.name, event)
+        self.supervisor.feed(self._app.spec.name, event)
 
     # ---- what is asked of us
 
     def _on_signal(self, number: int) -> None:
         name = signal.Signals(number).name
         if number in STOPS:
-            self._stop(number)
+            urgency = self._stopping.asked(number)
+            if urgency is not None:
+                self.stop(urgency)
         elif self._stopping.urgency is not None:
             logger.info("%s ignored: stopping", name)
         elif number == signal.SIGUSR1:
@@ -115,23 +155,26 @@ class _Site:
             logger.info("logs reopened")
         elif number == signal.SIGHUP:
             logger.info("%s: reloading", name)
+            self._notifier.reloading()
             self._feed(messages.Reload())
         else:
-            wanted = self._supervisor.watcher(self._app.spec.name).numprocesses
+            wanted = self.supervisor.watcher(self._app.spec.name).numprocesses
             count = max(1, wanted + _SCALES[signal.Signals(number)])
             logger.info("%s: %d worker%s from now on", name, count, "" if count == 1 else "s")
             self._feed(messages.Scale(count))
 
-    def _stop(self, number: int) -> None:
-        urgency = self._stopping.asked(number)
-        if urgency is None:
-            return
+    def stop(self, urgency: messages.Urgency = messages.Urgency.GRACEFUL) -> None:
+        self._stopping.urgency = urgency
+        self._notifier.stopping()
         # A port that nobody will serve any more refuses at once, so that a balancer can turn elsewhere: all
         # copies of the socket have to go for that, ours, those of fork servers, those of draining workers.
         for listener in self._listeners:
             listener.close()
         self._app.pool.servers.discard_all()
-        self._feed(messages.Stop(urgency))
+        if self.supervisor.watcher(self._app.spec.name).status is Status.STOPPED:
+            self.over.set()
+        else:
+            self._feed(messages.Stop(urgency))
 
     def _file_changed(self, lines: bytes) -> None:
         if self._stopping.urgency is None:
@@ -145,14 +188,23 @@ class _Site:
         first_start_failed = isinstance(notice, messages.GaveUp) and not self._started
         if not first_start_failed:  # that one is raised, and told by whoever called us
             logger.log(*journal.line(name, notice, words))
+        self.news.hear(name, notice)
+        if self._server is not None:
+            self._server.publish(name, notice)
         match notice:
             case messages.Started() if not self._started:
                 self._started = True
                 self._tell_summary()
+                self._notifier.ready(self._state())
+            case messages.Reloaded() | messages.ReloadFailed():
+                self._notifier.ready(self._state())
             case messages.GaveUp(reason):
                 self._failure = reason
-            case messages.Stopped():
-                self._over.set()
+            case messages.Stopped() if self._stopping.urgency is not None or self._failure is not None:
+                self.over.set()
+
+    def _state(self) -> str:
+        return f"serving {self._app.spec.name} on {', '.join(self._addresses)}"
 
     def _tell_summary(self) -> None:
         if self._summary is None:
@@ -163,7 +215,48 @@ class _Site:
 
     def _known(self) -> set[int] | None:
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.
-        return None if self._app.pool.servers.forking else self._supervisor.pids()
+        return None if self._app.pool.servers.forking else self.supervisor.pids()
+
+
+# What cannot be asked of one application that was described by flags.
+_ONE = "bigtop serve runs one application and nothing else; bigtop run FILE runs other programs beside it"
+_FLAGS = "bigtop serve was told by flags how to run: all that can be changed meanwhile is numprocesses"
+_NO_FILE = "bigtop serve reads no file; new flags need a new start, new code a reload"
+_NO_TAIL = "workers of bigtop serve write to where its own log goes (--error-logfile)"
+
+
+class _Single:
+    """A site as the control channel sees it: one application, which was described by flags."""
+
+    has_file = False
+
+    def __init__(self, site: Site, app: App, listeners: Sequence[ListeningSocket]) -> None:
+        self.supervisor, self.news, self.over, self.stop = site.supervisor, site.news, site.over, site.stop
+        self.apps = {app.spec.name: app}
+        self._listeners = listeners
+
+    def named_sockets(self) -> list[tuple[str, ListeningSocket]]:
+        return [(name, listener) for name in self.apps for listener in self._listeners]
+
+    def options(self) -> Mapping[str, object]:
+        return {}
+
+    def add(self, _spec: WatcherSpec) -> None:
+        raise CommandError(_ONE)
+
+    def remove(self, _name: str, *, nostop: bool) -> None:
+        raise CommandError(_ONE)
+
+    def update(self, name: str, spec: WatcherSpec) -> None:
+        if replace(self.supervisor.watcher(name).spec, numprocesses=spec.numprocesses) != spec:
+            raise CommandError(_FLAGS)
+        self.supervisor.scale(name, spec.numprocesses)
+
+    def reload_config(self, *, dry_run: bool) -> Sequence[str]:
+        raise CommandError(_NO_FILE)
+
+    def tail(self, _name: str, _lines: int) -> list[Chunk]:
+        raise CommandError(_NO_TAIL)
 
 
 def _backend(asked: str | None, interface: str) -> str:

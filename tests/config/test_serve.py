@@ -39,6 +39,7 @@ def test_defaults() -> None:
         boot_timeout=120.0,
         identity=Identity(),
         pidfile=None,
+        control="auto",
         error_logfile="-",
         logs=Logs(),
         options=ServeOptions(),
@@ -104,6 +105,8 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         log_level="warning",
         reload=True,
         reload_extra_file=["*.html", "/etc/x"],
+        control="run/ctl",
+        daemon=True,
         check_config=True,
         print_config=True,
     )
@@ -127,6 +130,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         boot_timeout=3.0,
         identity=Identity("1", "2", 0o27, here, (f"{here}/lib", "/opt/lib"), (("A", "b"),)),
         pidfile=f"{here}/run/pid",
+        control=f"{here}/run/ctl",
         error_logfile="/var/error.log",
         logs=Logs("warning", True, f"{here}/access.log"),
         options=ServeOptions(

@@ -11,6 +11,7 @@ import pytest
 
 from bigtop.config import arguments, edge, flags
 from bigtop.config import options as o
+from bigtop.config import options_process as p
 from bigtop.config.option import Option
 from bigtop.config.options import OPTIONS
 from bigtop.config.serve import configure
@@ -45,6 +46,7 @@ def test_every_name_and_flag_is_there_once() -> None:
 def test_short_flags_are_those_of_gunicorn() -> None:
     short = {flag: option.name for option in OPTIONS for flag in option.flags if not flag.startswith("--")}
     assert short == {
+        "-D": "daemon",
         "-b": "bind",
         "-e": "env",
         "-g": "group",
@@ -70,7 +72,7 @@ def test_defaults_are_valid_and_said_to_be_defaults() -> None:
     assert {setting.given.origin for setting in config.settings.values()} == {"default"}
     assert config[o.WORKERS] == 1
     assert config[o.KEEP_ALIVE] == 75.0
-    assert config[o.USER] is None
+    assert config[p.USER] is None
     assert config[o.ENV] == ()
 
 
@@ -250,7 +252,7 @@ def test_arguments_are_python_values() -> None:
     assert (config[o.WORKERS], config[o.TIMEOUT], config[o.RELOAD]) == (3, 2.5, False)
     assert config.texts(o.BIND) == ("127.0.0.1:1", "unix:/x")
     assert config[o.ENV] == (("A", "b c"),)
-    assert (config[o.PRELOAD], config[o.BACKEND], config[o.NAME]) == ("on", "wsgi", "kept")
+    assert (config[o.PRELOAD], config[o.BACKEND], config[p.NAME]) == ("on", "wsgi", "kept")
     assert origin(config, o.BACKEND) == "worker_class"
 
 

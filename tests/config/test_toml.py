@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.config import options
+from bigtop.config import options, options_process
 from bigtop.config.daemon import DaemonSpec, load
 from bigtop.config.daemon_options import APP_OPTIONS
 from bigtop.config.document import Problems
@@ -347,7 +347,8 @@ def test_apps_in_an_ini_file(tmp_path: Path) -> None:
 
 
 def test_what_does_not_serve_is_no_key_of_an_app(tmp_path: Path) -> None:
-    assert set(options.OPTIONS) - set(APP_OPTIONS) == {options.CHECK_CONFIG, options.PRINT_CONFIG}
+    others = {options.CHECK_CONFIG, options.PRINT_CONFIG, options_process.CONTROL, options_process.DAEMON}
+    assert set(options.OPTIONS) - set(APP_OPTIONS) == others
     (found,) = mistakes(tmp_path, '[app.a]\napp = "a:b"\ncheck_config = true\n')
     assert "has no key check_config" in found
 

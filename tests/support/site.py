@@ -44,7 +44,12 @@ class Site:
         self.folder = Path(tempfile.mkdtemp(prefix="bigtop-test-"))
         self.log_path = self.folder / "log"
         self.command = [sys.executable, "-m", "bigtop", "serve", app, "--bind", bind, *args]
-        self._env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "XDG_RUNTIME_DIR": str(self.folder),
+            **(env or {}),
+        }
         self._seen: set[int] = set()
 
     def __enter__(self) -> Site:

@@ -1,0 +1,19 @@
+# What holds for every test.
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_folder() -> Iterator[None]:
+    """Control sockets of what tests start have a folder of their own, with a name that is short enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tempfile.mkdtemp(prefix="bigtop-run-")
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
+        shutil.rmtree(folder)
