@@ -1,29 +1,54 @@
 """Bigtop: an application server for WSGI and ASGI with a process and socket manager underneath.
 
-The names below are the library. serve() is imported when it is first used (PEP 562): every worker comes
-through here and needs nothing of what hangs on it.
+The names below are the library. What hangs on much is imported when it is first used (PEP 562): every worker
+comes through here and needs nothing of it.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from bigtop.errors import AppError, BigtopError, BindError, ConfigError
 
 if TYPE_CHECKING:
+    from bigtop.control.client import AsyncClient, Client, Event
+    from bigtop.embedded import Arbiter, Supervisor, get_arbiter, get_trainer
     from bigtop.library import serve
 
-__all__ = ["AppError", "BigtopError", "BindError", "ConfigError", "serve"]
+__all__ = [
+    "AppError",
+    "Arbiter",
+    "AsyncClient",
+    "BigtopError",
+    "BindError",
+    "Client",
+    "ConfigError",
+    "Event",
+    "Supervisor",
+    "get_arbiter",
+    "get_trainer",
+    "serve",
+]
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Arbiter": "bigtop.embedded",
+    "AsyncClient": "bigtop.control.client",
+    "Client": "bigtop.control.client",
+    "Event": "bigtop.control.client",
+    "Supervisor": "bigtop.embedded",
+    "get_arbiter": "bigtop.embedded",
+    "get_trainer": "bigtop.embedded",
+    "serve": "bigtop.library",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "serve":
-        from bigtop.library import serve
-
-        return serve
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'bigtop' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "serve"]
+    return [*globals(), *_HOMES]

@@ -10,11 +10,28 @@ import os
 import socket
 import sys
 import time
-from collections.abc import MutableMapping
-from typing import Final
+from collections.abc import Callable, MutableMapping
+from typing import Final, Protocol
 
 # The descriptor on which a `--daemon` command waits for one byte (cli/detach.py).
 WAITING: Final = "BIGTOP_DAEMON_FD"
+
+
+class Starter(Protocol):
+    """Whoever started us, as we see it."""
+
+    period: float  # seconds between two pings; 0: none are wanted
+
+    def ready(self, status: str) -> None: ...
+
+    def reloading(self) -> None: ...
+
+    def stopping(self) -> None: ...
+
+    def ping(self) -> None: ...
+
+    def attend(self, gone: Callable[[], object]) -> None:
+        """Have `gone` called should the starter go away, and us with it; on the running event loop."""
 
 
 class Notifier:
@@ -45,6 +62,9 @@ class Notifier:
 
     def ping(self) -> None:
         self._tell("WATCHDOG=1")
+
+    def attend(self, gone: Callable[[], object]) -> None:
+        """Whoever starts daemons and services leaves them alone."""
 
     def _tell(self, text: str) -> None:
         if not self._address:

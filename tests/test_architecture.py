@@ -57,6 +57,7 @@ LAYERS = {
     "bigtop.__main__": 5,
     "bigtop.cli": 5,
     "bigtop.dashboard": 5,
+    "bigtop.embedded": 5,
     "bigtop.library": 5,
 }
 
@@ -65,7 +66,7 @@ PURE = tuple(room for room, number in LAYERS.items() if number == 1)
 IMPURE = {"asyncio", "os", "select", "selectors", "socket", "subprocess", "threading", "time", "zmq"}
 
 # Who may know the text forms of configuration. Everybody else is given the few values it needs.
-KNOW_CONFIG = ("bigtop.config", "bigtop.launch", "bigtop.cli", "bigtop.library")
+KNOW_CONFIG = ("bigtop.config", "bigtop.launch", "bigtop.cli", "bigtop.embedded", "bigtop.library")
 
 # Where turning a name into an attribute is the task itself; `bigtop` is the lazy menu of the library.
 COMPUTED_NAMES = ("bigtop", "bigtop.config", "bigtop.loader")

@@ -20,6 +20,7 @@ from bigtop.config.plugins import flapping_defaults, is_flapping, plugin
 from bigtop.config.settings import Given, ServeConfig, Setting
 from bigtop.config.sockets import socket
 from bigtop.config.watchers import Surroundings, watcher
+from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec
 from bigtop.supervisor.spec import WatcherSpec
 
@@ -71,10 +72,24 @@ def load(path: str) -> DaemonSpec:
     return resolve(path, os.environ).daemon
 
 
+def of_tables(source: str, tables: Mapping[str, object]) -> DaemonSpec:
+    """Return what a program gave instead of a file, in the form of TOML; ConfigError as load() raises it."""
+    problems = Problems()
+    document = toml.of_tables(source, tables, problems)
+    try:
+        return _resolved(document, os.environ, problems).daemon
+    except ConfigError as error:  # there are no lines to tell of
+        raise ConfigError(str(error).replace(f"{source}:1: ", f"{source}: ")) from None
+
+
 def resolve(path: str, environ: Mapping[str, str]) -> Resolved:
     """Read a file and keep the place of each value."""
     problems = Problems()
-    document = read_document(path, environ, problems)
+    resolved = _resolved(read_document(path, environ, problems), environ, problems)
+    return replace(resolved, daemon=replace(resolved.daemon, path=os.path.abspath(path)))
+
+
+def _resolved(document: Document, environ: Mapping[str, str], problems: Problems) -> Resolved:
     environments = Environments(document, environ)
     circus = _circus(document, environments, problems)
     around = Surroundings(
@@ -93,7 +108,6 @@ def resolve(path: str, environ: Mapping[str, str]) -> Resolved:
     _check_names(document, problems)
     daemon = replace(
         _daemon(circus),
-        path=os.path.abspath(path),
         watchers=tuple(spec for _, spec in watchers if spec),
         sockets=tuple(spec for _, spec in sockets if spec),
         apps=tuple(spec for _, _, spec in apps),

@@ -56,6 +56,11 @@ def read(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
     return Document(path, True, tuple(sections.values()))
 
 
+def of_tables(source: str, tables: _Table, problems: Problems) -> Document:
+    """Return what a program gave instead of a file, as tomllib would have read it; `source` names it."""
+    return Document(source, True, tuple(_Reader(source, {}, problems).sections(tables)))
+
+
 def _read_one(path: str, asked_for: Place, problems: Problems) -> list[Section]:
     text = text_of(path, problems, asked_for)
     try:

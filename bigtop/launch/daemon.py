@@ -26,7 +26,7 @@ from bigtop.launch.controlled import Controlled, as_facts
 from bigtop.launch.listening import Listening
 from bigtop.launch.news import News
 from bigtop.launch.program import STOPS, Stopping
-from bigtop.notify import Notifier
+from bigtop.notify import Notifier, Starter
 from bigtop.supervisor import journal, messages, plan
 from bigtop.supervisor.birth import Maker
 from bigtop.supervisor.commands import CommandPool, Surroundings
@@ -40,8 +40,8 @@ from bigtop.supervisor.streams.writer import Outputs
 logger = logging.getLogger("bigtop.supervisor")
 
 
-def run(spec: DaemonSpec) -> int:
-    """Run what `spec` says until told to stop; return the exit status.
+def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
+    """Run what `spec` says until told to stop; return the exit status. `starter` None: systemd, or nobody.
 
     Raises ConfigError and BindError with everything released again. Main thread only.
     """
@@ -59,19 +59,17 @@ def run(spec: DaemonSpec) -> int:
         listening = Listening()
         cleanup.callback(listening.close)
         listening.become(spec.sockets, spec.apps)
-        notifier = Notifier(os.environ)
+        starter = starter or Notifier(os.environ)
         soft_limit = program.take_charge(f"bigtop: supervisor [{name}]")
         cleanup.callback(program.sweep, program.children())
-        return asyncio.run(Daemon(spec, listening, Launcher(soft_limit), notifier).run())
+        return asyncio.run(Daemon(spec, listening, Launcher(soft_limit), starter).run())
 
 
 class Daemon:
     """The whole tree, from start to stop. Event loop only."""
 
-    def __init__(
-        self, spec: DaemonSpec, listening: Listening, launcher: Launcher, notifier: Notifier
-    ) -> None:
-        self._notifier = notifier
+    def __init__(self, spec: DaemonSpec, listening: Listening, launcher: Launcher, starter: Starter) -> None:
+        self._starter = starter
         self.spec = spec
         self.listening = listening
         self.apps: dict[str, App] = {}  # those that run
@@ -98,7 +96,8 @@ class Daemon:
         )
         logger.info("control channel on %s", self.server.endpoint)
         try:
-            with program.signals_taken(self._on_signal, self._known), program.watched(self._notifier):
+            with program.signals_taken(self._on_signal, self._known), program.watched(self._starter):
+                self._starter.attend(self.stop)
                 self.server.publisher.announce("starting")
                 self.supervisor.start()
                 self.supervisor.later(self._tell_ready())
@@ -155,7 +154,7 @@ class Daemon:
             self.reopen_logs()
         elif number == signal.SIGHUP:
             logger.info("%s: reloading", name)
-            self._notifier.reloading()
+            self._starter.reloading()
             self.supervisor.reload()
             self.supervisor.later(self._tell_ready())
         else:
@@ -165,7 +164,7 @@ class Daemon:
         """Stop everything, in order; run() returns when that is done."""
         if self._stopping.urgency is None:
             self._stopping.urgency = urgency
-        self._notifier.stopping()
+        self._starter.stopping()
         self.server.publisher.announce("stopping")
         self.supervisor.stop(None, urgency)
         self.supervisor.later(self._end())
@@ -177,7 +176,7 @@ class Daemon:
     async def _tell_ready(self) -> None:
         await _settled(self.supervisor)
         if self._stopping.urgency is None:
-            self._notifier.ready(f"{len(self.supervisor.names)} watchers")
+            self._starter.ready(f"{len(self.supervisor.names)} watchers")
 
     def reopen_logs(self) -> None:
         log.reopen()

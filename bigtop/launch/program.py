@@ -15,7 +15,7 @@ import psutil
 
 from bigtop import kernel
 from bigtop.errors import ConfigError
-from bigtop.notify import Notifier
+from bigtop.notify import Starter
 from bigtop.supervisor.messages import Urgency
 from bigtop.supervisor.process import reap_strangers
 
@@ -95,9 +95,9 @@ async def _reap_for_ever(known: Callable[[], set[int] | None]) -> None:
 
 
 @contextlib.contextmanager
-def watched(notifier: Notifier) -> Iterator[None]:
+def watched(starter: Starter) -> Iterator[None]:
     """Tell systemd, while inside and if it wants to know, that the event loop turns (WatchdogSec=)."""
-    pings = asyncio.ensure_future(_ping_for_ever(notifier)) if notifier.period else None
+    pings = asyncio.ensure_future(_ping_for_ever(starter)) if starter.period else None
     try:
         yield
     finally:
@@ -105,10 +105,10 @@ def watched(notifier: Notifier) -> Iterator[None]:
             pings.cancel()
 
 
-async def _ping_for_ever(notifier: Notifier) -> None:
+async def _ping_for_ever(starter: Starter) -> None:
     while True:
-        notifier.ping()
-        await asyncio.sleep(notifier.period)
+        starter.ping()
+        await asyncio.sleep(starter.period)
 
 
 class Stopping:
