@@ -15,9 +15,9 @@ from typing import Final
 
 from bigtop.errors import ProtocolError
 from bigtop.http.chunked import Chunks
-from bigtop.http.head import TEXT, check_start, check_text, parse
+from bigtop.http.head import assemble, check_start, check_text, known_fields, known_line, parse
 from bigtop.http.limits import Limits
-from bigtop.http.messages import END, Event
+from bigtop.http.messages import END, Event, Request
 
 
 class Phase(Enum):
@@ -121,18 +121,22 @@ class Engine:
         if end < 0:
             self.phase = HEAD
             return self._go_on(data, at, events)
-        head = data[at:end]
-        lines = head.split(_CRLF)
-        ends = len(lines) - 1
-        # Without its text a head is nothing but line ends, two bytes each. Any byte more is one too many.
-        if (
-            len(head) > self._short
-            or ends > self._limits.fields
-            or len(head.translate(None, TEXT)) > 2 * ends
-        ):
-            self._examine(lines)
-        self._take(lines, events)
+        eol = data.find(_CRLF, at)
+        self._take(self._read(data[at:eol], data[eol + 2 : end]), events)
         return end + 4
+
+    def _read(self, line: bytes, header: bytes) -> Request:
+        """Return the request with that first line and that header."""
+        if len(line) + len(header) <= self._short:
+            try:
+                fields = known_fields(header)
+                if len(fields.headers) <= self._limits.fields:
+                    return assemble(known_line(line), fields, self._limits)
+            except ProtocolError:
+                pass  # which rule it broke first is found out below
+        lines = [line, *header.split(_CRLF)] if header else [line]
+        self._examine(lines)
+        return parse(lines, self._limits)
 
     def _examine(self, lines: list[bytes]) -> None:
         """Look at each line as if it had come alone."""
@@ -160,16 +164,15 @@ class Engine:
             at = end + 2
         if end == at:
             self._lines = []
-            self._take(lines, events)
+            self._take(parse(lines, self._limits), events)
             return at + 2
         rest = data[at:]
         self._check(rest.removesuffix(b"\r"), lines, whole=False)
         self._rest = rest
         return len(data)
 
-    def _take(self, lines: list[bytes], events: list[Event]) -> None:
+    def _take(self, request: Request, events: list[Event]) -> None:
         """The head is whole."""
-        request = parse(lines, self._limits)
         events.append(request)
         self._fresh = True
         self._keeps = request.keep_alive

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from bigtop.errors import ProtocolError
 from bigtop.http.limits import Limits
-from bigtop.http.messages import Request
+from bigtop.http.messages import Fields, Request
 
 # The methods that IANA has registered, and some in wide use. PRI is registered to open HTTP/2, and only that.
 METHODS: Final = {
@@ -43,11 +43,12 @@ _SLASH: Final = ord("/")
 _AUTHORITY: Final = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
 _DIGITS: Final = 18  # of a length: it fits into 64 bits, so no number wraps around for anybody
 
-# Field names as they were spelled, once they were found good -> which special field they name, b"" for none.
-# Clients choose the names, so only so many are remembered.
-_names: dict[bytes, bytes] = {}
+# Clients say the same again and again, so what was read is remembered: a bounded number of names, of first
+# lines, and of headers as a whole, if they are not too long.
+_names: dict[bytes, bytes] = {}  # as they were spelled -> which special field they name, b"" for none
 _NAMES_KEPT: Final = 1024
-
+_KEPT: Final = 512
+LONGEST: Final = 2048  # bytes of a first line or of a header
 
 # ---- while it arrives
 
@@ -77,11 +78,60 @@ def check_text(line: bytes, limit: int, what: str = "header field", status: int 
 
 def parse(lines: list[bytes], limits: Limits) -> Request:
     """Return the request whose head has these lines, the request line first."""
-    request = Request()
-    _read_first(request, lines[0])
+    return assemble(_read_line(lines[0]), _read_fields(lines[1:]), limits)
+
+
+def assemble(line: Line, fields: Fields, limits: Limits) -> Request:
+    """Return the request that consists of both."""
+    made = Request(line.method, line.target, fields)
+    if line.version == "1.0":
+        made.version = "1.0"
+        made.keep_alive = False
+    host = fields.special.get(b"host")
+    if not line.is_path or host is None:
+        _check_target(made, host)
+    if not fields.is_plain:
+        _apply(made, fields.special, limits)
+    return made
+
+
+class Line(NamedTuple):
+    """A request line."""
+
+    method: str
+    target: bytes
+    version: str
+    is_path: bool  # the target is one, and no URL, nor "*"
+
+
+def _read_line(line: bytes) -> Line:
+    parts = line.split(b" ")
+    method = METHODS.get(parts[0])
+    if method is None:
+        check_start(line, whole=True)
+        raise AssertionError("check_start() knows the same methods")
+    if len(parts) == 2 and parts[1].startswith(b"/") and b"\t" not in line:
+        raise ProtocolError(505, "HTTP/0.9 is not spoken here")
+    if len(parts) != 3:
+        raise ProtocolError(400, "a request line is a method, a target and HTTP/1.1, one space apart")
+    target, version = parts[1], parts[2]
+    if _VERSION.fullmatch(version) is None:
+        raise ProtocolError(400, "the request line does not end in HTTP/1.1")
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        raise ProtocolError(505, f"{version.decode()} is not spoken here")
+    if method == "PRI":
+        raise ProtocolError(501, "PRI is no method of HTTP/1.1")
+    if not target or not target.isascii() or b"\t" in target:
+        raise ProtocolError(400, "a request target is printable ASCII")
+    if b"#" in target:
+        raise ProtocolError(400, "a request target has no fragment")
+    return Line(method, target, version[5:].decode(), target[0] == _SLASH)
+
+
+def _read_fields(lines: list[bytes]) -> Fields:
     special: dict[bytes, bytes] = {}
-    headers = request.headers
-    for line in lines[1:]:
+    headers = []
+    for line in lines:
         name, colon, value = line.partition(b":")
         kind = _names.get(name)
         if kind is None:
@@ -94,10 +144,26 @@ def parse(lines: list[bytes], limits: Limits) -> Request:
             raise ProtocolError(400, "a tab beside a transfer coding is a part of its name to some")
         if kind:  # repeated ones make a list, as RFC 9110 5.3 reads them
             special[kind] = special[kind] + b", " + value if kind in special else value
-    _check_target(request, special.get(b"host"))
-    if len(special) > 1 or request.version == "1.0":
-        _apply(request, special, limits)
-    return request
+    if (host := special.get(b"host")) is not None and _HOST.fullmatch(host) is None:
+        raise ProtocolError(400, "the Host field must name one host")
+    return Fields(headers, special)
+
+
+@lru_cache(maxsize=_KEPT)
+def known_line(line: bytes) -> Line:
+    """Return what a request line says; remembered unless it is wrong."""
+    check_text(line, LONGEST)
+    return _read_line(line)
+
+
+@lru_cache(maxsize=_KEPT)
+def known_fields(header: bytes) -> Fields:
+    """Return what a whole header says; remembered unless it is wrong."""
+    lines = header.split(b"\r\n") if header else []
+    # Without its text it is nothing but line ends, two bytes each. Any byte more is one too many.
+    if len(header.translate(None, TEXT)) > 2 * max(0, len(lines) - 1):
+        raise ProtocolError(400, "a control character, or a bare CR or LF")
+    return _read_fields(lines)
 
 
 def learn(name: bytes) -> bytes:
@@ -120,98 +186,63 @@ def check_trailer(line: bytes) -> None:
         raise ProtocolError(400, "a trailer is a name, a colon and a value")
 
 
-def _read_first(request: Request, line: bytes) -> None:
-    parts = line.split(b" ")
-    method = METHODS.get(parts[0])
-    if method is None:
-        check_start(line, whole=True)
-    if len(parts) == 2 and parts[1].startswith(b"/") and b"\t" not in line:
-        raise ProtocolError(505, "HTTP/0.9 is not spoken here")
-    if len(parts) != 3:
-        raise ProtocolError(400, "a request line is a method, a target and HTTP/1.1, one space apart")
-    target, version = parts[1], parts[2]
-    if version != b"HTTP/1.1":
-        if _VERSION.fullmatch(version) is None:
-            raise ProtocolError(400, "the request line does not end in HTTP/1.1")
-        if version != b"HTTP/1.0":
-            raise ProtocolError(505, f"{version.decode()} is not spoken here")
-        request.version = "1.0"
-        request.keep_alive = False
-    if method == "PRI":
-        raise ProtocolError(501, "PRI is no method of HTTP/1.1")
-    if not target or not target.isascii() or b"\t" in target:
-        raise ProtocolError(400, "a request target is printable ASCII")
-    assert method is not None
-    request.method = method
-    request.target = target
-
-
-def _check_target(request: Request, host: bytes | None) -> None:
+def _check_target(made: Request, host: bytes | None) -> None:
     """See to it that the request names one host and one path; afterwards the Host field holds that host."""
-    target = request.target
-    if host is None:
-        if request.version == "1.1":
-            raise ProtocolError(400, "an HTTP/1.1 request needs a Host field")
-    elif not _is_host(host):
-        raise ProtocolError(400, "the Host field must name one host")
-    if b"#" in target:
-        raise ProtocolError(400, "a request target has no fragment")
+    target = made.target
+    if host is None and made.version == "1.1":
+        raise ProtocolError(400, "an HTTP/1.1 request needs a Host field")
     if target[0] == _SLASH:
         return
-    if request.method == "CONNECT":
+    if made.method == "CONNECT":
         raise ProtocolError(501, "CONNECT is for proxies")
-    if target == b"*" and request.method == "OPTIONS":
+    if target == b"*" and made.method == "OPTIONS":
         return
     authority = _AUTHORITY.match(target)
-    if authority is None or not _is_host(authority[1]):
+    if authority is None or _HOST.fullmatch(authority[1]) is None:
         raise ProtocolError(400, "the request target must be a path or an http URL")
     # The target decides against Host (RFC 9112, 3.2.2).
-    others = [field for field in request.headers if field[0].lower() != b"host"]
-    request.headers = [(b"Host", authority[1]), *others]
+    others = [field for field in made.headers if field[0].lower() != b"host"]
+    made.headers = [(b"Host", authority[1]), *others]
+    made.fields = None
 
 
-@lru_cache(maxsize=256)
-def _is_host(value: bytes) -> bool:
-    return _HOST.fullmatch(value) is not None
-
-
-def _apply(request: Request, special: dict[bytes, bytes], limits: Limits) -> None:
+def _apply(made: Request, special: dict[bytes, bytes], limits: Limits) -> None:
     """Take the fields that say how the message is framed and what becomes of the connection."""
     options: list[bytes] = []
     if (connection := special.get(b"connection")) is not None:
         options = [option.strip(b" \t") for option in connection.lower().split(b",")]
-        keeps = request.version == "1.1" or b"keep-alive" in options
-        request.keep_alive = keeps and b"close" not in options
-    _frame(request, special.get(b"content-length"), special.get(b"transfer-encoding"))
-    if limits.body and (request.content_length or 0) > limits.body:
+        keeps = made.version == "1.1" or b"keep-alive" in options
+        made.keep_alive = keeps and b"close" not in options
+    _frame(made, special.get(b"content-length"), special.get(b"transfer-encoding"))
+    if limits.body and (made.content_length or 0) > limits.body:
         raise ProtocolError(413, f"the body is longer than {limits.body} bytes")
-    if request.version == "1.0":
+    if made.version == "1.0":
         return
     if (expect := special.get(b"expect")) is not None:
         if expect.lower() != b"100-continue":
             raise ProtocolError(417, "the only expectation known is 100-continue")
-        request.expects_continue = not request.ended
+        made.expects_continue = not made.ended
     if b"upgrade" in options:
-        request.upgrade = special.get(b"upgrade")
+        made.upgrade = special.get(b"upgrade")
 
 
-def _frame(request: Request, length: bytes | None, coding: bytes | None) -> None:
+def _frame(made: Request, length: bytes | None, coding: bytes | None) -> None:
     """Find out where the body ends (RFC 9112, 6.3)."""
     if coding is not None:
         if length is not None:
             raise ProtocolError(400, "a request has a Content-Length or a Transfer-Encoding, not both")
-        if request.version == "1.0":
+        if made.version == "1.0":
             raise ProtocolError(400, "HTTP/1.0 knows no Transfer-Encoding")
         _check_coding(coding.lower())
-        request.chunked = True
-        request.content_length = None
-        request.ended = False
+        made.chunked = True
+        made.content_length = None
+        made.ended = False
     elif length is not None:
         # isdigit() of bytes knows ASCII digits alone; a list of lengths, even of equal ones, is none.
         if not length.isdigit() or len(length.lstrip(b"0")) > _DIGITS:
             raise ProtocolError(400, "a Content-Length is one decimal number of less than 64 bits")
-        request.content_length = int(length)
-        request.ended = request.content_length == 0
+        made.content_length = int(length)
+        made.ended = made.content_length == 0
 
 
 def _check_coding(coding: bytes) -> None:

@@ -21,12 +21,30 @@ class End(Enum):
 END: Final = End.END
 
 
+class Fields:
+    """The header of a request, as it was read; many requests share one, so that it is read once.
+
+    `special` are the values of fields that matter for framing and connection. `environs` is the place where
+    http/wsgi.py keeps what it made of the header.
+    """
+
+    __slots__ = ("environs", "headers", "is_plain", "special")
+
+    def __init__(self, headers: list[tuple[bytes, bytes]], special: dict[bytes, bytes]) -> None:
+        self.headers = headers
+        self.special = special
+        # Nothing in it concerns this connection.
+        self.is_plain = not special.keys() - {b"host"}
+        self.environs: dict[bool, dict[str, str]] = {}
+
+
 class Request:
     """One request head, as the client sent it.
 
     A plain slotted class because one is made per request: `method` and `version` ("1.0" or "1.1") are str,
     `target` is the raw request target, `headers` keep order, case and repetitions as bytes pairs with
-    surrounding white space removed. `content_length` is None for a chunked body and 0 for none.
+    surrounding white space removed; requests share the list, so nobody may change it. `content_length` is
+    None for a chunked body and 0 for none.
     """
 
     __slots__ = (
@@ -34,6 +52,7 @@ class Request:
         "content_length",
         "ended",
         "expects_continue",
+        "fields",
         "headers",
         "keep_alive",
         "method",
@@ -42,11 +61,12 @@ class Request:
         "version",
     )
 
-    def __init__(self) -> None:
-        self.method = "GET"
-        self.target = b"/"
+    def __init__(self, method: str = "GET", target: bytes = b"/", fields: Fields | None = None) -> None:
+        self.method = method
+        self.target = target
         self.version = "1.1"
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.fields = fields  # what the headers were read from; None for those of other origin
+        self.headers: list[tuple[bytes, bytes]] = [] if fields is None else fields.headers
         self.keep_alive = True
         self.content_length: int | None = 0
         self.chunked = False

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -71,9 +72,6 @@ class _Kind(IntEnum):
 
 _SPECIAL: Final = {"content-length": _Kind.LENGTH, "date": _Kind.DATE, "server": _Kind.SERVER}
 
-# Names and statuses that were found good, as they were spelled. Applications use a few dozen.
-_kinds: dict[str, _Kind] = {}
-_codes: dict[str, int] = {}
 _KEPT: Final = 512
 
 
@@ -87,43 +85,29 @@ class Head:
     __slots__ = ("_has_date", "_has_server", "_lines", "code", "length", "status")
 
     def __init__(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
-        code = _codes.get(status)
-        if code is None:
-            code = _code_of(status)
-        self.status = status
-        self.code = code
         self.length: int | None = None
         self._has_date = self._has_server = False
-        parts = ["HTTP/1.1 ", status, "\r\n" if len(status) > 3 else " \r\n"]
-        for name, value in headers:
-            kind = _kinds.get(name)
-            if kind is None:
-                kind = _kind_of(name)
-            if kind:
-                self._note(kind, value)
-                if kind is _Kind.LENGTH:
-                    continue
-            parts += (name, ": ", value, "\r\n")
-        # One look at the whole instead of one at each value: without what is printable there must remain
-        # the line ends that were put here, and nothing else.
         try:
-            self._lines = "".join(parts).encode("latin-1")
-        except (TypeError, UnicodeEncodeError) as error:
-            raise _offence(status, headers) from error
-        if self._lines.translate(None, _PRINTABLE) != b"\r\n" * (len(parts) // 4 + 1):
-            raise _offence(status, headers)
+            code, line = _first_line(status)
+            lines = [line]
+            for name, value in headers:
+                kind, line = _line(name, value)
+                if kind:
+                    self._note(kind, value)
+                lines.append(line)
+        except TypeError as error:
+            raise _no_text(status, headers) from error
+        self.status = status
+        self.code = code
+        self._lines = b"".join(lines)
 
-    def _note(self, kind: _Kind, value: object) -> None:
+    def _note(self, kind: _Kind, value: str) -> None:
         if kind is _Kind.DATE:
             self._has_date = True
         elif kind is _Kind.SERVER:
             self._has_server = True
         elif self.length is not None:
             raise ResponseError("Content-Length is given twice")
-        elif not isinstance(value, str):
-            raise TypeError(f"value of header 'Content-Length' is {type(value).__name__}, not str")
-        elif not (value.isascii() and value.isdigit()):
-            raise ResponseError(f"Content-Length {value!r}: wanted a number")
         else:
             self.length = int(value)
 
@@ -141,28 +125,29 @@ class Head:
         if length is None and not silent:
             length = body_length
         chunked = False
-        lines = self._lines
+        lines = [self._lines]
         if not self._has_server:
-            lines += stamp.server
+            lines.append(stamp.server)
         if not self._has_date:
-            lines += stamp.date
+            lines.append(stamp.date)
         if code == 204 or code < 200:
             length = None  # RFC 9110, 8.6: these must not have one; Django gives one to a 204
         if length is not None:
-            lines += b"Content-Length: %d\r\n" % length
+            lines.append(b"Content-Length: %d\r\n" % length)
         elif not silent:
             if request.version == "1.1":
                 chunked = True
-                lines += b"Transfer-Encoding: chunked\r\n"
+                lines.append(b"Transfer-Encoding: chunked\r\n")
             else:
                 keep_alive = False
         if code < 200:
             keep_alive = False  # no final answer follows: the client must not wait for one
         if not keep_alive:
-            lines += b"Connection: close\r\n"
+            lines.append(b"Connection: close\r\n")
         elif request.version == "1.0":
-            lines += b"Connection: keep-alive\r\n"
-        return lines + b"\r\n", Framing(keep_alive, silent, chunked, length)
+            lines.append(b"Connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        return b"".join(lines), Framing(keep_alive, silent, chunked, length)
 
 
 class Framing:
@@ -228,41 +213,38 @@ def error_response(status: int, reason: str, stamp: Stamp, *, head_only: bool = 
     return head.encode() + stamp.server + stamp.date + b"\r\n" + (b"" if head_only else body)
 
 
-def _code_of(status: object) -> int:
-    """Check a status that was not seen before; its characters are looked at with the rest of the head."""
-    if not isinstance(status, str):
-        raise TypeError(f"status is {type(status).__name__}, not str")
+# Applications say the same again and again: what was found good is remembered, a bounded number of each.
+
+
+@lru_cache(maxsize=_KEPT)
+def _first_line(status: str) -> tuple[int, bytes]:
+    """Check a status; return its code and the line."""
     if _STATUS.fullmatch(status) is None:
         raise ResponseError(f"status {status!r}: wanted three digits, a space and a reason")
-    code = int(status[:3])
-    if len(_codes) < _KEPT:
-        _codes[status] = code
-    return code
+    line = f"HTTP/1.1 {status}{'' if len(status) > 3 else ' '}"
+    if not _is_text(line):
+        raise ResponseError(f"status {status!r} has control or non-latin-1 characters")
+    return int(status[:3]), line.encode("latin-1") + b"\r\n"
 
 
-def _kind_of(name: object) -> _Kind:
-    """Check a field name that was not seen before."""
-    if not isinstance(name, str):
-        raise TypeError(f"header name {name!r} is {type(name).__name__}, not str")
+@lru_cache(maxsize=_KEPT)
+def _line(name: str, value: str) -> tuple[_Kind, bytes]:
+    """Check a field; return what it is to the server, and its line, b"" for a Content-Length."""
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError  # see _no_text()
     if _TOKEN.fullmatch(name) is None:
         raise ResponseError(f"header name {name!r} has characters that a name cannot have")
     lower = name.lower()
     if lower in _HOP_BY_HOP:
         raise ResponseError(f"header {name!r} is hop-by-hop: it belongs to the server, not to an application")
     kind = _SPECIAL.get(lower, _Kind.PLAIN)
-    if len(_kinds) < _KEPT:
-        _kinds[name] = kind
-    return kind
-
-
-def _offence(status: str, headers: Sequence[tuple[str, object]]) -> Exception:
-    """Find what made a head unfit to be sent."""
-    for name, value in headers:
-        if not isinstance(value, str):
-            return TypeError(f"value of header {name!r} is {type(value).__name__}, not str")
-        if not _is_text(value):
-            return ResponseError(f"value of header {name!r} has control or non-latin-1 characters: {value!r}")
-    return ResponseError(f"status {status!r} has control or non-latin-1 characters")
+    if kind is _Kind.LENGTH:
+        if not (value.isascii() and value.isdigit()):
+            raise ResponseError(f"Content-Length {value!r}: wanted a number")
+        return kind, b""
+    if not _is_text(value):
+        raise ResponseError(f"value of header {name!r} has control or non-latin-1 characters: {value!r}")
+    return kind, f"{name}: {value}\r\n".encode("latin-1")
 
 
 def _is_text(value: str) -> bool:
@@ -270,3 +252,15 @@ def _is_text(value: str) -> bool:
         return not value.encode("latin-1").translate(None, _PRINTABLE)
     except UnicodeEncodeError:
         return False
+
+
+def _no_text(status: object, headers: Sequence[tuple[object, object]]) -> TypeError:
+    """Find what is no str, and may not even be something that can be looked up."""
+    if not isinstance(status, str):
+        return TypeError(f"status is {type(status).__name__}, not str")
+    for name, value in headers:
+        if not isinstance(name, str):
+            return TypeError(f"header name {name!r} is {type(name).__name__}, not str")
+        if not isinstance(value, str):
+            return TypeError(f"value of header {name!r} is {type(value).__name__}, not str")
+    return TypeError("headers are pairs of a name and a value")

@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from bigtop.http.forwarded import FIELDS, Forwarding, Origin
+from bigtop.http.head import LONGEST
 from bigtop.http.messages import Request
 from bigtop.http.response import Framing, Head, Stamp
 
@@ -96,26 +98,20 @@ def environ(
     application sees is not chunked any more (RFC 9112, 7.1.3). Django reads no body without it. `new_id`
     makes the X-Request-ID of a request to which no trusted peer gave one.
     """
-    env = peer.environ.copy()
-    target = request.target.decode("latin-1")
+    fields = request.fields
+    header = None if fields is None else fields.environs.get(peer.trusted)
+    if header is None:
+        header = _header_environ(request.headers, peer.keys)
+        if fields is not None:
+            fields.environs[peer.trusted] = header
+    target, path, query = (_known_split if len(request.target) <= LONGEST else _split)(request.target)
+    env = peer.environ | header
     env["REQUEST_METHOD"] = request.method
     env["RAW_URI"] = env["REQUEST_URI"] = target
-    env["SERVER_PROTOCOL"] = "HTTP/" + request.version
+    env["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
     env["wsgi.input"] = body
-    path, _, env["QUERY_STRING"] = target.partition("?")
-    if path[0] != "/":
-        path = _path_of(path)
-    env["PATH_INFO"] = unquote_to_bytes(path.encode("latin-1")).decode("latin-1") if "%" in path else path
-    keys = peer.keys
-    for name, value in request.headers:
-        key = keys.get(name)
-        if key is None:
-            key = _key_of(name, keys)
-        if key:
-            text = value.decode("latin-1")
-            if key in env:
-                text = env[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
-            env[key] = text
+    env["PATH_INFO"] = path
+    env["QUERY_STRING"] = query
     if request.chunked:
         del env["HTTP_TRANSFER_ENCODING"]
         env["CONTENT_LENGTH"] = str(length)
@@ -126,6 +122,35 @@ def environ(
     if new_id is not None and ("HTTP_X_REQUEST_ID" not in env or not _ID.fullmatch(env["HTTP_X_REQUEST_ID"])):
         env["HTTP_X_REQUEST_ID"] = new_id()
     return env
+
+
+def _header_environ(headers: Sequence[tuple[bytes, bytes]], keys: dict[bytes, str]) -> dict[str, str]:
+    """Return what a request's header adds to its environ."""
+    env: dict[str, str] = {}
+    for name, value in headers:
+        key = keys.get(name)
+        if key is None:
+            key = _key_of(name, keys)
+        if key:
+            text = value.decode("latin-1")
+            if key in env:
+                text = env[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
+            env[key] = text
+    return env
+
+
+def _split(target: bytes) -> tuple[str, str, str]:
+    """Return a target as text, its path without encoding, and its query."""
+    text = target.decode("latin-1")
+    path, _, query = text.partition("?")
+    if path[0] != "/":
+        path = _path_of(path)
+    if "%" in path:
+        path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+    return text, path, query
+
+
+_known_split = lru_cache(maxsize=512)(_split)
 
 
 def _origin(env: Environ) -> Origin:
