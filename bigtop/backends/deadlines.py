@@ -84,6 +84,14 @@ class Deadlines(Generic[C]):
         if until < self.soonest:
             self.wake(until)
 
+    def is_fresh(self, connection: C, now: int) -> bool:
+        """Whether an idle clock runs that began so lately that it need not begin anew.
+
+        A connection in steady use costs no clock at all; one that falls idle closes up to 1/64 early.
+        """
+        idle = self.idle
+        return connection.wait is idle and idle.until[connection] - now > idle.length - (idle.length >> 6)
+
     def stop(self, connection: C) -> None:
         """Let `connection` be silent for ever."""
         if (wait := connection.wait) is not None:

@@ -180,6 +180,14 @@ class Framing:
         self.sent += len(piece)
         return b"%x\r\n%b\r\n" % (len(piece), piece) if self.chunked else piece
 
+    def whole(self, piece: bytes) -> bytes:
+        """Return the bytes for a body that is this piece: encode() and end() in one."""
+        if self.left == len(piece) and not self.silent:
+            self.sent = self.left
+            self.left = 0
+            return piece
+        return self.encode(piece) + self.end()
+
     def skip(self, size: int) -> int:
         """Count a piece of `size` bytes that does not pass through here; return how many of them to send."""
         if self.silent:

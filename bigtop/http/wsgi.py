@@ -67,13 +67,14 @@ class Peer:
     called "localhost" (PEP 3333 forbids an empty SERVER_NAME and SERVER_PORT).
     """
 
-    __slots__ = ("address", "claims", "environ", "forwarding", "keys", "trusted")
+    __slots__ = ("address", "claims", "environ", "forwarding", "keys", "label", "trusted")
 
     def __init__(
         self, worker: Environ, server: Address, client: Address, forwarding: Forwarding, scheme: str
     ) -> None:
         name, port = _host_and_port(server)
         self.address, client_port = _host_and_port(client)
+        self.label = self.address.encode()  # for the scoreboard
         self.forwarding = forwarding
         self.trusted = trusted = self.address in forwarding.trust
         # The keys under which this peer may say where a request came from.
@@ -222,7 +223,8 @@ class Exchange:
     """One request's answer: the state machine behind start_response.
 
     The application calls start_response() and, if it is old, write(); the server gives what the application
-    yields to data() or whole(), then calls finish(). All three return bytes for the client, b"" if none.
+    yields to data(), then calls finish(); or it gives all of it to whole(). They return bytes for the client,
+    b"" if none.
     """
 
     __slots__ = ("_head", "_request", "_wire", "framing", "headers", "status")
@@ -275,12 +277,15 @@ class Exchange:
         return lines + self.framing.encode(piece)
 
     def whole(self, piece: bytes) -> bytes:
-        """Return the bytes for a body of one piece; its length is announced if the application did not."""
-        _check_piece(piece)
-        if self.framing is not None:  # write() was called before
-            return self.framing.encode(piece)
-        head, self.framing = self._started().frame(self._request, self._wire.stamp(), len(piece))
-        return head + self.framing.encode(piece)
+        """Return all bytes for a body of one piece; its length is announced if the application did not."""
+        if type(piece) is not bytes:
+            _check_piece(piece)
+        framing = self.framing
+        if framing is not None:  # write() was called before
+            return framing.encode(piece) + framing.end()
+        head = self._head or self._started()
+        lines, self.framing = head.frame(self._request, self._wire.stamp(), len(piece))
+        return lines + self.framing.whole(piece)
 
     def file(self, size: int) -> tuple[bytes, int]:
         """Return the head for a body that the server sends from a file by itself, and how many bytes to send.

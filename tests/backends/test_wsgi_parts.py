@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from bigtop.backends.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
 from bigtop.backends.outbox import Bounds, ClientGone, FilePart, Outbox
 from bigtop.backends.wsgi.body import Body
-from bigtop.backends.wsgi.crew import TICK, Crew, Lead, _Bell
+from bigtop.backends.wsgi.crew import ENOUGH, TICK, Crew, Lead, _Bell, _Usual
 from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
 from bigtop.http.wsgi import Peer
+from bigtop.scoreboard import Scoreboard
 from tests.support.backend_server import eventually
 
 # ---- deadlines
@@ -211,14 +212,13 @@ class Task:
 
 
 def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
-    crew = Crew(1)
+    crew = Crew(1, Scoreboard.create(1).slot(0).buckets)
     slow, log = Task(), []
 
     def lead() -> None:
         log.append(("leads", threading.current_thread().name))
         if len(log) == 1:
             for _ in range(3):
-                crew.turns += 1
                 assert crew.run(Task(quick=True)) is Lead.KEPT  # type: ignore[arg-type]
             outcome = crew.run(slow)  # type: ignore[arg-type]
             log.append((outcome, threading.current_thread().name))
@@ -235,7 +235,7 @@ def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
 
 
 def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> None:
-    crew = Crew(2)
+    crew = Crew(2, Scoreboard.create(1).slot(0).buckets)
     first, second, log = Task(), Task(), []
 
     def lead() -> None:
@@ -355,7 +355,7 @@ def test_addresses_that_left_are_forgotten() -> None:
 
 
 def test_it_looks_more_often_just_after_it_found_a_slow_call() -> None:
-    bell, took = _Bell(), []
+    bell, took = _Bell(Scoreboard.create(1).slot(0).buckets), []
     for fine_until in (NEVER, 0):
         bell.fine_until = fine_until
         began = time.monotonic()
@@ -364,3 +364,35 @@ def test_it_looks_more_often_just_after_it_found_a_slow_call() -> None:
         took.append(time.monotonic() - began)
     assert took[1] >= 20 * TICK
     assert took[0] < took[1]
+
+
+def test_what_most_calls_take_is_what_three_of_four_do() -> None:
+    slot = Scoreboard.create(1).slot(0)
+    usual = _Usual(slot.buckets)
+    assert usual.seconds() == 0
+    for microseconds, count in ((100, 75), (3_000_000, 25)):
+        for _ in range(count):
+            slot.end(slot.begin(0, b"GET", b"", b"/"), microseconds * 1000, 200)
+    assert usual.seconds() == 128e-6  # the few slow ones do not count
+    assert usual.seconds() == 128e-6  # nor does silence
+    for _ in range(ENOUGH):
+        slot.end(slot.begin(0, b"GET", b"", b"/"), 4_000_000, 200)
+    assert usual.seconds() == 4096e-6  # it is about the calls of late
+    slot.end(slot.begin(0, b"GET", b"", b"/"), 1, 200)
+    assert usual.seconds() == 4096e-6  # one call tells nothing
+
+
+def test_a_leader_that_makes_progress_is_left_alone() -> None:
+    """Many calls in one batch of events take long together, but none of them needs relief."""
+    crew = Crew(1, Scoreboard.create(1).slot(0).buckets)
+
+    def lead() -> None:
+        end = time.monotonic() + 20 * TICK
+        while time.monotonic() < end:
+            call = Task()
+            threading.Timer(TICK / 5, call.go.set).start()
+            assert crew.run(call) is Lead.KEPT  # type: ignore[arg-type]
+        crew.stop()
+
+    crew.work(lead)
+    assert crew.detached == 0

@@ -327,10 +327,9 @@ def answer(
     it, wire = exchange(method, version)
     result = app({}, it.start_response)
     if isinstance(result, list) and len(result) == 1:
-        wire.sent += it.whole(result[0])
-    else:
-        for piece in result:
-            wire.sent += it.data(piece)
+        return wire.sent + it.whole(result[0])
+    for piece in result:
+        wire.sent += it.data(piece)
     return wire.sent + it.finish()
 
 
@@ -391,7 +390,7 @@ def test_write_before_an_iterable_of_one_piece() -> None:
     it, wire = exchange()
     it.start_response("200 OK", [])(b"abc")
     assert wire.sent.endswith(b"3\r\nabc\r\n")
-    assert it.whole(b"d") + it.finish() == b"1\r\nd\r\n0\r\n\r\n"
+    assert it.whole(b"d") == b"1\r\nd\r\n0\r\n\r\n"
 
 
 def test_a_file() -> None:

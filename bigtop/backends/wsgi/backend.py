@@ -53,7 +53,7 @@ class WsgiBackend:
         """Answer requests until the drain is over; main thread only. Threads left over are inside calls."""
         options, limits = self._options, self._options.limits
         sys.setswitchinterval(options.switch_interval)
-        crew = Crew(options.threads, relief=not options.main_thread)
+        crew = Crew(options.threads, life.slot.buckets, relief=not options.main_thread)
         site = Site(app, options, life.slot, crew.block)
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
         welcome = _Welcome(options, site, environ)

@@ -81,7 +81,7 @@ class Call:
             # Anything may be wrong inside an application; it must cost this one request only.
             self._failed()
         finally:
-            if self.unclosed is None:
+            if self.unclosed is None and type(response) is not list:
                 self._close(response)
             self._body.close()
 
@@ -114,7 +114,7 @@ class Call:
         exchange.start_response(reply.status, reply.headers)
         pieces = [part for part in reply.parts if isinstance(part, bytes)]
         if len(pieces) == len(reply.parts):
-            self._put(exchange.whole(b"".join(pieces)) + exchange.finish())
+            self._put(exchange.whole(b"".join(pieces)))
         else:
             head, count = exchange.file(reply.size)
             self.bytes_out += len(head) + count
@@ -135,8 +135,7 @@ class Call:
         if isinstance(response, FileWrapper) and self._send_file(response):
             return
         if isinstance(response, (list, tuple)):
-            piece = response[0] if len(response) == 1 else b"".join(response)
-            self._put(exchange.whole(piece) + exchange.finish())
+            self._put(exchange.whole(response[0] if len(response) == 1 else b"".join(response)))
         else:
             for piece in response:
                 if data := exchange.data(piece):

@@ -10,9 +10,10 @@
 # leader, which is then itself inside a call.
 #
 # Rule 3: one of the threads without work is the relief; it holds `_standby`, for which the others queue.
-# While calls come it looks every TICK, and more often just after it found a slow one, for where there is one
-# there are others; when nothing moved for a while it blocks until the leader rings, so that an idle worker
-# has no timer. `size` calls at once need one thread more, which moves bytes meanwhile.
+# While calls come it looks every few milliseconds whether the same call still runs that ran when it looked
+# last. How many depends on what calls usually take: to relieve a leader that would have come back by itself
+# gains nothing, and costs both threads their turns. When nothing moved for a while it blocks until the leader
+# rings, so that an idle worker has no timer. `size` calls at once need one thread more, which moves bytes.
 #
 # So with a size of 1 calls never overlap, but they may come from two threads in turn: what an application
 # keeps per thread (Django's database connections) exists once for each. For applications that cannot stand
@@ -20,6 +21,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -35,9 +37,14 @@ from bigtop.backends.wsgi.call import Call
 
 log = logging.getLogger("bigtop.wsgi")
 
-TICK: Final = 0.005  # a shorter one finds slow calls sooner, but takes the interpreter lock from quick ones
+# Seconds between two looks. A shorter tick finds slow calls sooner, but takes the interpreter lock from quick
+# ones; so the shortest is for a while after a slow call was found: where there is one there are others.
+TICK: Final = 0.005
 FINE_TICK: Final = 0.001
 FINE_FOR: Final = 1.0
+LONGEST_TICK: Final = 0.02
+SLOW: Final = 2  # times what most calls take is when one begins to be slow
+ENOUGH: Final = 32  # calls, to tell what most of them take
 QUIET_TICKS: Final = 10
 LEAVE_WITHIN: Final = 1.0
 
@@ -51,21 +58,24 @@ class Lead(Enum):
 
 
 class Crew:
-    """`size` threads for application calls and one that leads meanwhile; without `relief`, just main."""
+    """`size` threads for application calls and one that leads meanwhile; without `relief`, just main.
 
-    def __init__(self, size: int, *, relief: bool = True) -> None:
+    `buckets` is the latency histogram of this worker (scoreboard.py).
+    """
+
+    def __init__(self, size: int, buckets: memoryview, *, relief: bool = True) -> None:
         self.size = size
         self.relief = relief
         self.stopping = False
         # ---- leader only
         self.detached = 0  # calls that run in threads which lost the lead
-        self.turns = 0  # of the event loop; the relief reads it
+        self.calls = 0  # that were begun; the relief reads it
         # ---- any thread
         self.finished: deque[Call] = deque()  # calls that ended in a thread without the lead
         self.blocked: deque[Call] = deque()  # calls with output that their client does not take
         self._offer: list[Call] = []
         self._standby = threading.Lock()
-        self._bell = _Bell()
+        self._bell = _Bell(buckets)
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._left = threading.Event()  # the main thread is out of work()
 
@@ -95,6 +105,7 @@ class Crew:
             call.run()
             return Lead.KEPT
         offer = self._offer
+        self.calls += 1
         offer.append(call)
         if self._bell.dozing:
             self._bell.ring()
@@ -152,12 +163,12 @@ class Crew:
         with self._standby:
             seen, quiet = -1, 0
             while not self.stopping:
-                if seen == self.turns:
+                if seen == self.calls:
                     if self._take_over():
                         return True
                     quiet += 1
                 else:
-                    seen, quiet = self.turns, 0
+                    seen, quiet = self.calls, 0
                 if quiet < QUIET_TICKS:
                     self._bell.tick()
                 else:
@@ -180,17 +191,18 @@ class Crew:
 class _Bell:
     """What the relief waits for, in small steps or until it rings."""
 
-    __slots__ = ("_strokes", "dozing", "fine_until")
+    __slots__ = ("_strokes", "_usual", "dozing", "fine_until")
 
-    def __init__(self) -> None:
+    def __init__(self, buckets: memoryview) -> None:
         self._strokes: SimpleQueue[None] = SimpleQueue()
+        self._usual = _Usual(buckets)
         self.dozing = False
         self.fine_until = 0.0  # monotonic
 
     def tick(self) -> None:
-        fine = time.monotonic() < self.fine_until
+        shortest = FINE_TICK if time.monotonic() < self.fine_until else TICK
         with suppress(Empty):
-            self._strokes.get(timeout=FINE_TICK if fine else TICK)
+            self._strokes.get(timeout=min(LONGEST_TICK, max(shortest, SLOW * self._usual.seconds())))
 
     def doze(self, unless: Callable[[], bool]) -> None:
         self.dozing = True
@@ -201,6 +213,31 @@ class _Bell:
     def ring(self) -> None:
         self.dozing = False
         self._strokes.put(None)
+
+
+class _Usual:
+    """How long most calls of late took: three of four, by the latency histogram of the scoreboard.
+
+    Not the average, which a few slow calls lift to where they are not slow any more.
+    """
+
+    __slots__ = ("_buckets", "_seconds", "_seen")
+
+    def __init__(self, buckets: memoryview) -> None:
+        self._buckets = buckets
+        self._seen: list[int] = buckets.tolist()
+        self._seconds = 0.0
+
+    def seconds(self) -> float:
+        """Return an upper bound, at most twice too high; 0 as long as there were too few calls."""
+        counts: list[int] = self._buckets.tolist()
+        fresh = [count - seen for count, seen in zip(counts, self._seen, strict=True)]
+        if (total := sum(fresh)) >= ENOUGH:
+            self._seen = counts
+            upto = itertools.accumulate(fresh)
+            bucket = next(index for index, count in enumerate(upto) if 4 * count >= 3 * total)
+            self._seconds = 2**bucket / 1e6
+        return self._seconds
 
 
 def leave_at_once() -> None:

@@ -47,8 +47,8 @@ class Ledger:
         call.called = now = monotonic_ns()
         words[QUEUE_NS] += now - call.readable
         request = call.request
-        client = call.connection.peer.address
-        call.record = self._slot.begin(now, request.method.encode(), client.encode(), request.target)
+        label = call.connection.peer.label
+        call.record = self._slot.begin(now, request.method.encode(), label, request.target)
 
     def returned(self, call: Call) -> None:
         """The application is done, its answer may still be on the way."""
@@ -60,8 +60,8 @@ class Ledger:
     def writing(self, call: Call) -> None:
         self._slot.writing(call.record)
 
-    def answered(self, call: Call) -> None:
-        """The answer is out, or the client is gone."""
+    def answered(self, call: Call) -> int:
+        """The answer is out, or the client is gone. Returns the time, in monotonic nanoseconds."""
         words = self.words
         status = call.exchange.status
         now = monotonic_ns()
@@ -73,3 +73,4 @@ class Ledger:
         if self._describe is not None:
             self._life.access(self._describe(call, now))
         self._life.finished()
+        return now

@@ -64,7 +64,6 @@ class Loop:
     def _turn(self) -> Lead:
         patience = self._patience()
         events = self._epoll.poll(patience) if self._crew.size == 1 else self._poll_visibly(patience)
-        self._crew.turns += 1
         now = monotonic_ns()
         table = self._clients.table
         special, batch = [], []

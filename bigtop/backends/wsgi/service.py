@@ -198,7 +198,7 @@ class Service:
             self._clients.watch(connection, 0)
             self.ready.append(connection)
             return
-        self._ledger.answered(call)
+        now = self._ledger.answered(call)
         outbox = connection.outbox
         if outbox is not None:
             outbox.close()
@@ -214,5 +214,11 @@ class Service:
         elif connection.has_backlog:
             connection.stage = QUEUED
             self.ready.append(connection)
+        elif (
+            connection.interest == EPOLLIN
+            and not self._life.draining
+            and self._deadlines.is_fresh(connection, now)
+        ):
+            connection.stage = READING
         else:
-            self.await_more(connection, monotonic_ns())
+            self.await_more(connection, now)
