@@ -7,6 +7,7 @@ import os
 import select
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -103,6 +104,31 @@ def test_clients_at_work_do_not_lock_out_a_new_one() -> None:
             began = time.monotonic()
             assert _get(server, "/") == b"Hello World\n"
             assert time.monotonic() - began < 1
+        finally:
+            stop.set()
+        for job in jobs:
+            job.result()
+
+
+def test_many_new_clients_of_a_busy_worker_come_in_together() -> None:
+    """Not one for each round of those who are there: the last would wait for as many rounds."""
+    with BackendServer(APP, options=ServeOptions(main_thread=True)) as server, ThreadPoolExecutor(20) as pool:
+        stop, rounds = threading.Event(), Counter[int]()
+
+        def ask(number: int) -> None:
+            with server.connect() as client:
+                while not stop.is_set():
+                    client.get("/sleep/0.005")
+                    rounds[number] += 1
+
+        jobs = [pool.submit(ask, number) for number in range(4)]
+        try:
+            eventually(lambda: len(rounds) == 4)
+            before = max(rounds.values())
+            newcomers = [pool.submit(_get, server, "/sleep/0.005") for _ in range(16)]
+            for newcomer in newcomers:
+                newcomer.result(30)
+            assert max(rounds.values()) - before < 12
         finally:
             stop.set()
         for job in jobs:

@@ -64,14 +64,20 @@ class Entrance:
         self.relay.set(able and not (draining and self.relay.has_heir()), inbox=not starved)
         self._clients.deadlines.wake(self.due)
 
-    def enter(self, fd: int, now: int) -> Connection | None:
-        """Take one connection from `fd`, if it is one of ours and has one that stays here."""
+    def enter(self, fd: int, now: int, at_work: int) -> Connection | None:
+        """Take one connection from `fd`, if it is one of ours; return it if it came from another worker.
+
+        Of new clients one more for each of the `at_work` that are served before the next look at them:
+        otherwise a busy worker lets them in so slowly that the last of them waits for seconds.
+        """
         if fd in self._gate:
-            newcomer = self._gate.accept(fd, now)
-            if newcomer is None:
-                self.regulate()  # out of descriptors, perhaps
-            elif not self.relay.spread(newcomer.socket):
-                return self._admit(newcomer, now)
+            for _ in range(1 + at_work):
+                newcomer = self._gate.accept(fd, now)
+                if newcomer is None:
+                    self.regulate()  # out of descriptors, perhaps
+                    break
+                if not self.relay.spread(newcomer.socket):
+                    self._admit(newcomer, now)
         elif fd in self.relay:
             return self._take_over_from(self.relay.arrival(fd), now)
         return None

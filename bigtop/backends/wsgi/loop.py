@@ -75,7 +75,7 @@ class Loop:
                 batch.append((connection, mask))
         # Before any call: an exclusive wake-up was spent on this worker, nobody else is told of that client.
         for fd, mask in special:
-            batch += self._on_special(fd, mask, now)
+            batch += self._on_special(fd, mask, now, len(batch))
         detached = self._crew.detached
         for connection, mask in batch:
             if connection.stage is not READING:
@@ -109,15 +109,15 @@ class Loop:
 
     # ---- what epoll reports
 
-    def _on_special(self, fd: int, mask: int, now: int) -> list[tuple[Connection, int]]:
+    def _on_special(self, fd: int, mask: int, now: int, at_work: int) -> list[tuple[Connection, int]]:
         """Return what may be readable besides: connections from other workers mostly come with a request."""
         if fd == self._crew.fileno():
             self._on_reports(now)
         elif fd == self._life.fileno():
             self._on_lifeline(mask, now)
         else:
-            connection = self._entrance.enter(fd, now)
-            if connection is not None and fd in self._relay:
+            connection = self._entrance.enter(fd, now, at_work)
+            if connection is not None:
                 return [(connection, EPOLLIN)]
         return []
 
