@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from bigtop.http.forwarded import Fields, Forwarding, Origin
+from bigtop.http.head import LONGEST
 from bigtop.http.messages import Request
 from bigtop.http.response import Framing, Head, ResponseError, Stamp
 from bigtop.http.wsgi import Address
@@ -40,12 +41,16 @@ _WEBSOCKET_EXTENSIONS: Final[dict[str, dict[str, object]]] = {"websocket.http.re
 
 
 class Peer:
-    """One connection, as scopes describe it. On a unix socket clients have no address: None, "" in logs."""
+    """One connection, as scopes describe it. On a unix socket clients have no address: None, "" in logs.
 
-    __slots__ = ("address", "client", "forwarding", "label", "scheme", "server", "trusted")
+    `root_path` is where the application is mounted.
+    """
 
-    def __init__(self, server: Address, client: Address, forwarding: Forwarding, scheme: str) -> None:
-        self.scheme = scheme
+    __slots__ = ("address", "client", "forwarding", "label", "root_path", "scope", "server", "trusted")
+
+    def __init__(
+        self, server: Address, client: Address, forwarding: Forwarding, scheme: str, root_path: str = ""
+    ) -> None:
         self.client = (str(client[0]), int(client[1])) if isinstance(client, tuple) else None
         self.address = self.client[0] if self.client else ""
         self.label = self.address.encode()
@@ -56,46 +61,76 @@ class Peer:
             self.server = (server if isinstance(server, str) else server.decode("utf-8", "replace"), None)
         self.forwarding = forwarding
         self.trusted = self.address in forwarding.trust
+        self.root_path = root_path
+        # What all scopes have in common: copying a dict costs a tenth of making one.
+        self.scope: Scope = {
+            "type": "http",
+            "asgi": VERSION,
+            "http_version": "1.1",
+            "scheme": scheme,
+            "root_path": root_path,
+            "client": self.client,
+            "server": self.server,
+        }
 
     def origin(self, fields: Fields) -> Origin:
         """Return where a request with `fields` came from."""
         port = str(self.client[1]) if self.client else ""
-        origin = Origin(self.address, port, self.scheme)
+        origin = Origin(self.address, port, self.scope["scheme"])
         return self.forwarding.origin(fields, origin) if self.trusted else origin
 
 
-def http_scope(request: Request, peer: Peer, root_path: str, state: dict[str, Any]) -> Scope:
+def http_scope(request: Request, peer: Peer, state: dict[str, Any]) -> Scope:
     """Return the scope of a request. `state` is what the application left there when it started."""
-    headers = [(name.lower(), value) for name, value in request.headers]
-    raw_path, _, query = request.target.partition(b"?")
-    if raw_path[:1] != b"/":
-        raw_path = _path_of(raw_path)
-    scope = {
-        "type": "http",
-        "asgi": VERSION,
-        "http_version": request.version,
-        "method": request.method,
-        "scheme": peer.scheme,
-        "path": root_path + _decode(raw_path),
-        "raw_path": root_path.encode() + raw_path if root_path else raw_path,
-        "query_string": query,
-        "root_path": root_path,
-        "headers": headers,
-        "client": peer.client,
-        "server": peer.server,
-        "state": state.copy(),
-        "extensions": _HTTP_EXTENSIONS.copy(),
-    }
-    if peer.trusted:
-        _believe_proxy(scope, peer, request.headers)
+    path, raw_path, query = (_known_target if len(request.target) <= LONGEST else _split)(request.target)
+    root = peer.root_path
+    scope = peer.scope.copy()
+    scope["http_version"] = request.version
+    scope["method"] = request.method
+    scope["path"] = root + path if root else path
+    scope["raw_path"] = root.encode() + raw_path if root else raw_path
+    scope["query_string"] = query
+    scope["headers"] = _headers(request)
+    scope["state"] = state.copy()
+    scope["extensions"] = _HTTP_EXTENSIONS.copy()
+    if peer.trusted and _is_forwarded(request, scope["headers"], peer.forwarding.names):
+        _apply(peer.origin(request.headers), scope)
     return scope
 
 
-def websocket_scope(
-    request: Request, peer: Peer, root_path: str, state: dict[str, Any], subprotocols: list[str]
-) -> Scope:
+def _headers(request: Request) -> list[tuple[bytes, bytes]]:
+    """Return the header with names in lower case: a list that the application may change."""
+    fields = request.fields
+    if fields is None:
+        return [(name.lower(), value) for name, value in request.headers]
+    if (lowered := fields.lowered) is None:
+        lowered = fields.lowered = [(name.lower(), value) for name, value in fields.headers]
+        fields.names = frozenset(name for name, _value in lowered)
+    return lowered.copy()
+
+
+def _is_forwarded(request: Request, headers: Fields, names: frozenset[bytes]) -> bool:
+    """Whether a proxy said something about the client in one of the fields `names`."""
+    if request.fields is not None:
+        return not names.isdisjoint(request.fields.names)
+    return any(name in names for name, _value in headers)
+
+
+def _split(target: bytes) -> tuple[str, bytes, bytes]:
+    """Return path, raw path and query of a request target."""
+    raw_path, _, query = target.partition(b"?")
+    if raw_path[:1] != b"/":
+        raw_path = _path_of(raw_path)
+    return _decode(raw_path), raw_path, query
+
+
+# Clients ask for the same again and again.
+_known_target = lru_cache(maxsize=512)(_split)
+
+
+def websocket_scope(request: Request, peer: Peer, state: dict[str, Any], subprotocols: list[str]) -> Scope:
     """Return the scope of a request that asks for a WebSocket."""
-    scope = http_scope(request, peer, root_path, state)
+    scope = http_scope(request, peer, state)
     del scope["method"]
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
@@ -116,16 +151,8 @@ def _path_of(target: bytes) -> bytes:
     return slash + path if slash or not rest else b"/"
 
 
-def _believe_proxy(scope: Scope, peer: Peer, fields: Fields) -> None:
-    """Take from the fields that a trusted proxy wrote what it said about the client."""
-    names = peer.forwarding.names
-    for name, _value in scope["headers"]:
-        if name in names:
-            _apply(peer.origin(fields), scope)
-            return
-
-
 def _apply(origin: Origin, scope: Scope) -> None:
+    """Believe what a trusted proxy said."""
     scope["scheme"] = origin.scheme
     if origin.address:
         scope["client"] = (origin.address, int(origin.port or 0))
@@ -247,6 +274,9 @@ class Answer:
                 raise RuntimeError(f"{message['type']} was sent before the start of the answer")
             data, framing = self._head.frame(self._request, self._stamp(), length)
             self.framing = framing
+            if not more and not self._trailers:
+                self._over = self.complete = True
+                return data + framing.whole(piece)
             data += framing.encode(piece)
         else:
             self._check_open(message)

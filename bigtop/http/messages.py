@@ -24,11 +24,11 @@ END: Final = End.END
 class Fields:
     """The header of a request, as it was read; many requests share one, so that it is read once.
 
-    `special` are the values of fields that matter for framing and connection. `environs` is the place where
-    http/wsgi.py keeps what it made of the header.
+    `special` are the values of fields that matter for framing and connection. `environs` and `lowered` are
+    the places where http/wsgi.py and http/asgi.py keep what they made of the header.
     """
 
-    __slots__ = ("environs", "headers", "is_plain", "special")
+    __slots__ = ("environs", "headers", "is_plain", "lowered", "names", "special")
 
     def __init__(self, headers: list[tuple[bytes, bytes]], special: dict[bytes, bytes]) -> None:
         self.headers = headers
@@ -36,6 +36,8 @@ class Fields:
         # Nothing in it concerns this connection.
         self.is_plain = not special.keys() - {b"host"}
         self.environs: dict[bool, dict[str, str]] = {}
+        self.lowered: list[tuple[bytes, bytes]] | None = None
+        self.names: frozenset[bytes] = frozenset()  # in `lowered`
 
 
 class Request:

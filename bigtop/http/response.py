@@ -75,6 +75,9 @@ _SPECIAL: Final = {"content-length": _Kind.LENGTH, "date": _Kind.DATE, "server":
 _KEPT: Final = 512
 
 
+_NONE: Final[tuple[Stamp | None, int, bytes]] = (None, 0, b"")
+
+
 class Head:
     """A checked status line and header, to be sent later.
 
@@ -82,7 +85,7 @@ class Head:
     allow and TypeError for what is not str.
     """
 
-    __slots__ = ("_has_date", "_has_server", "_lines", "code", "length", "status")
+    __slots__ = ("_has_date", "_has_server", "_last", "_lines", "code", "length", "status")
 
     def __init__(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
         self.length: int | None = None
@@ -100,6 +103,7 @@ class Head:
         self.status = status
         self.code = code
         self._lines = b"".join(lines)
+        self._last = _NONE  # what an ordinary request got: many answers are alike
 
     def _note(self, kind: _Kind, value: str) -> None:
         if kind is _Kind.DATE:
@@ -120,6 +124,17 @@ class Head:
 
         `body_length` is announced if it is known here and the application announced nothing.
         """
+        length = body_length if self.length is None else self.length
+        usual = request.keep_alive and request.version == "1.1" and request.method != "HEAD"
+        last = self._last
+        if usual and last[0] is stamp and last[1] == length:
+            return last[2], Framing(True, False, False, length)
+        head, framing = self._frame(request, stamp, body_length)
+        if usual and length is not None and framing.keep_alive and not framing.silent:
+            self._last = (stamp, length, head)
+        return head, framing
+
+    def _frame(self, request: Request, stamp: Stamp, body_length: int | None) -> tuple[bytes, Framing]:
         code, length, keep_alive = self.code, self.length, request.keep_alive
         silent = request.method == "HEAD" or code == 204 or code == 304 or code < 200
         if length is None and not silent:

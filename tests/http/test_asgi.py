@@ -53,7 +53,7 @@ def answer(request: Request | None = None, **start: Any) -> Answer:
     ],
 )
 def test_paths(target: bytes, path: str, raw: bytes, query: bytes) -> None:
-    scope = http_scope(parsed(target), peer(), "", {})
+    scope = http_scope(parsed(target), peer(), {})
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw, query)
 
 
@@ -68,18 +68,18 @@ def test_paths(target: bytes, path: str, raw: bytes, query: bytes) -> None:
     ],
 )
 def test_who_is_behind_the_proxies(chain: bytes, client: tuple[str, int]) -> None:
-    scope = http_scope(parsed(b"/", b"X-Forwarded-For: " + chain), peer(("10.0.0.9", 5)), "", {})
+    scope = http_scope(parsed(b"/", b"X-Forwarded-For: " + chain), peer(("10.0.0.9", 5)), {})
     assert scope["client"] == client
 
 
 def test_everybody_trusted_means_the_first() -> None:
-    scope = http_scope(parsed(b"/", b"X-Forwarded-For: 6.6.6.6, 1.1.1.1"), peer(trusted="*"), "", {})
+    scope = http_scope(parsed(b"/", b"X-Forwarded-For: 6.6.6.6, 1.1.1.1"), peer(trusted="*"), {})
     assert scope["client"] == ("6.6.6.6", 0)
 
 
 def test_what_the_client_asked_for() -> None:
     fields = (b"X-Forwarded-Host: a.example", b"X-Forwarded-Port: 8443", b"Accept: */*")
-    scope = http_scope(parsed(b"/", *fields), peer(("10.0.0.9", 5)), "", {})
+    scope = http_scope(parsed(b"/", *fields), peer(("10.0.0.9", 5)), {})
     assert (b"host", b"a.example") in scope["headers"]
     assert (b"host", b"h") not in scope["headers"]
     assert (b"accept", b"*/*") in scope["headers"]
@@ -89,7 +89,7 @@ def test_what_the_client_asked_for() -> None:
 
 def test_each_request_has_a_state_of_its_own() -> None:
     state: dict[str, Any] = {"a": []}
-    first, second = (http_scope(parsed(), peer(), "", state)["state"] for _ in range(2))
+    first, second = (http_scope(parsed(), peer(), state)["state"] for _ in range(2))
     first["b"] = 1
     assert second == {"a": []}
     assert first["a"] is second["a"]
@@ -97,7 +97,7 @@ def test_each_request_has_a_state_of_its_own() -> None:
 
 def test_a_websocket_scope() -> None:
     request = parsed(b"/", b"X-Forwarded-Proto: https")
-    scope = websocket_scope(request, peer(("10.0.0.9", 5)), "", {}, ["chat"])
+    scope = websocket_scope(request, peer(("10.0.0.9", 5)), {}, ["chat"])
     assert (scope["type"], scope["scheme"], scope["subprotocols"]) == ("websocket", "wss", ["chat"])
     assert "method" not in scope
     assert scope["extensions"] == {"websocket.http.response": {}}

@@ -62,7 +62,7 @@ class Call:
     async def _run(self) -> None:
         site = self._site
         try:
-            scope = http_scope(self.request, self.peer, site.options.root_path, site.state)
+            scope = http_scope(self.request, self.peer, site.state)
             await site.app(scope, self.receive, self.send)
         except (Exception, asyncio.CancelledError) as error:
             # Anything may be wrong inside an application; it must cost this one request only.

@@ -48,10 +48,28 @@ class Connection(BaseClient):
     # ---- a request comes in
 
     def received(self, data: bytes) -> None:
-        self._site.ledger.received(len(data))
-        if not self._lingering:
-            self._backlog += self._engine.feed(data)
-            self._advance()
+        site = self._site
+        site.ledger.bytes_in += len(data)
+        if self._lingering:
+            self.wire.turn.need()
+            return
+        events = self._engine.feed(data)
+        # Nearly always a request comes whole, alone and to an idle connection.
+        if len(events) == 1 and self._call is None and not self._backlog:
+            request = events[0]
+            if isinstance(request, Request) and request.ended and self._engine.error is None:
+                self._advancing = True
+                if (call := self._begin(request)) is not None:
+                    call.start()
+                self._advancing = False
+                # When it was answered at once, there is nothing new about the connection.
+                same = self._call is None and self._engine.phase is IDLE
+                if not (same and site.clocks.is_fresh(self, monotonic_ns())):
+                    self._settle()
+                return
+        self.wire.turn.need()
+        self._backlog += events
+        self._advance()
 
     def _advance(self) -> None:
         """Go on with what was read."""

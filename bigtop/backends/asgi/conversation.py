@@ -64,10 +64,8 @@ class Conversation:
             site.run(self._run())
 
     async def _run(self) -> None:
-        site, options = self._site, self._site.options
-        scope = websocket_scope(
-            self.request, self.peer, options.root_path, site.state, self._handshake.subprotocols
-        )
+        site = self._site
+        scope = websocket_scope(self.request, self.peer, site.state, self._handshake.subprotocols)
         try:
             await site.app(scope, self.receive, self.send)
         except (Exception, asyncio.CancelledError) as error:

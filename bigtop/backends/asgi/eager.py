@@ -14,8 +14,10 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from functools import partial
 from time import monotonic
 from typing import Any
+from weakref import ref
 
 log = logging.getLogger("bigtop.app")
 
@@ -45,7 +47,7 @@ def _watched(start: Start, slow: float) -> Start:
 
 def _starter(loop: asyncio.AbstractEventLoop) -> Start:
     if sys.version_info >= (3, 12):
-        return lambda coroutine: asyncio.Task(coroutine, loop=loop, name="request", eager_start=True)
+        return partial(asyncio.Task, loop=loop, name="request", eager_start=True)
     return _Starter(loop).start
 
 
@@ -54,16 +56,27 @@ class _Starter:
         self._loop = loop
         self._attributes = vars(loop)
         self._step: Callable[[], None] = lambda: None
+        # A task enters itself into a WeakSet, by calls that are compiled neither here nor when it goes. This
+        # is the same entry, made by C code alone; all_tasks() copes with a set that changes under its hands.
+        tasks: Any = asyncio.tasks._all_tasks  # type: ignore[attr-defined]
+        self._tasks = vars(tasks)
+        self._enter = tasks.data.add
+        self._leave = tasks.data.discard
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         context = copy_context()
-        self._attributes["call_soon"] = self._catch
+        attributes, tasks = self._attributes, self._tasks
+        attributes["call_soon"] = self._catch
+        tasks["add"] = self._register
         try:
             task = asyncio.Task(coroutine, loop=self._loop, name="request", context=context)
         finally:
-            del self._attributes["call_soon"]
+            del attributes["call_soon"], tasks["add"]
         context.run(self._step)
         return task
 
     def _catch(self, step: Callable[[], None], context: Context | None = None) -> None:
         self._step = step
+
+    def _register(self, task: asyncio.Task[None]) -> None:
+        self._enter(ref(task, self._leave))

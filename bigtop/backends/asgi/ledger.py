@@ -37,9 +37,16 @@ class Exchange(Protocol):
 
 
 class Ledger:
-    """Books for one worker. `describe` makes the access line of a request, None where nothing is logged."""
+    """Books for one worker. `describe` makes the access line of a request, None where nothing is logged.
 
-    __slots__ = ("_beating", "_describe", "_life", "_loop", "_slot", "_words")
+    What is only added up is kept here until post(), at the end of a turn of the loop; what tells that
+    something runs is written at once, for it matters when the loop stands still.
+    """
+
+    __slots__ = (
+        "_beating", "_bytes_out", "_call_ns", "_describe", "_errors", "_life", "_loop", "_requests",
+        "_slot", "_words", "busy", "bytes_in",
+    )  # fmt: skip
 
     def __init__(
         self, life: Life, loop: asyncio.AbstractEventLoop, describe: Callable[[Exchange, int], str] | None
@@ -50,11 +57,18 @@ class Ledger:
         self._loop = loop
         self._describe = describe
         self._beating = False
+        self._requests = self._errors = self.bytes_in = self._bytes_out = self._call_ns = 0
+        self.busy = 0  # application calls that have not returned
 
-    @property
-    def busy(self) -> int:
-        """How many application calls have not returned."""
-        return self._words[BUSY]
+    def post(self) -> None:
+        """Write down what was added up since."""
+        words = self._words
+        words[BYTES_IN] += self.bytes_in
+        words[BYTES_OUT] += self._bytes_out
+        words[REQUESTS] += self._requests
+        words[CALL_NS] += self._call_ns
+        words[ERRORS] += self._errors
+        self._requests = self._errors = self.bytes_in = self._bytes_out = self._call_ns = 0
 
     def connected(self, open_now: int) -> None:
         self._words[ACCEPTED] += 1
@@ -63,17 +77,13 @@ class Ledger:
     def disconnected(self, open_now: int) -> None:
         self._words[CONNECTIONS] = open_now
 
-    def received(self, size: int) -> None:
-        self._words[BYTES_IN] += size
-
-    def left(self) -> None:
-        """The application has returned."""
-        self._words[BUSY] -= 1
+    def sent(self, size: int) -> None:
+        """Bytes went out that belong to no answer."""
+        self._bytes_out += size
 
     def _beat(self) -> None:
-        words = self._words
-        words[BEAT] = monotonic_ns()
-        self._beating = words[BUSY] > 0
+        self._words[BEAT] = monotonic_ns()
+        self._beating = self.busy > 0
         if self._beating:
             self._loop.call_later(BEAT_SECONDS, self._beat)
 
@@ -81,7 +91,8 @@ class Ledger:
         """The application is called."""
         now = call.called
         words = self._words
-        words[BUSY] += 1
+        self.busy += 1
+        words[BUSY] = self.busy
         words[BEAT] = now
         if not self._beating:
             self._beating = True
@@ -89,24 +100,24 @@ class Ledger:
         request = call.request
         call.record = self._slot.begin(now, request.method.encode(), call.peer.label, request.target)
 
+    def left(self) -> None:
+        """The application has returned."""
+        self.busy -= 1
+        self._words[BUSY] = self.busy
+
     def writing(self, call: Exchange) -> None:
         self._slot.writing(call.record)
 
     def answered(self, call: Exchange) -> None:
         """The answer is out, or the client is gone."""
-        words = self._words
         status = call.answer.status
         now = monotonic_ns()
         self._slot.end(call.record, now, status)
-        words[REQUESTS] += 1
-        words[BYTES_OUT] += call.bytes_out
-        words[CALL_NS] += now - call.called
+        self._requests += 1
+        self._bytes_out += call.bytes_out
+        self._call_ns += now - call.called
         if status >= 500:
-            words[ERRORS] += 1
+            self._errors += 1
         if self._describe is not None:
             self._life.access(self._describe(call, now))
         self._life.finished()
-
-    def sent(self, size: int) -> None:
-        """Bytes went out that belong to no answer."""
-        self._words[BYTES_OUT] += size

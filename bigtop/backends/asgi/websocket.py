@@ -109,7 +109,8 @@ class WebSocket(BaseClient):
     # ---- the client's side
 
     def received(self, data: bytes) -> None:
-        self._site.ledger.received(len(data))
+        self._site.ledger.bytes_in += len(data)
+        self.wire.turn.need()
         if self._stage is ASKED:
             self._early += data
             self.wire.pause()  # it may not send before it is accepted

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
 from typing import Final, Protocol
@@ -30,27 +31,37 @@ SMALL: Final = 16384  # bytes that may wait for the end of the turn: a socket wi
 
 
 class Turn:
-    """What the wires of a loop share: which of them have something to send at the end of this turn.
+    """What is done once at the end of a turn of the loop, for all: `post` is called, then wires send.
 
     `limit`: bytes that wait for one client before room() does. In memory only: a coroutine that is held back
     costs nothing.
     """
 
-    __slots__ = ("_context", "_wires", "bounds", "limit", "loop")
+    __slots__ = ("_context", "_post", "_wires", "bounds", "is_due", "limit", "loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, post: Callable[[], None]) -> None:
         self.loop = loop
         self.limit = limit
         self.bounds = Bounds(limit, 0, None)
+        self.is_due = False
+        self._post = post
         self._context = Context()  # not that of the application call that happens to be the first
         self._wires: list[Wire] = []
 
-    def add(self, wire: Wire) -> None:
-        if not self._wires:
-            self.loop.call_soon(self._end, context=self._context)
-        self._wires.append(wire)
+    def need(self) -> None:
+        """Have end() called."""
+        if not self.is_due:
+            self.is_due = True
+            self.loop.call_soon(self.end, context=self._context)
 
-    def _end(self) -> None:
+    def add(self, wire: Wire) -> None:
+        self._wires.append(wire)
+        if not self.is_due:
+            self.need()
+
+    def end(self) -> None:
+        self.is_due = False
+        self._post()  # first: who has read an answer may find it counted
         wires, self._wires = self._wires, []
         for wire in wires:
             wire.flush()
@@ -76,8 +87,8 @@ class Wire:
     """A connected, non-blocking socket."""
 
     __slots__ = (
-        "_outbox", "_queue", "_reading", "_size", "_turn", "_waiters",
-        "at_end", "fd", "gone", "owner", "socket",
+        "_outbox", "_queue", "_reading", "_size", "_waiters",
+        "at_end", "fd", "gone", "owner", "socket", "turn",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, turn: Turn) -> None:
@@ -86,7 +97,7 @@ class Wire:
         self.gone = False  # closed
         self.at_end = False  # the client sends nothing more
         self.owner: Owner
-        self._turn = turn
+        self.turn = turn
         self._queue: list[bytes] = []  # for the end of the turn
         self._size = 0  # of that
         self._reading = False
@@ -99,13 +110,13 @@ class Wire:
         """Read from now on, if there can be anything to read."""
         if not self._reading and not self.gone and not self.at_end:
             self._reading = True
-            self._turn.loop.add_reader(self.fd, self._on_readable)
+            self.turn.loop.add_reader(self.fd, self._on_readable)
 
     def pause(self) -> None:
         """Read no more; what the client sends waits in the kernel, and then with the client."""
         if self._reading:
             self._reading = False
-            self._turn.loop.remove_reader(self.fd)
+            self.turn.loop.remove_reader(self.fd)
 
     def _on_readable(self) -> None:
         try:
@@ -144,7 +155,7 @@ class Wire:
             self._put(data)
             return
         if not self._queue:
-            self._turn.add(self)
+            self.turn.add(self)
         self._queue.append(data)
         self._size += len(data)
         if self._size > SMALL:
@@ -155,7 +166,7 @@ class Wire:
         queue = self._queue
         if not queue or self.gone:
             return
-        data = queue[0] if len(queue) == 1 else b"".join(queue)
+        data = queue.pop() if len(queue) == 1 else b"".join(queue)
         queue.clear()
         self._size = 0
         try:
@@ -176,11 +187,11 @@ class Wire:
             self._put(*(piece for piece in (head, part, tail) if piece))
 
     def _put(self, *parts: bytes | memoryview | FilePart) -> None:
-        outbox = self._outbox or Outbox(self.socket, self._turn.bounds)
+        outbox = self._outbox or Outbox(self.socket, self.turn.bounds)
         try:
             if outbox.put(*parts):
                 self._outbox = outbox
-                self._turn.loop.add_writer(self.fd, self._on_writable)
+                self.turn.loop.add_writer(self.fd, self._on_writable)
         except ClientGone:
             self._lose()
 
@@ -194,14 +205,14 @@ class Wire:
             return
         if empty:
             self._outbox = None
-            self._turn.loop.remove_writer(self.fd)
-        if empty or outbox.size <= self._turn.limit // 2:
+            self.turn.loop.remove_writer(self.fd)
+        if empty or outbox.size <= self.turn.limit // 2:
             self._waiters.wake()
         self.owner.progressed()
 
     async def room(self) -> None:
         """Wait while too much waits for the client."""
-        if self.waiting > self._turn.limit:
+        if self.waiting > self.turn.limit:
             await self._waiters.wait()
 
     async def flushed(self) -> None:
@@ -232,7 +243,7 @@ class Wire:
         self.gone = True
         self.pause()
         if self._outbox is not None:
-            self._turn.loop.remove_writer(self.fd)
+            self.turn.loop.remove_writer(self.fd)
             self._outbox = None
         self.socket.close()
         self._waiters.wake()

@@ -46,8 +46,8 @@ class Worker:
         self._loop = site.loop
         self._door = select.epoll()
         self._gate = Gate(listeners, self._door, room(site.options.worker_connections))
-        self._turn = Turn(site.loop, site.options.limits.send_memory)
         options = site.options
+        self._turn = Turn(site.loop, options.limits.send_memory, site.ledger.post)
         self._forwarding = Forwarding(Trust(options.forwarded_allow_ips), options.forwarded_headers)
         self._lifespan = Lifespan(site.app, site.options.lifespan, site.state)
         self._taken = 0  # connections of the present burst
@@ -113,7 +113,7 @@ class Worker:
         self._taken += 1
         site = self._site
         wire = Wire(newcomer.socket, self._turn)
-        peer = Peer(newcomer.server, newcomer.client, self._forwarding, "http")
+        peer = Peer(newcomer.server, newcomer.client, self._forwarding, "http", site.options.root_path)
         Connection(site, wire, peer, Engine(site.options.limits, UPGRADES)).open()
 
     # ---- the end
