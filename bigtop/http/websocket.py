@@ -136,7 +136,7 @@ def switching(
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The client closed, or broke the protocol; a close frame is in `out`, or was sent before."""
+    """The client closed, or broke the protocol: answer with Session.close(code, reason), unless `closing`."""
 
     code: int
     reason: str
@@ -195,8 +195,6 @@ class Session:
             code, reason = cast(tuple[int, str], payload)
             events.append(Closed(int(code), reason))
             self.over = True
-            if not self.closing:
-                self.out += self.close(code)
         return self.over
 
     def _collect(self, piece: str | bytes, finished: bool, events: list[Event]) -> bool:
@@ -221,8 +219,6 @@ class Session:
 
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
         events.append(Closed(int(code), reason))
-        if not self.closing:
-            self.out += self.close(code, reason)
         self.over = True
 
     def take_out(self) -> bytes:

@@ -158,6 +158,27 @@ def test_what_makes_no_sense_closes(server: BackendServer, wrong: bytes, code: i
         assert struct.unpack("!H", closing[2:4]) == (code,)
 
 
+@pytest.mark.parametrize(
+    ("last", "code"), [(frame(3), 1002), (frame(8, b"\x0f\xa0"), 4000), (b"\x81\x01x", 1002)]
+)
+def test_what_came_before_the_end_is_answered(server: BackendServer, last: bytes, code: int) -> None:
+    with server.connect() as client:
+        client.send(request("/echo", *UPGRADE, f"Sec-WebSocket-Key: {KEY}"))
+        client.answer()
+        client.send(frame(1, b"first") + last)
+        assert client._exactly(7) == b"\x81\x05first"
+        assert client._exactly(2)[0] == 0x88
+        assert client._exactly(2) == struct.pack("!H", code)
+
+
+def test_an_application_that_does_not_listen_ends_in_time() -> None:
+    with BackendServer(APP, ServeOptions(), backend="asgi") as server, server.connect() as client:
+        client.send(request("/lazy", *UPGRADE, f"Sec-WebSocket-Key: {KEY}"))
+        client.answer()
+        client.send(frame(1, b"unheard") + frame(8, b"\x0f\xa0"))
+        assert client.rest().endswith(struct.pack("!BBH", 0x88, 2, 4000))
+
+
 def test_a_message_that_is_too_long_closes() -> None:
     with with_limits(message=1000) as server:
         for compression in (None, "deflate"):
@@ -190,7 +211,7 @@ def test_compression_can_be_turned_off() -> None:
 
 def test_the_application_is_held_back_by_a_slow_client(server: BackendServer) -> None:
     with Client(server.address, receive_buffer=4096) as client:
-        client.send(request("/flood", *UPGRADE, f"Sec-WebSocket-Key: {KEY}"))
+        client.send(request("/lazy", *UPGRADE, f"Sec-WebSocket-Key: {KEY}"))
         assert client.answer().status == 101
         eventually(lambda: server.word(Word.BUSY) == 1)
         seen: list[str] = []

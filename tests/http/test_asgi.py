@@ -173,10 +173,10 @@ def test_status_lines() -> None:
 
 @given(st.binary(max_size=300))
 def test_a_session_survives_anything(data: bytes) -> None:
-    from bigtop.http.websocket import Deflate, Session
+    from bigtop.http.websocket import Closed, Deflate, Session
 
     for deflate in (None, Deflate(1000)):
         session = Session(1000, deflate)
-        for at in range(0, len(data), 7):
-            session.feed(data[at : at + 7])
-        assert not session.over or session.closing
+        events = [event for at in range(0, len(data), 7) for event in session.feed(data[at : at + 7])]
+        assert [isinstance(event, Closed) for event in events].count(True) == session.over
+        assert not session.over or isinstance(events[-1], Closed)

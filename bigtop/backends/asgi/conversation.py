@@ -81,6 +81,8 @@ class Conversation:
     # ---- what the application calls
 
     async def receive(self) -> Message:
+        if not self.mailbox.has_words:
+            self._socket.caught_up()
         message = await self.mailbox.take()
         self._socket.regulate()
         return message

@@ -27,6 +27,11 @@ class Mailbox:
         return len(self._messages) >= self._limit
 
     @property
+    def has_words(self) -> bool:
+        """Whether the client said something that the application does not know."""
+        return bool(self._messages) and self._messages[-1]["type"] == "websocket.receive"
+
+    @property
     def is_closed(self) -> bool:
         return self._last is not None
 

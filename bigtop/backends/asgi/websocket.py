@@ -3,7 +3,9 @@
 # Rule 1: messages are read no faster than the application takes them.
 # Rule 2: whoever closes first, a close frame is answered by a close frame, then the server ends the
 # connection (RFC 6455, 7.1.1), and a client that does not go along is cut off in time.
-# Rule 3: a draining worker closes with 1012, "service restart", upon which clients connect again.
+# Rule 3: what the client said before it closed, or before it broke the protocol, comes first: the application
+# can still answer that, as long as it keeps receiving.
+# Rule 4: a draining worker closes with 1012, "service restart", upon which clients connect again.
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from bigtop.backends.asgi.client import BaseClient
 from bigtop.backends.asgi.conversation import INTERNAL_ERROR, Conversation
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.asgi.wire import Wire
+from bigtop.backends.deadlines import LINGER
 from bigtop.http.asgi import Peer
 from bigtop.http.messages import Request
 from bigtop.http.websocket import ABNORMAL, SERVICE_RESTART, Closed, Deflate, Pong, Session
@@ -33,13 +36,14 @@ ASKED, OPEN, CLOSING, OVER = Stage  # an enum's member costs a look-up each time
 class WebSocket(BaseClient):
     """The Owner of a wire after HTTP."""
 
-    __slots__ = ("_early", "_session", "_stage", "_talk", "_vigil")
+    __slots__ = ("_early", "_farewell", "_session", "_stage", "_talk", "_vigil")
 
     def __init__(self, site: Site, wire: Wire, peer: Peer, request: Request) -> None:
         super().__init__(site, wire)
         self._stage = ASKED
         self._early = b""  # came before the WebSocket was accepted
         self._session = Session(site.options.websocket.message)
+        self._farewell: Closed | None = None  # the client's, which waits for the application: rule 3
         self._vigil: Vigil | None = None
         self._talk = Conversation(site, self, peer, request)
 
@@ -91,8 +95,20 @@ class WebSocket(BaseClient):
         if self._stage is OPEN:
             self._say_goodbye(code, reason)
             self._write(self._session.close(code, reason))
+            if self._session.over:  # there will be no answer to that
+                self.end()
+                return
             self._site.clocks.start(self, self._site.clocks.linger, monotonic_ns())
             self.wire.resume()
+
+    def caught_up(self) -> None:
+        """The application knows all that the client said, or had time to. So close as the client did, or for
+        what it did."""
+        if (farewell := self._farewell) is not None:
+            self._farewell = None
+            self._talk.mailbox.close(farewell.code, farewell.reason)
+            self.close(farewell.code, farewell.reason)
+            self.end()
 
     def end(self) -> None:
         """All is said, by both sides or to a client that was denied."""
@@ -130,17 +146,19 @@ class WebSocket(BaseClient):
                 if self._vigil is not None:
                     self._vigil.answered()
             elif isinstance(event, Closed):
-                mailbox.close(event.code, event.reason)
-                self.end()
-
-    def ended(self) -> None:
-        self.cut()
+                self._farewell = event
+                if self._stage is OPEN and mailbox.has_words:
+                    self._site.loop.call_later(LINGER, self.caught_up)
+                else:
+                    self.caught_up()
 
     def lost(self) -> None:
         if self._stage is OVER:
             return
         if self._stage is ASKED:
             self._talk.lost()
+        if self._farewell is not None:
+            self._talk.mailbox.close(self._farewell.code, self._farewell.reason)
         self._say_goodbye(ABNORMAL, "")
         self._stage = OVER
         super().lost()
