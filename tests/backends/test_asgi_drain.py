@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from bigtop.backends.base import ServeOptions
-from bigtop.scoreboard import Word
+from bigtop.scoreboard import State, Word
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.site import Site, until
 from tests.support.wire import Client, request
@@ -52,6 +53,50 @@ def test_a_running_call_is_finished_and_said_to_be_the_last(path: str) -> None:
         assert client.at_end()
         client.close()
         assert server.wait() == 0
+
+
+def test_idle_connections_go_to_a_sibling() -> None:
+    with BackendServer(APP, backend="asgi", siblings=1) as server, server.connect() as client:
+        client.get("/")
+        server.play(State.READY)
+        server.drain(30)
+        eventually(lambda: (moved := server.sibling.take_own()) is not None and not moved.close())
+        assert server.wait() == 0
+
+
+def test_new_connections_go_to_a_sibling_that_has_fewer() -> None:
+    with BackendServer(APP, backend="asgi", siblings=1) as server, server.connect() as first:
+        first.get("/")
+        server.play(State.READY)
+        with server.connect():
+            eventually(lambda: (moved := server.sibling.take_own()) is not None and not moved.close())
+        server.play(State.READY, is_open=False)
+        with server.connect() as third:
+            assert third.get("/").status == 200
+
+
+def test_who_comes_from_a_sibling_is_served_until_the_end() -> None:
+    with BackendServer(APP, backend="asgi", siblings=1) as server:
+        with socket.create_connection(server.address) as dialled:
+            eventually(lambda: server.word(Word.CONNECTIONS) == 1)
+            ours, theirs = _pair()
+            assert server.sibling.send(0, theirs)
+            theirs.close()
+            eventually(lambda: server.word(Word.CONNECTIONS) == 2)
+            server.drain(30)
+            ours.sendall(request("/"))
+            assert b"Connection: close" in ours.recv(4096)
+            ours.close()
+            dialled.close()
+        assert server.wait() == 0
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Return a connected pair of TCP sockets."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    return ours, theirs
 
 
 def test_background_work_is_finished() -> None:

@@ -25,7 +25,7 @@ LEFT = 499  # nginx's status of a request whose client left before it was answer
 
 
 class Connection(BaseClient):
-    """The Owner of a wire, for HTTP/1.x."""
+    """The Owner of a wire, for HTTP/1.x; it serves from the beginning on."""
 
     __slots__ = ("_advancing", "_backlog", "_call", "_engine", "_over", "_peer", "_writing")
 
@@ -38,11 +38,8 @@ class Connection(BaseClient):
         self._advancing = False
         self._writing = False  # its answer is complete and waits for the client to read it
         self._over = False  # closed, or somebody else's
-
-    def open(self) -> None:
-        """Begin to serve."""
-        self.wire.owner = self
-        self._site.add(self)
+        wire.owner = self
+        site.add(self)
         self._settle()
 
     # ---- a request comes in
@@ -254,11 +251,17 @@ class Connection(BaseClient):
             else:
                 self.cut()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it stands between two requests."""
+        busy = self._call is not None or self._lingering or self._over
+        return not busy and self._engine.phase is IDLE
+
     def drain(self) -> None:
         clocks = self._site.clocks
         if self._call is not None:
             self._call.request.keep_alive = False  # unless its head is out
-        elif not self._lingering and self._engine.phase is IDLE:
+        elif self.is_idle:
             clocks.start(self, clocks.last, monotonic_ns())
 
 

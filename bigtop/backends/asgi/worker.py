@@ -2,9 +2,7 @@
 #
 # Accepting: the listeners stand in an epoll set of their own, which is one descriptor to the loop, so that
 # the gate of the other backend serves here as well. A connection is accepted by whoever comes first, and an
-# event loop that is awake comes first again and again. So a worker takes one connection at a time and pauses
-# after each while its siblings take theirs, as long as that is a burst; when connections keep coming it takes
-# as many as it can get.
+# event loop that is awake comes first again and again; so whoever has more than others passes it on to them.
 
 from __future__ import annotations
 
@@ -18,6 +16,7 @@ from typing import Final
 
 from bigtop.backends.asgi.connection import Connection
 from bigtop.backends.asgi.lifespan import Lifespan
+from bigtop.backends.asgi.relay import Relay
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.asgi.wire import Turn, Wire
 from bigtop.backends.base import Life
@@ -26,15 +25,15 @@ from bigtop.backends.gate import RETRY, Gate, Newcomer, room
 from bigtop.http.asgi import Peer
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.scoreboard import Word
 
 log = logging.getLogger("bigtop.backend")
 
 UPGRADES: Final = (b"websocket",)
 LAST_WORDS: Final = 2.0  # seconds for cancelled calls, and for the application's shutdown past the grace
-BURST: Final = 16  # connections that are taken one by one: the share of one of 4 workers in 64
-BATCH: Final = 8  # connections per wake-up beyond that
-PAUSE: Final = 0.001  # seconds after each of them: many times what accepting takes
-CALM: Final = SECOND // 10  # without connections, after which the next ones are a new burst
+BATCH: Final = 8  # connections per listener and wake-up
+
+OPEN: Final = int(Word.OPEN)
 
 
 class Worker:
@@ -49,9 +48,8 @@ class Worker:
         options = site.options
         self._turn = Turn(site.loop, options.limits.send_memory, site.ledger.post)
         self._forwarding = Forwarding(Trust(options.forwarded_allow_ips), options.forwarded_headers)
+        self._relay = Relay(life.handoff, site.loop, self._take_over)
         self._lifespan = Lifespan(site.app, site.options.lifespan, site.state)
-        self._taken = 0  # connections of the present burst
-        self._took_at = 0
         self._starting: asyncio.Task[None] | None = None
         self._leave_at = float("inf")  # by the loop's clock
 
@@ -64,9 +62,12 @@ class Worker:
         await self._lifespan.startup()
         self._starting = None
         loop.add_reader(self._door.fileno(), self._on_door)
-        self._gate.set(not life.draining)
+        self._regulate()
+        self._relay.open()
         life.ready()
         await self._site.emptied(self._seconds_left)
+        while self._relay.rest() and self._seconds_left():
+            await self._site.emptied(self._seconds_left)
         await self._end_calls()
         await self._shut_down()
         loop.remove_reader(self._door.fileno())
@@ -80,41 +81,53 @@ class Worker:
 
     def _on_door(self) -> None:
         now = monotonic_ns()
-        if now - self._took_at > CALM:
-            self._taken = 0
-        self._took_at = now
-        gently = self._taken < BURST
         for fd, _mask in self._door.poll(0):
-            for _ in range(1 if gently else BATCH):
+            for _ in range(BATCH):
                 if self._is_crowded or (newcomer := self._gate.accept(fd, now)) is None:
                     break
-                self._welcome(newcomer)
+                if not self._relay.spread(newcomer.socket, len(self._site.clients)):
+                    self._welcome(newcomer)
         if self._gate.retry_at != NEVER or self._is_crowded:
-            self._gate.set(False)
-            self._loop.call_later(RETRY / SECOND, self._open_again)
-        elif gently:
-            self._gate.set(False)
-            self._loop.call_later(PAUSE, self._open_again)
+            self._pause()
+
+    def _pause(self) -> None:
+        """Let nobody in until there is room again."""
+        self._gate.set(False)
+        self._life.slot.words[OPEN] = 0
+        self._loop.call_later(RETRY / SECOND, self._open_again)
 
     def _open_again(self) -> None:
-        if self._life.draining:
-            return
-        if self._is_crowded:
-            self._loop.call_later(RETRY / SECOND, self._open_again)
+        if self._is_crowded and not self._life.draining:
+            self._pause()
             return
         self._gate.retry_at = NEVER
-        self._gate.set(True)
+        self._regulate()
+
+    def _regulate(self) -> None:
+        """Let clients in while this worker is not to leave."""
+        self._gate.set(not self._life.draining)
+        self._life.slot.words[OPEN] = not self._life.draining
 
     @property
     def _is_crowded(self) -> bool:
         return len(self._site.clients) >= self._gate.room
 
+    def _take_over(self, arrived: socket.socket) -> None:
+        """Go on with a client that another worker passed on."""
+        try:
+            newcomer = Newcomer(arrived, arrived.getsockname(), arrived.getpeername())
+        except OSError:  # it has left on the way
+            arrived.close()
+            return
+        self._welcome(newcomer)
+        if self._life.draining:
+            self._pass_on()
+
     def _welcome(self, newcomer: Newcomer) -> None:
-        self._taken += 1
         site = self._site
         wire = Wire(newcomer.socket, self._turn)
         peer = Peer(newcomer.server, newcomer.client, self._forwarding, "http", site.options.root_path)
-        Connection(site, wire, peer, Engine(site.options.limits, UPGRADES)).open()
+        Connection(site, wire, peer, Engine(site.options.limits, UPGRADES))
 
     # ---- the end
 
@@ -125,11 +138,20 @@ class Worker:
             return
         if _is_hung_up(life.fileno()):  # the supervisor is gone; that would be reported for ever
             self._loop.remove_reader(life.fileno())
-        self._gate.set(False)
+        self._regulate()
         self._leave_at = min(self._leave_at, self._loop.time() + life.grace)
         self._site.drain()
+        self._pass_on()
         if self._starting is not None:  # nobody waits for a start any more, and it may never come to its end
             self._starting.cancel()
+
+    def _pass_on(self) -> None:
+        """Let those who have no request here go on with another worker."""
+        for client in list(self._site.clients):
+            if isinstance(client, Connection) and client.is_idle:
+                if not self._relay.leave(client.wire):
+                    return
+                client.cut()
 
     def _seconds_left(self) -> float:
         return max(0.0, self._leave_at - self._loop.time())
