@@ -38,6 +38,7 @@ class DaemonSpec:
     pubsub_endpoint: str | None = None
     stats_endpoint: str | None = None
     multicast_endpoint: str | None = None
+    multicast_allow_ips: tuple[str, ...] = ()
     endpoint_owner: str | None = None
     server_key: str | None = None
     client_keys: str | None = None
@@ -164,6 +165,7 @@ def _daemon(circus: Values) -> DaemonSpec:
         pubsub_endpoint=circus[d.PUBSUB_ENDPOINT],
         stats_endpoint=circus[d.STATS_ENDPOINT],
         multicast_endpoint=circus[d.MULTICAST_ENDPOINT],
+        multicast_allow_ips=circus[d.MULTICAST_ALLOW_IPS],
         endpoint_owner=circus[d.ENDPOINT_OWNER],
         server_key=circus[d.SERVER_KEY],
         client_keys=circus[d.CLIENT_KEYS],

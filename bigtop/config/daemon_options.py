@@ -11,7 +11,7 @@ from bigtop.config.key import Key
 from bigtop.config.option import Option
 from bigtop.config.options import CHECK_CONFIG, OPTIONS, PRINT_CONFIG
 from bigtop.config.options_process import CONTROL, DAEMON
-from bigtop.config.values import each, maybe, one, switch
+from bigtop.config.values import commas, each, maybe, one, switch
 from bigtop.config.watcher_options import DEPENDS, NO, PRIORITY, SOCKETS
 
 # ---- [circus]
@@ -23,6 +23,11 @@ INI_ENDPOINTS: Final = {
     "stats_endpoint": "tcp://127.0.0.1:5557",
     "multicast_endpoint": "udp://237.219.251.97:12027",
 }
+# Networks from which nobody can be who is far away.
+NEAR: Final = (
+    *("127.0.0.0/8", "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+    *("::1/128", "fe80::/10", "fc00::/7"),
+)
 _UNLESS_GIVEN = "Unless given, Circus' own in INI and none in TOML."
 
 CHECK_DELAY = Key(
@@ -60,6 +65,14 @@ MULTICAST_ENDPOINT = Key(
     maybe(wv.endpoint("udp")),
     "URL",
     f"Where clients may ask for the endpoint. {_UNLESS_GIVEN}",
+)
+MULTICAST_ALLOW_IPS = Key(
+    "multicast_allow_ips",
+    commas(values.proxy),
+    "LIST",
+    "Who is answered there: addresses, networks or *. Unless given, near ones: link-local and private.",
+    (",".join(NEAR),),
+    ours=True,
 )
 INCLUDE = Key(
     "include",
@@ -108,7 +121,8 @@ _CIRCUS_DEAD = (
 )
 
 CIRCUS: Final[tuple[Key[object], ...]] = (
-    *(ENDPOINT, PUBSUB_ENDPOINT, STATS_ENDPOINT, ENDPOINT_OWNER, SERVER_KEY, CLIENT_KEYS, MULTICAST_ENDPOINT),
+    *(ENDPOINT, PUBSUB_ENDPOINT, STATS_ENDPOINT, ENDPOINT_OWNER, SERVER_KEY, CLIENT_KEYS),
+    *(MULTICAST_ENDPOINT, MULTICAST_ALLOW_IPS),
     *(CHECK_DELAY, WARMUP_DELAY, UMASK, PIDFILE, INCLUDE, INCLUDE_DIR),
     *(LOGLEVEL, LOGOUTPUT, LOGGERCONFIG, FQDN_PREFIX, DEBUG, DEBUG_GC),
     *(STATSD, HTTPD, HTTPD_HOST, HTTPD_PORT),

@@ -19,6 +19,7 @@ from bigtop.config.apps import AppSpec
 from bigtop.config.daemon import DaemonSpec
 from bigtop.control import addresses
 from bigtop.control.auth import Access, Curve
+from bigtop.control.discovery import Discovery
 from bigtop.errors import BigtopError, CommandError, ConfigError
 from bigtop.launch import program
 from bigtop.launch.app import App, check
@@ -95,6 +96,7 @@ class Daemon:
             self.spec.endpoint or endpoint, self.spec.pubsub_endpoint or pubsub, access
         )
         logger.info("control channel on %s", self.server.endpoint)
+        discovery = _discovery(self.spec, self.server.endpoint)
         try:
             with program.signals_taken(self._on_signal, self._known), program.watched(self._starter):
                 self._starter.attend(self.stop)
@@ -105,6 +107,8 @@ class Daemon:
                 self.server.publisher.announce("stopped")
         finally:
             control.figures.close()
+            if discovery is not None:
+                discovery.close()
             await self.server.close()
             self.supervisor.close()
             self._surroundings.outputs.end()
@@ -271,6 +275,13 @@ class _Several:
 async def _settled(supervisor: Supervisor) -> None:
     for name in supervisor.names:
         await supervisor.settled(name)
+
+
+def _discovery(spec: DaemonSpec, endpoint: str) -> Discovery | None:
+    """Tell others on the network where we are, if they could reach us there."""
+    if spec.multicast_endpoint is None or not endpoint.startswith("tcp://"):
+        return None
+    return Discovery(spec.multicast_endpoint, endpoint, spec.multicast_allow_ips)
 
 
 def _access(spec: DaemonSpec) -> Access:
