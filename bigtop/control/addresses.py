@@ -18,6 +18,7 @@ from pathlib import Path
 from bigtop.errors import ConfigError
 
 COMMANDS, EVENTS = ".ctl", ".events"
+SYSTEM = Path("/run/bigtop")  # of root, and of services
 
 # struct sockaddr_un has 108 bytes for a path, the last of them a zero.
 LONGEST_PATH = 107
@@ -40,10 +41,10 @@ def folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
     found = [Path(service)] if service else []
     if environ.get("XDG_RUNTIME_DIR"):
         found.append(Path(environ["XDG_RUNTIME_DIR"], "bigtop"))
-    system, home = Path("/run/bigtop"), Path(environ.get("HOME") or "/", ".bigtop", "run")
-    found += [system, home] if os.geteuid() == 0 else [home, system]
+    home = Path(environ.get("HOME") or "/", ".bigtop", "run")
+    found += [SYSTEM, home] if os.geteuid() == 0 else [home, SYSTEM]
     with suppress(OSError):
-        found += sorted(place for place in system.iterdir() if place.is_dir())
+        found += sorted(place for place in SYSTEM.iterdir() if place.is_dir())
     return found
 
 
@@ -56,7 +57,7 @@ def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
         raise ConfigError(f"{name!r} cannot be the name of a socket")
     place = folder(environ)
     try:
-        place.mkdir(mode=0o755 if place == Path("/run/bigtop") else 0o700, parents=True, exist_ok=True)
+        place.mkdir(mode=0o755 if place == SYSTEM else 0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{place}: no folder for the control socket: {error.strerror}") from None
     return f"ipc://{place / (name + COMMANDS)}", f"ipc://{place / (name + EVENTS)}"

@@ -34,6 +34,7 @@ from bigtop.supervisor.commands import CommandPool, Surroundings
 from bigtop.supervisor.core import Supervisor
 from bigtop.supervisor.entry import Spawner
 from bigtop.supervisor.launching import Launcher
+from bigtop.supervisor.machine import Status
 from bigtop.supervisor.spec import WatcherSpec, Worker
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
@@ -78,7 +79,8 @@ class Daemon:
             str, App
         ] = {}  # as the file has them; one that changed runs when the old is gone
         self.supervisor = Supervisor(self._publish, self._make_spawner, listening.fds)
-        maker = Maker(launcher, listening.fds)
+        self.supervisor.warmup.delay = spec.warmup_delay
+        maker = Maker(launcher, listening.for_watcher)
         outputs = Outputs(lambda watcher, trouble: logger.error("%s: %s", watcher, trouble))
         self._surroundings = Surroundings(maker, outputs, self.supervisor.hear)
         self.news = News()
@@ -208,6 +210,7 @@ class Daemon:
         except ConfigError as error:
             raise CommandError(str(error)) from error
         self.spec = spec
+        self.supervisor.warmup.delay = spec.warmup_delay
         self.listening.forget(spec.sockets, spec.apps)
         for name in self._described.keys() - {app.name for app in spec.apps}:
             del self._described[name]
@@ -219,6 +222,8 @@ class Daemon:
         logger.log(*journal.line(name, notice, self._last_words(name, notice)))
         self.server.publish(name, notice)
         self.news.hear(name, notice)
+        if isinstance(notice, messages.Stopped):
+            self.listening.shut(_wanted(self.supervisor), self.spec.apps)
         if isinstance(notice, messages.Removed):
             self._surroundings.outputs.forget(name)
             if name in self.apps and name not in self._described:
@@ -270,6 +275,17 @@ class _Several:
             "check_delay": spec.check_delay,
             "multicast_endpoint": spec.multicast_endpoint,
         }
+
+
+def _wanted(supervisor: Supervisor) -> list[WatcherSpec]:
+    """Return those that run, or will, be it on demand."""
+    return [
+        spec
+        for name, spec in supervisor.specs().items()
+        if supervisor.watcher(name).status is not Status.STOPPED
+        or name in supervisor.coming
+        or supervisor.triggers.armed(name)
+    ]
 
 
 async def _settled(supervisor: Supervisor) -> None:

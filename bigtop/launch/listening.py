@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from bigtop.config.apps import AppSpec
 from bigtop.sockets import ListeningSocket, SocketSpec, bind
+from bigtop.supervisor.preparation import sockets_used
+from bigtop.supervisor.spec import WatcherSpec
 
 
 class Listening:
@@ -42,12 +44,33 @@ class Listening:
         """Close what is not named any more."""
         named = {spec.name for spec in sockets}
         named |= {_own(app, number) for app in apps for number in range(len(app.site.binds))}
-        for name in self._open.keys() - named:
+        for name in self._specs.keys() - named:
             self._close(name)
-            del self._open[name], self._specs[name]
+            self._open.pop(name, None)
+            del self._specs[name]
 
     def fds(self) -> Mapping[str, int]:
         return {name: listeners[0].fileno() for name, listeners in self._open.items()}
+
+    def for_watcher(self, spec: WatcherSpec) -> Mapping[str, int]:
+        """Return the descriptors as they are now, those that `spec` uses bound again if they were shut.
+
+        Raises BindError.
+        """
+        for name in sockets_used(spec, self._specs.keys() - self._open.keys()):
+            self._open[name] = bind(self._specs[name])
+        return self.fds()
+
+    def shut(self, users: Iterable[WatcherSpec], apps: Iterable[AppSpec]) -> None:
+        """Close those that are to be open only while somebody uses them, and that nobody does."""
+        idle = {name for name in self._open if self._specs[name].close_when_unused}
+        for user in users:
+            idle -= sockets_used(user, idle)
+        for app in apps:
+            idle.difference_update(app.sockets)
+        for name in idle:
+            self._close(name)
+            del self._open[name]
 
     def of_app(self, app: AppSpec) -> list[ListeningSocket]:
         names = [*app.sockets, *(_own(app, number) for number in range(len(app.site.binds)))]
@@ -67,12 +90,14 @@ class Listening:
         if before is None or replace(before, backlog=spec.backlog) != spec:
             return False
         if before.backlog != spec.backlog and spec.kind == "stream":
-            for listener in self._open[name]:  # listen(2) may be called again, and changes nothing else
+            for listener in self._open.get(
+                name, ()
+            ):  # listen(2) may be called again, and changes nothing else
                 listener.socket.listen(spec.backlog)
         return True
 
     def _close(self, name: str) -> None:
-        for listener in self._open[name]:
+        for listener in self._open.get(name, ()):
             listener.close()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bigtop.errors import BigtopError
 from bigtop.supervisor import cgroups
 from bigtop.supervisor.launching import Launcher
 from bigtop.supervisor.orders import Order
@@ -52,10 +53,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes commands for all watchers; `sockets` are descriptors by name, as they are now."""
+    """Makes commands for all watchers; `sockets` returns what descriptors there are for one, by name."""
 
     launcher: Launcher
-    sockets: Callable[[], Mapping[str, int]]
+    sockets: Callable[[WatcherSpec], Mapping[str, int]]
 
     def make(
         self,
@@ -69,29 +70,33 @@ class Maker:
         key, wid = place
         try:
             assert isinstance(spec.target, Command), "a Worker is made by its fork server"
-            sockets = visible_sockets(spec, spec.target, self.sockets())
+            every = self.sockets(spec)
+            sockets = visible_sockets(spec, spec.target, every)
             order = order_of(spec, spec.target, wid, sockets)
             if environ:
                 order = replace(order, env=(*order.env, *environ.items()))
             order = _grouped(made, spec.target, order, f"{spec.name}-{key}")
-            fds = (*self._stdio(made, spec, spec.target), *sockets.values())
+            fds = (*self._stdio(made, spec, spec.target, every), *sockets.values())
             if self.launcher.soft_limit or not order.is_plain:
                 self.launcher.launch(
                     order, fds, made.give_ends(), lambda pid, reason: _answer(made, pid, reason, on_done)
                 )
                 return
             pid = _spawn(made, order, fds)
-        except (SpawnError, OSError) as error:
+        except (BigtopError, OSError) as error:
             _answer(made, 0, str(error), on_done)
             return
         _answer(made, pid, "", on_done)
 
-    def _stdio(self, made: Made, spec: WatcherSpec, command: Command) -> tuple[int, int, int]:
+    @staticmethod
+    def _stdio(
+        made: Made, spec: WatcherSpec, command: Command, sockets: Mapping[str, int]
+    ) -> tuple[int, int, int]:
         """Return what the child's descriptors 0, 1 and 2 will be."""
         stdio = command.stdio
         stdin = _null() if stdio.close_stdin else 0
         if stdio.stdin_socket is not None:
-            stdin = self.sockets().get(stdio.stdin_socket, -1)
+            stdin = sockets.get(stdio.stdin_socket, -1)
             if stdin < 0:
                 raise SpawnError(f"stdin_socket: there is no socket {stdio.stdin_socket}")
         heard = spec.ready.kind == "log"

@@ -37,6 +37,7 @@ class Director(Stage):
         self._stumbled: set[str] = set()  # died at their start: no courtesy for them
         self._leaving: set[str] = set()  # of those going: it is their turn
         self._advancing = False
+        self.warmup = ordering.Warmup()
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
     def specs(self) -> dict[str, WatcherSpec]:
@@ -90,9 +91,12 @@ class Director(Stage):
             for name, called in self.coming.items()
             if not called and ordering.may_start(name, specs, active, rivals)
         ]
-        for name in turn:
+        chosen = self.warmup.choose(turn, asyncio.get_running_loop().time())
+        for name in chosen:
             self._start_now(name)
-        return bool(turn)
+        if chosen and self.warmup.delay:
+            asyncio.get_running_loop().call_later(self.warmup.delay, self.advance)
+        return bool(chosen)
 
     def _advance_stops(self) -> bool:
         specs = self.specs()

@@ -40,6 +40,23 @@ def may_start(name: str, specs: Specs, active: Collection[str], coming: Collecti
     return not held_up and all(other in active for other in spec.depends if other in specs)
 
 
+class Warmup:
+    """A pause of `delay` seconds between the starts of two watchers."""
+
+    def __init__(self) -> None:
+        self.delay = 0.0
+        self._over = 0.0  # when it ends, on the clock of those who ask
+
+    def choose(self, turn: list[str], now: float) -> list[str]:
+        """Return those of whom it is the turn that start now."""
+        if not self.delay or not turn:
+            return turn
+        if now < self._over:
+            return []
+        self._over = now + self.delay
+        return turn[:1]
+
+
 def may_stop(name: str, specs: Specs, going: Collection[str]) -> bool:
     """Whether it is the turn of `name`; `going` are those that have to stop as well and still run."""
     others = [other for other in going if other != name]

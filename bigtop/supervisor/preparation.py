@@ -8,7 +8,7 @@ import grp
 import os
 import pwd
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bigtop.errors import BigtopError
 from bigtop.supervisor.expansion import argv_of, names_of, sockets_named
@@ -18,6 +18,16 @@ from bigtop.supervisor.spec import Command, ExecContext, WatcherSpec
 
 class SpawnError(BigtopError):
     """A command cannot be started; the message names the option."""
+
+
+def sockets_used(spec: WatcherSpec, every: Collection[str]) -> set[str]:
+    """Return which of `every` socket a watcher's commands are given."""
+    if not isinstance(spec.target, Command):
+        return set()
+    if spec.target.all_sockets:
+        return set(every)
+    named = {*spec.sockets, *sockets_named(spec.target), spec.target.stdio.stdin_socket}
+    return {name for name in every if name in named}
 
 
 def visible_sockets(spec: WatcherSpec, command: Command, sockets: Mapping[str, int]) -> dict[str, int]:

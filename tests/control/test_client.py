@@ -96,7 +96,10 @@ def test_the_async_client_does_the_same(daemon: Controlled) -> None:
 # ---- names
 
 
-def test_a_name_leads_to_a_socket_in_a_folder_of_ones_own(tmp_path: Path) -> None:
+def test_a_name_leads_to_a_socket_in_a_folder_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "SYSTEM", tmp_path / "none")  # others may run on this machine
     environ = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path / "home")}
     commands, events = addresses.of("shop", environ)
     assert (commands, events) == (

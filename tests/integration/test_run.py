@@ -307,3 +307,50 @@ port = 0
         assert stack.circusctl("reloadconfig", "--waiting") == "ok\n"
         assert stack.circusctl("quit", "--waiting") == "ok\n"
         assert stack.wait() == 0
+
+
+ACCEPTS = """
+import socket, sys
+
+listener = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    listener.accept()
+"""
+
+
+def test_a_socket_that_is_open_only_while_it_is_used(tmp_path: Path) -> None:
+    (tmp_path / "accepts.py").write_text(ACCEPTS)
+    file = f"""
+        [socket.web]
+        path = "{{folder}}/web.sock"
+        close_when_unused = true
+
+        [watcher.server]
+        cmd = "{{python}} {tmp_path}/accepts.py $(circus.sockets.web)"
+        """
+    with Stack(file) as stack:
+        stack.wait_for("server: started")
+        path = str(stack.folder / "web.sock")
+
+        def answers() -> bool:
+            with socket.socket(socket.AF_UNIX) as client:
+                return client.connect_ex(path) == 0
+
+        assert answers()
+        stack.ctl("stop", "server", "--waiting")
+        assert not answers()
+        stack.ctl("start", "server", "--waiting")
+        assert answers()
+
+
+def test_watchers_start_one_after_the_other() -> None:
+    names = ("one", "two", "three")
+    watchers = "".join(f'[watcher.{name}]\ncmd = "sleep 100"\n' for name in names)
+    with Stack(f"[bigtop]\nwarmup_delay = 0.3\n{watchers}") as stack:
+        for name in names:
+            stack.wait_for(f"{name}: started")
+        sleepers = [child for child in stack.family() if child.cmdline() == ["sleep", "100"]]
+        births = sorted(child.create_time() for child in sleepers)
+        assert len(births) == 3
+        assert births[1] - births[0] > 0.25
+        assert births[2] - births[1] > 0.25

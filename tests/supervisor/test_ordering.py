@@ -73,3 +73,13 @@ def test_a_schedule_knows_summer_time():
 def test_a_schedule_that_is_none(text: str):
     with pytest.raises(ConfigError, match="cron's five fields are expected"):
         agenda.check(text)
+
+
+def test_a_pause_between_two_starts() -> None:
+    warmup = ordering.Warmup()
+    assert warmup.choose(["a", "b"], 0) == ["a", "b"]
+    warmup.delay = 2
+    assert warmup.choose([], 5) == []
+    assert warmup.choose(["a", "b", "c"], 5) == ["a"]
+    assert warmup.choose(["b", "c"], 6.9) == []
+    assert warmup.choose(["b", "c"], 7) == ["b"]

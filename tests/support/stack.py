@@ -23,6 +23,8 @@ class Stack(Site):
         self.command = [sys.executable, "-m", "bigtop", "run", str(self.file)]
         # The control channel is found by its file's name below this folder.
         self._env["XDG_RUNTIME_DIR"] = str(self.folder)
+        # And not by being the only one: others may run on this machine.
+        self._env["BIGTOP_CTL_ENDPOINT"] = self.file.stem
 
     def __enter__(self) -> Stack:
         self.start()

@@ -49,7 +49,9 @@ class Yard:
         self.complaints: list[tuple[str, str]] = []
         self.outputs = Outputs(lambda name, problem: self.complaints.append((name, problem)))
         self.outputs.follow("job", self._write)
-        self.surroundings = Surroundings(Maker(self.launcher, lambda: self.sockets), self.outputs, self._tell)
+        self.surroundings = Surroundings(
+            Maker(self.launcher, lambda _spec: self.sockets), self.outputs, self._tell
+        )
         self.more_pids: Callable[[], set[int]] = set
         self._pools: list[Pool] = []
 
