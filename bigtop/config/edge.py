@@ -41,6 +41,14 @@ PROXY_ALLOW_IPS = Option(
     "LIST",
     ("127.0.0.1,::1",),
 )
+MOUNT = Option(
+    "--mount",
+    Group.APPLICATION,
+    each(values.mounted_app),
+    "Serve another application, WSGI or ASGI, below the path URL.",
+    "URL=APP",
+    many=True,
+)
 STATIC = Option(
     "--static",
     Group.FILES,

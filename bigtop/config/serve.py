@@ -34,6 +34,7 @@ class ServeSpec:
     name: str
     app: str  # "pkg.mod:attr", see loader.py
     factory: bool
+    mounts: tuple[tuple[str, str], ...]  # further applications: path, "pkg.mod:attr"
     interface: str | None  # "wsgi", "asgi" or None: to be found out
     backend: str | None  # None: chosen by interface
     preload: str  # "auto", "on" or "off"
@@ -68,6 +69,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         name=config[p.NAME] or site_name(config.app),
         app=config.app,
         factory=config[o.FACTORY],
+        mounts=config[edge.MOUNT],
         interface=_unless_auto(config[o.INTERFACE]),
         backend=_unless_auto(config[o.BACKEND]),
         preload=config[o.PRELOAD],

@@ -196,6 +196,14 @@ def mount(given: str) -> Mount:
     return Mount(prefix.rstrip("/") + "/", path(folder))
 
 
+def mounted_app(given: str) -> tuple[str, str]:
+    """/URL=APP."""
+    prefix, equals, app = given.partition("=")
+    if not re.fullmatch(r"(/[\w.~-]+)+/?", prefix, re.ASCII) or not equals or not app:
+        raise ValueError(f"must be a path and an application such as /api=b.asgi:app, got {given!r}")
+    return prefix.rstrip("/"), app
+
+
 def path(given: str) -> str:
     if not given or "\0" in given:
         raise ValueError(f"must be the name of a file, got {given!r}")

@@ -114,6 +114,7 @@ def _bootstrap(
         listeners=sockets,
         scoreboard=board.fd,
         handoff=queues,
+        mounts=spec.mounts,
         max_requests=spec.max_requests,
         max_requests_jitter=spec.max_requests_jitter,
         graceful_timeout=spec.graceful_timeout,

@@ -11,10 +11,10 @@ import random
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bigtop import kernel, loader, signals, sockets
-from bigtop.backends import registry
+from bigtop.backends import mounted, registry
 from bigtop.backends.base import Backend
 from bigtop.errors import AppError, BigtopError
 from bigtop.handoff import Handoff
@@ -64,7 +64,9 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
 
 def load(bootstrap: Bootstrap) -> loader.LoadedApp:
     """Import the application as the orders say; AppError when that fails."""
-    return loader.load(bootstrap.app, factory=bootstrap.factory, interface=bootstrap.interface)
+    main = loader.load(bootstrap.app, factory=bootstrap.factory, interface=bootstrap.interface)
+    mounts = [(path, loader.load(target)) for path, target in bootstrap.mounts]
+    return mounted.combine(main, mounts, bootstrap.options)
 
 
 def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
@@ -97,7 +99,10 @@ def _application(bootstrap: Bootstrap, loaded: loader.LoadedApp | None) -> tuple
     else:
         loaded = loaded or load(bootstrap)
         backend = registry.load(loaded.interface)(bootstrap.options)
-    registry.require(type(backend), interface=loaded.interface, options=bootstrap.options)
+    options = bootstrap.options
+    if bootstrap.mounts and loaded.interface == "asgi":  # the threads are for those that speak WSGI
+        options = replace(options, threads=1)
+    registry.require(type(backend), interface=loaded.interface, options=options)
     return backend, loaded
 
 

@@ -48,6 +48,7 @@ class Bootstrap:
     listeners: tuple[int, ...]  # descriptors
     scoreboard: int
     handoff: tuple[int, ...] = ()  # descriptors, see handoff.py
+    mounts: tuple[tuple[str, str], ...] = ()  # other applications: path, "pkg.mod:attr"
     max_requests: int = 0
     max_requests_jitter: int = 0
     graceful_timeout: float = 30.0
@@ -73,5 +74,6 @@ class Bootstrap:
         options["websocket"] = WebSocketLimits(**options["websocket"])
         fields["listeners"] = tuple(fields["listeners"])
         fields["handoff"] = tuple(fields["handoff"])
+        fields["mounts"] = tuple((path, app) for path, app in fields["mounts"])
         fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))
         return cls(**fields)

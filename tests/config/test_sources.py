@@ -157,6 +157,7 @@ SAMPLES = {
     "forwarded_headers": "host",
     "proxy_protocol": "v2",
     "proxy_allow_ips": "*",
+    "mount": "/m=b.asgi:app",
     "static": "/s=var",
     "sendfile_root": "/s=var",
     "interface": "asgi",
