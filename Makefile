@@ -14,13 +14,14 @@ SITE := examples/django_site
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint bench docs changelog clean
+.PHONY: help demo test lint autobahn bench docs changelog clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo        serve the Django example on http://127.0.0.1:$(PORT)'
 	@echo 'make test        run every check and every test'
 	@echo 'make lint        only the checks of form and types'
+	@echo 'make autobahn    run that test suite of WebSockets (WSTEST=.../wstest, of a Python 2.7)'
 	@echo 'make bench       measure against other servers'
 	@echo 'make docs        build the documentation into build/docs'
 	@echo 'make changelog   turn newsfragments/ into a section of CHANGELOG.md (VERSION=1.2.3)'
@@ -41,6 +42,11 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# pip install autobahntestsuite, in an environment of Python 2.7:  make autobahn WSTEST=~/py27/bin/wstest CASES='1.*'
+WSTEST ?= wstest
+autobahn: $(VENV)/.test
+	$(BIN)/python -m tests.autobahn $(WSTEST) $(foreach case,$(CASES),'$(case)')
 
 # The bench installs Bigtop and the other servers into .bench-venv by itself: make bench ARGS='--help'
 bench: $(VENV)/.made
