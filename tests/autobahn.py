@@ -1,6 +1,6 @@
 # Autobahn's test suite against our WebSockets: make autobahn WSTEST=/path/to/wstest CASES='1.* 12.1.*'
 #
-# It needs Python 2.7 (pip install autobahntestsuite), so it is no part of `make test`; what it found stands in
+# It needs Python 2.7 (pip install autobahntestsuite), so it is no part of `make test`; what it found is in
 # backends/test_asgi_websocket.py. All 517 cases take a quarter of an hour, nearly all of it in the suite.
 
 from __future__ import annotations
