@@ -144,6 +144,10 @@ def _steps(answer: Reply) -> str:
     return "\n".join(answer.get("steps", ())) or "ok"
 
 
+def _difference(answer: Reply) -> str:
+    return str(answer["diff"]).rstrip("\n") or "nothing has changed since the file was read"
+
+
 _PICTURES: Mapping[str, Callable[[Reply], str]] = {
     "status": _status,
     "list": _list,
@@ -164,4 +168,5 @@ _PICTURES: Mapping[str, Callable[[Reply], str]] = {
     "restart": _changes,
     "reload": _changes,
     "reloadconfig": _steps,
+    "save": _difference,
 }

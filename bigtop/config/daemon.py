@@ -83,10 +83,10 @@ def of_tables(source: str, tables: Mapping[str, object]) -> DaemonSpec:
         raise ConfigError(str(error).replace(f"{source}:1: ", f"{source}: ")) from None
 
 
-def resolve(path: str, environ: Mapping[str, str]) -> Resolved:
-    """Read a file and keep the place of each value."""
+def resolve(path: str, environ: Mapping[str, str], drafts: Mapping[str, str] = ini.NOTHING) -> Resolved:
+    """Read a file and keep the place of each value. `drafts` are texts that stand for files."""
     problems = Problems()
-    resolved = _resolved(read_document(path, environ, problems), environ, problems)
+    resolved = _resolved(read_document(path, environ, problems, drafts), environ, problems)
     return replace(resolved, daemon=replace(resolved.daemon, path=os.path.abspath(path)))
 
 
@@ -126,10 +126,12 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     )
 
 
-def read_document(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
+def read_document(
+    path: str, environ: Mapping[str, str], problems: Problems, drafts: Mapping[str, str] = ini.NOTHING
+) -> Document:
     """Read a file as what its name says it is."""
     reader = toml.read if path.endswith(".toml") else ini.read
-    return reader(path, environ, problems)
+    return reader(path, environ, problems, drafts)
 
 
 def _sorted(document: Document, kind: str) -> list[Section]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from bigtop.config.document import Document, Entry, Place, Problems, Section
 from bigtop.config.includes import included
 
-_HEADER = re.compile(r"\[(?P<header>.+)\]")
-_OPTION = re.compile(r"(?P<key>.*?)\s*[=:]\s*(?P<value>.*)$")
+HEADER = re.compile(r"\[(?P<header>.+)\]")
+OPTION = re.compile(r"(?P<key>.*?)\s*[=:]\s*(?P<value>.*)$")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _NAMED = ("watcher", "socket", "plugin", "env", "app")
 
 
@@ -38,17 +40,17 @@ class _Parser:
         key = ""
         for number, line in enumerate(text.split("\n"), 1):
             place = Place(path, number)
-            if _is_comment(line):
+            if is_comment(line):
                 continue
             if line[0].isspace() and section is not None and key:
                 # What continues a second value is added to the first one. So it is with Circus.
                 section[key].lines.append(line.strip())
-            elif match := _HEADER.match(line):
+            elif match := HEADER.match(line):
                 section, key = self._section(match["header"], place), ""
             elif section is None:
                 self.problems.error(place, f"{line.strip()!r} stands before the first [section]")
                 return
-            elif match := _OPTION.match(line):
+            elif match := OPTION.match(line):
                 key = match["key"].rstrip()
                 self._option(section, key, _value(match["value"]), place)
             else:
@@ -69,7 +71,7 @@ class _Parser:
             section[key] = _Key(place, [value])
 
 
-def _is_comment(line: str) -> bool:
+def is_comment(line: str) -> bool:
     return (
         not line.strip() or line[0] in "#;" or (line[0] in "rR" and line.split(None, 1)[0].lower() == "rem")
     )
@@ -83,13 +85,18 @@ def _value(text: str) -> str:
     return "" if text == '""' else text
 
 
-def read(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
-    """Read `path` and what its [circus] section includes; mistakes go to `problems`."""
+def read(
+    path: str, environ: Mapping[str, str], problems: Problems, drafts: Mapping[str, str] = NOTHING
+) -> Document:
+    """Read `path` and what its [circus] section includes; mistakes go to `problems`.
+
+    `drafts` are texts that are to become files: read instead of them.
+    """
     parser = _Parser(problems)
-    parser.read(path, text_of(path, problems, Place(path, 1)))
+    parser.read(path, text_of(path, problems, Place(path, 1), drafts))
     circus = _entries(parser.sections.get("circus", {}))
     for further, place in included(path, circus, environ, problems):
-        parser.read(further, text_of(further, problems, place))
+        parser.read(further, text_of(further, problems, place, drafts))
     defaults = _entries(parser.sections.pop("DEFAULT", {}))
     sections = (
         _named(header, parser.places[header], {**defaults, **_entries(keys)}, problems)
@@ -98,8 +105,10 @@ def read(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
     return Document(path, False, tuple(section for section in sections if section.entries))
 
 
-def text_of(path: str, problems: Problems, place: Place) -> str:
+def text_of(path: str, problems: Problems, place: Place, drafts: Mapping[str, str] = NOTHING) -> str:
     """Return the text of a file with \\n at its line ends, or "" after having noted why it cannot be read."""
+    if path in drafts:
+        return drafts[path]
     try:
         with open(path, encoding="utf-8-sig") as file:
             return file.read()

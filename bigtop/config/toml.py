@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bigtop.config.document import Document, Entry, Place, Problems, Section
 from bigtop.config.includes import included
-from bigtop.config.ini import text_of
+from bigtop.config.ini import NOTHING, text_of
 from bigtop.config.key import suggestion
 
 _Path = tuple[str, ...]
@@ -38,15 +38,17 @@ _TOKEN = re.compile(
 )
 
 
-def read(path: str, environ: Mapping[str, str], problems: Problems) -> Document:
+def read(
+    path: str, environ: Mapping[str, str], problems: Problems, drafts: Mapping[str, str] = NOTHING
+) -> Document:
     """Read `path` and what its [circus] table includes; mistakes go to `problems`.
 
     As in INI, a table that is repeated in another file is continued, and the first value of a key counts.
     """
-    sections = {section.title: section for section in _read_one(path, Place(path, 1), problems)}
+    sections = {section.title: section for section in _read_one(path, Place(path, 1), problems, drafts)}
     circus = sections["circus"].entries if "circus" in sections else {}
     for further, place in included(path, circus, environ, problems):
-        for section in _read_one(further, place, problems):
+        for section in _read_one(further, place, problems, drafts):
             first = sections.get(section.title, section)
             sections[section.title] = replace(
                 first,
@@ -61,8 +63,8 @@ def of_tables(source: str, tables: _Table, problems: Problems) -> Document:
     return Document(source, True, tuple(_Reader(source, {}, problems).sections(tables)))
 
 
-def _read_one(path: str, asked_for: Place, problems: Problems) -> list[Section]:
-    text = text_of(path, problems, asked_for)
+def _read_one(path: str, asked_for: Place, problems: Problems, drafts: Mapping[str, str]) -> list[Section]:
+    text = text_of(path, problems, asked_for, drafts)
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -74,36 +76,59 @@ def _read_one(path: str, asked_for: Place, problems: Problems) -> list[Section]:
     return list(_Reader(path, _lines(text), problems).sections(tables))
 
 
-def _lines(text: str) -> dict[_Path, int]:
-    """Return the line of each table and key, by its path."""
-    found: dict[_Path, int] = {}
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """[path], or path = value; the numbers are positions in the text."""
+
+    path: _Path
+    is_table: bool
+    start: int
+    value: int  # behind the =
+    value_end: int  # before a comment, or the line end
+    end: int  # behind the line end
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """Return the statements of a text that tomllib accepts, in order."""
     table: _Path = ()
     position = 0
     while position < len(text):
-        line = text.count("\n", 0, position) + 1
         match = _LINE.match(text, position)
+        value_end, end = _ends(text, match.end() if match else position)
         if match:
             keys = match["table"] or match["key"]
             path = tuple(_unquoted(part) for part in re.findall(_PART, keys))
             table, path = (path, path) if match["table"] else (table, table + path)
-            for depth in range(1, len(path) + 1):
-                found.setdefault(path[:depth], line)
-            position = match.end()
-        position = _next_statement(text, position)
+            yield Statement(path, bool(match["table"]), position, match.end(), value_end, end)
+        position = end
+
+
+def _lines(text: str) -> dict[_Path, int]:
+    """Return the line of each table and key, by its path."""
+    found: dict[_Path, int] = {}
+    line, counted = 1, 0
+    for one in statements(text):
+        line, counted = line + text.count("\n", counted, one.start), one.start
+        for depth in range(1, len(one.path) + 1):
+            found.setdefault(one.path[:depth], line)
     return found
 
 
-def _next_statement(text: str, position: int) -> int:
-    """Return the position after the line end that ends the statement around `position`."""
+def _ends(text: str, position: int) -> tuple[int, int]:
+    """Return the end of the value around `position` and the position after the line end behind it."""
     depth = 0
+    end: int | None = None
     for token in _TOKEN.finditer(text, position):
         if token[0] in "[{":
             depth += 1
         elif token[0] in "]}":
             depth -= 1
-        elif token[0] == "\n" and depth <= 0:
-            return token.end()
-    return len(text)
+        elif depth <= 0 and token[0][0] in "#\n":
+            if end is None:
+                end = position + len(text[position : token.start()].rstrip(" \t"))
+            if token[0] == "\n":
+                return end, token.end()
+    return len(text) if end is None else end, len(text)
 
 
 def _unquoted(part: str) -> str:

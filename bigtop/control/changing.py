@@ -119,6 +119,18 @@ class ReloadConfig(Steering):
 
 
 @record
+class Save(Command):
+    """Write what was changed since the start back into the configuration file."""
+
+    word = "save"
+    role = Role.ADMIN
+    dry_run: bool = parameters.flag("only show what would be written")
+
+    def apply(self, daemon: Daemon) -> Reply:
+        return {"diff": daemon.save(dry_run=self.dry_run)}
+
+
+@record
 class Quit(Steering):
     """Stop everything, the supervisor included."""
 

@@ -35,6 +35,7 @@ COMMANDS: tuple[type[Command], ...] = (
     changing.Add,
     changing.Remove,
     changing.ReloadConfig,
+    changing.Save,
     changing.Quit,
     reading.Version,
     changing.IPython,

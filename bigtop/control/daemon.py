@@ -138,6 +138,12 @@ class Daemon(Protocol):
         Raises CommandError at once, with nothing changed, when the file is wrong.
         """
 
+    def save(self, *, dry_run: bool) -> str:
+        """Write what was changed back to the file; return the difference in text.
+
+        Raises CommandError, with nothing written, where that cannot be.
+        """
+
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
         """Return the last lines of output, oldest first: {"time", "pid", "stream", "line"}."""
 

@@ -57,6 +57,9 @@ class Program(Protocol):
     def reload_config(self, *, dry_run: bool) -> Sequence[str]:
         """Become what the file says now; return the steps in words."""
 
+    def save(self, *, dry_run: bool) -> str:
+        """Write what was changed back to the file; return the difference in text."""
+
     def tail(self, name: str, lines: int) -> list[Chunk]: ...
 
 
@@ -183,6 +186,9 @@ class Controlled:
     async def _settled(self, steps: Sequence[str]) -> Sequence[str]:
         await asyncio.gather(*map(self._program.supervisor.settled, self._program.supervisor.names))
         return steps
+
+    def save(self, *, dry_run: bool) -> str:
+        return self._program.save(dry_run=dry_run)
 
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
         return [as_facts(chunk, chunk.lines) for chunk in self._program.tail(name, lines)]

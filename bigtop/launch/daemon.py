@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from bigtop import log, pidfile
@@ -21,7 +22,7 @@ from bigtop.control import addresses
 from bigtop.control.auth import Access, Curve
 from bigtop.control.discovery import Discovery
 from bigtop.errors import BigtopError, CommandError, ConfigError
-from bigtop.launch import program
+from bigtop.launch import program, saving
 from bigtop.launch.app import App, check
 from bigtop.launch.controlled import Controlled, as_facts
 from bigtop.launch.listening import Listening
@@ -125,7 +126,9 @@ class Daemon:
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
         app = self._described.get(spec.name)
-        if app is None or app.spec != spec.site:
+        if app is not None and replace(app.spec, workers=spec.site.workers) == spec.site:
+            app.spec = spec.site  # only how many there are to be, which its orders do not say
+        else:
             app = self._described[spec.name] = App(spec.site, self.listening.of_app(spec))
             app.own_access_log()
         return app.watcher(spec.depends, spec.priority)
@@ -133,7 +136,7 @@ class Daemon:
     def _make_spawner(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> Spawner:
         if isinstance(spec.target, Worker):
             before, app = self.apps.get(spec.name), self._described[spec.name]
-            if before is not None:
+            if before is not None and before is not app:
                 before.close()
             self.apps[spec.name] = app
             return app.make_pool(feed)
@@ -267,6 +270,17 @@ class _Several:
         self.add, self.update, self.remove = supervisor.add, supervisor.update, supervisor.remove
         self.apps, self.named_sockets = daemon.apps, daemon.listening.named
         self.reload_config, self.tail = daemon.reload_config, daemon.tail
+
+    def save(self, *, dry_run: bool) -> str:
+        running = {
+            name: replace(spec, numprocesses=self.supervisor.watcher(name).numprocesses)
+            for name, spec in self.supervisor.specs().items()
+            if name not in self.supervisor.removing
+        }
+        after, difference = saving.save(self._daemon.spec, running, dry_run=dry_run)
+        if not dry_run:
+            self._daemon.spec = after
+        return difference
 
     def options(self) -> Mapping[str, object]:
         spec = self._daemon.spec

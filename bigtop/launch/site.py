@@ -222,6 +222,7 @@ class Site:
 _ONE = "bigtop serve runs one application and nothing else; bigtop run FILE runs other programs beside it"
 _FLAGS = "bigtop serve was told by flags how to run: all that can be changed meanwhile is numprocesses"
 _NO_FILE = "bigtop serve reads no file; new flags need a new start, new code a reload"
+_NOWHERE = "bigtop serve was told by flags how to run and has no file to write to: change the flags"
 _NO_TAIL = "workers of bigtop serve write to where its own log goes (--error-logfile)"
 
 
@@ -254,6 +255,9 @@ class _Single:
 
     def reload_config(self, *, dry_run: bool) -> Sequence[str]:
         raise CommandError(_NO_FILE)
+
+    def save(self, *, dry_run: bool) -> str:
+        raise CommandError(_NOWHERE)
 
     def tail(self, _name: str, _lines: int) -> list[Chunk]:
         raise CommandError(_NO_TAIL)

@@ -83,7 +83,10 @@ class Supervisor(Director):
         changed = _differences(entry.machine.spec, spec)
         if not changed:
             return
-        if not entry.spawner.describe(spec):  # another watcher takes the name once this one is gone
+        only_counted = changed == ("numprocesses",)
+        if not only_counted and not entry.spawner.describe(
+            spec
+        ):  # another watcher takes the name once this one is gone
             self.remove(name)
             if name in self.entries:
                 self.removing[name] = spec

@@ -24,11 +24,11 @@ def site() -> Iterator[Site]:
         yield running
 
 
-def ctl(site: Site, *words: str, status: int = 0) -> str:
+def ctl(site: Site, *words: str, status: int = 0, endpoint: str = "shop") -> str:
     """Run `bigtop ctl` where the site is found by its name; others may run on this machine."""
     done = subprocess.run(
         [sys.executable, "-m", "bigtop", "ctl", *words],
-        env={**os.environ, "XDG_RUNTIME_DIR": str(site.folder), "BIGTOP_CTL_ENDPOINT": "shop"},
+        env={**os.environ, "XDG_RUNTIME_DIR": str(site.folder), "BIGTOP_CTL_ENDPOINT": endpoint},
         capture_output=True,
         text=True,
         timeout=30,
@@ -37,16 +37,15 @@ def ctl(site: Site, *words: str, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def test_the_only_site_needs_no_name(site: Site) -> None:
+    if addresses.running():
+        pytest.skip("somebody else's Bigtop runs for this user")
+    assert ctl(site, "status", endpoint="").split() == ["WATCHER", "STATUS", "shop", "active"]
+
+
 def test_a_site_is_found_by_its_name(site: Site) -> None:
-    assert ctl(site, "status").split() == ["WATCHER", "STATUS", "shop", "active"]
-    assert ctl(site, "--endpoint", "shop", "status", "shop") == "active\n"
+    assert ctl(site, "--endpoint", "shop", "status", "shop", endpoint="") == "active\n"
     assert "there are: shop" in ctl(site, "--endpoint", "nobody", "status", status=69)
-
-
-def test_the_only_site_needs_no_name(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "SYSTEM", site.folder / "none")  # others may run on this machine
-    environ = {"XDG_RUNTIME_DIR": str(site.folder), "HOME": str(site.folder)}
-    assert addresses.resolve(None, environ) == f"ipc://{site.folder}/bigtop/shop.ctl"
 
 
 def test_the_socket_is_for_its_user_alone(site: Site) -> None:

@@ -265,6 +265,9 @@ class Daemon:
             raise CommandError("circus.ini:3: numprocesses: 'many' isn't an integer")
         return ["web: replaced"]
 
+    def save(self, *, dry_run: bool) -> str:
+        return "" if dry_run else "--- circus.ini\n+++ circus.ini\n@@ -1 +1 @@\n-a\n+b\n"
+
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
         return [{"time": 0.0, "pid": 1, "stream": "stdout", "line": f"line {n}"} for n in range(lines)]
 
