@@ -1,7 +1,7 @@
 # WSGI without a server: a request becomes an environ, what the application says becomes bytes (PEP 3333).
 #
 # Rule 1: no I/O. The body comes as a finished file, bytes to send are returned; only the `write` callable of
-# PEP 3333 has to send by itself, and is given the means.
+# PEP 3333 and early hints have to send by themselves, and are given the means.
 # Rule 2: nobody but a trusted peer can make an environ lie about the connection: names with "_" are dropped
 # (X_Forwarded_Proto and X-Forwarded-Proto would be one key), and of other peers all that only proxies say.
 # Rule 3: what is the same for all requests of a connection is worked out once, in a Peer.
@@ -216,7 +216,8 @@ class Wire(Protocol):
         """Return the server's own lines for a head that is sent now."""
 
     def send(self, data: bytes) -> None:
-        """Send, now: for `write`, which may not return before the server has taken the data over."""
+        """Send, now: for `write`, which may not return before the server has taken the data over, and for
+        early hints."""
 
 
 class Exchange:
@@ -264,6 +265,18 @@ class Exchange:
         """Send a piece of the body at once, for applications from before iterables."""
         if wired := self.data(data):
             self._wire.send(wired)
+
+    def early_hints(self, headers: list[tuple[str, str]]) -> None:
+        """Send a 103 with `headers`, ahead of the answer and as often as wanted: what gunicorn calls
+        wsgi.early_hints (RFC 8297). Clients of HTTP/1.0 get none: they take any response for the final one.
+
+        Raises as start_response() does for what cannot be sent, and AssertionError behind the head.
+        """
+        if self.framing is not None:
+            raise AssertionError("wsgi.early_hints was called after the head was sent")
+        lines = Head("103 Early Hints", headers).fields()
+        if self._request.version == "1.1":
+            self._wire.send(b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n")
 
     def data(self, piece: bytes) -> bytes:
         """Return the bytes for a piece of the body; the first that is not empty brings the head with it."""

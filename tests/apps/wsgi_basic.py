@@ -40,6 +40,22 @@ def hello(environ: Environ, start_response: Start) -> Iterable[bytes]:
     return [b"Hello World\n"]
 
 
+def hints(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """/hints: early ones, twice; /hints/split: one that would be two fields; /hints/late: behind the head."""
+    say, how = environ["wsgi.early_hints"], environ["PATH_INFO"].removeprefix("/hints")
+    say([("Link", "</a.css>; rel=preload; as=style" + ("\r\nX-Evil: 1" if how == "/split" else ""))])
+    say([("Link", "</b.js>"), ("X-Note", "second")])
+    start_response("200 OK", TEXT)
+    if how == "/late":
+        return _late_hints(say)
+    return [b"hinted"]
+
+
+def _late_hints(say: Callable[[list[tuple[str, str]]], None]) -> Iterator[bytes]:
+    yield b"begun"
+    say([("Link", "</c.js>")])
+
+
 def echo(environ: Environ, start_response: Start) -> Iterable[bytes]:
     body = environ["wsgi.input"].read(-1)
     start_response("200 OK", [*TEXT, ("Content-Length", str(len(body)))])
@@ -291,6 +307,7 @@ VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
     "file": file,
     "half": half,
     "hello": hello,
+    "hints": hints,
     "hop": hop,
     "hoard": hoard,
     "injecting": injecting,

@@ -107,6 +107,33 @@ def test_start_response_again_with_exc_info_replaces_the_head(client: Client) ->
     assert (answer.status, answer.body) == (503, b"caught")
 
 
+def test_early_hints_come_before_the_answer_and_keep_the_connection(client: Client) -> None:
+    client.send(request("/hints") * 2)
+    for _ in range(2):
+        first, second, answer = client.answer(), client.answer(), client.answer()
+        assert (first.status, first.headers) == (103, [("Link", "</a.css>; rel=preload; as=style")])
+        assert (second.status, second.headers) == (103, [("Link", "</b.js>"), ("X-Note", "second")])
+        assert (answer.status, answer.body) == (200, b"hinted")
+
+
+def test_early_hints_are_not_for_http_10(client: Client) -> None:
+    client.send(request("/hints", version="1.0"))
+    assert client.answer().body == b"hinted"
+
+
+def test_early_hints_cannot_be_split(client: Client, server: BackendServer) -> None:
+    answer = client.get("/hints/split")
+    assert (answer.status, answer["X-Evil"]) == (500, None)
+
+
+def test_early_hints_behind_the_head_cut_the_answer_off(client: Client, server: BackendServer) -> None:
+    client.send(request("/hints/late"))
+    assert [client.answer().status for _ in range(2)] == [103, 103]
+    with pytest.raises((Closed, ConnectionResetError)):
+        client.answer()
+    assert "wsgi.early_hints was called after the head was sent" in server.log()
+
+
 def test_204_has_neither_body_nor_length(client: Client) -> None:
     answer = client.get("/empty")
     assert (answer.status, answer["Content-Length"], answer["Transfer-Encoding"]) == (204, None, None)

@@ -71,6 +71,7 @@ class Call:
             # The length is known by now also of a body that came in chunks.
             site = connection.site
             env = environ(request, connection.peer, self._body, request.content_length or 0, site.new_id)
+            env["wsgi.early_hints"] = self.exchange.early_hints
             self.environ = env
             response = site.app(env, self.exchange.start_response)
             self._answer(response)
@@ -90,7 +91,7 @@ class Call:
         return self.connection.site.stamp()
 
     def send(self, data: bytes) -> None:
-        """Send for PEP 3333's write(): do not return while too much is waiting."""
+        """Send for PEP 3333's write() and early hints: do not return while too much is waiting."""
         self._put(data)
         self._wait_for_room()
 
