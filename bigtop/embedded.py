@@ -286,7 +286,10 @@ def _tables(
         if own := keys.pop("env", None):
             variables[name] = dict(own)
         named[name] = keys
-    tables: dict[str, Any] = {"circus": dict(options), "watcher": named, "env": variables}
+    circus = dict(options)
+    if "controller" in circus:  # as Circus' get_arbiter() calls it
+        circus["endpoint"] = circus.pop("controller")
+    tables: dict[str, Any] = {"circus": circus, "watcher": named, "env": variables}
     if sockets:
         tables["socket"] = {str(given["name"]): _without_name(given) for given in sockets}
     return tables

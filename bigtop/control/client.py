@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -171,7 +171,7 @@ class Events:
         self._timeout = _milliseconds(timeout)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
-            self._socket = connection.subscriber(self._context, way, topics)
+            self.socket = connection.subscriber(self._context, way, topics)
         except BigtopError:
             self._context.term()
             raise
@@ -188,12 +188,23 @@ class Events:
         return self
 
     def __next__(self) -> Event:
-        if not self._socket.poll(self._timeout):
+        if not self.socket.poll(self._timeout):
             raise StopIteration
-        return _event(self._socket.recv_multipart())
+        return _event(self.socket.recv_multipart())
 
     def close(self) -> None:
         self._context.destroy(linger=0)
+
+
+def merged(streams: Sequence[Events]) -> Iterator[tuple[int, Event]]:
+    """Iterate over the events of several subscriptions as they come, each with the number of its stream."""
+    poller = zmq.Poller()
+    numbers = {stream.socket: number for number, stream in enumerate(streams)}
+    for socket in numbers:
+        poller.register(socket, zmq.POLLIN)
+    while True:
+        for socket, _ in poller.poll():
+            yield numbers[socket], _event(socket.recv_multipart())
 
 
 class AsyncClient:

@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from bigtop.cli import ctl_arguments, ctl_show
 from bigtop.control import changing, commands, parameters, reading, steering
 from bigtop.control.command import Command
 from tests.support.controlled import Controlled, run
-from tests.support.site import ROOT
+from tests.support.site import DEADLINE, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,44 @@ def test_completion_knows_commands_watchers_and_pids(daemon: Controlled) -> None
     assert completed("stop", "sl") == ["sleeper", "slow"]
     assert completed("kill", "sleeper", "")[0].isdigit()
     assert "graceful_timeout" in completed("get", "web", "gr")
+
+
+def test_bash_completes(daemon: Controlled) -> None:
+    if shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    line = ["bigtop", "ctl", "-e", daemon.endpoint, "stop", "sl"]
+    script = (
+        'eval "$(_BIGTOP_COMPLETE=bash_source bigtop)"\n'
+        "complete -p bigtop\n"
+        f"COMP_WORDS=({shlex.join(line)}); COMP_CWORD={len(line) - 1}\n"
+        f"_bigtop_completion bigtop sl stop\n"
+        'echo "${COMPREPLY[@]}"\n'
+    )
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env={**os.environ, "PATH": programs},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    told, completed = done.stdout.splitlines()
+    assert told.endswith("-F _bigtop_completion bigtop"), done
+    assert completed.split() == ["sleeper", "slow"]
+
+
+def test_several_are_listened_to_at_once(daemon: Controlled) -> None:
+    with Controlled() as other:
+        words = ["ctl", "-e", daemon.endpoint, "-e", other.endpoint, "listen", "output."]
+        command = [sys.executable, "-m", "bigtop", *words]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            seen: set[str] = set()
+            while seen != {daemon.endpoint, other.endpoint}:
+                where, _, what = process.stdout.readline().partition(" ")
+                assert what.startswith("output.web.: {")
+                seen.add(where.removesuffix(":"))
+            process.terminate()
 
 
 def test_the_shell_completes_and_survives_mistakes(daemon: Controlled, tmp_path: Path) -> None:
