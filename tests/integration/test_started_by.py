@@ -165,6 +165,7 @@ def test_daemon_that_cannot_start_says_why_and_how_it_ended() -> None:
 def test_circus_flags_of_the_daemon(tmp_path: Path) -> None:
     file, pidfile, log = tmp_path / "one.toml", tmp_path / "pid", tmp_path / "log"
     file.write_text('[watcher.job]\ncmd = "sleep 100"\n')
+    pidfile.write_text("999999999\n")  # of one that was killed
     done = bigtop(
         "run",
         "--daemon",
@@ -180,5 +181,12 @@ def test_circus_flags_of_the_daemon(tmp_path: Path) -> None:
     pid = int(pidfile.read_text())
     try:
         assert "job: started" in log.read_text()
+        log.rename(tmp_path / "log.1")
+        os.kill(pid, signal.SIGUSR1)
+        until(lambda: log.exists() and "logs reopened" in log.read_text(), "the new log")
+        again = bigtop("run", "--daemon", "--pidfile", str(pidfile), str(file))
+        assert again.returncode == 78
+        assert f"already runs as process {pid}" in again.stderr
+        assert pidfile.read_text() == f"{pid}\n"
     finally:
         ended(pid)
