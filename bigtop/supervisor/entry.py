@@ -64,6 +64,7 @@ class Entry:
         self.hooks = hooks
         self.asked: dict[int, bool] = {}  # spawns that wait for a hook; False: they are not wanted any more
         self.restarting = False  # while its hooks are asked
+        self.concludes = False  # soon, from what its processes told
         self._feed = feed
         self._hear = hear
         self._later = later
@@ -71,7 +72,7 @@ class Entry:
 
     @property
     def settled(self) -> bool:
-        return self.machine.settled and not self.asked and not self.restarting
+        return self.machine.settled and not (self.asked or self.restarting or self.concludes)
 
     def perform(self, action: messages.Action) -> None:
         spawner, hooks = self.spawner, self.hooks

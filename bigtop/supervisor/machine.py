@@ -137,7 +137,11 @@ class Watcher:
         return None if earliest == inf else earliest
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Take one event in; return what to do, in this order."""
+        """Take one event in and draw all conclusions; return what to do, in this order."""
+        return self.take(event, now) + self.converge(now)
+
+    def take(self, event: Event, now: float) -> list[Action]:
+        """Take one event in; return what it leads to by itself, in this order."""
         self._actions = []
         match event:
             case Start() if not self._again:
@@ -164,8 +168,6 @@ class Watcher:
                 pass
             case _:
                 self._hear_process(event, now)
-        if not isinstance(event, Spawned):  # a number changes nothing, and there are many of them
-            self._converge(now)
         return self._actions
 
     # ---- events change what is wanted, or what is known
@@ -267,7 +269,9 @@ class Watcher:
 
     # ---- what is wanted against what is
 
-    def _converge(self, now: float) -> None:
+    def converge(self, now: float) -> list[Action]:
+        """Compare what is wanted with what is, every process of it; return what to do, in this order."""
+        self._actions = []
         for proc in self._crew.overdue(now):
             if self._generations.is_canary(proc, self.numprocesses):
                 self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
@@ -284,10 +288,11 @@ class Watcher:
                     self._actions.append(self._generations.discard(generation.number))
                 self._actions.append(Stopped())
                 self.status = Status.STOPPED
-        if self._again and self.status is Status.STOPPED:
-            self._again = False
-            self._start()
-            self._converge(now)
+        if not self._again or self.status is not Status.STOPPED:
+            return self._actions
+        self._again = False
+        self._start()
+        return self._actions + self.converge(now)
 
     def _adjust(self, now: float) -> None:
         """Ask those to leave that are too many, or replaced; then start what is missing."""

@@ -21,6 +21,10 @@ from bigtop.supervisor.hooks import ArbiterView, Hooks, WatcherView
 from bigtop.supervisor.machine import Watcher
 from bigtop.supervisor.spec import WatcherSpec
 
+# What processes tell. Of a thousand that start or end together it comes a thousand times at once, and what
+# follows is found out once for all of them, before the event loop waits again.
+OFTEN = (messages.Spawned, messages.Ready, messages.Exited)
+
 Publish = Callable[[str, messages.Notice], None]
 Feed = Callable[[messages.Event], None]
 MakeSpawner = Callable[[WatcherSpec, Feed], Spawner]
@@ -103,7 +107,15 @@ class Stage:
         news = entry.news(event)
         if news is not None:
             self.hear(name, news)
-        for action in entry.machine.handle(event, time.monotonic()):
+        for action in entry.machine.take(event, time.monotonic()):
+            entry.perform(action)
+        if isinstance(event, OFTEN):
+            if not entry.concludes:
+                entry.concludes = True
+                asyncio.get_running_loop().call_soon(self.feed, name, messages.Tick())
+            return
+        entry.concludes = False
+        for action in entry.machine.converge(time.monotonic()):
             entry.perform(action)
         entry.set_timer()
         self._keep_looking()
