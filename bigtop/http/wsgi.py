@@ -261,6 +261,12 @@ class Exchange:
         self.headers = headers
         return self.write
 
+    def begin(self, head: Head, headers: list[tuple[str, str]]) -> None:
+        """Take a head that was made, and checked, before: of an answer that the server gives by itself."""
+        self._head = head
+        self.status = head.code
+        self.headers = headers
+
     def write(self, data: bytes) -> None:
         """Send a piece of the body at once, for applications from before iterables."""
         if wired := self.data(data):

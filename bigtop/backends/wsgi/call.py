@@ -112,7 +112,7 @@ class Call:
 
     def _give(self, reply: Reply) -> None:
         exchange = self.exchange
-        exchange.start_response(reply.status, reply.headers)
+        exchange.begin(reply.head, reply.headers)
         pieces = [part for part in reply.parts if isinstance(part, bytes)]
         if len(pieces) == len(reply.parts):
             self._put(exchange.whole(b"".join(pieces)))

@@ -21,6 +21,7 @@ from bigtop import kernel
 from bigtop.backends.outbox import FilePart
 from bigtop.http import static
 from bigtop.http.messages import Request
+from bigtop.http.response import Head
 from bigtop.http.static import ENCODINGS, File, Headers, Mount, Plan
 
 log = logging.getLogger("bigtop.wsgi")
@@ -39,7 +40,7 @@ Parts = Sequence[bytes | FilePart]
 class Reply(NamedTuple):
     """A complete answer; `size` is that of all parts."""
 
-    status: str
+    head: Head
     headers: Headers
     parts: Parts
     size: int
@@ -222,4 +223,5 @@ def _reply(plan: Plan, parts: Parts) -> Reply:
     size = sum(part.count if isinstance(part, FilePart) else len(part) for part in parts)
     # Said here, since nobody else knows it for a HEAD. A 304 has none: it would be that of the file.
     length = [("Content-Length", str(size))] if parts else []
-    return Reply(plan.status, [*plan.headers, *length], parts, size)
+    headers = [*plan.headers, *length]
+    return Reply(Head(plan.status, headers), headers, parts, size)
