@@ -39,6 +39,9 @@ class Features:
     streams: bool = True  # sends a response while the application is still making it
     interruptible: bool = True  # leaves when the time to drain is over, whatever the application does
     chunked: bool = True  # takes request bodies without a Content-Length
+    # What it heeds of ServeOptions ("limits.head", "websocket.queue": the names in registry.FLAGS) besides
+    # what the features above are about and what Books sees to. People who ask for more are told.
+    heeds: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

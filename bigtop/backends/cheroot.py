@@ -21,7 +21,21 @@ class CherootBackend:
     """Serves a WSGI application with cheroot."""
 
     name: ClassVar[str] = "cheroot"
-    features: ClassVar[Features] = Features(interface="wsgi", threads=True, patient=False)
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        threads=True,
+        patient=False,
+        heeds=frozenset(
+            {
+                "worker_connections",
+                "server_header",
+                "limits.keep_alive",
+                "limits.header_timeout",
+                "limits.head",
+                "limits.body",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

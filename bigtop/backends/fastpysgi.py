@@ -33,7 +33,21 @@ class FastpysgiBackend:
     """Serves a WSGI application with FastPySGI."""
 
     name: ClassVar[str] = "fastpysgi"
-    features: ClassVar[Features] = Features(interface="wsgi", unix=False, interruptible=False, streams=False)
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        unix=False,
+        interruptible=False,
+        streams=False,
+        heeds=frozenset(
+            {
+                "server_header",
+                "limits.keep_alive",
+                "limits.body_timeout",
+                "limits.fields",
+                "limits.body",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

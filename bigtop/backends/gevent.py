@@ -31,7 +31,17 @@ class GeventBackend:
     """Serves a WSGI application with gevent's pywsgi."""
 
     name: ClassVar[str] = "gevent"
-    features: ClassVar[Features] = Features(interface="wsgi")
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        heeds=frozenset(
+            {
+                "worker_connections",
+                "server_header",
+                "limits.keep_alive",
+                "limits.header_timeout",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

@@ -30,7 +30,17 @@ class GranianBackend:
     """Serves an ASGI application with granian."""
 
     name: ClassVar[str] = "granian"
-    features: ClassVar[Features] = Features(interface="asgi")
+    features: ClassVar[Features] = Features(
+        interface="asgi",
+        heeds=frozenset(
+            {
+                "worker_connections",
+                "limits.header_timeout",
+                "limits.keep_alive",
+                "limits.head",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

@@ -26,7 +26,15 @@ class HypercornBackend:
     """Serves an ASGI application with hypercorn."""
 
     name: ClassVar[str] = "hypercorn"
-    features: ClassVar[Features] = Features(interface="asgi")
+    features: ClassVar[Features] = Features(
+        interface="asgi",
+        heeds=frozenset(
+            {
+                "limits.keep_alive",
+                "limits.head",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

@@ -27,7 +27,17 @@ class MeinheldBackend:
     """Serves a WSGI application with meinheld."""
 
     name: ClassVar[str] = "meinheld"
-    features: ClassVar[Features] = Features(interface="wsgi", unix=False, large=False)
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        unix=False,
+        large=False,
+        heeds=frozenset(
+            {
+                "limits.keep_alive",
+                "limits.body",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

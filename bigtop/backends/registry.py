@@ -8,12 +8,54 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
+from typing import Final
 
 from bigtop.backends import catalogue
 from bigtop.backends.base import Backend, Features, ServeOptions
 from bigtop.errors import ConfigError
 
 GROUP = "bigtop.backends"
+
+_DEFAULTS: Final = ServeOptions()
+# What a backend may heed or not -> how people ask for it.
+FLAGS: Final = {
+    "main_thread": "--main-thread",
+    "switch_interval": "--switch-interval",
+    "worker_connections": "--worker-connections",
+    "address_connections": "--limit-address-connections",
+    "address_rate": "--limit-address-rate",
+    "server_header": "--server-header",
+    "forwarded_allow_ips": "--forwarded-allow-ips",
+    "forwarded_headers": "--forwarded-headers",
+    "temp_dir": "--temp-dir",
+    "loop": "--loop",
+    "lifespan": "--lifespan",
+    "root_path": "--root-path",
+    "limit_concurrency": "--limit-concurrency",
+    "slow_callback": "--slow-callback",
+    "limits.request_line": "--limit-request-line",
+    "limits.fields": "--limit-request-fields",
+    "limits.field_size": "--limit-request-field-size",
+    "limits.head": "--limit-request-head",
+    "limits.body": "--limit-request-body",
+    "limits.header_timeout": "--header-timeout",
+    "limits.body_timeout": "--body-timeout",
+    "limits.send_timeout": "--send-timeout",
+    "limits.header_rate": "--min-header-rate",
+    "limits.body_rate": "--min-body-rate",
+    "limits.send_rate": "--min-send-rate",
+    "limits.keep_alive": "--keep-alive",
+    "limits.send_file": "--max-buffered",
+    "websocket.message": "--ws-max-size",
+    "websocket.queue": "--ws-max-queue",
+    "websocket.ping_interval": "--ws-ping-interval",
+    "websocket.ping_timeout": "--ws-ping-timeout",
+    "websocket.deflate": "--ws-per-message-deflate",
+    "websocket.origins": "--ws-origins",
+}
+# What nobody may believe to have who has it not: these are off unless somebody relies on them.
+_PROTECTING: Final = ("address_connections", "address_rate", "limit_concurrency", "websocket.origins")
 
 
 def names() -> list[str]:
@@ -61,10 +103,25 @@ def require(
         )
     if options.wants_balancers and not can.balancers:
         raise _lacks(backend, "the PROXY protocol (--proxy-protocol)", "let the balancer speak plain HTTP")
+    for name in _PROTECTING:
+        if name not in can.heeds and _differs(name, options):
+            raise _lacks(backend, FLAGS[name], "choose another one with --backend, or let a proxy do it")
     if unix and not can.unix:
         raise _lacks(backend, "unix sockets", "bind a HOST:PORT instead")
     if reload and not can.reload:
         raise _lacks(backend, "sharing its listeners during a reload", "restart instead of reloading")
+
+
+def unheeded(backend: type[Backend], options: ServeOptions) -> str:
+    """Return a line about what was asked for and `backend` does nothing about, "" when that is nothing."""
+    heeds = backend.features.heeds
+    flags = [flag for name, flag in FLAGS.items() if name not in heeds and _differs(name, options)]
+    return f"backend {backend.name!r} does nothing about {', '.join(flags)}" if flags else ""
+
+
+def _differs(name: str, options: ServeOptions) -> bool:
+    value = attrgetter(name)
+    return bool(value(options) != value(_DEFAULTS))
 
 
 def _lacks(backend: type[Backend], feature: str, remedy: str) -> ConfigError:

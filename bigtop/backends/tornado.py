@@ -28,7 +28,20 @@ class TornadoBackend:
     """Serves a WSGI application with tornado."""
 
     name: ClassVar[str] = "tornado"
-    features: ClassVar[Features] = Features(interface="wsgi", threads=True, streams=False)
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        threads=True,
+        streams=False,
+        heeds=frozenset(
+            {
+                "limits.keep_alive",
+                "limits.header_timeout",
+                "limits.body_timeout",
+                "limits.head",
+                "limits.body",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

@@ -22,7 +22,17 @@ class UvicornBackend:
     """Serves an ASGI application with uvicorn."""
 
     name: ClassVar[str] = "uvicorn"
-    features: ClassVar[Features] = Features(interface="asgi")
+    features: ClassVar[Features] = Features(
+        interface="asgi",
+        heeds=frozenset(
+            {
+                "server_header",
+                "forwarded_allow_ips",
+                "limits.keep_alive",
+                "limits.head",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

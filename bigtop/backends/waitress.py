@@ -23,7 +23,20 @@ class WaitressBackend:
     """Serves a WSGI application with waitress."""
 
     name: ClassVar[str] = "waitress"
-    features: ClassVar[Features] = Features(interface="wsgi", threads=True)
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        threads=True,
+        heeds=frozenset(
+            {
+                "worker_connections",
+                "server_header",
+                "limits.keep_alive",
+                "limits.header_timeout",
+                "limits.head",
+                "limits.body",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

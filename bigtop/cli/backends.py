@@ -35,11 +35,12 @@ def command() -> None:
 
 def describe(features: Features) -> str:
     """Return what a backend can do and what it cannot, in words."""
-    able = {_WORDS.get(name, name): value for name, value in asdict(features).items() if name != "interface"}
+    able = {_WORDS.get(name, name): value for name, value in asdict(features).items() if name not in _OTHERS}
     no = ", ".join(word for word, can in able.items() if not can)
     return ", ".join(word for word, can in able.items() if can) + (f"; not: {no}" if no else "")
 
 
+_OTHERS = ("interface", "heeds")
 _WORDS = {
     "unix": "unix sockets",
     "keep_alive": "keep-alive",

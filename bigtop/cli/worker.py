@@ -52,9 +52,7 @@ _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX")
 @click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True)
 @click.option("--log-output", default=log.STANDARD, metavar="FILE", help="Log here; - is stderr.")
 @click.option("--access-logfile", metavar="FILE", help="Log requests here; - is stdout.")
-@click.option(
-    "--spawn", type=click.IntRange(1), default=1000, metavar="N", help="Connections at once (gevent)."
-)
+@click.option("--spawn", type=click.IntRange(1), metavar="N", help="Connections at once (gevent).")
 @click.option("--no-monkey", is_flag=True, help="Leave the standard library as it is (gevent).")
 @click.option("--use-reloader", is_flag=True, help="Start anew when a source file changes.")
 @click.option("--address-family", type=click.Choice(_FAMILIES), help="Known from the socket; ignored.")
@@ -129,7 +127,7 @@ def _load_paste(path: str) -> loader.LoadedApp:
 def _standing(args: Namespace) -> alone.Standing:
     options = ServeOptions(
         threads=args.threads,
-        worker_connections=args.spawn,
+        worker_connections=args.spawn or ServeOptions().worker_connections,
         monkey=not args.no_monkey,
         access_format=ACCESS_FORMAT if args.access_logfile else "",
     )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bigtop import log, pidfile, sockets
-from bigtop.backends import catalogue
+from bigtop.backends import catalogue, registry
 from bigtop.config.serve import ServeSpec
 from bigtop.control import addresses
 from bigtop.control.server import ControlServer
@@ -61,6 +61,8 @@ def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
     """
     check(spec)
     log.configure(spec.logs.level, json=spec.logs.json, path=spec.error_logfile)
+    if spec.backend and (note := registry.unheeded(registry.load(spec.backend), spec.options)):
+        logger.warning("%s", note)
     if note := catalogue.explain(spec.backend or ""):
         logger.info("%s", note)
     with contextlib.ExitStack() as cleanup:

@@ -53,6 +53,8 @@ def serve(standing: Standing, backend: Backend, app: LoadedApp, listeners: Seque
     """Serve until a signal ends it; main thread only."""
     unix = any(listener.family == socket.AF_UNIX for listener in listeners)
     registry.require(type(backend), interface=app.interface, options=standing.options, unix=unix)
+    if note := registry.unheeded(type(backend), standing.options):
+        log.warning("%s", note)
     line, _nobody = lifeline.pair()
     slot = Scoreboard(Scoreboard.create(1).fd).slot(0)
     slot.words[Word.PID] = os.getpid()

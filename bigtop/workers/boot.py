@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import random
 import socket
@@ -22,6 +23,8 @@ from bigtop.scoreboard import Scoreboard, Slot, State, Word
 from bigtop.workers.bootstrap import Bootstrap
 from bigtop.workers.life import Life
 from bigtop.workers.policy import RequestQuota
+
+log = logging.getLogger("bigtop.worker")
 
 _EXIT_SECONDS = 10  # what exit handlers and forgotten threads may take once serving is over
 
@@ -99,6 +102,9 @@ def _application(bootstrap: Bootstrap, loaded: loader.LoadedApp | None) -> tuple
     else:
         loaded = loaded or load(bootstrap)
         backend = registry.load(loaded.interface)(bootstrap.options)
+        # Who named the backend has heard it from the supervisor.
+        if note := registry.unheeded(type(backend), bootstrap.options):
+            log.warning("%s", note)
     options = bootstrap.options
     if bootstrap.mounts and loaded.interface == "asgi":  # the threads are for those that speak WSGI
         options = replace(options, threads=1)

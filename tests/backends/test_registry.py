@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from operator import attrgetter
 from typing import ClassVar
 
 import pytest
 
 from bigtop.backends import registry
 from bigtop.backends.base import Features, ServeOptions
+from bigtop.config.options import OPTIONS
 from bigtop.errors import ConfigError
+from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.http.static import Mount
 
 
@@ -75,3 +78,44 @@ def test_what_is_declared_passes() -> None:
     everything = ServeOptions(threads=8, static=(Mount("/s/", "/usr"),), proxy_protocol="auto")
     registry.require(registry.load("wsgi"), interface="wsgi", options=everything, unix=True, reload=True)
     registry.require(Plain, interface="wsgi")
+
+
+class Heeding(Plain):
+    features: ClassVar[Features] = Features(interface="wsgi", heeds=frozenset({"limits.keep_alive"}))
+
+
+def test_what_a_backend_does_nothing_about_is_named() -> None:
+    asked = ServeOptions(server_header="x", limits=Limits(keep_alive=1, body_rate=1))
+    assert registry.unheeded(Heeding, asked) == (
+        "backend 'plain' does nothing about --server-header, --min-body-rate"
+    )
+    assert registry.unheeded(Plain, ServeOptions()) == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (ServeOptions(address_connections=1), "--limit-address-connections"),
+        (ServeOptions(address_rate=1), "--limit-address-rate"),
+        (ServeOptions(limit_concurrency=1), "--limit-concurrency"),
+        (ServeOptions(websocket=WebSocketLimits(origins=("https://a.test",))), "--ws-origins"),
+    ],
+)
+def test_protection_that_would_not_be_there_is_refused(options: ServeOptions, flag: str) -> None:
+    with pytest.raises(ConfigError, match=f"'plain' does not support {flag}; choose another"):
+        registry.require(Plain, interface="wsgi", options=options)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_what_backends_heed_has_a_flag(name: str) -> None:
+    try:
+        features = registry.load(name).features
+    except ConfigError as error:
+        pytest.skip(str(error))
+    assert features.heeds <= set(registry.FLAGS)
+
+
+def test_flags_of_options_are_flags_of_serve() -> None:
+    assert set(registry.FLAGS.values()) <= {flag for option in OPTIONS for flag in option.flags}
+    for name in registry.FLAGS:
+        attrgetter(name)(ServeOptions())

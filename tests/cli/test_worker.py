@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -143,6 +144,31 @@ def test_sockets_from_systemd(listener: socket.socket) -> None:
         finally:
             process.kill()
             process.wait()
+
+
+def test_systemds_own_activation() -> None:
+    activate = shutil.which("systemd-socket-activate")
+    if activate is None:
+        pytest.skip("needs systemd-socket-activate")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = probe.getsockname()
+    process = subprocess.Popen([activate, "-l", f"127.0.0.1:{address[1]}", *BIGTOP, APP], cwd=ROOT)
+    try:
+        until(lambda: _listens(address[1]), "systemd to listen")
+        assert get(address) == b"ok"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_the_backend_does_nothing_about_is_said(listener: socket.socket) -> None:
+    words = ("-k", "wsgiref", "--spawn", "10", "--fd", str(listener.fileno()), APP)
+    with worker(*words, fds=(listener.fileno(),)) as running:
+        assert get(listener.getsockname()) == b"ok"
+        assert "backend 'wsgiref' does nothing about --worker-connections" in running.log()
 
 
 def test_paste(listener: socket.socket, tmp_path: Path) -> None:

@@ -26,7 +26,37 @@ class AsgiBackend:
     """Serves an ASGI application in one event loop."""
 
     name: ClassVar[str] = "asgi"
-    features: ClassVar[Features] = Features(interface="asgi")
+    features: ClassVar[Features] = Features(
+        interface="asgi",
+        heeds=frozenset(
+            {
+                "limits.request_line",
+                "limits.fields",
+                "limits.field_size",
+                "limits.head",
+                "limits.body",
+                "limits.header_timeout",
+                "limits.body_timeout",
+                "limits.send_timeout",
+                "limits.keep_alive",
+                "worker_connections",
+                "server_header",
+                "forwarded_allow_ips",
+                "forwarded_headers",
+                "loop",
+                "lifespan",
+                "root_path",
+                "limit_concurrency",
+                "slow_callback",
+                "websocket.message",
+                "websocket.queue",
+                "websocket.ping_interval",
+                "websocket.ping_timeout",
+                "websocket.deflate",
+                "websocket.origins",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

@@ -40,7 +40,38 @@ class WsgiBackend:
     """Serves a WSGI application with one event loop and `options.threads` calls at once."""
 
     name: ClassVar[str] = "wsgi"
-    features: ClassVar[Features] = Features(interface="wsgi", threads=True, files=True, balancers=True)
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        threads=True,
+        files=True,
+        balancers=True,
+        heeds=frozenset(
+            {
+                "limits.request_line",
+                "limits.fields",
+                "limits.field_size",
+                "limits.head",
+                "limits.body",
+                "limits.header_timeout",
+                "limits.body_timeout",
+                "limits.send_timeout",
+                "limits.keep_alive",
+                "limits.header_rate",
+                "limits.body_rate",
+                "limits.send_rate",
+                "limits.send_file",
+                "main_thread",
+                "switch_interval",
+                "worker_connections",
+                "address_connections",
+                "address_rate",
+                "server_header",
+                "forwarded_allow_ips",
+                "forwarded_headers",
+                "temp_dir",
+            }
+        ),
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
