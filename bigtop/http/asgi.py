@@ -84,15 +84,17 @@ def http_scope(request: Request, peer: Peer, state: dict[str, Any]) -> Scope:
     """Return the scope of a request. `state` is what the application left there when it started."""
     path, raw_path, query = (_known_target if len(request.target) <= LONGEST else _split)(request.target)
     root = peer.root_path
-    scope = peer.scope.copy()
-    scope["http_version"] = request.version
-    scope["method"] = request.method
-    scope["path"] = root + path if root else path
-    scope["raw_path"] = root.encode() + raw_path if root else raw_path
-    scope["query_string"] = query
-    scope["headers"] = _headers(request)
-    scope["state"] = state.copy()
-    scope["extensions"] = _HTTP_EXTENSIONS.copy()
+    scope = {
+        **peer.scope,
+        "http_version": request.version,
+        "method": request.method,
+        "path": root + path if root else path,
+        "raw_path": root.encode() + raw_path if root else raw_path,
+        "query_string": query,
+        "headers": _headers(request),
+        "state": state.copy(),
+        "extensions": _HTTP_EXTENSIONS.copy(),
+    }
     if peer.trusted and _is_forwarded(request, scope["headers"], peer.forwarding.names):
         _apply(peer.origin(request.headers), scope)
     return scope

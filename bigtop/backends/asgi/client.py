@@ -58,6 +58,7 @@ class BaseClient:
 
     def lost(self) -> None:
         self._site.remove(self)
+        self.wire.turn.need()  # its last request was booked, perhaps without a word to send
 
     def late(self, wait: Wait) -> None:
         self.cut()

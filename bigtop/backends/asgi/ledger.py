@@ -65,10 +65,12 @@ class Ledger:
         words = self._words
         words[BYTES_IN] += self.bytes_in
         words[BYTES_OUT] += self._bytes_out
-        words[REQUESTS] += self._requests
-        words[CALL_NS] += self._call_ns
-        words[ERRORS] += self._errors
-        self._requests = self._errors = self.bytes_in = self._bytes_out = self._call_ns = 0
+        self.bytes_in = self._bytes_out = 0
+        if self._requests:
+            words[REQUESTS] += self._requests
+            words[CALL_NS] += self._call_ns
+            words[ERRORS] += self._errors
+            self._requests = self._errors = self._call_ns = 0
 
     def connected(self, open_now: int) -> None:
         self._words[ACCEPTED] += 1
