@@ -23,6 +23,7 @@ from bigtop.config.key import Key, Values, read, refuse_unknown, suggestion, sus
 from bigtop.config.watcher_values import RLIMITS
 from bigtop.errors import ConfigError
 from bigtop.supervisor import spec as s
+from bigtop.supervisor.expansion import misquoted
 
 T = TypeVar("T")
 _STREAM_PREFIXES = tuple(f"{stream}." for stream in o.STREAMS)
@@ -45,9 +46,13 @@ def watcher(section: Section, around: Surroundings) -> tuple[Values, s.WatcherSp
     streams = [name for name in section.entries if name.startswith(_STREAM_PREFIXES)]
     check(section, [*(key.name for key in o.WATCHER), *streams], around.problems)
     values, env = read_watcher(section, around)
+    target = command(values, env, around.problems)
+    for key in (o.CMD, o.ARGS, o.SHELL_ARGS):
+        if reason := misquoted(target).get(key.name):
+            around.problems.error(values.place_of(key), f"{key.name}: {reason}")
     if o.CMD.name not in section.entries or not section.entries[o.CMD.name].text.strip():
         around.problems.error(section.place, f"[{section.title}] needs cmd, the command to run")
-    return values, watcher_spec(section.name, values, command(values, env, around.problems), around)
+    return values, watcher_spec(section.name, values, target, around)
 
 
 def read_watcher(section: Section, around: Surroundings) -> tuple[Values, dict[str, str]]:

@@ -17,6 +17,7 @@ from typing import Any
 from bigtop.control import parameters
 from bigtop.control.wire import RefusedError
 from bigtop.errors import ConfigError
+from bigtop.supervisor import expansion
 from bigtop.supervisor.spec import Command, Hook, Respawn, Stream, WatcherSpec
 
 HOOKS = (
@@ -138,6 +139,8 @@ def changed(spec: WatcherSpec, values: Mapping[str, object]) -> WatcherSpec:
             spec = _changed(spec, key, value)
         except (ValueError, ConfigError) as error:
             raise RefusedError(f"{key!r}: {error}") from None
+    for key, reason in expansion.misquoted(spec.target).items() if isinstance(spec.target, Command) else ():
+        raise RefusedError(f"{key!r}: {reason}")
     return spec
 
 

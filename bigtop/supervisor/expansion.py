@@ -60,6 +60,20 @@ def names_of(spec: WatcherSpec, command: Command, wid: int, sockets: Mapping[str
     return {name.lower(): value for name, value in names.items()}
 
 
+def misquoted(command: Command) -> dict[str, str]:
+    """Return what is wrong with the quotes, by option; a shell reads its own command line."""
+    texts = {"shell_args": command.shell_args} if command.shell else {"cmd": command.cmd}
+    if not command.shell and isinstance(command.args, str):
+        texts["args"] = command.args
+    found = {}
+    for option, text in texts.items():
+        try:
+            shlex.split(text)
+        except ValueError as error:
+            found[option] = f"{error}: {text}"
+    return found
+
+
 def argv_of(command: Command, names: Mapping[str, str]) -> list[str]:
     """Return the words to execute; ValueError says what cannot be split."""
     cmd = expand(command.cmd, names)

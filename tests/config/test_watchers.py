@@ -197,6 +197,23 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
     ]
 
 
+def test_quotes_that_are_left_open_are_told_before_anything_starts(tmp_path: Path) -> None:
+    text = """\
+        [watcher:a]
+        cmd = echo "a
+        args = 'b
+        [watcher:shell]
+        cmd = echo "a
+        shell = yes
+        shell_args = 'c
+        """
+    assert mistakes(tmp_path, text) == [
+        'circus.ini:2: cmd: No closing quotation: echo "a',
+        "circus.ini:3: args: No closing quotation: 'b",
+        "circus.ini:7: shell_args: No closing quotation: 'c",
+    ]
+
+
 def test_watchers_that_wait_for_each_other(tmp_path: Path) -> None:
     pairs = [("a", "B"), ("b", "c"), ("c", "a")]
     text = "".join(f"[watcher:{name}]\ncmd = x\ndepends = {other}\n" for name, other in pairs)
