@@ -90,7 +90,7 @@ def test_every_command_of_circus_and_ours_is_there_once() -> None:
         *("globaloptions", "signal", "kill", "listen", "ipython"),
     }
     assert len(set(words)) == len(words)
-    assert set(words) == {*circus, "tail", "requests", "version"}
+    assert set(words) == {*circus, "tail", "requests", "version", "save"}
     for command in commands.COMMANDS:
         assert (command.__doc__ or "").endswith("."), command
         assert all(parameter.about for parameter, _ in parameters.of(command).values())
