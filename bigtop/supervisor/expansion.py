@@ -70,7 +70,7 @@ def misquoted(command: Command) -> dict[str, str]:
         try:
             shlex.split(text)
         except ValueError as error:
-            found[option] = f"{error}: {text}"
+            found[option] = str(error)
     return found
 
 
