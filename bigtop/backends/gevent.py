@@ -3,11 +3,14 @@
 # Rule 1: the standard library is made cooperative before the application is imported (prepare()), also in a
 # fork server that preloads it; --no-monkey leaves that to the application.
 # Rule 2: a hub does not survive a fork, its event loop is shared with the parent (gevent.reinit()).
+# Rule 3: a WebSocket is the application's own affair, which takes the socket (simple-websocket, flask-sock).
+# It may last, so a drain does not wait for its end: the application is shown the client's.
 # A greenlet that computes instead of waiting stops everybody: a thread beside the hub notices that and writes
 # its stack to the log.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -81,6 +84,7 @@ class _Server(gevent.pywsgi.WSGIServer):
     ) -> None:
         self.options = options
         self.drains = False
+        self.upgrading: set[Any] = set()  # sockets of requests that may have become WebSockets
         address = listener.getsockname()
         name, port = address[:2] if isinstance(address, tuple) else ("localhost", 80)
         super().__init__(
@@ -97,6 +101,9 @@ class _Server(gevent.pywsgi.WSGIServer):
     def drain(self) -> None:
         self.drains = True
         self.stop_accepting()
+        for client in self.upgrading:
+            with contextlib.suppress(OSError):  # it may be gone
+                client.shutdown(socket.SHUT_RD)
 
 
 class _Handler(gevent.pywsgi.WSGIHandler):
@@ -108,6 +115,21 @@ class _Handler(gevent.pywsgi.WSGIHandler):
         with gevent.Timeout(limits.keep_alive or limits.header_timeout or None, False):
             line = super().read_requestline()
         return line  # noqa: RET504 - the end of time jumps over the assignment
+
+    def run_application(self) -> None:
+        if "HTTP_UPGRADE" not in self.environ:
+            super().run_application()
+            return
+        self.server.upgrading.add(self.socket)
+        try:
+            super().run_application()
+        finally:
+            self.server.upgrading.discard(self.socket)
+            if not self.status:  # the application spoke to the client by itself: nothing may follow
+                self.close_connection = True
+                with contextlib.suppress(OSError):  # the client may be gone
+                    # Closing is not enough: who took the socket has a duplicate.
+                    self.socket.shutdown(socket.SHUT_WR)
 
     def finalize_headers(self) -> None:
         super().finalize_headers()

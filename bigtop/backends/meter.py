@@ -16,6 +16,8 @@ from bigtop.http.messages import Request
 
 Environ = dict[str, Any]
 
+_NONE: Final[tuple[tuple[str, str], ...]] = ()
+
 
 class WsgiMeter:
     """`app`, with its requests in `books`. As thread-safe as `app` is.
@@ -34,11 +36,16 @@ class WsgiMeter:
         call = _Call(self._books, environ, start_response)
         path = environ.get("PATH_INFO", "").encode("latin-1")
         self._books.begin(call, environ["REQUEST_METHOD"], environ.get("REMOTE_ADDR") or "", path)
+        upgrades = "HTTP_UPGRADE" in environ
+        if upgrades and environ["HTTP_UPGRADE"].lower() == "websocket":
+            self._books.writing(call)  # it may last: --timeout is no concern of it
         try:
             response: Any = self._app(environ, call.start_response)
         except BaseException:  # whatever it is goes on to the server
             call.end()
             raise
+        if upgrades and call.headers is _NONE:
+            call.status = 101  # it has answered by itself
         kind = type(response)
         if self._lists and (kind is list or kind is tuple):  # exactly these have no close() of their own
             call.sent = len(response[0]) if len(response) == 1 else sum(map(len, response))
@@ -61,7 +68,7 @@ class _Call(Entry):
 
     def __init__(self, books: Books, environ: Environ, start: Callable[..., Any]) -> None:
         self.status = 500
-        self.headers = ()
+        self.headers = _NONE
         self.sent = 0
         self._books: Books | None = books
         self._environ = environ

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 
 import pytest
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.sync.client import connect
 
 from bigtop.backends import registry
 from bigtop.errors import ConfigError
@@ -69,6 +71,26 @@ def test_a_blocked_hub_is_reported() -> None:
     with Site("tests.apps.gevent_site:app", "-k", "gevent") as site:
         assert site.get("/compute") == "done"
         site.wait_for("appears to be blocked")
+
+
+def test_websockets_on_gevent() -> None:
+    _require("gevent")
+    pytest.importorskip("flask_sock")
+    with Site("tests.apps.sock_site:app", "-k", "gevent", "--workers", "1", "--timeout", "1") as site:
+        with connect(f"ws://127.0.0.1:{site.port}/echo") as client:
+            client.send("a word")
+            assert client.recv(10) == "a word"
+            assert site.get("/")  # others are served beside it
+            client.send("enough")
+            with pytest.raises(ConnectionClosedOK):
+                client.recv(10)
+        # A worker that drains does not wait for those that have no end.
+        with connect(f"ws://127.0.0.1:{site.port}/echo") as client:
+            client.send("another")
+            assert client.recv(10) == "another"
+            assert site.stop(15) == 0
+            with pytest.raises(ConnectionClosed):
+                client.recv(10)
 
 
 @pytest.mark.parametrize(
