@@ -87,9 +87,9 @@ class Arbiter:
 
     def stop(self) -> None:
         """Stop every watcher, gracefully, and the supervisor; return when all are gone."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
         self._process.stop()
 
     def call(self, command: str, **properties: object) -> dict[str, Any]:
@@ -222,6 +222,13 @@ class _Process:
         if self._child is not None:
             raise BigtopError("it is started already")
         self._folder = tempfile.mkdtemp(prefix="bigtop-")  # mode 0700
+        try:
+            self._launch()
+        except BaseException:  # whatever it is goes on, but leaves nothing behind
+            self.stop()
+            raise
+
+    def _launch(self) -> None:
         circus = {
             "endpoint": self.endpoint,
             "pubsub_endpoint": f"ipc://{self._folder}/supervisor.events",
@@ -239,30 +246,38 @@ class _Process:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-        ours.sendall(json.dumps(orders).encode() + b"\n")
-        with ours.makefile("rb") as reader:
+        answer: dict[str, Any] = {}
+        with contextlib.suppress(OSError), ours.makefile("rb") as reader:  # it may end at any moment
+            ours.sendall(json.dumps(orders).encode() + b"\n")
             answer = json.loads(reader.readline() or b"{}")
         if "ready" not in answer:
-            self.stop()
-            kind = _KINDS.get(answer.get("kind"), BigtopError)
+            kind = _KINDS.get(answer.get("kind", ""), BigtopError)
             raise kind(answer.get("error", "the supervisor ended before it was ready"))
 
     def wait(self) -> None:
-        """Return when the process has ended."""
-        if self._child is not None:
-            self._child.wait()
+        """Return when the process has ended.
+
+        Not by Popen.wait(): that holds a lock, for which a stop() in a signal handler would wait for ever.
+        """
+        line = self._line
+        if line is not None:
+            with contextlib.suppress(OSError):  # a stop() in another thread may have closed it
+                line.recv(1)  # nothing comes behind the first answer but the end
 
     def stop(self) -> None:
-        """Hang up, which stops everything, and wait for the end."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
-        if self._child is not None:
-            self._child.wait()
-            self._child = None
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = ""
+        """Hang up, which stops everything, and wait for the end. Of several calls at once one does it all."""
+        line, self._line = self._line, None
+        child, self._child = self._child, None
+        folder, self._folder = self._folder, ""
+        if line is not None:
+            with contextlib.suppress(OSError):  # it may have ended
+                line.shutdown(socket.SHUT_WR)
+        if child is not None:
+            child.wait()
+        if line is not None:
+            line.close()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 _SOURCE = "watchers"

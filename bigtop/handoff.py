@@ -89,6 +89,14 @@ class Handoff:
         """Send a copy of `client` to one worker; False when there is no room at present."""
         return _send(self._writers[1 + seat], client)
 
+    def spread(self, newcomer: socket.socket, mine: int) -> bool:
+        """Send a new client to a worker that has fewer than `mine`; True when it is gone from here."""
+        seat = self.emptiest(below=mine)
+        if seat is None or not self.send(seat, newcomer):
+            return False
+        newcomer.close()
+        return True
+
     # ---- taking
 
     def take(self) -> socket.socket | None:

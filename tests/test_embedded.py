@@ -145,6 +145,41 @@ def test_a_program_that_is_killed_leaves_nothing() -> None:
     until(lambda: not any(map(alive, pids)), "everything to be gone")
 
 
+def test_a_signal_handler_may_stop_it() -> None:
+    program = (
+        "import signal, bigtop\n"
+        f"arbiter = bigtop.get_arbiter([{{'cmd': {JOB!r}}}])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: arbiter.stop())\n"
+        "arbiter.start()\n"
+        "print('stopped')\n"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
+
+        def sleepers() -> list[psutil.Process]:
+            below = psutil.Process(owner.pid).children(recursive=True)
+            return [child for child in below if child.cmdline() == JOB.split()]
+
+        try:
+            until(sleepers, "the watcher")
+            pids = [child.pid for child in sleepers()]
+            owner.send_signal(signal.SIGTERM)
+            assert owner.communicate(timeout=DEADLINE)[0] == "stopped\n"
+            assert owner.returncode == 0
+        finally:
+            owner.kill()
+    assert not any(map(alive, pids))
+
+
+def test_what_cannot_be_launched_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    arbiter = get_arbiter([{"cmd": JOB}], background=True)
+    with pytest.raises(FileNotFoundError):
+        arbiter.start()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_children_and_signals_of_the_program_are_its_own() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP)]
     with get_arbiter([{"cmd": JOB}]):

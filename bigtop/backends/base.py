@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from bigtop.handoff import Handoff
 from bigtop.http.limits import Limits, WebSocketLimits
@@ -17,6 +17,26 @@ from bigtop.http.static import Mount
 from bigtop.scoreboard import Slot
 
 App = Callable[..., Any]
+
+
+# What both native servers heed: everything about reading HTTP, and whom to believe. See Features.heeds.
+OURS: Final = frozenset(
+    {
+        "limits.request_line",
+        "limits.fields",
+        "limits.field_size",
+        "limits.head",
+        "limits.body",
+        "limits.header_timeout",
+        "limits.body_timeout",
+        "limits.send_timeout",
+        "limits.keep_alive",
+        "worker_connections",
+        "server_header",
+        "forwarded_allow_ips",
+        "forwarded_headers",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class GeventBackend:
         gevent.get_hub().start_periodic_monitoring_thread()
         books = Books(life, self._options)
         pool = gevent.pool.Pool(self._options.worker_connections)
-        meter = WsgiMeter(app, books)
+        meter = WsgiMeter(app, books, sockets=True)
         servers = [_Server(listener, meter, pool, self._options) for listener in listeners]
         for server in servers:
             server.start()
@@ -117,7 +117,7 @@ class _Handler(gevent.pywsgi.WSGIHandler):
         return line  # noqa: RET504 - the end of time jumps over the assignment
 
     def run_application(self) -> None:
-        if "HTTP_UPGRADE" not in self.environ:
+        if self.environ.get("HTTP_UPGRADE", "").lower() != "websocket":
             super().run_application()
             return
         self.server.upgrading.add(self.socket)

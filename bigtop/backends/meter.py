@@ -22,22 +22,24 @@ _NONE: Final[tuple[tuple[str, str], ...]] = ()
 class WsgiMeter:
     """`app`, with its requests in `books`. As thread-safe as `app` is.
 
-    `lists` is False for a server that forgets to close lists: to it, all responses are streams.
+    `lists` is False for a server that forgets to close lists: to it, all responses are streams. `sockets` is
+    True for one that lets the application take the client's socket and speak WebSocket through it.
     """
 
-    __slots__ = ("_app", "_books", "_lists")
+    __slots__ = ("_app", "_books", "_lists", "_sockets")
 
-    def __init__(self, app: App, books: Books, lists: bool = True) -> None:
+    def __init__(self, app: App, books: Books, *, lists: bool = True, sockets: bool = False) -> None:
         self._app = app
         self._books = books
         self._lists = lists
+        self._sockets = sockets
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         call = _Call(self._books, environ, start_response)
         path = environ.get("PATH_INFO", "").encode("latin-1")
         self._books.begin(call, environ["REQUEST_METHOD"], environ.get("REMOTE_ADDR") or "", path)
-        upgrades = "HTTP_UPGRADE" in environ
-        if upgrades and environ["HTTP_UPGRADE"].lower() == "websocket":
+        upgrades = self._sockets and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        if upgrades:
             self._books.writing(call)  # it may last: --timeout is no concern of it
         try:
             response: Any = self._app(environ, call.start_response)
@@ -115,7 +117,13 @@ class _Stream:
     def __next__(self) -> bytes:
         if self._iterator is None:
             self._iterator = iter(self._response)
-        piece = next(self._iterator)
+        try:
+            piece = next(self._iterator)
+        except StopIteration:
+            raise
+        except BaseException:  # it goes on to the server, some of which forget to close what failed
+            self._call.end()
+            raise
         self._call.sent += len(piece)
         return piece
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from bigtop.errors import ProtocolError
 from bigtop.http.chunked import Chunks
-from bigtop.http.head import assemble, check_start, check_text, known_fields, known_line, parse
+from bigtop.http.head import LONGEST, assemble, check_start, check_text, known_fields, known_line, parse
 from bigtop.http.limits import Limits
 from bigtop.http.messages import END, Event, Request
 
@@ -56,9 +56,8 @@ class Engine:
 
     def __init__(self, limits: Limits, upgrades: Container[bytes] = ()) -> None:
         self._limits = limits
-        self._short = min(
-            limits.request_line, limits.field_size, limits.head
-        )  # no line of this can be too long
+        # A head of that size breaks no limit of size, and is not too long to be remembered.
+        self._short = min(limits.request_line, limits.field_size, limits.head, LONGEST)
         self._upgrades = upgrades
         self.phase = IDLE
         self.error: ProtocolError | None = None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import Engine, Phase
+from bigtop.http.head import LONGEST, known_fields
 from bigtop.http.limits import Limits
 from bigtop.http.messages import END, Request
 from tests.http.cases import Case, Outcome, read_corpus, run
@@ -216,6 +217,13 @@ def test_a_closed_connection_leaves_no_garbage() -> None:
             assert watch() is None
     finally:
         gc.enable()
+
+
+def test_only_short_heads_are_remembered() -> None:
+    for size, kept in ((LONGEST // 2, 1), (LONGEST * 2, 0)):
+        known_fields.cache_clear()
+        the_request(head("GET /remembered HTTP/1.1", "Host: a", "X: " + "y" * size))
+        assert known_fields.cache_info().currsize == kept
 
 
 # ---- limits

@@ -18,7 +18,7 @@ from bigtop.backends.asgi.ledger import Exchange, Ledger
 from bigtop.backends.asgi.loops import close_loop, new_loop
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.asgi.worker import Worker
-from bigtop.backends.base import App, Features, Life, ServeOptions
+from bigtop.backends.base import OURS, App, Features, Life, ServeOptions
 from bigtop.http.accesslog import Access, compile_format, compile_json
 
 
@@ -28,21 +28,9 @@ class AsgiBackend:
     name: ClassVar[str] = "asgi"
     features: ClassVar[Features] = Features(
         interface="asgi",
-        heeds=frozenset(
+        heeds=OURS
+        | frozenset(
             {
-                "limits.request_line",
-                "limits.fields",
-                "limits.field_size",
-                "limits.head",
-                "limits.body",
-                "limits.header_timeout",
-                "limits.body_timeout",
-                "limits.send_timeout",
-                "limits.keep_alive",
-                "worker_connections",
-                "server_header",
-                "forwarded_allow_ips",
-                "forwarded_headers",
                 "loop",
                 "lifespan",
                 "root_path",

@@ -42,14 +42,7 @@ class Relay:
 
     def spread(self, newcomer: socket.socket, mine: int) -> bool:
         """Send a new client to a worker that has less than `mine`; True when it is gone."""
-        handoff = self._handoff
-        if handoff is None or mine < 1:
-            return False
-        seat = handoff.emptiest(below=mine)
-        if seat is None or not handoff.send(seat, newcomer):
-            return False
-        newcomer.close()
-        return True
+        return self._handoff is not None and self._handoff.spread(newcomer, mine)
 
     def leave(self, wire: Wire) -> bool:
         """Send a connection that is idle to another worker; if True, close it here."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from bigtop.backends.base import App, Features, Life, ServeOptions
+from bigtop.backends.base import OURS, App, Features, Life, ServeOptions
 from bigtop.backends.deadlines import Deadlines
 from bigtop.backends.gate import Gate, Newcomer, room
 from bigtop.backends.wsgi.call import Call
@@ -45,29 +45,17 @@ class WsgiBackend:
         threads=True,
         files=True,
         balancers=True,
-        heeds=frozenset(
+        heeds=OURS
+        | frozenset(
             {
-                "limits.request_line",
-                "limits.fields",
-                "limits.field_size",
-                "limits.head",
-                "limits.body",
-                "limits.header_timeout",
-                "limits.body_timeout",
-                "limits.send_timeout",
-                "limits.keep_alive",
                 "limits.header_rate",
                 "limits.body_rate",
                 "limits.send_rate",
                 "limits.send_file",
                 "main_thread",
                 "switch_interval",
-                "worker_connections",
                 "address_connections",
                 "address_rate",
-                "server_header",
-                "forwarded_allow_ips",
-                "forwarded_headers",
                 "temp_dir",
             }
         ),

@@ -74,13 +74,7 @@ class Relay:
     def spread(self, newcomer: socket.socket) -> bool:
         """Send a new client to a worker that has fewer; True when it is gone."""
         handoff, mine = self._handoff, len(self._clients.table)
-        if handoff is None or mine < 2:
-            return False
-        seat = handoff.emptiest(below=mine)
-        if seat is None or not handoff.send(seat, newcomer):
-            return False
-        newcomer.close()
-        return True
+        return handoff is not None and mine > 1 and handoff.spread(newcomer, mine)
 
     def leave(self, connection: Connection, now: int) -> bool:
         """Let an idle connection of a draining worker go; True when it is gone."""
