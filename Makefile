@@ -6,7 +6,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 WORKERS ?= 2
-JOBS ?= 2
+# On two cores: most tests wait for processes of theirs most of the time.
+JOBS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin

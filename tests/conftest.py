@@ -7,6 +7,11 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does. Speed is measured in bench/.
+settings.register_profile("bigtop", deadline=None)
+settings.load_profile("bigtop")
 
 
 @pytest.fixture(scope="session", autouse=True)

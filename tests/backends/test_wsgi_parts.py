@@ -37,7 +37,6 @@ class Waiting:
         self.wait = None
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 5), st.sampled_from([*KINDS, "stop"]), st.integers(0, 20 * SECOND)),
@@ -96,7 +95,7 @@ def _drain(outbox: Outbox, theirs: socket.socket, size: int) -> bytes:
     return received
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(0, 300_000)), min_size=1, max_size=12),
     st.sampled_from([1 << 20, 100_000, 0]),
@@ -202,12 +201,15 @@ def test_a_body_comes_back_whole(tmp_path: Path, pieces: list[bytes]) -> None:
 class Task:
     """All that a crew wants of a call: `run` lasts until it is let go."""
 
-    def __init__(self, quick: bool = False) -> None:
+    def __init__(self, quick: bool = False, lets_go: Task | None = None) -> None:
         self.go = threading.Event()
+        self._lets_go = lets_go
         if quick:
             self.go.set()
 
     def run(self) -> None:
+        if self._lets_go is not None:
+            self._lets_go.go.set()
         assert self.go.wait(10)
 
 
@@ -235,8 +237,9 @@ def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
 
 
 def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> None:
-    crew = Crew(2, Scoreboard.create(1).slot(0).buckets)
-    first, second, log = Task(), Task(), []
+    crew = Crew(1, Scoreboard.create(1).slot(0).buckets)  # so that there is no third thread to take over
+    first, log = Task(), []
+    second = Task(lets_go=first)
 
     def lead() -> None:
         if not log:
@@ -249,12 +252,10 @@ def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> No
             crew.stop()
             return
         log.append("second")
-        first.go.set()
         assert crew.run(second) is Lead.LOST  # type: ignore[arg-type]
 
     crew.work(lead)
-    # The relief may be quicker than the first call and take over once more; then nobody regains anything.
-    assert log in (["first", "second", "Lead.REGAINED"], ["first", "second", "Lead.LOST"])
+    assert log == ["first", "second", "Lead.REGAINED"]
 
 
 def test_what_is_too_much_for_memory_goes_to_a_file_of_bounded_size(

@@ -102,7 +102,7 @@ KEYS = ["args", "colour", "a b", "é", "options", "x.y", "uid_", "hooks", "rlimi
         st.sampled_from(KEYS), st.text("ab \"'\\#;=[]{}$().,%é\x7f0123", max_size=10), max_size=6
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_free_options_survive(pairs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.getbasetemp()
     path = directory / "free.ini"

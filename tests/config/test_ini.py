@@ -110,7 +110,7 @@ LINES = st.one_of(
 
 
 @given(lines=st.lists(LINES, max_size=12), end=st.sampled_from(["\n", "\r\n", "\r"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_file_is_read_as_circus_reads_it(
     lines: list[str], end: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -120,7 +120,7 @@ def test_any_file_is_read_as_circus_reads_it(
 
 
 @given(text=st.text(alphabet="[]=:;# \t\n\x0bab\"rem'", max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_circus_refuses_is_refused(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "noise.ini"
     path.write_text(text)

@@ -232,7 +232,7 @@ VALUES = st.one_of(
         st.tuples(NAMES, st.dictionaries(NAMES, VALUES, max_size=4)), max_size=4, unique_by=lambda t: t[0]
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_each_key_is_found_on_its_line(tables: list, tmp_path_factory: pytest.TempPathFactory) -> None:  # type: ignore[type-arg]
     """What is written by our own writer is read back, each key with the line that it was written on."""
     path = tmp_path_factory.getbasetemp() / "places.toml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.http.asgi import Answer, Peer, http_scope, status_line, websocket_scope
@@ -171,7 +171,6 @@ def test_status_lines() -> None:
     assert (status_line(404), status_line(299)) == ("404 Not Found", "299")
 
 
-@settings(deadline=None)  # the machine may have other things to do
 @given(st.binary(max_size=300))
 def test_a_session_survives_anything(data: bytes) -> None:
     from bigtop.http.websocket import Closed, Deflate, Session

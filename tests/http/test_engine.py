@@ -407,13 +407,13 @@ SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=20)
 
 
 @given(data=noise, sizes=SIZES)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_bytes_give_the_same_however_they_are_cut(data: bytes, sizes: list[int]) -> None:
     assert run(cut(data, sizes)) == run([data])
 
 
 @given(data=noise)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_give_events_or_an_error(data: bytes) -> None:
     engine = Engine(Limits(), {b"websocket"})
     engine.feed(data)
@@ -547,7 +547,7 @@ EMPTY = st.sampled_from([b"\r\n", b"\r\n\r\n", b"\n"])
 
 
 @given(parts=st.lists(st.one_of(MESSAGES, EMPTY), max_size=6), sizes=SIZES)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_messages_mean_the_same_however_they_are_cut(parts: list[bytes], sizes: list[int]) -> None:
     data = b"".join(parts)
     outcome = run([data])
@@ -556,7 +556,7 @@ def test_messages_mean_the_same_however_they_are_cut(parts: list[bytes], sizes: 
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=3).map(b"".join))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_what_h11_accepts_too_means_the_same_to_both(data: bytes) -> None:
     mine, other = ours(data), theirs(data)
     if mine is not None and other is not None:

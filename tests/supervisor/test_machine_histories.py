@@ -323,7 +323,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestHistories.settings = settings(max_examples=150, stateful_step_count=60)
 
 
 class Deployments(RuleBasedStateMachine):
@@ -392,4 +392,4 @@ class Deployments(RuleBasedStateMachine):
 
 
 TestDeployments = Deployments.TestCase
-TestDeployments.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestDeployments.settings = settings(max_examples=150, stateful_step_count=60)

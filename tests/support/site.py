@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -156,9 +157,11 @@ class Site:
 
     @cached_property
     def _scoreboard(self) -> Scoreboard:
-        folder = Path(f"/proc/{self.pid}/fd")
-        found = [link for link in folder.iterdir() if "bigtop-scoreboard" in os.readlink(link)]
-        return Scoreboard(os.open(found[0], os.O_RDWR))
+        for link in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it may be closed meanwhile
+                if "bigtop-scoreboard" in os.readlink(link):
+                    return Scoreboard(os.open(link, os.O_RDWR))
+        raise LookupError("the supervisor has no scoreboard")
 
     # ---- what is done to it
 
