@@ -53,6 +53,7 @@ class Handoff:
         ends = [socket.socket(fileno=fd) for fd in fds]
         for end in ends:
             end.set_inheritable(False)  # programs that the application starts have no business with them
+            end.setblocking(False)  # they do not block as it is (make()), but an object of gevent's does
         self._readers, self._writers = ends[0::2], ends[1::2]
         self._board = board
         self._seats = len(self._readers) - 1

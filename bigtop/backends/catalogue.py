@@ -25,7 +25,7 @@ OFFERS: Final = {
     "bjoern": Offer("wsgi", "bjoern", "C and libev, small and fast"),
     "cheroot": Offer("wsgi", "cheroot", "CherryPy's threaded server"),
     "fastpysgi": Offer("wsgi", "fastpysgi", "C, libuv and llhttp"),
-    "gevent": Offer("wsgi", "gevent", "a greenlet per connection, for applications that wait a lot"),
+    "gevent": Offer("wsgi", "gevent", "a greenlet per call, for applications that wait a lot"),
     "granian": Offer("asgi", "granian", "Rust: hyper on tokio"),
     "hypercorn": Offer("asgi", "hypercorn", "asyncio, with HTTP/2"),
     "meinheld": Offer("wsgi", "meinheld", "C and picoev; unmaintained since 2020"),

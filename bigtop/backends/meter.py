@@ -22,32 +22,25 @@ _NONE: Final[tuple[tuple[str, str], ...]] = ()
 class WsgiMeter:
     """`app`, with its requests in `books`. As thread-safe as `app` is.
 
-    `lists` is False for a server that forgets to close lists: to it, all responses are streams. `sockets` is
-    True for one that lets the application take the client's socket and speak WebSocket through it.
+    `lists` is False for a server that forgets to close lists: to it, all responses are streams.
     """
 
-    __slots__ = ("_app", "_books", "_lists", "_sockets")
+    __slots__ = ("_app", "_books", "_lists")
 
-    def __init__(self, app: App, books: Books, *, lists: bool = True, sockets: bool = False) -> None:
+    def __init__(self, app: App, books: Books, *, lists: bool = True) -> None:
         self._app = app
         self._books = books
         self._lists = lists
-        self._sockets = sockets
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         call = _Call(self._books, environ, start_response)
         path = environ.get("PATH_INFO", "").encode("latin-1")
         self._books.begin(call, environ["REQUEST_METHOD"], environ.get("REMOTE_ADDR") or "", path)
-        upgrades = self._sockets and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
-        if upgrades:
-            self._books.writing(call)  # it may last: --timeout is no concern of it
         try:
             response: Any = self._app(environ, call.start_response)
         except BaseException:  # whatever it is goes on to the server
             call.end()
             raise
-        if upgrades and call.headers is _NONE:
-            call.status = 101  # it has answered by itself
         kind = type(response)
         if self._lists and (kind is list or kind is tuple):  # exactly these have no close() of their own
             call.sent = len(response[0]) if len(response) == 1 else sum(map(len, response))

@@ -17,6 +17,7 @@ import socket
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from time import monotonic_ns
 from typing import IO, Final, NamedTuple
@@ -46,13 +47,18 @@ class FilePart:
         self.count = count
 
 
+Pause = Callable[[socket.socket], bool]
+
+
 class Bounds(NamedTuple):
     """How much may wait for one client, and where."""
 
     memory: int
     file: int  # bytes of a temporary file; 0: none
     directory: str | None  # of that file
-    patience: float | None = None  # seconds, for a producer that has to send by itself; None: the leader does
+    # For a producer that has to send by itself, because nobody else does while it waits: waits until the
+    # socket takes something, False when that took too long. None: the leader sends.
+    wait: Pause | None = None
 
 
 class Outbox:
@@ -110,14 +116,22 @@ class Outbox:
     def wait_for_room(self) -> None:
         """Wait until half of the memory is free; ClientGone when it never will be. Never the leader, unless
         there is nobody else."""
+        wait = self._bounds.wait
+        while not self._has_room(sends=wait is not None):
+            # Without the lock: who waits in a greenlet lets the leader run, which takes it.
+            if wait is not None and not wait(self._socket):
+                raise ClientGone
+
+    def _has_room(self, sends: bool) -> bool:
+        """Send, or wait until somebody did; whether half of the memory is free. Raises ClientGone."""
         with self._changed:
-            while self._held > self._bounds.memory // 2 and not self.gone:
-                if self._bounds.patience is None:
-                    self._changed.wait()
-                else:
-                    self._send_when_possible(self._bounds.patience)
+            if sends:
+                self._send()
+            elif self._held > self._bounds.memory // 2 and not self.gone:
+                self._changed.wait()
             if self.gone:
                 raise ClientGone
+            return self._held <= self._bounds.memory // 2
 
     # ---- the leader
 
@@ -220,12 +234,16 @@ class Outbox:
         self._spooled += size
         self._held -= size
 
-    def _send_when_possible(self, patience: float) -> None:
+
+def patient(seconds: float) -> Pause:
+    """Return a `wait` of Bounds that blocks the thread; 0 seconds: for ever."""
+
+    def wait(sock: socket.socket) -> bool:
         poll = select.poll()
-        poll.register(self._socket, select.POLLOUT)
-        if not poll.poll(patience * 1000 if patience else None):
-            raise ClientGone
-        self._send()
+        poll.register(sock, select.POLLOUT)
+        return bool(poll.poll(seconds * 1000 if seconds else None))
+
+    return wait
 
 
 def _write(file: IO[bytes], piece: memoryview) -> None:

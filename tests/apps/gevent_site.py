@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import gevent
 
 PATCHED = "gevent" in socket.socket.__module__
 
@@ -22,5 +25,15 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         while time.monotonic() < until:
             pass
         body = "done"
+    elif path == "/late":
+        with gevent.Timeout(0.05):
+            gevent.sleep(60)
+    elif path == "/leave":
+        gevent.sleep(0.01)
+        sys.exit(7)
+    elif path.startswith("/flood/"):
+        size = int(path.rpartition("/")[2])
+        start_response("200 OK", [("Content-Length", str(size))])
+        return (b"f" * (size // 64) for _ in range(64))
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body.encode()]

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigtop.backends.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
-from bigtop.backends.outbox import Bounds, ClientGone, FilePart, Outbox
+from bigtop.backends.outbox import Bounds, ClientGone, FilePart, Outbox, patient
 from bigtop.backends.wsgi.body import Body
-from bigtop.backends.wsgi.crew import ENOUGH, TICK, Crew, Lead, _Bell, _Usual
+from bigtop.backends.wsgi.crew import Lead
+from bigtop.backends.wsgi.threads import ENOUGH, TICK, Threads, _Bell, _Usual
 from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
@@ -214,7 +215,7 @@ class Task:
 
 
 def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
-    crew = Crew(1, Scoreboard.create(1).slot(0).buckets)
+    crew = Threads(1, Scoreboard.create(1).slot(0).buckets)
     slow, log = Task(), []
 
     def lead() -> None:
@@ -237,7 +238,7 @@ def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
 
 
 def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> None:
-    crew = Crew(1, Scoreboard.create(1).slot(0).buckets)  # so that there is no third thread to take over
+    crew = Threads(1, Scoreboard.create(1).slot(0).buckets)  # so that there is no third thread to take over
     first, log = Task(), []
     second = Task(lets_go=first)
 
@@ -290,7 +291,7 @@ def test_a_full_disk_holds_the_producer_back_and_breaks_nothing(
 
 def test_a_producer_without_a_leader_sends_for_itself(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, Bounds(1000, 0, None, patience=0.1))
+    outbox = Outbox(ours, Bounds(1000, 0, None, patient(0.1)))
     outbox.put(b"x" * 5_000_000)
     with pytest.raises(ClientGone):
         outbox.wait_for_room()
@@ -385,7 +386,7 @@ def test_what_most_calls_take_is_what_three_of_four_do() -> None:
 
 def test_a_leader_that_makes_progress_is_left_alone() -> None:
     """Many calls in one batch of events take long together, but none of them needs relief."""
-    crew = Crew(1, Scoreboard.create(1).slot(0).buckets)
+    crew = Threads(1, Scoreboard.create(1).slot(0).buckets)
 
     def lead() -> None:
         end = time.monotonic() + 20 * TICK

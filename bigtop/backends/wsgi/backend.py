@@ -1,8 +1,8 @@
 # The native WSGI backend: puts its parts together.
 #
 # A request: loop (who can go on) -> service (how) -> connection (bytes in) -> call (application, bytes out).
-# Beside them: crew (which thread leads), gate (accepting), clients (epoll, closing), body, outbox (slow
-# readers), deadlines, ledger (scoreboard, access log).
+# Beside them: crew (who runs calls: threads or greenlets), gate (accepting), clients (epoll, closing), body,
+# outbox (slow readers), deadlines, ledger (scoreboard, access log).
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Collection, Sequence
+from typing import ClassVar, Final
 
 from bigtop.backends.base import OURS, App, Features, Life, ServeOptions
 from bigtop.backends.deadlines import Deadlines
 from bigtop.backends.gate import Gate, Newcomer, room
+from bigtop.backends.outbox import patient
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
@@ -28,12 +29,26 @@ from bigtop.backends.wsgi.loop import Loop
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.service import Service
 from bigtop.backends.wsgi.site import Site
+from bigtop.backends.wsgi.threads import Threads
 from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.accesslog import Access, compile_format, compile_json
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Origin, Trust
 from bigtop.http.proxyprotocol import ProxiedEngine
 from bigtop.http.wsgi import Address, Environ, Peer, worker_environ
+
+EPOLL: Final = select.epoll  # kept here: gevent takes it out of its module
+
+# Whatever runs the calls.
+HEEDS: Final = OURS | {
+    "limits.header_rate",
+    "limits.body_rate",
+    "limits.send_rate",
+    "limits.send_file",
+    "address_connections",
+    "address_rate",
+    "temp_dir",
+}
 
 
 class WsgiBackend:
@@ -45,57 +60,54 @@ class WsgiBackend:
         threads=True,
         files=True,
         balancers=True,
-        heeds=OURS
-        | frozenset(
-            {
-                "limits.header_rate",
-                "limits.body_rate",
-                "limits.send_rate",
-                "limits.send_file",
-                "main_thread",
-                "switch_interval",
-                "address_connections",
-                "address_rate",
-                "temp_dir",
-            }
-        ),
+        heeds=HEEDS | {"main_thread", "switch_interval"},
     )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
-        self._describe = _describer(options)
+        _describer(options)  # raises ConfigError for a format that is wrong
 
     def prepare(self) -> None:
         """Nothing has to be done before the application is imported."""
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         """Answer requests until the drain is over; main thread only. Threads left over are inside calls."""
-        options, limits = self._options, self._options.limits
+        options = self._options
         sys.setswitchinterval(options.switch_interval)
-        crew = Crew(options.threads, life.slot.buckets, relief=not options.main_thread)
-        site = Site(app, options, life.slot, crew.block)
+        crew = Threads(options.threads, life.slot.buckets, relief=not options.main_thread)
+        wait = patient(options.limits.send_timeout) if options.main_thread else None
+        site = Site(app, options, life.slot, crew.block, wait)
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
-        welcome = _Welcome(options, site, environ)
-        epoll = select.epoll()
-        gate = Gate(listeners, epoll, room(options.worker_connections))
-        ledger = Ledger(life, self._describe)
-        visitors = Visitors(options.address_connections, options.address_rate)
-        clients = Clients(epoll, Deadlines(limits), ledger, visitors)
-        relay = Relay(life, clients, epoll, time.monotonic_ns())
-        files = StaticFiles(options.static) if options.static else None
-        service = Service(clients, crew, life, ledger, relay, visitors, files)
-        entrance = Entrance(gate, relay, welcome, clients, service, crew, life)
-        loop = Loop(epoll, entrance, clients, service, crew, life)
-        entrance.regulate()
-        life.ready()
-        crew.work(loop.lead)
+        serve(listeners, life, options, crew, Welcome(options, site, environ))
 
 
-class _Welcome:
-    """Makes connections of newcomers."""
+def serve(
+    listeners: Sequence[socket.socket], life: Life, options: ServeOptions, crew: Crew, welcome: Welcome
+) -> None:
+    """Answer requests with `crew` until the drain is over."""
+    epoll = EPOLL()
+    gate = Gate(listeners, epoll, room(options.worker_connections))
+    ledger = Ledger(life, _describer(options))
+    visitors = Visitors(options.address_connections, options.address_rate)
+    clients = Clients(epoll, Deadlines(options.limits), ledger, visitors)
+    relay = Relay(life, clients, epoll, time.monotonic_ns())
+    files = StaticFiles(options.static) if options.static else None
+    service = Service(clients, crew, life, ledger, relay, visitors, files)
+    entrance = Entrance(gate, relay, welcome, clients, service, crew, life)
+    loop = Loop(epoll, entrance, clients, service, crew, life)
+    entrance.regulate()
+    life.ready()
+    crew.work(loop.lead)
 
-    def __init__(self, options: ServeOptions, site: Site, environ: Environ) -> None:
+
+class Welcome:
+    """Makes connections of newcomers. `upgrades` are protocols that the application may go over to."""
+
+    def __init__(
+        self, options: ServeOptions, site: Site, environ: Environ, upgrades: Collection[bytes] = ()
+    ) -> None:
         self._site = site
+        self._upgrades = upgrades
         self._environ = environ
         self._limits = options.limits
         self._forwarding = Forwarding(Trust(options.forwarded_allow_ips), options.forwarded_headers)
@@ -105,7 +117,7 @@ class _Welcome:
     def __call__(self, newcomer: Newcomer) -> Connection:
         peer = self._peer(newcomer.server, newcomer.client)
         if self._balancers is None or peer.address not in self._balancers:
-            return Connection(newcomer.socket, peer, Engine(self._limits), self._site)
+            return Connection(newcomer.socket, peer, Engine(self._limits, self._upgrades), self._site)
 
         def learn(source: Address, destination: Address) -> None:
             connection.peer = self._peer(destination, source)

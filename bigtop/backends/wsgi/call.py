@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from enum import Enum
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from bigtop.backends.outbox import ClientGone, FilePart, Outbox
 from bigtop.backends.wsgi.files import Reply
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from bigtop.backends.wsgi.connection import Connection
 
 log = logging.getLogger("bigtop.app")
+
+SOCKET: Final = (
+    "gunicorn.socket"  # in the environ of a request that asks for a WebSocket, where there are any
+)
 
 
 class Fate(Enum):
@@ -48,7 +52,7 @@ class Call:
         self.connection = connection
         self.request = request
         self.exchange = Exchange(request, self)
-        self.environ: Environ | None = None
+        self.environ: Environ | None = None  # until run(): what is added to it
         self.readable = now
         self.called = 0
         self.record = 0  # its number on the scoreboard
@@ -72,15 +76,19 @@ class Call:
             site = connection.site
             env = environ(request, connection.peer, self._body, request.content_length or 0, site.new_id)
             env["wsgi.early_hints"] = self.exchange.early_hints
+            if self.environ is not None:
+                env |= self.environ
             self.environ = env
             response = site.app(env, self.exchange.start_response)
-            self._answer(response)
+            if self.exchange.status or not self._is_taken_over():
+                self._answer(response)
         except ClientGone:
             self.fate = Fate.BREAK
             self.unclosed = None
-        except Exception:
+        except Exception as error:
             # Anything may be wrong inside an application; it must cost this one request only.
-            self._failed()
+            if not (isinstance(error, StopIteration) and self._is_taken_over()):
+                self.fail()
         finally:
             if self.unclosed is None and type(response) is not list:
                 self._close(response)
@@ -148,6 +156,14 @@ class Call:
                 self._put(data)
         self._finished()
 
+    def _is_taken_over(self) -> bool:
+        """Whether the application spoke to the client by itself. It took SOCKET then, and either returned
+        without start_response() or raised StopIteration, as gunicorn has it."""
+        if self.exchange.status or self.environ is None or SOCKET not in self.environ:
+            return False
+        self.exchange.status = 101
+        return True
+
     def _finished(self) -> None:
         framing = self.exchange.framing
         assert framing is not None, "finish() sends the head at the latest"
@@ -170,7 +186,8 @@ class Call:
         self._finished()
         return True
 
-    def _failed(self) -> None:
+    def fail(self) -> None:
+        """Answer that the application failed, with the exception that is being handled."""
         request = self.request
         log.exception("%s %s failed", request.method, _path(request))
         self.unclosed = None

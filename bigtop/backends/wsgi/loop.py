@@ -23,7 +23,7 @@ from bigtop.backends.wsgi.service import Service
 from bigtop.http.engine import IDLE
 from bigtop.scoreboard import State, Word
 
-KEPT, LOST = Lead.KEPT, Lead.LOST
+KEPT, LOST, SPARED = Lead.KEPT, Lead.LOST, Lead.SPARED
 STATE, WAITING, IDLE_NOW = map(int, (Word.STATE, Word.WAITING, Word.IDLE))
 
 
@@ -40,6 +40,7 @@ class Loop:
         life: Life,
     ) -> None:
         self._epoll = epoll
+        self._poll = crew.poll_of(epoll)
         self._entrance = entrance
         self._relay = entrance.relay
         self._clients = clients
@@ -63,7 +64,7 @@ class Loop:
 
     def _turn(self) -> Lead:
         patience = self._patience()
-        events = self._epoll.poll(patience) if self._crew.size == 1 else self._poll_visibly(patience)
+        events = self._poll(patience) if self._crew.size == 1 else self._poll_visibly(patience)
         now = monotonic_ns()
         table = self._clients.table
         special, batch = [], []
@@ -76,15 +77,15 @@ class Loop:
         # Before any call: an exclusive wake-up was spent on this worker, nobody else is told of that client.
         for fd, mask in special:
             batch += self._on_special(fd, mask, now, len(batch))
-        detached = self._crew.detached
+        holds_up = self._crew.detached and self._crew.holds_up
         for connection, mask in batch:
             if connection.stage is not READING:
                 self._on_event(connection, mask, now)
                 continue
-            if detached and mask == EPOLLIN and self._relay.relieve(connection, not self._crew.has_slot, now):
+            if holds_up and mask == EPOLLIN and self._relay.relieve(connection, not self._crew.has_slot, now):
                 continue
             lead = self._service.read(connection, now)
-            if lead is not KEPT:
+            if lead is not KEPT and lead is not SPARED:
                 return lead
         if now >= self._deadlines.soonest:
             self._expire(now)
@@ -95,8 +96,8 @@ class Loop:
     def _poll_visibly(self, patience: float) -> list[tuple[int, int]]:
         """Tell siblings, meanwhile, whether there is nothing else to do here (see relay.py)."""
         words = self._life.slot.words
-        words[IDLE_NOW] = patience != 0 and not self._crew.detached
-        events = self._epoll.poll(patience)
+        words[IDLE_NOW] = patience != 0 and not (self._crew.detached and self._crew.holds_up)
+        events = self._poll(patience)
         words[IDLE_NOW] = 0
         return events
 
@@ -159,6 +160,7 @@ class Loop:
         self._entrance.close(now)
         self._entrance.regulate()
         self._relay.leave_all(now)
+        self._crew.part()
         has_heir = self._relay.has_heir()
         for connection in self._clients.table.values():
             if connection.call is not None and not has_heir:
@@ -170,7 +172,7 @@ class Loop:
         """Run what waits, once round, so that reading is never put off for long."""
         lead = KEPT
         for _ in range(len(self._service.ready)):
-            if lead is not KEPT or not self._crew.has_slot:
+            if (lead is not KEPT and lead is not SPARED) or not self._crew.has_slot:
                 break
             connection = self._service.ready.popleft()
             if connection.stage is QUEUED:

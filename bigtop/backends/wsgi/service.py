@@ -24,7 +24,7 @@ from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, HEAD
 from bigtop.http.response import error_response
 
-KEPT, LOST = Lead.KEPT, Lead.LOST
+KEPT, LOST, SPARED = Lead.KEPT, Lead.LOST, Lead.SPARED
 CLOSE, BREAK = Fate.CLOSE, Fate.BREAK
 
 
@@ -140,7 +140,7 @@ class Service:
     def run(self, call: Call) -> Lead:
         self._ledger.called(call)
         lead = self._crew.run(call)
-        if lead is not LOST:
+        if lead is not LOST and lead is not SPARED:
             self.settle(call)
         return lead
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bigtop.backends.base import App, ServeOptions
-from bigtop.backends.outbox import Bounds
+from bigtop.backends.outbox import Bounds, Pause
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.files import Redirects
 from bigtop.http.messages import Request
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class Site:
-    """`block(call)` asks the leader to send what the client of a call does not take; from any thread."""
+    """`block(call)` asks the leader to send what the client of a call does not take; from any thread.
+    `wait` is for calls that have to send by themselves (outbox.Bounds)."""
 
     __slots__ = (
         "_body_memory",
@@ -38,14 +39,15 @@ class Site:
         "slot",
     )
 
-    def __init__(self, app: App, options: ServeOptions, slot: Slot, block: Callable[[Call], None]) -> None:
+    def __init__(
+        self, app: App, options: ServeOptions, slot: Slot, block: Callable[[Call], None], wait: Pause | None
+    ) -> None:
         self.app = app
         self.slot = slot
         self.block = block
         self.redirects = Redirects(options.sendfile_roots) if options.sendfile_roots else None
         limits = options.limits
-        patience = limits.send_timeout if options.main_thread else None
-        self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, patience)
+        self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, wait)
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
         # X-Request-IDs: a name that no other worker has, and a number.
