@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
@@ -53,7 +53,7 @@ class TornadoBackend:
         logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # the access log is Bigtop's
         books = Books(life, self._options)
         threads = ThreadPoolExecutor(self._options.threads, "tornado")
-        asyncio.run(self._serve(listeners, _Container(WsgiMeter(app, books), threads), books, life))
+        asyncio.run(self._serve(listeners, _Container(_trimmed(WsgiMeter(app, books)), threads), books, life))
         threads.shutdown(wait=False)
 
     async def _serve(
@@ -79,6 +79,19 @@ class TornadoBackend:
             return books.open > 0 or any(one.stream.writing() for one in server._connections)
 
         await drained(life, is_busy, lambda: len(server._connections))
+
+
+def _trimmed(app: App) -> App:
+    """Return `app` with header values as tornado wants them: Django's cookies begin with a space, which is no
+    part of a value (RFC 9110, 5.5) and refused nevertheless."""
+
+    def trimmed(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            return start_response(status, [(name, value.strip()) for name, value in headers], exc_info)
+
+        return app(environ, start)
+
+    return trimmed
 
 
 class _Container(WSGIContainer):

@@ -1,16 +1,21 @@
-# Whole sites with each backend: load while workers are replaced, and Flask.
+# Whole sites with each backend: load while workers are replaced, Flask, and Django.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 from websockets.sync.client import connect
+from webtest import TestApp as WebClient
 
 from bigtop.backends import registry
 from bigtop.errors import ConfigError
 from tests.backends.test_conformance import INSTALLED, features
+from tests.integration.test_django_example import EXAMPLE, manage
 from tests.support.load import Load
 from tests.support.site import Site, until
 
@@ -46,6 +51,36 @@ def test_flask(backend: str) -> None:
     with Site("tests.apps.flask_site:app", "-k", backend) as site:
         assert site.get("/hello/world") == "Hello, world!"
         assert site.get("/form?a=%C3%A9") == "é"
+        assert site.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def guestbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the example's data; prepared once for all processes of the test run."""
+    base = tmp_path_factory.getbasetemp()
+    data = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "guestbook"
+    data.mkdir(exist_ok=True)
+    with (data / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (data / "static").exists():
+            manage(data, "migrate", "--verbosity", "0")
+            manage(data, "collectstatic", "--noinput", "--verbosity", "0")
+    return data
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_django(backend: str, guestbook: Path) -> None:
+    target = f"mysite.{features(backend).interface}:application"
+    environ = {"DJANGO_DATA": str(guestbook)}
+    with Site(target, "-k", backend, "--chdir", str(EXAMPLE), "--timeout", "60", env=environ) as site:
+        client = WebClient(f"http://localhost:{site.port}", lint=False)  # h11 sends no reason phrase
+        form = client.get("/guestbook/").form
+        form["name"], form["message"] = backend, "Ünïcödé <b>"
+        page = form.submit()
+        assert page.status_int == 302
+        assert backend in page.follow().text
+        client.post("/guestbook/", {"name": "Eve", "message": "no token"}, status=403)
+        assert [client.get("/visits/").json["visits"] for _ in range(3)] == [1, 2, 3]
         assert site.stop() == 0
 
 
