@@ -26,8 +26,7 @@ def app(backend: str) -> str:
     return f"tests.apps.conformance:{features(backend).interface}"
 
 
-# The load's clients speak HTTP/1.1, and wsgiref does not.
-@pytest.mark.parametrize("backend", [name for name in OTHERS if features(name).keep_alive])
+@pytest.mark.parametrize("backend", OTHERS)
 def test_a_reload_under_load(backend: str) -> None:
     can = features(backend)
     with Site(app(backend), "--backend", backend, "--workers", "2") as site:

@@ -57,12 +57,12 @@ class Load:
                     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 40)
                     length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
                     body = await reader.readexactly(length)
-                    if not head.startswith(b"HTTP/1.1 200"):
+                    if head.split(b" ", 2)[1] != b"200":
                         raise ValueError(head)
                     worker = int(body)
                     self.workers.add(worker)
                     self.answered += 1
-                    closing = b"connection: close" in head.lower()
+                    closing = head.startswith(b"HTTP/1.0") or b"connection: close" in head.lower()
             except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
                 self.failures.append(Failure(worker, repr(error)))
             finally:
