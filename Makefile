@@ -15,7 +15,7 @@ SITE := examples/django_site
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint autobahn bench docs changelog clean
+.PHONY: help demo test lint autobahn bench bench-supervise docs changelog clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make lint        only the checks of form and types'
 	@echo 'make autobahn    run that test suite of WebSockets (WSTEST=.../wstest, of a Python 2.7)'
 	@echo 'make bench       measure against other servers'
+	@echo 'make bench-supervise   measure against other process managers'
 	@echo 'make docs        build the documentation into build/docs'
 	@echo 'make changelog   turn newsfragments/ into a section of CHANGELOG.md (VERSION=1.2.3)'
 	@echo 'make clean       remove all that was made'
@@ -52,6 +53,9 @@ autobahn: $(VENV)/.test
 # The bench installs Bigtop and the other servers into .bench-venv by itself: make bench ARGS='--help'
 bench: $(VENV)/.made
 	$(BIN)/python -m bench $(ARGS)
+
+bench-supervise: $(VENV)/.made
+	$(BIN)/python -m bench supervise $(ARGS)
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import machine, peers, scenarios, workshop
+from bench import machine, managers, peers, scenarios, supervised, workshop
 from bench.peers import Peer, UnknownNameError
+from bench.progress import tell
 from bench.results import Part, Results, load
 from bench.runner import Setup, measure, shape
 from bench.table import render
 
 HINT = "Without a COMMAND it is `run`: `python -m bench run --help` tells what can be chosen."
-COMMANDS = ("run", "table", "list", "install")
+COMMANDS = ("run", "supervise", "table", "list", "install")
+MOST_PROCESSES = 5000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,6 +66,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--no-syscalls", action="store_true", help="do not count system calls")
     _output_options(run)
+    supervise = command("supervise", _supervise, "compare process managers: starts, deaths, answers, stops")
+    supervise.add_argument(
+        "--managers", default="all", metavar="NAMES", help="of those that are compared, comma-separated (all)"
+    )
+    supervise.add_argument(
+        "--counts", metavar="NUMBERS", default="100,300,1000", help="numbers of processes (100,300,1000)"
+    )
+    supervise.add_argument(
+        "--seconds", type=float, default=30.0, help="to be idle; a third of it under chatter (30)"
+    )
+    supervise.add_argument(
+        "--chatter-rate", type=int, default=50, metavar="LINES", help="per second and process (50)"
+    )
+    supervise.add_argument(
+        "--out", type=Path, metavar="FILE", help="results as JSON (bench/results/DATE.json)"
+    )
+    supervise.add_argument("--markdown", action="store_true", help="tables for the documentation")
     table = command("table", _table, "print the tables of a result file")
     table.add_argument("file", type=Path)
     _output_options(table)
@@ -96,7 +117,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError("--rounds must be 1 or more, --seconds at most 60")
     chosen = scenarios.select(options.only)
     started = datetime.now(UTC)
-    out = options.out or workshop.BENCH / "results" / f"{started:%Y%m%d-%H%M%S}.json"
+    out = options.out or _dated(started)
     workshop.ensure_program(workshop.LOAD_SOURCE)
     available, left_out = _make_ready(peers.select(options.peers))
     if not available:
@@ -119,13 +140,52 @@ def _run(options: argparse.Namespace) -> int:
                 results.parts.append(part)
                 measure(scenario, available, setup, part)
     except KeyboardInterrupt:
-        _tell("interrupted; this is what was measured so far")
+        tell("interrupted; this is what was measured so far")
         code = 130
     results.versions = workshop.installed()
     results.save(out)
-    _tell("")
+    tell("")
     print(render(results, options.baseline, options.markdown))
     print(f"\n{out}")
+    return code
+
+
+def _dated(started: datetime) -> Path:
+    return workshop.BENCH / "results" / f"{started:%Y%m%d-%H%M%S}.json"
+
+
+def _supervise(options: argparse.Namespace) -> int:
+    """Let the bench environment measure: its Python has what speaks to the managers."""
+    if not 0 < options.seconds <= 600 or not 1 <= options.chatter_rate <= 10_000:
+        raise ValueError("--seconds must be at most 600, --chatter-rate at most 10000")
+    counts = [int(part) for part in options.counts.split(",")]
+    if not all(0 < count <= MOST_PROCESSES for count in counts):
+        raise ValueError(f"--counts: numbers from 1 to {MOST_PROCESSES}")
+    out = (options.out or _dated(datetime.now(UTC))).absolute()
+    available, left_out = [], {}
+    for manager in managers.select(options.managers):
+        tell(f"preparing {manager.name}")
+        try:
+            workshop.ensure_packages([manager.package, *managers.CLIENT_PACKAGES])
+            available.append(manager.name)
+        except workshop.NotAvailableError as error:
+            left_out[manager.name] = str(error)
+    if not available:
+        raise workshop.NotAvailableError("no manager is available: " + "; ".join(left_out.values()))
+    asked = {
+        "managers": ",".join(available),
+        "counts": counts,
+        "seconds": options.seconds,
+        "chatter_rate": options.chatter_rate,
+        "left_out": left_out,
+        "out": str(out),
+    }
+    command = [workshop.python(), "-m", "bench.supervise", json.dumps(asked)]
+    code = subprocess.run(command, cwd=workshop.ROOT).returncode
+    if out.exists():
+        tell("")
+        print(supervised.render(supervised.load(out), options.markdown))
+        print(f"\n{out}")
     return code
 
 
@@ -138,14 +198,14 @@ def _setup(options: argparse.Namespace, workers: int, data: Path) -> Setup:
         load_cores=options.load_cores or load_core,
         count_syscalls=not options.no_syscalls,
         data=data,
-        tell=_tell,
+        tell=tell,
     )
 
 
 def _make_ready(wanted: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:
     available, left_out = [], {}
     for peer in wanted:
-        _tell(f"preparing {peer.name}")
+        tell(f"preparing {peer.name}")
         try:
             workshop.ensure_peer(peer)
             available.append(peer)
@@ -155,7 +215,10 @@ def _make_ready(wanted: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:
 
 
 def _table(options: argparse.Namespace) -> int:
-    print(render(load(options.file), options.baseline, options.markdown))
+    if supervised.is_one(options.file):
+        print(supervised.render(supervised.load(options.file), options.markdown))
+    else:
+        print(render(load(options.file), options.baseline, options.markdown))
     return 0
 
 
@@ -163,6 +226,9 @@ def _list(_: argparse.Namespace) -> int:
     print("peers")
     for peer in peers.PEERS:
         print(f"  {peer.name:18} {peer.interface:6} {peer.note}".rstrip())
+    print("managers (supervise)")
+    for manager in managers.MANAGERS:
+        print(f"  {manager.name}")
     print("scenarios")
     for scenario in scenarios.SCENARIOS.values():
         print(f"  {scenario.name:18} {scenario.title}")
@@ -176,16 +242,8 @@ def _list(_: argparse.Namespace) -> int:
 def _install(options: argparse.Namespace) -> int:
     workshop.ensure_program(workshop.LOAD_SOURCE)
     available, left_out = _make_ready(peers.select(options.peers))
-    _tell("")
+    tell("")
     print("available:", ", ".join(peer.name for peer in available) or "none")
     for name, why in left_out.items():
         print(f"left out: {name}: {why}")
     return 1 if left_out else 0
-
-
-def _tell(text: str) -> None:
-    """Show progress: one line that changes on a terminal, plain lines elsewhere."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-    elif text:
-        print(text, file=sys.stderr, flush=True)

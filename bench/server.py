@@ -62,7 +62,7 @@ def running(peer: Peer, scenario: Scenario, cores: set[int], data: Path) -> Iter
             _wait_ready(port, scenario, processes, log)
             yield Running(port, tuple(process.pid for process in processes), folder)
         finally:
-            _stop(processes)
+            stop(processes)
 
 
 def commands(peer: Peer, scenario: Scenario, port: int, folder: Path, data: Path) -> list[list[str]]:
@@ -133,7 +133,7 @@ def _status(port: int, request: bytes) -> bytes:
     return head.split(b" ", 2)[1] if head.startswith(b"HTTP/1.") and b" " in head else b""
 
 
-def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
     pidfds = []
     for pid in procfs.tree(process.pid for process in processes):
         with contextlib.suppress(ProcessLookupError):
@@ -145,9 +145,16 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(deadline - time.monotonic(), 0.1))
     for pidfd in pidfds:
-        if not select.select([pidfd], [], [], 0.2)[0]:  # readable: that process has ended
+        if not _is_over(pidfd, 0.2):
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.close(pidfd)
     for process in processes:
         process.wait()
+
+
+def _is_over(pidfd: int, seconds: float) -> bool:
+    """Wait until a process has ended. poll(2), because select(2) knows no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.figures import Spread, ratio
 from bench.results import Measured, Part, Results
@@ -86,7 +87,7 @@ def render(results: Results, baseline: str | None = None, markdown: bool = False
         where = f"server on core {_join(part.cores['server'])}, load from {_join(part.cores['load'])}"
         shape = f"{part.shape}; {where}"
         block = [f"### {title}\n", f"{shape}\n"] if markdown else [title, shape]
-        block += _markdown(rows) if markdown else _aligned(rows)
+        block += markdown_table(rows) if markdown else aligned(rows)
         block += [f"{'- ' if markdown else '  '}{m.peer}: {m.left_out}" for m in part.measured if m.left_out]
         blocks.append("\n".join(block))
     notes = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in seen]
@@ -97,13 +98,16 @@ def render(results: Results, baseline: str | None = None, markdown: bool = False
 
 
 def _heading(results: Results) -> str:
-    machine = results.machine
-    virtual = ", virtual" if machine.get("virtual") else ""
-    cpu = f"{machine['cpu']}, {machine['cores']} cores{virtual}"
     return (
-        f"{cpu}, Linux {machine['kernel']}, Python {machine['python']}\n"
+        f"{machine_line(results.machine)}\n"
         f"{results.rounds} rounds of {results.seconds:g} s, interleaved; medians (lowest-highest)"
     )
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    virtual = ", virtual" if machine.get("virtual") else ""
+    cpu = f"{machine['cpu']}, {machine['cores']} cores{virtual}"
+    return f"{cpu}, Linux {machine['kernel']}, Python {machine['python']}"
 
 
 def _join(cores: Sequence[int]) -> str:
@@ -155,7 +159,7 @@ def _marks(measured: Measured, summary: Summary) -> str:
     return marks + ("!" if any(run.failed for run in measured.runs) else "")
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  "
@@ -166,7 +170,7 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _markdown(rows: list[list[str]]) -> list[str]:
+def markdown_table(rows: list[list[str]]) -> list[str]:
     rule = "| --- |" + " ---: |" * (len(rows[0]) - 1)
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return [lines[0], rule, *lines[1:], ""]
