@@ -17,7 +17,7 @@ from bigtop import kernel
 from bigtop.errors import ConfigError
 from bigtop.notify import Starter
 from bigtop.supervisor.messages import Urgency
-from bigtop.supervisor.process import reap_strangers
+from bigtop.supervisor.process import anybody_ended, reap_strangers
 
 logger = logging.getLogger("bigtop.supervisor")
 
@@ -89,7 +89,7 @@ def signals_taken(handle: Callable[[int], None], known: Callable[[], set[int] | 
 async def _reap_for_ever(known: Callable[[], set[int] | None]) -> None:
     while True:
         await asyncio.sleep(_LOOK_FOR_STRANGERS)
-        ours = known()
+        ours = known() if anybody_ended() else None
         if ours is not None:
             reap_strangers(ours.__contains__)
 

@@ -107,6 +107,8 @@ class CommandPool:
     def report(self, key: int, reason: str) -> None:
         """Nothing can be asked of a command."""
 
+    timed = False
+
     def look_for_late(self) -> None:
         """Commands are not timed."""
 

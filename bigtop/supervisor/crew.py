@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from itertools import count
+from itertools import count, islice
 from math import inf
 from random import Random
 
@@ -177,20 +177,18 @@ class Crew:
         due = sorted(wid for wid, hold in self.slots.holds.items() if hold <= now)
         actions: list[Action] = []
         self._wanting = False
-        for wid in [*due, *[None] * room]:
+        for wid in [*due, *islice(self._free_places(), room)]:
             if now < self._warm_at:
                 self._wanting = True
                 break
-            if wid is not None:
-                del self.slots.holds[wid]
+            self.slots.holds.pop(wid, None)
             actions.append(self.spawn(generation, now, wid))
         return actions
 
     def spawn(self, generation: int, now: float, wid: int | None = None) -> Spawn:
         """A process as `wid`, or in a new place, under the lowest number that is free."""
         if wid is None:
-            taken = {proc.wid for proc in self.processes.values()} | self.slots.holds.keys()
-            wid = next(wid for wid in count(1) if wid not in taken)
+            wid = next(self._free_places())
         key = next(self._keys)
         lifetime = self._spec.lifetime
         proc = Proc(key, wid, generation, now, now + (self._spec.boot_timeout or inf))
@@ -200,6 +198,11 @@ class Crew:
         if lifetime.warmup_delay:
             self._warm_at = now + lifetime.warmup_delay
         return Spawn(key, wid, generation)
+
+    def _free_places(self) -> Iterator[int]:
+        """Yield the numbers that nobody has now, the lowest first."""
+        taken = {proc.wid for proc in self.processes.values()} | self.slots.holds.keys()
+        return (wid for wid in count(1) if wid not in taken)
 
     def ask(
         self,

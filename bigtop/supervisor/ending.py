@@ -86,10 +86,13 @@ class Ending:
             tree.send(left, self._stop.signal)  # they have the rest of the time
         elif left:
             self.kill()
-        self._look(_FIRST_LOOK)
+        self._conclude(left, _FIRST_LOOK)
 
     def _look(self, wait: float) -> None:
-        left = self._left()
+        self._conclude(self._left(), wait)
+
+    def _conclude(self, left: list[tree.Kin], wait: float) -> None:
+        """It is over if nothing is `left`; else look again after `wait` seconds."""
         loop = asyncio.get_running_loop()
         stuck = self._killed_at is not None and loop.time() - self._killed_at > _PATIENCE
         if left and not stuck:
@@ -106,7 +109,7 @@ class Ending:
 
     def _left(self) -> list[tree.Kin]:
         """Return what is left beside the process itself."""
-        found = {*tree.alive(self._kin), *tree.orphans(self._process.pid, Process.all_pids)}
+        found = {*tree.alive(self._kin), *tree.orphans(self._process.pid, Process.adopted())}
         if self._group is not None:
             found.update(tree.named(cgroups.members(self._group)))
         return sorted((one for one in found if one.pid != self._process.pid), key=lambda one: one.pid)

@@ -40,8 +40,12 @@ class Spawner(Protocol):
     def report(self, key: int, reason: str) -> None:
         """Write down what the process is doing."""
 
+    @property
+    def timed(self) -> bool:
+        """Whether its processes can be late."""
+
     def look_for_late(self) -> None:
-        """Find processes that are stuck; called about once a second, and only while any process runs."""
+        """Find processes that are stuck; called about once a second, and only while any process is timed."""
 
     def pids(self) -> set[int]:
         """Return the children that are known, each of which somebody waits for."""

@@ -298,8 +298,8 @@ class Watcher:
         """Ask those to leave that are too many, or replaced; then start what is missing."""
         facts = self._crew, self._generations, self.numprocesses, self.spec.singleton
         before = Roster(*facts)
-        leaving = before.leaving()
-        for wid in before.idle_slots():
+        leaving, idle = before.leaving(), before.idle_slots()
+        for wid in idle:
             self._crew.slots.drop(wid)
         for proc in leaving:
             self._actions += self._crew.ask(proc, Urgency.GRACEFUL, now)
@@ -307,7 +307,7 @@ class Watcher:
             if generation.prepare_at <= now:
                 generation.prepare_at = inf
                 self._actions.append(Prepare(generation.number))
-        after = Roster(*facts)
+        after = Roster(*facts) if leaving or idle else before
         if after.usable:
             self._actions += self._crew.recruit(after.source.number, after.room(), now)
         trial = after.trial

@@ -51,6 +51,7 @@ class WorkerPool:
         self._feed = feed
         self._board = board
         self._timeout_ns = int(timeout * 1e9)
+        self.timed = timeout > 0
         self._on_line = on_line
         self.servers = ForkServers(legacy, feed, self._adopt, on_line, on_loaded)
         self._members: dict[int, _Member] = {}
@@ -105,7 +106,7 @@ class WorkerPool:
     # ---- who is stuck
 
     def look_for_late(self) -> None:
-        if not self._timeout_ns:
+        if not self.timed:
             return
         now = time.monotonic_ns()
         for key, member in list(self._members.items()):

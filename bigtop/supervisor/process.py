@@ -17,6 +17,7 @@ from bigtop.supervisor import tree
 from bigtop.supervisor.messages import ExitStatus
 
 _UNKNOWN = 255  # an exit status that nobody can tell any more
+_TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def spawn(
@@ -45,7 +46,7 @@ def spawn(
         file_actions=actions,
         setsid=True,
         setsigmask=(),
-        setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+        setsigdef=_TO_DEFAULT,
     )
 
 
@@ -53,6 +54,7 @@ class Process:
     """One running child of ours. All methods: event loop only."""
 
     all_pids: ClassVar[set[int]] = set()
+    _adopted: ClassVar[list[int] | None] = None  # as they were in this turn of the loop
 
     def __init__(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         self.pid = pid
@@ -80,6 +82,23 @@ class Process:
         self._pidfd = -1
         self.all_pids.discard(self.pid)
         self._on_exit(status)
+
+    @classmethod
+    def adopted(cls) -> list[int]:
+        """Return the children that came to us as orphans.
+
+        The list of all our children is long, and a thousand that end together would ask for it a thousand
+        times. One look serves a turn of the event loop: whoever's death is told in it was dead before, and
+        had left its children to us.
+        """
+        if cls._adopted is None:
+            cls._adopted = [pid for pid in tree.children(os.getpid()) if pid not in cls.all_pids]
+            asyncio.get_running_loop().call_soon(cls._forget_adopted)
+        return cls._adopted
+
+    @classmethod
+    def _forget_adopted(cls) -> None:
+        cls._adopted = None
 
     @property
     def running(self) -> bool:
@@ -116,6 +135,14 @@ class Process:
                 os.killpg(self.pid, signal.SIGKILL)
         self.send_signal(signal.SIGKILL)
         tree.kill(kin)
+
+
+def anybody_ended() -> bool:
+    """Say whether there is a dead child to be collected, by us or by whoever waits for it."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
 
 
 def reap_strangers(known: Callable[[int], bool]) -> bool:

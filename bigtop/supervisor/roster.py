@@ -46,6 +46,8 @@ class Roster:
     def leaving(self) -> list[Proc]:
         """Those that are too many, or can be replaced now."""
         surplus = self.surplus - len(self.idle_slots())
+        if not surplus and not self.stale:
+            return []
         leaving = sorted(self.fresh, key=lambda proc: proc.state is State.READY)[:surplus]
         leaving += [proc for proc in self.stale if proc.state is not State.READY]
         ready = [p for p in self.fresh + self.stale if p.state is State.READY and p not in leaving]

@@ -125,7 +125,9 @@ class Stage:
         """An event was taken in and all that followed from it is done: for those who wait for that."""
 
     def _keep_looking(self) -> None:
-        if self._look_timer is None and any(entry.machine.processes for entry in self.entries.values()):
+        if self._look_timer is None and any(
+            entry.spawner.timed and entry.machine.processes for entry in self.entries.values()
+        ):
             self._look_timer = asyncio.get_running_loop().call_later(1.0, self._look)
 
     def _look(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,14 +84,11 @@ def descendants(pid: int) -> list[Kin]:
     return found
 
 
-def orphans(leader: int, ours: Container[int]) -> list[Kin]:
-    """Return what the session that `leader` led has left with us, and all that descends from it.
-
-    `ours` are children that we made ourselves, which need not be looked at: they are no orphans.
-    """
+def orphans(leader: int, adopted: Iterable[int]) -> list[Kin]:
+    """Return what the session that `leader` led has left among `adopted`, and all that descends from it."""
     found: list[Kin] = []
-    for number in children(os.getpid()):
-        known = stat(number) if number not in ours else None
+    for number in adopted:
+        known = stat(number)
         if known is None or known.state in "ZX" or leader not in (known.session, known.group):
             continue
         found += [Kin(number, known.born), *descendants(number)]
