@@ -36,6 +36,8 @@ class Publisher:
         self._edge.send([f"arbiter.{status}".encode(), events.payload(events.Event(status), time.time())])
 
     def wants_output(self, name: str) -> bool:
+        if not self._prefixes:
+            return False
         topic = _output_topic(name)
         return any(prefix and topic.startswith(prefix) for prefix in self._prefixes)
 

@@ -2,18 +2,80 @@
 #
 # Rules: only whole lines are passed on, so that the words of two processes never mix within one; the last
 # lines are kept, to be shown when the process dies. Reading never blocks the loop and is bounded per turn.
+#
+# Processes write line by line, and to wake up for each line is what costs: after each look there is a rest in
+# which lines gather, so the first line is read at once and those that follow it together.
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 _READ = 65536
 _LONGEST_LINE = 65536
 _AT_MOST = 16
+_REST = 0.05  # seconds
+_PIPES_AT_ONCE = 32  # before everybody else on the loop gets a turn
+_FLOOD = 16384  # bytes in one pipe after which there is no rest: it would soon be full, and its writer wait
 KEPT_LINES = 20
+
+
+class _Pipes:
+    """All pipes that one event loop reads, in an epoll(7) of their own that the loop can leave alone."""
+
+    _by_loop: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Pipes]] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reads: dict[int, Callable[[], int]] = {}
+        self._epoll: select.epoll | None = None
+        self._resting: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def here(cls) -> _Pipes:
+        return cls._by_loop.setdefault(asyncio.get_running_loop(), cls())
+
+    def add(self, fd: int, read: Callable[[], int]) -> None:
+        """Call `read` when there is something; it returns how many bytes that was."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self._listen()
+        self._epoll.register(fd, select.EPOLLIN)
+        self._reads[fd] = read
+
+    def remove(self, fd: int) -> None:
+        assert self._epoll is not None
+        del self._reads[fd]
+        self._epoll.unregister(fd)
+        if not self._reads:
+            self._leave_alone()
+            self._epoll.close()
+            self._epoll = None
+
+    def _listen(self) -> None:
+        assert self._epoll is not None
+        self._resting = None
+        self._loop.add_reader(self._epoll.fileno(), self._look)
+
+    def _leave_alone(self) -> None:
+        assert self._epoll is not None
+        self._loop.remove_reader(self._epoll.fileno())
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+
+    def _look(self) -> None:
+        assert self._epoll is not None
+        ready = [fd for fd, _ in self._epoll.poll(0, _PIPES_AT_ONCE)]
+        most = max((self._reads[fd]() for fd in ready if fd in self._reads), default=0)
+        if self._epoll is not None and len(ready) < _PIPES_AT_ONCE and most < _FLOOD:
+            self._leave_alone()
+            self._resting = self._loop.call_later(_REST, self._listen)
 
 
 class LineReader:
@@ -25,26 +87,25 @@ class LineReader:
         self._sink = sink
         self._rest = b""
         self.last: deque[str] = deque(maxlen=KEPT_LINES)
-        asyncio.get_running_loop().add_reader(fd, self._readable)
+        self._pipes = _Pipes.here()
+        self._pipes.add(fd, self._read)
 
-    def _readable(self) -> None:
-        self._read()
-
-    def _read(self) -> bool:
+    def _read(self) -> int:
+        """Read once; return how many bytes there were."""
         try:
             data = os.read(self._fd, _READ)
         except BlockingIOError:
-            return False
+            return 0
         if not data:
             self.close()
-            return False
+            return 0
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
         if len(rest) > _LONGEST_LINE:  # a writer that never ends its line is cut rather than collected
             whole, newline, rest = whole + newline + rest, b"\n", b""
         self._rest = rest
         if newline:
             self._pass_on(whole + b"\n")
-        return True
+        return len(data)
 
     def _pass_on(self, lines: bytes) -> None:
         self.last.extend(lines.decode("utf-8", "replace").splitlines()[-KEPT_LINES:])
@@ -60,7 +121,7 @@ class LineReader:
         """Stop reading; an unfinished last line is passed on."""
         if self._fd < 0:
             return
-        asyncio.get_running_loop().remove_reader(self._fd)
+        self._pipes.remove(self._fd)
         os.close(self._fd)
         self._fd = -1
         if self._rest:

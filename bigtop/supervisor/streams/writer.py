@@ -16,6 +16,7 @@ from bigtop.supervisor.spec import WatcherSpec
 from bigtop.supervisor.streams import sinks
 from bigtop.supervisor.streams.formats import Chunk
 
+_GATHER = 0.01  # seconds that lines may wait for others: two threads that wake each other by turns are slow
 ROOM = 16 << 20  # bytes that may wait to be written
 KEPT_BYTES = 32 << 10
 _FORGET = 1000  # processes whose last lines are kept
@@ -65,7 +66,8 @@ class Outputs:
         self._dropped: dict[str, int] = {}  # lines, by watcher
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._ending = False
+        self._asleep = False  # the thread, until it is notified
+        self._ending = threading.Event()
 
     # ---- which there are
 
@@ -140,7 +142,7 @@ class Outputs:
         for name in list(self._outlets):
             self.close(name)
         with self._wake:
-            self._ending = True
+            self._ending.set()
             self._wake.notify()
         if self._thread is not None:
             self._thread.join(timeout)
@@ -152,14 +154,16 @@ class Outputs:
             self._thread.start()
         with self._wake:
             self._queue.append(work)
-            self._wake.notify()
+            if self._asleep:
+                self._asleep = False
+                self._wake.notify()
 
     # ---- the writer's thread
 
     def _write_all(self) -> None:
         while True:
+            self._await_work()
             with self._wake:
-                self._wake.wait_for(lambda: self._queue or self._ending)
                 if not self._queue:
                     return
                 work = self._queue.popleft()
@@ -175,6 +179,15 @@ class Outputs:
             else:
                 for sink in work.sinks.values():
                     sink.close()
+
+    def _await_work(self) -> None:
+        """Return when there is something in the queue, or when there never will be again."""
+        with self._wake:
+            if self._queue or self._ending.is_set():
+                return
+            self._asleep = True
+            self._wake.wait_for(lambda: self._queue or self._ending.is_set())
+        self._ending.wait(_GATHER)
 
     def _write(self, outlet: _Outlet, chunk: Chunk) -> None:
         try:
