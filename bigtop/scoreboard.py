@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAGIC: Final = int.from_bytes(b"bigtop\0\0", "little")
 
 
@@ -72,16 +72,18 @@ RECORDS: Final = 32  # running requests and, in the others, the last finished on
 _SHARED: Final = RECORDS - 1
 SLOT_COUNT: Final = 2048
 
-# A record: five words (indexes below), then method, client address, path. Native packing ("@") copies a word
-# at once, which "=" and "<" do not; it clears the whole place and then writes in this order. So who reads the
-# phase first never meets a new phase with an old beginning or end.
+# A record: five words (indexes below), then method, client address, path, X-Request-ID. Native packing ("@")
+# copies a word at once, which "=" and "<" do not; it clears the whole place and then writes in this order. So
+# who reads the phase first never meets a new phase with an old beginning or end.
 _SEQ, _BEGAN, _ENDED, _STATUS, _PHASE = range(5)
 _HEAD: Final = struct.Struct("@5Q")
-_START: Final = struct.Struct("@4Q16s48s160s")  # all but the counter
+_START: Final = struct.Struct("@4Q16s48s160s40x")  # all but the counter
 _FINISH: Final = struct.Struct("@3Q")  # ended, status, phase
-_TEXT: Final = struct.Struct("@16s48s160s")
+_TEXT: Final = struct.Struct("@16s48s160s40s")
+_ID: Final = struct.Struct("@40s")
 _TEXT_AT: Final = _HEAD.size
 RECORD_SIZE: Final = _TEXT_AT + _TEXT.size
+_ID_AT: Final = RECORD_SIZE - _ID.size
 # The same numbers without the enum: a look-up of a member costs as much as a store, and these are hot.
 _APP: Final = int(Phase.APP)
 _WRITING: Final = int(Phase.WRITING)
@@ -105,13 +107,14 @@ class RequestRecord:
     method: str
     client: str
     path: str
+    id: str  # the beginning of its X-Request-ID; "" where the backend makes none
 
 
 class Slot:
     """A worker's own row: only its owner calls these.
 
     Words are changed by `words[Word.X] = n`. A backend with threads sees to it that each word has one writer
-    at a time and that begin() is never called by two threads at once; end() touches its own record only.
+    at a time and that begin() is never called by two threads at once; the others touch their own record only.
     """
 
     __slots__ = ("_at", "_free", "_heads", "_memory", "buckets", "words")
@@ -141,6 +144,13 @@ class Slot:
         _START.pack_into(self._memory, self._at[number] + 8, began, 0, 0, _APP, method, client, path)
         head[_SEQ] = seq + 1
         return number
+
+    def name(self, number: int, request_id: str) -> None:
+        """Show the X-Request-ID of a request, which is known when its environ is made.
+
+        Without the counter: it is for people, and half of it does no harm.
+        """
+        _ID.pack_into(self._memory, self._at[number] + _ID_AT, request_id.encode("latin-1"))
 
     def writing(self, number: int) -> None:
         """The application is done with (or held back by) the client, which reads slowly."""
@@ -230,7 +240,7 @@ class Scoreboard:
                 # The phase comes first: what was written before it is then seen as well.
                 seq, _began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
                 _seq, began, ended, status, _phase = _HEAD.unpack_from(self._memory, at)
-                method, client, path = _TEXT.unpack_from(self._memory, at + _TEXT_AT)
+                texts = _TEXT.unpack_from(self._memory, at + _TEXT_AT)
                 if seq % 2 == 0 and seq == _HEAD.unpack_from(self._memory, at)[_SEQ]:
                     break
                 time.sleep(0)  # let the writer, perhaps on this core, finish its few stores
@@ -239,9 +249,7 @@ class Scoreboard:
             if phase != Phase.NONE:
                 if phase != _DONE:
                     ended = status = 0
-                yield RequestRecord(
-                    Phase(phase), began, ended, status, _str(method), _str(client), _str(path)
-                )
+                yield RequestRecord(Phase(phase), began, ended, status, *map(_str, texts))
 
     @staticmethod
     def _record_places(index: int) -> range:

@@ -110,14 +110,15 @@ class TestRequests:
     def test_a_requests_life(self, board):
         slot = board.slot(0)
         number = slot.begin(1000, b"GET", b"127.0.0.1:5", b"/caf\xe9")
-        assert board.running(0) == [RequestRecord(Phase.APP, 1000, 0, 0, "GET", "127.0.0.1:5", "/café")]
+        assert board.running(0) == [RequestRecord(Phase.APP, 1000, 0, 0, "GET", "127.0.0.1:5", "/café", "")]
+        slot.name(number, "x" * 50)
         slot.writing(number)
         assert board.running(0)[0].phase is Phase.WRITING
         assert board.oldest(0) == 0  # the application is out of it
         slot.end(number, 9000, 204)
         assert board.running(0) == []
         assert board.finished(0) == [
-            RequestRecord(Phase.DONE, 1000, 9000, 204, "GET", "127.0.0.1:5", "/café")
+            RequestRecord(Phase.DONE, 1000, 9000, 204, "GET", "127.0.0.1:5", "/café", "x" * 40)
         ]
 
     def test_long_texts_are_cut(self, board):

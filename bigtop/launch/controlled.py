@@ -210,6 +210,7 @@ class Controlled:
                             "method": record.method,
                             "path": record.path,
                             "client": record.client,
+                            "id": record.id,
                             "phase": record.phase.name.lower(),
                             "seconds": (now - record.began) / 1e9,
                         }

@@ -196,7 +196,8 @@ def _close_line(member: _Member) -> None:
 def _describe(record: RequestRecord) -> str:
     age = (time.monotonic_ns() - record.began) / 1e9
     client = record.client or "unknown"
-    return f"{record.method} {record.path} from {client}, {record.phase.name.lower()} for {age:.1f} s"
+    name = f" ({record.id})" if record.id else ""
+    return f"{record.method} {record.path}{name} from {client}, {record.phase.name.lower()} for {age:.1f} s"
 
 
 class _Late(NamedTuple):

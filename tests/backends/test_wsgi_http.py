@@ -372,3 +372,14 @@ def test_sys_exit_in_another_thread_ends_the_worker_as_well() -> None:
         client.send(request("/leave"))
         assert server.wait() == os.EX_SOFTWARE
         assert "a thread of its crew failed" in server.log()
+
+
+def test_the_scoreboard_knows_a_request_by_its_id() -> None:
+    with BackendServer(APP) as server, server.connect() as client:
+        client.send(request("/sleep/0.3", "X-Request-ID: from-a-proxy-7f"))
+        eventually(lambda: [one.id for one in server.scoreboard.running(0)] == ["from-a-proxy-7f"])
+        assert client.answer().status == 200
+        client.get("/")
+        eventually(
+            lambda: len({one.id for one in server.scoreboard.finished(0)} - {"", "from-a-proxy-7f"}) == 1
+        )

@@ -79,6 +79,7 @@ class Call:
             if self.environ is not None:
                 env |= self.environ
             self.environ = env
+            site.slot.name(self.record, env["HTTP_X_REQUEST_ID"])
             response = site.app(env, self.exchange.start_response)
             if self.exchange.status or not self._is_taken_over():
                 self._answer(response)

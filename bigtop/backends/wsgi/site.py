@@ -26,8 +26,6 @@ class Site:
 
     __slots__ = (
         "_body_memory",
-        "_count",
-        "_name",
         "_second",
         "_server",
         "_stamp",
@@ -35,6 +33,7 @@ class Site:
         "app",
         "block",
         "bounds",
+        "new_id",
         "redirects",
         "slot",
     )
@@ -50,9 +49,8 @@ class Site:
         self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, wait)
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
-        # X-Request-IDs: a name that no other worker has, and a number.
-        self._name = secrets.token_hex(8)
-        self._count = itertools.count()
+        # Makes X-Request-IDs: a name that no other worker has, and a number. From any thread.
+        self.new_id: Callable[[], str] = map(f"{secrets.token_hex(8)}-%d".__mod__, itertools.count()).__next__
         self._server = options.server_header
         self._second = 0
         self._stamp = stamp(self._server, 0)
@@ -60,10 +58,6 @@ class Site:
     def body_of(self, request: Request) -> Body:
         """Return the place where the body of `request` is collected."""
         return Body(self._body_memory, self._temp_dir, request)
-
-    def new_id(self) -> str:
-        """Return an X-Request-ID. From any thread: next() of a count is one step."""
-        return f"{self._name}-{next(self._count)}"
 
     def stamp(self) -> Stamp:
         """Return the server's lines of a head, made once per second. From any thread."""
