@@ -2,8 +2,8 @@
 #
 # Rule 1: one look at the table of processes serves a whole request: asking each process for its children
 # costs a look at the whole table every time, which is how 300 processes come to take seconds.
-# Rule 2: off the event loop, in one thread: psutil's memory of the last look, from which the share of the
-# CPU since then is made, does not stand two.
+# Rule 2: off the event loop, in one thread: the memory of the last look, from which the share of the CPU
+# since then is made, does not stand two.
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import asyncio
 import os
 import pwd
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import psutil
 
+from bigtop.control import processes
+from bigtop.control.processes import Facts
+
 Figure = dict[str, object]
 
 NOT_KNOWN = "N/A"
+_UNITS = tuple((1024**power, letter) for power, letter in zip(range(6, 0, -1), "EPTGMK", strict=True))
 NO_PROCESS = "No such process (stopped?)"  # instead of figures
-
-_ATTRIBUTES = ["memory_info", "cpu_percent", "cpu_times", "uids", "nice", "create_time", "cmdline"]
 
 
 class Figures:
@@ -30,69 +32,89 @@ class Figures:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="figures")
+        self._reader = _Reader()
 
     async def of(self, wids: Mapping[int, int]) -> dict[int, Figure | str]:
         """Return the figures of processes and of their children, by pid. `wids`: pid -> wid."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _read, wids)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._reader.read, wids)
 
     async def of_daemon(self) -> Figure:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _read_daemon)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._reader.read_daemon)
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
 
 
-def _read(wids: Mapping[int, int]) -> dict[int, Figure | str]:
-    processes = {process.pid: process for process in psutil.process_iter(["ppid"])}
-    children: dict[int, list[psutil.Process]] = {}
-    for process in processes.values():
-        children.setdefault(process.info["ppid"], []).append(process)
-    total = psutil.virtual_memory().total
-    found: dict[int, Figure | str] = {}
-    for pid, wid in wids.items():
-        figure = _figure(processes[pid], total) if pid in processes else None
-        if figure is None:
-            found[pid] = NO_PROCESS
-        else:
-            figure["children"] = _figures(children.get(pid, ()), total)
-            found[pid] = figure | {"started": figure["create_time"], "wid": wid}
-    return found
+class _Reader:
+    """One thread only."""
 
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, int], tuple[float, float]] = {}  # by pid and birth: when, with which CPU
+        self._booted = psutil.boot_time()
+        self._memory = psutil.virtual_memory().total
 
-def _read_daemon() -> Figure:
-    process = psutil.Process()
-    process.cpu_percent()
-    time.sleep(0.01)  # a share of the CPU is one of some span of time
-    figure = _figure(process, psutil.virtual_memory().total)
-    assert figure is not None
-    return figure
+    def read(self, wids: Mapping[int, int]) -> dict[int, Figure | str]:
+        table = processes.table()
+        children: dict[int, list[Facts]] = {}
+        for facts in table.values():
+            children.setdefault(facts.parent, []).append(facts)
+        self._forget(table)
+        found: dict[int, Figure | str] = {}
+        for pid, wid in wids.items():
+            figure = self._figure(table[pid]) if pid in table else None
+            if figure is None:
+                found[pid] = NO_PROCESS
+            else:
+                below = (self._figure(child) for child in children.get(pid, ()))
+                figure["children"] = [child for child in below if child is not None]
+                found[pid] = figure | {"started": figure["create_time"], "wid": wid}
+        return found
 
+    def read_daemon(self) -> Figure:
+        figure: Figure | None = None
+        for pause in (0, 0.01):  # a share of the CPU is one of some span of time
+            time.sleep(pause)
+            facts = processes.facts(os.getpid())
+            figure = self._figure(facts) if facts is not None else None
+        assert figure is not None
+        return figure
 
-def _figures(processes: Iterable[psutil.Process], total: int) -> list[Figure]:
-    return [figure for process in processes if (figure := _figure(process, total)) is not None]
+    def _forget(self, table: Mapping[int, Facts]) -> None:
+        self._seen = {
+            (pid, born): seen
+            for (pid, born), seen in self._seen.items()
+            if pid in table and table[pid].born == born
+        }
 
+    def _figure(self, facts: Facts) -> Figure | None:
+        """Return None for a process that is gone."""
+        try:
+            user, words = processes.owner(facts.pid), processes.cmdline(facts.pid)
+        except OSError:
+            return None
+        created = self._booted + facts.born * processes.TICK
+        return {
+            "mem_info1": human_size(facts.rss),
+            "mem_info2": human_size(facts.vms),
+            "cpu": self._share(facts),
+            "mem": round(100 * facts.rss / self._memory, 3),
+            "ctime": human_time(facts.cpu),
+            "pid": facts.pid,
+            "username": _username(user),
+            "nice": facts.nice,
+            "create_time": created,
+            "age": max(0.0, time.time() - created),
+            "cmdline": program(words),
+            "children": [],
+        }
 
-def _figure(process: psutil.Process, total: int) -> Figure | None:
-    """Return None for a process that is gone."""
-    try:
-        raw = process.as_dict(_ATTRIBUTES, ad_value=None)
-    except psutil.NoSuchProcess:
-        return None
-    memory, times, created = raw["memory_info"], raw["cpu_times"], raw["create_time"]
-    return {
-        "mem_info1": human_size(memory.rss) if memory else NOT_KNOWN,
-        "mem_info2": human_size(memory.vms) if memory else NOT_KNOWN,
-        "cpu": _known(raw["cpu_percent"]),
-        "mem": round(100 * memory.rss / total, 3) if memory else NOT_KNOWN,
-        "ctime": human_time(times.user + times.system) if times else NOT_KNOWN,
-        "pid": process.pid,
-        "username": _username(raw["uids"].real) if raw["uids"] else NOT_KNOWN,
-        "nice": _known(raw["nice"]),
-        "create_time": _known(created),
-        "age": max(0.0, time.time() - created) if created else NOT_KNOWN,
-        "cmdline": program(raw["cmdline"]),
-        "children": [],
-    }
+    def _share(self, facts: Facts) -> float:
+        """Return the percentage of a core that it used since the last look; 0 at the first."""
+        now = time.monotonic()
+        key = facts.pid, facts.born
+        before, used = self._seen.get(key, (now, facts.cpu))
+        self._seen[key] = now, facts.cpu
+        return round(100 * (facts.cpu - used) / (now - before), 1) if now > before else 0.0
 
 
 @lru_cache
@@ -104,10 +126,6 @@ def _username(uid: int) -> str:
         return str(uid)
 
 
-def _known(value: object) -> object:
-    return NOT_KNOWN if value is None else value
-
-
 def program(cmdline: list[str] | None) -> str:
     """Return the bare name of the program: a title such as "bigtop: worker 1" has one, too."""
     words = (cmdline or [""])[0].split()
@@ -115,9 +133,9 @@ def program(cmdline: list[str] | None) -> str:
 
 
 def human_size(count: int) -> str:
-    for power, letter in reversed(list(enumerate("KMGTPE", start=1))):
-        if count >= 1024**power:
-            return f"{count / 1024**power:.2f}{letter}"
+    for unit, letter in _UNITS:
+        if count >= unit:
+            return f"{count / unit:.2f}{letter}"
     return f"{count}B"
 
 

@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
-from bigtop.control import figures
+from bigtop.control import figures, processes
 from bigtop.control.figures import NO_PROCESS, Figures
 
 
@@ -69,3 +70,37 @@ def test_children_are_below_their_parent_and_the_dead_are_said_to_be() -> None:
     assert isinstance(figure["children"], list)
     assert [one["pid"] for one in figure["children"]] == [child]
     assert figure["children"][0]["cmdline"] == "sleep"
+
+
+def test_the_table_says_what_psutil_says() -> None:
+    own = psutil.Process()
+    facts = processes.table()[os.getpid()]
+    assert facts.parent == own.ppid()
+    assert facts.nice == own.nice()
+    assert processes.owner(facts.pid) == own.uids().real
+    assert " ".join(processes.cmdline(facts.pid)) == " ".join(own.cmdline())
+    assert facts.cpu == pytest.approx(sum(own.cpu_times()[:2]), abs=1.0)
+    assert facts.rss == pytest.approx(own.memory_info().rss, rel=0.2)
+    assert facts.vms == pytest.approx(own.memory_info().vms, rel=0.2)
+    assert psutil.boot_time() + facts.born * processes.TICK == pytest.approx(own.create_time(), abs=1.0)
+
+
+def test_the_share_of_the_cpu_is_that_since_the_last_look() -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    reader = Figures()
+
+    def share() -> float:
+        figure = asyncio.run(reader.of({busy.pid: 1}))[busy.pid]
+        assert isinstance(figure, dict)
+        return float(str(figure["cpu"]))
+
+    try:
+        assert share() == 0.0
+        used = psutil.Process(busy.pid).cpu_times().user
+        while psutil.Process(busy.pid).cpu_times().user < used + 0.1:
+            assert busy.poll() is None
+        assert 1.0 < share() <= 110.0
+    finally:
+        busy.kill()
+        busy.wait()
+        reader.close()
