@@ -32,11 +32,12 @@ def give(daemon: DaemonSpec, places: Mapping[str, Place], problems: Problems) ->
 
 
 def _of_daemon(daemon: DaemonSpec) -> Iterator[str]:
-    endpoints = (daemon.endpoint, daemon.pubsub_endpoint)
+    plain = not (daemon.server_key and daemon.client_keys)
+    endpoints = (daemon.endpoint, daemon.pubsub_endpoint) if plain else ()
     if any(url and url.startswith("tcp:") and not _LOOPBACK.match(url) for url in endpoints):
         yield "endpoint: whoever reaches this address commands all processes; bind 127.0.0.1 or ipc://"
     elif any(url and url.startswith("tcp:") for url in endpoints):
-        yield "endpoint: every user of this machine may command all processes; ipc:// keeps others out"
+        yield "endpoint: every user of this machine may command all processes; ipc:// or keys keep others out"
     if daemon.statsd:
         yield "statsd is accepted, but nothing is published on stats_endpoint"
     if daemon.httpd:

@@ -38,11 +38,6 @@ LAST_MOMENT = 0.2
 READING_TIME = 0.1
 LAST_WORDS = 1000
 
-OPEN_TO_LOCAL_USERS = (
-    "control endpoint %s: every user of this machine may send commands; a unix socket (ipc://) or keys"
-    " (bigtop ctl keygen) are for those who are meant"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Client:
@@ -61,8 +56,6 @@ class ControlServer:
     def __init__(self, daemon: Daemon, endpoint: str, pubsub: str, access: Access = Access()) -> None:  # noqa: B008
         for address in (endpoint, pubsub):
             auth.check(address, access)
-        if access.curve is None and "tcp://" in endpoint:
-            log.warning(OPEN_TO_LOCAL_USERS, endpoint)
         self._daemon = daemon
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._guard: Guard | None = None

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 
 from bigtop.control import parameters
 from bigtop.control.command import Command, Role, Steering, find, matching, own_pid, pids, record
-from bigtop.control.daemon import Daemon, Supervisor
+from bigtop.control.daemon import Daemon, Supervisor, Watcher
 from bigtop.control.wire import RefusedError, Reply
 from bigtop.errors import CommandError
 from bigtop.supervisor.machine import Status
@@ -54,6 +54,10 @@ class _Matching(Steering):
         "how NAME is meant: simple, glob or regex", parameters.one_of("simple", "glob", "regex"), "glob"
     )
 
+    def concerns(self, watcher: Watcher) -> bool:
+        """Say whether a command for all of them is for this one, too."""
+        return True
+
     def steer(self, supervisor: Supervisor, names: Sequence[str]) -> None:
         """Say what is wanted; `names` has the highest priority first."""
         raise NotImplementedError
@@ -64,9 +68,10 @@ class _Matching(Steering):
 
     def apply(self, daemon: Daemon) -> Awaitable[Reply]:
         supervisor = daemon.supervisor
-        names = supervisor.names
         if self.name is not None:
             names = matching(supervisor, self.name, self.match)
+        else:
+            names = [name for name in supervisor.names if self.concerns(supervisor.watcher(name))]
         names = sorted(names, key=lambda name: (-supervisor.watcher(name).spec.priority, name))
         before = snapshot(supervisor, names)
         self.steer(supervisor, names)
@@ -87,11 +92,12 @@ class Start(_Matching):
     word = "start"
     role = Role.OPERATE
 
+    def concerns(self, watcher: Watcher) -> bool:
+        return watcher.spec.lifetime.autostart
+
     def steer(self, supervisor: Supervisor, names: Sequence[str]) -> None:
         for name in names:
-            # Who asks for all of them asks for what would start by itself.
-            if self.name is not None or supervisor.watcher(name).spec.lifetime.autostart:
-                supervisor.start(name)
+            supervisor.start(name)
 
     def info(self, supervisor: Supervisor, name: str, before: Before) -> object:
         expect(supervisor, name, Status.ACTIVE)
@@ -130,11 +136,12 @@ class Restart(_Matching):
         await daemon.reload_config(dry_run=False)
         return await _Matching.apply(self, daemon)
 
+    def concerns(self, watcher: Watcher) -> bool:
+        return watcher.spec.lifetime.autostart or watcher.status is Status.ACTIVE
+
     def steer(self, supervisor: Supervisor, names: Sequence[str]) -> None:
         for name in names:
-            watcher = supervisor.watcher(name)
-            if self.name is not None or watcher.spec.lifetime.autostart or watcher.status is Status.ACTIVE:
-                supervisor.restart(name)
+            supervisor.restart(name)
 
     def info(self, supervisor: Supervisor, name: str, before: Before) -> object:
         expect(supervisor, name, Status.ACTIVE)

@@ -95,10 +95,7 @@ class Steered:
         self._program = program
         self._supervisor = supervisor = program.supervisor
         self.watcher = supervisor.watcher
-        self.restart = supervisor.restart
-        self.scale = supervisor.scale
         self.add = program.add
-        self.update = program.update
         self.remove = program.remove
 
     @property
@@ -110,15 +107,28 @@ class Steered:
         return [Listener.of(name, listener) for name, listener in self._program.named_sockets()]
 
     def start(self, name: str) -> None:
-        self._program.news.take_failure(name)
+        self._program.news.forget_failure(name)
         self._supervisor.start(name)
 
     def stop(self, name: str, urgency: Urgency = Urgency.GRACEFUL) -> None:
+        self._program.news.forget_failure(name)
         self._supervisor.stop(name, urgency)
 
+    def restart(self, name: str) -> None:
+        self._program.news.forget_failure(name)
+        self._supervisor.restart(name)
+
     def reload(self, name: str, *, graceful: bool, sequential: bool) -> None:
-        self._program.news.take_failure(name)
+        self._program.news.forget_failure(name)
         self._supervisor.reload(name, graceful=graceful, sequential=sequential)
+
+    def scale(self, name: str, count: int) -> None:
+        self._program.news.forget_failure(name)
+        self._supervisor.scale(name, count)
+
+    def update(self, name: str, spec: WatcherSpec) -> None:
+        self._program.news.forget_failure(name)
+        self._program.update(name, spec)
 
     async def kill(self, name: str, pid: int, signum: int | None, grace: float | None) -> None:
         self._supervisor.kill(name, pid, signum, grace)
@@ -141,7 +151,7 @@ class Steered:
 
     async def settled(self, name: str) -> None:
         await self._supervisor.settled(name)
-        if (reason := self._program.news.take_failure(name)) is not None:
+        if (reason := self._program.news.failure(name)) is not None:
             raise CommandError(f"{name}: {reason}")
 
     async def extended_stats(self, name: str, pid: int, stats: dict[str, object]) -> None:

@@ -180,6 +180,7 @@ class Daemon:
 
     async def _end(self) -> None:
         await _settled(self.supervisor)
+        self.listening.close()  # who hears that we are done may want these addresses
         self.over.set()
 
     async def _tell_ready(self) -> None:

@@ -1,6 +1,7 @@
 # What watchers told, for those who ask afterwards.
 #
-# Rule: bounded by the number of watchers: of each the last failure is kept, until it was asked for.
+# Rule: bounded by the number of watchers: of each the last failure is kept, until something else is wanted of
+# it. So everybody who waits for the same thing is told.
 
 from __future__ import annotations
 
@@ -28,9 +29,13 @@ class News:
                     if not death.done():
                         death.set_result(None)
 
-    def take_failure(self, name: str) -> str | None:
-        """Return why the last thing that was wanted of a watcher could not be, and forget it."""
-        return self._failures.pop(name, None)
+    def failure(self, name: str) -> str | None:
+        """Return why the last thing that was wanted of a watcher could not be."""
+        return self._failures.get(name)
+
+    def forget_failure(self, name: str) -> None:
+        """Something else is wanted of it now."""
+        self._failures.pop(name, None)
 
     def next_death(self) -> asyncio.Future[None]:
         """Return what is done when some process, whichever, has ended."""

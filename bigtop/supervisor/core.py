@@ -80,7 +80,10 @@ class Supervisor(Director):
 
     def _update(self, name: str, spec: WatcherSpec) -> None:
         entry = self.entries[name]
-        changed = _differences(entry.machine.spec, spec)
+        before = replace(
+            entry.machine.spec, numprocesses=entry.machine.numprocesses
+        )  # incr is no description
+        changed = _differences(before, spec)
         if not changed:
             return
         only_counted = changed == ("numprocesses",)

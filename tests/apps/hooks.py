@@ -38,3 +38,7 @@ def broken(**_facts: Any) -> bool:
 def stuck(**_facts: Any) -> bool:
     time.sleep(3)  # it is a thread that nobody waits for
     return True
+
+
+def add_a_figure(watcher: Any, arbiter: Any, hook_name: str, pid: int, stats: dict[str, object]) -> None:
+    stats["extended"] = watcher.name

@@ -4,18 +4,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
+import select
+import socket
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.controlled import Controlled, run
 from tests.support.site import until
+from tests.support.stack import free_port
 
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Controlled]:
-    with Controlled() as running:
+    with Controlled(stats_endpoint=f"tcp://127.0.0.1:{free_port()}") as running:
         yield running
 
 
@@ -24,16 +36,16 @@ SESSION: list[tuple[str, int, str]] = [
     (
         "status",
         0,
-        r"Web: active\nbroken: stopped\none: active\nsleeper: active\nslow: active\ntwo words: stopped\n",
+        r"Web: active\nbroken: stopped\nchatty: active\none: active\nsleeper: active\nslow: .*\ntwo.*\n",
     ),
     ("status web", 0, r"active\n"),
     ("status nope", 3, r"error\n"),
-    ("list", 0, r"broken,one,sleeper,slow,two words,web\n"),
+    ("list", 0, r"broken,chatty,one,sleeper,slow,two words,web\n"),
     ("list web", 0, r"\d+\n"),
     ("list sleeper", 0, r"\d+,\d+\n"),
-    ("numprocesses", 0, r"5\n"),
+    ("numprocesses", 0, r"6\n"),
     ("numprocesses sleeper", 0, r"2\n"),
-    ("numwatchers", 0, r"6\n"),
+    ("numwatchers", 0, r"7\n"),
     ("listsockets", 0, r"\d+:socket 'web' at 127.0.0.1:\d+\n"),
     ("get sleeper numprocesses cmd", 0, r"numprocesses: 2\ncmd: sleep 1000\n"),
     ("get sleeper bogus", 3, r"error: 'bogus' option not found\n"),
@@ -54,11 +66,17 @@ SESSION: list[tuple[str, int, str]] = [
     ("status sleeper", 0, r"stopped\n"),
     ("start sleeper --waiting", 0, r"ok\n"),
     ("start sleep.* --waiting --match regex", 0, r"ok\n"),
-    ("start broken --waiting", 3, r"error: broken: gave up: No such file or directory\n"),
+    (
+        "start broken --waiting",
+        3,
+        r"error: broken: process 1 used up its retries; .*: there is no such program.*\n",
+    ),
     ("add --start foo sleep 100", 0, r"ok\n"),
     ("add foo again", 3, r"error: there is a watcher 'foo' already\n"),
     ("rm foo --waiting", 0, r"ok\n"),
     ("reloadconfig --waiting", 0, r"ok\n"),
+    ("restart --waiting", 0, r"ok\n"),
+    ("status slow", 0, r"active\n"),
     ("signal sleeper CONT", 0, r"ok\n"),
     ("signal sleeper CONT --recursive", 0, r"ok\n"),
     ("signal sleeper FOO", 3, r"error: signal invalid\n"),
@@ -69,10 +87,10 @@ SESSION: list[tuple[str, int, str]] = [
         0,
         r"web:\n(\d+): \1  sleep \S+ -?\d+ \d+\.\d\dM \d+\.\d\dM \d+\.\d \d\.\d+ \d+:\d\d\.\d\d\n",
     ),
-    ("stats", 0, r"(?s)Web:\n\d+: .*\nsleeper:\n.*broken:\n"),
+    ("stats", 0, r"(?s)Web:\n\d+: .*\nchatty:\n.*\nsleeper:\n.*"),
     ("stats --extended web", 0, r"web:\n\d+: .*\n"),
-    ("dstats", 0, r"Main Process:\n    \d+  python\S* .*\n"),
-    ("--json numwatchers", 0, r'{"status": "ok", "time": [\d.]+, "numwatchers": 6, "id": "\w{32}"}\n'),
+    ("dstats", 0, r"Main Process:\n    \d+  bigtop: .*\n"),
+    ("--json numwatchers", 0, r'{"status": "ok", "time": [\d.]+, "numwatchers": 7, "id": "\w{32}"}\n'),
 ]
 
 
@@ -86,7 +104,26 @@ def test_circusctl_does_every_command(daemon: Controlled) -> None:
 def test_circusctl_ends_a_daemon() -> None:
     with Controlled() as daemon:
         assert daemon.circusctl("quit", "--waiting") == (0, "ok\n", "")
-        assert daemon.process.wait(10) == 0
+        assert daemon.wait(10) == 0
+
+
+def test_circusctl_listens(daemon: Controlled) -> None:
+    program = Path(sys.executable).with_name("circusctl")
+    words = [str(program), "--endpoint", daemon.pubsub, "listen", "watcher.web."]
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=environ, text=True) as listening:
+        assert listening.stdout
+        try:
+            until(
+                lambda: _restarted(daemon) and select.select([listening.stdout], [], [], 0.2)[0], "an event"
+            )
+            assert re.match(r"b'watcher.web.(kill|spawn|reap)': b'{.*}'", listening.stdout.readline())
+        finally:
+            listening.kill()
+
+
+def _restarted(daemon: Controlled) -> bool:
+    return bool(daemon.call("restart", name="web", waiting=True)["status"] == "ok")
 
 
 CLIENTS = """
@@ -105,8 +142,10 @@ async def main():
 IOLoop.current().run_sync(main)
 with CircusConsumer(["watcher.web."], endpoint=pubsub) as consumer:
     messages = consumer.iter_messages()
+    number = 0
     while not consumer.pubsub_socket.poll(50):
-        client.send_message("set", name="web", options={"max_retry": 2})
+        number += 1
+        client.send_message("set", name="web", options={"max_retry": number})
     print(next(messages)[0])
 client.stop()
 """
@@ -115,7 +154,7 @@ client.stop()
 def test_circus_client_classes_work(daemon: Controlled) -> None:
     status, out, err = run("-W", "ignore", "-c", CLIENTS, daemon.endpoint, daemon.pubsub)
     assert status == 0, err
-    assert out == "6\nprogram nope not found\nbroken\nb'watcher.web.updated'\n"
+    assert out == "7\nprogram nope not found\nbroken\nb'watcher.web.updated'\n"
 
 
 PLUGIN = """
@@ -144,3 +183,62 @@ def test_a_circus_plugin_works(daemon: Controlled) -> None:
     assert out.startswith("web stop ['time']\n{'status': 'stopped', 'time': ")
     assert "'id': None" in out
     until(lambda: daemon.call("start", name="web", waiting=True)["status"] == "ok", "the start")
+
+
+def test_the_program_that_runs_plugins(daemon: Controlled) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(0.2)
+        config = f"application_name:shop:::host:127.0.0.1:::port:{statsd.getsockname()[1]}"
+        place = ("--endpoint", daemon.endpoint, "--pubsub", daemon.pubsub)
+        program = str(Path(sys.executable).with_name("circus-plugin"))
+        words = [program, *place, "--config", config, "circus.plugins.statsd.StatsdEmitter"]
+        counted: set[bytes] = set()
+
+        def hears() -> bool:
+            _restarted(daemon)
+            with contextlib.suppress(TimeoutError):
+                counted.add(statsd.recv(1000))
+            return bool(counted)
+
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as plugin:
+            try:
+                until(hears, "a figure")
+            finally:
+                plugin.kill()
+        assert re.fullmatch(rb"circus\.shop\.watcher\.web\.\w+:1\|c", counted.pop())
+
+
+def test_circus_top_shows_what_circusd_stats_counts(daemon: Controlled) -> None:
+    """As Circus has it: its program for the figures is a watcher that sees all sockets."""
+    figures = str(Path(sys.executable).with_name("circusd-stats"))
+    statspoint = str(daemon.call("globaloptions")["options"]["stats_endpoint"])
+    place = f"--endpoint {daemon.endpoint} --pubsub {daemon.pubsub} --statspoint {statspoint}"
+    options = {"use_sockets": True, "singleton": True, "copy_env": True}
+    added = daemon.call("add", name="circusd-stats", cmd=f"{figures} {place}", start=True, options=options)
+    assert added["status"] == "ok"
+    pids = [str(pid).encode() for name in ("web", "one", "sleeper") for pid in daemon.pids(name)]
+    words = [str(Path(sys.executable).with_name("circus-top")), "--endpoint", statspoint]
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 100, 100, 0, 0))
+    environ = {**os.environ, "TERM": "linux", "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(words, stdin=other, stdout=other, stderr=other, env=environ) as top:
+        os.close(other)
+        seen = b""
+
+        def shown() -> bool:
+            nonlocal seen
+            if select.select([main], [], [], 0.1)[0]:
+                seen += os.read(main, 65536)
+            # Only what differs from the line before is drawn, so not every number is there whole.
+            words = (b"sleeper", b"127.0.0.1:", b"CPU (%)", b"(circusd)")
+            return all(word in seen for word in words) and any(pid in seen for pid in pids)
+
+        try:
+            until(shown, "the figures on the screen")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {seen!r}\n{daemon.log()}") from None
+        finally:
+            top.kill()
+            os.close(main)
+    assert daemon.call("rm", name="circusd-stats", waiting=True)["status"] == "ok"

@@ -13,7 +13,7 @@ import pytest
 from bigtop.control import addresses
 from bigtop.control.client import AsyncClient, Client, NoReplyError, RefusedError, UnreachableError
 from bigtop.control.connection import Way, way_to_events
-from tests.support.controlled import Controlled
+from tests.support.controlled import WATCHERS, Controlled
 from tests.support.site import until
 
 
@@ -25,7 +25,7 @@ def daemon() -> Iterator[Controlled]:
 
 def test_a_call_returns_the_reply_or_says_what_is_wrong(daemon: Controlled) -> None:
     with Client(daemon.endpoint) as client:
-        assert client.call("numwatchers")["numwatchers"] == 6
+        assert client.call("numwatchers")["numwatchers"] == WATCHERS
         with pytest.raises(RefusedError, match="program nope not found"):
             client.call("status", name="nope")
         client.cast("incr", name="sleeper")
@@ -37,8 +37,8 @@ def test_a_reply_that_does_not_come_in_time_is_an_error_and_not_mixed_up(daemon:
         with pytest.raises(NoReplyError, match=r"no reply within 0\.3 s"):
             client.call("stop", name="slow", waiting=True)
         client.timeout = None
-        assert client.call("start", name="slow", waiting=True)["info"]["kept"] != []
-        assert client.call("numwatchers")["numwatchers"] == 6
+        assert client.call("start", name="slow", waiting=True)["info"]["started"] != []
+        assert client.call("numwatchers")["numwatchers"] == WATCHERS
 
 
 def test_nobody_there_is_told_as_such(tmp_path: Path) -> None:
@@ -65,11 +65,11 @@ def test_a_broken_connection_ends_a_wait_without_limit() -> None:
 
 def test_events_are_iterated_over(daemon: Controlled) -> None:
     with Client(daemon.endpoint) as client, client.events("watcher.web.", timeout=10.0) as events:
-        with client.events("output.web", timeout=10.0) as output:
+        with client.events("output.chatty", timeout=10.0) as output:
             first = next(output)
-        assert (first.watcher, first.name, first.payload["line"]) == ("web", "", "chat")
+        assert (first.watcher, first.name, first.payload["line"]) == ("chatty", "", "chat")
         client.call("restart", name="web", waiting=True)
-        names = [next(events).name for _ in range(3)]
+        names = [next(events).name for _ in range(4)]
         assert {"spawn", "reap"} <= set(names)
     with Client(daemon.endpoint) as client, client.events("nothing", timeout=0.05) as silent:
         assert list(silent) == []
@@ -79,7 +79,7 @@ def test_the_async_client_does_the_same(daemon: Controlled) -> None:
     async def main() -> None:
         async with AsyncClient(daemon.endpoint) as client:
             slow = asyncio.create_task(client.call("restart", name="one", waiting=True))
-            assert (await client.call("numwatchers"))["numwatchers"] == 6
+            assert (await client.call("numwatchers"))["numwatchers"] == WATCHERS
             assert len((await slow)["info"]["started"]) == 1
             with pytest.raises(RefusedError):
                 await client.call("nope")

@@ -12,7 +12,7 @@ import pytest
 from bigtop.control import keys
 from bigtop.control.client import Client, Identity, RefusedError, UnreachableError
 from bigtop.errors import ConfigError
-from tests.support.controlled import Controlled, run
+from tests.support.controlled import WATCHERS, Controlled, run
 
 ROLES = ("view", "operate", "admin")
 
@@ -31,8 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def daemon(folder: Path) -> Iterator[Controlled]:
-    settings = {"server_key": str(folder / "server.key_secret"), "clients": str(folder / "clients")}
-    with Controlled("tcp://0.0.0.0:*", "tcp://0.0.0.0:*", **settings) as running:
+    settings = {"server_key": str(folder / "server.key_secret"), "client_keys": str(folder / "clients")}
+    with Controlled("tcp://0.0.0.0:0", "tcp://0.0.0.0:0", **settings) as running:
         yield running
 
 
@@ -81,7 +81,7 @@ def test_a_stranger_does_not_get_in_and_a_revoked_key_stops_to_work(daemon: Cont
     authorized = folder / "clients" / "stranger.key"
     authorized.write_text((folder / "stranger.key").read_text().replace('"stranger"', '"view"'))
     with client(daemon, folder, "stranger") as talking:
-        assert talking.call("numwatchers")["numwatchers"] == 6
+        assert talking.call("numwatchers")["numwatchers"] == WATCHERS
         authorized.unlink()
         with pytest.raises(RefusedError):
             talking.call("numwatchers")
@@ -97,7 +97,7 @@ def test_ctl_takes_keys_and_says_what_is_not_allowed(daemon: Controlled, folder:
     endpoint = daemon.endpoint.replace("0.0.0.0", "127.0.0.1")
     words = ["-m", "bigtop", "ctl", "-e", endpoint, "--identity", str(folder / "view.key_secret")]
     words += ["--server-key", keys.read(folder / "server.key").public]
-    assert run(*words, "numwatchers") == (0, "6\n", "")
+    assert run(*words, "numwatchers") == (0, f"{WATCHERS}\n", "")
     status, _, said = run(*words, "quit")
     assert (status, said) == (77, "bigtop: quit needs a key with the role admin\n")
     status, _, said = run(*words[:-2], "quit")

@@ -151,6 +151,7 @@ workers = 2
             seen: list[dict[str, str]] = []
             until(lambda: seen.extend(stack.asked("requests", "site")["requests"]) or seen, "the request")
             assert (seen[0]["method"], seen[0]["path"]) == ("GET", "/sleep/5")
+            assert re.fullmatch(r"WATCHER .*\nsite +\d+ +GET +/sleep/5 +\ds\n", stack.ctl("requests"))
             assert slow.recv(4096).startswith(b"HTTP/1.1 200")
 
 
@@ -266,47 +267,6 @@ client_keys = "{keys}"
             *address, *identity, "stop", "other", status=77
         )
         stack.ctl(*address, "--timeout", "1", "status", status=69)  # nobody without a key gets an answer
-
-
-def test_circus_own_circusctl() -> None:
-    text = """
-[circus]
-endpoint = tcp://127.0.0.1:0
-pubsub_endpoint = tcp://127.0.0.1:0
-[env]
-PATH = $PATH
-[watcher:Sleeper]
-cmd = sleep
-args = 1000
-numprocesses = 2
-[socket:web]
-host = 127.0.0.1
-port = 0
-"""
-    with Stack(text, "stack.ini") as stack:
-        stack.wait_for("Sleeper: started")
-        assert stack.circusctl("status") == "Sleeper: active\n"
-        first = stack.circusctl("list", "sleeper").strip().split(",")
-        assert len(first) == 2
-        assert stack.circusctl("incr", "sleeper", "2", "--waiting") == "4\n"
-        assert stack.circusctl("numprocesses", "sleeper") == "4\n"
-        assert stack.circusctl("decr", "sleeper", "--waiting") == "3\n"
-        assert "sleep" in stack.circusctl("stats", "sleeper")
-        assert re.match(r"\d+:socket 'web' at 127.0.0.1:\d+", stack.circusctl("listsockets"))
-        assert stack.circusctl("get", "sleeper", "numprocesses") == "numprocesses: 3\n"
-        assert stack.circusctl("set", "sleeper", "graceful_timeout", "5") == "ok\n"
-        assert stack.circusctl("reload", "sleeper", "--waiting") == "ok\n"
-        assert not set(first) & set(stack.circusctl("list", "sleeper").strip().split(","))
-        assert stack.circusctl("restart", "sleeper", "--waiting") == "ok\n"
-        assert stack.circusctl("stop", "sleeper", "--waiting") == "ok\n"
-        assert stack.circusctl("status", "sleeper") == "stopped\n"
-        assert stack.circusctl("add", "--start", "extra", "sleep", "500") == "ok\n"
-        until(lambda: stack.circusctl("status", "extra") == "active\n", "the new watcher")
-        assert stack.circusctl("rm", "extra", "--waiting") == "ok\n"
-        until(lambda: "not found" in stack.circusctl("numprocesses", "extra"), "it to be gone")
-        assert stack.circusctl("reloadconfig", "--waiting") == "ok\n"
-        assert stack.circusctl("quit", "--waiting") == "ok\n"
-        assert stack.wait() == 0
 
 
 ACCEPTS = """

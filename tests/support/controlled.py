@@ -1,78 +1,105 @@
-# The daemon of tests/support/circus.py in a process of its own, with raw clients for its control channel.
+# `bigtop run` of a Circus file with one watcher of each kind, and raw clients for its control channel.
+#
+# slow takes three seconds to stop, since sleep(1) does not mind the signal that it is asked to leave with;
+# broken never starts; chatty writes without end; two words only runs when it is told to.
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import uuid
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import psutil
 import zmq
 
-from tests.support.site import DEADLINE, ROOT
+from tests.support.site import DEADLINE, ROOT, Site
+
+WATCHERS = 7
+FILE = """
+[circus]
+{settings}
+
+[socket:web]
+host = 127.0.0.1
+port = 0
+
+[watcher:Web]
+cmd = sleep 1000
+colour = red
+hooks.extended_stats = tests.apps.hooks.add_a_figure
+
+[watcher:sleeper]
+cmd = sleep 1000
+numprocesses = 2
+priority = 5
+
+[watcher:slow]
+cmd = sleep 1000
+stop_signal = CONT
+graceful_timeout = 3
+
+[watcher:one]
+cmd = sleep 1000
+singleton = True
+
+[watcher:two words]
+cmd = sleep 1000
+autostart = False
+
+[watcher:broken]
+cmd = /no/such/program
+autostart = False
+max_retry = 1
+
+[watcher:chatty]
+cmd = {python} -uc "import time; [(print('chat'), time.sleep(0.02)) for _ in iter(int, 1)]"
+stdout_stream.class = FileStream
+stdout_stream.filename = {folder}/chatty.log
+"""
 
 
-class Controlled:
-    """A running daemon in a with statement; its processes end with it."""
+class Controlled(Site):
+    """A running daemon in a with statement; its processes end with it. `settings` are those of [circus]."""
 
     def __init__(
-        self, endpoint: str = "tcp://127.0.0.1:*", pubsub: str = "tcp://127.0.0.1:*", **settings: str
+        self, endpoint: str = "tcp://127.0.0.1:0", pubsub: str = "tcp://127.0.0.1:0", **settings: str
     ) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="bigtop-ctl-"))
-        self.log_path = self.folder / "log"
-        self._words = [endpoint, pubsub, json.dumps(settings)]
+        super().__init__("-")
+        self.file = self.folder / "circus.ini"
+        settings = {"endpoint": endpoint, "pubsub_endpoint": pubsub, **settings}
+        lines = "\n".join(f"{key} = {value}" for key, value in settings.items())
+        self.file.write_text(FILE.format(settings=lines, python=sys.executable, folder=self.folder))
+        self.command = [sys.executable, "-m", "bigtop", "run", str(self.file)]
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
     def __enter__(self) -> Controlled:
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.circus", *self._words],
-                cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=subprocess.PIPE,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        if not line:
+        self.start()
+        try:
+            for name in ("Web", "sleeper", "slow", "one", "chatty"):
+                self.wait_for(f"{name}: started")
+        except AssertionError:
             self._end()
-            raise AssertionError(self.log())
-        self.endpoint, self.pubsub = json.loads(line)
+            raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-
     def _end(self) -> None:
-        self.kill()
-        assert self.process.stdout
-        self.process.stdout.close()
+        super()._end()
         self.context.destroy(linger=0)
 
     def kill(self) -> None:
         """End it with SIGKILL, and its children, which would otherwise outlive it."""
-        if self.process.poll() is None:
-            family = psutil.Process(self.process.pid).children(recursive=True)
-            self.process.kill()
-            for child in family:
-                try:
-                    os.kill(child.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-        self.process.wait()
+        super()._end()
 
-    def log(self) -> str:
-        return self.log_path.read_text()
+    @property
+    def endpoint(self) -> str:
+        """Where commands go."""
+        return self.log().partition("control channel on ")[2].split()[0]
+
+    @property
+    def pubsub(self) -> str:
+        return str(self.call("globaloptions")["options"]["pubsub_endpoint"])
 
     def dealer(self) -> zmq.Socket[bytes]:
         socket = self.context.socket(zmq.DEALER)
@@ -85,6 +112,12 @@ class Controlled:
         with self.dealer() as socket:
             socket.send_json({"command": command, "properties": properties, "id": 1})
             return receive(socket)
+
+    def pids(self, name: str) -> list[int]:
+        return sorted(self.call("list", name=name)["pids"])
+
+    def count(self, name: str) -> int:
+        return int(self.call("numprocesses", name=name)["numprocesses"])
 
     def ctl(self, *words: str, **environ: str) -> tuple[int, str, str]:
         """Run `bigtop ctl` on it: exit status, stdout, stderr."""
