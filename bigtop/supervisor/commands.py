@@ -10,9 +10,10 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bigtop.supervisor import messages
+from bigtop.supervisor import messages, rlimits
 from bigtop.supervisor.birth import Made, Maker
 from bigtop.supervisor.ending import Ending
+from bigtop.supervisor.plan import Taken, only_limits_differ
 from bigtop.supervisor.process import Process
 from bigtop.supervisor.readiness import Watch, watch
 from bigtop.supervisor.spec import Command, WatcherSpec
@@ -62,13 +63,16 @@ class CommandPool:
 
     # ---- what the core asks for
 
-    def describe(self, spec: WatcherSpec) -> bool:
-        """Take `spec` for the generations to come."""
+    def describe(self, spec: WatcherSpec) -> Taken:
+        """Take `spec` for what is to come; what runs is given new limits (prlimit(2))."""
         if not isinstance(spec.target, Command):
-            return False
+            return Taken.ELSEWHERE
         self._surroundings.outputs.open(spec)
         self._spec = spec
-        return True
+        if not all(_adjusted(member, spec) for member in self._members.values()):
+            return Taken.BY_NEW
+        self._descriptions = dict.fromkeys(self._descriptions, spec)
+        return Taken.BY_ALL
 
     def prepare(self, generation: int) -> None:
         self._descriptions[generation] = self._spec
@@ -170,3 +174,18 @@ class CommandPool:
         if left:
             self._tell(messages.Left(member.key, tuple(left)))
         self._feed(messages.Exited(member.key, member.status))
+
+
+def _adjusted(member: _Member, spec: WatcherSpec) -> bool:
+    """Make a process that runs what `spec` says, and return True, if that takes limits alone."""
+    if member.process is None or not only_limits_differ(member.spec, spec):
+        return False  # without a process it will be what it was ordered to be
+    assert isinstance(spec.target, Command), "describe() takes nothing else"
+    wanted = spec.target.context.rlimits
+    try:
+        if wanted != member.command.context.rlimits:
+            rlimits.apply(member.process.pid, wanted)
+    except (OSError, ValueError):
+        return False  # a successor says why, if it cannot have them either
+    member.spec, member.command = spec, spec.target
+    return True

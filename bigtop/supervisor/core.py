@@ -19,7 +19,7 @@ from bigtop.supervisor import agenda, messages, ordering
 from bigtop.supervisor.director import Director
 from bigtop.supervisor.machine import RUNNING, Status
 from bigtop.supervisor.messages import Urgency
-from bigtop.supervisor.plan import Add, Remove, Replace, Scale, Step, plan
+from bigtop.supervisor.plan import Add, Remove, Replace, Scale, Step, Taken, plan
 from bigtop.supervisor.spec import WatcherSpec
 from bigtop.supervisor.streams import sinks
 
@@ -86,10 +86,8 @@ class Supervisor(Director):
         changed = _differences(before, spec)
         if not changed:
             return
-        only_counted = changed == ("numprocesses",)
-        if not only_counted and not entry.spawner.describe(
-            spec
-        ):  # another watcher takes the name once this one is gone
+        taken = Taken.BY_ALL if changed == ("numprocesses",) else entry.spawner.describe(spec)
+        if taken is Taken.ELSEWHERE:  # another watcher takes the name once this one is gone
             self.remove(name)
             if name in self.entries:
                 self.removing[name] = spec
@@ -99,7 +97,8 @@ class Supervisor(Director):
         entry.hooks.hooks = spec.hooks
         self.feed(name, messages.Update(spec))
         self.hear(name, messages.Updated(changed))
-        if entry.machine.status in RUNNING and _MADE_FROM.intersection(changed):
+        is_made_anew = taken is Taken.BY_NEW and bool(_MADE_FROM.intersection(changed))
+        if entry.machine.status in RUNNING and is_made_anew:
             self.feed(name, messages.Reload(remake=True))
         if self.triggers.armed(name):
             self.triggers.disarm(name)

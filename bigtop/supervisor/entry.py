@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from bigtop.supervisor import messages
 from bigtop.supervisor.hooks import Hooks
 from bigtop.supervisor.machine import Watcher
+from bigtop.supervisor.plan import Taken
 from bigtop.supervisor.spec import WatcherSpec
 
 
@@ -21,8 +22,8 @@ class Spawner(Protocol):
 
     last_words: dict[int, list[str]]  # lines of the process that died last, by wid
 
-    def describe(self, spec: WatcherSpec) -> bool:
-        """Take `spec` for generations to come; False if it takes another spawner."""
+    def describe(self, spec: WatcherSpec) -> Taken:
+        """Take `spec` for generations to come, and for the processes that run if they can become that."""
 
     def prepare(self, generation: int) -> None: ...
 

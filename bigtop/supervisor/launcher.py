@@ -23,6 +23,7 @@ import socket
 import sys
 
 from bigtop import kernel
+from bigtop.supervisor import rlimits
 from bigtop.supervisor.orders import Order
 
 MOST_FDS = 250  # SCM_MAX_FD is 253
@@ -146,14 +147,7 @@ def _set_priorities(order: Order) -> None:
 def _set_limits(order: Order) -> None:
     if order.umask is not None:
         os.umask(order.umask)
-    known = {name: number for name, number in vars(resource).items() if name.startswith("RLIMIT_")}
-    for name, value in order.rlimits:
-        number = known.get(f"RLIMIT_{name.upper()}")
-        if number is None:
-            raise ValueError(f"there is no limit {name!r}")
-        limit = resource.RLIM_INFINITY if value < 0 else value
-        if limit == resource.RLIM_INFINITY and number == resource.RLIMIT_NOFILE:
-            limit = resource.getrlimit(number)[1]  # the kernel has no endless number of descriptors
+    for number, limit in rlimits.numbers(order.rlimits):
         resource.setrlimit(number, (limit, limit))
 
 

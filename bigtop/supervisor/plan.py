@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 
-from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.spec import Command, WatcherSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,25 @@ def _step(before: WatcherSpec | None, after: WatcherSpec) -> Step:
     if replace(before, numprocesses=after.numprocesses) == after:
         return Scale(after.name, after.numprocesses)
     return Replace(after)
+
+
+class Taken(Enum):
+    """By whom a new description of a watcher can be taken."""
+
+    BY_ALL = "what runs is that already"
+    BY_NEW = "new processes have to come"
+    ELSEWHERE = "another spawner has to come"
+
+
+def only_limits_differ(old: WatcherSpec, new: WatcherSpec) -> bool:
+    """Say whether processes of `old` become those of `new` once limits are set.
+
+    A limit that is not described any more cannot be set back: nobody knows what it was before.
+    """
+    if not isinstance(old.target, Command) or not isinstance(new.target, Command):
+        return False
+    before, after = old.target.context, new.target.context
+    if not dict(before.rlimits).keys() <= dict(after.rlimits).keys():
+        return False
+    target = replace(old.target, context=replace(before, rlimits=after.rlimits))
+    return (target, old.sockets, old.options) == (new.target, new.sockets, new.options)

@@ -19,6 +19,7 @@ from bigtop.scoreboard import RequestRecord, Scoreboard, State, Word
 from bigtop.signals import STACK_SIGNAL
 from bigtop.supervisor import messages
 from bigtop.supervisor.forkservers import ForkServers, Legacy, Unborn
+from bigtop.supervisor.plan import Taken
 from bigtop.supervisor.process import Process
 from bigtop.supervisor.spec import WatcherSpec
 from bigtop.supervisor.streams.reader import LineReader
@@ -70,8 +71,8 @@ class WorkerPool:
         self._board.clear(wid - 1)
         self.servers.spawn(key, wid, generation)
 
-    def describe(self, _spec: WatcherSpec) -> bool:
-        return False  # the orders of fork servers are written once: another spawner has to come
+    def describe(self, _spec: WatcherSpec) -> Taken:
+        return Taken.ELSEWHERE  # the orders of fork servers are written once
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
         if signum is not None and key in self._members:

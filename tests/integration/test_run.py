@@ -278,6 +278,42 @@ while True:
 """
 
 
+def limits(pid: int) -> dict[str, tuple[str, str]]:
+    """Return soft and hard limits as the kernel tells them of a process."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
+    return {line[:26].strip(): (line[26:47].strip(), line[47:68].strip()) for line in lines}
+
+
+def test_limits_are_set_under_processes_that_run() -> None:
+    family = """
+[watcher.family]
+cmd = "sh -c 'sleep 1000 & echo up; wait'"
+ready = "log:up"
+"""
+    with Stack(SLEEPERS + family) as stack:
+        stack.wait_for("sleeper: started")
+        stack.wait_for("family: started")
+        before = stack.pids("sleeper")
+        stack.ctl("set", "sleeper", "rlimit_nofile", "123", "rlimit_core", "0", "--waiting")
+        stack.ctl("incr", "sleeper", "--waiting")
+        pids = stack.pids("sleeper")
+        assert len(pids) == 4
+        assert set(before) < set(pids)
+        for pid in pids:
+            assert limits(pid)["Max open files"] == ("123", "123")
+            assert limits(pid)["Max core file size"] == ("0", "0")
+        # A process and what it started are one.
+        (parent,) = stack.pids("family")
+        stack.ctl("set", "family", "rlimit_nofile", "99", "--waiting")
+        (child,) = psutil.Process(parent).children()
+        assert [limits(pid)["Max open files"] for pid in (parent, child.pid)] == [("99", "99")] * 2
+        # What cannot be set under a process takes a new one.
+        stack.ctl("set", "family", "nice", "3", "rlimit_nofile", "98", "--waiting")
+        (successor,) = stack.pids("family")
+        assert successor != parent
+        assert limits(successor)["Max open files"] == ("98", "98")
+
+
 def test_a_socket_that_is_open_only_while_it_is_used(tmp_path: Path) -> None:
     (tmp_path / "accepts.py").write_text(ACCEPTS)
     file = f"""
