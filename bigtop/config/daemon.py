@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bigtop.config import advice, ini, toml
@@ -57,6 +57,25 @@ class DaemonSpec:
     httpd_host: str = "localhost"
     httpd_port: int = 8080
     warnings: tuple[str, ...] = ()  # file:line: what is accepted, but should be looked at
+
+
+def taken_at_start(old: DaemonSpec, new: DaemonSpec) -> list[str]:
+    """Return the keys that differ and that only a new start heeds."""
+    before, after = (dict(_at_start(one)) for one in (old, new))
+    return [name for name in before if before[name] != after[name]]
+
+
+def _at_start(spec: DaemonSpec) -> Iterator[tuple[str, object]]:
+    yield "endpoint", spec.endpoint
+    yield "pubsub_endpoint", spec.pubsub_endpoint
+    yield "multicast_endpoint", spec.multicast_endpoint
+    yield "endpoint_owner", spec.endpoint_owner
+    yield "server_key", spec.server_key
+    yield "client_keys", spec.client_keys
+    yield "pidfile", spec.pidfile
+    yield "umask", spec.umask
+    yield "loglevel", spec.loglevel
+    yield "logoutput", spec.logoutput
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,28 @@ class App:
         self.board = Scoreboard.create()
         # Twice as many as workers, since a reload has old and new ones side by side, and some to scale up.
         self._queues = handoff.make(min(2 * spec.workers + 16, _MOST_INBOXES))
+        self._sockets = tuple(listener.fileno() for listener in listeners)
+        self._legacy = self._orders()
+
+    def become(self, spec: ServeSpec, listeners: Sequence[ListeningSocket]) -> bool:
+        """Have workers to come be those of `spec`; False if old and new could not share what they have."""
+        before = self.spec
+        if tuple(listener.fileno() for listener in listeners) != self._sockets:
+            return False
+        if (before.backend, before.interface, before.identity) != (
+            spec.backend,
+            spec.interface,
+            spec.identity,
+        ):
+            return False
+        self.spec = spec
+        self._legacy = self.pool.servers.legacy = self._orders()
+        return True
+
+    def _orders(self) -> Legacy:
         queues = tuple(end.fileno() for end in self._queues)
-        sockets = tuple(listener.fileno() for listener in listeners)
-        orders = _bootstrap(spec, sockets, self.board, queues).encode()
-        self._legacy = Legacy(orders, (*sockets, self.board.fd, *queues), dict(os.environ))
+        orders = _bootstrap(self.spec, self._sockets, self.board, queues).encode()
+        return Legacy(orders, (*self._sockets, self.board.fd, *queues), dict(os.environ))
 
     def watcher(self, depends: tuple[str, ...] = (), priority: int = 0) -> WatcherSpec:
         spec = self.spec

@@ -191,10 +191,17 @@ class Controlled:
         await self._program.over.wait()
 
     def reload_config(self, *, dry_run: bool) -> Awaitable[Sequence[str]]:
-        return self._settled(self._program.reload_config(dry_run=dry_run))  # a wrong file is told at once
+        steps = self._program.reload_config(dry_run=dry_run)  # a wrong file is told at once
+        if not dry_run:
+            self._program.news.forget_failures()
+        return self._settled(steps)
 
     async def _settled(self, steps: Sequence[str]) -> Sequence[str]:
-        await asyncio.gather(*map(self._program.supervisor.settled, self._program.supervisor.names))
+        names = self._program.supervisor.names
+        await asyncio.gather(*map(self._program.supervisor.settled, names))
+        for name in names:
+            if (reason := self._program.news.failure(name)) is not None:
+                raise CommandError(f"{name}: {reason}")
         return steps
 
     def save(self, *, dry_run: bool) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -36,6 +36,7 @@ from bigtop.supervisor.core import Supervisor
 from bigtop.supervisor.entry import Spawner
 from bigtop.supervisor.launching import Launcher
 from bigtop.supervisor.machine import Status
+from bigtop.supervisor.preparation import sockets_used
 from bigtop.supervisor.spec import WatcherSpec, Worker
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
@@ -125,12 +126,11 @@ class Daemon:
         return [*spec.watchers, *spec.plugins, *served]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
+        listeners = self.listening.of_app(spec)
         app = self._described.get(spec.name)
-        if app is not None and replace(app.spec, workers=spec.site.workers) == spec.site:
-            app.spec = spec.site  # only how many there are to be, which its orders do not say
-        else:
-            app = self._described[spec.name] = App(spec.site, self.listening.of_app(spec))
-            app.own_access_log()
+        if app is None or app is not self.apps.get(spec.name) or not app.become(spec.site, listeners):
+            app = self._described[spec.name] = App(spec.site, listeners)
+        app.own_access_log()
         return app.watcher(spec.depends, spec.priority)
 
     def _make_spawner(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> Spawner:
@@ -200,6 +200,7 @@ class Daemon:
             spec = config.load(self.spec.path)
             for site in spec.apps:
                 check(site.site)
+            moved = self.listening.moved(spec.sockets)
             if not dry_run:
                 self.listening.become(spec.sockets, spec.apps)
         except BigtopError as error:
@@ -208,17 +209,21 @@ class Daemon:
         if dry_run:
             plain = [*spec.watchers, *spec.plugins]
             old = {name: one for name, one in before.items() if name not in self.apps}
-            return _words(plan.plan(old, {one.name: one for one in plain}))
+            return _words([*plan.plan(old, {one.name: one for one in plain})], _with(plain, moved))
         try:
             steps = self.supervisor.apply(self._watchers(spec))
         except ConfigError as error:
             raise CommandError(str(error)) from error
+        for watcher in _with(self.supervisor.specs().values(), moved):
+            self.supervisor.remake(watcher.name)
+        if late := config.taken_at_start(self.spec, spec):
+            logger.warning("%s: what changed there takes a new start of Bigtop", ", ".join(late))
         self.spec = spec
         self.supervisor.warmup.delay = spec.warmup_delay
         self.listening.forget(spec.sockets, spec.apps)
         for name in self._described.keys() - {app.name for app in spec.apps}:
             del self._described[name]
-        return _words(steps)
+        return _words(steps, _with(self.supervisor.specs().values(), moved))
 
     # ---- what happens
 
@@ -323,7 +328,12 @@ def _access(spec: DaemonSpec) -> Access:
     return Access(owner=spec.endpoint_owner, curve=curve, plain_loopback=True)
 
 
-def _words(steps: Sequence[plan.Step]) -> list[str]:
+def _with(specs: Iterable[WatcherSpec], sockets: Collection[str]) -> list[WatcherSpec]:
+    """Return those whose commands are given one of `sockets`."""
+    return [spec for spec in specs if sockets_used(spec, sockets)]
+
+
+def _words(steps: Sequence[plan.Step], remade: Sequence[WatcherSpec] = ()) -> list[str]:
     words = []
     for step in steps:
         match step:
@@ -333,4 +343,4 @@ def _words(steps: Sequence[plan.Step]) -> list[str]:
                 words.append(f"remove {name}")
             case plan.Scale(name, count):
                 words.append(f"scale {name} to {count}")
-    return words
+    return list(dict.fromkeys([*words, *(f"replace {spec.name}" for spec in remade)]))

@@ -40,6 +40,10 @@ class Listening:
         self._open |= fresh
         self._specs |= wanted
 
+    def moved(self, sockets: Iterable[SocketSpec]) -> set[str]:
+        """Return the names of those that would be bound anew: who has the old ones would not hear of it."""
+        return {spec.name for spec in sockets if spec.name in self._open and not self._is(spec.name, spec)}
+
     def forget(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
         """Close what is not named any more."""
         named = {spec.name for spec in sockets}
@@ -87,7 +91,7 @@ class Listening:
 
     def _has(self, name: str, spec: SocketSpec) -> bool:
         before = self._specs.get(name)
-        if before is None or replace(before, backlog=spec.backlog) != spec:
+        if before is None or not self._is(name, spec):
             return False
         if before.backlog != spec.backlog and spec.kind == "stream":
             for listener in self._open.get(
@@ -95,6 +99,10 @@ class Listening:
             ):  # listen(2) may be called again, and changes nothing else
                 listener.socket.listen(spec.backlog)
         return True
+
+    def _is(self, name: str, spec: SocketSpec) -> bool:
+        """Whether it is bound as `spec` says; how many may wait in it can be changed."""
+        return replace(self._specs[name], backlog=spec.backlog) == spec
 
     def _close(self, name: str) -> None:
         for listener in self._open.get(name, ()):

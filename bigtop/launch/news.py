@@ -37,6 +37,10 @@ class News:
         """Something else is wanted of it now."""
         self._failures.pop(name, None)
 
+    def forget_failures(self) -> None:
+        """Something else may be wanted of all of them now."""
+        self._failures.clear()
+
     def next_death(self) -> asyncio.Future[None]:
         """Return what is done when some process, whichever, has ended."""
         death: asyncio.Future[None] = asyncio.get_running_loop().create_future()

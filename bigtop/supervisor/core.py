@@ -55,6 +55,12 @@ class Supervisor(Director):
         _check([*(other for other in self.specs().values() if other.name != name), spec])
         self._update(name, spec)
 
+    def remake(self, name: str) -> None:
+        """Replace processes because of what they were given: sockets that are bound elsewhere now."""
+        if self.watcher(name).status in RUNNING:
+            self.feed(name, messages.Reload(remake=True))
+        _rearm(self, name)
+
     def apply(self, specs: Sequence[WatcherSpec]) -> list[Step]:
         """Make the watchers those of `specs` and return what that took; an error changes nothing."""
         _check(specs)
@@ -98,11 +104,10 @@ class Supervisor(Director):
         self.feed(name, messages.Update(spec))
         self.hear(name, messages.Updated(changed))
         is_made_anew = taken is Taken.BY_NEW and bool(_MADE_FROM.intersection(changed))
-        if entry.machine.status in RUNNING and is_made_anew:
-            self.feed(name, messages.Reload(remake=True))
-        if self.triggers.armed(name):
-            self.triggers.disarm(name)
-            self.want(spec)
+        if is_made_anew:
+            self.remake(name)
+        else:
+            _rearm(self, name)
         self.triggers.weigh()
 
     # ---- what they are to do
@@ -181,6 +186,13 @@ class Supervisor(Director):
 
     def _named(self, name: str | None) -> list[str]:
         return self.names if name is None else [self.watcher(name).spec.name]
+
+
+def _rearm(director: Director, name: str) -> None:
+    """Have what starts a watcher look at how it is described now."""
+    if director.triggers.armed(name):
+        director.triggers.disarm(name)
+        director.want(director.specs()[name])
 
 
 def _check(specs: Iterable[WatcherSpec]) -> None:

@@ -80,7 +80,8 @@ class ForkServers:
         on_line: Callable[[bytes], None],
         on_loaded: Callable[[int, lifeline.Loaded], None],
     ) -> None:
-        self._legacy = legacy
+        self.legacy = legacy  # of generations to come
+        self._legacies: dict[int, Legacy] = {}
         self._feed = feed
         self._on_worker = on_worker
         self._on_line = on_line
@@ -90,6 +91,7 @@ class ForkServers:
 
     def prepare(self, generation: int) -> None:
         """Start the fork server of `generation`; GenerationReady or GenerationFailed follows."""
+        self._legacies.setdefault(generation, self.legacy)
         try:
             self._start(generation)
         except OSError as error:  # out of descriptors, processes or memory
@@ -108,11 +110,12 @@ class ForkServers:
             theirs.callback(os.close, write_end)
             orders = os.memfd_create("bigtop-bootstrap")
             theirs.callback(os.close, orders)
-            os.write(orders, self._legacy.bootstrap)
+            legacy = self._legacies[generation]
+            os.write(orders, legacy.bootstrap)
             argv = [sys.executable, "-P", "-m", "bigtop.workers.forkserver"]
             argv += [str(far.fileno()), str(orders), str(generation)]
-            fds = (far.fileno(), orders, *self._legacy.fds)
-            pid = spawn(argv, self._legacy.environ, fds, stderr=write_end)
+            fds = (far.fileno(), orders, *legacy.fds)
+            pid = spawn(argv, legacy.environ, fds, stderr=write_end)
             process = Process(pid, lambda status: self._ended(server, status))
             server = _ForkServer(generation, process, control, LineReader(read_end, self._on_line))
             ours.pop_all()
@@ -130,6 +133,7 @@ class ForkServers:
 
     def discard(self, generation: int) -> None:
         """End the fork server of `generation`, also one that hangs in an import. It owns nothing."""
+        self._legacies.pop(generation, None)
         server = self._servers.pop(generation, None)
         if server is not None:
             self._fail_pending(server, "its generation is over")

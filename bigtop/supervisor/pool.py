@@ -21,7 +21,7 @@ from bigtop.supervisor import messages
 from bigtop.supervisor.forkservers import ForkServers, Legacy, Unborn
 from bigtop.supervisor.plan import Taken
 from bigtop.supervisor.process import Process
-from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.spec import WatcherSpec, Worker
 from bigtop.supervisor.streams.reader import LineReader
 
 logger = logging.getLogger("bigtop.supervisor")
@@ -71,8 +71,12 @@ class WorkerPool:
         self._board.clear(wid - 1)
         self.servers.spawn(key, wid, generation)
 
-    def describe(self, _spec: WatcherSpec) -> Taken:
-        return Taken.ELSEWHERE  # the orders of fork servers are written once
+    def describe(self, spec: WatcherSpec) -> Taken:
+        """Take what fork servers to come are told already, and nothing else."""
+        if not isinstance(spec.target, Worker) or spec.target.bootstrap != self.servers.legacy.bootstrap:
+            return Taken.ELSEWHERE
+        self._timeout_ns = int(spec.target.timeout * 1e9)
+        return Taken.BY_NEW
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
         if signum is not None and key in self._members:

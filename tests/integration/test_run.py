@@ -170,15 +170,33 @@ sockets = ["web"]
         stack.wait_for("site: started")
         before = stack.pids("site")
         stack.write(text + "workers = 2\nthreads = 2\n")
-        stack.ctl("reloadconfig", "--waiting")
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            slow.sendall(b"GET /sleep/3 HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: stack.asked("requests", "site")["requests"], "the request")
+            # Old workers leave when new ones are ready, and finish what they began.
+            stack.ctl("reloadconfig", "--waiting")
+            assert slow.recv(4096).startswith(b"HTTP/1.1 200")
         until(lambda: len(stack.pids("site")) == 2, "two workers")
         assert not set(before) & set(stack.pids("site"))
+        assert "site: stopped" not in stack.log()
         assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20).read() == b"ok"
+        # One that cannot be imported changes nothing.
+        before = stack.pids("site")
+        stack.write(text.replace("site:app", "site:nothing") + "workers = 2\nthreads = 2\n")
+        assert "nothing" in stack.ctl("reloadconfig", "--waiting", status=1)
+        assert stack.pids("site") == before
+        # Another address takes new workers.
+        other = free_port()
+        stack.write(text.replace(str(port), str(other)) + "workers = 2\nthreads = 2\n")
+        stack.ctl("reloadconfig", "--waiting")
+        stack.ctl("start", "site", "--waiting")
+        assert urllib.request.urlopen(f"http://127.0.0.1:{other}/", timeout=20).read() == b"ok"
         stack.write(SLEEPERS)
         stack.ctl("reloadconfig", "--waiting")
         assert "site" not in stack.asked("status")["statuses"]
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port))
+        for closed in (port, other):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", closed))
         assert stack.stop() == 0
         assert "Traceback" not in stack.log()
 
