@@ -67,6 +67,17 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     assert sorted({page for page in PAGES if ROOT / "docs" in page.parents} - linked - {index}) == []
 
 
+def test_tests_named_in_the_documentation_exist() -> None:
+    named = [match for page in PAGES for match in re.findall(r"`([\w/]+\.py)::(\w+)`", page.read_text())]
+    assert named
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if not (ROOT / "tests" / file).exists() or f"def {test}(" not in (ROOT / "tests" / file).read_text()
+    ]
+    assert not missing
+
+
 def ctl_flags() -> set[str]:
     context = click.Context(ctl.command)
     groups = [

@@ -18,7 +18,7 @@ from bigtop.config.document import Entry, Problems, Section
 from bigtop.config.expand import expanded
 from bigtop.config.key import Values, read
 from bigtop.config.watchers import Surroundings, command, read_watcher, watcher_spec
-from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.spec import Command, WatcherSpec
 
 FLAPPING = "circus.plugins.flapping.Flapping"
 # What that plugin counts with where its section says nothing.
@@ -58,6 +58,15 @@ def plugin(section: Section, circus: Values, around: Surroundings) -> tuple[Valu
         base, cmd=shlex.quote(sys.executable), args=(*_arguments(circus, config), use), shell=False
     )
     return values, watcher_spec(section.name, values, target, around)
+
+
+def told(plugin: WatcherSpec, endpoint: str, pubsub: str) -> WatcherSpec:
+    """Return a plugin that is told where the control channel is, whose port the file may have left open."""
+    assert isinstance(plugin.target, Command)
+    args = [*plugin.target.args]
+    for flag, place in (("--endpoint", endpoint), ("--pubsub", pubsub)):
+        args[args.index(flag) + 1] = place
+    return replace(plugin, target=replace(plugin.target, args=tuple(args)))
 
 
 def _use(section: Section, circus: Values, around: Surroundings) -> str:

@@ -18,9 +18,11 @@ from bigtop import log, pidfile
 from bigtop.config import daemon as config
 from bigtop.config.apps import AppSpec
 from bigtop.config.daemon import DaemonSpec
+from bigtop.config.plugins import told as told_place
 from bigtop.control import addresses
 from bigtop.control.auth import Access, Curve
 from bigtop.control.discovery import Discovery
+from bigtop.control.server import ControlServer
 from bigtop.errors import BigtopError, CommandError, ConfigError
 from bigtop.launch import program, saving
 from bigtop.launch.app import App, check
@@ -91,8 +93,6 @@ class Daemon:
         self._status = 0
 
     async def run(self) -> int:
-        for watcher in self._watchers(self.spec):
-            self.supervisor.enter(watcher)
         endpoint, pubsub = addresses.of(PurePath(self.spec.path).stem)
         access = _access(self.spec)
         control = Controlled(_Several(self))
@@ -102,6 +102,8 @@ class Daemon:
         logger.info("control channel on %s", self.server.endpoint)
         discovery = _discovery(self.spec, self.server.endpoint)
         try:
+            for watcher in self._watchers(self.spec):
+                self.supervisor.enter(watcher)
             with program.signals_taken(self._on_signal, self._known), program.watched(self._starter):
                 self._starter.attend(self.stop)
                 self.server.publisher.announce("starting")
@@ -123,7 +125,7 @@ class Daemon:
     def _watchers(self, spec: DaemonSpec) -> list[WatcherSpec]:
         """Return all watchers of `spec`; those of applications are made anew if they changed."""
         served = [self._app(app) for app in spec.apps]
-        return [*spec.watchers, *spec.plugins, *served]
+        return [*spec.watchers, *_plugins(spec, self.server), *served]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
         listeners = self.listening.of_app(spec)
@@ -207,7 +209,7 @@ class Daemon:
             raise CommandError(str(error)) from error
         before = self.supervisor.specs()
         if dry_run:
-            plain = [*spec.watchers, *spec.plugins]
+            plain = [*spec.watchers, *_plugins(spec, self.server)]
             old = {name: one for name, one in before.items() if name not in self.apps}
             return _words([*plan.plan(old, {one.name: one for one in plain})], _with(plain, moved))
         try:
@@ -283,6 +285,11 @@ class _Several:
             for name, spec in self.supervisor.specs().items()
             if name not in self.supervisor.removing
         }
+        for plugin, told in zip(
+            self._daemon.spec.plugins, _plugins(self._daemon.spec, self._daemon.server), strict=True
+        ):
+            if told.name in running and running[told.name].target == told.target:  # as in the file
+                running[told.name] = replace(running[told.name], target=plugin.target)
         after, difference = saving.save(self._daemon.spec, running, dry_run=dry_run)
         if not dry_run:
             self._daemon.spec = after
@@ -295,6 +302,10 @@ class _Several:
             "check_delay": spec.check_delay,
             "multicast_endpoint": spec.multicast_endpoint,
         }
+
+
+def _plugins(spec: DaemonSpec, server: ControlServer) -> list[WatcherSpec]:
+    return [told_place(plugin, server.endpoint, server.pubsub_endpoint) for plugin in spec.plugins]
 
 
 def _wanted(supervisor: Supervisor) -> list[WatcherSpec]:

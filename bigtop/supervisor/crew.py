@@ -146,10 +146,19 @@ class Crew:
         self._wanting = False  # a spawn waits for that
 
     def describe(self, spec: WatcherSpec) -> None:
-        """Take `spec` for what comes; processes keep the age they were given."""
+        """Take `spec` for what comes; processes may become older than before, or less old."""
         if spec.restart != self._spec.restart:
             self.slots = Slots(spec.restart)
-        self._spec = spec
+        before, self._spec = self._spec.lifetime, spec
+        ages = [(life.max_age, life.max_age_variance) for life in (before, spec.lifetime)]
+        if ages[0] != ages[1]:
+            for proc in self.processes.values():
+                self._draw_age(proc)
+
+    def _draw_age(self, proc: Proc) -> None:
+        life = self._spec.lifetime
+        age = life.max_age + self._random.uniform(0, life.max_age_variance)
+        proc.expires_at = proc.spawned_at + age if life.max_age and not proc.retiring else inf
 
     def staying(self) -> list[Proc]:
         """Those that were not asked to leave."""
@@ -192,8 +201,7 @@ class Crew:
         key = next(self._keys)
         lifetime = self._spec.lifetime
         proc = Proc(key, wid, generation, now, now + (self._spec.boot_timeout or inf))
-        if lifetime.max_age:
-            proc.expires_at = now + lifetime.max_age + self._random.uniform(0, lifetime.max_age_variance)
+        self._draw_age(proc)
         self.processes[key] = proc
         if lifetime.warmup_delay:
             self._warm_at = now + lifetime.warmup_delay

@@ -100,6 +100,7 @@ def test_a_signal_that_is_refused_is_not_sent_but_time_runs_out(calls: Path):
         troupe.supervisor.stop("web")
         await troupe.supervisor.settled("web")
         assert troupe.of(messages.Reaped)[0].status == messages.ExitStatus(signal=signal.SIGKILL)
+        assert signal.SIGTERM not in [notice.signum for notice in troupe.of(messages.Signalled)]
 
     perform(play, watcher("web", hooks=(hook("before_signal", "no"),), stop=StopPolicy(graceful_timeout=0.3)))
 

@@ -157,6 +157,16 @@ class TestAge:
         assert play.tell(Tick(), at=when) == [Spawn(2, 2, 1)]
         assert play.ready(2) == [Drain(1, 30)]
 
+    def test_an_age_that_is_set_is_for_those_that_run(self):
+        play = running(1)
+        assert play.watcher.wake_at() is None
+        play.tell(
+            Update(replace(SPEC, numprocesses=1, lifetime=Lifetime(max_age=100, max_age_variance=0))), at=50
+        )
+        assert play.watcher.wake_at() == 100
+        play.tell(Update(replace(SPEC, numprocesses=1)), at=60)
+        assert play.watcher.wake_at() is None
+
     def test_one_that_is_not_ready_is_not_old(self):
         play = Play(1, boot_timeout=0, lifetime=Lifetime(max_age=100, max_age_variance=0))
         assert play.watcher.wake_at() is None
