@@ -194,10 +194,9 @@ class Controlled:
         steps = self._program.reload_config(dry_run=dry_run)  # a wrong file is told at once
         if not dry_run:
             self._program.news.forget_failures()
-        return self._settled(steps)
+        return self._settled(steps, [] if dry_run else self._program.supervisor.names)
 
-    async def _settled(self, steps: Sequence[str]) -> Sequence[str]:
-        names = self._program.supervisor.names
+    async def _settled(self, steps: Sequence[str], names: Sequence[str]) -> Sequence[str]:
         await asyncio.gather(*map(self._program.supervisor.settled, names))
         for name in names:
             if (reason := self._program.news.failure(name)) is not None:

@@ -221,7 +221,7 @@ def test_circus_top_shows_what_circusd_stats_counts(daemon: Controlled) -> None:
     words = [str(Path(sys.executable).with_name("circus-top")), "--endpoint", statspoint]
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 100, 100, 0, 0))
-    environ = {**os.environ, "TERM": "linux", "PYTHONWARNINGS": "ignore"}
+    environ = {**os.environ, "TERM": "linux", "PYTHONWARNINGS": "ignore", "LINES": "99", "COLUMNS": "99"}
     with subprocess.Popen(words, stdin=other, stdout=other, stderr=other, env=environ) as top:
         os.close(other)
         seen = b""
