@@ -168,7 +168,7 @@ class Crew:
         return [proc for proc in self.processes.values() if proc.deadline <= now]
 
     def retire_aged(self, now: float) -> None:
-        for proc in self.processes.values():
+        for proc in self.processes.values() if self._spec.lifetime.max_age else ():
             if proc.state is State.READY and proc.expires_at <= now:
                 proc.retiring, proc.expires_at = True, inf
 
@@ -178,6 +178,8 @@ class Crew:
         return min([*waits, *(max(hold, self._warm_at) for hold in self.slots.holds.values())], default=inf)
 
     def next_expiry(self) -> float:
+        if not self._spec.lifetime.max_age:
+            return inf
         ready = (proc for proc in self.processes.values() if proc.state is State.READY)
         return min((proc.expires_at for proc in ready), default=inf)
 

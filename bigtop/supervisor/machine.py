@@ -133,8 +133,7 @@ class Watcher:
             if self._generations.source(self.numprocesses).usable_since is not None:
                 times.append(self._crew.next_spawn())
             times.append(self._crew.next_expiry())
-        earliest = min(times, default=inf)
-        return None if earliest == inf else earliest
+        return min((time for time in times if time < inf), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take one event in and draw all conclusions; return what to do, in this order."""
@@ -244,9 +243,8 @@ class Watcher:
         failed = on_trial or (death.gave_up and self._generations.is_reload_to(proc.generation))
         wait = inf if failed else death.wait
         if not death.expected:
-            told = None if wait == inf else wait
             who = (proc.key, proc.wid, death.status, was_ready, death.deaths)
-            self._actions.append(Died(*who, told, death.reason))
+            self._actions.append(Died(*who, None if wait == inf else wait, death.reason))
         if failed:
             self._crew.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {death.how}")
@@ -317,7 +315,6 @@ class Watcher:
     def _tell(self) -> None:
         """Say what was reached."""
         wanted = self._generations[-1]
-        staying = self._crew.staying()
         over = self._crew.slots.over
         trial = self._generations.trial(self.numprocesses)
         if trial is None and 0 < self.numprocesses == over:
@@ -325,6 +322,9 @@ class Watcher:
                 self._actions.append(GaveUp(self._crew.slots.gave_up))
             self.status = Status.STOPPING
             return
+        if self.status is Status.ACTIVE and len(self._generations) == 1 and not wanted.by_reload:
+            return  # that was said before
+        staying = self._crew.staying()
         usable = self._generations.source(self.numprocesses).usable_since is not None
         ready = [proc for proc in staying if proc.state is State.READY]
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
