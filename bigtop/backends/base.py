@@ -85,6 +85,7 @@ class ServeOptions:
     )  # what those proxies set: words of http/forwarded.py
     proxy_protocol: str = "off"  # or "v1", "v2", "auto": what peers in proxy_allow_ips begin with
     proxy_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
+    stream_bodies: tuple[str, ...] = ()  # patterns of paths whose bodies the application wants as they come
     temp_dir: str | None = None  # where what is too large for memory waits; None: the system's choice
     access_format: str = ""  # "" logs no requests
     access_json: bool = False

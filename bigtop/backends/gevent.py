@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import gevent
@@ -18,7 +18,7 @@ import gevent.socket
 
 from bigtop.backends.base import App, Features, Life, ServeOptions
 from bigtop.backends.outbox import Pause
-from bigtop.backends.wsgi.backend import HEEDS, Welcome, serve
+from bigtop.backends.wsgi.backend import HEEDS, Welcome, serve, streaming
 from bigtop.backends.wsgi.greenlets import Greenlets
 from bigtop.backends.wsgi.site import Site
 from bigtop.http.wsgi import worker_environ
@@ -49,18 +49,20 @@ class GeventBackend:
         gevent.get_hub().start_periodic_monitoring_thread()
         options = self._options
         crew = Greenlets(options.worker_connections)
-        site = Site(app, options, life.slot, crew.block, _patient(options.limits.send_timeout))
+        wait = _patient(gevent.socket.wait_write, options.limits.send_timeout)
+        await_input = _patient(gevent.socket.wait_read, options.limits.body_timeout)
+        site = Site(app, options, life.slot, crew.block, wait, streaming(options, await_input))
         environ = worker_environ(sys.stderr, multithread=True, multiprocess=True)
         welcome = Welcome(options, site, environ, upgrades={b"websocket"})
         serve(listeners, life, options, crew, welcome)
 
 
-def _patient(seconds: float) -> Pause:
-    """Return a `wait` of outbox.Bounds that gives way to other greenlets; 0 seconds: for ever."""
+def _patient(until: Callable[..., None], seconds: float) -> Pause:
+    """Return what waits as outbox.patient() does, but gives way to other greenlets."""
 
     def wait(sock: socket.socket) -> bool:
         try:
-            gevent.socket.wait_write(sock.fileno(), timeout=seconds or None)
+            until(sock.fileno(), timeout=seconds or None)
         except TimeoutError:
             return False
         return True

@@ -235,12 +235,13 @@ class Outbox:
         self._held -= size
 
 
-def patient(seconds: float) -> Pause:
-    """Return a `wait` of Bounds that blocks the thread; 0 seconds: for ever."""
+def patient(seconds: float, event: int = select.POLLOUT) -> Pause:
+    """Return what blocks the thread until a socket is writable (or what `event` of poll(2) says), and is
+    False when that takes more than so many seconds; 0: for ever."""
 
     def wait(sock: socket.socket) -> bool:
         poll = select.poll()
-        poll.register(sock, select.POLLOUT)
+        poll.register(sock, event)
         return bool(poll.poll(seconds * 1000 if seconds else None))
 
     return wait

@@ -29,6 +29,7 @@ FLAGS: Final = {
     "forwarded_allow_ips": "--forwarded-allow-ips",
     "forwarded_headers": "--forwarded-headers",
     "temp_dir": "--temp-dir",
+    "stream_bodies": "--stream-bodies",
     "loop": "--loop",
     "lifespan": "--lifespan",
     "root_path": "--root-path",

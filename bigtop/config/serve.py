@@ -154,6 +154,7 @@ def _options(config: ServeConfig, base: str) -> ServeOptions:
         proxy_allow_ips=config[edge.PROXY_ALLOW_IPS],
         static=_mounts(config, edge.STATIC, base),
         sendfile_roots=_mounts(config, edge.SENDFILE_ROOT, base),
+        stream_bodies=config[t.STREAM_BODIES],
         temp_dir=config[o.TEMP_DIR],
         access_format=config[o.ACCESS_LOGFORMAT] if config[o.ACCESS_LOGFILE] else "",
         access_json=config[o.LOG_JSON],

@@ -7,7 +7,7 @@ from typing import Final
 from bigtop.backends.base import ServeOptions
 from bigtop.config import values
 from bigtop.config.option import Group, Option
-from bigtop.config.values import one
+from bigtop.config.values import each, one
 from bigtop.http.limits import Limits
 
 _DEFAULTS: Final = ServeOptions()
@@ -84,6 +84,14 @@ MAX_BUFFERED = Option(
     "Bytes of a response in a temporary file for a slow client, before the application has to wait.",
     "SIZE",
     (f"{_LIMITS.send_file >> 20}M",),
+)
+STREAM_BODIES = Option(
+    "--stream-bodies",
+    Group.LIMITS,
+    each(values.path_pattern),
+    "Call the application before the body is here where the path is like PATTERN, as in /upload/*.",
+    "PATTERN",
+    many=True,
 )
 LIMIT_ADDRESS_CONNECTIONS = Option(
     "--limit-address-connections",

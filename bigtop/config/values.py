@@ -204,6 +204,13 @@ def mounted_app(given: str) -> tuple[str, str]:
     return prefix.rstrip("/"), app
 
 
+def path_pattern(given: str) -> str:
+    """A pattern of URL paths, as of fnmatch(3)."""
+    if not given.startswith(("/", "*")):
+        raise ValueError(f"must be a pattern of paths such as /upload/*, got {given!r}")
+    return given
+
+
 def path(given: str) -> str:
     if not given or "\0" in given:
         raise ValueError(f"must be the name of a file, got {given!r}")

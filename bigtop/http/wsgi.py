@@ -91,12 +91,13 @@ class Peer:
 
 
 def environ(
-    request: Request, peer: Peer, body: Any, length: int = 0, new_id: Callable[[], str] | None = None
+    request: Request, peer: Peer, body: Any, length: int | None = 0, new_id: Callable[[], str] | None = None
 ) -> Environ:
     """Return the environ of a request whose whole body can be read from `body`.
 
-    `length` is the length of that body; it becomes CONTENT_LENGTH when the body came in chunks, for what the
-    application sees is not chunked any more (RFC 9112, 7.1.3). Django reads no body without it. `new_id`
+    `length` is the length of that body, None when it is not known yet. It becomes CONTENT_LENGTH when the
+    body came in chunks, for what the application sees is not chunked any more (RFC 9112, 7.1.3). Django reads
+    no body without it. `new_id`
     makes the X-Request-ID of a request to which no trusted peer gave one.
     """
     fields = request.fields
@@ -115,7 +116,8 @@ def environ(
     env["QUERY_STRING"] = query
     if request.chunked:
         del env["HTTP_TRANSFER_ENCODING"]
-        env["CONTENT_LENGTH"] = str(length)
+        if length is not None:
+            env["CONTENT_LENGTH"] = str(length)
     for key in peer.claims:
         if key in env:
             _apply(peer.forwarding.origin(request.headers, _origin(env)), env)

@@ -148,6 +148,7 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 
 
 SAMPLES = {
+    "stream_bodies": "/upload/*",
     "bind": "[::1]:0",
     "access_logformat": "%(h)s %(r)s",
     "chdir": "/",

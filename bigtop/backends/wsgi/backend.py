@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, Final
 
 from bigtop.backends.base import OURS, App, Features, Life, ServeOptions
-from bigtop.backends.deadlines import Deadlines
+from bigtop.backends.deadlines import Deadlines, Wait
 from bigtop.backends.gate import Gate, Newcomer, room
-from bigtop.backends.outbox import patient
+from bigtop.backends.outbox import Pause, patient
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
@@ -29,6 +29,7 @@ from bigtop.backends.wsgi.loop import Loop
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.service import Service
 from bigtop.backends.wsgi.site import Site
+from bigtop.backends.wsgi.stream import Streaming
 from bigtop.backends.wsgi.threads import Threads
 from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.accesslog import Access, compile_format, compile_json
@@ -45,6 +46,7 @@ HEEDS: Final = OURS | {
     "limits.body_rate",
     "limits.send_rate",
     "limits.send_file",
+    "stream_bodies",
     "address_connections",
     "address_rate",
     "temp_dir",
@@ -76,7 +78,8 @@ class WsgiBackend:
         sys.setswitchinterval(options.switch_interval)
         crew = Threads(options.threads, life.slot.buckets, relief=not options.main_thread)
         wait = patient(options.limits.send_timeout) if options.main_thread else None
-        site = Site(app, options, life.slot, crew.block, wait)
+        await_input = patient(options.limits.body_timeout, select.POLLIN)
+        site = Site(app, options, life.slot, crew.block, wait, streaming(options, await_input))
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
         serve(listeners, life, options, crew, Welcome(options, site, environ))
 
@@ -98,6 +101,14 @@ def serve(
     entrance.regulate()
     life.ready()
     crew.work(loop.lead)
+
+
+def streaming(options: ServeOptions, await_input: Pause) -> Streaming | None:
+    """Return which bodies are wanted as they come; `await_input` waits for them."""
+    if not options.stream_bodies:
+        return None
+    pace = Wait(options.limits.body_timeout, options.limits.body_rate)
+    return Streaming(options.stream_bodies, await_input, pace)
 
 
 class Welcome:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from bigtop.backends.outbox import ClientGone, FilePart, Outbox
 from bigtop.backends.wsgi.files import Reply
+from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, error_response
 from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ
@@ -74,7 +75,7 @@ class Call:
             connection, request = self.connection, self.request
             # The length is known by now also of a body that came in chunks.
             site = connection.site
-            env = environ(request, connection.peer, self._body, request.content_length or 0, site.new_id)
+            env = environ(request, connection.peer, self._body, request.content_length, site.new_id)
             env["wsgi.early_hints"] = self.exchange.early_hints
             if self.environ is not None:
                 env |= self.environ
@@ -83,9 +84,11 @@ class Call:
             response = site.app(env, self.exchange.start_response)
             if self.exchange.status or not self._is_taken_over():
                 self._answer(response)
-        except ClientGone:
+        except ClientGone as error:
             self.fate = Fate.BREAK
             self.unclosed = None
+            if isinstance(error.__cause__, ProtocolError):
+                self.fail(error.__cause__)
         except Exception as error:
             # Anything may be wrong inside an application; it must cost this one request only.
             if not (isinstance(error, StopIteration) and self._is_taken_over()):
@@ -187,20 +190,24 @@ class Call:
         self._finished()
         return True
 
-    def fail(self) -> None:
-        """Answer that the application failed, with the exception that is being handled."""
+    def fail(self, fault: ProtocolError | None = None) -> None:
+        """Answer that the application failed, with the exception that is being handled; or, with a `fault` of
+        the client's, what was wrong with the body that the application was reading."""
         request = self.request
-        log.exception("%s %s failed", request.method, _path(request))
+        status, text = 500, "The application failed to answer this request."
+        if fault is None:
+            log.exception("%s %s failed", request.method, _path(request))
+        else:
+            status, text = fault.status, str(fault)
         self.unclosed = None
         if self.exchange.framing is not None:
             self.fate = Fate.BREAK
         else:
             self.fate = Fate.CLOSE
-            self.exchange.status = 500
+            self.exchange.status = status
             head_only = request.method == "HEAD"
-            text = "The application failed to answer this request."
             with suppress(ClientGone):
-                self._put(error_response(500, text, self.stamp(), head_only=head_only))
+                self._put(error_response(status, text, self.stamp(), head_only=head_only))
 
     def _close(self, response: Any) -> None:
         close = getattr(response, "close", None)

@@ -14,8 +14,9 @@ from contextlib import suppress
 from enum import Enum
 from typing import IO, TYPE_CHECKING, ClassVar, Final
 
-from bigtop.backends.outbox import ClientGone, Outbox
+from bigtop.backends.outbox import ClientGone, Outbox, Pause
 from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import IDLE, Engine
 from bigtop.http.messages import END, Event, Request
@@ -114,6 +115,9 @@ class Connection:
             if isinstance(event, Request):
                 if event.ended:
                     return event, io.BytesIO()
+                streaming = self.site.streaming
+                if streaming is not None and streaming.wants(event) and END not in backlog:
+                    return event, io.BufferedReader(Stream(self, event, streaming), RECEIVE)
                 self._body = self.site.body_of(event)
                 if event.expects_continue and not self.has_backlog:
                     self._invite()
@@ -128,6 +132,27 @@ class Connection:
         if self.engine.error is not None:
             raise self.engine.error
         return None
+
+    def next_piece(self, request: Request, wait: Pause) -> bytes:
+        """Wait for more of a body that is streamed; b"" at its end. For the call that has this connection.
+
+        Raises ClientGone, and ProtocolError when the client broke HTTP.
+        """
+        backlog = self._backlog
+        while not backlog:
+            if self.engine.error is not None:
+                raise self.engine.error
+            if request.expects_continue:
+                request.expects_continue = False
+                self._invite()
+            if self.call is not None:  # the client's slowness is not the application's
+                self.site.slot.writing(self.call.record)
+            if not wait(self.socket):
+                raise ClientGone
+            self.receive()
+        event = backlog.popleft()
+        assert not isinstance(event, Request), "the engine ends a body before it begins a request"
+        return b"" if event is END else event
 
     def drop_input(self) -> int:
         """Read once and forget it; return as receive() does."""

@@ -206,8 +206,9 @@ class Service:
         if call.fate is BREAK or (outbox is not None and outbox.gone):
             self._clients.abort(connection, call.is_close_delimited)
         elif call.fate is CLOSE:
-            # Whoever asked for the close sends nothing more; the others might.
-            if call.request.keep_alive or self._life.draining:
+            # Whoever asked for the close sends nothing more; the others might, and whoever was not listened
+            # to until the end of a streamed body.
+            if call.request.keep_alive or self._life.draining or connection.engine.phase is BODY:
                 self._clients.part(connection)
             else:
                 self._clients.close(connection)

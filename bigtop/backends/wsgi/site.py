@@ -12,6 +12,7 @@ from bigtop.backends.base import App, ServeOptions
 from bigtop.backends.outbox import Bounds, Pause
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.files import Redirects
+from bigtop.backends.wsgi.stream import Streaming
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, stamp
 from bigtop.scoreboard import Slot
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 class Site:
     """`block(call)` asks the leader to send what the client of a call does not take; from any thread.
-    `wait` is for calls that have to send by themselves (outbox.Bounds)."""
+    `wait` is for calls that have to send by themselves (outbox.Bounds), `streaming` for those that read their
+    body as it comes."""
 
     __slots__ = (
         "_body_memory",
@@ -36,10 +38,17 @@ class Site:
         "new_id",
         "redirects",
         "slot",
+        "streaming",
     )
 
     def __init__(
-        self, app: App, options: ServeOptions, slot: Slot, block: Callable[[Call], None], wait: Pause | None
+        self,
+        app: App,
+        options: ServeOptions,
+        slot: Slot,
+        block: Callable[[Call], None],
+        wait: Pause | None,
+        streaming: Streaming | None,
     ) -> None:
         self.app = app
         self.slot = slot
@@ -47,6 +56,7 @@ class Site:
         self.redirects = Redirects(options.sendfile_roots) if options.sendfile_roots else None
         limits = options.limits
         self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, wait)
+        self.streaming = streaming
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
         # Makes X-Request-IDs: a name that no other worker has, and a number. From any thread.
