@@ -14,8 +14,9 @@ import logging
 import os
 import select
 import time
-from json import dumps
+from json import dumps, loads
 from typing import Final
+from urllib.parse import urlsplit
 
 from bigtop.errors import ConfigError
 
@@ -92,6 +93,26 @@ class _Handler(logging.Handler):
         super().close()
 
 
+def _syslog(url: str) -> logging.Handler:
+    """syslog://HOST[:PORT][?FACILITY] or syslog:///PATH[?FACILITY], as in Circus."""
+    from logging.handlers import SysLogHandler  # few write there, and it imports much
+
+    class Handler(SysLogHandler):
+        append_nul = False
+
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+            """Rule 2: what cannot be written is lost."""
+
+    try:
+        parts = urlsplit(url)
+        address = (parts.hostname, parts.port or 514) if parts.hostname else parts.path
+        return Handler(address, Handler.facility_names[parts.query or "user"])
+    except KeyError:
+        raise ConfigError(f"{url}: there is no facility {parts.query}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot write the log {url}: {error}") from error
+
+
 class _Lines(logging.Formatter):
     """[2026-11-21 02:32:00 +0000] [4711] [INFO] text; a traceback follows on lines of its own."""
 
@@ -123,14 +144,40 @@ def configure(level: str = "info", *, json: bool = False, path: str = STANDARD) 
 
     Raises ConfigError when the file cannot be opened; the log then stays as it was.
     """
-    handler = _Handler(_Appender(path, standard=2))
-    handler.setFormatter(_JsonLines() if json else _Lines())
+    is_syslog = path.startswith("syslog:")
+    handler: logging.Handler = _syslog(path) if is_syslog else _Handler(_Appender(path, standard=2))
+    if is_syslog:  # it has a time for each message itself
+        handler.setFormatter(logging.Formatter("bigtop[%(process)d]: [%(levelname)s] %(message)s"))
+    else:
+        handler.setFormatter(_JsonLines() if json else _Lines())
     for old in _LOGGER.handlers[:]:
         _LOGGER.removeHandler(old)
         old.close()
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(level.upper())
     _LOGGER.propagate = False
+
+
+def configure_from(path: str) -> None:
+    """Send the log where a configuration of Python's logging says; ConfigError if that cannot be.
+
+    What it says of Circus' logger is meant for ours.
+    """
+    from logging import config  # as above
+
+    try:
+        if path.endswith(".json"):
+            with open(path, encoding="utf-8") as file:
+                config.dictConfig({"disable_existing_loggers": False, **loads(file.read())})
+        else:
+            config.fileConfig(path, disable_existing_loggers=False)
+    except Exception as error:  # whatever the classes raise that it names
+        raise ConfigError(f"loggerconfig {path}: {error}") from error
+    theirs = logging.getLogger("circus")
+    if theirs.handlers and not _LOGGER.handlers:
+        _LOGGER.handlers[:] = theirs.handlers
+        _LOGGER.setLevel(theirs.level)
+        _LOGGER.propagate = theirs.propagate
 
 
 def reopen() -> None:

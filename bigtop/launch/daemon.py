@@ -54,7 +54,10 @@ def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
     name = PurePath(spec.path).stem
     for site in spec.apps:
         check(site.site)
-    log.configure(spec.loglevel, path=spec.logoutput)
+    if spec.loggerconfig is None:
+        log.configure(spec.loglevel, path=spec.logoutput)
+    else:
+        log.configure_from(spec.loggerconfig)
     for warning in spec.warnings:
         logger.warning("%s", warning)
     if spec.umask is not None:
@@ -192,6 +195,7 @@ class Daemon:
 
     def reopen_logs(self) -> None:
         log.reopen()
+        self._surroundings.outputs.reopen()
         for app in self.apps.values():
             app.reopen_logs()
         logger.info("logs reopened")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -241,6 +243,60 @@ stdout_stream = { class = "FileStream", filename = "{folder}/chatty.log" }
         written = stack.folder / "chatty.log"
         until(lambda: written.exists() and "5\n" in written.read_text(), "the file")
         assert "stdout: 3" in stack.ctl("tail", "chatty")
+
+
+def test_files_of_outputs_are_opened_anew_by_usr1(tmp_path: Path) -> None:
+    text = """
+[watcher.chatty]
+cmd = "sh -c 'while :; do echo tick; sleep 0.1; done'"
+stdout_stream = { class = "FileStream", filename = "{folder}/chatty.log" }
+"""
+    with Stack(text) as stack:
+        written, moved = stack.folder / "chatty.log", stack.folder / "chatty.log.1"
+        until(lambda: written.exists() and written.read_bytes(), "the first lines")
+        written.rename(moved)
+        stack.send(signal.SIGUSR1)
+        until(lambda: written.exists() and written.read_bytes(), "lines in the new file")
+
+
+def test_the_daemons_own_log_can_go_to_syslog_or_where_a_file_says(tmp_path: Path) -> None:
+    text = """
+[circus]
+endpoint = ipc://{folder}/ctl
+pubsub_endpoint = ipc://{folder}/events
+"""
+    watcher = "[watcher:sleeper]\ncmd = sleep 1000\n"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as syslog:
+        syslog.bind(("127.0.0.1", 0))
+        syslog.settimeout(20)
+        place = f"logoutput = syslog://127.0.0.1:{syslog.getsockname()[1]}?local3\n"
+        stack = Stack(text + place + watcher, "stack.ini")
+        with running(stack):
+            lines = b""
+            while b"sleeper: started" not in lines:
+                lines += syslog.recv(4000) + b"\n"
+            assert re.search(rb"<158>bigtop\[%d\]: \[INFO\] sleeper: started" % stack.pid, lines)
+    file = tmp_path / "logging.ini"
+    file.write_text(
+        "[loggers]\nkeys=root,circus\n[handlers]\nkeys=file\n[formatters]\nkeys=short\n"
+        "[logger_root]\nlevel=INFO\nhandlers=\n[logger_circus]\nlevel=INFO\nhandlers=file\nqualname=circus\n"
+        f"[handler_file]\nclass=FileHandler\nargs=('{tmp_path}/own.log',)\nformatter=short\n"
+        "[formatter_short]\nformat=OWN %(message)s\n"
+    )
+    with running(Stack(f"{text}loggerconfig = {file}\n{watcher}", "stack.ini")):
+        own = tmp_path / "own.log"
+        until(lambda: own.exists() and "OWN sleeper: started" in own.read_text(), "the line")
+
+
+@contextlib.contextmanager
+def running(stack: Stack) -> Iterator[None]:
+    """Let one run that does not say what Stack waits for."""
+    stack.start()
+    try:
+        yield
+        stack.stop()
+    finally:
+        stack._end()
 
 
 def test_output_is_followed_as_it_comes() -> None:

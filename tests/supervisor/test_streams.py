@@ -64,6 +64,25 @@ class TestFiles:
         texts = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
         assert texts == {"x": b"line 7\n", "x.1": b"line 6\n", "x.2": b"line 5\n"}
 
+    def test_many_lines_at_once_are_rotated_too(self, tmp_path: Path):
+        file = LogFile(str(tmp_path / "x"), Keeping(max_bytes=10, backups=9))
+        file.write(b"".join(b"line %d\n" % n for n in range(4)) + b"much too long for it\n", NOON)
+        file.close()
+        written = [(tmp_path / f"x.{n}").read_bytes() for n in (4, 3, 2, 1)]
+        assert written == [b"line %d\n" % n for n in range(4)]
+        assert (tmp_path / "x").read_bytes() == b"much too long for it\n"
+
+    def test_packed_ones_have_owner_and_mode(self, tmp_path: Path):
+        keeping = Keeping(
+            max_bytes=5, backups=1, compress=True, mode=0o640, owner=os.getuid(), group=os.getgid()
+        )
+        file = LogFile(str(tmp_path / "x"), keeping)
+        file.write(b"one\ntwo\n", NOON)
+        file.close()
+        status = (tmp_path / "x.1.gz").stat()
+        assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o640, os.getuid(), os.getgid())
+        assert gzip.decompress((tmp_path / "x.1.gz").read_bytes()) == b"one\n"
+
     def test_older_ones_can_be_compressed(self, tmp_path: Path):
         file = LogFile(str(tmp_path / "x"), Keeping(max_bytes=1, backups=2, compress=True))
         for number in range(4):
@@ -198,6 +217,18 @@ class TestOutputs:
             assert [piece.lines.decode() for piece in last] == ["ü" * 1001 + "\n"] * 3
 
         perform(play, watcher("web", with_stream(one, code), numprocesses=3))
+
+    def test_a_line_without_an_end_is_cut_between_characters(self, tmp_path: Path):
+        one = stream("FileStream", filename=tmp_path / "x")
+        code = "import time\nprint('a' + '\u20ac' * 60000, flush=True)\ntime.sleep(60)"
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await until(lambda: (tmp_path / "x").exists(), "the file")
+            await until(lambda: (tmp_path / "x").read_bytes().count("€".encode()) == 60000, "all of it")
+            assert len((tmp_path / "x").read_text().splitlines()) > 1
+
+        perform(play, watcher("web", with_stream(one, code)))
 
     def test_last_words_are_written_and_a_stream_can_be_exchanged(self, tmp_path: Path):
         one = stream("FileStream", filename=tmp_path / "one")

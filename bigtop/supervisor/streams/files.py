@@ -9,13 +9,16 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import stat
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _SECONDS = {"S": 1, "M": 60, "H": 3600, "D": 86400, "MIDNIGHT": 86400}
 _SUFFIX = {"S": "%Y-%m-%d_%H-%M-%S", "M": "%Y-%m-%d_%H-%M", "H": "%Y-%m-%d_%H"}
 _DAY = "%Y-%m-%d"
+_PACKING = 6  # of 9: three times as fast, and hardly larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,19 @@ class LogFile:
     def write(self, data: bytes, _now: float) -> None:
         if self._watched and self._fd >= 0 and self._identity != self._there():
             self.close()
-        limit = self._keeping.max_bytes
-        if self._fd >= 0 and limit and self._size + len(data) > limit and self._size:
+        if self._keeping.max_bytes:
+            for part in _parts(data, self._keeping.max_bytes):
+                self._make_room(len(part))
+                self._append(part)
+        else:
+            self._append(data)
+
+    def _make_room(self, size: int) -> None:
+        if self._fd < 0:
+            self._open()
+        if self._size and self._size + size > self._keeping.max_bytes:
             self.close()
             self._shift()
-        self._append(data)
 
     def _append(self, data: bytes) -> None:
         if self._fd < 0:
@@ -65,7 +76,8 @@ class LogFile:
 
     def _open(self) -> None:
         keeping = self._keeping
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        mode = 0o666 if keeping.mode is None else keeping.mode
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
         if keeping.mode is not None:
             os.fchmod(self._fd, keeping.mode)
         if (keeping.owner, keeping.group) != (-1, -1):
@@ -96,10 +108,29 @@ class LogFile:
         if packed or not self._keeping.compress:
             os.replace(path, target)
             return
-        with open(path, "rb") as source, gzip.open(target, "wb") as packing:
-            shutil.copyfileobj(source, packing)
+        with open(path, "rb") as source, open(target, "wb", opener=_for_ourselves) as file:
+            status = os.fstat(source.fileno())
+            with gzip.GzipFile("", "wb", _PACKING, file) as packing:
+                shutil.copyfileobj(source, packing)
+            os.fchown(file.fileno(), status.st_uid, status.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
         shutil.copystat(path, target)
         os.unlink(path)
+
+
+def _for_ourselves(path: str, flags: int) -> int:
+    """Open for writing; nobody else reads it before it has its owner and its mode."""
+    return os.open(path, flags, 0o600)
+
+
+def _parts(data: bytes, size: int) -> Iterator[bytes]:
+    """Cut at the ends of lines so that each part has at most `size` bytes, or is one line."""
+    while len(data) > size:
+        end = data.rfind(b"\n", 0, size) + 1 or data.find(b"\n") + 1 or len(data)
+        yield data[:end]
+        data = data[end:]
+    if data:
+        yield data
 
 
 class TimedLogFile(LogFile):

@@ -101,7 +101,8 @@ class LineReader:
             return 0
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
         if len(rest) > _LONGEST_LINE:  # a writer that never ends its line is cut rather than collected
-            whole, newline, rest = whole + newline + rest, b"\n", b""
+            cut = _between_characters(rest)
+            whole, newline, rest = whole + newline + rest[:cut], b"\n", rest[cut:]
         self._rest = rest
         if newline:
             self._pass_on(whole + b"\n")
@@ -127,3 +128,15 @@ class LineReader:
         if self._rest:
             self._pass_on(self._rest + b"\n")
             self._rest = b""
+
+
+def _between_characters(data: bytes) -> int:
+    """Return where to cut `data`: at its end, or before a character of UTF-8 that is not whole there."""
+    for back in range(1, 4):
+        byte = data[-back]
+        if byte >= 0xC0:  # the first byte of a character of so many bytes
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(data) - back if length > back else len(data)
+        if byte < 0x80:
+            break
+    return len(data)

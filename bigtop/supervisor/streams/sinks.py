@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import grp
 import logging.handlers
 import os
@@ -32,7 +33,8 @@ class Sink(Protocol):
     def write(self, chunk: Chunk) -> None:
         """Raises OSError when that is impossible."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of what is open; the next write opens it anew."""
 
 
 class FileSink:
@@ -156,7 +158,7 @@ class _Options:
             raise ConfigError(f"{self._kind} has no option {', '.join(sorted(self._texts))}")
 
     def path(self) -> str:
-        return self.text("filename") or os.path.join(tempfile.gettempdir(), f"bigtop-{os.getpid()}.log")
+        return self.text("filename") or _temporary()
 
     def format(self) -> Format:
         time_format = self.text("time_format")
@@ -180,6 +182,14 @@ class _Options:
             owner=uid,
             group=gid,
         )
+
+
+@functools.cache
+def _temporary() -> str:
+    """Return the file of all that name none: one that nobody could have put there before."""
+    fd, path = tempfile.mkstemp(prefix="bigtop-", suffix=".log")
+    os.close(fd)
+    return path
 
 
 def _file(options: _Options, _watcher: str) -> Sink:

@@ -83,6 +83,12 @@ class Outputs:
         if outlet is not None and outlet.sinks:
             self._put(outlet)
 
+    def reopen(self) -> None:
+        """Have every file opened anew, once what is on its way was written: somebody moved them."""
+        for outlet in self._outlets.values():
+            if outlet.sinks:
+                self._put(outlet)
+
     def forget(self, name: str) -> None:
         """The watcher is gone, and with it whoever followed it."""
         self.close(name)
