@@ -15,12 +15,13 @@ SITE := examples/django_site
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint autobahn bench bench-supervise docs changelog clean
+.PHONY: help demo test test-compiled lint autobahn bench bench-supervise docs changelog clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo        serve the Django example on http://127.0.0.1:$(PORT)'
 	@echo 'make test        run every check and every test'
+	@echo 'make test-compiled  run tests over the build that pip install . makes'
 	@echo 'make lint        only the checks of form and types'
 	@echo 'make autobahn    run that test suite of WebSockets (WSTEST=.../wstest, of a Python 2.7)'
 	@echo 'make bench       measure against other servers'
@@ -39,6 +40,11 @@ demo: $(VENV)/.demo
 
 test: lint
 	$(BIN)/pytest -n $(JOBS)
+
+# Installs without and with a C compiler, then tests what came out: make test-compiled TESTS=tests/http
+TESTS ?= tests/http tests/backends tests/integration
+test-compiled: $(VENV)/.test
+	$(BIN)/python -m tests.compiled -n $(JOBS) $(TESTS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .

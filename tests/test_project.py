@@ -89,7 +89,7 @@ def ctl_flags() -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_in_the_documentation_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS
     unknown = []
     for command in commands(page):

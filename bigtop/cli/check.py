@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bigtop import loader
+from bigtop import build, loader
 from bigtop.backends import registry
 from bigtop.config.serve import ServeSpec
 from bigtop.launch.app import check as check_spec
@@ -26,4 +26,4 @@ def check(spec: ServeSpec) -> str:
     backend = registry.load(spec.backend or loaded.interface)
     unix = any(bind.path is not None for bind in spec.binds)
     registry.require(backend, interface=loaded.interface, options=spec.options, unix=unix)
-    return f"{spec.app}: OK, {loaded.interface.upper()} on backend {backend.name}"
+    return f"{spec.app}: OK, {loaded.interface.upper()} on backend {backend.name}, {build.kind()}"

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from bigtop import build
 from bigtop.config import daemon, report
 
 _HELP = """\
@@ -27,4 +28,4 @@ def command(file: str, every: bool, quiet: bool) -> None:
     for warning in resolved.daemon.warnings:
         click.echo(f"bigtop: warning: {warning}", err=True)
     if not quiet:
-        click.echo(f"{file}: OK, {report.summary(resolved)}")
+        click.echo(f"{file}: OK, {report.summary(resolved)}; this Bigtop is {build.kind()}")

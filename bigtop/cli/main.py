@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from bigtop import build
 from bigtop.errors import AppError, BigtopError
 
 # command -> (its module, its line in the help)
@@ -52,7 +53,7 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, epilog=_COMPLETION, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="bigtop", message="%(prog)s %(version)s")
+@click.version_option(package_name="bigtop", message=f"%(prog)s %(version)s, {build.kind()}")
 def root() -> None:
     """An application server for WSGI and ASGI with a process and socket manager underneath."""
 

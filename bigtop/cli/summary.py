@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from bigtop import build
 from bigtop.launch.site import Facts
 
 _BOLD, _GREEN, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
@@ -35,6 +36,7 @@ def describe(facts: Facts) -> list[tuple[str, str]]:
     return [
         ("application", f"{facts.spec.app} ({facts.interface.upper()})"),
         ("backend", facts.backend),
+        ("build", build.kind()),
         ("workers", f"{facts.spec.workers} x {threads} thread{'s' if threads > 1 else ''}"),
         ("preloaded", facts.preload),
         *(("address", address) for address in facts.addresses),

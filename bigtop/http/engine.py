@@ -121,7 +121,8 @@ class Engine:
             self.phase = HEAD
             return self._go_on(data, at, events)
         eol = data.find(_CRLF, at)
-        self._take(self._read(data[at:eol], data[eol + 2 : end]), events)
+        # Without a header both ends are one; compiled, a slice may not end before it begins (python/mypy).
+        self._take(self._read(data[at:eol], data[eol + 2 : max(eol + 2, end)]), events)
         return end + 4
 
     def _read(self, line: bytes, header: bytes) -> Request:

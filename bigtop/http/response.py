@@ -87,7 +87,9 @@ class Head:
 
     __slots__ = ("_has_date", "_has_server", "_last", "_lines", "code", "length", "status")
 
-    def __init__(self, status: str, headers: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, status: object, headers: Sequence[tuple[str, str]]) -> None:
+        if not isinstance(status, str):
+            raise _no_text(status, headers)
         self.length: int | None = None
         self._has_date = self._has_server = False
         try:

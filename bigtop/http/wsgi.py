@@ -227,7 +227,7 @@ class Exchange:
 
     The application calls start_response() and, if it is old, write(); the server gives what the application
     yields to data(), then calls finish(); or it gives all of it to whole(). They return bytes for the client,
-    b"" if none.
+    b"" if none. What applications give is `object`: it is checked here, with a message that explains.
     """
 
     __slots__ = ("_head", "_request", "_wire", "framing", "headers", "status")
@@ -241,7 +241,7 @@ class Exchange:
         self.framing: Framing | None = None  # set when the head was given out: there is no way back then
 
     def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+        self, status: object, headers: object, exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
         """Take the status and the headers; they are checked now, while the traceback shows who is to blame.
 
@@ -269,7 +269,7 @@ class Exchange:
         self.status = head.code
         self.headers = headers
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: object) -> None:
         """Send a piece of the body at once, for applications from before iterables."""
         if wired := self.data(data):
             self._wire.send(wired)
@@ -286,9 +286,9 @@ class Exchange:
         if self._request.version == "1.1":
             self._wire.send(b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n")
 
-    def data(self, piece: bytes) -> bytes:
+    def data(self, piece: object) -> bytes:
         """Return the bytes for a piece of the body; the first that is not empty brings the head with it."""
-        _check_piece(piece)
+        piece = _checked(piece)
         if self.framing is not None:
             return self.framing.encode(piece)
         head = self._started()
@@ -297,10 +297,9 @@ class Exchange:
         lines, self.framing = head.frame(self._request, self._wire.stamp())
         return lines + self.framing.encode(piece)
 
-    def whole(self, piece: bytes) -> bytes:
+    def whole(self, piece: object) -> bytes:
         """Return all bytes for a body of one piece; its length is announced if the application did not."""
-        if type(piece) is not bytes:
-            _check_piece(piece)
+        piece = piece if type(piece) is bytes else _checked(piece)
         framing = self.framing
         if framing is not None:  # write() was called before
             return framing.encode(piece) + framing.end()
@@ -331,6 +330,7 @@ class Exchange:
         return self._head
 
 
-def _check_piece(piece: object) -> None:
+def _checked(piece: object) -> bytes:
     if not isinstance(piece, bytes):
         raise TypeError(f"the application's body has a {type(piece).__name__}; PEP 3333 wants bytes")
+    return piece

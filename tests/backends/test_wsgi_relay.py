@@ -16,9 +16,12 @@ import pytest
 
 from bigtop import handoff
 from bigtop.backends.base import ServeOptions
-from bigtop.backends.wsgi.connection import Connection
+from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
+from bigtop.backends.wsgi.site import Site
 from bigtop.http.engine import Engine
+from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
+from bigtop.http.wsgi import Peer
 from bigtop.scoreboard import Scoreboard, State, Word
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
@@ -157,17 +160,15 @@ def test_a_parked_connection_is_sent_as_soon_as_there_is_room() -> None:
 
 
 def test_a_connection_with_state_of_its_own_stays() -> None:
-    class Encrypted(Connection):
-        stays = True
-
     ours, theirs = socket.socketpair()
+    peer = Peer({}, None, None, Forwarding(Trust(()), ()), "http")
+    site = Site(lambda *_: [], ServeOptions(), Scoreboard.create(1).slot(0), lambda _: None, None)
     with ours, theirs:
-        plain, encrypted = (
-            kind(ours, None, Engine(Limits()), None)  # type: ignore[arg-type]
-            for kind in (Connection, Encrypted)
+        plain, proxied = (
+            kind(ours, peer, Engine(Limits()), site) for kind in (Connection, ProxiedConnection)
         )
         assert plain.is_movable
-        assert not encrypted.is_movable
+        assert not proxied.is_movable
 
 
 # ---- one of several slots is taken

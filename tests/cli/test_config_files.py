@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bigtop import build
+
 
 @pytest.fixture
 def bigtop(tmp_path: Path):
@@ -58,7 +60,7 @@ def test_check_shows_each_value_and_its_place(bigtop, tmp_path: Path) -> None:
         "[app:site]",
         "app = site:app # x.ini:11",
         "env = SECRET KEY # x.ini:12",
-        "x.ini: OK, 1 watcher, 1 app",
+        f"x.ini: OK, 1 watcher, 1 app; this Bigtop is {build.kind()}",
     ):
         assert line in lines
     assert "hidden" not in done.stdout

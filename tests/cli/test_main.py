@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bigtop import build
 from bigtop.cli.main import COMMANDS
 from bigtop.config.option import Group
 from bigtop.config.options import OPTIONS
@@ -53,13 +54,16 @@ def test_help_and_version_import_no_command(argv: list[str]) -> None:
         "finally: print(sorted(n for n in sys.modules if n.startswith('bigtop.')), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stderr.splitlines()[-1] == "['bigtop.cli', 'bigtop.cli.main', 'bigtop.errors']"
+    assert (
+        done.stderr.splitlines()[-1]
+        == "['bigtop.build', 'bigtop.cli', 'bigtop.cli.main', 'bigtop.errors', 'bigtop.http']"
+    )
 
 
 def test_version() -> None:
     done = bigtop("--version")
     assert done.returncode == 0
-    assert done.stdout.split()[0] == "bigtop"
+    assert re.fullmatch(rf"bigtop \S+, {build.kind()}\n", done.stdout)
 
 
 def test_help_of_serve_shows_every_option_under_its_heading() -> None:
@@ -138,7 +142,11 @@ def test_check_config_loads_the_application_and_binds_nothing(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = f"127.0.0.1:{holder.getsockname()[1]}"
         done = bigtop("serve", "shop:app", "--check-config", "-b", taken, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "shop:app: OK, WSGI on backend wsgi\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"shop:app: OK, WSGI on backend wsgi, {build.kind()}\n",
+        "",
+    )
 
 
 def test_check_config_uses_chdir_and_env(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from bigtop import build
 from bigtop.cli.summary import announce, describe, summary
 from bigtop.config.arguments import layer
 from bigtop.config.serve import configure, spec
@@ -32,6 +33,7 @@ def test_facts() -> None:
     assert describe(facts(workers=8)) == [
         ("application", "myproj.wsgi:app (WSGI)"),
         ("backend", "wsgi"),
+        ("build", build.kind()),
         ("workers", "8 x 1 thread"),
         ("preloaded", "yes"),
         ("address", "http://127.0.0.1:8000"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterable
 from contextlib import suppress
 from enum import Enum
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -136,7 +135,7 @@ class Call:
             exchange.finish()
         self._finished()
 
-    def _answer(self, response: Iterable[bytes]) -> None:
+    def _answer(self, response: Any) -> None:
         exchange = self.exchange
         redirects = self.connection.site.redirects
         if redirects is not None and exchange.framing is None:

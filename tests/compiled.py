@@ -1,0 +1,71 @@
+# The same tests over the compiled build: make test-compiled
+#
+# What `pip install .` makes is put beside a copy of the tests, where nothing can be mistaken for it. Before
+# that it is made without a compiler, and must work as well. Takes minutes, so `make test` does without.
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "build" / "compiled"
+PACKAGE = ("bigtop", "setup.py", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
+BESIDE = ("tests", "bench", "docs", "examples", "setup.cfg", "README.md")
+
+
+def install(name: str, **environ: str) -> Path:
+    """Install as users do, into an environment that borrows all else from this one; return its Python."""
+    # From a copy: what is left of an earlier build must not be taken for a part of this one.
+    source, target = FOLDER / name / "source", FOLDER / name / "venv"
+    for part in PACKAGE:
+        _copy(ROOT / part, source / part)
+    venv.create(target, symlinks=True)
+    python = target / "bin/python"
+    borrow = Path(sysconfig.get_path("purelib", vars={"base": str(target)})) / "borrowed.pth"
+    borrow.write_text(sysconfig.get_path("purelib") + "\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--force"]
+    subprocess.run([*pip, str(source)], check=True, env={**os.environ, **environ})
+    return python
+
+
+def kind(python: Path) -> str:
+    """Return what the Bigtop of an environment says of itself."""
+    command = [python, "-m", "bigtop", "--version"]
+    done = subprocess.run(command, check=True, cwd=FOLDER, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip().partition(", ")[2]
+
+
+def main(arguments: Sequence[str]) -> int:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    for name, environ, wanted in (
+        ("without-compiler", {"CC": "/bin/false"}, "pure Python"),
+        ("not-wanted", {"BIGTOP_PURE": "1"}, "pure Python"),
+        ("compiled", {}, "compiled"),
+    ):
+        python = install(name, **environ)
+        print(f"{name}: {kind(python)}", flush=True)
+        if kind(python) != wanted:
+            return 1
+    here = FOLDER / "tests"
+    for part in BESIDE:
+        _copy(ROOT / part, here / part)
+    return subprocess.run([python, "-m", "pytest", *arguments], cwd=here).returncode
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "var", "*.so"))
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
