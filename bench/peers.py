@@ -26,6 +26,7 @@ class Peer:
     env: tuple[tuple[str, str], ...] = ()
     pip_options: tuple[str, ...] = ()
     pip_env: tuple[tuple[str, str], ...] = ()
+    compiled: bool = False  # needs Bigtop as users install it, in $build/installed
     note: str = ""
 
 
@@ -56,6 +57,15 @@ PEERS = (
         "wsgi",
         ("$bin/bigtop serve $app --workers $workers --threads $threads --bind $host:$port",),
         packages=(".",),
+    ),
+    Peer(
+        "bigtop-compiled",
+        "wsgi",
+        ("$bin/bigtop serve $app --workers $workers --threads $threads --bind $host:$port",),
+        packages=(".",),
+        env=(("PYTHONPATH", "$build/installed:$root"),),
+        compiled=True,
+        note="as `pip install .` makes it; bigtop is the source as it stands",
     ),
     Peer(
         "bigtop-asgi",
@@ -153,7 +163,7 @@ PEERS = (
 BY_NAME = {peer.name: peer for peer in PEERS}
 
 QUICK = ("bigtop", "gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent", "c-epoll")
-FAST = ("bigtop", "granian", "bjoern", "fastpysgi", "c-epoll")
+FAST = ("bigtop", "bigtop-compiled", "granian", "bjoern", "fastpysgi", "c-epoll")
 SETS = {"quick": QUICK, "fast": FAST, "all": tuple(BY_NAME)}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -46,7 +47,7 @@ def environment(app: App | None, data: Path, extra: Iterable[tuple[str, str]] = 
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     env["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     for name, value in (*(app.env if app else ()), *extra):
-        env[name] = Template(value).substitute(data=data)
+        env[name] = Template(value).substitute(data=data, root=ROOT, build=BUILD)
     return env
 
 
@@ -87,6 +88,20 @@ def _is_current() -> bool:
     return bool(written) and max(written) > (ROOT / "setup.cfg").stat().st_mtime
 
 
+def ensure_compiled() -> None:
+    """Install this repository as users do, unless that was done since its source last changed."""
+    target = BUILD / "installed"
+    sources = [ROOT / "setup.py", *(ROOT / "bigtop").rglob("*.py")]
+    if target.exists() and target.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
+        return
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    shutil.rmtree(target, ignore_errors=True)
+    _run([*pip, "--target", str(target), str(ROOT)], "pip cannot install Bigtop")
+    target.touch()
+    if not list(target.glob("bigtop/http/engine.*.so")):
+        raise NotAvailableError("Bigtop could not be compiled")
+
+
 # ---- C programs
 
 
@@ -110,6 +125,8 @@ def ensure_peer(peer: Peer) -> None:
             raise NotAvailableError(f"{program} is not on PATH")
     for source in peer.sources:
         ensure_program(source)
+    if peer.compiled:
+        ensure_compiled()
     ensure_packages(peer.packages, peer.pip_options, peer.pip_env)
 
 
