@@ -48,7 +48,7 @@ class GeventBackend:
         gevent.config.max_blocking_time = BLOCKED
         gevent.get_hub().start_periodic_monitoring_thread()
         options = self._options
-        crew = Greenlets(options.worker_connections)
+        crew = Greenlets(options.worker_connections, life.slot)
         wait = _patient(gevent.socket.wait_write, options.limits.send_timeout)
         await_input = _patient(gevent.socket.wait_read, options.limits.body_timeout)
         site = Site(app, options, life.slot, crew.block, wait, streaming(options, await_input))

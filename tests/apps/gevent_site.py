@@ -25,6 +25,9 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         while time.monotonic() < until:
             pass
         body = "done"
+    elif path == "/wait":
+        time.sleep(3)
+        body = "waited"
     elif path == "/late":
         with gevent.Timeout(0.05):
             gevent.sleep(60)

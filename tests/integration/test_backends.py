@@ -107,6 +107,17 @@ def test_a_blocked_hub_is_reported() -> None:
         site.wait_for("appears to be blocked")
 
 
+def test_with_gevent_the_time_limit_is_the_hubs() -> None:
+    _require("gevent")
+    with Site("tests.apps.gevent_site:app", "-k", "gevent", "--workers", "1", "--timeout", "1") as site:
+        assert site.get("/wait") == "waited"
+        assert "stuck" not in site.log()
+        with pytest.raises(OSError):
+            site.get("/compute")
+        site.wait_for("its event loop stands still")
+        assert site.get("/patched") == "True"
+
+
 def test_websockets_on_gevent() -> None:
     _require("gevent")
     pytest.importorskip("flask_sock")

@@ -6,7 +6,8 @@
 # Rule 2: the leader sleeps in one place, _sleep(), and is woken by one function, _wake(), in the hub. Whoever
 # wants it awake schedules that, as often as he likes.
 # Rule 3: the leader gives every other greenlet its turn between two rounds of events, also when it is never
-# without any.
+# without any. Each round it notes the time on the scoreboard: calls may wait for as long as they like, but a
+# hub that does not turn any more is stuck (--timeout).
 #
 # A WebSocket is the application's own affair, which takes the socket by the name that gunicorn gave it. It
 # may last, so a drain does not wait for its end: the application is shown the client's.
@@ -19,6 +20,7 @@ import os
 import select
 import socket
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import Any, Final
 
 import gevent
@@ -27,17 +29,21 @@ from greenlet import GreenletExit, greenlet
 
 from bigtop.backends.wsgi.call import SOCKET, Call
 from bigtop.backends.wsgi.crew import Crew, Lead, leave_at_once
+from bigtop.scoreboard import Slot, Word
 
 log = logging.getLogger("bigtop.wsgi")
 
 READABLE: Final = 1  # of an event loop's io watcher
+BEAT: Final = int(Word.BEAT)
+BEAT_SECONDS: Final = 1.0  # between two notes at most, while calls wait
 
 
 class Greenlets(Crew):
     """At most `size` greenlets for application calls. Made in the thread and the greenlet that will lead."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, slot: Slot) -> None:
         super().__init__(size)
+        self._words = slot.words
         self._leader: Any = gevent.getcurrent()
         self._hub: Any = gevent.get_hub()
         self._asleep = False
@@ -69,9 +75,14 @@ class Greenlets(Crew):
         watcher = self._hub.loop.io(epoll.fileno(), READABLE)
 
         def poll(patience: float) -> list[tuple[int, int]]:
+            if self.finished or self.blocked:
+                patience = 0
+            elif self.detached and not 0 <= patience <= BEAT_SECONDS:
+                patience = BEAT_SECONDS
             watcher.start(self._wake)
-            self._sleep(0 if self.finished or self.blocked else patience)
+            self._sleep(patience)
             watcher.stop()
+            self._words[BEAT] = monotonic_ns()
             events = epoll.poll(0)
             if self.finished or self.blocked:
                 events.append((self.fileno(), select.EPOLLIN))
@@ -134,7 +145,6 @@ class Greenlets(Crew):
 
     def _run_websocket(self, call: Call) -> None:
         connection = call.connection
-        connection.site.slot.writing(call.record)  # it may take as long as it likes
         call.request.keep_alive = False
         # The application may close it whenever it likes; who is connected is our affair.
         taken = gevent.socket.socket(fileno=os.dup(connection.fd))
