@@ -20,7 +20,7 @@ from bench.runner import Setup, measure, shape
 from bench.table import render
 
 HINT = "Without a COMMAND it is `run`: `python -m bench run --help` tells what can be chosen."
-COMMANDS = ("run", "supervise", "table", "list", "install")
+COMMANDS = ("run", "supervise", "life", "table", "list", "install")
 MOST_PROCESSES = 5000
 
 
@@ -83,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FILE", help="results as JSON (bench/results/DATE.json)"
     )
     supervise.add_argument("--markdown", action="store_true", help="tables for the documentation")
+    life = command("life", _life, "a 24-hour life in miniature, which must leave nothing behind")
+    life.add_argument("--seconds", type=float, default=60.0, help="how long (60)")
+    life.add_argument("--seed", type=int, default=1, help="of what happens (1)")
+    life.add_argument("--out", type=Path, metavar="FILE", help="what was counted, as JSON")
     table = command("table", _table, "print the tables of a result file")
     table.add_argument("file", type=Path)
     _output_options(table)
@@ -187,6 +191,14 @@ def _supervise(options: argparse.Namespace) -> int:
         print(supervised.render(supervised.load(out), options.markdown))
         print(f"\n{out}")
     return code
+
+
+def _life(options: argparse.Namespace) -> int:
+    """Live in the bench environment, as above."""
+    workshop.ensure_packages([".", *managers.CLIENT_PACKAGES])
+    command = [workshop.python(), "-m", "bench.life", str(options.seconds), str(options.seed)]
+    command += [str(options.out.absolute())] if options.out else []
+    return subprocess.run(command, cwd=workshop.ROOT).returncode
 
 
 def _setup(options: argparse.Namespace, workers: int, data: Path) -> Setup:

@@ -90,7 +90,7 @@ class ZmqControl:
     def start(self) -> None:
         while True:
             try:
-                self._call("start", name="crowd", waiting=True)
+                self.call("start", name="crowd", waiting=True)
                 return
             except AnswerError as error:
                 if "already running" not in str(error):  # circusd, which begins by starting nothing
@@ -98,21 +98,21 @@ class ZmqControl:
                 time.sleep(0.01)
 
     def stop(self) -> None:
-        self._call("stop", name="crowd", waiting=True)
+        self.call("stop", name="crowd", waiting=True)
 
     def status(self) -> object:
-        return self._call("status")["statuses"]
+        return self.call("status")["statuses"]
 
     def small(self) -> object:
-        return self._call("numprocesses", name="crowd")["numprocesses"]
+        return self.call("numprocesses", name="crowd")["numprocesses"]
 
     def stats(self) -> object:
-        return self._call("stats")["infos"]
+        return self.call("stats")["infos"]
 
     def close(self) -> None:
         self._context.destroy(linger=0)
 
-    def _call(self, command: str, **properties: object) -> dict[str, Any]:
+    def call(self, command: str, **properties: object) -> dict[str, Any]:
         import zmq
 
         self._count += 1

@@ -102,6 +102,23 @@ def rss(pid: int) -> int:
         return 0
 
 
+def private(pid: int) -> int:
+    """Return the bytes that it shares with nobody."""
+    try:
+        lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+
+
+def state(pid: int) -> str:
+    """Return the letter of its state, "Z" for a zombie; empty when it is gone."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def run_seconds(pid: int) -> float:
     """Return what all its threads ran. In nanoseconds: ticks are too coarse for one that is idle."""
     total = 0

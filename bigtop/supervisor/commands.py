@@ -170,6 +170,8 @@ class CommandPool:
             reader.close()
         self.last_words[member.wid] = [line for reader in member.readers for line in reader.last]
         assert member.status is not None
+        assert member.process is not None
+        self._surroundings.outputs.lose(member.process.pid)
         del self._members[member.key]
         if left:
             self._tell(messages.Left(member.key, tuple(left)))

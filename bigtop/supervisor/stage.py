@@ -57,6 +57,7 @@ class Stage:
         """Forget a watcher; its processes, if there are any, go on."""
         entry = self.entries.pop(name)
         entry.cancel_timer()
+        self._abandoned = [one for one in self._abandoned if one.spawner.pids()]
         if entry.machine.processes:
             self._abandoned.append(entry)
 

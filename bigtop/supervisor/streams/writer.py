@@ -94,6 +94,10 @@ class Outputs:
         self.close(name)
         self._followers.pop(name, None)
 
+    def lose(self, pid: int) -> None:
+        """A process is gone, and nobody can ask for its last lines any more."""
+        self._tails.pop(pid, None)
+
     def sink(self, name: str, which: str) -> sinks.Sink | None:
         outlet = self._outlets.get(name)
         return None if outlet is None else outlet.sinks.get(which)
