@@ -355,13 +355,13 @@ class TestEnd:
 
     def test_children_have_the_rest_of_the_time(self, tmp_path: Path):
         done = tmp_path / "done"
-        child = f"trap 'echo > {done}; exit' TERM; while :; do sleep 0.01; done"
+        child = f"trap 'echo > {done}; exit' TERM; echo up; while :; do sleep 0.01; done"
 
         async def play(yard: Yard) -> None:
-            target = Command(f'sh -c "{child}" & echo up; wait', shell=True, stdio=PIPED)
+            target = Command(f'sh -c "{child}" & wait', shell=True, stdio=PIPED)
             pool = yard.pool(spec(replace(target, context=ExecContext(env=ENV))))
             key, _ = await pool.spawned()
-            await until(lambda: yard.written["stdout"], "the shell")
+            await until(lambda: yard.written["stdout"], "the child")
             pool.pool.drain(key, 10.0)
             await pool.ended(key)
             assert done.exists()
