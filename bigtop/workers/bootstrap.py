@@ -67,9 +67,10 @@ class Bootstrap:
         identity["environ"] = tuple((name, value) for name, value in identity["environ"])
         options["limits"] = Limits(**options["limits"])
         for name in ("static", "sendfile_roots"):
-            options[name] = tuple(Mount(*mount) for mount in options[name])
-        for name in ("forwarded_allow_ips", "forwarded_headers", "proxy_allow_ips"):
-            options[name] = tuple(options[name])
+            options[name] = [Mount(*mount) for mount in options[name]]
+        for name, value in options.items():
+            if isinstance(value, list):  # JSON knows no tuples
+                options[name] = tuple(value)
         options["websocket"]["origins"] = tuple(options["websocket"]["origins"])
         options["websocket"] = WebSocketLimits(**options["websocket"])
         fields["listeners"] = tuple(fields["listeners"])

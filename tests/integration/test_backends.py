@@ -40,6 +40,7 @@ def test_a_reload_under_load(backend: str) -> None:
             until(lambda: load.answered > after + 50, "more answers")
         if can.says_goodbye:
             assert load.failures == []
+        assert "does nothing about" not in site.log(), "nothing was asked for"
         assert site.stop() == 0
         assert site.is_gone()
 
