@@ -147,7 +147,7 @@ class Quit(Steering):
 
 @record
 class IPython(Command):
-    """RefusedError: there is no shell inside the supervisor."""
+    """Say that there is no Python shell inside the supervisor, as Circus can open one."""
 
     word = "ipython"
     role = Role.ADMIN

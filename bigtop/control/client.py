@@ -20,7 +20,8 @@ import zmq.asyncio
 
 from bigtop.control import addresses, connection, wire
 from bigtop.control.addresses import UnreachableError
-from bigtop.control.connection import Identity, Tunnel, Way
+from bigtop.control.connection import Identity, Way
+from bigtop.control.tunnel import Tunnel
 from bigtop.control.wire import Errno, RefusedError
 from bigtop.errors import BigtopError
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import zmq
 
-from bigtop.control import addresses, keys
+from bigtop.control import addresses, keys, tunnel
+from bigtop.control.tunnel import Tunnel
 from bigtop.errors import BigtopError, ConfigError
 
 # Sockets for threads and sockets for asyncio have this in common.
@@ -24,14 +25,6 @@ class Identity:
 
     secret_key: Path
     server_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tunnel:
-    """Through ssh: `server` is user@host:port."""
-
-    server: str
-    keyfile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +68,7 @@ def _connected(socket: S, way: Way) -> S:
         if way.identity is not None:
             _identify(socket, way.identity)
         if way.tunnel is not None:
-            _tunnel(socket, way.endpoint, way.tunnel)
+            tunnel.connect(socket, way.endpoint, way.tunnel)
         else:
             if way.endpoint.startswith("ipc://") and not addresses.answers(way.endpoint[len("ipc://") :]):
                 raise addresses.UnreachableError(f"{way.endpoint}: nobody answers, or this user may not ask")
@@ -96,15 +89,3 @@ def _identify(socket: zmq.Socket[Any], identity: Identity) -> None:
     socket.curve_publickey = own.public.encode()
     socket.curve_secretkey = own.secret.encode()
     socket.curve_serverkey = keys.public_of(identity.server_key).encode()
-
-
-def _tunnel(socket: zmq.Socket[Any], endpoint: str, tunnel: Tunnel) -> None:
-    if not endpoint.startswith("tcp://"):
-        raise ConfigError(f"{endpoint}: a tunnel leads to a tcp:// endpoint")
-    # Imported here: it looks for two large packages at its import.
-    from zmq import ssh
-
-    try:
-        ssh.tunnel_connection(socket, endpoint, tunnel.server, keyfile=tunnel.keyfile)  # type: ignore[call-overload]
-    except ImportError:
-        raise ConfigError("--ssh needs the package pexpect or paramiko: pip install pexpect") from None

@@ -137,6 +137,38 @@ def test_bash_completes(daemon: Controlled) -> None:
     assert completed.split() == ["sleeper", "slow"]
 
 
+def test_fish_completes(daemon: Controlled) -> None:
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("there is no fish")
+    script = (
+        "_BIGTOP_COMPLETE=fish_source bigtop | source\n"
+        f"complete -C 'bigtop ctl -e {daemon.endpoint} stop sl'\n"
+        f"complete -C 'bigtop ctl -e {daemon.endpoint} st'\n"
+    )
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [fish, "--no-config", "-c", script],
+        env={**os.environ, "PATH": programs},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == [
+        *("sleeper", "slow", "start", "stats", "status", "stop"),
+    ]
+
+
+def test_zsh_understands_its_script() -> None:
+    zsh = shutil.which("zsh")
+    if zsh is None:
+        pytest.skip("there is no zsh")
+    status, script, _ = run("-m", "bigtop", _BIGTOP_COMPLETE="zsh_source")
+    assert (status, "#compdef bigtop" in script) == (0, True)
+    done = subprocess.run([zsh, "-f", "-n"], input=script, capture_output=True, text=True, timeout=DEADLINE)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_several_are_listened_to_at_once(daemon: Controlled) -> None:
     with Controlled() as other:
         words = ["ctl", "-e", daemon.endpoint, "-e", other.endpoint, "listen", "output."]
