@@ -162,7 +162,8 @@ def test_a_parked_connection_is_sent_as_soon_as_there_is_room() -> None:
 def test_a_connection_with_state_of_its_own_stays() -> None:
     ours, theirs = socket.socketpair()
     peer = Peer({}, None, None, Forwarding(Trust(()), ()), "http")
-    site = Site(lambda *_: [], ServeOptions(), Scoreboard.create(1).slot(0), lambda _: None, None)
+    slot = Scoreboard.create(1).slot(0)
+    site = Site(lambda *_: [], ServeOptions(), slot, block=lambda _: None, wait=None, streaming=None)
     with ours, theirs:
         plain, proxied = (
             kind(ours, peer, Engine(Limits()), site) for kind in (Connection, ProxiedConnection)
