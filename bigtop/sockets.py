@@ -61,6 +61,7 @@ class SocketSpec:
     fd: int | None = None
     backlog: int = 2048  # as nginx and gunicorn have it about; the kernel cuts it to net.core.somaxconn
     reuse_port: bool = False
+    own_queues: bool = False  # with reuse_port: does not listen itself, each of its clones does
     dual_stack: bool = False
     nodelay: bool = True
     mode: int | None = None  # of a unix path; None leaves it to the umask. Clients need write permission
@@ -169,9 +170,9 @@ class ListeningSocket:
         """
         if not self.spec.reuse_port:
             raise ConfigError(f"socket {self.name} was not bound with reuse_port: it cannot be cloned")
-        address = self.socket.getsockname()
+        address, listens = self.socket.getsockname(), replace(self.spec, own_queues=False)
         try:
-            return ListeningSocket(self.spec, _open_tcp(self.spec, self.socket.family, address))
+            return ListeningSocket(self.spec, _open_tcp(listens, self.socket.family, address))
         except OSError as error:
             raise BindError(explain(error, address)) from error
 
@@ -360,7 +361,7 @@ def _unbound(spec: SocketSpec, family: int) -> socket.socket:
 
 
 def _listen(sock: socket.socket, spec: SocketSpec) -> None:
-    if spec.kind in ("stream", "seqpacket"):  # datagrams simply arrive
+    if spec.kind in ("stream", "seqpacket") and not spec.own_queues:  # datagrams simply arrive
         sock.listen(spec.backlog)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bigtop.config import advice, ini, toml
@@ -22,7 +22,8 @@ from bigtop.config.sockets import socket
 from bigtop.config.watchers import Surroundings, watcher
 from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec
-from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.preparation import sockets_used
+from bigtop.supervisor.spec import Command, WatcherSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     daemon = replace(
         _daemon(circus),
         watchers=tuple(spec for _, spec in watchers if spec),
-        sockets=tuple(spec for _, spec in sockets if spec),
+        sockets=tuple(_queued(spec, watchers, apps) for _, spec in sockets if spec),
         apps=tuple(spec for _, _, spec in apps),
         plugins=tuple(spec for _, spec in plugins if spec),
     )
@@ -208,6 +209,22 @@ def _daemon(circus: Values) -> DaemonSpec:
 
 
 # ---- what concerns several sections
+
+
+def _queued(
+    spec: SocketSpec,
+    watchers: Sequence[tuple[Values, WatcherSpec | None]],
+    apps: Sequence[tuple[Values, ServeConfig, AppSpec]],
+) -> SocketSpec:
+    """Give each process a queue of its own where that was asked for, and nobody needs one that all share."""
+    commands = [watcher for _, watcher in watchers if watcher]
+    shared = {name for _, _, app in apps for name in app.sockets}
+    for command in commands:
+        if command.lifetime.on_demand:
+            shared.update(sockets_used(command, {spec.name}))
+        if isinstance(command.target, Command) and command.target.stdio.stdin_socket:
+            shared.add(command.target.stdio.stdin_socket)
+    return replace(spec, own_queues=spec.reuse_port and spec.kind == "stream" and spec.name not in shared)
 
 
 def _check_names(document: Document, problems: Problems) -> None:

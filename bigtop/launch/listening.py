@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
 from bigtop.config.apps import AppSpec
 from bigtop.sockets import ListeningSocket, SocketSpec, bind
-from bigtop.supervisor.preparation import sockets_used
+from bigtop.supervisor.preparation import sockets_named_by, sockets_used
 from bigtop.supervisor.spec import WatcherSpec
 
 
@@ -56,14 +56,19 @@ class Listening:
     def fds(self) -> Mapping[str, int]:
         return {name: listeners[0].fileno() for name, listeners in self._open.items()}
 
-    def for_watcher(self, spec: WatcherSpec) -> Mapping[str, int]:
-        """Return the descriptors as they are now, those that `spec` uses bound again if they were shut.
+    def for_watcher(self, spec: WatcherSpec, own: Callable[[int], None]) -> Mapping[str, int]:
+        """Return the descriptors for one process, those that `spec` uses bound again if they were shut.
 
-        Raises BindError.
+        `own` takes those that are for this process alone. Raises BindError.
         """
         for name in sockets_used(spec, self._specs.keys() - self._open.keys()):
             self._open[name] = bind(self._specs[name])
-        return self.fds()
+        fds = dict(self.fds())
+        for name in sockets_named_by(spec, self._open):
+            if self._specs[name].own_queues:
+                fds[name] = self._open[name][0].clone().socket.detach()
+                own(fds[name])
+        return fds
 
     def shut(self, users: Iterable[WatcherSpec], apps: Iterable[AppSpec]) -> None:
         """Close those that are to be open only while somebody uses them, and that nobody does."""
@@ -93,7 +98,7 @@ class Listening:
         before = self._specs.get(name)
         if before is None or not self._is(name, spec):
             return False
-        if before.backlog != spec.backlog and spec.kind == "stream":
+        if before.backlog != spec.backlog and spec.kind == "stream" and not spec.own_queues:
             for listener in self._open.get(
                 name, ()
             ):  # listen(2) may be called again, and changes nothing else

@@ -30,17 +30,21 @@ class Made:
     degraded: str = ""  # what had to be done without
     pipes: dict[str, int] = field(default_factory=dict)  # by "stdout" and "stderr"
     group: Path | None = None
-    _write_ends: list[int] = field(default_factory=list)
+    _ends: list[int] = field(default_factory=list)
 
     def pipe(self, which: str) -> int:
         """Return the child's end of a new pipe."""
         self.pipes[which], write_end = os.pipe()
-        self._write_ends.append(write_end)
+        self._ends.append(write_end)
         return write_end
+
+    def own(self, fd: int) -> None:
+        """Take a descriptor that is for the child alone."""
+        self._ends.append(fd)
 
     def give_ends(self) -> tuple[int, ...]:
         """Hand over the child's ends, to be closed by the caller."""
-        ends, self._write_ends = tuple(self._write_ends), []
+        ends, self._ends = tuple(self._ends), []
         return ends
 
     def fail(self, reason: str) -> None:
@@ -53,10 +57,13 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes commands for all watchers; `sockets` returns what descriptors there are for one, by name."""
+    """Makes commands for all watchers.
+
+    `sockets` returns what descriptors there are for one, by name, and tells which are for it alone.
+    """
 
     launcher: Launcher
-    sockets: Callable[[WatcherSpec], Mapping[str, int]]
+    sockets: Callable[[WatcherSpec, Callable[[int], None]], Mapping[str, int]]
 
     def make(
         self,
@@ -70,7 +77,7 @@ class Maker:
         key, wid = place
         try:
             assert isinstance(spec.target, Command), "a Worker is made by its fork server"
-            every = self.sockets(spec)
+            every = self.sockets(spec, made.own)
             sockets = visible_sockets(spec, spec.target, every)
             order = order_of(spec, spec.target, wid, sockets)
             if environ:

@@ -26,6 +26,13 @@ def sockets_used(spec: WatcherSpec, every: Collection[str]) -> set[str]:
         return set()
     if spec.target.all_sockets:
         return set(every)
+    return sockets_named_by(spec, every)
+
+
+def sockets_named_by(spec: WatcherSpec, every: Collection[str]) -> set[str]:
+    """Return which of `every` socket a watcher's commands were meant to have, not only to see."""
+    if not isinstance(spec.target, Command):
+        return set()
     named = {*spec.sockets, *sockets_named(spec.target), spec.target.stdio.stdin_socket}
     return {name for name in every if name in named}
 

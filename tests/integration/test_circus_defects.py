@@ -149,7 +149,8 @@ def test_what_is_set_has_an_effect() -> None:
         # circusctl itself fails at this one.
         client.call("set", name="env", options={"env": {"GREETING": "moin"}}, waiting=True)
         (pid,) = pids_of(client, "env")
-        assert Path(f"/proc/{pid}/environ").read_bytes() == b"GREETING=moin\0"
+        environ = Path(f"/proc/{pid}/environ")  # empty for a moment after the exec
+        until(lambda: environ.read_bytes() == b"GREETING=moin\0", "its environment")
         client.call("set", name="plain", options={"respawn": False}, waiting=True)
         (pid,) = pids_of(client, "plain")
         os.kill(pid, signal.SIGKILL)

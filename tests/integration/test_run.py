@@ -347,6 +347,7 @@ ACCEPTS = """
 import socket, sys
 
 listener = socket.socket(fileno=int(sys.argv[1]))
+listener.setblocking(True)
 while True:
     listener.accept()
 """
@@ -411,6 +412,44 @@ def test_a_socket_that_is_open_only_while_it_is_used(tmp_path: Path) -> None:
         assert not answers()
         stack.ctl("start", "server", "--waiting")
         assert answers()
+
+
+def test_each_process_can_have_a_queue_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "accepts.py").write_text(ACCEPTS)
+    file = f"""
+        [socket.web]
+        host = "127.0.0.1"
+        port = 0
+        so_reuseport = true
+
+        [watcher.server]
+        cmd = "{{python}} {tmp_path}/accepts.py $(circus.sockets.web)"
+        numprocesses = 3
+        """
+    with Stack(file) as stack:
+        stack.wait_for("server: started")
+        pids = stack.pids("server")
+        port = stack.asked("listsockets")["sockets"][0]["port"]
+        inodes = {inode for pid in pids for inode in listened_at(pid, port)}
+        assert len(inodes) == 3
+        assert not listened_at(stack.pid, port)
+        # Nobody but these has a queue, so none fills unattended.
+        for _ in range(30):
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        os.kill(pids[0], signal.SIGKILL)
+        until(lambda: len(set(stack.pids("server")) - {pids[0]}) == 3, "the successor")
+        until(lambda: all(listened_at(pid, port) for pid in stack.pids("server")), "its queue")
+        stack.ctl("stop", "server", "--waiting")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+
+
+def listened_at(pid: int, port: int) -> set[str]:
+    """Return the sockets of a process that listen there, by inode."""
+    held = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if os.path.lexists(fd)}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    there = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
+    return held & there
 
 
 def test_watchers_start_one_after_the_other() -> None:

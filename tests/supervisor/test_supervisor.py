@@ -263,8 +263,9 @@ class TestDescriptions:
             supervisor.update("web", replace(WEB, target=changed))
             await supervisor.settled("web")
             assert not {*before} & {*troupe.pids("web")}
-            lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in troupe.pids("web")]
-            assert lines == [b"sleep\x0061\x00"] * 2
+            for pid in troupe.pids("web"):
+                line = Path(f"/proc/{pid}/cmdline")  # empty for a moment after the exec
+                await until(lambda line=line: line.read_bytes() == b"sleep\x0061\x00", "the command line")
             assert [n.fields for n in troupe.of(messages.Updated)] == [
                 ("numprocesses", "stop"),
                 ("target", "numprocesses", "stop"),

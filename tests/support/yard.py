@@ -50,7 +50,7 @@ class Yard:
         self.outputs = Outputs(lambda name, problem: self.complaints.append((name, problem)))
         self.outputs.follow("job", self._write)
         self.surroundings = Surroundings(
-            Maker(self.launcher, lambda _spec: self.sockets), self.outputs, self._tell
+            Maker(self.launcher, lambda _spec, _own: self.sockets), self.outputs, self._tell
         )
         self.more_pids: Callable[[], set[int]] = set
         self._pools: list[Pool] = []
