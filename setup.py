@@ -19,7 +19,17 @@ from setuptools.command.build_ext import build_ext
 
 # A class can only be derived from a compiled one by a compiled one; whoever does so is in here as well.
 HOT = (
+    "backends/asgi/call",
+    "backends/asgi/client",
     "backends/asgi/clocks",
+    "backends/asgi/connection",
+    "backends/asgi/conversation",
+    "backends/asgi/inbox",
+    "backends/asgi/ledger",
+    "backends/asgi/site",
+    "backends/asgi/waiters",
+    "backends/asgi/websocket",
+    "backends/asgi/wire",
     "backends/deadlines",
     "backends/wsgi/body",
     "backends/wsgi/call",
@@ -30,6 +40,7 @@ HOT = (
     "backends/wsgi/service",
     "backends/wsgi/site",
     "backends/wsgi/visitors",
+    "http/asgi",
     "http/chunked",
     "http/engine",
     "http/head",

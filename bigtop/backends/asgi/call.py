@@ -14,6 +14,7 @@ import os
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from bigtop.backends.asgi.gone import ClientDisconnected
 from bigtop.backends.asgi.inbox import Inbox
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.outbox import FilePart
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("bigtop.app")
 
 FAILED = "The application failed to answer this request."
-
-
-class ClientDisconnected(OSError):  # noqa: N818 - no error of ours, but how the specification names it
-    """The client has left in the middle of a stream."""
 
 
 class Call:

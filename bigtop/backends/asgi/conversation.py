@@ -10,7 +10,8 @@ import logging
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from bigtop.backends.asgi.call import FAILED, ClientDisconnected, is_news
+from bigtop.backends.asgi.call import FAILED, is_news
+from bigtop.backends.asgi.gone import ClientDisconnected
 from bigtop.backends.asgi.mailbox import Mailbox
 from bigtop.backends.asgi.site import Site
 from bigtop.errors import ProtocolError
