@@ -75,7 +75,11 @@ SLOT_COUNT: Final = 2048
 # A record: five words (indexes below), then method, client address, path, X-Request-ID. Native packing ("@")
 # copies a word at once, which "=" and "<" do not; it clears the whole place and then writes in this order. So
 # who reads the phase first never meets a new phase with an old beginning or end.
-_SEQ, _BEGAN, _ENDED, _STATUS, _PHASE = range(5)
+_SEQ: Final = 0
+_BEGAN: Final = 1
+_ENDED: Final = 2
+_STATUS: Final = 3
+_PHASE: Final = 4
 _HEAD: Final = struct.Struct("@5Q")
 _START: Final = struct.Struct("@4Q16s48s160s40x")  # all but the counter
 _FINISH: Final = struct.Struct("@3Q")  # ended, status, phase

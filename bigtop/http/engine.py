@@ -30,7 +30,12 @@ class Phase(Enum):
     UPGRADED = "upgraded"  # the client speaks another protocol from here on: see Engine.take_rest()
 
 
-IDLE, HEAD, BODY, CLOSED, UPGRADED = Phase  # an enum's member costs a look-up each time it is named
+# By themselves: an enum's member costs a look-up each time it is named.
+IDLE: Final[Phase] = Phase.IDLE
+HEAD: Final[Phase] = Phase.HEAD
+BODY: Final[Phase] = Phase.BODY
+CLOSED: Final[Phase] = Phase.CLOSED
+UPGRADED: Final[Phase] = Phase.UPGRADED
 
 _CRLF: Final = b"\r\n"
 _BLANK: Final = b"\r\n\r\n"

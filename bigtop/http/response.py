@@ -85,7 +85,7 @@ class Head:
     allow and TypeError for what is not str.
     """
 
-    __slots__ = ("_has_date", "_has_server", "_last", "_lines", "code", "length", "status")
+    __slots__ = ("_has_date", "_has_server", "_last", "code", "length", "lines", "status")
 
     def __init__(self, status: object, headers: Sequence[tuple[str, str]]) -> None:
         if not isinstance(status, str):
@@ -104,7 +104,7 @@ class Head:
             raise _no_text(status, headers) from error
         self.status = status
         self.code = code
-        self._lines = b"".join(lines)
+        self.lines = b"".join(lines)
         self._last = _NONE  # what an ordinary request got: many answers are alike
 
     def _note(self, kind: _Kind, value: str) -> None:
@@ -119,7 +119,7 @@ class Head:
 
     def fields(self) -> bytes:
         """Return the lines of the fields alone, for places other than a head. Without Content-Length."""
-        return self._lines[self._lines.index(b"\n") + 1 :]
+        return self.lines[self.lines.index(b"\n") + 1 :]
 
     def frame(self, request: Request, stamp: Stamp, body_length: int | None = None) -> tuple[bytes, Framing]:
         """Return the head as bytes, and what frames the body behind it.
@@ -142,7 +142,7 @@ class Head:
         if length is None and not silent:
             length = body_length
         chunked = False
-        lines = [self._lines]
+        lines = [self.lines]
         if not self._has_server:
             lines.append(stamp.server)
         if not self._has_date:
@@ -165,6 +165,28 @@ class Head:
             lines.append(b"Connection: keep-alive\r\n")
         lines.append(b"\r\n")
         return b"".join(lines), Framing(keep_alive, silent, chunked, length)
+
+
+# Heads by what they were made of: an application that says the same again is spared every check. Short ones
+# only, and when they are too many, all are forgotten.
+_heads: Final[dict[object, Head]] = {}
+_LONGEST: Final = 2048  # bytes
+
+
+def head_of(status: object, headers: list[tuple[str, str]]) -> Head:
+    """Return the head of an application's answer, made now or before."""
+    key = (status, tuple(headers))
+    try:
+        known = _heads.get(key)
+    except TypeError:  # a list in the place of a pair, for one
+        return Head(status, headers)
+    if known is None:
+        known = Head(status, headers)
+        if len(known.lines) <= _LONGEST:
+            if len(_heads) >= _KEPT:
+                _heads.clear()
+            _heads[key] = known
+    return known
 
 
 class Framing:

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 from bigtop.http.forwarded import FIELDS, Forwarding, Origin
 from bigtop.http.head import LONGEST
 from bigtop.http.messages import Request
-from bigtop.http.response import Framing, Head, Stamp
+from bigtop.http.response import Framing, Head, Stamp, head_of
 
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -258,7 +258,7 @@ class Exchange:
             raise AssertionError("start_response() was called a second time without exc_info")
         if not isinstance(headers, list):
             raise TypeError(f"start_response(): headers is {type(headers).__name__}, not list")
-        self._head = head = Head(status, headers)
+        self._head = head = head_of(status, headers)
         self.status = head.code
         self.headers = headers
         return self.write

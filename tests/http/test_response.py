@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from bigtop.http.engine import Engine
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
-from bigtop.http.response import CONTINUE, Framing, Head, ResponseError, Stamp, error_response, stamp
+from bigtop.http.response import (
+    CONTINUE,
+    Framing,
+    Head,
+    ResponseError,
+    Stamp,
+    error_response,
+    head_of,
+    stamp,
+)
 
 STAMP = Stamp(b"Server: bigtop\r\n", b"Date: now\r\n")
 ADDED = b"Server: bigtop\r\nDate: now\r\n"
@@ -281,3 +290,34 @@ def test_continue_is_a_whole_response() -> None:
     assert isinstance(asked, Request)
     assert asked.expects_continue
     assert CONTINUE == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+# ---- heads that are remembered
+
+
+def test_a_head_is_made_once() -> None:
+    fields = [("X-A", "1"), ("X-B", "2")]
+    known = head_of("200 OK", fields)
+    assert head_of("200 OK", list(fields)) is known
+    others = [head_of("200 Fine", fields), head_of("200 OK", fields[::-1]), head_of("200 OK", fields[:1])]
+    assert len({head.lines for head in (known, *others)}) == 4
+
+
+@pytest.mark.parametrize("fields", [[("X", 5)], [["X", 5]], [5]], ids=str)
+def test_a_wrong_head_is_wrong_each_time(fields: list[tuple[str, str]]) -> None:
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            head_of("200 OK", fields)
+
+
+def test_pairs_may_be_lists() -> None:
+    assert head_of("200 OK", [["X", "y"]]).lines == head_of("200 OK", [("X", "y")]).lines  # type: ignore[list-item]
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    long = [("X-Long", "x" * 10_000)]
+    assert head_of("200 OK", long) is not head_of("200 OK", long)
+    known = head_of("200 OK", [])
+    for number in range(1000):
+        head_of("200 OK", [("X-Number", str(number))])
+    assert head_of("200 OK", []) is not known

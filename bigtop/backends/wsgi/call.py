@@ -39,6 +39,12 @@ class Fate(Enum):
     BREAK = 3  # now, in the middle of the answer
 
 
+# By themselves: an enum's member costs a look-up each time it is named.
+KEEP: Final[Fate] = Fate.KEEP
+CLOSE: Final[Fate] = Fate.CLOSE
+BREAK: Final[Fate] = Fate.BREAK
+
+
 class Call:
     """A complete request with its body, and its answer. Times are monotonic nanoseconds, 0: not yet."""
 
@@ -57,7 +63,7 @@ class Call:
         self.called = 0
         self.record = 0  # its number on the scoreboard
         self.bytes_out = 0
-        self.fate = Fate.CLOSE
+        self.fate = CLOSE
         self.unclosed: Any = None  # the response to close, by another run(), when its file is sent
         self.settled = False  # the leader knows that run() is over
 
@@ -84,7 +90,7 @@ class Call:
             if self.exchange.status or not self._is_taken_over():
                 self._answer(response)
         except ClientGone as error:
-            self.fate = Fate.BREAK
+            self.fate = BREAK
             self.unclosed = None
             if isinstance(error.__cause__, ProtocolError):
                 self.fail(error.__cause__)
@@ -117,7 +123,7 @@ class Call:
         try:
             self._give(reply)
         except ClientGone:
-            self.fate = Fate.BREAK
+            self.fate = BREAK
         finally:
             self._body.close()
 
@@ -170,7 +176,7 @@ class Call:
     def _finished(self) -> None:
         framing = self.exchange.framing
         assert framing is not None, "finish() sends the head at the latest"
-        self.fate = Fate.KEEP if framing.keep_alive else Fate.CLOSE
+        self.fate = KEEP if framing.keep_alive else CLOSE
         if framing.fault:
             log.warning("%s %s: %s", self.request.method, _path(self.request), framing.fault)
 
@@ -200,9 +206,9 @@ class Call:
             status, text = fault.status, str(fault)
         self.unclosed = None
         if self.exchange.framing is not None:
-            self.fate = Fate.BREAK
+            self.fate = BREAK
         else:
-            self.fate = Fate.CLOSE
+            self.fate = CLOSE
             self.exchange.status = status
             head_only = request.method == "HEAD"
             with suppress(ClientGone):

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import Final
 
 from bigtop.backends.wsgi.call import Call
 
@@ -25,6 +26,12 @@ class Lead(Enum):
     REGAINED = 2  # it was lost, and taken back from a leader that was itself inside a call
     LOST = 3
     SPARED = 4  # it was kept, but the call goes on elsewhere and comes back through `finished`
+
+
+# By themselves: an enum's member costs a look-up each time it is named.
+KEPT: Final[Lead] = Lead.KEPT
+LOST: Final[Lead] = Lead.LOST
+SPARED: Final[Lead] = Lead.SPARED
 
 
 class Crew(ABC):

@@ -6,15 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic_ns
+from typing import Final
 
 from bigtop.backends.base import Life
 from bigtop.backends.wsgi.call import Call
 from bigtop.scoreboard import Word
 
 # Plain numbers: an enum's member costs a look-up each time it is named.
-BUSY, CONNECTIONS, ACCEPTED, WAITING = map(int, (Word.BUSY, Word.CONNECTIONS, Word.ACCEPTED, Word.WAITING))
-REQUESTS, ERRORS, CALL_NS, QUEUE_NS = map(int, (Word.REQUESTS, Word.ERRORS, Word.CALL_NS, Word.QUEUE_NS))
-BYTES_IN, BYTES_OUT = map(int, (Word.BYTES_IN, Word.BYTES_OUT))
+BUSY: Final = int(Word.BUSY)
+CONNECTIONS: Final = int(Word.CONNECTIONS)
+ACCEPTED: Final = int(Word.ACCEPTED)
+WAITING: Final = int(Word.WAITING)
+REQUESTS: Final = int(Word.REQUESTS)
+ERRORS: Final = int(Word.ERRORS)
+CALL_NS: Final = int(Word.CALL_NS)
+QUEUE_NS: Final = int(Word.QUEUE_NS)
+BYTES_IN: Final = int(Word.BYTES_IN)
+BYTES_OUT: Final = int(Word.BYTES_OUT)
 
 
 class Ledger:

@@ -12,19 +12,21 @@ from __future__ import annotations
 import select
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from time import monotonic_ns
+from typing import Final
 
 from bigtop.backends.base import Life
 from bigtop.backends.deadlines import NEVER, SECOND
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, LINGERING, QUEUED, READING, Connection
-from bigtop.backends.wsgi.crew import Crew, Lead
+from bigtop.backends.wsgi.crew import KEPT, LOST, SPARED, Crew, Lead
 from bigtop.backends.wsgi.entrance import Entrance
 from bigtop.backends.wsgi.service import Service
 from bigtop.http.engine import IDLE
 from bigtop.scoreboard import State, Word
 
-KEPT, LOST, SPARED = Lead.KEPT, Lead.LOST, Lead.SPARED
-STATE, WAITING, IDLE_NOW = map(int, (Word.STATE, Word.WAITING, Word.IDLE))
+STATE: Final = int(Word.STATE)
+WAITING: Final = int(Word.WAITING)
+IDLE_NOW: Final = int(Word.IDLE)
 
 
 class Loop:

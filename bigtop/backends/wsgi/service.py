@@ -12,10 +12,10 @@ from time import monotonic_ns
 from bigtop.backends.base import Life
 from bigtop.backends.deadlines import Wait
 from bigtop.backends.outbox import ClientGone
-from bigtop.backends.wsgi.call import Call, Fate
+from bigtop.backends.wsgi.call import BREAK, CLOSE, Call
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
-from bigtop.backends.wsgi.crew import Crew, Lead
+from bigtop.backends.wsgi.crew import KEPT, LOST, SPARED, Crew, Lead
 from bigtop.backends.wsgi.files import StaticFiles
 from bigtop.backends.wsgi.ledger import BYTES_IN, Ledger
 from bigtop.backends.wsgi.relay import Relay
@@ -23,9 +23,6 @@ from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, HEAD
 from bigtop.http.response import error_response
-
-KEPT, LOST, SPARED = Lead.KEPT, Lead.LOST, Lead.SPARED
-CLOSE, BREAK = Fate.CLOSE, Fate.BREAK
 
 
 class Service:
