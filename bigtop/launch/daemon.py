@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -215,7 +215,8 @@ class Daemon:
         if dry_run:
             plain = [*spec.watchers, *_plugins(spec, self.server)]
             old = {name: one for name, one in before.items() if name not in self.apps}
-            return _words([*plan.plan(old, {one.name: one for one in plain})], _with(plain, moved))
+            words = _words([*plan.plan(old, {one.name: one for one in plain})], _with(plain, moved))
+            return [*words, *_app_words(self.spec.apps, spec.apps, moved)]
         try:
             steps = self.supervisor.apply(self._watchers(spec))
         except ConfigError as error:
@@ -346,6 +347,22 @@ def _access(spec: DaemonSpec) -> Access:
 def _with(specs: Iterable[WatcherSpec], sockets: Collection[str]) -> list[WatcherSpec]:
     """Return those whose commands are given one of `sockets`."""
     return [spec for spec in specs if sockets_used(spec, sockets)]
+
+
+def _app_words(old: Iterable[AppSpec], new: Iterable[AppSpec], moved: Collection[str]) -> Iterator[str]:
+    """Say what would become of applications; their watchers are only described when it does."""
+    before = {app.name: app for app in old}
+    after = {app.name: app for app in new}
+    yield from (f"remove {name}" for name in before if name not in after)
+    for name, app in after.items():
+        if name not in before:
+            yield f"add {name}"
+        elif replace(before[name], site=replace(before[name].site, workers=app.site.workers)) != app or (
+            set(app.sockets) & set(moved)
+        ):
+            yield f"replace {name}"
+        elif before[name] != app:
+            yield f"scale {name} to {app.site.workers}"
 
 
 def _words(steps: Sequence[plan.Step], remade: Sequence[WatcherSpec] = ()) -> list[str]:

@@ -171,7 +171,11 @@ sockets = ["web"]
     with Stack(text) as stack:
         stack.wait_for("site: started")
         before = stack.pids("site")
+        stack.write(text + "workers = 2\n")
+        assert stack.asked("reloadconfig", "--dry-run")["steps"] == ["scale site to 2"]
         stack.write(text + "workers = 2\nthreads = 2\n")
+        assert stack.asked("reloadconfig", "--dry-run")["steps"] == ["replace site"]
+        assert stack.pids("site") == before
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(b"GET /sleep/3 HTTP/1.1\r\nHost: x\r\n\r\n")
             until(lambda: stack.asked("requests", "site")["requests"], "the request")
