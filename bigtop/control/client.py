@@ -42,6 +42,9 @@ Properties = dict[str, Any]
 # Milliseconds that the last cast has to leave.
 LINGER = 1000
 
+# Seconds in which somebody has to be there, also for who waits for a reply without limit.
+REACHED_WITHIN = 5.0
+
 _LOST = "the connection broke before the reply came; whether the command was carried out is not known"
 
 
@@ -145,7 +148,8 @@ class Client:
         return Events(connection.way_to_events(self.way, published), topics, timeout)
 
     def _send(self, frame: bytes) -> None:
-        self._socket.setsockopt(zmq.SNDTIMEO, _milliseconds(self.timeout))
+        limit = REACHED_WITHIN if self.timeout is None else self.timeout
+        self._socket.setsockopt(zmq.SNDTIMEO, _milliseconds(limit))
         try:
             self._socket.send(frame)
         except zmq.Again:
@@ -252,7 +256,8 @@ class AsyncClient:
         sent = False
         try:
             async with asyncio.timeout(self.timeout):
-                await self._socket.send(wire.call(command, properties, call_id))
+                async with asyncio.timeout(REACHED_WITHIN):
+                    await self._socket.send(wire.call(command, properties, call_id))
                 sent = True
                 frame = await reply
         except TimeoutError:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.control import addresses
+from bigtop.control import client as client_module
 from bigtop.control.client import AsyncClient, Client, NoReplyError, RefusedError, UnreachableError
 from bigtop.control.connection import Way, way_to_events
 from tests.support.controlled import WATCHERS, Controlled
@@ -41,13 +42,25 @@ def test_a_reply_that_does_not_come_in_time_is_an_error_and_not_mixed_up(daemon:
         assert client.call("numwatchers")["numwatchers"] == WATCHERS
 
 
-def test_nobody_there_is_told_as_such(tmp_path: Path) -> None:
+def test_nobody_there_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with Client(f"tcp://127.0.0.1:{port}", timeout=0.2) as client, pytest.raises(UnreachableError):
         client.call("list")
     with pytest.raises(UnreachableError, match="nobody answers"):
         Client(f"ipc://{tmp_path}/no.ctl")
+    # A wait without limit is for a reply, not for somebody to ask.
+    monkeypatch.setattr(client_module, "REACHED_WITHIN", 0.2)
+    endpoint = f"tcp://127.0.0.1:{port}"
+    with Client(endpoint, timeout=None) as client, pytest.raises(UnreachableError):
+        client.call("stop", waiting=True)
+
+    async def main() -> None:
+        async with AsyncClient(endpoint, timeout=None) as client:
+            await client.call("stop", waiting=True)
+
+    with pytest.raises(UnreachableError):
+        asyncio.run(main())
 
 
 def test_a_broken_connection_ends_a_wait_without_limit() -> None:
