@@ -6,9 +6,9 @@
 # comes too late for a program that is quick. This process is small and has one thread, so a fork is cheap
 # and may run Python. A launcher exec'd for each command would cost an interpreter's start, ten times more.
 #
-# Rules: it forks twice, so that the command is adopted by the supervisor, its nearest subreaper. One request
-# is one message: the key, and with it the order (a memory file), the pipe that tells of a failure, and the
-# descriptors of the command. It ends when its line does.
+# Rules: it forks twice, so that the command is adopted by the supervisor, its nearest subreaper; orders that
+# wait share the process in the middle. One request is one message: the key, and with it the order (a memory
+# file), the pipe that tells of a failure, and the descriptors of the command. It ends when its line does.
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ import fcntl
 import gc
 import os
 import resource
+import select
+import shutil
 import signal
 import socket
 import sys
@@ -27,6 +29,9 @@ from bigtop.supervisor import rlimits
 from bigtop.supervisor.orders import Order
 
 MOST_FDS = 250  # SCM_MAX_FD is 253
+_MOST_AT_ONCE = 32  # orders; their answers fit into a pipe
+_LONGEST_ANSWERS = 65536
+_TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _PR_SET_NO_NEW_PRIVS = 38
 _NOT_FOR_US = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -45,59 +50,118 @@ def main(argv: list[str]) -> int:
     gc.disable()
     gc.freeze()
     while True:
+        orders = _receive(line)
+        if not orders:
+            return 0
+        answers = _fork_twice(orders)
+        for key, fds in orders.items():
+            for fd in fds:
+                os.close(fd)
+            with contextlib.suppress(OSError):  # the supervisor is gone: the next message says so
+                line.send(b"%s %s" % (key, answers.get(key, b"0 fork: the launcher could not say why")))
+
+
+def _receive(line: socket.socket) -> dict[bytes, list[int]]:
+    """Wait for an order and take what else is there; return descriptors by key. Nothing: the line ended."""
+    orders: dict[bytes, list[int]] = {}
+    waiting = select.poll()
+    waiting.register(line, select.POLLIN)
+    while not orders or (len(orders) < _MOST_AT_ONCE and waiting.poll(0)):
         key, fds, _flags, _address = socket.recv_fds(line, 64, MOST_FDS)
         if not key:
-            return 0
+            break
         for fd in fds:
             os.set_inheritable(fd, False)  # recv_fds() takes flags and ignores them
-        pid, problem = _fork_twice(fds)
-        for fd in fds:
-            os.close(fd)
-        with contextlib.suppress(OSError):  # the supervisor is gone: the next message says so
-            line.send(b"%s %d %s" % (key, pid, problem.encode()))
+        orders[key] = fds
+    return orders
 
 
-def _fork_twice(fds: list[int]) -> tuple[int, str]:
-    """Return the number of the new process, 0 and the reason where there is none."""
+def _fork_twice(orders: dict[bytes, list[int]]) -> dict[bytes, bytes]:
+    """Return by key the number of the new process, or 0 and the reason why there is none."""
     read_end, write_end = os.pipe()
     try:
         middle = os.fork()
     except OSError as error:
         os.close(read_end)
         os.close(write_end)
-        return 0, f"fork: {error.strerror}"
+        return dict.fromkeys(orders, f"0 fork: {error.strerror}".encode())
     if middle == 0:
-        _be_in_the_middle(fds, write_end)
+        _be_in_the_middle(orders, write_end)
     os.close(write_end)
-    text = os.read(read_end, 256).decode()
-    os.close(read_end)
     os.waitpid(middle, 0)  # gone, so the supervisor is the parent by now and may wait
-    pid, _, problem = text.partition(" ")
-    return int(pid or 0), problem
+    answers = os.read(read_end, _LONGEST_ANSWERS).splitlines()
+    os.close(read_end)
+    return {key: answer for key, _, answer in (line.partition(b" ") for line in answers)}
 
 
-def _be_in_the_middle(fds: list[int], write_end: int) -> None:
-    """Fork once more and end."""
+def _be_in_the_middle(orders: dict[bytes, list[int]], write_end: int) -> None:
+    """Make a process for each order and end."""
     try:
-        pid = os.fork()
-        if pid == 0:
-            become(fds)
-        os.write(write_end, str(pid).encode())
-    except OSError as error:
-        os.write(write_end, f"0 fork: {error.strerror}".encode())
+        for key, fds in orders.items():
+            os.write(write_end, b"%s %s\n" % (key, _make(orders, key, fds)))
     finally:
         os._exit(0)
+
+
+def _make(orders: dict[bytes, list[int]], key: bytes, fds: list[int]) -> bytes:
+    """Return the answer to one order. A plain one is here for our limit of descriptors, which it inherits."""
+    order = _read(fds)
+    path = shutil.which(order.argv[0], path=dict(order.env).get("PATH", os.defpath))
+    if order.is_plain and path is not None:
+        try:
+            return b"%d " % _spawn(order, path, fds[2:])
+        except (OSError, ValueError) as error:
+            return f"0 {order.argv[0]}: {getattr(error, 'strerror', error)}".encode()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        return f"0 fork: {error.strerror}".encode()
+    if pid == 0:
+        _close_all(orders, but=key)
+        become(fds)
+    return b"%d " % pid
+
+
+def _spawn(order: Order, path: str, given: list[int]) -> int:
+    free = max((*order.fds, 2)) + 1
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, free) for fd in given]  # out of each other's way
+    try:
+        return os.posix_spawn(
+            path,
+            order.argv,
+            dict(order.env),
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, fd, target) for fd, target in zip(moved, order.fds, strict=True)
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_TO_DEFAULT,
+        )
+    finally:
+        for fd in moved:
+            os.close(fd)
+
+
+def _read(fds: list[int]) -> Order:
+    return Order.decode(os.pread(fds[0], os.fstat(fds[0]).st_size, 0))
 
 
 # ---- in the new process only
 
 
+def _close_all(orders: dict[bytes, list[int]], but: bytes) -> None:
+    """Nobody's pipe stays open because of another process that hangs before its exec."""
+    for key, fds in orders.items():
+        for fd in fds if key != but else ():
+            os.close(fd)
+
+
 def become(fds: list[int]) -> None:
     """Execute the order; never returns. What fails is written to the pipe, which closes by the exec."""
-    orders, status, *given = fds
+    _, status, *given = fds
     step = "set-up"
     try:
-        order = Order.decode(os.pread(orders, os.fstat(orders).st_size, 0))
+        order = _read(fds)
         status = _place(given, order.fds, status)
         for name, perform in _STEPS:
             step = name

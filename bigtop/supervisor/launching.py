@@ -21,7 +21,7 @@ from bigtop.supervisor.orders import Order
 from bigtop.supervisor.process import Process, spawn
 
 OnDone = Callable[[int, str], None]
-_AT_ONCE = 16
+_AT_ONCE = 32
 
 
 @dataclass(slots=True)

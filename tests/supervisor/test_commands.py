@@ -28,6 +28,8 @@ from bigtop.supervisor.spec import (
 from tests.support.yard import ENV, Yard, command, lives, run, until
 
 PIPED = Stdio(stdout=Stream("QueueStream"), stderr=Stream("QueueStream"))
+# By posix_spawn(3); by the launcher, after a fork or, because of our own limit of files only, by posix_spawn.
+WAYS = {"plain": (None, 0), "launched": (3, 0), "launched plainly": (None, 777)}
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
 
 
@@ -76,13 +78,13 @@ class TestContext:
         context = ExecContext(env=tuple((f"N{n}", "x" * 1000) for n in range(500)), umask=0o22)
         assert said("import os; print(len(os.environ['N499']))", context=context) == "1000\n"
 
-    @pytest.mark.parametrize("nice", [None, 3], ids=["plain", "launched"])
-    def test_no_descriptor_is_inherited_but_the_three(self, nice: int | None):
+    @pytest.mark.parametrize(("nice", "limit"), WAYS.values(), ids=WAYS)
+    def test_no_descriptor_is_inherited_but_the_three(self, nice: int | None, limit: int):
         code = "import os; print([n for n in range(4096) if os.path.exists(f'/proc/self/fd/{n}')])"
-        assert said(code, context=ExecContext(env=ENV, nice=nice)) == "[0, 1, 2]\n"
+        assert said(code, limit, ExecContext(env=ENV, nice=nice)) == "[0, 1, 2]\n"
 
-    @pytest.mark.parametrize("nice", [None, 3], ids=["plain", "launched"])
-    def test_it_leads_a_session_and_has_fresh_signals(self, nice: int | None):
+    @pytest.mark.parametrize(("nice", "limit"), WAYS.values(), ids=WAYS)
+    def test_it_leads_a_session_and_has_fresh_signals(self, nice: int | None, limit: int):
         code = (
             "import os, re\n"
             "print(os.getsid(0) == os.getpid())\n"
@@ -90,7 +92,7 @@ class TestContext:
             "print([int(m, 16) & 0x7fffffff & ~(1 << 12 | 1 << 24 | 1 << 1)"
             " for m in re.findall(r'Sig(?:Blk|Ign|Cgt):\\s*(\\w+)', status)])"
         )
-        assert said(code, context=ExecContext(env=ENV, nice=nice)) == "True\n[0, 0, 0]\n"
+        assert said(code, limit, ExecContext(env=ENV, nice=nice)) == "True\n[0, 0, 0]\n"
 
     def test_it_is_our_child(self):
         code = "import os; print(os.getppid())"
@@ -244,13 +246,25 @@ class TestFailures:
 
         run(play)
 
-    def test_many_at_once_are_all_made(self):
+    @pytest.mark.parametrize("umask", [0, None], ids=["launched", "launched plainly"])
+    def test_many_at_once_are_all_made(self, umask: int | None):
         async def play(yard: Yard) -> None:
-            pool = yard.pool(spec(Command("true", context=ExecContext(env=ENV, umask=0))))
+            pool = yard.pool(spec(Command("true", context=ExecContext(env=ENV, umask=umask))))
             keys = [pool.spawn(wid) for wid in range(1, 61)]
             assert [await pool.ended(key) for key in keys] == [messages.ExitStatus(code=0)] * 60
 
-        run(play)
+        run(play, soft_limit=777)
+
+    def test_what_is_launched_plainly_and_is_no_program_says_so(self, tmp_path: Path):
+        (tmp_path / "odd").write_text("no program")
+        (tmp_path / "odd").chmod(0o755)
+
+        async def play(yard: Yard) -> None:
+            pool = yard.pool(spec(Command(str(tmp_path / "odd"), context=ExecContext(env=ENV))))
+            pool.spawn()
+            assert await pool.failed() == f"{tmp_path}/odd: Exec format error"
+
+        run(play, soft_limit=777)
 
 
 class TestReadiness:
