@@ -50,8 +50,8 @@ class Control(Protocol):
     def small(self) -> object:
         """Ask the question that is cheapest to answer and still is about the processes."""
 
-    def stats(self) -> object | None:
-        """Return what every process uses; None where the manager cannot tell."""
+    def stats(self) -> object:
+        """Return what every process uses, where the manager can tell (`has_stats`)."""
 
     def close(self) -> None: ...
 
@@ -66,6 +66,7 @@ class Manager:
     output: str  # what $output is for processes that talk, else it is empty
     silence: str  # what it is for those that do not
     connect: Callable[[Path], Control]
+    has_stats: bool = True
     rhythm: float = 0.2  # seconds from one look at its processes to the next, where it has such a thing
 
     def write(self, crowd: Crowd, folder: Path) -> None:
@@ -88,17 +89,10 @@ class ZmqControl:
         self._count = 0
 
     def start(self) -> None:
-        while True:
-            try:
-                self.call("start", name="crowd", waiting=True)
-                return
-            except AnswerError as error:
-                if "already running" not in str(error):  # circusd, which begins by starting nothing
-                    raise
-                time.sleep(0.01)
+        self._insist("start")
 
     def stop(self) -> None:
-        self.call("stop", name="crowd", waiting=True)
+        self._insist("stop")
 
     def status(self) -> object:
         return self.call("status")["statuses"]
@@ -111,6 +105,17 @@ class ZmqControl:
 
     def close(self) -> None:
         self._context.destroy(linger=0)
+
+    def _insist(self, command: str) -> None:
+        """Ask until it is obeyed: circusd refuses whenever it does something else, if only for a moment."""
+        while True:
+            try:
+                self.call(command, name="crowd", waiting=True)
+                return
+            except AnswerError as error:
+                if "already running" not in str(error):
+                    raise
+                time.sleep(0.01)
 
     def call(self, command: str, **properties: object) -> dict[str, Any]:
         import zmq
@@ -167,8 +172,8 @@ class XmlRpcControl:
     def small(self) -> object:
         return self._call.getProcessInfo("crowd:0000")
 
-    def stats(self) -> None:
-        return None
+    def stats(self) -> object:
+        raise AnswerError("supervisord does not know")
 
     def close(self) -> None:
         self._server("close")()
@@ -251,6 +256,7 @@ MANAGERS = (
         "redirect_stderr = true\nstdout_logfile = $dir/output",
         "stdout_logfile = NONE\nstderr_logfile = NONE",
         XmlRpcControl,
+        has_stats=False,
         rhythm=1.0,
     ),
 )

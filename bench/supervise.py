@@ -35,6 +35,7 @@ RESPAWN_SECONDS = 30.0
 RESPAWNS = 20
 STATUS_QUESTIONS = 20
 STATS_QUESTIONS = 3
+SLOW_STATS = 10.0  # seconds after which the question is not asked again
 CHATTERERS = 200
 CHATTER_QUESTIONS_APART = 0.005  # seconds
 PROBLEMS = (AnswerError, OSError, subprocess.SubprocessError)
@@ -182,10 +183,11 @@ def _idle(one: Running, seconds: float) -> float:
 
 def _ask_for_stats(one: Running, life: Life) -> None:
     """Ask for everything, and meanwhile, as somebody else, for little."""
-    if one.control.stats() is None:
+    if not one.manager.has_stats:
         return
     with _questioner(one) as waits:
-        life.stats_ms = [1000 * _seconds(one.control.stats) for _ in range(STATS_QUESTIONS)]
+        while len(life.stats_ms) < STATS_QUESTIONS and max(life.stats_ms, default=0) < 1000 * SLOW_STATS:
+            life.stats_ms.append(1000 * _seconds(one.control.stats))
     life.beside_stats_ms = 1000 * max(waits)
 
 
