@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     life.add_argument("--out", type=Path, metavar="FILE", help="what was counted, as JSON")
     table = command("table", _table, "print the tables of a result file")
     table.add_argument("file", type=Path)
+    table.add_argument(
+        "--into", type=Path, metavar="PAGE", help="put the tables of process managers into a page"
+    )
     _output_options(table)
     command("list", _list, "list peers, scenarios and sets")
     install = command("install", _install, "only install peers and compile programs")
@@ -227,7 +230,9 @@ def _make_ready(wanted: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:
 
 
 def _table(options: argparse.Namespace) -> int:
-    if supervised.is_one(options.file):
+    if options.into:
+        supervised.insert(supervised.load(options.file), options.into)
+    elif supervised.is_one(options.file):
         print(supervised.render(supervised.load(options.file), options.markdown))
     else:
         print(render(load(options.file), options.baseline, options.markdown))
