@@ -188,7 +188,7 @@ class Crew:
         due = sorted(wid for wid, hold in self.slots.holds.items() if hold <= now)
         actions: list[Action] = []
         self._wanting = False
-        for wid in [*due, *islice(self._free_places(), room)]:
+        for wid in [*due, *(islice(self._free_places(), room) if room else ())]:
             if now < self._warm_at:
                 self._wanting = True
                 break
