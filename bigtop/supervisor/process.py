@@ -54,7 +54,8 @@ class Process:
     """One running child of ours. All methods: event loop only."""
 
     all_pids: ClassVar[set[int]] = set()
-    _adopted: ClassVar[list[int] | None] = None  # as they were in this turn of the loop
+    # As they were in this turn of that loop, which may have ended with it.
+    _adopted: ClassVar[tuple[asyncio.AbstractEventLoop, list[int]] | None] = None
 
     def __init__(self, pid: int, on_exit: Callable[[ExitStatus], None]) -> None:
         self.pid = pid
@@ -91,10 +92,12 @@ class Process:
         times. One look serves a turn of the event loop: whoever's death is told in it was dead before, and
         had left its children to us.
         """
-        if cls._adopted is None:
-            cls._adopted = [pid for pid in tree.children(os.getpid()) if pid not in cls.all_pids]
-            asyncio.get_running_loop().call_soon(cls._forget_adopted)
-        return cls._adopted
+        loop = asyncio.get_running_loop()
+        if cls._adopted is None or cls._adopted[0] is not loop:
+            found = [pid for pid in tree.children(os.getpid()) if pid not in cls.all_pids]
+            cls._adopted = loop, found
+            loop.call_soon(cls._forget_adopted)
+        return cls._adopted[1]
 
     @classmethod
     def _forget_adopted(cls) -> None:

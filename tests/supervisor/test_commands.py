@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from bigtop.supervisor import cgroups, messages
+from bigtop.supervisor.process import Process
 from bigtop.supervisor.spec import (
     Cgroup,
     Command,
@@ -381,6 +383,14 @@ class TestEnd:
             assert done.exists()
 
         run(play)
+
+    def test_orphans_are_found_although_an_event_loop_ended_that_had_just_looked(self):
+        loop = asyncio.new_event_loop()
+        loop.call_soon(loop.stop)
+        loop.call_soon(Process.adopted)
+        loop.run_forever()
+        loop.close()
+        self.test_a_parent_that_crashes_leaves_nothing()
 
     def test_a_parent_that_crashes_leaves_nothing(self):
         async def play(yard: Yard) -> None:
