@@ -26,58 +26,82 @@ BYTES_OUT: Final = int(Word.BYTES_OUT)
 
 
 class Ledger:
-    """Books for one worker. `describe` makes the access line of a request, None where nothing is logged."""
+    """Books for one worker. `describe` makes the access line of a request, None where nothing is logged.
 
-    __slots__ = ("_describe", "_life", "_slot", "words")
+    What is only added up is kept here until post(), before each wait for events; what tells that something
+    runs is written at once, for it matters when the worker hangs.
+    """
+
+    __slots__ = (
+        "_bytes_out", "_call_ns", "_describe", "_errors", "_life", "_queue_ns", "_requests",
+        "_slot", "_words", "bytes_in",
+    )  # fmt: skip
 
     def __init__(self, life: Life, describe: Callable[[Call, int], str] | None) -> None:
         self._life = life
         self._slot = life.slot
-        self.words = life.slot.words
+        self._words = life.slot.words
         self._describe = describe
+        self.bytes_in = self._bytes_out = 0
+        self._requests = self._errors = self._call_ns = self._queue_ns = 0
+
+    def post(self) -> None:
+        """Write down what was added up since."""
+        words = self._words
+        if self.bytes_in:
+            words[BYTES_IN] += self.bytes_in
+            self.bytes_in = 0
+        if self._queue_ns:
+            words[QUEUE_NS] += self._queue_ns
+            self._queue_ns = 0
+        if self._requests:
+            words[REQUESTS] += self._requests
+            words[BYTES_OUT] += self._bytes_out
+            words[CALL_NS] += self._call_ns
+            self._requests = self._bytes_out = self._call_ns = 0
+        if self._errors:
+            words[ERRORS] += self._errors
+            self._errors = 0
 
     def connected(self, open_now: int) -> None:
-        self.words[ACCEPTED] += 1
-        self.words[CONNECTIONS] = open_now
+        self._words[ACCEPTED] += 1
+        self._words[CONNECTIONS] = open_now
 
     def disconnected(self, open_now: int) -> None:
-        self.words[CONNECTIONS] = open_now
+        self._words[CONNECTIONS] = open_now
 
     def waiting(self, count: int) -> None:
-        self.words[WAITING] = count
+        self._words[WAITING] = count
 
     def called(self, call: Call) -> None:
         """The application is called next (or once more, to close its response)."""
-        words = self.words
-        words[BUSY] += 1
+        self._words[BUSY] += 1
         if call.called:
             return
         call.called = now = monotonic_ns()
-        words[QUEUE_NS] += now - call.readable
+        self._queue_ns += now - call.readable
         request = call.request
         label = call.connection.peer.label
         call.record = self._slot.begin(now, request.method.encode(), label, request.target)
 
     def returned(self, call: Call) -> None:
         """The application is done, its answer may still be on the way."""
-        words = self.words
-        words[BUSY] -= 1
+        self._words[BUSY] -= 1
         if not call.settled:
-            words[CALL_NS] += monotonic_ns() - call.called
+            self._call_ns += monotonic_ns() - call.called
 
     def writing(self, call: Call) -> None:
         self._slot.writing(call.record)
 
     def answered(self, call: Call) -> int:
         """The answer is out, or the client is gone. Returns the time, in monotonic nanoseconds."""
-        words = self.words
         status = call.exchange.status
         now = monotonic_ns()
         self._slot.end(call.record, now, status)
-        words[REQUESTS] += 1
-        words[BYTES_OUT] += call.bytes_out
+        self._requests += 1
+        self._bytes_out += call.bytes_out
         if status >= 500:
-            words[ERRORS] += 1
+            self._errors += 1
         if self._describe is not None:
             self._life.access(self._describe(call, now))
         self._life.finished()

@@ -47,6 +47,7 @@ class Loop:
         self._relay = entrance.relay
         self._clients = clients
         self._service = service
+        self._ledger = service.ledger
         self._crew = crew
         self._life = life
         self._deadlines = clients.deadlines
@@ -66,6 +67,7 @@ class Loop:
 
     def _turn(self) -> Lead:
         patience = self._patience()
+        self._ledger.post()
         events = self._poll(patience) if self._crew.size == 1 else self._poll_visibly(patience)
         now = monotonic_ns()
         table = self._clients.table
@@ -220,4 +222,5 @@ class Loop:
         for connection in list(self._clients.table.values()):
             if connection.stage is not ANSWERING:  # its thread may be using it; the process ends soon
                 self._clients.close(connection)
+        self._ledger.post()
         self._crew.stop()

@@ -17,7 +17,7 @@ from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.crew import KEPT, LOST, SPARED, Crew, Lead
 from bigtop.backends.wsgi.files import StaticFiles
-from bigtop.backends.wsgi.ledger import BYTES_IN, Ledger
+from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.errors import ProtocolError
@@ -43,7 +43,7 @@ class Service:
         self._deadlines = clients.deadlines
         self._crew = crew
         self._life = life
-        self._ledger = ledger
+        self.ledger = ledger
         self._relay = relay
         self._visitors = visitors
         self.ready: deque[Connection] = deque()  # have something to run and wait for their turn
@@ -56,7 +56,7 @@ class Service:
         except ClientGone:
             self._clients.close(connection)
             return KEPT
-        self._ledger.words[BYTES_IN] += size
+        self.ledger.bytes_in += size
         return self.advance(connection, now)
 
     def advance(self, connection: Connection, now: int) -> Lead:
@@ -81,7 +81,7 @@ class Service:
         connection.stage = ANSWERING
         connection.call = call = Call(connection, request, body, now)
         if self._files is not None and (reply := self._files.reply(request)) is not None:
-            self._ledger.called(call)
+            self.ledger.called(call)
             call.reply(reply)
             self.settle(call)
             return KEPT
@@ -123,7 +123,7 @@ class Service:
         except ClientGone:
             size = 0
         if size:
-            self._ledger.words[BYTES_IN] += size
+            self.ledger.bytes_in += size
             connection.stage = QUEUED
             self.ready.append(connection)
         else:
@@ -135,7 +135,7 @@ class Service:
     # ---- the application
 
     def run(self, call: Call) -> Lead:
-        self._ledger.called(call)
+        self.ledger.called(call)
         lead = self._crew.run(call)
         if lead is not LOST and lead is not SPARED:
             self.settle(call)
@@ -143,11 +143,11 @@ class Service:
 
     def settle(self, call: Call) -> None:
         """The application is done with `call`."""
-        self._ledger.returned(call)
+        self.ledger.returned(call)
         call.settled = True
         outbox = call.connection.outbox
         if outbox is not None and outbox.size:
-            self._ledger.writing(call)
+            self.ledger.writing(call)
             self._deadlines.start(call.connection, self._deadlines.send, monotonic_ns())
             self._clients.watch(call.connection, EPOLLOUT)
         else:
@@ -195,7 +195,7 @@ class Service:
             self._clients.watch(connection, 0)
             self.ready.append(connection)
             return
-        now = self._ledger.answered(call)
+        now = self.ledger.answered(call)
         outbox = connection.outbox
         if outbox is not None:
             outbox.close()
