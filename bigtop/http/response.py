@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bigtop.http.messages import Request
 
@@ -82,12 +82,12 @@ class Head:
     """A checked status line and header, to be sent later.
 
     `length` is the Content-Length that the application announced. Raises ResponseError for what HTTP does not
-    allow and TypeError for what is not str.
+    allow and TypeError for what is not str. A pair may be a list, too.
     """
 
     __slots__ = ("_has_date", "_has_server", "_last", "code", "length", "lines", "status")
 
-    def __init__(self, status: object, headers: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, status: object, headers: Sequence[Any]) -> None:
         if not isinstance(status, str):
             raise _no_text(status, headers)
         self.length: int | None = None
@@ -173,7 +173,7 @@ _heads: Final[dict[object, Head]] = {}
 _LONGEST: Final = 2048  # bytes
 
 
-def head_of(status: object, headers: list[tuple[str, str]]) -> Head:
+def head_of(status: object, headers: list[Any]) -> Head:
     """Return the head of an application's answer, made now or before."""
     key = (status, tuple(headers))
     try:
@@ -301,7 +301,7 @@ def _is_text(value: str) -> bool:
         return False
 
 
-def _no_text(status: object, headers: Sequence[tuple[object, object]]) -> TypeError:
+def _no_text(status: object, headers: Sequence[Any]) -> TypeError:
     """Find what is no str, and may not even be something that can be looked up."""
     if not isinstance(status, str):
         return TypeError(f"status is {type(status).__name__}, not str")
