@@ -29,8 +29,6 @@ from tests.support.yard import ENV, command, lives, until
 
 WEB = watcher("web", numprocesses=2)
 CONTEXT = ExecContext(env=ENV)
-# Takes its time: it ignores SIGTERM.
-STUBBORN = Command("sh", ("-c", "trap '' TERM; echo; while :; do sleep 0.05; done"), context=CONTEXT)
 
 
 class TestCommands:
@@ -164,14 +162,18 @@ class TestCommands:
 
         perform(play, WEB)
 
-    def test_a_slow_stop_hinders_nobody_and_loses_nothing(self):
+    def test_a_slow_stop_hinders_nobody_and_loses_nothing(self, tmp_path: Path):
         """Circus: "arbiter is already running watcher_stop command", and nothing is respawned meanwhile."""
-        slow = watcher("slow", STUBBORN, stop=StopPolicy(graceful_timeout=60.0))
+        deaf = tmp_path / "deaf"  # there when it ignores the signal
+        script = f"trap '' TERM; : > {deaf}; while :; do sleep 0.05; done"
+        stubborn = Command("sh", ("-c", script), context=CONTEXT)
+        slow = watcher("slow", stubborn, stop=StopPolicy(graceful_timeout=60.0))
 
         async def play(troupe: Troupe) -> None:
             supervisor = troupe.supervisor
             supervisor.start()
             await troupe.up()
+            await until(deaf.exists, "the trap")
             supervisor.stop("slow")
             os.kill(troupe.pids("web")[0], signal.SIGKILL)
             supervisor.scale("web", 4)
