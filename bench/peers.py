@@ -46,10 +46,36 @@ http {
 }
 """
 
+# Two sections: the socket that workers inherit, and the command that serves it.
+CIRCUS_INI = """
+[circus]
+endpoint = ipc://$dir/endpoint
+pubsub_endpoint = ipc://$dir/pubsub
+loglevel = WARNING
+
+[socket:web]
+host = $host
+port = $port
+backlog = 2048
+
+[watcher:app]
+cmd = $bin/bigtop worker -k gevent --log-level warning --fd $$(circus.sockets.web) $app
+numprocesses = $workers
+use_sockets = True
+copy_env = True
+"""
+
 GUNICORN = "$bin/gunicorn --no-control-socket --worker-tmp-dir /dev/shm --log-level warning -w $workers"
 GRANIAN = "$bin/granian --host $host --port $port --workers $workers --no-access-log --log-level warning"
 UVICORN = "$bin/uvicorn --no-access-log --log-level warning"
 EMBED = "$python -m bench.embed"
+
+
+def adapter(backend: str, interface: str, *packages: str) -> Peer:
+    """Return Bigtop serving through somebody else's server."""
+    command = f"$bin/bigtop serve -k {backend} $app --workers $workers --bind $host:$port"
+    return Peer(f"bigtop-{backend}", interface, (command,), packages=(".", *packages))
+
 
 PEERS = (
     Peer(
@@ -72,6 +98,24 @@ PEERS = (
         "asgi",
         ("$bin/bigtop serve $app --workers $workers --bind $host:$port",),
         packages=(".", "uvloop"),
+    ),
+    adapter("gevent", "wsgi", "gevent"),
+    adapter("cheroot", "wsgi", "cheroot"),
+    adapter("fastpysgi", "wsgi", "fastpysgi"),
+    adapter("tornado", "wsgi", "tornado"),
+    adapter("waitress", "wsgi", "waitress"),
+    adapter("bjoern", "wsgi", "bjoern"),
+    adapter("wsgiref", "wsgi"),
+    adapter("uvicorn", "asgi", "uvicorn[standard]"),
+    adapter("granian", "asgi", "granian"),
+    adapter("hypercorn", "asgi", "hypercorn"),
+    Peer(
+        "circus-gevent",
+        "wsgi",
+        ("$bin/circusd $dir/circus.ini",),
+        packages=(".", "circus", "gevent"),
+        files=(("circus.ini", CIRCUS_INI),),
+        note="Circus supervises bigtop worker -k gevent",
     ),
     Peer(
         "c-epoll",
