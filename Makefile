@@ -15,7 +15,7 @@ SITE := examples/django_site
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-compiled lint autobahn bench bench-supervise docs changelog clean
+.PHONY: help demo test test-compiled lint autobahn bench bench-quick bench-report bench-supervise docs changelog clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,7 +24,7 @@ help:
 	@echo 'make test-compiled  run tests over the build that pip install . makes'
 	@echo 'make lint        only the checks of form and types'
 	@echo 'make autobahn    run that test suite of WebSockets (WSTEST=.../wstest, of a Python 2.7)'
-	@echo 'make bench       measure against other servers'
+	@echo 'make bench-quick measure against other servers, in a few minutes; make bench ARGS=... to choose'
 	@echo 'make bench-supervise   measure against other process managers'
 	@echo 'make docs        build the documentation into build/docs'
 	@echo 'make changelog   turn newsfragments/ into a section of CHANGELOG.md (VERSION=1.2.3)'
@@ -62,6 +62,14 @@ bench: $(VENV)/.made
 
 bench-supervise: $(VENV)/.made
 	$(BIN)/python -m bench supervise $(ARGS)
+
+bench-quick: $(VENV)/.made
+	$(BIN)/python -m bench run --only hello,django-page,static-small,mixed-sleeping,burst --seconds 1 --rounds 2 \
+		--peers bigtop,bigtop-static,gunicorn-sync,nginx-gunicorn,nginx-static,granian
+
+# Everything that docs/ shows, measured here and written there: about an hour
+bench-report: $(VENV)/.made
+	$(BIN)/python -m bench report $(ARGS)
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import machine, managers, peers, scenarios, supervised, workshop
+from bench import machine, managers, peers, publish, scenarios, supervised, workshop
 from bench.peers import Peer, UnknownNameError
 from bench.progress import tell
 from bench.results import Part, Results, load
@@ -20,7 +21,7 @@ from bench.runner import Setup, measure, shape
 from bench.table import render
 
 HINT = "Without a COMMAND it is `run`: `python -m bench run --help` tells what can be chosen."
-COMMANDS = ("run", "supervise", "life", "table", "list", "install")
+COMMANDS = ("run", "supervise", "life", "table", "report", "publish", "list", "install")
 MOST_PROCESSES = 5000
 
 
@@ -89,10 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     life.add_argument("--out", type=Path, metavar="FILE", help="what was counted, as JSON")
     table = command("table", _table, "print the tables of a result file")
     table.add_argument("file", type=Path)
-    table.add_argument(
-        "--into", type=Path, metavar="PAGE", help="put the tables of process managers into a page"
-    )
     _output_options(table)
+    report = command("report", _report, "measure all that the documentation shows, and publish it")
+    report.add_argument("--rounds", type=int, default=3, help="measurements of each peer (3)")
+    report.add_argument("--seconds", type=float, default=2.0, help="length of each measurement (2)")
+    command("publish", _publish, "write the results in bench/results/ into the pages that ask for them")
     command("list", _list, "list peers, scenarios and sets")
     install = command("install", _install, "only install peers and compile programs")
     install.add_argument("--peers", default="all", metavar="NAMES")
@@ -135,8 +137,12 @@ def _run(options: argparse.Namespace) -> int:
         seconds=options.seconds,
         machine=machine.facts(),
         left_out=left_out,
+        versions=workshop.installed(),
     )
     code = 0
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # end like Ctrl-C: servers are stopped, figures kept
     try:
         with tempfile.TemporaryDirectory(prefix="bench-data-") as data:
             for scenario in chosen:
@@ -146,10 +152,10 @@ def _run(options: argparse.Namespace) -> int:
                 )
                 results.parts.append(part)
                 measure(scenario, available, setup, part)
+                results.save(out)  # an hour of measuring is not lost with the machine
     except KeyboardInterrupt:
         tell("interrupted; this is what was measured so far")
         code = 130
-    results.versions = workshop.installed()
     results.save(out)
     tell("")
     print(render(results, options.baseline, options.markdown))
@@ -230,12 +236,24 @@ def _make_ready(wanted: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:
 
 
 def _table(options: argparse.Namespace) -> int:
-    if options.into:
-        supervised.insert(supervised.load(options.file), options.into)
-    elif supervised.is_one(options.file):
+    if supervised.is_one(options.file):
         print(supervised.render(supervised.load(options.file), options.markdown))
     else:
         print(render(load(options.file), options.baseline, options.markdown))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    for name, (chosen, among) in publish.SHOWN.items():
+        words = ["run", "--only", chosen, "--peers", among, "--out", str(publish.RESULTS / f"{name}.json")]
+        words += ["--rounds", str(options.rounds), "--seconds", str(options.seconds)]
+        if code := main(words):
+            return code
+    return _publish(options)
+
+
+def _publish(_: argparse.Namespace) -> int:
+    publish.publish(tell)
     return 0
 
 

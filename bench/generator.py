@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.figures import Histogram
 from bench.scenarios import Scenario
 from bench.server import HOST, pinned
 
+BURST_SECONDS = 10.0  # at most, from the first connection to the last answer
 SEED = 4242  # of arrivals and of the mix: each peer and each round gets the same sequence
 
 
@@ -83,17 +85,20 @@ def _run(
 def burst(scenario: Scenario, port: int) -> list[int]:
     """Open all connections at once, ask once on each; return how many each worker answered.
 
-    The application answers with its process id.
+    The application answers with its process id. Raise TimeoutError when answers are missing
+    after BURST_SECONDS.
     """
     request = scenario.requests[0].encode()
     connections = []
     counts: Counter[bytes] = Counter()
+    until = time.monotonic() + BURST_SECONDS
     try:
         for _ in range(scenario.connections):
             connections.append(socket.create_connection((HOST, port), timeout=10))
         for connection in connections:
             connection.sendall(request)
         for connection in connections:
+            connection.settimeout(max(until - time.monotonic(), 0.01))
             with connection.makefile("rb") as answer:
                 counts[answer.read().rpartition(b"\r\n\r\n")[2].strip()] += 1
     finally:

@@ -17,17 +17,21 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Peer:
     name: str
-    interface: str  # "wsgi", "asgi", or "floor": answers with bytes captured from the WSGI application
+    interface: str  # "wsgi", "asgi", "static" (files), or "floor": bytes captured from the WSGI application
     commands: tuple[str, ...]
-    packages: tuple[str, ...] = ()  # for pip; "." is this repository, installed editable
+    packages: tuple[str, ...] = ()  # for pip; "." is this repository
     programs: tuple[str, ...] = ()  # that must be on PATH, because pip cannot bring them
     sources: tuple[str, ...] = ()  # C files to compile; the program's name is the file's stem
     files: tuple[tuple[str, str], ...] = ()  # (name, template) written to $dir before the start
     env: tuple[tuple[str, str], ...] = ()
     pip_options: tuple[str, ...] = ()
     pip_env: tuple[tuple[str, str], ...] = ()
-    compiled: bool = False  # needs Bigtop as users install it, in $build/installed
+    source: bool = False  # Bigtop as it stands here, instead of as users install it
     note: str = ""
+
+    @property
+    def is_bigtop(self) -> bool:
+        return "." in self.packages
 
 
 # $$ is a dollar for nginx itself.
@@ -41,6 +45,7 @@ http {
   uwsgi_temp_path $dir/uwsgi; scgi_temp_path $dir/scgi; client_max_body_size 64m;
   server {
     listen $host:$port backlog=2048;
+    location /static/ { root $data; sendfile on; tcp_nopush on; open_file_cache max=100; }
     location / { proxy_pass http://unix:$dir/app.sock; proxy_set_header Host $$http_host; }
   }
 }
@@ -65,38 +70,38 @@ use_sockets = True
 copy_env = True
 """
 
+BIGTOP = "$bin/bigtop serve $app --workers $workers --bind $host:$port"
 GUNICORN = "$bin/gunicorn --no-control-socket --worker-tmp-dir /dev/shm --log-level warning -w $workers"
 GRANIAN = "$bin/granian --host $host --port $port --workers $workers --no-access-log --log-level warning"
+GRANIAN_WSGI = f"{GRANIAN} --interface wsgi --blocking-threads 1 --runtime-threads 1"
 UVICORN = "$bin/uvicorn --no-access-log --log-level warning"
 EMBED = "$python -m bench.embed"
 
 
 def adapter(backend: str, interface: str, *packages: str) -> Peer:
     """Return Bigtop serving through somebody else's server."""
-    command = f"$bin/bigtop serve -k {backend} $app --workers $workers --bind $host:$port"
-    return Peer(f"bigtop-{backend}", interface, (command,), packages=(".", *packages))
+    return Peer(f"bigtop-{backend}", interface, (f"{BIGTOP} -k {backend}",), packages=(".", *packages))
 
 
 PEERS = (
     Peer(
         "bigtop",
         "wsgi",
-        ("$bin/bigtop serve $app --workers $workers --threads $threads --bind $host:$port",),
+        (f"{BIGTOP} --threads $threads",),
         packages=(".",),
     ),
     Peer(
-        "bigtop-compiled",
+        "bigtop-pure",
         "wsgi",
-        ("$bin/bigtop serve $app --workers $workers --threads $threads --bind $host:$port",),
+        (f"{BIGTOP} --threads $threads",),
         packages=(".",),
-        env=(("PYTHONPATH", "$build/installed:$root"),),
-        compiled=True,
-        note="as `pip install .` makes it; bigtop is the source as it stands",
+        source=True,
+        note="without what `pip install` compiles",
     ),
     Peer(
         "bigtop-asgi",
         "asgi",
-        ("$bin/bigtop serve $app --workers $workers --bind $host:$port",),
+        (BIGTOP,),
         packages=(".", "uvloop"),
     ),
     adapter("gevent", "wsgi", "gevent"),
@@ -168,7 +173,7 @@ PEERS = (
     Peer(
         "granian",
         "wsgi",
-        (f"{GRANIAN} --interface wsgi --blocking-threads 1 --runtime-threads 1 $app",),
+        (f"{GRANIAN_WSGI} $app",),
         packages=("granian",),
     ),
     Peer(
@@ -202,13 +207,59 @@ PEERS = (
         packages=("waitress",),
         note="always one process",
     ),
+    # Those which serve files beside an application.
+    Peer(
+        "bigtop-static",
+        "static",
+        (f"{BIGTOP} --threads $threads --static /static=$data/static",),
+        packages=(".",),
+    ),
+    Peer(
+        "nginx-static",
+        "static",
+        ("nginx -p $dir -c $dir/nginx.conf",),
+        programs=("nginx",),
+        files=(("nginx.conf", NGINX_CONF),),
+        note="with an open file cache",
+    ),
+    Peer(
+        "granian-static",
+        "static",
+        (f"{GRANIAN_WSGI} --static-path-route /static --static-path-mount $data/static $app",),
+        packages=("granian",),
+    ),
 )
 
 BY_NAME = {peer.name: peer for peer in PEERS}
 
 QUICK = ("bigtop", "gunicorn-sync", "gunicorn-gthread", "gunicorn-gevent", "c-epoll")
-FAST = ("bigtop", "bigtop-compiled", "granian", "bjoern", "fastpysgi", "c-epoll")
-SETS = {"quick": QUICK, "fast": FAST, "all": tuple(BY_NAME)}
+FAST = ("bigtop", "bigtop-pure", "granian", "bjoern", "fastpysgi", "c-epoll")
+SETS = {
+    "quick": QUICK,
+    "fast": FAST,
+    "wsgi": (
+        "bigtop",
+        "bigtop-pure",
+        "granian",
+        "bjoern",
+        "fastpysgi",
+        "meinheld",
+        "waitress",
+        "gunicorn-sync",
+        "gunicorn-gthread",
+        "gunicorn-gevent",
+        "nginx-gunicorn",
+        "c-epoll",
+    ),
+    "asgi": ("bigtop-asgi", "granian-asgi", "uvicorn", "gunicorn-asgi"),
+    "static": tuple(peer.name for peer in PEERS if peer.interface == "static"),
+    "backends": (
+        "bigtop",
+        *(f"bigtop-{name}" for name in ("gevent", "cheroot", "fastpysgi", "tornado", "waitress", "bjoern")),
+        *(f"bigtop-{name}" for name in ("wsgiref", "asgi", "uvicorn", "granian", "hypercorn")),
+    ),
+    "all": tuple(BY_NAME),
+}
 
 
 class UnknownNameError(ValueError):

@@ -16,6 +16,7 @@ from statistics import median
 from subprocess import CalledProcessError
 
 from bench import generator, procfs, syscalls, workshop
+from bench.beside import beside
 from bench.figures import imbalance
 from bench.peers import Peer
 from bench.results import Measured, Part, Run
@@ -48,17 +49,15 @@ class Setup:
 def measure(scenario: Scenario, peers: Sequence[Peer], setup: Setup, part: Part) -> None:
     """Fill `part` as results come in: what was measured before an interruption is not lost."""
     app = APPS[scenario.app]
+    peers = [peer for peer in peers if fits(peer, scenario)]
     try:
         workshop.prepare_app(app, setup.data)
     except workshop.NotAvailableError as error:
         part.measured += [Measured(peer.name, "", left_out=str(error)) for peer in peers]
         return
-    pairs = [
-        (peer, Measured(peer.name, "; ".join(peer.commands), left_out=_misfit(peer, scenario)))
-        for peer in peers
-    ]
+    pairs = [(peer, Measured(peer.name, "; ".join(peer.commands))) for peer in peers]
     part.measured += [measured for _, measured in pairs]
-    for number in range(setup.rounds):
+    for number in range(setup.rounds if pairs else 0):
         turn = number % len(pairs)
         for peer, measured in pairs[turn:] + pairs[:turn]:
             if not measured.left_out:
@@ -82,12 +81,14 @@ def shape(scenario: Scenario) -> str:
     return text + f"open loop, {scenario.rate:g} requests/s; latency{only} from the moment a request was due"
 
 
-def _misfit(peer: Peer, scenario: Scenario) -> str | None:
-    if peer.interface == "asgi" and not APPS[scenario.app].asgi:
-        return "this application has no ASGI form"
-    if peer.interface == "floor" and not scenario.floor:
-        return "an answer without the application would mean nothing here"
-    return None
+def fits(peer: Peer, scenario: Scenario) -> bool:
+    """Say whether the peer can serve the scenario's application, and its figure would mean something."""
+    app = APPS[scenario.app]
+    if app.static or peer.interface == "static":
+        return app.static and peer.interface == "static"
+    if peer.interface == "asgi":
+        return app.asgi is not None
+    return scenario.floor or peer.interface != "floor"
 
 
 def _attempt(peer: Peer, measured: Measured, scenario: Scenario, setup: Setup, number: int) -> None:
@@ -103,6 +104,12 @@ def _attempt(peer: Peer, measured: Measured, scenario: Scenario, setup: Setup, n
 def _load(scenario: Scenario, server: Running, setup: Setup, number: int) -> Run:
     load_cores, seconds = set(setup.load_cores), max(setup.seconds, scenario.at_least)
     generator.load(scenario, server.port, server.folder, WARM_UP_SECONDS, load_cores)
+    with beside(scenario.beside, server.port, load_cores):
+        return _sample(scenario, server, setup, number, seconds)
+
+
+def _sample(scenario: Scenario, server: Running, setup: Setup, number: int, seconds: float) -> Run:
+    load_cores = set(setup.load_cores)
     before, busy_before, began = procfs.tree(server.roots), procfs.cores_busy(setup.cores), time.monotonic()
     report = generator.load(scenario, server.port, server.folder, seconds, load_cores)
     after, busy_after, ended = procfs.tree(server.roots), procfs.cores_busy(setup.cores), time.monotonic()

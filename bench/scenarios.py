@@ -17,6 +17,7 @@ from bench.peers import expand
 class App:
     name: str
     wsgi: str
+    static: bool = False  # only files in $data/static: what answers them is measured, not the application
     asgi: str | None = None
     packages: tuple[str, ...] = ()
     path: str | None = None  # a folder, relative to the repository, to be importable as well
@@ -36,7 +37,13 @@ APPS = {
     app.name: app
     for app in (
         App("hello", "bench.apps.hello:app", asgi="bench.apps.hello_asgi:app"),
-        App("work", "bench.apps.work:app"),
+        App("work", "bench.apps.work:app", asgi="bench.apps.work_asgi:app"),
+        App(
+            "files",
+            "bench.apps.hello:app",
+            static=True,
+            prepare=("$python -m bench.apps.files $data/static",),
+        ),
         App("django-hello", "bench.apps.django_hello:app", packages=("Django>=5.2,<6",)),
         App(
             "django-site",
@@ -102,6 +109,17 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """Connections that are there at the same time and are not measured: what do they cost the others?"""
+
+    connections: int
+    request: Request
+    trickle: bool = (
+        False  # a byte each second, for as long as it lasts; otherwise whole, and again when answered
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     name: str
     title: str
@@ -116,6 +134,7 @@ class Scenario:
     at_least: float = 0  # seconds; where requests are few, their tail needs more time than --seconds
     floor: bool = False  # the same bytes without the application mean something
     burst: bool = False  # all connections at once on idle workers: who answers how many?
+    beside: Beside | None = None
 
     @property
     def kind(self) -> str:
@@ -165,6 +184,26 @@ SCENARIOS = {
             rate=100,
             at_least=6,
         ),
+        Scenario(
+            "slow-clients",
+            "hello world beside 500 clients that send a byte per second",
+            "hello",
+            connections=8,
+            workers=2,
+            rate=200,
+            at_least=4,
+            beside=Beside(500, Request("/", headers=BROWSER), trickle=True),
+        ),
+        Scenario(
+            "three-of-four",
+            "hello world while 3 of 4 workers have a request of 3 s",
+            "work",
+            connections=8,
+            workers=4,
+            rate=100,
+            at_least=6,
+            beside=Beside(3, Request("/sleep/3000", headers=CLOSE)),
+        ),
         Scenario("body-100k", "answers of 100 KB", "work", (Request("/bytes/100000"),), floor=True),
         Scenario(
             "body-1m", "answers of 1 MB", "work", (Request("/bytes/1000000"),), connections=8, floor=True
@@ -175,6 +214,9 @@ SCENARIOS = {
             "work",
             (Request("/upload", method="POST", body_bytes=100_000),),
         ),
+        Scenario("stream-1m", "1 MB in 16 pieces", "work", (Request("/stream/1000000"),), connections=8),
+        Scenario("static-small", "a file of 2 KB", "files", (Request("/static/small.css", headers=BROWSER),)),
+        Scenario("static-large", "a file of 8 MB", "files", (Request("/static/large.bin"),), connections=8),
         Scenario("pipelining", "hello world, 8 requests in one send", "hello", pipeline=8, floor=True),
         Scenario(
             "reconnect",
@@ -195,7 +237,22 @@ SCENARIOS = {
     )
 }
 
-SETS = {"quick": ("hello", "django-page"), "all": tuple(SCENARIOS)}
+SETS = {
+    "quick": ("hello", "django-page"),
+    "speed": ("hello", "hello-17", "django-hello", "django-page", "pipelining", "reconnect"),
+    "bodies": ("body-100k", "body-1m", "stream-1m", "upload-100k"),
+    "fairness": (
+        "sleep-10ms",
+        "mixed-sleeping",
+        "mixed-computing",
+        "slow-clients",
+        "three-of-four",
+        "burst",
+    ),
+    "static": ("static-small", "static-large"),
+    "backends": ("hello", "django-page", "sleep-10ms", "body-100k", "body-1m"),
+    "all": tuple(SCENARIOS),
+}
 
 
 def select(names: str) -> list[Scenario]:

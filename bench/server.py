@@ -78,6 +78,7 @@ def commands(peer: Peer, scenario: Scenario, port: int, folder: Path, data: Path
         "workers": scenario.workers,
         "threads": scenario.threads,
         "dir": folder,
+        "data": data,
     }
     if peer.interface == "floor":
         values["response"] = workshop.capture_response(app, scenario.requests[0].path, data)
@@ -93,7 +94,9 @@ def _start(
     return subprocess.Popen(
         command,
         cwd=workshop.ROOT,
-        env=workshop.environment(APPS[scenario.app], data, peer.env),
+        env=workshop.environment(
+            APPS[scenario.app], data, peer.env, source=peer.source or not peer.is_bigtop
+        ),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

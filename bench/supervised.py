@@ -15,7 +15,6 @@ from bench.table import aligned, machine_line, markdown_table
 
 FORMAT = "bigtop-supervise/1"
 MIB = 1024 * 1024
-BEGIN, END = "<!-- supervise -->", "<!-- end of supervise -->"
 
 
 @dataclass(slots=True)
@@ -150,15 +149,6 @@ def render(results: Results, markdown: bool = False) -> str:
     if markdown:
         notes = [f"- {note}" for note in notes]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
-
-
-def insert(results: Results, page: Path) -> None:
-    """Put the tables into a page of the documentation, in place of those that are there."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"{page} has no place for tables: {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n\n{render(results, markdown=True)}\n\n{END}{after}")
 
 
 def _block(

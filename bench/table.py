@@ -52,6 +52,7 @@ CLOSED_COLUMNS = (
     Column("req/s", "requests_per_second", _count, with_spread=True, with_ratio=True),
     Column("p50 ms", "p50_us", _milliseconds),
     Column("p99 ms", "p99_us", _milliseconds, with_spread=True),
+    Column("p99.9 ms", "p999_us", _milliseconds),
     Column("CPU µs/req", "cpu_us", _short, with_spread=True, with_ratio=True),
     Column("syscalls/req", "syscalls", _short),
     Column("PSS/worker MiB", "pss_worker", _mib),
@@ -77,27 +78,11 @@ MARKS = {
 
 
 def render(results: Results, baseline: str | None = None, markdown: bool = False) -> str:
-    blocks = [_heading(results)]
-    seen = ""
-    for part in results.parts:
-        base = _baseline(part, baseline)
-        rows, marks = _rows(part, base)
-        seen += marks
-        title = f"{part.name}: {part.title}"
-        where = f"server on core {_join(part.cores['server'])}, load from {_join(part.cores['load'])}"
-        shape = f"{part.shape}; {where}"
-        block = [f"### {title}\n", f"{shape}\n"] if markdown else [title, shape]
-        block += markdown_table(rows) if markdown else aligned(rows)
-        block += [f"{'- ' if markdown else '  '}{m.peer}: {m.left_out}" for m in part.measured if m.left_out]
-        blocks.append("\n".join(block))
-    notes = [f"{mark}  {meaning}" for mark, meaning in MARKS.items() if mark in seen]
-    notes += [f"left out: {peer}: {why}" for peer, why in results.left_out.items()]
-    if notes:
-        blocks.append("\n".join(notes))
-    return "\n\n".join(blocks)
+    blocks = [heading(results), *(block(part, baseline, markdown) for part in results.parts), legend(results)]
+    return "\n\n".join(filter(None, blocks))
 
 
-def _heading(results: Results) -> str:
+def heading(results: Results) -> str:
     return (
         f"{machine_line(results.machine)}\n"
         f"{results.rounds} rounds of {results.seconds:g} s, interleaved; medians (lowest-highest)"
@@ -110,6 +95,27 @@ def machine_line(machine: Mapping[str, Any]) -> str:
     return f"{cpu}, Linux {machine['kernel']}, Python {machine['python']}"
 
 
+def block(part: Part, baseline: str | None, markdown: bool) -> str:
+    """Show one scenario: how the load came, the table, and who was left out why."""
+    where = f"server on core {_join(part.cores['server'])}, load from {_join(part.cores['load'])}"
+    shape = f"{part.shape}; {where}"
+    rows = _rows(part, _baseline(part, baseline))
+    lines = [f"### {part.title}\n", f"{shape}\n"] if markdown else [f"{part.name}: {part.title}", shape]
+    lines += markdown_table(rows) if markdown else aligned(rows)
+    lines += [f"{'- ' if markdown else '  '}{m.peer}: {m.left_out}" for m in part.measured if m.left_out]
+    return "\n".join(lines)
+
+
+def legend(results: Results) -> str:
+    """Explain the marks that were used, and name the peers that could not be measured."""
+    marks = {
+        mark for part in results.parts for m in part.measured if m.runs for mark in _marks(m, m.summary())
+    }
+    notes = [f"`{mark}` {meaning}" for mark, meaning in MARKS.items() if mark in marks]
+    notes += [f"left out: {peer}: {why}" for peer, why in results.left_out.items()]
+    return "\n".join(f"- {note}" for note in notes)
+
+
 def _join(cores: Sequence[int]) -> str:
     return ", ".join(map(str, cores))
 
@@ -120,27 +126,25 @@ def _baseline(part: Part, wanted: str | None) -> Measured | None:
     return next((m for m in with_runs if m.peer == wanted), with_runs[0] if with_runs else None)
 
 
-def _rows(part: Part, base: Measured | None) -> tuple[list[list[str]], str]:
+def _rows(part: Part, base: Measured | None) -> list[list[str]]:
     columns = COLUMNS[part.kind]
     header = [""]
     for column in columns:
         header += [column.title] + ["ratio"] * column.with_ratio
-    rows, seen = [header], ""
+    rows = [header]
     base_summary = base.summary() if base else {}
     for measured in part.measured:
         if not measured.runs:
             continue
         summary = measured.summary()
-        marks = _marks(measured, summary)
-        seen += marks
-        row = [f"{measured.peer} {marks}".strip()]
+        row = [f"{measured.peer} {_marks(measured, summary)}".strip()]
         for column in columns:
             row.append(_cell(column, summary.get(column.figure)))
             if column.with_ratio:
                 times = ratio(summary.get(column.figure), base_summary.get(column.figure))
                 row.append("-" if times is None else _times(times))
         rows.append(row)
-    return rows, seen
+    return rows
 
 
 def _cell(column: Column, value: Spread | None) -> str:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench"
 VENV = ROOT / ".bench-venv"
 BUILD = ROOT / "build" / "bench"
+INSTALLED = BUILD / "installed"
 
 LOAD_SOURCE = "load/load.c"
 LONGEST_REASON = 160  # characters
@@ -41,13 +42,18 @@ def words(command: str, values: Mapping[str, object]) -> list[str]:
     return [Template(word).substitute(values) for word in shlex.split(command)]
 
 
-def environment(app: App | None, data: Path, extra: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
-    """Return the whole environment of a server: nothing of the caller's shell changes what is measured."""
-    folders = [ROOT] + ([ROOT / app.path] if app and app.path else [])
+def environment(
+    app: App | None, data: Path, extra: Iterable[tuple[str, str]] = (), *, source: bool = True
+) -> dict[str, str]:
+    """Return the whole environment of a server: nothing of the caller's shell changes what is measured.
+
+    With `source`, Bigtop is what stands here; otherwise what ensure_installed() made of it.
+    """
+    folders = ([] if source else [INSTALLED]) + [ROOT] + ([ROOT / app.path] if app and app.path else [])
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     env["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     for name, value in (*(app.env if app else ()), *extra):
-        env[name] = Template(value).substitute(data=data, root=ROOT, build=BUILD)
+        env[name] = Template(value).substitute(data=data)
     return env
 
 
@@ -88,9 +94,9 @@ def _is_current() -> bool:
     return bool(written) and max(written) > (ROOT / "setup.cfg").stat().st_mtime
 
 
-def ensure_compiled() -> None:
+def ensure_installed() -> None:
     """Install this repository as users do, unless that was done since its source last changed."""
-    target = BUILD / "installed"
+    target = INSTALLED
     sources = [ROOT / "setup.py", *(ROOT / "bigtop").rglob("*.py")]
     if target.exists() and target.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
         return
@@ -125,9 +131,9 @@ def ensure_peer(peer: Peer) -> None:
             raise NotAvailableError(f"{program} is not on PATH")
     for source in peer.sources:
         ensure_program(source)
-    if peer.compiled:
-        ensure_compiled()
     ensure_packages(peer.packages, peer.pip_options, peer.pip_env)
+    if peer.is_bigtop and not peer.source:
+        ensure_installed()
 
 
 # ---- applications
@@ -136,7 +142,11 @@ def ensure_peer(peer: Peer) -> None:
 def prepare_app(app: App, data: Path) -> None:
     ensure_packages(app.packages)
     for command in app.prepare:
-        _run(words(command, {"python": python()}), f"cannot prepare {app.name}", environment(app, data))
+        _run(
+            words(command, {"python": python(), "data": data}),
+            f"cannot prepare {app.name}",
+            environment(app, data),
+        )
 
 
 def capture_response(app: App, path: str, data: Path) -> Path:
@@ -146,6 +156,11 @@ def capture_response(app: App, path: str, data: Path) -> Path:
         command = [str(python()), "-m", "bench.apps.capture", app.wsgi, path]
         target.write_bytes(_run(command, f"cannot capture {path} of {app.name}", environment(app, data)))
     return target
+
+
+def run_here(module: str, *arguments: str) -> None:
+    """Run a module of the bench with the bench's own environment, where the packages are."""
+    _run([str(python()), "-m", module, *arguments], f"{module} failed")
 
 
 def _run(command: list[str], what: str, env: Mapping[str, str] | None = None) -> bytes:

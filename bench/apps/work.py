@@ -2,7 +2,8 @@
 #
 #   /sleep/MS    wait, as for a database          /bytes/N    answer N bytes
 #   /spin/MS     compute, holding the GIL         /upload     read the body, answer its length
-#   /pid/MS      wait, answer the process id      anything else: hello
+#   /pid/MS      wait, answer the process id      /stream/N    answer N bytes in pieces
+#   anything else: hello
 #
 # Rule: amounts are capped, whatever the path says; a benchmark must not be able to hurt the machine.
 
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 MAX_MS = 10_000
 MAX_BYTES = 16 * 1024 * 1024
+PIECES = 16
 
 _bodies: dict[int, bytes] = {}  # made once: allocating a megabyte per request would measure the allocator
 
@@ -53,6 +55,12 @@ def upload(_: int, environ: dict[str, Any]) -> bytes:
     return b"%d\n" % total
 
 
+def pieces(count: int) -> Iterator[bytes]:
+    """Give `count` bytes in PIECES parts, as an application does that does not know the length before."""
+    piece = sized(count // PIECES, {})
+    return (piece for _ in range(PIECES))
+
+
 def hello(_: int, environ: dict[str, Any]) -> bytes:
     return b"Hello, world!\n"
 
@@ -68,6 +76,9 @@ ROUTES: dict[str, Callable[[int, dict[str, Any]], bytes]] = {
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     name, _, amount = environ["PATH_INFO"].strip("/").partition("/")
+    if name == "stream":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return pieces(int(amount))
     body = ROUTES.get(name, hello)(int(amount or 0), environ)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]

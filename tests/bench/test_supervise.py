@@ -95,16 +95,6 @@ def test_a_result_is_printed_again(
     assert "### 1,000 processes" in capsys.readouterr().out
 
 
-def test_the_documentation_shows_the_result_that_is_kept(tmp_path: Path) -> None:
-    page = tmp_path / "performance.md"
-    current = workshop.ROOT / "docs" / "explanation" / "performance.md"
-    page.write_text(current.read_text())
-    assert main(["table", str(workshop.BENCH / "results" / "supervise.json"), "--into", str(page)]) == 0
-    assert page.read_text() == current.read_text(), "run: python -m bench table, see bench/README.md"
-    page.write_text("no place")
-    assert main(["table", str(workshop.BENCH / "results" / "supervise.json"), "--into", str(page)]) == 2
-
-
 @pytest.mark.parametrize(
     "options", [["--managers", "nobody"], ["--seconds", "0"], ["--chatter-rate", "0"], ["--counts", "0"]]
 )
