@@ -89,6 +89,8 @@ class BackendServer:
         self._end()
         if error is not None:
             print(self.log(), file=sys.stderr)
+        else:
+            assert "Exception in callback" not in self.log(), "an event loop goes on, whatever fails in it"
 
     def _end(self) -> None:
         self._line.close()

@@ -51,8 +51,10 @@ class Connection(BaseClient):
             self.wire.turn.need()
             return
         events = self._engine.feed(data)
-        # Nearly always a request comes whole, alone and to an idle connection.
-        if len(events) == 1 and self._call is None and not self._backlog:
+        # Nearly always a request comes whole, alone and to an idle connection. (The name is for mypyc, to
+        # which an attribute that was None is None from then on.)
+        is_answering = self._call is not None
+        if len(events) == 1 and not is_answering and not self._backlog:
             request = events[0]
             if isinstance(request, Request) and request.ended and self._engine.error is None:
                 self._advancing = True
