@@ -89,7 +89,7 @@ class BackendServer:
         self._end()
         if error is not None:
             print(self.log(), file=sys.stderr)
-        else:
+        elif self._setup["backend"] == "asgi":
             assert "Exception in callback" not in self.log(), "an event loop goes on, whatever fails in it"
 
     def _end(self) -> None:
