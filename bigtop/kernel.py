@@ -39,7 +39,7 @@ def die_with_parent() -> bool:
     """Be killed when the parent ends (prctl(2), PR_SET_PDEATHSIG); False where the system cannot.
 
     Forgotten by fork(2) and by a change of user, so call it last. A parent that is gone already would never
-    be noticed: the caller compares os.getppid() with what it expects.
+    be noticed: afterwards the caller looks whether it is (os.getppid(), or a line that is cut).
     """
     return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -187,3 +187,13 @@ def receive(line: socket.socket) -> tuple[Message, tuple[int, ...]] | None:
         for fd in fds:
             os.close(fd)
         raise
+
+
+def is_cut(line: socket.socket) -> bool:
+    """Whether the other side is gone; reads nothing, and does not wait."""
+    try:
+        return not line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True

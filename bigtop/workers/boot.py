@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bigtop import kernel, loader, signals, sockets
+from bigtop import kernel, lifeline, loader, signals, sockets
 from bigtop.backends import mounted, registry
 from bigtop.backends.base import Backend
 from bigtop.errors import AppError, BigtopError
@@ -51,6 +51,8 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     life = Life(line, slot, quota, bootstrap.graceful_timeout, handoff)
     life.install_signals()
     kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
+    if lifeline.is_cut(line):  # it went before that: whose child we are now lives on
+        return 0
     try:
         life.open_access_log(bootstrap.logs.access)
         backend, app = _application(bootstrap, loaded)

@@ -63,6 +63,8 @@ def main(argv: list[str]) -> int:
         log.configure(bootstrap.logs.level, json=bootstrap.logs.json)
         identity.assume(bootstrap.identity)
         kernel.die_with_parent()
+        if lifeline.is_cut(control):  # the supervisor was gone before that, and would not be missed
+            return 0
         backend = registry.load(bootstrap.backend)(bootstrap.options) if bootstrap.backend else None
         loaded, reason = _preload(bootstrap, backend, importing[0] if importing else None)
         if reason and loaded:

@@ -92,6 +92,48 @@ def test_a_supervisor_that_is_killed_before_the_first_worker_is_ready(preload: s
         site._end()
 
 
+# Holds what a fork server forks, in each of its two forks, and writes down who that is.
+HELD_FORK = """\
+import os, sys, time
+def wait():
+    if "bigtop.workers.forkserver" not in sys.orig_argv:
+        return
+    folder = os.path.dirname(__file__)
+    with open(os.path.join(folder, "forked"), "a") as forked:
+        print(os.getpid(), file=forked)
+    while os.path.exists(os.path.join(folder, "slow")):
+        time.sleep(0.02)
+os.register_at_fork(after_in_child=wait)
+"""
+
+
+def test_a_supervisor_that_is_killed_while_a_worker_is_forked(slow: Path) -> None:
+    # The worker has nobody yet whose death would end it, and its import never comes back.
+    (slow.parent / "sitecustomize.py").write_text(HELD_FORK)
+    (slow.parent / "slowly.py").write_text("import time\nwhile True: time.sleep(1)\n")
+    path = f"{slow.parent}:{ROOT}"
+    site = Site("slowly:app", "--preload", "off", "--workers", "1", env={"PYTHONPATH": path})
+    site.start()
+    forked = slow.parent / "forked"
+
+    def pids() -> list[int]:
+        return [int(line) for line in forked.read_text().splitlines()] if forked.exists() else []
+
+    try:
+        until(pids, "a fork")
+        site.family()
+        os.kill(site.pid, signal.SIGKILL)
+        site.process.wait()
+        slow.unlink()
+        until(lambda: len(pids()) == 2, "a worker")
+        until(lambda: not any(map(psutil.pid_exists, pids())), "everything to be gone")
+    finally:
+        site._end()
+        for pid in pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTERM])
 def test_a_signal_as_soon_as_the_pidfile_is_there(number: int, tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
