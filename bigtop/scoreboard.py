@@ -3,9 +3,10 @@
 # One slot per worker. Rule 1: a slot has a single writer, the worker that owns it; the supervisor clears it
 # before a new owner is born and only reads it afterwards. Rule 2: numbers are aligned 64-bit words written by
 # one store, so a reader never sees half of one (x86-64 and AArch64 both promise that for aligned words;
-# CPython memoryviews and native struct codes make one 8-byte copy). Rule 3: a record of a request is guarded
-# by a counter of its own (a seqlock): odd while the record is begun; a reader that meets an odd or a changed
-# counter tries again.
+# CPython memoryviews and native struct codes make one 8-byte copy). Rule 3: a record of a request begins and
+# ends with the same number, which no other request of the slot has. The first is written first and the last
+# one last; a reader takes them in the other order, and tries again when they differ. (0 is none: the place is
+# being written.)
 #
 # Layout (VERSION names it):  header page | slot 0 | slot 1 | ...
 #     slot = WORDS counters | BUCKETS latency histogram | RECORDS requests, running or lately finished
@@ -21,9 +22,10 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import count
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 MAGIC: Final = int.from_bytes(b"bigtop\0\0", "little")
 
 
@@ -69,25 +71,22 @@ class Phase(IntEnum):
 WORDS: Final = 32  # half of them free, for later versions of the table
 BUCKETS: Final = 32  # bucket i counts requests of less than 2**i microseconds; the last one all longer ones
 RECORDS: Final = 32  # running requests and, in the others, the last finished ones
-_SHARED: Final = RECORDS - 1
+SHARED: Final = RECORDS - 1  # the place of those that found no other
 SLOT_COUNT: Final = 2048
 
-# A record: five words (indexes below), then method, client address, path, X-Request-ID. Native packing ("@")
-# copies a word at once, which "=" and "<" do not; it clears the whole place and then writes in this order. So
-# who reads the phase first never meets a new phase with an old beginning or end.
-_SEQ: Final = 0
-_BEGAN: Final = 1
+# A record: its number, four words (indexes below), method, client address, path, X-Request-ID, its number.
+# Native packing ("@") copies a word at once, which "=" and "<" do not; it clears the whole place and then
+# writes in this order. So who reads the phase first never meets a new phase with an old beginning or end.
+_NUMBER: Final = 0
 _ENDED: Final = 2
 _STATUS: Final = 3
 _PHASE: Final = 4
+_RECORD: Final = struct.Struct("@5Q16s48s160s40sQ")
 _HEAD: Final = struct.Struct("@5Q")
-_START: Final = struct.Struct("@4Q16s48s160s40x")  # all but the counter
 _FINISH: Final = struct.Struct("@3Q")  # ended, status, phase
-_TEXT: Final = struct.Struct("@16s48s160s40s")
-_ID: Final = struct.Struct("@40s")
-_TEXT_AT: Final = _HEAD.size
-RECORD_SIZE: Final = _TEXT_AT + _TEXT.size
-_ID_AT: Final = RECORD_SIZE - _ID.size
+_LAST: Final = struct.Struct("@Q")
+RECORD_SIZE: Final = _RECORD.size
+_LAST_AT: Final = RECORD_SIZE - _LAST.size
 # The same numbers without the enum: a look-up of a member costs as much as a store, and these are hot.
 _APP: Final = int(Phase.APP)
 _WRITING: Final = int(Phase.WRITING)
@@ -118,55 +117,57 @@ class Slot:
     """A worker's own row: only its owner calls these.
 
     Words are changed by `words[Word.X] = n`. A backend with threads sees to it that each word has one writer
-    at a time and that begin() is never called by two threads at once; the others touch their own record only.
+    at a time and that end() is never called by two threads at once; begin() may be.
     """
 
-    __slots__ = ("_at", "_free", "_heads", "_memory", "buckets", "words")
+    __slots__ = ("_at", "_counts", "_free", "_heads", "_memory", "_numbers", "buckets", "words")
 
     def __init__(self, memory: memoryview, index: int) -> None:
         at = HEADER_SIZE + index * SLOT_SIZE
         end = at + WORDS * 8
         self.words = memory[at:end].cast("Q")
         self.buckets = memory[end : end + BUCKETS * 8].cast("Q")
+        self._counts: list[int] = self.buckets.tolist()
         self._memory = memory
         self._at = [at + _RECORDS_AT + n * RECORD_SIZE for n in range(RECORDS)]
-        self._heads = [memory[record : record + _TEXT_AT].cast("Q") for record in self._at]
+        self._heads = [memory[record : record + _HEAD.size].cast("Q") for record in self._at]
+        self._numbers = count(1)
         # The longest finished one is used first, so that the others stay readable. The last record is never
         # in here: it is the one that is shared when all others run.
-        self._free = deque(range(_SHARED))
+        self._free = deque(range(SHARED))
 
-    def begin(self, began: int, method: bytes, client: bytes, path: bytes) -> int:
-        """Show a request that enters the application; return the number of its record, for end().
+    def begin(self, began: int, method: bytes, client: bytes, path: bytes, request_id: bytes = b"") -> int:
+        """Show a request that enters the application; return the place of its record, for end().
 
         With RECORDS or more requests running at once, the last record is shared: they are counted, but only
         the newest of them is described.
         """
-        number = self._free.popleft() if self._free else _SHARED
-        head = self._heads[number]
-        seq = head[_SEQ] | 1  # a predecessor that died half-way left it odd
-        head[_SEQ] = seq
-        _START.pack_into(self._memory, self._at[number] + 8, began, 0, 0, _APP, method, client, path)
-        head[_SEQ] = seq + 1
-        return number
+        try:
+            place = self._free.popleft()
+        except IndexError:
+            place = SHARED
+        number = next(self._numbers)
+        self._heads[place][_NUMBER] = number  # before the place is cleared, in whatever order that is done
+        _RECORD.pack_into(
+            self._memory, self._at[place],
+            number, began, 0, 0, _APP, method, client, path, request_id, number,
+        )  # fmt: skip
+        return place
 
-    def name(self, number: int, request_id: str) -> None:
-        """Show the X-Request-ID of a request, which is known when its environ is made.
-
-        Without the counter: it is for people, and half of it does no harm.
-        """
-        _ID.pack_into(self._memory, self._at[number] + _ID_AT, request_id.encode("latin-1"))
-
-    def writing(self, number: int) -> None:
+    def writing(self, place: int) -> None:
         """The application is done with (or held back by) the client, which reads slowly."""
-        self._heads[number][_PHASE] = _WRITING
+        self._heads[place][_PHASE] = _WRITING
 
-    def end(self, number: int, ended: int, status: int) -> None:
+    def end(self, place: int, began: int, ended: int, status: int) -> None:
         """The request is answered: count its latency; its record stays until others need the place."""
-        _FINISH.pack_into(self._memory, self._at[number] + _ENDED * 8, ended, status, _DONE)
-        bucket = ((ended - self._heads[number][_BEGAN]) // 1000).bit_length()
-        self.buckets[bucket if bucket < BUCKETS else BUCKETS - 1] += 1
-        if number != _SHARED:
-            self._free.append(number)
+        _FINISH.pack_into(self._memory, self._at[place] + _ENDED * 8, ended, status, _DONE)
+        bucket = ((ended - began) // 1000).bit_length()
+        if bucket >= BUCKETS:
+            bucket = BUCKETS - 1
+        self._counts[bucket] += 1
+        self.buckets[bucket] = self._counts[bucket]
+        if place != SHARED:
+            self._free.append(place)
 
 
 class Scoreboard:
@@ -230,27 +231,26 @@ class Scoreboard:
         """
         oldest = 0
         for at in self._record_places(index):
-            seq, began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
-            if phase != _APP or (oldest and began >= oldest):
-                continue
-            # An odd or changed counter: a call begins this very moment, `began` may be its predecessor's.
-            if seq % 2 == 0 and seq == _HEAD.unpack_from(self._memory, at)[_SEQ]:
+            (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
+            number, began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
+            # Where they differ a call begins this very moment.
+            if phase == _APP and number == last != 0 and (not oldest or began < oldest):
                 oldest = began
         return oldest
 
     def _records(self, index: int) -> Iterator[RequestRecord]:
         for at in self._record_places(index):
-            for _ in range(1000):  # a writer that died half-way leaves an odd counter for ever
+            for _ in range(1000):  # a writer that died half-way leaves it half for ever
+                (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
                 # The phase comes first: what was written before it is then seen as well.
-                seq, _began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
-                _seq, began, ended, status, _phase = _HEAD.unpack_from(self._memory, at)
-                texts = _TEXT.unpack_from(self._memory, at + _TEXT_AT)
-                if seq % 2 == 0 and seq == _HEAD.unpack_from(self._memory, at)[_SEQ]:
+                phase = _HEAD.unpack_from(self._memory, at)[_PHASE]
+                _number, began, ended, status, _phase, *texts, _last = _RECORD.unpack_from(self._memory, at)
+                if last == _HEAD.unpack_from(self._memory, at)[_NUMBER]:
                     break
                 time.sleep(0)  # let the writer, perhaps on this core, finish its few stores
             else:
                 continue
-            if phase != Phase.NONE:
+            if last and phase != Phase.NONE:
                 if phase != _DONE:
                     ended = status = 0
                 yield RequestRecord(Phase(phase), began, ended, status, *map(_str, texts))

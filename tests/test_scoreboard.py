@@ -45,7 +45,7 @@ class TestWords:
         for index in (1, 2):
             slot = board.slot(index)
             slot.words[Word.PID] = 7
-            slot.end(slot.begin(1, b"GET", b"c", b"/"), 2, 200)
+            slot.end(slot.begin(1, b"GET", b"c", b"/"), 1, 2, 200)
         board.clear(1)
         assert board.words(1)[Word.PID] == 0
         assert board.finished(1) == []
@@ -109,13 +109,13 @@ class TestForeignDescriptors:
 class TestRequests:
     def test_a_requests_life(self, board):
         slot = board.slot(0)
-        number = slot.begin(1000, b"GET", b"127.0.0.1:5", b"/caf\xe9")
-        assert board.running(0) == [RequestRecord(Phase.APP, 1000, 0, 0, "GET", "127.0.0.1:5", "/café", "")]
-        slot.name(number, "x" * 50)
+        number = slot.begin(1000, b"GET", b"127.0.0.1:5", b"/caf\xe9", b"x" * 50)
+        (record,) = board.running(0)
+        assert record == RequestRecord(Phase.APP, 1000, 0, 0, "GET", "127.0.0.1:5", "/café", "x" * 40)
         slot.writing(number)
         assert board.running(0)[0].phase is Phase.WRITING
         assert board.oldest(0) == 0  # the application is out of it
-        slot.end(number, 9000, 204)
+        slot.end(number, 1000, 9000, 204)
         assert board.running(0) == []
         assert board.finished(0) == [
             RequestRecord(Phase.DONE, 1000, 9000, 204, "GET", "127.0.0.1:5", "/café", "x" * 40)
@@ -129,7 +129,7 @@ class TestRequests:
     def test_a_short_text_leaves_nothing_of_a_long_one(self, board):
         slot = board.slot(0)
         for _ in range(RECORDS):
-            slot.end(slot.begin(1, b"OPTIONS", b"long-client", b"/long/path"), 2, 200)
+            slot.end(slot.begin(1, b"OPTIONS", b"long-client", b"/long/path"), 1, 2, 200)
         slot.begin(3, b"GET", b"c", b"/")
         (record,) = board.running(0)
         assert (record.method, record.client, record.path) == ("GET", "c", "/")
@@ -138,14 +138,14 @@ class TestRequests:
         slot = board.slot(0)
         numbers = {began: slot.begin(began, b"GET", b"c", b"/") for began in (50, 20, 90)}
         assert board.oldest(0) == 20
-        slot.end(numbers[20], 100, 200)
+        slot.end(numbers[20], 20, 100, 200)
         assert board.oldest(0) == 50
         assert [record.began for record in board.running(0)] == [50, 90]
 
     def test_the_last_finished_stay_readable(self, board):
         slot = board.slot(0)
         for began in range(1, 101):
-            slot.end(slot.begin(began, b"GET", b"c", b"/"), began, 200)
+            slot.end(slot.begin(began, b"GET", b"c", b"/"), began, began, 200)
         assert [record.began for record in board.finished(0)] == list(range(100 - RECORDS + 2, 101))
 
     def test_more_requests_than_records(self, board):
@@ -153,16 +153,16 @@ class TestRequests:
         numbers = [slot.begin(began, b"GET", b"c", b"/") for began in range(1, RECORDS + 10)]
         assert len(board.running(0)) == RECORDS
         assert board.running(0)[-1].began == RECORDS + 9  # the shared record shows the newest
-        for number in numbers:
-            slot.end(number, 5000, 200)
+        for began, number in enumerate(numbers, 1):
+            slot.end(number, began, 5000, 200)
         assert sum(board.histogram(0)) == len(numbers)
         # The place is free again, each record once.
         again = [slot.begin(1, b"GET", b"c", b"/") for _ in range(RECORDS)]
         assert sorted(again) == list(range(RECORDS))
 
-    def test_a_record_left_odd_by_a_dead_writer(self, board):
+    def test_a_record_left_half_written_by_a_dead_writer(self, board):
         slot = board.slot(0)
-        slot.end(slot.begin(1, b"GET", b"c", b"/whole"), 2, 200)
+        slot.end(slot.begin(1, b"GET", b"c", b"/whole"), 1, 2, 200)
         number = slot.begin(3, b"GET", b"c", b"/half")
         slot._heads[number][0] += 1  # as if it had died inside begin()
         assert board.running(0) == []
@@ -179,7 +179,7 @@ class TestRequests:
     )
     def test_buckets(self, board, nanoseconds, bucket):
         slot = board.slot(0)
-        slot.end(slot.begin(10, b"GET", b"c", b"/"), 10 + nanoseconds, 200)
+        slot.end(slot.begin(10, b"GET", b"c", b"/"), 10, 10 + nanoseconds, 200)
         assert board.histogram(0)[bucket] == sum(board.histogram(0)) == 1
 
     @given(st.lists(st.integers(0, 1), max_size=200))
@@ -194,7 +194,7 @@ class TestRequests:
                 open_requests[number] = now
             elif open_requests:
                 number = next(iter(open_requests))
-                slot.end(number, now, 200)
+                slot.end(number, open_requests[number], now, 200)
                 del open_requests[number]
         assert [record.began for record in board.running(0)] == sorted(open_requests.values())
         assert board.oldest(0) == min(open_requests.values(), default=0)
@@ -212,7 +212,7 @@ while True:
     slot.words[Word.BYTES_IN] = (n % 255) * 0x0101010101010101
     text = b"%d" % n
     number = slot.begin(n, text, text, text * 8)
-    slot.end(number, n + 7, n % 1000)
+    slot.end(number, n, n + 7, n % 1000)
     n += 1
 """
 

@@ -66,7 +66,7 @@ class Books:
         now = monotonic_ns()
         words = self._words
         with self._lock:
-            self._slot.end(entry.record, now, entry.status)
+            self._slot.end(entry.record, entry.began, now, entry.status)
             self.open -= 1
             words[BUSY] = self.open
             words[REQUESTS] += 1

@@ -374,13 +374,13 @@ def test_what_most_calls_take_is_what_three_of_four_do() -> None:
     assert usual.seconds() == 0
     for microseconds, count in ((100, 75), (3_000_000, 25)):
         for _ in range(count):
-            slot.end(slot.begin(0, b"GET", b"", b"/"), microseconds * 1000, 200)
+            slot.end(slot.begin(0, b"GET", b"", b"/"), 0, microseconds * 1000, 200)
     assert usual.seconds() == 128e-6  # the few slow ones do not count
     assert usual.seconds() == 128e-6  # nor does silence
     for _ in range(ENOUGH):
-        slot.end(slot.begin(0, b"GET", b"", b"/"), 4_000_000, 200)
+        slot.end(slot.begin(0, b"GET", b"", b"/"), 0, 4_000_000, 200)
     assert usual.seconds() == 4096e-6  # it is about the calls of late
-    slot.end(slot.begin(0, b"GET", b"", b"/"), 1, 200)
+    slot.end(slot.begin(0, b"GET", b"", b"/"), 0, 1, 200)
     assert usual.seconds() == 4096e-6  # one call tells nothing
 
 

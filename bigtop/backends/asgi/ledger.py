@@ -114,7 +114,7 @@ class Ledger:
         """The answer is out, or the client is gone."""
         status = call.answer.status
         now = monotonic_ns()
-        self._slot.end(call.record, now, status)
+        self._slot.end(call.record, call.called, now, status)
         self._requests += 1
         self._bytes_out += call.bytes_out
         self._call_ns += now - call.called

@@ -20,6 +20,7 @@ from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, error_response
 from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ
+from bigtop.scoreboard import SHARED
 
 if TYPE_CHECKING:
     from bigtop.backends.wsgi.connection import Connection
@@ -61,7 +62,7 @@ class Call:
         self.environ: Environ | None = None  # until run(): what is added to it
         self.readable = now
         self.called = 0
-        self.record = 0  # its number on the scoreboard
+        self.record = SHARED  # its place on the scoreboard
         self.bytes_out = 0
         self.fate = CLOSE
         self.unclosed: Any = None  # the response to close, by another run(), when its file is sent
@@ -85,7 +86,7 @@ class Call:
             if self.environ is not None:
                 env |= self.environ
             self.environ = env
-            site.slot.name(self.record, env["HTTP_X_REQUEST_ID"])
+            self._show(env["HTTP_X_REQUEST_ID"])
             response = site.app(env, self.exchange.start_response)
             if self.exchange.status or not self._is_taken_over():
                 self._answer(response)
@@ -118,8 +119,15 @@ class Call:
         framing = self.exchange.framing
         return framing is not None and framing.left is None and not framing.chunked
 
+    def _show(self, request_id: str) -> None:
+        """Put the request on the scoreboard."""
+        request, connection = self.request, self.connection
+        method, client, named = request.method.encode(), connection.peer.label, request_id.encode("latin-1")
+        self.record = connection.site.slot.begin(self.called, method, client, request.target, named)
+
     def reply(self, reply: Reply) -> None:
         """Answer without the application; the leader, which does not lose the lead."""
+        self._show("")
         try:
             self._give(reply)
         except ClientGone:
@@ -132,7 +140,7 @@ class Call:
         exchange.begin(reply.head, reply.headers)
         pieces = [part for part in reply.parts if isinstance(part, bytes)]
         if len(pieces) == len(reply.parts):
-            self._put(exchange.whole(b"".join(pieces)))
+            self._put(exchange.whole(pieces[0] if len(pieces) == 1 else b"".join(pieces)))
         else:
             head, count = exchange.file(reply.size)
             self.bytes_out += len(head) + count

@@ -33,7 +33,7 @@ class Ledger:
     """
 
     __slots__ = (
-        "_bytes_out", "_call_ns", "_describe", "_errors", "_life", "_queue_ns", "_requests",
+        "_busy", "_bytes_out", "_call_ns", "_describe", "_errors", "_life", "_queue_ns", "_requests",
         "_slot", "_words", "bytes_in",
     )  # fmt: skip
 
@@ -43,7 +43,7 @@ class Ledger:
         self._words = life.slot.words
         self._describe = describe
         self.bytes_in = self._bytes_out = 0
-        self._requests = self._errors = self._call_ns = self._queue_ns = 0
+        self._busy = self._requests = self._errors = self._call_ns = self._queue_ns = 0
 
     def post(self) -> None:
         """Write down what was added up since."""
@@ -75,18 +75,16 @@ class Ledger:
 
     def called(self, call: Call) -> None:
         """The application is called next (or once more, to close its response)."""
-        self._words[BUSY] += 1
-        if call.called:
-            return
-        call.called = now = monotonic_ns()
-        self._queue_ns += now - call.readable
-        request = call.request
-        label = call.connection.peer.label
-        call.record = self._slot.begin(now, request.method.encode(), label, request.target)
+        self._busy += 1
+        self._words[BUSY] = self._busy
+        if not call.called:
+            call.called = now = monotonic_ns()
+            self._queue_ns += now - call.readable
 
     def returned(self, call: Call) -> None:
         """The application is done, its answer may still be on the way."""
-        self._words[BUSY] -= 1
+        self._busy -= 1
+        self._words[BUSY] = self._busy
         if not call.settled:
             self._call_ns += monotonic_ns() - call.called
 
@@ -97,7 +95,7 @@ class Ledger:
         """The answer is out, or the client is gone. Returns the time, in monotonic nanoseconds."""
         status = call.exchange.status
         now = monotonic_ns()
-        self._slot.end(call.record, now, status)
+        self._slot.end(call.record, call.called, now, status)
         self._requests += 1
         self._bytes_out += call.bytes_out
         if status >= 500:
