@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class End(Enum):
@@ -21,14 +21,25 @@ class End(Enum):
 END: Final = End.END
 
 
+class Wishes(NamedTuple):
+    """What a header says about how a file is wanted.
+
+    `encodings` are ours that the client takes, the best one first; `conditions` are about its part or its
+    state, by lower-case names.
+    """
+
+    encodings: tuple[str, ...]
+    conditions: dict[bytes, str]
+
+
 class Fields:
     """The header of a request, as it was read; many requests share one, so that it is read once.
 
-    `special` are the values of fields that matter for framing and connection. `environs` and `lowered` are
-    the places where http/wsgi.py and http/asgi.py keep what they made of the header.
+    `special` are the values of fields that matter for framing and connection. `environs`, `lowered` and
+    `wishes` are the places where http/wsgi.py, http/asgi.py and http/static.py keep what they made of it.
     """
 
-    __slots__ = ("environs", "headers", "is_plain", "lowered", "names", "special")
+    __slots__ = ("environs", "headers", "is_plain", "lowered", "names", "special", "wishes")
 
     def __init__(self, headers: list[tuple[bytes, bytes]], special: dict[bytes, bytes]) -> None:
         self.headers = headers
@@ -38,6 +49,7 @@ class Fields:
         self.environs: dict[bool, dict[str, str]] = {}
         self.lowered: list[tuple[bytes, bytes]] | None = None
         self.names: frozenset[bytes] = frozenset()  # in `lowered`
+        self.wishes: Wishes | None = None
 
 
 class Request:

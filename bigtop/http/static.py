@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from bigtop.http.conditions import Range, check, parse_ranges
-from bigtop.http.messages import Request
+from bigtop.http.messages import Request, Wishes
 from bigtop.http.response import http_date
 
 Headers = list[tuple[str, str]]
@@ -57,7 +57,7 @@ _TYPES: Final = {
     "zip": "application/zip", "zst": "application/zstd",
 }  # fmt: skip
 
-_ASKED: Final = frozenset(
+_CONDITIONS: Final = frozenset(
     (b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range")
 )
 
@@ -90,6 +90,7 @@ class Plan(NamedTuple):
     pieces: Sequence[bytes | Range]
 
 
+@lru_cache(maxsize=512)
 def path_in(target: bytes, prefix: bytes) -> bytes | None:
     """Return the path of the file that `target` names below `prefix`; None when it can name none."""
     path = target.partition(b"?")[0]
@@ -186,38 +187,51 @@ def validated(headers: Headers, file: File) -> Headers:
     return [*headers, *(pair for pair in more if pair[0].lower() not in known)]
 
 
-def asks(request: Request) -> dict[bytes, str]:
-    """Return what a request says about the part or the state of a file that it wants, by lower-case names."""
-    found: dict[bytes, str] = {}
-    if request.method not in ("GET", "HEAD"):
+def wishes(request: Request) -> Wishes:
+    """Return how a request wants the file that it names; conditions are for GET and HEAD only."""
+    fields = request.fields
+    found = None if fields is None else fields.wishes
+    if found is None:
+        found = _wishes(request.headers)
+        if fields is not None:
+            fields.wishes = found
+    if request.method == "GET" or not found.conditions:
         return found
-    for name, value in request.headers:
+    # RFC 9110, 14.2: a range is defined for GET only.
+    kept = {name: text for name, text in found.conditions.items() if name != b"range"}
+    return Wishes(found.encodings, kept if request.method == "HEAD" else {})
+
+
+def _wishes(headers: Sequence[tuple[bytes, bytes]]) -> Wishes:
+    accepted: list[bytes] = []
+    conditions: dict[bytes, str] = {}
+    for name, value in headers:
         field = name.lower()
-        if field in _ASKED:
+        if field == b"accept-encoding":
+            accepted.append(value)
+        elif field in _CONDITIONS:
             text = value.decode("latin-1")
-            found[field] = f"{found[field]}, {text}" if field in found else text
-    if request.method == "HEAD":
-        found.pop(b"range", None)  # RFC 9110, 14.2: defined for GET only
-    return found
+            conditions[field] = f"{conditions[field]}, {text}" if field in conditions else text
+    return Wishes(encodings(b",".join(accepted)) if accepted else (), conditions)
 
 
-def plan(asked: Mapping[bytes, str], size: int, headers: Headers) -> Plan:
-    """Return the answer with a file of `size` bytes and validated `headers`, to what was `asked`."""
+def plan(conditions: Mapping[bytes, str], size: int, headers: Headers) -> Plan:
+    """Return the answer with a file of `size` bytes and validated `headers`, under these `conditions`."""
     whole = Plan("200 OK", headers, [Range(0, size)])
-    if not asked:
+    if not conditions:
         return whole
     known = {name.lower(): value for name, value in headers}
     etag, modified = known["etag"], known["last-modified"]
-    verdict = check(asked, etag, modified)
+    verdict = check(conditions, etag, modified)
     if verdict == 304:
         # What describes the body would describe the one that is not sent (RFC 9110, 15.4.5).
         kept = [pair for pair in headers if not pair[0].lower().startswith(("content-", "accept-"))]
         return Plan("304 Not Modified", kept, [])
     if verdict == 412:
         return _text("412 Precondition Failed", "The file is not what was expected.\n")
-    if b"range" not in asked:
+    if b"range" not in conditions:
         return whole
-    ranges = parse_ranges(asked[b"range"], asked.get(b"if-range", ""), size, etag, modified)
+    ranges = parse_ranges(conditions[b"range"], conditions.get(b"if-range", ""), size, etag, modified)
     if ranges is None:
         return whole
     if not ranges:

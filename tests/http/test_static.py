@@ -12,7 +12,6 @@ from bigtop.http.static import (
     File,
     Headers,
     Plan,
-    asks,
     caching,
     describe,
     encodings,
@@ -21,6 +20,7 @@ from bigtop.http.static import (
     path_in,
     plan,
     validated,
+    wishes,
 )
 
 FILE = File(1000, 784111777_000_000_000)  # the date of RFC 9110's examples
@@ -35,7 +35,7 @@ def asked(*lines: str, method: str = "GET", headers: Headers | None = None, file
     pairs = (line.split(": ", 1) for line in lines)
     request.headers = [(name.encode(), value.encode("latin-1")) for name, value in pairs]
     made = validated(headers if headers is not None else [("Content-Type", "text/plain")], file)
-    return plan(asks(request), file.size, made)
+    return plan(wishes(request).conditions, file.size, made)
 
 
 # ---- which file

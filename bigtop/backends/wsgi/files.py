@@ -14,7 +14,6 @@ import logging
 import os
 import stat
 from collections.abc import Sequence
-from time import monotonic_ns
 from typing import Final, NamedTuple
 
 from bigtop import kernel
@@ -123,38 +122,34 @@ class StaticFiles:
         self._prefixes = tuple(prefix for prefix, _ in self._mounts)
         self._found: dict[tuple[str, bytes, tuple[str, ...]], Found] = {}
 
-    def reply(self, request: Request) -> Reply | None:
+    def reply(self, request: Request, now: int) -> Reply | None:
         """Return the answer to a request for a file; None when it is for the application."""
         target = request.target
         if not target.startswith(self._prefixes):
             return None
         if request.method not in ("GET", "HEAD"):
             return _without_file(static.not_allowed())
+        wanted = static.wishes(request)
         try:
-            found = self._find(request)
+            found = self._find(target, wanted.encodings, now)
         except OSError as error:
             log.error("cannot open the file of %s: %s", target.decode("latin-1"), error)
             return _without_file(static.unavailable())
         if found is None:
             return _without_file(static.not_found())
-        asked = static.asks(request)
-        if found.whole is not None and not asked:
+        if found.whole is not None and not wanted.conditions:
             return found.whole
-        return found.file.reply(static.plan(asked, found.file.facts.size, found.headers))
+        return found.file.reply(static.plan(wanted.conditions, found.file.facts.size, found.headers))
 
-    def _find(self, request: Request) -> Found | None:
-        target = request.target
+    def _find(self, target: bytes, encodings: tuple[str, ...], now: int) -> Found | None:
         prefix, folder = next(mount for mount in self._mounts if target.startswith(mount[0]))
         path = static.path_in(target, prefix)
         if path is None:
             return None
-        accept = [value for name, value in request.headers if name.lower() == b"accept-encoding"]
-        wanted = static.encodings(b",".join(accept)) if accept else ()
-        key = (folder, path, wanted)
-        now = monotonic_ns()
+        key = (folder, path, encodings)
         known = self._found.pop(key, None)
         if known is None or known.until < now:
-            known = _look(folder, path, wanted, now)
+            known = _look(folder, path, encodings, now)
             if known is None:
                 return None
             if len(self._found) >= KEPT:
@@ -163,13 +158,13 @@ class StaticFiles:
         return known
 
 
-def _look(folder: str, path: bytes, wanted: Sequence[str], now: int) -> Found | None:
+def _look(folder: str, path: bytes, encodings: Sequence[str], now: int) -> Found | None:
     file = open_file(folder, path)
     if file is None:
         return None
     encoded = {name: open_file(folder, path + suffix, name) for name, suffix in ENCODINGS.items()}
     there = {name: other for name, other in encoded.items() if other is not None}
-    best = next((there[name] for name in wanted if name in there), file)
+    best = next((there[name] for name in encodings if name in there), file)
     headers = static.describe(path, best.facts, bool(there))
     whole = None
     if best.facts.size <= SMALL and best.take_in():
@@ -200,7 +195,7 @@ class Redirects:
             path = _path_of(named, prefix, folder)
             if path is not None and (file := open_file(folder, path)) is not None:
                 headers = static.validated(kept, file.facts)
-                return file.reply(static.plan(static.asks(request), file.facts.size, headers))
+                return file.reply(static.plan(static.wishes(request).conditions, file.facts.size, headers))
         log.error("%s names no file below a --sendfile-root: %s", *next(iter(named.items())))
         return _without_file(static.not_found())
 

@@ -80,7 +80,7 @@ class Service:
             self._deadlines.stop(connection)
         connection.stage = ANSWERING
         connection.call = call = Call(connection, request, body, now)
-        if self._files is not None and (reply := self._files.reply(request)) is not None:
+        if self._files is not None and (reply := self._files.reply(request, now)) is not None:
             self.ledger.called(call)
             call.reply(reply)
             self.settle(call)
