@@ -86,7 +86,7 @@ class Call:
             if self.environ is not None:
                 env |= self.environ
             self.environ = env
-            self._show(env["HTTP_X_REQUEST_ID"])
+            self.record = _shown(self, env["HTTP_X_REQUEST_ID"])
             response = site.app(env, self.exchange.start_response)
             if self.exchange.status or not self._is_taken_over():
                 self._answer(response)
@@ -119,15 +119,9 @@ class Call:
         framing = self.exchange.framing
         return framing is not None and framing.left is None and not framing.chunked
 
-    def _show(self, request_id: str) -> None:
-        """Put the request on the scoreboard."""
-        request, connection = self.request, self.connection
-        method, client, named = request.method.encode(), connection.peer.label, request_id.encode("latin-1")
-        self.record = connection.site.slot.begin(self.called, method, client, request.target, named)
-
     def reply(self, reply: Reply) -> None:
         """Answer without the application; the leader, which does not lose the lead."""
-        self._show("")
+        self.record = _shown(self, "")
         try:
             self._give(reply)
         except ClientGone:
@@ -265,6 +259,13 @@ class Call:
             # The client's slowness is not the application's: the supervisor's time limit stops here.
             self.connection.site.slot.writing(self.record)
             outbox.wait_for_room()
+
+
+def _shown(call: Call, request_id: str) -> int:
+    """Put a call on the scoreboard; return its place there."""
+    request, connection = call.request, call.connection
+    method, client, named = request.method.encode(), connection.peer.label, request_id.encode("latin-1")
+    return connection.site.slot.begin(call.called, method, client, request.target, named)
 
 
 def _file_part(file: Any) -> FilePart | None:
