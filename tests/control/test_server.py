@@ -245,6 +245,24 @@ def test_stats_are_those_of_circus(daemon: Controlled) -> None:
     assert daemon.call("stats", name="Web", process=1)["errno"] == 3
 
 
+def test_stats_of_many_delay_nobody(daemon: Controlled) -> None:
+    """Whoever asks one thing after the other beside them is answered again and again: they need no turn."""
+    options = {"numprocesses": 300}
+    daemon.call("add", name="crowd", cmd="sleep 1000", options=options, start=True, waiting=True)
+    try:
+        with daemon.dealer() as socket:
+            socket.send_json({"command": "stats", "id": "stats"})
+            answers = []
+            while "stats" not in answers:
+                socket.send_json({"command": "numwatchers", "id": "other"})
+                answer = receive(socket)
+                answers.append(answer["id"])
+        assert len(answer["infos"]["crowd"]) == 300
+        assert answers.count("other") > 40  # in one piece they would let a handful through
+    finally:
+        daemon.call("rm", name="crowd", waiting=True)
+
+
 def test_a_bad_configuration_changes_nothing(daemon: Controlled) -> None:
     good = daemon.file.read_text()
     pids = daemon.pids("Web")
