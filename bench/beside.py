@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from bench.scenarios import Beside
 from bench.server import HOST
 
+PING, EMPTY_PONG = 0x89, b"\x8a\x80\0\0\0\0"  # of an idle WebSocket
 TRICKLE_SECONDS = 1.0  # between two bytes
 STEP = 0.05  # seconds in which an end, or an answer, is noticed at the latest
 
@@ -52,14 +53,16 @@ class _Crowd:
         self._port = port
         self._bytes = what.request.encode()
         self._selector = selectors.DefaultSelector()
+        self._unanswered: set[int] = set()
         self.there = threading.Event()
 
     def run(self, ended: threading.Event, cores: set[int]) -> None:
         os.sched_setaffinity(0, cores)  # of this thread alone
         clients = [self._arrive() for _ in range(self._what.connections)]
-        self.there.set()
         due = time.monotonic()
         while not ended.is_set():
+            if not (self._what.stays and self._unanswered):
+                self.there.set()
             for key, _ in self._selector.select(STEP):
                 self._heard(key.data)
             if self._what.trickle and time.monotonic() >= due:
@@ -72,6 +75,7 @@ class _Crowd:
 
     def _arrive(self) -> _Client:
         client = _Client(self._connect())
+        self._unanswered.add(id(client))
         self._begin(client)
         return client
 
@@ -94,7 +98,10 @@ class _Crowd:
     def _heard(self, client: _Client) -> None:
         """Throw an answer away; begin again when the server closed."""
         with contextlib.suppress(ConnectionError):
-            if client.connection.recv(65536):
+            if data := client.connection.recv(65536):
+                self._unanswered.discard(id(client))
+                if data[0] == PING:
+                    client.connection.send(EMPTY_PONG)
                 return
         self._selector.unregister(client.connection)
         client.connection.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import workshop
 from bench.figures import Histogram
-from bench.scenarios import Scenario
+from bench.scenarios import Scenario, frame
 from bench.server import HOST, pinned
 
 BURST_SECONDS = 10.0  # at most, from the first connection to the last answer
@@ -75,8 +75,12 @@ def _run(
     ]
     for number, request in enumerate(scenario.requests[:kinds]):
         file = folder / f"request-{number}"
-        file.write_bytes(request.encode())
+        file.write_bytes(frame(scenario.message_bytes) if scenario.message_bytes else request.encode())
         command += ["--request", f"{request.name}:{request.share}:{file}"]
+    if scenario.message_bytes:
+        upgrade = folder / "upgrade"
+        upgrade.write_bytes(scenario.requests[0].encode())
+        command += ["--upgrade", str(upgrade)]
     with pinned(cores):
         run = subprocess.run(command, capture_output=True, text=True, check=True)
     return parse(run.stdout)

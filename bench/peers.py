@@ -74,6 +74,7 @@ BIGTOP = "$bin/bigtop serve $app --workers $workers --bind $host:$port"
 GUNICORN = "$bin/gunicorn --no-control-socket --worker-tmp-dir /dev/shm --log-level warning -w $workers"
 GRANIAN = "$bin/granian --host $host --port $port --workers $workers --no-access-log --log-level warning"
 GRANIAN_WSGI = f"{GRANIAN} --interface wsgi --blocking-threads 1 --runtime-threads 1"
+HYPERCORN = "$bin/hypercorn --worker-class uvloop --keep-alive 75 --log-level warning"
 UVICORN = "$bin/uvicorn --no-access-log --log-level warning"
 EMBED = "$python -m bench.embed"
 
@@ -171,6 +172,12 @@ PEERS = (
         note="with httptools and uvloop",
     ),
     Peer(
+        "hypercorn",
+        "asgi",
+        (f"{HYPERCORN} --bind $host:$port --workers $workers $app",),
+        packages=("hypercorn", "uvloop"),
+    ),
+    Peer(
         "granian",
         "wsgi",
         (f"{GRANIAN_WSGI} $app",),
@@ -252,6 +259,7 @@ SETS = {
         "c-epoll",
     ),
     "asgi": ("bigtop-asgi", "granian-asgi", "uvicorn", "gunicorn-asgi"),
+    "websocket": ("bigtop-asgi", "granian-asgi", "uvicorn", "hypercorn", "gunicorn-asgi"),
     "static": tuple(peer.name for peer in PEERS if peer.interface == "static"),
     "backends": (
         "bigtop",

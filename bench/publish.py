@@ -24,6 +24,7 @@ SHOWN = {
     "fairness": ("fairness", "bigtop,nginx-gunicorn,gunicorn-sync,gunicorn-gthread,granian"),
     "static": ("static", "static"),
     "asgi": ("hello,hello-17,sleep-10ms,bodies", "asgi"),
+    "websocket": ("websocket", "websocket"),
     "backends": ("backends", "backends"),
     "gevent": ("hello,django-page,sleep-10ms", "bigtop-gevent,circus-gevent,gunicorn-gevent"),
 }

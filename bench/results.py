@@ -26,6 +26,7 @@ class Run:
     cpu_us: float | None = None  # per request, of the server's whole process tree
     pss_worker: int | None = None  # bytes, the median worker
     pss_tree: int | None = None  # bytes, all processes
+    pss_beside: float | None = None  # bytes that each connection beside added to them
     generator_busy: float | None = None  # share of the time; near 1 the generator was the limit
     failed: int = 0  # errors and requests without an answer
     imbalance: float | None = None  # bursts: the busiest worker's requests over the idlest one's
@@ -50,6 +51,7 @@ class Measured:
             "cpu_us",
             "pss_worker",
             "pss_tree",
+            "pss_beside",
             "generator_busy",
             "noise",
             "imbalance",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from subprocess import CalledProcessError
@@ -72,6 +72,8 @@ def shape(scenario: Scenario) -> str:
     """Say in words how the requests come."""
     plural = "s" if scenario.workers > 1 else ""
     text = f"{scenario.workers} worker{plural}, {scenario.connections} connections, "
+    if scenario.message_bytes:
+        text += "a request is a message and its echo, "
     if scenario.burst:
         return text + f"{BURSTS} bursts per round"
     if scenario.rate is None:
@@ -88,6 +90,8 @@ def fits(peer: Peer, scenario: Scenario) -> bool:
         return app.static and peer.interface == "static"
     if peer.interface == "asgi":
         return app.asgi is not None
+    if app.wsgi is None:
+        return False
     return scenario.floor or peer.interface != "floor"
 
 
@@ -104,8 +108,17 @@ def _attempt(peer: Peer, measured: Measured, scenario: Scenario, setup: Setup, n
 def _load(scenario: Scenario, server: Running, setup: Setup, number: int) -> Run:
     load_cores, seconds = set(setup.load_cores), max(setup.seconds, scenario.at_least)
     generator.load(scenario, server.port, server.folder, WARM_UP_SECONDS, load_cores)
+    alone = _memory(server)
     with beside(scenario.beside, server.port, load_cores):
-        return _sample(scenario, server, setup, number, seconds)
+        added = _memory(server) - alone
+        run = _sample(scenario, server, setup, number, seconds)
+    if scenario.beside and scenario.beside.stays:
+        run = replace(run, pss_beside=added / scenario.beside.connections)
+    return run
+
+
+def _memory(server: Running) -> int:
+    return sum(procfs.pss(pid) for pid in procfs.tree(server.roots))
 
 
 def _sample(scenario: Scenario, server: Running, setup: Setup, number: int, seconds: float) -> Run:

@@ -16,7 +16,7 @@ from bench.peers import expand
 @dataclass(frozen=True, slots=True)
 class App:
     name: str
-    wsgi: str
+    wsgi: str | None = None
     static: bool = False  # only files in $data/static: what answers them is measured, not the application
     asgi: str | None = None
     packages: tuple[str, ...] = ()
@@ -38,6 +38,7 @@ APPS = {
     for app in (
         App("hello", "bench.apps.hello:app", asgi="bench.apps.hello_asgi:app"),
         App("work", "bench.apps.work:app", asgi="bench.apps.work_asgi:app"),
+        App("echo", asgi="bench.apps.echo_asgi:app"),
         App(
             "files",
             "bench.apps.hello:app",
@@ -85,6 +86,24 @@ BROWSER = (
 )
 
 
+UPGRADE = (
+    ("Host", "127.0.0.1"),
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)
+MASK = bytes.fromhex("37fa213d")  # any will do, as long as it is not zero: servers have work with it
+
+
+def frame(size: int) -> bytes:
+    """Return a client's text message of `size` bytes."""
+    if not 0 < size < 65536:
+        raise ValueError("a message has 1 to 65535 bytes")
+    length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126, *size.to_bytes(2, "big")])
+    return b"\x81" + length + MASK + bytes(b"x"[0] ^ MASK[i % 4] for i in range(size))
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     path: str = "/"
@@ -117,6 +136,7 @@ class Beside:
     trickle: bool = (
         False  # a byte each second, for as long as it lasts; otherwise whole, and again when answered
     )
+    stays: bool = False  # asks once, is answered and stays: what memory does it take?
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +155,7 @@ class Scenario:
     floor: bool = False  # the same bytes without the application mean something
     burst: bool = False  # all connections at once on idle workers: who answers how many?
     beside: Beside | None = None
+    message_bytes: int = 0  # of WebSockets that the first request opens; then each message and its echo count
 
     @property
     def kind(self) -> str:
@@ -234,6 +255,31 @@ SCENARIOS = {
             workers=4,
             burst=True,
         ),
+        Scenario(
+            "websocket",
+            "WebSocket: echo of 64 bytes, as fast as it goes, beside 1,000 idle ones",
+            "echo",
+            (Request("/", headers=UPGRADE),),
+            beside=Beside(1000, Request("/", headers=UPGRADE), stays=True),
+            message_bytes=64,
+        ),
+        Scenario(
+            "websocket-paced",
+            "WebSocket: echo of 64 bytes, 2,000 each second, beside 1,000 idle ones",
+            "echo",
+            (Request("/", headers=UPGRADE),),
+            rate=2000,
+            at_least=2,
+            beside=Beside(1000, Request("/", headers=UPGRADE), stays=True),
+            message_bytes=64,
+        ),
+        Scenario(
+            "websocket-16k",
+            "WebSocket: echo of 16 KB",
+            "echo",
+            (Request("/", headers=UPGRADE),),
+            message_bytes=16_384,
+        ),
     )
 }
 
@@ -250,6 +296,7 @@ SETS = {
         "burst",
     ),
     "static": ("static-small", "static-large"),
+    "websocket": ("websocket", "websocket-paced", "websocket-16k"),
     "backends": ("hello", "django-page", "sleep-10ms", "body-100k", "body-1m"),
     "all": tuple(SCENARIOS),
 }

@@ -118,7 +118,7 @@ def _wait_ready(port: int, scenario: Scenario, processes: list[subprocess.Popen[
         if any(process.poll() is not None for process in processes):
             break
         status = _status(port, request)
-        if status.startswith(b"2"):
+        if status.startswith(b"2") or status == b"101":
             return
         time.sleep(0.02)
     answer = f"answers {status.decode(errors='replace')}" if status else "does not answer"

@@ -26,6 +26,7 @@ class Column:
     show: Callable[[float], str]
     with_spread: bool = False
     with_ratio: bool = False
+    is_rare: bool = False  # left out where nobody has a figure
 
 
 def _count(value: float) -> str:
@@ -48,6 +49,10 @@ def _mib(value: float) -> str:
     return f"{value / MIB:.1f}"
 
 
+def _kib(value: float) -> str:
+    return f"{value / 1024:.1f}"
+
+
 CLOSED_COLUMNS = (
     Column("req/s", "requests_per_second", _count, with_spread=True, with_ratio=True),
     Column("p50 ms", "p50_us", _milliseconds),
@@ -57,6 +62,7 @@ CLOSED_COLUMNS = (
     Column("syscalls/req", "syscalls", _short),
     Column("PSS/worker MiB", "pss_worker", _mib),
     Column("PSS tree MiB", "pss_tree", _mib),
+    Column("KiB/idle connection", "pss_beside", _kib, is_rare=True),
 )
 OPEN_COLUMNS = (
     Column("req/s", "requests_per_second", _count),
@@ -127,7 +133,8 @@ def _baseline(part: Part, wanted: str | None) -> Measured | None:
 
 
 def _rows(part: Part, base: Measured | None) -> list[list[str]]:
-    columns = COLUMNS[part.kind]
+    known = {name for m in part.measured if m.runs for name, figure in m.summary().items() if figure}
+    columns = [column for column in COLUMNS[part.kind] if not column.is_rare or column.figure in known]
     header = [""]
     for column in columns:
         header += [column.title] + ["ratio"] * column.with_ratio

@@ -153,6 +153,8 @@ def capture_response(app: App, path: str, data: Path) -> Path:
     """Let the application answer `path` once, without a server; return the file with the raw response."""
     target = data / f"{app.name}-{re.sub(r'[^A-Za-z0-9]', '_', path)}.response"
     if not target.exists():
+        if app.wsgi is None:
+            raise NotAvailableError(f"{app.name} has no answer that could be captured")
         command = [str(python()), "-m", "bench.apps.capture", app.wsgi, path]
         target.write_bytes(_run(command, f"cannot capture {path} of {app.name}", environment(app, data)))
     return target

@@ -1,4 +1,4 @@
-// load: an HTTP/1.1 load generator for one machine.
+// load: an HTTP/1.1 and WebSocket load generator for one machine.
 //
 // Rules:
 // - It talks to loopback only, and is bounded in time, connections, requests and errors.
@@ -6,6 +6,8 @@
 //   the highest throughput; its latencies hide how long requests would have queued (coordinated omission).
 // - Open loop (--rate): requests are due at Poisson arrival times drawn from --seed, whatever the server does.
 //   Latency counts from the moment a request was *due*, also when no connection was free to send it.
+// - With --upgrade each connection is made a WebSocket before it is used; requests are frames then, and the answer
+//   to one is one message. Pings are answered and count for nothing.
 // - It says how busy it was itself (cpu / elapsed): near 1.0 it was the bottleneck, not the server.
 //
 // The result is one JSON object on stdout. Histogram buckets are at most 1.6 % wide; each is given by its
@@ -14,6 +16,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <netinet/tcp.h>
@@ -35,6 +38,7 @@ enum {
     MAX_PIPELINE = 64,
     MAX_ERRORS = 10000, // a dead server must not be hammered
     MAX_HEAD = 16384,
+    UPGRADE_SECONDS = 5,
     GRACE_SECONDS = 10, // for what is still due or unanswered when the time is up
     BUCKETS = 64 * 40,  // 64 per power of two of nanoseconds, up to hours
 };
@@ -47,7 +51,7 @@ struct kind { // of request: the bytes to send and what came of them
     uint64_t answered, histogram[BUCKETS];
 };
 
-enum phase { HEAD, BODY, CHUNK_SIZE, CHUNK_DATA, CHUNK_CRLF, TRAILER, UNTIL_CLOSE };
+enum phase { HEAD, BODY, CHUNK_SIZE, CHUNK_DATA, CHUNK_CRLF, TRAILER, UNTIL_CLOSE, FRAME };
 
 struct connection {
     int fd, waiting; // responses due
@@ -55,7 +59,7 @@ struct connection {
     size_t sent;
     uint64_t started; // ns; open loop: when the request was due
     enum phase phase;
-    uint64_t left; // bytes of body or chunk
+    uint64_t left; // bytes of body, chunk or message
     int line;      // bytes in the present trailer line or chunk extension
     int closing;   // the server will close after this response
     size_t head_length;
@@ -67,6 +71,8 @@ static struct kind kinds[MAX_KINDS];
 static struct connection *connections;
 static struct connection **idle; // a ring, so that the connections take turns
 static int kind_count, connection_count = 1, pipeline = 1, reconnect, epoll_fd, idle_first, idle_count;
+static char *upgrade; // the request that makes a connection a WebSocket
+static size_t upgrade_length;
 static uint64_t max_requests = UINT64_MAX, started_requests, opened, received, last_answer, random_state = 1;
 static double rate;
 static struct { uint64_t connect, closed, status, protocol; } errors;
@@ -124,16 +130,30 @@ static void fail(struct connection *c, uint64_t *error) {
     rest(c);
 }
 
+// Waits for it: the load begins when the connection is there.
+static int upgrade_connection(struct connection *c) {
+    struct timeval limit = {.tv_sec = UPGRADE_SECONDS};
+    char answer[MAX_HEAD];
+    size_t length = 0;
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    if (connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0) return 0;
+    if (send(c->fd, upgrade, upgrade_length, MSG_NOSIGNAL) != (ssize_t)upgrade_length) return 0;
+    while (length < 4 || memcmp(answer + length - 4, "\r\n\r\n", 4)) // byte by byte: a frame may follow
+        if (length == sizeof answer || recv(c->fd, answer + length++, 1, 0) != 1) return 0;
+    return !memcmp(answer, "HTTP/1.1 101", 12) && fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
 static int open_connection(struct connection *c) {
     // Lingering for 0 s makes close() send a reset, so that no port of ours waits in TIME_WAIT.
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
     int on = 1;
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (upgrade ? 0 : SOCK_NONBLOCK), 0);
     if (c->fd < 0) return 0;
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     opened++;
-    if (connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS) return 0;
+    if (upgrade && !upgrade_connection(c)) return 0;
+    if (!upgrade && connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS) return 0;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) == 0;
 }
@@ -160,7 +180,7 @@ static void begin(struct connection *c, uint64_t started) {
     c->sent = 0;
     c->started = started;
     c->waiting = pipeline;
-    c->phase = HEAD;
+    c->phase = upgrade ? FRAME : HEAD;
     c->head_length = c->line = 0;
     started_requests += pipeline;
     if (c->fd < 0 && !open_connection(c)) return fail(c, &errors.connect);
@@ -173,7 +193,7 @@ static void response_done(struct connection *c) {
     last_answer = now_ns();
     record(c->kind, last_answer - c->started);
     c->waiting--;
-    c->phase = HEAD;
+    c->phase = upgrade ? FRAME : HEAD;
     c->head_length = 0;
 }
 
@@ -200,7 +220,29 @@ static int head_done(struct connection *c) { // false: not a response we can cou
     return 1;
 }
 
-// Eats one byte of a head or of chunk framing. Returns false when it makes no sense.
+// Called for each byte of the head of a frame, and of a control frame to its end.
+static int frame_byte(struct connection *c) { // false: nothing a server sends to us
+    unsigned char *frame = (unsigned char *)c->head;
+    if (c->head_length < 2) return 1;
+    int opcode = frame[0] & 15, size = frame[1];
+    if (opcode == 9 && size <= 125) {
+        if (c->head_length < 2u + size) return 1;
+        unsigned char pong[6 + 125] = {0x8a, 0x80 | size}; // masked with zeros
+        memcpy(pong + 6, frame + 2, size);
+        c->head_length = 0;
+        return send(c->fd, pong, 6 + size, MSG_NOSIGNAL) == 6 + size;
+    }
+    size_t head = size == 127 ? 10 : size == 126 ? 4 : 2;
+    if (!c->waiting || !(frame[0] & 0x80) || opcode < 1 || opcode > 2 || size > 127) return 0;
+    if (c->head_length < head) return 1;
+    c->left = head == 2 ? size : 0;
+    for (size_t i = 2; i < head; i++) c->left = c->left << 8 | frame[i];
+    c->phase = BODY;
+    if (!c->left) response_done(c);
+    return 1;
+}
+
+// Eats one byte of a head, of a frame or of chunk framing. Returns false when it makes no sense.
 static int eat(struct connection *c, char byte) {
     switch (c->phase) {
     case HEAD:
@@ -221,6 +263,9 @@ static int eat(struct connection *c, char byte) {
     case CHUNK_CRLF:
         if (byte == '\n') c->phase = CHUNK_SIZE;
         return byte == '\r' || byte == '\n';
+    case FRAME:
+        c->head[c->head_length++] = byte;
+        return frame_byte(c);
     case TRAILER:
         if (byte == '\n' && !c->line) response_done(c);
         else if (byte == '\n') c->line = 0;
@@ -231,7 +276,7 @@ static int eat(struct connection *c, char byte) {
 }
 
 static int consume(struct connection *c, const char *data, size_t length) {
-    while (length && c->waiting) {
+    while (length && (c->waiting || c->phase == FRAME)) {
         if (c->phase == UNTIL_CLOSE) return 1;
         if (c->phase == BODY || c->phase == CHUNK_DATA) {
             size_t n = length < c->left ? length : c->left;
@@ -341,32 +386,44 @@ static void report(double elapsed, uint64_t unsent) {
     printf("]}\n");
 }
 
+static char *read_times(const char *path, int times, size_t *length) { // what is in a file, several times
+    FILE *file = path ? fopen(path, "rb") : NULL;
+    if (!file || fseek(file, 0, SEEK_END) < 0) die("cannot open the file of a request (NAME:SHARE:FILE)");
+    size_t once = ftell(file);
+    rewind(file);
+    char *bytes = malloc(once * times + 1);
+    if (!once || !bytes || fread(bytes, 1, once, file) != once) die("cannot read the request");
+    for (int i = 1; i < times; i++) memcpy(bytes + i * once, bytes, once);
+    fclose(file);
+    *length = once * times;
+    return bytes;
+}
+
 static void add_kind(char *argument) { // NAME:SHARE:FILE
     if (kind_count == MAX_KINDS) die("too many kinds of request");
     struct kind *kind = &kinds[kind_count++];
     char *name = strsep(&argument, ":"), *share = strsep(&argument, ":");
-    FILE *file = argument ? fopen(argument, "rb") : NULL;
-    if (!file || fseek(file, 0, SEEK_END) < 0) die("--request wants NAME:SHARE:FILE of a readable file");
-    size_t length = ftell(file);
-    rewind(file);
+    kind->batch = read_times(argument, pipeline, &kind->length);
     kind->name = name;
     kind->share = atof(share);
-    kind->length = length * pipeline;
-    kind->batch = malloc(kind->length + 1);
-    if (!length || !kind->batch || fread(kind->batch, 1, length, file) != length) die("cannot read the request");
-    for (int i = 1; i < pipeline; i++) memcpy(kind->batch + i * length, kind->batch, length);
-    fclose(file);
+}
+
+static void open_all(void) { // failures show when a connection is needed
+    for (int i = 0; i < connection_count; i++)
+        if (!open_connection(&connections[i])) hang_up(&connections[i]);
 }
 
 static const char USAGE[] =
     "usage: load --port PORT --request NAME:SHARE:FILE [--request ...] [--host 127.0.0.1] [--connections N]\n"
-    "            [--seconds S] [--requests N] [--pipeline DEPTH] [--reconnect] [--rate PER_SECOND [--seed N]]";
+    "            [--seconds S] [--requests N] [--pipeline DEPTH] [--reconnect] [--rate PER_SECOND [--seed N]]\n"
+    "            [--upgrade FILE]";
 
 int main(int argc, char **argv) {
     static const struct option options[] = {
         {"host", 1, 0, 'h'},     {"port", 1, 0, 'p'},     {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'},
         {"requests", 1, 0, 'n'}, {"pipeline", 1, 0, 'd'}, {"reconnect", 0, 0, 'R'},   {"rate", 1, 0, 'r'},
-        {"seed", 1, 0, 'S'},     {"request", 1, 0, 'f'},  {0}};
+        {"seed", 1, 0, 'S'},     {"request", 1, 0, 'f'},  {"upgrade", 1, 0, 'u'},
+        {0}};
     const char *host = "127.0.0.1";
     char *requests[MAX_KINDS + 1];
     int request_count = 0, option;
@@ -382,6 +439,7 @@ int main(int argc, char **argv) {
         case 'r': rate = atof(optarg); break;
         case 'S': random_state = strtoull(optarg, NULL, 10); break;
         case 'f': if (request_count <= MAX_KINDS) requests[request_count++] = optarg; break;
+        case 'u': upgrade = read_times(optarg, 1, &upgrade_length); break;
         default: die(USAGE);
         }
     if (inet_pton(AF_INET, host, &server.sin_addr) != 1 || ntohl(server.sin_addr.s_addr) >> 24 != 127)
@@ -400,6 +458,7 @@ int main(int argc, char **argv) {
         connections[i].fd = -1;
         rest(&connections[i]);
     }
+    if (upgrade) open_all();
     uint64_t begun, unsent = run(seconds, &begun);
     report((last_answer - begun) / 1e9, unsent);
     return 0;

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import peers, scenarios, workshop
+from bench import peers, runner, scenarios, workshop
 from bench.peers import PEERS, Peer, UnknownNameError
-from bench.scenarios import APPS, PLAIN, SCENARIOS, Request, Scenario
+from bench.scenarios import APPS, PLAIN, SCENARIOS, Request, Scenario, frame
 from bench.server import commands
+from bigtop.http.websocket import Session
 
 
 def test_names_and_sets_are_chosen_once_in_the_order_given() -> None:
@@ -58,6 +59,25 @@ def test_a_scenario_is_sound(scenario: Scenario) -> None:
     assert 0 < scenario.connections <= 1000
     assert scenario.rate is None or (scenario.pipeline == 1 and not scenario.burst)
     assert not scenario.floor or all(request.method == "GET" for request in scenario.requests)
+    assert APPS[scenario.app].wsgi or APPS[scenario.app].asgi
+
+
+def test_an_application_without_wsgi_is_for_asgi_servers_only() -> None:
+    fitting = {peer.interface for peer in PEERS if runner.fits(peer, SCENARIOS["websocket"])}
+    assert fitting == {"asgi"}
+
+
+@pytest.mark.parametrize("size", [1, 125, 126, 65535])
+def test_a_message_is_a_masked_frame(size: int) -> None:
+    data = frame(size)
+    assert Session(size).feed(data) == ["x" * size]
+    assert b"x" * 4 not in data
+
+
+def test_a_message_is_never_empty_or_huge() -> None:
+    for size in (0, 65536):
+        with pytest.raises(ValueError, match="1 to 65535"):
+            frame(size)
 
 
 def test_a_request_becomes_bytes() -> None:

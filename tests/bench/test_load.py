@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -13,8 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.http11 import Request as Asked
+from websockets.http11 import Response as Answer
+from websockets.sync.server import ServerConnection, serve
 
 from bench import workshop
+from bench.beside import beside
+from bench.scenarios import UPGRADE, Beside, Request, frame
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -167,3 +173,112 @@ def test_unsafe_amounts_and_addresses_are_refused(options: tuple[str, ...], requ
     run = call(9, request_file, *options)
     assert run.returncode == 2
     assert run.stdout == ""
+
+
+# ---- WebSockets
+
+PING = b"\x89\x02hi"
+PONG = b"\x8a\x82\0\0\0\0hi"
+UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+
+
+def message(size: int) -> bytes:
+    """Return a server's frame."""
+    if size < 126:
+        return bytes([0x82, size]) + b"x" * size
+    length = size.to_bytes(2, "big") if size < 65536 else size.to_bytes(8, "big")
+    return bytes([0x82, 126 if size < 65536 else 127]) + length + b"x" * size
+
+
+@contextlib.contextmanager
+def conversing(answer: bytes, piece: int, opening: bytes = UPGRADED) -> Iterator[tuple[int, list[bytes]]]:
+    """Say `opening`, then answer each message of one connection; yield the port and what the client said."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    said: list[bytes] = []
+
+    def serve() -> None:
+        with listener.accept()[0] as connection, contextlib.suppress(ConnectionError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += connection.recv(1)
+            connection.sendall(opening)
+            while data := connection.recv(65536):
+                said.append(data)
+                for at in range(0, len(answer) if frame(7) in data else 0, piece):
+                    connection.sendall(answer[at : at + piece])
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1], said
+    finally:
+        thread.join()
+        listener.close()
+
+
+def talk(port: int, tmp_path: Path, *options: str) -> dict[str, Any]:
+    upgrade, asked = tmp_path / "upgrade", tmp_path / "message"
+    upgrade.write_bytes(Request("/", headers=UPGRADE).encode())
+    asked.write_bytes(frame(7))
+    return load(port, asked, "--upgrade", str(upgrade), *options)
+
+
+@pytest.mark.parametrize(("size", "piece"), [(0, 1), (5, 1), (125, 7), (126, 1), (70_000, 1 << 20)])
+def test_an_answer_is_one_message_and_pings_are_answered(size: int, piece: int, tmp_path: Path) -> None:
+    with conversing(PING + message(size), piece) as (port, said):
+        data = talk(port, tmp_path, "--requests", "20")
+    assert data["kinds"][0]["answered"] == 20
+    assert data["opened"] == 1
+    assert not any(data["errors"].values())
+    talked = b"".join(said)
+    assert talked.count(frame(7)) == 20
+    assert talked.count(PONG) == 20
+    assert len(talked) == 20 * len(frame(7) + PONG)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(b"\x02\x01x", "protocol"), (b"\x88\x02\x03\xe8", "protocol"), (message(3) * 2, "protocol")],
+    ids=["fragment", "close", "two"],
+)
+def test_what_is_no_echo_is_an_error(answer: bytes, error: str, tmp_path: Path) -> None:
+    with conversing(answer, 1 << 20) as (port, _):
+        data = talk(port, tmp_path, "--requests", "1")
+    assert data["errors"][error] == 1
+
+
+def test_a_refused_upgrade_is_a_connection_that_was_not_made(tmp_path: Path) -> None:
+    with answering(REFUSAL) as port:
+        data = talk(port, tmp_path, "--requests", "1")
+    assert data["errors"]["connect"] == 1
+    assert data["kinds"][0]["answered"] == 0
+
+
+def test_messages_can_come_at_a_rate(tmp_path: Path) -> None:
+    with conversing(message(7), 1 << 20) as (port, _):
+        data = talk(port, tmp_path, "--rate", "400", "--seconds", "0.4", "--seed", "7")
+    assert 100 < data["kinds"][0]["answered"] < 240
+    assert not any(data["errors"].values())
+
+
+def test_connections_that_stay_are_there_when_all_were_answered() -> None:
+    answered = []
+
+    def note(_: ServerConnection, __: Asked, answer: Answer) -> Answer:
+        answered.append(answer.status_code)
+        return answer
+
+    def listen(connection: ServerConnection) -> None:
+        for _ in connection:
+            pass
+
+    with serve(listen, "127.0.0.1", 0, ping_interval=None, process_response=note) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        crowd = Beside(7, Request("/", headers=UPGRADE), stays=True)
+        with beside(crowd, server.socket.getsockname()[1], os.sched_getaffinity(0)):
+            there = list(answered)
+        server.shutdown()
+        thread.join()
+    assert there == [101] * 7

@@ -123,6 +123,16 @@ def test_markdown_has_one_table_per_scenario(measured: Results) -> None:
     assert len({row.count("|") for row in rows}) == 1
 
 
+def test_a_rare_figure_has_a_column_where_somebody_has_it(measured: Results) -> None:
+    title = "KiB/idle connection"
+    assert title not in render(measured)
+    measured.parts[0].measured[1].runs[0] = run(0, 5_000, pss_beside=20_480.0)
+    text = render(measured)
+    assert title in text
+    assert line_of(text, "other").endswith(" 20.0")
+    assert line_of(text, "bigtop").endswith(" -")
+
+
 @pytest.mark.parametrize(
     ("usable", "workers", "server", "load"),
     [
