@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.scoreboard import Word
+from bigtop.scoreboard import Phase, Word
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, Closed, request
 
@@ -258,6 +259,31 @@ def test_a_thousand_pipelined_requests_are_answered_in_order(client: Client) -> 
     client.send(b"".join(request("/echo", f"Content-Length: {len(str(n))}", method="POST") + str(n).encode()
                          for n in range(1000)))  # fmt: skip
     assert [int(client.answer().body) for _ in range(1000)] == list(range(1000))
+
+
+def test_a_pipelined_body_that_is_half_here(client: Client) -> None:
+    upload = request("/echo", "Content-Length: 6", method="POST")
+    client.send(upload + b"abcdef" + upload + b"ghi")
+    assert client.answer().body == b"abcdef"
+    client.send(b"jkl" + request("/"))
+    assert client.answer().body == b"ghijkl"
+    assert client.answer().status == 200
+
+
+def test_who_does_not_read_is_not_read(server: BackendServer) -> None:
+    body = bytes(8_000_000)
+    with Client(server.address, receive_buffer=4096) as client:
+        client.post("/echo", b"")
+        client.send(request("/echo", f"Content-Length: {len(body)}", method="POST") + body)
+        eventually(lambda: any(record.phase is Phase.WRITING for record in server.scoreboard.running(0)))
+        before = server.word(Word.BYTES_IN)
+        more, sent = request("/") * 2000, 0
+        client.socket.settimeout(0.5)  # the kernel takes what its buffers hold, and then no more
+        with contextlib.suppress(TimeoutError):
+            while sent < 64_000_000:
+                sent += client.socket.send(more)
+        assert sent < 64_000_000
+        assert server.word(Word.BYTES_IN) - before < 1_000_000
 
 
 def test_pipelining_behind_what_waits(client: Client) -> None:

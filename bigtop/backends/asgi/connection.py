@@ -169,6 +169,7 @@ class Connection(BaseClient):
             return
         if self.wire.waiting:
             self._writing = True
+            self.wire.pause()  # what comes now could only pile up
             self._site.ledger.writing(call)
             self.sending()
         else:
@@ -203,7 +204,7 @@ class Connection(BaseClient):
         self._site.ledger.answered(call)
         framing, phase = call.answer.framing, self._engine.phase
         self._writing = False
-        if framing is None or not framing.keep_alive or phase is BODY:
+        if framing is None or not framing.keep_alive or not _has_all(call):
             # Whoever asked for the close sends nothing more; the others might.
             if self.wire.at_end or (phase is CLOSED and self._engine.error is None):
                 self.cut()
