@@ -228,13 +228,16 @@ class Exchange:
     The application calls start_response() and, if it is old, write(); the server gives what the application
     yields to data(), then calls finish(); or it gives all of it to whole(). They return bytes for the client,
     b"" if none. What applications give is `object`: it is checked here, with a message that explains.
+
+    Whoever owns it sets `wire` to None when the request is over: what the application keeps of it leads
+    nowhere from then on, and makes no cycle that would wait for the garbage collector with the whole request.
     """
 
-    __slots__ = ("_head", "_request", "_wire", "framing", "headers", "status")
+    __slots__ = ("_head", "_request", "framing", "headers", "status", "wire")
 
     def __init__(self, request: Request, wire: Wire) -> None:
         self._request = request
-        self._wire = wire
+        self.wire: Wire | None = wire
         self._head: Head | None = None
         self.status = 0
         self.headers: list[tuple[str, str]] = []
@@ -272,7 +275,7 @@ class Exchange:
     def write(self, data: object) -> None:
         """Send a piece of the body at once, for applications from before iterables."""
         if wired := self.data(data):
-            self._wire.send(wired)
+            self._open_wire().send(wired)
 
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
         """Send a 103 with `headers`, ahead of the answer and as often as wanted: what gunicorn calls
@@ -282,9 +285,10 @@ class Exchange:
         """
         if self.framing is not None:
             raise AssertionError("wsgi.early_hints was called after the head was sent")
+        wire = self._open_wire()
         lines = Head("103 Early Hints", headers).fields()
         if self._request.version == "1.1":
-            self._wire.send(b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n")
+            wire.send(b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n")
 
     def data(self, piece: object) -> bytes:
         """Return the bytes for a piece of the body; the first that is not empty brings the head with it."""
@@ -294,7 +298,7 @@ class Exchange:
         head = self._started()
         if not piece:
             return b""
-        lines, self.framing = head.frame(self._request, self._wire.stamp())
+        lines, self.framing = head.frame(self._request, self._open_wire().stamp())
         return lines + self.framing.encode(piece)
 
     def whole(self, piece: object) -> bytes:
@@ -304,7 +308,8 @@ class Exchange:
         if framing is not None:  # write() was called before
             return framing.encode(piece) + framing.end()
         head = self._head or self._started()
-        lines, self.framing = head.frame(self._request, self._wire.stamp(), len(piece))
+        wire = self.wire or self._open_wire()
+        lines, self.framing = head.frame(self._request, wire.stamp(), len(piece))
         return lines + self.framing.whole(piece)
 
     def file(self, size: int) -> tuple[bytes, int]:
@@ -312,15 +317,20 @@ class Exchange:
 
         `size` is what the file holds; finish() follows as ever.
         """
-        head, self.framing = self._started().frame(self._request, self._wire.stamp(), size)
+        head, self.framing = self._started().frame(self._request, self._open_wire().stamp(), size)
         return head, self.framing.skip(size)
 
     def finish(self) -> bytes:
         """Return what is left to send when the application is done."""
         head = b""
         if self.framing is None:
-            head, self.framing = self._started().frame(self._request, self._wire.stamp(), 0)
+            head, self.framing = self._started().frame(self._request, self._open_wire().stamp(), 0)
         return head + self.framing.end()
+
+    def _open_wire(self) -> Wire:
+        if self.wire is None:
+            raise AssertionError("the application answers a request that is over")
+        return self.wire
 
     def _started(self) -> Head:
         if self._head is None:

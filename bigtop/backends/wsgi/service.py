@@ -196,6 +196,7 @@ class Service:
             self.ready.append(connection)
             return
         now = self.ledger.answered(call)
+        call.environ = call.exchange.wire = None
         outbox = connection.outbox
         if outbox is not None:
             outbox.close()
