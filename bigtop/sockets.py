@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import socket
 from collections.abc import Iterable, MutableMapping
 from contextlib import ExitStack, suppress
@@ -349,7 +348,7 @@ def _open_tcp(spec: SocketSpec, family: int, address: Any) -> socket.socket:
             # Linux copies it from the listener to every accepted socket: no system call per connection.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.bind(address)
-        _listen(sock, spec)
+        listen(sock, spec)
         undo.pop_all()
     return sock
 
@@ -360,7 +359,8 @@ def _unbound(spec: SocketSpec, family: int) -> socket.socket:
     return sock
 
 
-def _listen(sock: socket.socket, spec: SocketSpec) -> None:
+def listen(sock: socket.socket, spec: SocketSpec) -> None:
+    """Let it listen if it is to; once more, and only the length of its queue changes."""
     if spec.kind in ("stream", "seqpacket") and not spec.own_queues:  # datagrams simply arrive
         sock.listen(spec.backlog)
 
@@ -380,18 +380,11 @@ def _bind_unix(spec: SocketSpec) -> ListeningSocket:
                 sock.bind(path)
                 undo.callback(os.unlink, path)
                 # Until listen() every connect() is refused, so nobody gets in under the wrong permissions.
-                if spec.mode is not None:
-                    os.chmod(path, spec.mode)
-                if spec.owner is not None or spec.group is not None:
-                    shutil.chown(path, _number_or_name(spec.owner), _number_or_name(spec.group))
-                _listen(sock, spec)
+                unixpaths.give(path, spec.mode, spec.owner, spec.group)
+                listen(sock, spec)
         except LookupError as error:
             raise ConfigError(f"unix:{path}: {error}") from error
         except OSError as error:
             raise BindError(explain(error, path)) from error
         undo.pop_all()
     return ListeningSocket(spec, sock, unixpaths.identity(path))
-
-
-def _number_or_name(who: str | int | None) -> Any:
-    return int(who) if isinstance(who, str) and who.isdigit() else who

@@ -7,10 +7,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -43,6 +45,18 @@ def make_room(path: str, replace: bool) -> None:
         if not replace and probe.connect_ex(path) != errno.ECONNREFUSED:
             raise OSError(errno.EADDRINUSE, "somebody listens there")
     os.unlink(path)
+
+
+def give(path: str, mode: int | None, owner: str | int | None, group: str | int | None) -> None:
+    """Set what is not None; owner and group by name or number. LookupError: there are none of that name."""
+    if mode is not None:
+        os.chmod(path, mode)
+    if owner is not None or group is not None:
+        shutil.chown(path, _number_or_name(owner), _number_or_name(group))
+
+
+def _number_or_name(who: str | int | None) -> Any:
+    return int(who) if isinstance(who, str) and who.isdigit() else who
 
 
 def identity(path: str) -> tuple[int, int] | None:

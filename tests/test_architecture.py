@@ -29,6 +29,7 @@ LAYERS = {
     "bigtop.log": 0,
     "bigtop.notify": 0,
     "bigtop.pidfile": 0,
+    "bigtop.rebinding": 0,
     "bigtop.scoreboard": 0,
     "bigtop.signals": 0,
     "bigtop.sockets": 0,

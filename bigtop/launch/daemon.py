@@ -23,7 +23,7 @@ from bigtop.control import addresses
 from bigtop.control.auth import Access, Curve
 from bigtop.control.discovery import Discovery
 from bigtop.control.server import ControlServer
-from bigtop.errors import BigtopError, CommandError, ConfigError
+from bigtop.errors import BigtopError, CommandError
 from bigtop.launch import program, saving
 from bigtop.launch.app import App, check
 from bigtop.launch.controlled import Controlled, as_facts
@@ -132,9 +132,11 @@ class Daemon:
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
         listeners = self.listening.of_app(spec)
-        app = self._described.get(spec.name)
-        if app is None or app is not self.apps.get(spec.name) or not app.become(spec.site, listeners):
-            app = self._described[spec.name] = App(spec.site, listeners)
+        running, described = self.apps.get(spec.name), self._described.get(spec.name)
+        app = running if running and running.become(spec.site, listeners) else App(spec.site, listeners)
+        if described is not None and described not in (running, app):
+            described.close()  # it never got to run
+        self._described[spec.name] = app
         app.own_access_log()
         return app.watcher(spec.depends, spec.priority)
 
@@ -201,36 +203,34 @@ class Daemon:
         logger.info("logs reopened")
 
     def reload_config(self, *, dry_run: bool) -> Sequence[str]:
-        """Become what the file says now; return the steps in words. A wrong file changes nothing."""
+        """Become what the file says now; return the steps in words. An error changes nothing."""
         try:
             spec = config.load(self.spec.path)
             for site in spec.apps:
                 check(site.site)
-            moved = self.listening.moved(spec.sockets)
-            if not dry_run:
-                self.listening.become(spec.sockets, spec.apps)
+            change = self.listening.change(spec.sockets, spec.apps)
+            if dry_run:
+                plain = [*spec.watchers, *_plugins(spec, self.server)]
+                old = {name: one for name, one in self.supervisor.specs().items() if name not in self.apps}
+                steps = plan.plan(old, {one.name: one for one in plain})
+                apps = _app_words(self.spec.apps, spec.apps, change.moved)
+                return [*change.words(), *_words(steps, _with(plain, change.moved)), *apps]
+            with contextlib.ExitStack() as undo:
+                undo.callback(self._watchers, self.spec)  # so that applications are described as they were
+                with self.listening.changed(change):
+                    steps = self.supervisor.apply(self._watchers(spec))
+                    for watcher in _with(self.supervisor.specs().values(), change.moved):
+                        self.supervisor.remake(watcher.name)
+                undo.pop_all()
         except BigtopError as error:
             raise CommandError(str(error)) from error
-        before = self.supervisor.specs()
-        if dry_run:
-            plain = [*spec.watchers, *_plugins(spec, self.server)]
-            old = {name: one for name, one in before.items() if name not in self.apps}
-            words = _words([*plan.plan(old, {one.name: one for one in plain})], _with(plain, moved))
-            return [*words, *_app_words(self.spec.apps, spec.apps, moved)]
-        try:
-            steps = self.supervisor.apply(self._watchers(spec))
-        except ConfigError as error:
-            raise CommandError(str(error)) from error
-        for watcher in _with(self.supervisor.specs().values(), moved):
-            self.supervisor.remake(watcher.name)
         if late := config.taken_at_start(self.spec, spec):
             logger.warning("%s: what changed there takes a new start of Bigtop", ", ".join(late))
         self.spec = spec
         self.supervisor.warmup.delay = spec.warmup_delay
-        self.listening.forget(spec.sockets, spec.apps)
         for name in self._described.keys() - {app.name for app in spec.apps}:
             del self._described[name]
-        return _words(steps, _with(self.supervisor.specs().values(), moved))
+        return [*change.words(), *_words(steps, _with(self.supervisor.specs().values(), change.moved))]
 
     # ---- what happens
 

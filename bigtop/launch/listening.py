@@ -5,14 +5,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 
+from bigtop import rebinding
 from bigtop.config.apps import AppSpec
 from bigtop.sockets import ListeningSocket, SocketSpec, bind
 from bigtop.supervisor.preparation import sockets_named_by, sockets_used
 from bigtop.supervisor.spec import WatcherSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From the sockets that there are to those of a file, by name."""
+
+    wanted: dict[str, SocketSpec]
+    gone: Set[str]
+    new: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)  # bound anew: who has the old ones would not hear of it
+    kept: dict[str, tuple[str, ...]] = field(default_factory=dict)  # changed as they are, and in what
+
+    def words(self) -> list[str]:
+        """Say what is done to those that the file names."""
+        named = [name for name in self.wanted if not _is_own(name)]
+        return [
+            *(f"close socket {name}" for name in sorted(self.gone) if not _is_own(name)),
+            *(f"bind socket {name}" for name in named if name in self.new),
+            *(f"bind socket {name} anew" for name in named if name in self.moved),
+            *(f"change socket {name}: {', '.join(self.kept[name])}" for name in named if name in self.kept),
+        ]
 
 
 class Listening:
@@ -23,35 +45,55 @@ class Listening:
         self._open: dict[str, list[ListeningSocket]] = {}
 
     def become(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
-        """Bind what is not bound yet. Raises BindError, with everything as it was, when one cannot be had."""
+        """Bind them. Raises BindError, with everything as it was, when one cannot be had."""
+        with self.changed(self.change(sockets, apps)):
+            pass
+
+    def change(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> Change:
+        """Return what it would take to be these."""
         wanted = {spec.name: spec for spec in sockets}
         for app in apps:
             wanted |= {_own(app, number): spec for number, spec in enumerate(app.site.binds)}
+        change = Change(wanted, gone=self._specs.keys() - wanted.keys())
+        for name, spec in wanted.items():
+            before = self._specs.get(name)
+            if before is None:
+                change.new.add(name)
+            elif name in self._open and before != spec:
+                if rebinding.can_become(before, spec):
+                    change.kept[name] = rebinding.differences(before, spec)
+                else:
+                    change.moved.add(name)
+        return change
+
+    @contextmanager
+    def changed(self, change: Change) -> Iterator[None]:
+        """Be what was asked for from now on; unless what happens inside fails: then be as before."""
+        specs, before = self._specs, self._open
+        leaving = [one for name in change.moved | change.gone for one in before.get(name, ())]
         with ExitStack() as undo:
-            fresh: dict[str, list[ListeningSocket]] = {}
-            for name, spec in wanted.items():
-                if not self._has(name, spec):
-                    fresh[name] = bind(spec)
-                    for listener in fresh[name]:
-                        undo.callback(listener.close)
+            after = {name: before[name] for name in before.keys() - change.moved - change.gone}
+            for name in change.wanted.keys() & (change.new | change.moved):
+                after[name] = rebinding.bind_beside(self._as_before(change, name), leaving, undo)
+            for name in change.kept:
+                for listener in after[name]:
+                    rebinding.become(listener, change.wanted[name], undo)
+            undo.callback(self._be, specs, before)
+            self._be(change.wanted, after)
+            yield
             undo.pop_all()
-        for name in fresh.keys() & self._open.keys():
-            self._close(name)
-        self._open |= fresh
-        self._specs |= wanted
+        for listener in leaving:
+            listener.close()
 
-    def moved(self, sockets: Iterable[SocketSpec]) -> set[str]:
-        """Return the names of those that would be bound anew: who has the old ones would not hear of it."""
-        return {spec.name for spec in sockets if spec.name in self._open and not self._is(spec.name, spec)}
+    def _be(self, specs: dict[str, SocketSpec], listeners: dict[str, list[ListeningSocket]]) -> None:
+        self._specs, self._open = specs, listeners
 
-    def forget(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
-        """Close what is not named any more."""
-        named = {spec.name for spec in sockets}
-        named |= {_own(app, number) for app in apps for number in range(len(app.site.binds))}
-        for name in self._specs.keys() - named:
-            self._close(name)
-            self._open.pop(name, None)
-            del self._specs[name]
+    def _as_before(self, change: Change, name: str) -> SocketSpec:
+        """Return the description, with the port that the system chose if that is left to it once more."""
+        spec, before = change.wanted[name], self._specs.get(name)
+        if before is None or (spec.host, spec.port, spec.path) != (before.host, 0, None):
+            return spec
+        return replace(spec, port=self._open[name][0].spec.port)
 
     def fds(self) -> Mapping[str, int]:
         return {name: listeners[0].fileno() for name, listeners in self._open.items()}
@@ -87,27 +129,12 @@ class Listening:
 
     def named(self) -> list[tuple[str, ListeningSocket]]:
         """Return those that the file names, not the ones that applications bind for themselves."""
-        return [(name, sockets[0]) for name, sockets in self._open.items() if " " not in name]
+        return [(name, sockets[0]) for name, sockets in self._open.items() if not _is_own(name)]
 
     def close(self) -> None:
         for name in self._open:
             self._close(name)
         self._open.clear()
-
-    def _has(self, name: str, spec: SocketSpec) -> bool:
-        before = self._specs.get(name)
-        if before is None or not self._is(name, spec):
-            return False
-        if before.backlog != spec.backlog and spec.kind == "stream" and not spec.own_queues:
-            for listener in self._open.get(
-                name, ()
-            ):  # listen(2) may be called again, and changes nothing else
-                listener.socket.listen(spec.backlog)
-        return True
-
-    def _is(self, name: str, spec: SocketSpec) -> bool:
-        """Whether it is bound as `spec` says; how many may wait in it can be changed."""
-        return replace(self._specs[name], backlog=spec.backlog) == spec
 
     def _close(self, name: str) -> None:
         for listener in self._open.get(name, ()):
@@ -117,3 +144,7 @@ class Listening:
 def _own(app: AppSpec, number: int) -> str:
     """A name that no [socket:NAME] can have."""
     return f"{app.name} {number}"
+
+
+def _is_own(name: str) -> bool:
+    return " " in name

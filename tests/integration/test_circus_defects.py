@@ -92,9 +92,10 @@ cmd = sleep 1000
 
         # A socket moves: Circus loses it, since its users hold it.
         stack.write(circus(bound.format(second[1]) + more, check_delay=1))
-        assert client.call("reloadconfig", dry_run=True)["steps"] == ["replace talks"]
+        steps = ["bind socket web anew", "replace talks"]
+        assert client.call("reloadconfig", dry_run=True)["steps"] == steps
         assert [said_at(first)] == talking
-        assert client.call("reloadconfig", waiting=True)["steps"] == ["replace talks"]
+        assert client.call("reloadconfig", waiting=True)["steps"] == steps
         assert said_at(second) not in talking
         with pytest.raises(ConnectionRefusedError):
             said_at(first)

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bigtop.control.client import Client, RefusedError
+from tests.support.load import Load
 from tests.support.site import ROOT, until
 from tests.support.stack import Stack, free_port
 
@@ -155,6 +158,75 @@ workers = 2
             assert (seen[0]["method"], seen[0]["path"]) == ("GET", "/sleep/5")
             assert re.fullmatch(r"WATCHER .*\nsite +\d+ +GET +/sleep/5 +\ds\n", stack.ctl("requests"))
             assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_a_socket_becomes_what_the_file_says_and_loses_nobody() -> None:
+    text = """
+[socket.web]
+host = "127.0.0.1"
+port = 0
+OPTIONS
+
+[socket.local]
+path = "{folder}/local"
+umask = "UMASK"
+
+[app.site]
+app = "tests.apps.site:app"
+sockets = ["web"]
+workers = 2
+
+[watcher.reader]
+cmd = "sleep 1000"
+sockets = ["web", "local"]
+"""
+
+    def text_of(options: str, umask: str = "077", more: str = "") -> str:
+        return text.replace("OPTIONS", options).replace("UMASK", umask) + more
+
+    def pids_of(client: Client, name: str) -> list[int]:
+        return sorted(client.call("list", name=name)["pids"])
+
+    with Stack(text_of("")) as stack, Client(stack.endpoint, timeout=30.0) as client:
+        stack.wait_for("site: started")
+        stack.wait_for("reader: started")
+        (web,) = (one for one in client.call("listsockets")["sockets"] if one["name"] == "web")
+        pids = pids_of(client, "site"), pids_of(client, "reader")
+
+        # What a socket can take while it is open it takes; nobody is replaced for that.
+        stack.write(text_of("backlog = 100", "007"))
+        steps = ["change socket local: mode", "change socket web: backlog"]
+        assert client.call("reloadconfig", dry_run=True)["steps"] == steps
+        assert client.call("listsockets")["sockets"][0]["backlog"] == 2048
+        assert client.call("reloadconfig", waiting=True)["steps"] == steps
+        assert {one["name"]: one["backlog"] for one in client.call("listsockets")["sockets"]}["web"] == 100
+        assert stat.S_IMODE((stack.folder / "local").stat().st_mode) == 0o770
+        assert (pids_of(client, "site"), pids_of(client, "reader")) == pids
+
+        # What it cannot takes another socket in its place, and other processes, under way with requests.
+        stack.write(text_of('interface = "lo"', "007"))
+        steps = ["bind socket web anew", "replace reader", "replace site"]
+        assert client.call("reloadconfig", dry_run=True)["steps"] == steps
+        with Load(web["port"], 10) as load:
+            until(lambda: load.answered > 100, "some answers")
+            client.call("reloadconfig", waiting=True)
+            until(lambda: load.workers >= set(pids_of(client, "site")), "answers of the new workers")
+        assert load.failures == []
+        after = client.call("listsockets")["sockets"]
+        assert {one["name"]: one.get("port") for one in after}["web"] == web["port"]
+        assert not set(pids_of(client, "site")) & set(pids[0])
+        assert not set(pids_of(client, "reader")) & set(pids[1])
+
+        # One that cannot be bound leaves the others as they were, and the processes.
+        pids = pids_of(client, "site"), pids_of(client, "reader")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            more = f'[socket.more]\nhost = "127.0.0.1"\nport = {taken.getsockname()[1]}\n'
+            stack.write(text_of("backlog = 50", "077", more))
+            with pytest.raises(RefusedError, match="it is held by"):
+                client.call("reloadconfig", waiting=True)
+        assert stat.S_IMODE((stack.folder / "local").stat().st_mode) == 0o770
+        assert client.call("listsockets")["sockets"] == after
+        assert (pids_of(client, "site"), pids_of(client, "reader")) == pids
 
 
 def test_an_application_that_is_described_anew_is_served_anew() -> None:
