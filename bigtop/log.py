@@ -166,11 +166,10 @@ def configure_from(path: str) -> None:
     from logging import config  # as above
 
     try:
-        if path.endswith(".json"):
-            with open(path, encoding="utf-8") as file:
-                config.dictConfig({"disable_existing_loggers": False, **loads(file.read())})
-        else:
+        if path.lower().endswith(".ini"):
             config.fileConfig(path, disable_existing_loggers=False)
+        else:
+            config.dictConfig({"disable_existing_loggers": False, **_read(path)})
     except Exception as error:  # whatever the classes raise that it names
         raise ConfigError(f"loggerconfig {path}: {error}") from error
     theirs = logging.getLogger("circus")
@@ -178,6 +177,24 @@ def configure_from(path: str) -> None:
         _LOGGER.handlers[:] = theirs.handlers
         _LOGGER.setLevel(theirs.level)
         _LOGGER.propagate = theirs.propagate
+
+
+def _read(path: str) -> dict[str, object]:
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if path.lower().endswith(".json"):
+        found = loads(text)
+    elif path.lower().endswith((".yaml", ".yml")):
+        try:
+            import yaml
+        except ImportError:
+            raise ConfigError("YAML takes PyYAML: pip install 'bigtop[yaml]'") from None
+        found = yaml.safe_load(text)
+    else:
+        raise ConfigError("the name of the file has to end with .ini, .json or .yaml")
+    if not isinstance(found, dict):
+        raise ConfigError("this is no table of formatters, handlers and loggers")
+    return found
 
 
 def reopen() -> None:

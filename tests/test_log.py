@@ -32,6 +32,70 @@ def _restored() -> Iterator[None]:
     logger.handlers[:], logger.level, logger.propagate = before
 
 
+CONFIGURED = {
+    "version": 1,
+    "formatters": {"short": {"format": "OWN %(message)s"}},
+    "handlers": {"own": {"class": "logging.FileHandler", "filename": "PLACE", "formatter": "short"}},
+    "loggers": {"circus": {"level": "INFO", "handlers": ["own"]}},
+}
+AS_YAML = """
+version: 1
+formatters:
+  short: {format: "OWN %(message)s"}
+handlers:
+  own:
+    class: logging.FileHandler
+    filename: PLACE
+    formatter: short
+loggers:
+  circus: {level: INFO, handlers: [own]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("l.json", json.dumps(CONFIGURED)), ("l.yaml", AS_YAML), ("l.YML", AS_YAML)]
+)
+def test_a_file_of_circus_says_where_the_log_goes(tmp_path: Path, name: str, text: str) -> None:
+    file, own = tmp_path / name, tmp_path / "own.log"
+    file.write_text(text.replace("PLACE", str(own)))
+    logging.getLogger("bigtop").handlers.clear()
+    log.configure_from(str(file))
+    logging.getLogger("bigtop.x").info("hello")
+    for handler in logging.getLogger("circus").handlers[:]:
+        logging.getLogger("circus").removeHandler(handler)
+        handler.close()
+    assert own.read_text() == "OWN hello\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("l.conf", "", "has to end with .ini, .json or .yaml"),
+        ("l.yaml", "- 1", "no table of"),
+        ("l.json", "{", "Expecting property name"),
+        ("l.yaml", "a: [", "expected the node content"),
+        ("l.json", '{"version": 1, "root": {"level": "LOUD"}}', "Unable to configure root"),
+    ],
+)
+def test_a_file_that_says_nothing_of_the_kind(tmp_path: Path, name: str, text: str, problem: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=problem):
+        log.configure_from(str(tmp_path / name))
+
+
+def test_yaml_without_pyyaml_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "l.yaml").write_text(AS_YAML)
+    (tmp_path / "yaml.py").write_text("raise ImportError")
+    code = "import sys; from bigtop import log; log.configure_from(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "l.yaml")],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.endswith("YAML takes PyYAML: pip install 'bigtop[yaml]'\n")
+
+
 # ---- lines
 
 

@@ -27,8 +27,14 @@ for a file that is wrong, after having named every mistake and started nothing.
 @click.option("--pidfile", metavar="FILE", help="Write the supervisor's process id here.")
 @click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="Leave out what is less.")
 @click.option("--log-output", metavar="FILE", help="Bigtop's own log; - is stderr.")
+@click.option("--logger-config", metavar="FILE", help="A logging configuration of Python, instead.")
 def command(
-    file: str, background: bool, pidfile: str | None, log_level: str | None, log_output: str | None
+    file: str,
+    background: bool,
+    pidfile: str | None,
+    log_level: str | None,
+    log_output: str | None,
+    logger_config: str | None,
 ) -> None:
     spec = daemon.load(file)
     spec = replace(
@@ -36,6 +42,7 @@ def command(
         pidfile=pidfile or spec.pidfile,
         loglevel=(log_level or spec.loglevel).lower(),
         logoutput=log_output or spec.logoutput,
+        loggerconfig=logger_config or spec.loggerconfig,
     )
     if background:
         detach()

@@ -77,6 +77,7 @@ def _at_start(spec: DaemonSpec) -> Iterator[tuple[str, object]]:
     yield "umask", spec.umask
     yield "loglevel", spec.loglevel
     yield "logoutput", spec.logoutput
+    yield "loggerconfig", spec.loggerconfig
 
 
 @dataclass(frozen=True, slots=True)

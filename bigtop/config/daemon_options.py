@@ -101,7 +101,10 @@ LOGOUTPUT = Key(
     "logoutput", one(wv.required), "FILE|URL", "A file, `-` for stderr, or syslog://HOST:PORT.", ("-",)
 )
 LOGGERCONFIG = Key(
-    "loggerconfig", wv.filled(values.path), "FILE", "A logging configuration of Python, instead."
+    "loggerconfig",
+    wv.filled(values.path),
+    "FILE",
+    "A logging configuration of Python instead: .ini, .json or, with PyYAML, .yaml. `default` is none.",
 )
 FQDN_PREFIX = Key("fqdn_prefix", one(wv.text), "TEXT", "Stands before the host's name.", ("",))
 HTTPD = Key("httpd", one(switch), "yes|no", "Run the web console.", NO)

@@ -54,7 +54,7 @@ def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
     name = PurePath(spec.path).stem
     for site in spec.apps:
         check(site.site)
-    if spec.loggerconfig is None:
+    if spec.loggerconfig is None or spec.loggerconfig.lower() == "default":
         log.configure(spec.loglevel, path=spec.logoutput)
     else:
         log.configure_from(spec.loggerconfig)

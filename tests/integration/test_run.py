@@ -345,7 +345,7 @@ pubsub_endpoint = ipc://{folder}/events
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as syslog:
         syslog.bind(("127.0.0.1", 0))
         syslog.settimeout(20)
-        place = f"logoutput = syslog://127.0.0.1:{syslog.getsockname()[1]}?local3\n"
+        place = f"logoutput = syslog://127.0.0.1:{syslog.getsockname()[1]}?local3\nloggerconfig = default\n"
         stack = Stack(text + place + watcher, "stack.ini")
         with running(stack):
             lines = b""
@@ -359,8 +359,13 @@ pubsub_endpoint = ipc://{folder}/events
         f"[handler_file]\nclass=FileHandler\nargs=('{tmp_path}/own.log',)\nformatter=short\n"
         "[formatter_short]\nformat=OWN %(message)s\n"
     )
+    own = tmp_path / "own.log"
     with running(Stack(f"{text}loggerconfig = {file}\n{watcher}", "stack.ini")):
-        own = tmp_path / "own.log"
+        until(lambda: own.exists() and "OWN sleeper: started" in own.read_text(), "the line")
+    own.unlink()
+    stack = Stack(text + watcher, "stack.ini")
+    stack.command += ["--logger-config", str(file)]
+    with running(stack):
         until(lambda: own.exists() and "OWN sleeper: started" in own.read_text(), "the line")
 
 
