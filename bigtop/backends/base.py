@@ -47,7 +47,8 @@ class Features:
     threads: bool = False  # several application calls at once in one worker (--threads)
     unix: bool = True  # listens on unix sockets
     drain: bool = True  # finishes open requests when told to drain
-    files: bool = False  # answers for --static and --sendfile-root
+    static: bool = False  # answers for --static
+    sendfile: bool = False  # answers for --sendfile-root
     balancers: bool = False  # understands --proxy-protocol
     reload: bool = True  # can share its listeners with another generation during a reload
     keep_alive: bool = True  # answers several requests on one connection
@@ -98,10 +99,6 @@ class ServeOptions:
     limit_concurrency: int = 0  # requests at once, 503 beyond it; 0: any number
     slow_callback: float = 0.0  # seconds for which the event loop may stand still unlogged; 0: for ever
     websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
-
-    @property
-    def wants_files(self) -> bool:
-        return bool(self.static or self.sendfile_roots)
 
     @property
     def wants_balancers(self) -> bool:

@@ -30,7 +30,9 @@ class GeventBackend:
     """Serves a WSGI application with one event loop and a greenlet per call."""
 
     name: ClassVar[str] = "gevent"
-    features: ClassVar[Features] = Features(interface="wsgi", files=True, balancers=True, heeds=HEEDS)
+    features: ClassVar[Features] = Features(
+        interface="wsgi", static=True, sendfile=True, balancers=True, heeds=HEEDS
+    )
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options

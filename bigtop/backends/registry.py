@@ -98,10 +98,10 @@ def require(
         )
     if threads > 1 and not can.threads:
         raise _lacks(backend, f"threads (--threads {threads})", "use --threads 1 and more --workers")
-    if options.wants_files and not can.files:
-        raise _lacks(
-            backend, "serving files (--static, --sendfile-root)", "let the application or a proxy do it"
-        )
+    if options.static and not can.static:
+        raise _lacks(backend, "serving files (--static)", "let the application or a proxy do it")
+    if options.sendfile_roots and not can.sendfile:
+        raise _lacks(backend, "files by name (--sendfile-root)", "let the application send them")
     if options.wants_balancers and not can.balancers:
         raise _lacks(backend, "the PROXY protocol (--proxy-protocol)", "let the balancer speak plain HTTP")
     for name in _PROTECTING:

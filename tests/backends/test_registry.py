@@ -63,7 +63,7 @@ def test_a_backend_that_cannot_be_imported_says_what_is_missing(value: str, mess
             r"'plain' does not support threads \(--threads 2\); use --threads 1",
         ),
         ({"options": ServeOptions(static=(Mount("/s/", "/usr"),))}, "serving files .--static.*a proxy do it"),
-        ({"options": ServeOptions(sendfile_roots=(Mount("/s/", "/usr"),))}, "does not support serving files"),
+        ({"options": ServeOptions(sendfile_roots=(Mount("/s/", "/usr"),))}, "does not support files by name"),
         ({"options": ServeOptions(proxy_protocol="v1")}, "does not support the PROXY protocol"),
         ({"unix": True}, "'plain' does not support unix sockets; bind a HOST:PORT"),
         ({"reload": True}, "'plain' does not support sharing its listeners.*restart instead"),

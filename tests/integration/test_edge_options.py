@@ -25,6 +25,16 @@ def test_static_files_and_private_ones(tmp_path: Path) -> None:
         site.wait_for('"GET /static/a.css HTTP/1.1" 200 4')
 
 
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_static_files_beside_mounted_applications(tmp_path: Path, interface: str) -> None:
+    (tmp_path / "a.css").write_text("a {}")
+    mounts = ["--mount", f"/b=tests.apps.mounted:{interface}", "--static", f"/s={tmp_path}"]
+    with Site("tests.apps.mounted:wsgi", *mounts) as site:
+        assert site.get("/s/a.css") == "a {}"
+        assert json.loads(site.get("/b/"))["speaks"] == interface
+        assert json.loads(site.get("/"))["speaks"] == "wsgi"
+
+
 def test_a_relative_folder_counts_from_chdir(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "files/a.txt").write_text("here")

@@ -17,6 +17,7 @@ from typing import ClassVar
 from bigtop.backends.asgi.ledger import Exchange, Ledger
 from bigtop.backends.asgi.loops import close_loop, new_loop
 from bigtop.backends.asgi.site import Site
+from bigtop.backends.asgi.static import Static
 from bigtop.backends.asgi.worker import Worker
 from bigtop.backends.base import OURS, App, Features, Life, ServeOptions
 from bigtop.http.accesslog import Access, compile_format, compile_json
@@ -28,6 +29,7 @@ class AsgiBackend:
     name: ClassVar[str] = "asgi"
     features: ClassVar[Features] = Features(
         interface="asgi",
+        static=True,
         heeds=OURS
         | frozenset(
             {
@@ -55,6 +57,8 @@ class AsgiBackend:
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         """Answer requests until the drain is over; main thread only. AppError: it failed to start."""
+        if self._options.static:
+            app = Static(app, self._options.static)
         loop = new_loop(self._options.loop, self._options.slow_callback)
         worker = Worker(Site(app, self._options, loop, Ledger(life, loop, self._describe)), life, listeners)
         try:

@@ -16,6 +16,7 @@ from typing import ClassVar, Final
 
 from bigtop.backends.base import OURS, App, Features, Life, ServeOptions
 from bigtop.backends.deadlines import Deadlines, Wait
+from bigtop.backends.files import StaticFiles
 from bigtop.backends.gate import Gate, Newcomer, room
 from bigtop.backends.outbox import Pause, patient
 from bigtop.backends.wsgi.call import Call
@@ -23,7 +24,6 @@ from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.crew import Crew
 from bigtop.backends.wsgi.entrance import Entrance
-from bigtop.backends.wsgi.files import StaticFiles
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.loop import Loop
 from bigtop.backends.wsgi.relay import Relay
@@ -60,7 +60,8 @@ class WsgiBackend:
     features: ClassVar[Features] = Features(
         interface="wsgi",
         threads=True,
-        files=True,
+        static=True,
+        sendfile=True,
         balancers=True,
         heeds=HEEDS | {"main_thread", "switch_interval"},
     )

@@ -14,8 +14,8 @@ from contextlib import suppress
 from enum import Enum
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from bigtop.backends.files import Reply
 from bigtop.backends.outbox import ClientGone, FilePart, Outbox
-from bigtop.backends.wsgi.files import Reply
 from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, error_response

@@ -76,7 +76,7 @@ class Greenlets(Crew):
 
         def poll(patience: float) -> list[tuple[int, int]]:
             if self.finished or self.blocked:
-                patience = 0
+                patience = 0.0
             elif self.detached and not 0 <= patience <= BEAT_SECONDS:
                 patience = BEAT_SECONDS
             watcher.start(self._wake)

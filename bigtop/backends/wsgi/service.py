@@ -11,12 +11,12 @@ from time import monotonic_ns
 
 from bigtop.backends.base import Life
 from bigtop.backends.deadlines import Wait
+from bigtop.backends.files import StaticFiles
 from bigtop.backends.outbox import ClientGone
 from bigtop.backends.wsgi.call import BREAK, CLOSE, Call
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.crew import KEPT, LOST, SPARED, Crew, Lead
-from bigtop.backends.wsgi.files import StaticFiles
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.visitors import Visitors

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bigtop.backends.base import App, ServeOptions
+from bigtop.backends.files import Redirects
 from bigtop.backends.outbox import Bounds, Pause
 from bigtop.backends.wsgi.body import Body
-from bigtop.backends.wsgi.files import Redirects
 from bigtop.backends.wsgi.stream import Streaming
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamp, stamp

@@ -20,6 +20,7 @@ from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
 
 APP = "tests.apps.wsgi_basic:app"
+APPS = {"wsgi": APP, "asgi": "tests.apps.asgi_basic:app"}
 ACCESS = '%(h)s "%(r)s" %(s)s %(B)s'
 BIG = bytes(range(256)) * 40_000  # 10 MB
 CSS = b"body { margin: 0 }\n"
@@ -53,12 +54,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[BackendServer]:
+@pytest.fixture(scope="module", params=APPS)
+def server(request: pytest.FixtureRequest, folder: Path) -> Iterator[BackendServer]:
     mounts = (Mount("/static/", str(folder)), Mount("/static/inner/", str(folder / "sub")))
-    roots = (Mount("/private/", str(folder)),)
-    options = ServeOptions(access_format=ACCESS, static=mounts, sendfile_roots=roots)
-    with BackendServer(APP, options) as server:
+    options = ServeOptions(access_format=ACCESS, static=mounts)
+    with BackendServer(APPS[request.param], options, backend=request.param) as server:
         yield server
 
 
@@ -231,11 +231,14 @@ def test_files_come_while_the_application_is_busy(server: BackendServer) -> None
         assert busy.answer().status == 200
 
 
-def test_a_file_that_is_replaced_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", APPS)
+def test_a_file_that_is_replaced_is_noticed(tmp_path: Path, backend: str) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with (
-        BackendServer(APP, ServeOptions(static=(Mount("/s/", str(tmp_path)),))) as server,
+        BackendServer(
+            APPS[backend], ServeOptions(static=(Mount("/s/", str(tmp_path)),)), backend=backend
+        ) as server,
         server.connect() as client,
     ):
         first = client.get("/s/a.txt")
@@ -247,11 +250,14 @@ def test_a_file_that_is_replaced_is_noticed(tmp_path: Path) -> None:
         eventually(lambda: client.get("/s/a.txt").status == 404)
 
 
-def test_many_files_leave_few_descriptors_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", APPS)
+def test_many_files_leave_few_descriptors_open(tmp_path: Path, backend: str) -> None:
     for number in range(400):
         (tmp_path / f"{number}.bin").write_bytes(bytes(20_000))
     with (
-        BackendServer(APP, ServeOptions(static=(Mount("/s/", str(tmp_path)),))) as server,
+        BackendServer(
+            APPS[backend], ServeOptions(static=(Mount("/s/", str(tmp_path)),)), backend=backend
+        ) as server,
         server.connect() as client,
     ):
         for number in range(400):
@@ -270,9 +276,13 @@ def test_without_descriptors_the_answer_is_503_and_the_worker_lives(tmp_path: Pa
         assert client.get("/s/a.txt").status == 200
 
 
-def test_a_client_that_reads_nothing_is_cut_off(folder: Path) -> None:
+@pytest.mark.parametrize("backend", APPS)
+def test_a_client_that_reads_nothing_is_cut_off(folder: Path, backend: str) -> None:
     options = ServeOptions(static=(Mount("/s/", str(folder)),), limits=Limits(send_timeout=0.3))
-    with BackendServer(APP, options, send_buffer=10_000) as server, server.connect() as client:
+    with (
+        BackendServer(APPS[backend], options, backend=backend, send_buffer=10_000) as server,
+        server.connect() as client,
+    ):
         client.send(request("/s/big.bin") * 3)
         eventually(lambda: server.word(Word.CONNECTIONS) == 1)
         eventually(lambda: server.word(Word.CONNECTIONS) == 0)
@@ -283,33 +293,44 @@ def test_a_client_that_reads_nothing_is_cut_off(folder: Path) -> None:
 # ---- files that the application names
 
 
+@pytest.fixture(scope="module")
+def naming(folder: Path) -> Iterator[BackendServer]:
+    with BackendServer(APP, ServeOptions(sendfile_roots=(Mount("/private/", str(folder)),))) as server:
+        yield server
+
+
 @pytest.mark.parametrize("path", ["style.css", "big.bin"])
-def test_x_accel_redirect(client: Client, path: str) -> None:
+def test_x_accel_redirect(naming: BackendServer, path: str) -> None:
     whole = CSS if path == "style.css" else BIG
-    answer = client.get(f"/named?accel=/private/{path}")
+    with naming.connect() as client:
+        answer = client.get(f"/named?accel=/private/{path}")
+        conditional = client.get(f"/named?accel=/private/{path}", f"If-None-Match: {answer['ETag']}")
+        part = client.get(f"/named?accel=/private/{path}", "Range: bytes=1-2")
     assert (answer.status, answer.body) == (200, whole)
     assert answer["Content-Type"] == "application/x-mine"
     assert answer["X-Mine"] == "kept"
     assert answer["X-Accel-Redirect"] is None
     assert answer["Content-Length"] == str(len(whole))
-    assert client.get(f"/named?accel=/private/{path}", f"If-None-Match: {answer['ETag']}").status == 304
-    assert client.get(f"/named?accel=/private/{path}", "Range: bytes=1-2").body == whole[1:3]
+    assert (conditional.status, part.body) == (304, whole[1:3])
 
 
-def test_x_sendfile(client: Client, folder: Path) -> None:
-    answer = client.get(f"/named?sendfile={folder}/style.css")
+def test_x_sendfile(naming: BackendServer, folder: Path) -> None:
+    with naming.connect() as client:
+        answer = client.get(f"/named?sendfile={folder}/style.css")
     assert (answer.status, answer.body, answer["X-Sendfile"]) == (200, CSS, None)
 
 
 @pytest.mark.parametrize("named", ["accel=/private/../x", "accel=/other/style.css", "sendfile=/etc/passwd"])
-def test_what_may_not_be_named(server: BackendServer, client: Client, named: str) -> None:
-    answer = client.get(f"/named?{named}")
+def test_what_may_not_be_named(naming: BackendServer, named: str) -> None:
+    with naming.connect() as client:
+        answer = client.get(f"/named?{named}")
     assert (answer.status, answer["X-Accel-Redirect"], answer["X-Sendfile"]) == (404, None, None)
-    assert "names no file below a --sendfile-root" in server.log()
+    assert "names no file below a --sendfile-root" in naming.log()
 
 
-def test_private_files_have_no_url(client: Client) -> None:
-    assert client.get("/private/style.css").status == 404
+def test_private_files_have_no_url(naming: BackendServer) -> None:
+    with naming.connect() as client:
+        assert client.get("/private/style.css").status == 404
 
 
 def test_without_a_root_nothing_is_sent() -> None:

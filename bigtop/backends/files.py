@@ -23,7 +23,7 @@ from bigtop.http.messages import Request
 from bigtop.http.response import Head
 from bigtop.http.static import ENCODINGS, File, Headers, Mount, Plan
 
-log = logging.getLogger("bigtop.wsgi")
+log = logging.getLogger("bigtop.backend")
 
 SMALL: Final = 16384  # bytes; from there on sendfile(2) is cheaper than a copy
 KEPT: Final = 256  # files; with their contents at most 4 MB per worker
@@ -114,7 +114,7 @@ class Found(NamedTuple):
 
 
 class StaticFiles:
-    """The folders of --static. Leader only."""
+    """The folders of --static. One thread at a time."""
 
     def __init__(self, mounts: Sequence[Mount]) -> None:
         ordered = sorted(mounts, key=lambda mount: -len(mount.prefix))  # the innermost first
