@@ -1,7 +1,7 @@
 # Files that the server sends by itself (--static), as an application in front of the application.
 #
-# So they go the way of all answers: scoreboard, access log, clocks, drain. A small file is answered within the
-# first step of the call, which makes no task; a large one is sent by the kernel.
+# So they go the way of all answers: scoreboard, access log, clocks, drain. A small file is answered within
+# the first step of the call, which makes no task; a large one is sent by the kernel.
 
 from __future__ import annotations
 
