@@ -59,6 +59,9 @@ def _prctl(option: int, value: int) -> bool:
 def set_title(text: str) -> None:
     """Show `text` in ps(1) and top(1) instead of the command line."""
     setproctitle.setproctitle(text)
+    # The kernel's short name stands in /proc/PID/stat, where Python from 3.12 on counts blanks to find the
+    # number of threads: with blanks in the name it warns that a fork of one thread has many.
+    setproctitle.setthreadtitle(text.replace(": ", ":").replace(" ", "-"))
 
 
 def raise_file_limit() -> tuple[int, int]:
