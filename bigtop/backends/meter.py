@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bigtop.backends.base import App
 from bigtop.backends.books import Books, Entry
+from bigtop.backends.pieces import Pieces
 from bigtop.http.messages import Request
 
 Environ = dict[str, Any]
@@ -44,7 +45,7 @@ class WsgiMeter:
         kind = type(response)
         if self._lists and (kind is list or kind is tuple):  # exactly these have no close() of their own
             call.sent = len(response[0]) if len(response) == 1 else sum(map(len, response))
-            pieces = _Pieces(response)
+            pieces = Pieces(response)
             pieces.close = call.end
             return pieces
         wrapper = environ.get("wsgi.file_wrapper")
@@ -86,14 +87,6 @@ class _Call(Entry):
             books.log(self, request_of(environ), environ.get("REMOTE_ADDR") or "", ended, environ)
 
 
-class _Pieces(list[bytes]):
-    """A response that was a list: still one, and closed like any other."""
-
-    __slots__ = ("close",)
-
-    close: Callable[[], None]
-
-
 class _Stream:
     """A response that comes bit by bit."""
 
@@ -108,17 +101,16 @@ class _Stream:
         return self
 
     def __next__(self) -> bytes:
-        if self._iterator is None:
-            self._iterator = iter(self._response)
         try:
-            piece = next(self._iterator)
-        except StopIteration:
-            raise
+            if self._iterator is None:
+                self._iterator = iter(self._response)
+            for piece in self._iterator:  # unlike next(), it makes no exception of the end
+                self._call.sent += len(piece)
+                return piece
         except BaseException:  # it goes on to the server, some of which forget to close what failed
             self._call.end()
             raise
-        self._call.sent += len(piece)
-        return piece
+        raise StopIteration
 
     def close(self) -> None:
         try:
