@@ -35,13 +35,14 @@ OFFERS: Final = {
     "wsgiref": Offer("wsgi", "", "the standard library's; one request at a time"),
 }
 
-# gunicorn's and uvicorn's names of worker classes -> the backend that does the same.
+# gunicorn's and uvicorn's names of worker classes, and one of chaussette's -> the backend that does the same.
 WORKER_CLASSES: Final = {
     "sync": "wsgi",
     "gthread": "wsgi",
     "gunicorn.workers.sync.SyncWorker": "wsgi",
     "gunicorn.workers.gthread.ThreadWorker": "wsgi",
     "gunicorn.workers.ggevent.GeventWorker": "gevent",
+    "fastgevent": "gevent",
     "gevent_wsgi": "gevent",
     "gevent_pywsgi": "gevent",
     "gunicorn.workers.gtornado.TornadoWorker": "tornado",

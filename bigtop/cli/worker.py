@@ -34,11 +34,18 @@ APP is pkg.mod:app, pkg.mod.app, path/to/file.py:app or paste:/path/to/file.ini.
 systemd passes on, or else one that is opened on --host and --port. TERM ends it when open requests are
 answered; INT and QUIT end it at once.
 """
+# chaussette serves a page of its own then. Whoever forgot the application should not find that page online.
+_NO_APPLICATION = """\
+Which application? Name it by module and variable, such as mysite.wsgi:application.
+To only see the server work, take one that Python brings along:
+
+    bigtop worker wsgiref.simple_server:demo_app"""
 _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX")
 
 
 @click.command("worker", help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("application", metavar="APP")
+@click.argument("application", metavar="APP", required=False)
+@click.argument("arguments", nargs=-1)  # chaussette's: for hooks, which get all that was given
 @click.option("--fd", type=click.IntRange(0), metavar="N", help="The listening socket's descriptor.")
 @click.option("--host", default="localhost", metavar="HOST", help="Or bind this: a host, or unix:PATH.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
@@ -59,6 +66,8 @@ _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX")
 @click.option("--socket-type", type=click.Choice(["SOCK_STREAM"]), help="Known from the socket; ignored.")
 def command(**params: Any) -> None:
     args = Namespace(**params)
+    if args.application is None:
+        raise click.UsageError(_NO_APPLICATION)
     log.configure(args.log_level, path="-" if args.log_output == "stdout" else args.log_output)
     sys.path[:0] = (args.python_path or "").split(":") if args.python_path else []
     sys.path.append(os.getcwd())

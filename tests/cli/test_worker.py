@@ -85,14 +85,16 @@ def test_an_inherited_descriptor(listener: socket.socket, app: str) -> None:
 
 def test_chaussettes_command_line(listener: socket.socket, tmp_path: Path) -> None:
     (tmp_path / "hooks.py").write_text(
-        "def before(args):\n print('before', args.backend, flush=True)\n"
+        "def before(args):\n print('before', args.backend, *args.arguments, flush=True)\n"
         "def after(args):\n print('after', args.fd, flush=True)\n"
     )
     words = "--backend wsgiref --backlog 64 --address-family AF_INET --socket-type SOCK_STREAM --no-monkey"
     words += f" --pre-hook hooks.before --post-hook hooks.after --python-path {tmp_path} --spawn 10"
-    words += f" --graceful-timeout 5 --log-level debug --log-output - --fd {listener.fileno()} {APP}"
+    words += (
+        f" --graceful-timeout 5 --log-level debug --log-output - --fd {listener.fileno()} {APP} more words"
+    )
     with worker(*words.split(), fds=(listener.fileno(),)) as running:
-        assert "before wsgiref" in running.log()
+        assert "before wsgiref more words" in running.log()
         assert get(listener.getsockname()) == b"ok"
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(10) == 0
@@ -155,7 +157,7 @@ def test_systemds_own_activation() -> None:
         address = probe.getsockname()
     process = subprocess.Popen([activate, "-l", f"127.0.0.1:{address[1]}", *BIGTOP, APP], cwd=ROOT)
     try:
-        until(lambda: _listens(address[1]), "systemd to listen")
+        until(lambda: _listens(address), "systemd to listen")
         assert get(address) == b"ok"
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
@@ -223,7 +225,7 @@ def test_circus_itself(tmp_path: Path) -> None:
     with open(tmp_path / "log", "w+b") as log:
         circusd = subprocess.Popen([sys.executable, "-m", "circus.circusd", str(ini)], stdout=log, stderr=log)
         try:
-            until(lambda: _listens(port), "the socket")
+            until(lambda: _listens(("127.0.0.1", port)), "the socket")
             until(lambda: _answer_at_once(("127.0.0.1", port)) == 2, "answers of both workers")
             circusd.send_signal(signal.SIGTERM)
             assert circusd.wait(40) == 0
@@ -235,7 +237,41 @@ def test_circus_itself(tmp_path: Path) -> None:
                 child.kill()
 
 
-def _answer_at_once(address: tuple[str, int]) -> int:
+def test_supervisords_fcgi_program(tmp_path: Path) -> None:
+    pytest.importorskip("supervisor")
+    path = tmp_path / "web"
+    ini = tmp_path / "supervisord.conf"
+    ini.write_text(
+        f"[supervisord]\nnodaemon = true\nlogfile = {tmp_path}/log\npidfile = {tmp_path}/pid\n"
+        f"[fcgi-program:web]\nsocket = unix://{path}\ncommand = {' '.join(BIGTOP)} --fd 0 {APP}\n"
+        f"numprocs = 2\nprocess_name = %(program_name)s_%(process_num)d\ndirectory = {ROOT}\n"
+        f"redirect_stderr = true\nstdout_logfile = {tmp_path}/%(program_name)s_%(process_num)d.log\n"
+    )
+    with open(tmp_path / "out", "w+b") as out:
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(ini)]
+        supervisord = subprocess.Popen(
+            command, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+        children: list[psutil.Process] = []
+        try:
+            until(lambda: _listens(str(path)), "the socket")
+            until(lambda: _answer_at_once(str(path)) == 2, "answers of both workers")
+            children = psutil.Process(supervisord.pid).children()
+            supervisord.send_signal(signal.SIGTERM)
+            assert supervisord.wait(40) == 0
+            assert not any(child.is_running() for child in children)
+            ends = [line for line in (tmp_path / "log").read_text().splitlines() if "stopped: web" in line]
+            assert len(ends) == 2
+            assert all("exit status 0" in line for line in ends)
+        finally:
+            supervisord.kill()
+            supervisord.wait()
+            for child in children:
+                if child.is_running():
+                    child.kill()
+
+
+def _answer_at_once(address: tuple[str, int] | str) -> int:
     """Return how many workers answer two clients at once: who sleeps takes no other client."""
     with Client(address, 30) as one, Client(address, 30) as other:
         for client in (one, other):
@@ -243,14 +279,15 @@ def _answer_at_once(address: tuple[str, int]) -> int:
         return len({one.answer().body, other.answer().body})
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _listens(address: tuple[str, int] | str) -> bool:
+    with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as probe:
+        return probe.connect_ex(address) == 0
 
 
 @pytest.mark.parametrize(
     ("args", "status", "message"),
     [
+        ([], 2, "bigtop worker wsgiref.simple_server:demo_app"),
         (["--fd", "77", APP], 1, "descriptor 77 is not a socket"),
         (["--pre-hook", "no.such", APP], 78, "hook 'no.such'"),
         (["-k", "nothing", APP], 78, "no backend 'nothing'"),
