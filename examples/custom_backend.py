@@ -27,8 +27,13 @@ class Server(WSGIServer):
 
 
 class PlainBackend:
+    """wsgiref with nothing around it."""
+
     name = "plain"
-    features = Features(interface="wsgi", unix=False, keep_alive=False, chunked=False)
+    features = Features(
+        interface="wsgi", unix=False, keep_alive=False,
+        patient=False, pipelines=False, interruptible=False, chunked=False,
+    )  # fmt: skip
 
     def __init__(self, options):
         self._options = options
@@ -44,8 +49,9 @@ class PlainBackend:
                 selector.register(listener, selectors.EVENT_READ, Server(listener, counted))
             life.ready()
             while not life.draining:
-                for key, _ in selector.select():
-                    if key.data:
-                        key.data.handle_request()
-                    else:
-                        life.on_lifeline()
+                ready = [key.data for key, _ in selector.select()]
+                if None in ready:  # first: who drains takes nobody any more
+                    life.on_lifeline()
+                for server in ready:
+                    if server and not life.draining:
+                        server.handle_request()

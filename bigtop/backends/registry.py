@@ -64,6 +64,13 @@ def names() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
+def version(name: str) -> str:
+    """Return the version of the package that brings the backend `name`, "" where none does."""
+    for entry in entry_points(group=GROUP, name=name):
+        return entry.dist.version if entry.dist else ""
+    return ""
+
+
 def load(name: str) -> type[Backend]:
     """Import the backend called `name`, or by one of gunicorn's names for it.
 
@@ -140,9 +147,10 @@ def _import(entry: EntryPoint) -> type[Backend]:
     try:
         backend: type[Backend] = entry.load()
     except ModuleNotFoundError as error:
+        ours = entry.name in catalogue.OFFERS
+        how = f"try: {catalogue.install_command(entry.name)}" if ours else f"{entry.value} imports it"
         raise ConfigError(
-            f"backend {entry.name!r} needs the module {error.name!r}, which is not installed; "
-            f"try: {catalogue.install_command(entry.name)}"
+            f"backend {entry.name!r} needs the module {error.name!r}, which is not installed; {how}"
         ) from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(

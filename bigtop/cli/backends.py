@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from inspect import getdoc
 
 import click
 
 from bigtop.backends import catalogue, registry
-from bigtop.backends.base import Features
+from bigtop.backends.base import Backend, Features
 from bigtop.errors import ConfigError
 
 
@@ -19,13 +20,13 @@ def command() -> None:
     click.echo("Installed:")
     for name in registry.names():
         try:
-            features = registry.load(name).features
+            backend = registry.load(name)
         except ConfigError as error:
             missing.append((name, str(error)))
             continue
-        offer = catalogue.OFFERS.get(name)
-        click.echo(f"  {name:<10} {_version(name):<10} {features.interface:<5} {offer.what if offer else ''}")
-        click.echo(f"  {'':<10} {'':<10} {describe(features)}")
+        features = backend.features
+        click.echo(f"  {name:<10} {_version(name):<10} {features.interface:<5} {_about(name, backend)}")
+        click.echo(click.wrap_text(describe(features), _WIDTH, _INDENT, _INDENT))
     if missing:
         click.echo("\nNot installed:")
     for name, reason in missing:
@@ -43,17 +44,31 @@ def describe(features: Features) -> str:
 _OTHERS = ("interface", "heeds")
 _WORDS = {
     "unix": "unix sockets",
+    "files": "static files",
+    "balancers": "PROXY protocol",
     "keep_alive": "keep-alive",
-    "says_goodbye": "closes politely",
+    "patient": "slow clients hold nobody up",
+    "fragments": "requests in tiny pieces",
+    "pipelines": "pipelining",
+    "says_goodbye": "tells clients when it drains",
     "streams": "streaming",
     "large": "large responses",
+    "interruptible": "drains in time whatever runs",
     "chunked": "chunked requests",
 }
+_WIDTH, _INDENT = 100, " " * 24
+
+
+def _about(name: str, backend: type[Backend]) -> str:
+    offer = catalogue.OFFERS.get(name)
+    return offer.what if offer else (getdoc(backend) or "").partition("\n")[0]
 
 
 def _version(name: str) -> str:
     offer = catalogue.OFFERS.get(name)
+    if offer is None:
+        return registry.version(name)
     try:
-        return version(offer.package if offer and offer.package else "bigtop")
+        return version(offer.package or "bigtop")
     except PackageNotFoundError:
         return ""

@@ -37,18 +37,24 @@ def test_a_name_like_no_other_gets_the_list_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    ("name", "value", "message"),
     [
         (
+            "waitress",
             "no_such_module_at_all:Backend",
-            r"needs the module 'no_such_module_at_all'.*pip install 'bigtop\[x\]'",
+            r"needs the module 'no_such_module_at_all'.*pip install 'bigtop\[waitress\]'",
         ),
-        ("bigtop.backends.base:NoSuch", "cannot be imported: .*NoSuch"),
+        (
+            "theirs",  # what somebody else's needs is no extra of ours
+            "no_such_module_at_all:Backend",
+            r"not installed; no_such_module_at_all:Backend imports it$",
+        ),
+        ("theirs", "bigtop.backends.base:NoSuch", "cannot be imported: .*NoSuch"),
     ],
 )
-def test_a_backend_that_cannot_be_imported_says_what_is_missing(value: str, message: str) -> None:
+def test_a_backend_that_cannot_be_imported_says_what_is_missing(name: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        registry._import(EntryPoint("x", value, registry.GROUP))
+        registry._import(EntryPoint(name, value, registry.GROUP))
 
 
 @pytest.mark.parametrize(
