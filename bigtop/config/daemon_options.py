@@ -159,7 +159,11 @@ SOCKET_UMASK = Key("umask", wv.filled(values.umask), "OCTAL", "Mode bits that a 
 REPLACE = Key("replace", one(switch), "yes|no", "Take the path even from a server that listens there.", NO)
 INTERFACE = Key("interface", wv.filled(wv.text), "NAME", "Only what comes in by this network interface.")
 SO_REUSEPORT = Key(
-    "so_reuseport", one(switch), "yes|no", "Give each process that is given it a queue of its own.", NO
+    "so_reuseport",
+    one(switch),
+    "yes|no",
+    "Give each process a queue of connections of its own, which ends with it. Datagrams have one for all.",
+    NO,
 )
 BLOCKING = Key(
     "blocking", one(switch), "yes|no", "Leave the socket blocking, for programs that expect it.", NO

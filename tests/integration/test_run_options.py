@@ -54,6 +54,15 @@ while True:
     client.sendall(b"%d" % os.getpid())
     client.close()
 """
+HEARS = """
+import os, socket, sys
+
+speakers = socket.socket(fileno=int(sys.argv[1]))
+speakers.setblocking(True)
+heard = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+while True:
+    os.write(heard, speakers.recv(100) + b" ")
+"""
 
 
 def pids_of(client: Client, name: str) -> list[int]:
@@ -115,6 +124,37 @@ idle_stop = 0.2
                 seen.add(int(caller.recv(100)))
             until(lambda: status_of(client, "talks") == "stopped", "the stop")
         assert len(seen) == 2
+
+
+def test_datagrams_that_wait_outlive_the_process_that_was_to_read_them(tmp_path: Path) -> None:
+    """Also with so_reuseport: there is one socket for all processes, and the supervisor has it, too."""
+    heard = tmp_path / "heard"
+    (tmp_path / "hears.py").write_text(HEARS)
+    text = f"""
+[socket.log]
+host = "127.0.0.1"
+port = 0
+type = "SOCK_DGRAM"
+so_reuseport = true
+
+[watcher.hears]
+cmd = "{{python}} {tmp_path}/hears.py $(circus.sockets.log) {heard}"
+numprocesses = 2
+"""
+    with Stack(text) as stack, Client(stack.endpoint, timeout=30.0) as client:
+        stack.wait_for("hears: started")
+        (log,) = client.call("listsockets")["sockets"]
+        halted = [psutil.Process(pid) for pid in pids_of(client, "hears")]
+        for process in halted:
+            process.suspend()
+        until(lambda: all(p.status() == psutil.STATUS_STOPPED for p in halted), "the halt")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as speaker:
+            for number in range(20):
+                speaker.sendto(b"%d" % number, (log["host"], log["port"]))
+        for process in halted:
+            process.kill()
+        until(lambda: heard.exists() and len(heard.read_text().split()) == 20, "what waited")
+        assert sorted(map(int, heard.read_text().split())) == list(range(20))
 
 
 def test_what_has_a_schedule_runs_at_its_minute_and_ends(tmp_path: Path) -> None:
