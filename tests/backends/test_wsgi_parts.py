@@ -385,16 +385,36 @@ def test_what_most_calls_take_is_what_three_of_four_do() -> None:
 
 
 def test_a_leader_that_makes_progress_is_left_alone() -> None:
-    """Many calls in one batch of events take long together, but none of them needs relief."""
+    """Many calls in one batch of events take long together, but none of them needs relief.
+
+    Where the machine is so busy that one of them takes a tick nothing is known, and another batch is made.
+    """
+    for _ in range(50):
+        detached, longest = _batch()
+        if longest < TICK:
+            assert detached == 0
+            return
+    pytest.skip("a busy machine: no batch without a call that took a tick")
+
+
+def _batch() -> tuple[int, float]:
+    """Return how many calls went on without the lead, and how long the longest took."""
     crew = Threads(1, Scoreboard.create(1).slot(0).buckets)
+    end = time.monotonic() + 20 * TICK
+    calls: list[Task] = []
+    lasted: list[float] = []
 
     def lead() -> None:
-        end = time.monotonic() + 20 * TICK
         while time.monotonic() < end:
-            call = Task()
-            threading.Timer(TICK / 5, call.go.set).start()
-            assert crew.run(call) is Lead.KEPT  # type: ignore[arg-type]
+            calls.append(Task())
+            threading.Timer(TICK / 5, calls[-1].go.set).start()
+            began = time.monotonic()
+            outcome = crew.run(calls[-1])  # type: ignore[arg-type]
+            lasted.append(time.monotonic() - began)
+            if outcome is Lead.LOST:
+                return
         crew.stop()
 
     crew.work(lead)
-    assert crew.detached == 0
+    eventually(lambda: len(lasted) == len(calls))
+    return crew.detached, max(lasted, default=TICK)

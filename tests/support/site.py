@@ -152,11 +152,11 @@ class Site:
 
     def total(self, word: Word) -> int:
         """Return the sum of a word of the scoreboard over all workers."""
-        board = self._scoreboard
+        board = self.scoreboard
         return sum(board.words(index)[word] for index in range(SLOTS) if board.words(index)[Word.STATE])
 
     @cached_property
-    def _scoreboard(self) -> Scoreboard:
+    def scoreboard(self) -> Scoreboard:
         for link in Path(f"/proc/{self.pid}/fd").iterdir():
             with suppress(FileNotFoundError):  # it may be closed meanwhile
                 if "bigtop-scoreboard" in os.readlink(link):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from dataclasses import dataclass
 from types import TracebackType
@@ -53,6 +54,10 @@ class Client:
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
+
+    def is_answered(self) -> bool:
+        """Say whether there is something to read."""
+        return bool(select.select([self.socket], [], [], 0)[0])
 
     def get(self, path: str = "/", *headers: str, method: str = "GET") -> Answer:
         """Make one request on this connection and return its answer."""
