@@ -494,3 +494,14 @@ def test_headers_are_a_list(headers: Any) -> None:
     it, _ = exchange()
     with pytest.raises(TypeError, match="not list"):
         it.start_response("200 OK", headers)
+
+
+def test_early_hints_and_write_lead_nowhere_when_the_request_is_over() -> None:
+    it, wire = exchange()
+    write = it.start_response("200 OK", [])
+    it.wire = None
+    with pytest.raises(AssertionError, match="a request that is over"):
+        it.early_hints([("Link", "</a.css>")])
+    with pytest.raises(AssertionError, match="a request that is over"):
+        write(b"late")
+    assert wire.sent == b""
