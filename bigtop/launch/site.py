@@ -172,11 +172,12 @@ class Site:
         # copies of the socket have to go for that, ours, those of fork servers, those of draining workers.
         for listener in self._listeners:
             listener.close()
-        self._app.pool.servers.discard_all()
         if self.supervisor.watcher(self._app.spec.name).status is Status.STOPPED:
             self.over.set()
         else:
             self._feed(messages.Stop(urgency))
+        # After that: a worker that is not born yet, because of a reload, is not wanted any more.
+        self._app.pool.servers.discard_all()
 
     def _file_changed(self, lines: bytes) -> None:
         if self._stopping.urgency is None:

@@ -112,6 +112,23 @@ def _busy(port: int) -> bool:
     )
 
 
+@pytest.mark.parametrize("app", ["tests.apps.wsgi_basic:app", "tests.apps.asgi_basic:app"])
+@pytest.mark.parametrize("seen", ["SIGHUP: reloading", "another fork server", "another worker"])
+def test_term_in_the_middle_of_a_reload_is_no_error(app: str, seen: str) -> None:
+    with Site(app, "--workers", "2") as site:
+        old = site.fork_servers().keys() | site.workers().keys()
+        site.send(signal.SIGHUP)
+        if seen == "another fork server":
+            until(lambda: site.fork_servers().keys() - old, seen)
+        elif seen == "another worker":
+            until(lambda: site.workers().keys() - old, seen)
+        else:
+            site.wait_for(seen)
+        assert site.stop() == 0
+        assert not [line for line in site.log().splitlines() if line[:1] == "[" and "[INFO]" not in line]
+        assert site.is_gone()
+
+
 def test_int_is_quick() -> None:
     with (
         Site(APP, "--graceful-timeout", "60") as site,
