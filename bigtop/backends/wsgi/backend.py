@@ -68,7 +68,6 @@ class WsgiBackend:
 
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
-        _describer(options)  # raises ConfigError for a format that is wrong
 
     def prepare(self) -> None:
         """Nothing has to be done before the application is imported."""
