@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import tempfile
 import threading
@@ -13,12 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bigtop.backends.base import ServeOptions
 from bigtop.backends.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
 from bigtop.backends.outbox import Bounds, ClientGone, FilePart, Outbox, patient
 from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.call import Call
+from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.crew import Lead
+from bigtop.backends.wsgi.site import Site
 from bigtop.backends.wsgi.threads import ENOUGH, TICK, Threads, _Bell, _Usual
 from bigtop.backends.wsgi.visitors import Visitors
+from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
@@ -199,19 +205,31 @@ def test_a_body_comes_back_whole(tmp_path: Path, pieces: list[bytes]) -> None:
 # ---- crew
 
 
+SLOT = Scoreboard.create(1).slot(0)
+
+
 class Task:
-    """All that a crew wants of a call: `run` lasts until it is let go."""
+    """What a call has to do: it lasts until it is let go."""
 
     def __init__(self, quick: bool = False, lets_go: Task | None = None) -> None:
         self.go = threading.Event()
+        self.call = _call()
+        self.call.unclosed = self  # to close a response is the part of a call that needs no application
         self._lets_go = lets_go
         if quick:
             self.go.set()
 
-    def run(self) -> None:
+    def close(self) -> None:
         if self._lets_go is not None:
             self._lets_go.go.set()
         assert self.go.wait(10)
+
+
+def _call() -> Call:
+    site = Site(lambda environ, start: [], ServeOptions(), SLOT, lambda call: None, None, None)
+    with socket.socket() as sock:
+        connection = Connection(sock, _peer("127.0.0.1"), Engine(Limits()), site)
+    return Call(connection, Request(), io.BytesIO(), 0)
 
 
 def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
@@ -222,14 +240,14 @@ def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
         log.append(("leads", threading.current_thread().name))
         if len(log) == 1:
             for _ in range(3):
-                assert crew.run(Task(quick=True)) is Lead.KEPT  # type: ignore[arg-type]
-            outcome = crew.run(slow)  # type: ignore[arg-type]
+                assert crew.run(Task(quick=True).call) is Lead.KEPT
+            outcome = crew.run(slow.call)
             log.append((outcome, threading.current_thread().name))
             return
         assert crew.detached == 1
         slow.go.set()
         eventually(lambda: bool(crew.finished))
-        assert crew.finished.popleft() is slow
+        assert crew.finished.popleft() is slow.call
         crew.stop()
 
     crew.work(lead)
@@ -245,7 +263,7 @@ def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> No
     def lead() -> None:
         if not log:
             log.append("first")
-            outcome = crew.run(first)  # type: ignore[arg-type]
+            outcome = crew.run(first.call)
             log.append(str(outcome))
             assert crew.detached == 1, "the other one is detached instead"
             second.go.set()
@@ -253,7 +271,7 @@ def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> No
             crew.stop()
             return
         log.append("second")
-        assert crew.run(second) is Lead.LOST  # type: ignore[arg-type]
+        assert crew.run(second.call) is Lead.LOST
 
     crew.work(lead)
     assert log == ["first", "second", "Lead.REGAINED"]
@@ -409,7 +427,7 @@ def _batch() -> tuple[int, float]:
             calls.append(Task())
             threading.Timer(TICK / 5, calls[-1].go.set).start()
             began = time.monotonic()
-            outcome = crew.run(calls[-1])  # type: ignore[arg-type]
+            outcome = crew.run(calls[-1].call)
             lasted.append(time.monotonic() - began)
             if outcome is Lead.LOST:
                 return
