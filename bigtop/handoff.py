@@ -59,16 +59,14 @@ class Handoff:
         self._seats = len(self._readers) - 1
         self._words = [board.words(seat) for seat in range(self._seats)]
         self._index = index
-        # The kernel drops a connection for which the receiver has no descriptor left, so one is kept for it.
-        self._spare: int | None = None
+        self._intake = Intake()
         self._others = [seat for seat in range(self._seats) if seat != index]
 
     def close(self) -> None:
         """Close this process' copies."""
         for end in (*self._readers, *self._writers):
             end.close()
-        if self._spare is not None:
-            os.close(self._spare)
+        self._intake.close()
 
     @property
     def queue(self) -> int:
@@ -84,11 +82,11 @@ class Handoff:
 
     def give(self, client: socket.socket) -> bool:
         """Send a copy of `client` to whoever is idle first; False when there is no room at present."""
-        return _send(self._writers[0], client)
+        return send(self._writers[0], client, b"c")
 
     def send(self, seat: int, client: socket.socket) -> bool:
         """Send a copy of `client` to one worker; False when there is no room at present."""
-        return _send(self._writers[1 + seat], client)
+        return send(self._writers[1 + seat], client, b"c")
 
     def spread(self, newcomer: socket.socket, mine: int) -> bool:
         """Send a new client to a worker that has fewer than `mine`; True when it is gone from here."""
@@ -118,19 +116,8 @@ class Handoff:
                     yield client
 
     def _receive(self, queue: socket.socket) -> socket.socket | None:
-        if self._spare is None:
-            self._spare = os.dup(queue.fileno())
-        os.close(self._spare)
-        self._spare = None
-        try:
-            _data, ancillary, _flags, _address = queue.recvmsg(1, _ROOM_FOR_FD, socket.MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
-            return None
-        client = socket.socket(fileno=int.from_bytes(ancillary[0][2][:_FD_SIZE], "little"))
-        client.setblocking(False)
-        with contextlib.suppress(OSError):
-            self._spare = os.dup(queue.fileno())
-        return client
+        received = self._intake.receive(queue, 1)
+        return None if received is None else received[0]
 
     # ---- who else is there
 
@@ -169,10 +156,42 @@ class Handoff:
         return int.from_bytes(waiting, "little")
 
 
-def _send(queue: socket.socket, client: socket.socket) -> bool:
+class Intake:
+    """Takes connections out of queues."""
+
+    def __init__(self) -> None:
+        # The kernel drops a connection for which the receiver has no descriptor left, so one is kept for it.
+        self._spare: int | None = None
+
+    def close(self) -> None:
+        if self._spare is not None:
+            os.close(self._spare)
+
+    def receive(self, queue: socket.socket, size: int) -> tuple[socket.socket, bytes] | None:
+        """Return a connection and what came with it, at most `size` bytes; None when nothing waits.
+
+        Raises OSError when this process is out of descriptors; what waits goes on waiting then.
+        """
+        if self._spare is None:
+            self._spare = os.dup(queue.fileno())
+        os.close(self._spare)
+        self._spare = None
+        try:
+            data, ancillary, _flags, _address = queue.recvmsg(size, _ROOM_FOR_FD, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return None
+        client = socket.socket(fileno=int.from_bytes(ancillary[0][2][:_FD_SIZE], "little"))
+        client.setblocking(False)
+        with contextlib.suppress(OSError):
+            self._spare = os.dup(queue.fileno())
+        return client, data
+
+
+def send(queue: socket.socket, client: socket.socket, data: bytes) -> bool:
+    """Send a copy of `client` with `data`; False when there is no room at present."""
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (client.fileno(),)))
     try:
-        queue.sendmsg((b"c",), (rights,))
+        queue.sendmsg((data,), (rights,))
     except OSError as error:
         if error.errno not in _LATER:
             raise

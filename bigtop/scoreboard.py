@@ -171,14 +171,16 @@ class Slot:
 
 
 class Scoreboard:
-    """The whole table. Made once by the supervisor; children map it by descriptor."""
+    """The whole table. Made once by the supervisor; children map it by descriptor. Who is to read only may be
+    given one that was opened so."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, *, read_only: bool = False) -> None:
         size = os.fstat(fd).st_size
         if size < HEADER_SIZE:
             raise ValueError(f"descriptor {fd} is not a scoreboard: it has {size} bytes")
         self.fd = fd
-        self._memory = memoryview(mmap.mmap(fd, size))
+        protection = mmap.PROT_READ if read_only else mmap.PROT_READ | mmap.PROT_WRITE
+        self._memory = memoryview(mmap.mmap(fd, size, prot=protection))
         magic, version, capacity = _HEADER.unpack_from(self._memory)
         self.capacity: int = capacity
         if magic != MAGIC or version != VERSION or size < HEADER_SIZE + capacity * SLOT_SIZE:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
+from bigtop.backends.transfer import Transfer
 from bigtop.handoff import Handoff
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.http.static import Mount
@@ -60,6 +61,7 @@ class Features:
     streams: bool = True  # sends a response while the application is still making it
     interruptible: bool = True  # leaves when the time to drain is over, whatever the application does
     chunked: bool = True  # takes request bodies without a Content-Length
+    routes: bool = False  # shares its sockets with other applications (`routes` of an [app] section)
     # What it heeds of ServeOptions ("limits.head", "websocket.queue": the names in registry.FLAGS) besides
     # what the features above are about and what Books sees to. People who ask for more are told.
     heeds: frozenset[str] = frozenset()
@@ -113,6 +115,7 @@ class Life(Protocol):
     draining: bool
     grace: float  # seconds that remain for open requests, once draining
     handoff: Handoff | None  # the way to other workers; None: this one is alone. May be left unused
+    transfer: Transfer | None  # the way to other applications on the same socket; None: there are none
 
     def fileno(self) -> int:
         """The lifeline's descriptor: readable when on_lifeline() has something to do."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from bigtop.backends.deadlines import NEVER, SECOND
+from bigtop.backends.transfer import Said
 
 log = logging.getLogger("bigtop.backend")
 
@@ -24,11 +25,13 @@ STARVED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 
 
 class Newcomer(NamedTuple):
-    """A client that was accepted: its socket, and both addresses as the socket module gives them."""
+    """A client that was accepted: its socket, and both addresses as the socket module gives them; from
+    another application, what a balancer said there."""
 
     socket: socket.socket
     server: Any
     client: Any
+    said: Said | None = None
 
 
 class Gate:

@@ -18,7 +18,7 @@ import gevent.socket
 
 from bigtop.backends.base import App, Features, Life, ServeOptions
 from bigtop.backends.outbox import Pause
-from bigtop.backends.wsgi.backend import HEEDS, Welcome, serve, streaming
+from bigtop.backends.wsgi.backend import HEEDS, Welcome, routes, serve, streaming
 from bigtop.backends.wsgi.greenlets import Greenlets
 from bigtop.backends.wsgi.site import Site
 from bigtop.http.wsgi import worker_environ
@@ -31,7 +31,7 @@ class GeventBackend:
 
     name: ClassVar[str] = "gevent"
     features: ClassVar[Features] = Features(
-        interface="wsgi", static=True, sendfile=True, balancers=True, heeds=HEEDS
+        interface="wsgi", static=True, sendfile=True, balancers=True, routes=True, heeds=HEEDS
     )
 
     def __init__(self, options: ServeOptions) -> None:
@@ -55,7 +55,7 @@ class GeventBackend:
         await_input = _patient(gevent.socket.wait_read, options.limits.body_timeout)
         site = Site(app, options, life.slot, crew.block, wait, streaming(options, await_input))
         environ = worker_environ(sys.stderr, multithread=True, multiprocess=True)
-        welcome = Welcome(options, site, environ, upgrades={b"websocket"})
+        welcome = Welcome(options, site, environ, routes(life), upgrades={b"websocket"})
         serve(listeners, life, options, crew, welcome)
 
 

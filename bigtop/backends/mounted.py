@@ -17,6 +17,7 @@ from bigtop.backends.asgi.threaded import InThreads
 from bigtop.backends.base import App, ServeOptions
 from bigtop.errors import AppError
 from bigtop.http.asgi import Message, Scope
+from bigtop.http.routes import is_below
 from bigtop.http.wsgi import Environ
 from bigtop.loader import LoadedApp
 
@@ -34,14 +35,23 @@ def combine(main: LoadedApp, mounts: Sequence[tuple[str, LoadedApp]], options: S
     return LoadedApp(_Asgi(mounted), "asgi", main.target)
 
 
+def below(loaded: LoadedApp, paths: Sequence[str]) -> LoadedApp:
+    """Return an application that is told by which of these paths it was found, as one that is mounted there;
+    `loaded` itself if there are none."""
+    if not paths:
+        return loaded
+    table = sorted(paths, key=len, reverse=True)
+    if loaded.interface == "wsgi":
+        app: App = _Wsgi(loaded.app, [(path, loaded.app) for path in table])
+    else:
+        app = _Below(loaded.app, table)
+    return LoadedApp(app, loaded.interface, loaded.target)
+
+
 def _speaking_asgi(loaded: LoadedApp, options: ServeOptions) -> App:
     if loaded.interface == "asgi":
         return loaded.app
     return InThreads(loaded.app, options.threads, options.limits.body_memory, options.temp_dir)
-
-
-def _is_below(path: str, mount: str) -> bool:
-    return path.startswith(mount) and path[len(mount) : len(mount) + 1] in ("", "/")
 
 
 class _Wsgi:
@@ -52,11 +62,26 @@ class _Wsgi:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         path: str = environ["PATH_INFO"]
         for mount, app in self._table:
-            if _is_below(path, mount):
+            if is_below(path, mount):
                 environ["SCRIPT_NAME"] += mount
                 environ["PATH_INFO"] = path[len(mount) :]
                 return app(environ, start_response)  # type: ignore[no-any-return]
         return self._main(environ, start_response)  # type: ignore[no-any-return]
+
+
+class _Below:
+    """An application for ASGI, below any of `paths`, the longest first."""
+
+    def __init__(self, app: App, paths: Sequence[str]) -> None:
+        self._app = app
+        self._paths = paths
+
+    async def __call__(self, scope: Scope, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        if scope["type"] != "lifespan":
+            root: str = scope["root_path"]
+            path: str = scope["path"][len(root) :]
+            scope["root_path"] = root + next((one for one in self._paths if is_below(path, one)), "")
+        await self._app(scope, receive, send)
 
 
 class _Mounted:
@@ -86,7 +111,7 @@ class _Asgi:
             return
         root: str = scope["root_path"]
         path: str = scope["path"][len(root) :]
-        chosen = next((one for one in self._others if _is_below(path, one.path)), self._main)
+        chosen = next((one for one in self._others if is_below(path, one.path)), self._main)
         scope["root_path"] = root + chosen.path
         scope["state"] = chosen.state.copy()
         await chosen.app(scope, receive, send)

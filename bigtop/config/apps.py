@@ -17,17 +17,23 @@ from bigtop.config.settings import Given, ServeConfig, resolve
 from bigtop.config.watcher_options import DEPENDS, PRIORITY, SOCKETS
 from bigtop.config.watchers import Surroundings, check_socket
 from bigtop.errors import ConfigError
+from bigtop.http.routes import Route
 
 
 @dataclass(frozen=True, slots=True)
 class AppSpec:
-    """A site that is served next to the watchers. Without `sockets` it binds its own addresses."""
+    """A site that is served next to the watchers. Without `sockets` it binds its own addresses.
+
+    `table` says which requests go to whom, by name, where its sockets are not its own (routing.py);
+    `mounted`, that it is told the path by which it was found."""
 
     name: str
     site: serve.ServeSpec
     sockets: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     priority: int = 0
+    table: tuple[tuple[str, Route], ...] = ()
+    mounted: bool = False
 
 
 def app(section: Section, around: Surroundings) -> tuple[Values, ServeConfig, AppSpec] | None:

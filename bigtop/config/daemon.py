@@ -17,6 +17,7 @@ from bigtop.config.document import Document, Problems, Section
 from bigtop.config.expand import Environments, expanded
 from bigtop.config.key import Values, read, refuse_unknown, suggestion, suspect_unknown
 from bigtop.config.plugins import flapping_defaults, is_flapping, plugin
+from bigtop.config.routing import routed
 from bigtop.config.settings import Given, ServeConfig, Setting
 from bigtop.config.sockets import socket
 from bigtop.config.watchers import Surroundings, watcher
@@ -127,6 +128,7 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
         plugin(section, circus, around) for section in _sorted(document, "plugin") if not is_flapping(section)
     ]
     apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
+    apps = routed(apps, document.of_kind("app"), problems)
     _check_names(document, problems)
     daemon = replace(
         _daemon(circus),

@@ -193,7 +193,24 @@ PLUGIN: Final[tuple[Key[object], ...]] = (USE,)
 # ---- [app:NAME]: all options of `bigtop serve` but those that do not serve
 
 APP_TARGET = Key("app", maybe(wv.required), "APP", "What to serve: package.module:attribute.", ours=True)
-APP: Final[tuple[Key[object], ...]] = (APP_TARGET, SOCKETS, DEPENDS, PRIORITY)
+ROUTES = Key(
+    "routes",
+    commas(values.route),
+    "LIST",
+    "What it answers on `sockets` that other applications have too: /PATH, HOST or HOST/PATH each; "
+    "one application may be without, and has the rest.",
+    many=True,
+    ours=True,
+)
+MOUNTED = Key(
+    "mounted",
+    one(switch),
+    "yes|no",
+    "The path of its route is where it is mounted: SCRIPT_NAME or root_path, as with `mount`.",
+    NO,
+    ours=True,
+)
+APP: Final[tuple[Key[object], ...]] = (APP_TARGET, SOCKETS, ROUTES, MOUNTED, DEPENDS, PRIORITY)
 APP_OPTIONS: Final[tuple[Option[object], ...]] = tuple(
     option for option in OPTIONS if option not in (CHECK_CONFIG, CONTROL, DAEMON, PRINT_CONFIG)
 )

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from bigtop.config.cgroups import available_cpus
 from bigtop.http.accesslog import compile_format
+from bigtop.http.routes import Route
 from bigtop.http.static import Mount
 
 T = TypeVar("T")
@@ -202,6 +203,17 @@ def mounted_app(given: str) -> tuple[str, str]:
     if not re.fullmatch(r"(/[\w.~-]+)+/?", prefix, re.ASCII) or not equals or not app:
         raise ValueError(f"must be a path and an application such as /api=b.asgi:app, got {given!r}")
     return prefix.rstrip("/"), app
+
+
+def route(given: str) -> Route:
+    """HOST, /PATH or both."""
+    match = re.fullmatch(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]|)((?:/[\w.~-]+)*)/?", given, re.ASCII)
+    if not match or not given:
+        raise ValueError(
+            f"must be a path, a host without a port, or both, such as /api, api.example.org or "
+            f"api.example.org/v2, got {given!r}"
+        )
+    return Route(match[1].lower().removesuffix("."), match[2])
 
 
 def path_pattern(given: str) -> str:

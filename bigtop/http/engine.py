@@ -28,6 +28,7 @@ class Phase(Enum):
     BODY = "body"
     CLOSED = "closed"  # after the last request, or after an error: what comes now is ignored
     UPGRADED = "upgraded"  # the client speaks another protocol from here on: see Engine.take_rest()
+    ELSEWHERE = "elsewhere"  # what comes is a request for another application: see http/routes.py
 
 
 # By themselves: an enum's member costs a look-up each time it is named.
@@ -36,6 +37,7 @@ HEAD: Final[Phase] = Phase.HEAD
 BODY: Final[Phase] = Phase.BODY
 CLOSED: Final[Phase] = Phase.CLOSED
 UPGRADED: Final[Phase] = Phase.UPGRADED
+ELSEWHERE: Final[Phase] = Phase.ELSEWHERE
 
 _CRLF: Final = b"\r\n"
 _BLANK: Final = b"\r\n\r\n"
@@ -97,6 +99,9 @@ class Engine:
             self._fail(error.status, str(error))
         if self.phase is UPGRADED:
             self._rest = data[at:]
+        elif self.phase is ELSEWHERE:
+            self._rest = b"".join([line + _CRLF for line in self._lines]) + data[at:]
+            self._lines = []
         elif self._fresh:
             self._fresh = False
             self.spent = 0
@@ -105,7 +110,8 @@ class Engine:
         return events
 
     def take_rest(self) -> bytes:
-        """Return what arrived after the head of an accepted upgrade and was not yet taken."""
+        """Return what arrived after the head of an accepted upgrade, or from the head of a request on that is
+        another application's, and was not yet taken."""
         rest, self._rest = self._rest, b""
         return rest
 
@@ -127,8 +133,8 @@ class Engine:
             return self._go_on(data, at, events)
         eol = data.find(_CRLF, at)
         # Without a header both ends are one; compiled, a slice may not end before it begins (python/mypy).
-        self._take(self._read(data[at:eol], data[eol + 2 : max(eol + 2, end)]), events)
-        return end + 4
+        request = self._read(data[at:eol], data[eol + 2 : max(eol + 2, end)])
+        return end + 4 if self._take(request, events) else at
 
     def _read(self, line: bytes, header: bytes) -> Request:
         """Return the request with that first line and that header."""
@@ -136,12 +142,12 @@ class Engine:
             try:
                 fields = known_fields(header)
                 if len(fields.headers) <= self._limits.fields:
-                    return assemble(known_line(line), fields, self._limits)
+                    return assemble(known_line(line), fields)
             except ProtocolError:
                 pass  # which rule it broke first is found out below
         lines = [line, *header.split(_CRLF)] if header else [line]
         self._examine(lines)
-        return parse(lines, self._limits)
+        return parse(lines)
 
     def _examine(self, lines: list[bytes]) -> None:
         """Look at each line as if it had come alone."""
@@ -168,16 +174,19 @@ class Engine:
             lines.append(data[at:end])
             at = end + 2
         if end == at:
+            if not self._take(parse(lines), events):
+                return at
             self._lines = []
-            self._take(parse(lines, self._limits), events)
             return at + 2
         rest = data[at:]
         self._check(rest.removesuffix(b"\r"), lines, whole=False)
         self._rest = rest
         return len(data)
 
-    def _take(self, request: Request, events: list[Event]) -> None:
-        """The head is whole."""
+    def _take(self, request: Request, events: list[Event]) -> bool:
+        """The head is whole; return whether it is used up."""
+        if self._limits.body and (request.content_length or 0) > self._limits.body:
+            raise ProtocolError(413, f"the body is longer than {self._limits.body} bytes")
         events.append(request)
         self._fresh = True
         self._keeps = request.keep_alive
@@ -192,6 +201,7 @@ class Engine:
             self.phase = UPGRADED
         else:
             self._over()
+        return True
 
     # ---- a body
 

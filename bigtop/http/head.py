@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from bigtop.errors import ProtocolError
-from bigtop.http.limits import Limits
 from bigtop.http.messages import Fields, Request
 
 # The methods that IANA has registered, and some in wide use. PRI is registered to open HTTP/2, and only that.
@@ -76,12 +75,12 @@ def check_text(line: bytes, limit: int, what: str = "header field", status: int 
 # ---- when it is there
 
 
-def parse(lines: list[bytes], limits: Limits) -> Request:
+def parse(lines: list[bytes]) -> Request:
     """Return the request whose head has these lines, the request line first."""
-    return assemble(_read_line(lines[0]), _read_fields(lines[1:]), limits)
+    return assemble(_read_line(lines[0]), _read_fields(lines[1:]))
 
 
-def assemble(line: Line, fields: Fields, limits: Limits) -> Request:
+def assemble(line: Line, fields: Fields) -> Request:
     """Return the request that consists of both."""
     made = Request(line.method, line.target, fields)
     if line.version == "1.0":
@@ -91,7 +90,7 @@ def assemble(line: Line, fields: Fields, limits: Limits) -> Request:
     if not line.is_path or host is None:
         _check_target(made, host)
     if not fields.is_plain:
-        _apply(made, fields.special, limits)
+        _apply(made, fields.special)
     return made
 
 
@@ -206,7 +205,7 @@ def _check_target(made: Request, host: bytes | None) -> None:
     made.fields = None
 
 
-def _apply(made: Request, special: dict[bytes, bytes], limits: Limits) -> None:
+def _apply(made: Request, special: dict[bytes, bytes]) -> None:
     """Take the fields that say how the message is framed and what becomes of the connection."""
     options: list[bytes] = []
     if (connection := special.get(b"connection")) is not None:
@@ -214,8 +213,6 @@ def _apply(made: Request, special: dict[bytes, bytes], limits: Limits) -> None:
         keeps = made.version == "1.1" or b"keep-alive" in options
         made.keep_alive = keeps and b"close" not in options
     _frame(made, special.get(b"content-length"), special.get(b"transfer-encoding"))
-    if limits.body and (made.content_length or 0) > limits.body:
-        raise ProtocolError(413, f"the body is longer than {limits.body} bytes")
     if made.version == "1.0":
         return
     if (expect := special.get(b"expect")) is not None:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from bigtop.errors import ProtocolError
-from bigtop.http.engine import HEAD, IDLE, Engine
+from bigtop.http.engine import HEAD, IDLE
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Event
+from bigtop.http.routes import RoutedEngine, Routes
 
 Address = tuple[str, int]
 
@@ -99,13 +100,19 @@ def _parse_2(data: bytes) -> Header | None:
     return Header(size, (ends[0], ports[0]), (ends[1], ports[1]))
 
 
-class ProxiedEngine(Engine):
+class ProxiedEngine(RoutedEngine):
     """An engine for connections from a balancer; calls `learn(source, destination)` when it has said them."""
 
     __slots__ = ("_held", "_learn", "_version")
 
-    def __init__(self, limits: Limits, version: str, learn: Callable[[Address, Address], None]) -> None:
-        super().__init__(limits)
+    def __init__(
+        self,
+        limits: Limits,
+        version: str,
+        learn: Callable[[Address, Address], None],
+        routes: Routes | None = None,
+    ) -> None:
+        super().__init__(limits, routes=routes)
         self._version = version
         self._learn: Callable[[Address, Address], None] | None = learn  # None: the header was read
         self._held = b""

@@ -156,6 +156,11 @@ def _split(target: bytes) -> tuple[str, str, str]:
 _known_split = lru_cache(maxsize=512)(_split)
 
 
+def path_of(target: bytes) -> str:
+    """Return the path that an application is shown for a request target; that of "*" is empty."""
+    return (_known_split if len(target) <= LONGEST else _split)(target)[1]
+
+
 def _origin(env: Environ) -> Origin:
     return Origin(env["REMOTE_ADDR"], env["REMOTE_PORT"], env["wsgi.url_scheme"])
 

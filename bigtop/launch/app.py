@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from bigtop import handoff, lifeline, log
 from bigtop.backends import registry
@@ -22,7 +23,7 @@ from bigtop.supervisor.forkservers import Legacy
 from bigtop.supervisor.pool import WorkerPool
 from bigtop.supervisor.spec import StopPolicy, WatcherSpec, Worker
 from bigtop.workers import identity
-from bigtop.workers.bootstrap import Bootstrap
+from bigtop.workers.bootstrap import Bootstrap, Routing
 
 logger = logging.getLogger("bigtop.supervisor")
 
@@ -41,18 +42,29 @@ def check(spec: ServeSpec) -> None:
 
 
 class App:
-    """Made before the event loop runs; everything else on the loop. The listeners stay their owner's."""
+    """Made before the event loop runs; everything else on the loop. The listeners stay their owner's, and so
+    do a scoreboard that was given and what `routing` speaks of (routing.py)."""
 
-    def __init__(self, spec: ServeSpec, listeners: Sequence[ListeningSocket]) -> None:
+    def __init__(
+        self,
+        spec: ServeSpec,
+        listeners: Sequence[ListeningSocket],
+        board: Scoreboard | None = None,
+        routing: Routing | None = None,
+    ) -> None:
         self.spec = spec
+        self._routing = routing
+        self._owns_board = board is None
         self.preload = ""  # "yes", or why not
-        self.board = Scoreboard.create()
+        self.board = board or Scoreboard.create()
         # Twice as many as workers, since a reload has old and new ones side by side, and some to scale up.
         self._queues = handoff.make(min(2 * spec.workers + 16, _MOST_INBOXES))
         self._sockets = tuple(listener.fileno() for listener in listeners)
         self._legacy = self._orders()
 
-    def become(self, spec: ServeSpec, listeners: Sequence[ListeningSocket]) -> bool:
+    def become(
+        self, spec: ServeSpec, listeners: Sequence[ListeningSocket], routing: Routing | None = None
+    ) -> bool:
         """Have workers to come be those of `spec`; False if old and new could not share what they have."""
         before = self.spec
         if tuple(listener.fileno() for listener in listeners) != self._sockets:
@@ -63,14 +75,20 @@ class App:
             spec.identity,
         ):
             return False
+        if (routing is None) != (self._routing is None):  # the scoreboard would be another one
+            return False
         self.spec = spec
+        self._routing = routing
         self._legacy = self.pool.servers.legacy = self._orders()
         return True
 
     def _orders(self) -> Legacy:
         queues = tuple(end.fileno() for end in self._queues)
-        orders = _bootstrap(self.spec, self._sockets, self.board, queues).encode()
-        return Legacy(orders, (*self._sockets, self.board.fd, *queues), dict(os.environ))
+        passages = self._routing.passages if self._routing is not None else ()
+        orders = replace(
+            _bootstrap(self.spec, self._sockets, self.board, queues), routing=self._routing
+        ).encode()
+        return Legacy(orders, (*self._sockets, self.board.fd, *queues, *passages), dict(os.environ))
 
     def watcher(self, depends: tuple[str, ...] = (), priority: int = 0) -> WatcherSpec:
         spec = self.spec
@@ -105,7 +123,8 @@ class App:
     def close(self) -> None:
         for end in self._queues:
             end.close()
-        os.close(self.board.fd)
+        if self._owns_board:
+            os.close(self.board.fd)
 
     def _loaded(self, _generation: int, loaded: lifeline.Loaded) -> None:
         self.preload = "yes" if loaded.preloaded else f"no: {loaded.reason}"

@@ -132,8 +132,12 @@ class Daemon:
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
         listeners = self.listening.of_app(spec)
+        board, routing = self.listening.passages.of_app(spec)
         running, described = self.apps.get(spec.name), self._described.get(spec.name)
-        app = running if running and running.become(spec.site, listeners) else App(spec.site, listeners)
+        if running and running.become(spec.site, listeners, routing):
+            app = running
+        else:
+            app = App(spec.site, listeners, board, routing)
         if described is not None and described not in (running, app):
             described.close()  # it never got to run
         self._described[spec.name] = app

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from bigtop import rebinding
 from bigtop.config.apps import AppSpec
+from bigtop.launch.routing import Passages
 from bigtop.sockets import ListeningSocket, SocketSpec, bind
 from bigtop.supervisor.preparation import sockets_named_by, sockets_used
 from bigtop.supervisor.spec import WatcherSpec
@@ -38,11 +39,14 @@ class Change:
 
 
 class Listening:
-    """All of them. A name stands for one address or more; the first has the descriptor of that name."""
+    """All of them. A name stands for one address or more; the first has the descriptor of that name.
+
+    `passages` are the ways between applications that share some."""
 
     def __init__(self) -> None:
         self._specs: dict[str, SocketSpec] = {}
         self._open: dict[str, list[ListeningSocket]] = {}
+        self.passages = Passages()
 
     def become(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
         """Bind them. Raises BindError, with everything as it was, when one cannot be had."""
@@ -135,6 +139,7 @@ class Listening:
         for name in self._open:
             self._close(name)
         self._open.clear()
+        self.passages.close()
 
     def _close(self, name: str) -> None:
         for listener in self._open.get(name, ()):

@@ -17,10 +17,12 @@ from dataclasses import dataclass, replace
 from bigtop import kernel, lifeline, loader, signals, sockets
 from bigtop.backends import mounted, registry
 from bigtop.backends.base import Backend
+from bigtop.backends.transfer import Transfer
 from bigtop.errors import AppError, BigtopError
 from bigtop.handoff import Handoff
+from bigtop.http.routes import Route, Routes
 from bigtop.scoreboard import Scoreboard, Slot, State, Word
-from bigtop.workers.bootstrap import Bootstrap
+from bigtop.workers.bootstrap import Bootstrap, Routing
 from bigtop.workers.life import Life
 from bigtop.workers.policy import RequestQuota
 
@@ -48,7 +50,7 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     slot = _take_slot(board, birth)
     quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
     handoff = Handoff(bootstrap.handoff, board, birth.wid - 1) if bootstrap.handoff else None
-    life = Life(line, slot, quota, bootstrap.graceful_timeout, handoff)
+    life = Life(line, slot, quota, bootstrap.graceful_timeout, handoff, _transfer(bootstrap.routing))
     life.install_signals()
     kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     if lifeline.is_cut(line):  # it went before that: whose child we are now lives on
@@ -71,7 +73,8 @@ def load(bootstrap: Bootstrap) -> loader.LoadedApp:
     """Import the application as the orders say; AppError when that fails."""
     main = loader.load(bootstrap.app, factory=bootstrap.factory, interface=bootstrap.interface)
     mounts = [(path, loader.load(target)) for path, target in bootstrap.mounts]
-    return mounted.combine(main, mounts, bootstrap.options)
+    combined = mounted.combine(main, mounts, bootstrap.options)
+    return combined if bootstrap.routing is None else mounted.below(combined, bootstrap.routing.mounted)
 
 
 def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
@@ -112,6 +115,13 @@ def _application(bootstrap: Bootstrap, loaded: loader.LoadedApp | None) -> tuple
         options = replace(options, threads=1)
     registry.require(type(backend), interface=loaded.interface, options=options)
     return backend, loaded
+
+
+def _transfer(routing: Routing | None) -> Transfer | None:
+    if routing is None:
+        return None
+    table = [(Route(host, path), owner) for host, path, owner in routing.table]
+    return Transfer(routing.passages, Routes(table, routing.mine))
 
 
 def _listeners(fds: Sequence[int]) -> list[socket.socket]:

@@ -36,6 +36,16 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    """Several applications on the same sockets, by number; this one is `mine`."""
+
+    mine: int
+    table: tuple[tuple[str, str, int], ...]  # host, path, application: see http/routes.py
+    passages: tuple[int, ...]  # descriptors, three for each application: see backends/transfer.py
+    mounted: tuple[str, ...] = ()  # paths below which this one is mounted
+
+
+@dataclass(frozen=True, slots=True)
 class Bootstrap:
     """Everything between fork and serve()."""
 
@@ -48,6 +58,7 @@ class Bootstrap:
     listeners: tuple[int, ...]  # descriptors
     scoreboard: int
     handoff: tuple[int, ...] = ()  # descriptors, see handoff.py
+    routing: Routing | None = None
     mounts: tuple[tuple[str, str], ...] = ()  # other applications: path, "pkg.mod:attr"
     max_requests: int = 0
     max_requests_jitter: int = 0
@@ -75,6 +86,15 @@ class Bootstrap:
         options["websocket"] = WebSocketLimits(**options["websocket"])
         fields["listeners"] = tuple(fields["listeners"])
         fields["handoff"] = tuple(fields["handoff"])
+        if fields["routing"] is not None:
+            fields["routing"] = _routing(**fields["routing"])
         fields["mounts"] = tuple((path, app) for path, app in fields["mounts"])
         fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))
         return cls(**fields)
+
+
+def _routing(
+    mine: int, table: list[tuple[str, str, int]], passages: list[int], mounted: list[str]
+) -> Routing:
+    rows = tuple((host, path, owner) for host, path, owner in table)
+    return Routing(mine, rows, tuple(passages), tuple(mounted))

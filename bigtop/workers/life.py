@@ -15,6 +15,7 @@ from select import EPOLLIN, epoll  # by name: gevent removes epoll from its modu
 from types import FrameType
 
 from bigtop import lifeline
+from bigtop.backends.transfer import Transfer
 from bigtop.handoff import Handoff
 from bigtop.log import AccessFile
 from bigtop.scoreboard import Slot, State, Word
@@ -33,9 +34,11 @@ class Life:
         quota: RequestQuota,
         graceful_timeout: float,
         handoff: Handoff | None = None,
+        transfer: Transfer | None = None,
     ) -> None:
         self.slot = slot
         self.handoff = handoff
+        self.transfer = transfer
         self.draining = False
         self.grace = graceful_timeout
         self.interface = ""  # set once the application is known

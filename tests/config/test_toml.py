@@ -319,12 +319,14 @@ def test_an_app_with_sockets_binds_nothing_itself(tmp_path: Path) -> None:
     text = """\
         [socket.Web]
         port = 0
+        [socket.other]
+        port = 0
         [app.a]
         app = "a:b"
         sockets = ["WEB"]
         [app.b]
         app = "a:b"
-        sockets = ["web"]
+        sockets = ["other"]
         bind = "7000"
         """
     first, second = loaded(tmp_path, text).apps

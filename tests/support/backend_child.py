@@ -12,7 +12,9 @@ import socket
 import sys
 
 from bigtop.backends.registry import load
+from bigtop.backends.transfer import Transfer
 from bigtop.handoff import Handoff
+from bigtop.http.routes import Routes
 from bigtop.scoreboard import Scoreboard
 from tests.support.life import WorkerLife
 
@@ -22,7 +24,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     board = Scoreboard(setup["scoreboard"])
     handoff = Handoff(setup["handoff"], board, 0) if setup["handoff"] else None
-    life = WorkerLife(socket.socket(fileno=setup["line"]), board.slot(0), setup["access"], handoff=handoff)
+    transfer = Transfer(setup["passages"], Routes(setup["routes"], 0)) if setup["routes"] else None
+    line = socket.socket(fileno=setup["line"])
+    life = WorkerLife(line, board.slot(0), setup["access"], handoff=handoff, transfer=transfer)
     listeners = [socket.socket(fileno=fd) for fd in setup["listeners"]]
     backend = load(setup["backend"])(setup["options"])
     backend.prepare()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +21,8 @@ import psutil
 
 from bigtop import handoff, lifeline
 from bigtop.backends.base import ServeOptions
+from bigtop.backends.transfer import Passage, Transfer
+from bigtop.http.routes import Route, Routes
 from bigtop.scoreboard import Scoreboard, State, Word
 from tests.support.wire import Client
 
@@ -40,8 +42,14 @@ class BackendServer:
         nofile: int | None = None,
         send_buffer: int | None = None,
         siblings: int = 0,
+        routes: Sequence[tuple[Route, int]] = (),
     ) -> None:
-        self._setup = {"app": app, "options": options or ServeOptions(), "backend": backend}
+        self._setup = {
+            "app": app,
+            "options": options or ServeOptions(),
+            "backend": backend,
+            "routes": list(routes),
+        }
         self._nofile = nofile
         self.listener = _listen(unix, send_buffer)
         self.address = self.listener.getsockname()
@@ -51,6 +59,11 @@ class BackendServer:
             # The test plays the sibling in slot 1: it takes and gives through this.
             copies = [os.dup(end.fileno()) for end in self._queues]
             self.sibling = handoff.Handoff(copies, self.scoreboard, 1)
+        # The test plays application 1, whose requests the worker, of application 0, hands over.
+        self._passages = [Passage(), Passage()] if routes else []
+        self._passage_fds = [fd for passage in self._passages for fd in passage.fds]
+        if routes:
+            self.neighbour = Transfer([os.dup(fd) for fd in self._passage_fds], Routes(routes, 1))
         self._line, self._far = lifeline.pair()
         self._access = tempfile.TemporaryFile()  # noqa: SIM115
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
@@ -62,6 +75,7 @@ class BackendServer:
             "access": self._access.fileno(),
             "listeners": [self.listener.fileno()],
             "handoff": [end.fileno() for end in self._queues],
+            "passages": self._passage_fds,
         }
         setup = base64.b64encode(pickle.dumps(self._setup | fds)).decode()
         command = [sys.executable, "-X", "faulthandler", "-m", "tests.support.backend_child", setup]
@@ -73,6 +87,7 @@ class BackendServer:
             stderr=self._stderr,
             pass_fds=[
                 *(fds["line"], fds["scoreboard"], fds["access"], *fds["listeners"], *fds["handoff"]),
+                *self._passage_fds,
             ],
         )
         self._far.close()
@@ -102,6 +117,10 @@ class BackendServer:
             self.sibling.close()
         for end in self._queues:
             end.close()
+        if self._passages:
+            self.neighbour.close()
+        for passage in self._passages:
+            passage.close()
         self._access.close()
         self._log = self.log()
         self._stderr.close()
@@ -128,6 +147,10 @@ class BackendServer:
         words = self.scoreboard.words(1)
         words[Word.OPEN], words[Word.IDLE], words[Word.CONNECTIONS] = is_open, idle, connections
         words[Word.STATE] = state
+
+    def serve_neighbour(self, state: State = State.READY) -> None:
+        """Say what a worker of application 1 is doing."""
+        self._passages[1].board.words(0)[Word.STATE] = state
 
     def word(self, word: Word) -> int:
         return self.scoreboard.words(0)[word]

@@ -7,6 +7,7 @@ import os
 import socket
 
 from bigtop import lifeline
+from bigtop.backends.transfer import Transfer
 from bigtop.handoff import Handoff
 from bigtop.scoreboard import Slot, State, Word
 
@@ -21,9 +22,11 @@ class WorkerLife:
         access_fd: int,
         orphan_grace: float = 5.0,
         handoff: Handoff | None = None,
+        transfer: Transfer | None = None,
     ) -> None:
         self.slot = slot
         self.handoff = handoff
+        self.transfer = transfer
         self.draining = False
         self.grace = orphan_grace
         self.answered = 0

@@ -29,6 +29,7 @@ class AsgiBackend:
     name: ClassVar[str] = "asgi"
     features: ClassVar[Features] = Features(
         interface="asgi",
+        routes=True,
         static=True,
         heeds=OURS
         | frozenset(

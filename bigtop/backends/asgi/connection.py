@@ -107,7 +107,7 @@ class Connection(BaseClient):
         site = self._site
         limit = site.options.limit_concurrency
         if limit and site.ledger.busy >= limit:
-            self._refuse(ProtocolError(503, "too many requests at once"))
+            self.refuse(ProtocolError(503, "too many requests at once"))
             return None
         if request.upgrade is not None:
             self._over = True
@@ -128,7 +128,7 @@ class Connection(BaseClient):
         clocks, now = site.clocks, monotonic_ns()
         error = self._engine.error
         if error is not None and (call is None or not _has_all(call)):
-            self._refuse(error)
+            self.refuse(error)
         elif call is None:
             if self.wire.at_end:
                 self.cut()
@@ -148,7 +148,7 @@ class Connection(BaseClient):
         elif self.wait is clocks.body or self.wait is clocks.head:
             clocks.stop(self)
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def refuse(self, error: ProtocolError) -> None:
         """The client broke HTTP, is too slow or one too many. What comes from it now cannot be used."""
         if (call := self._call) is None:
             self.wire.write(error_response(error.status, str(error), self._site.stamp()))
@@ -245,7 +245,7 @@ class Connection(BaseClient):
     def late(self, wait: Wait) -> None:
         clocks = self._site.clocks
         if wait is clocks.head or wait is clocks.body:
-            self._refuse(ProtocolError(408, "the request did not arrive in time"))
+            self.refuse(ProtocolError(408, "the request did not arrive in time"))
         elif wait is clocks.send or wait is clocks.linger:
             self.cut()
         elif self._call is None:

@@ -23,8 +23,9 @@ from typing import Final, Protocol
 
 from bigtop.backends.asgi.waiters import Waiters
 from bigtop.backends.outbox import Bounds, ClientGone, FilePart, Outbox
+from bigtop.backends.transfer import READ
 
-RECEIVE: Final = 65536  # per recv(2): more would let one fast upload keep the others waiting
+RECEIVE: Final = READ  # per recv(2): more would let one fast upload keep the others waiting
 
 
 SMALL: Final = 16384  # bytes that may wait for the end of the turn: a socket with room takes them at once

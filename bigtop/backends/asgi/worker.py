@@ -17,6 +17,8 @@ from typing import Final
 from bigtop.backends.asgi.connection import Connection
 from bigtop.backends.asgi.lifespan import Lifespan
 from bigtop.backends.asgi.relay import Relay
+from bigtop.backends.asgi.routed import RoutedConnection
+from bigtop.backends.asgi.router import Router
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.asgi.wire import Turn, Wire
 from bigtop.backends.base import Life
@@ -25,6 +27,7 @@ from bigtop.backends.gate import RETRY, Gate, Newcomer, room
 from bigtop.http.asgi import Peer
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.routes import RoutedEngine
 from bigtop.scoreboard import Word
 
 log = logging.getLogger("bigtop.backend")
@@ -49,6 +52,7 @@ class Worker:
         self._turn = Turn(site.loop, options.limits.send_memory, site.ledger.post)
         self._forwarding = Forwarding(Trust(options.forwarded_allow_ips), options.forwarded_headers)
         self._relay = Relay(life.handoff, site.loop, self._take_over)
+        self._router = Router(life, site.loop, self._door, self._take_over)
         self._lifespan = Lifespan(site.app, site.options.lifespan, site.state)
         self._starting: asyncio.Task[None] | None = None
         self._leave_at = float("inf")  # by the loop's clock
@@ -64,9 +68,10 @@ class Worker:
         loop.add_reader(self._door.fileno(), self._on_door)
         self._regulate()
         self._relay.open()
+        self._router.open()
         life.ready()
         await self._site.emptied(self._seconds_left)
-        while self._relay.rest() and self._seconds_left():
+        while (self._relay.rest() or self._router.rest()) and self._seconds_left():
             await self._site.emptied(self._seconds_left)
         await self._end_calls()
         await self._shut_down()
@@ -82,6 +87,10 @@ class Worker:
     def _on_door(self) -> None:
         now = monotonic_ns()
         for fd, _mask in self._door.poll(0):
+            if fd in self._router:
+                if (error := self._router.let_in()) is not None:
+                    self._gate.starve(error, now)
+                continue
             for _ in range(BATCH):
                 if self._is_crowded or (newcomer := self._gate.accept(fd, now)) is None:
                     break
@@ -93,6 +102,7 @@ class Worker:
     def _pause(self) -> None:
         """Let nobody in until there is room again."""
         self._gate.set(False)
+        self._router.shut()
         self._life.slot.words[OPEN] = 0
         self._loop.call_later(RETRY / SECOND, self._open_again)
 
@@ -106,28 +116,36 @@ class Worker:
     def _regulate(self) -> None:
         """Let clients in while this worker is not to leave."""
         self._gate.set(not self._life.draining)
+        self._router.regulate()
         self._life.slot.words[OPEN] = not self._life.draining
 
     @property
     def _is_crowded(self) -> bool:
         return len(self._site.clients) >= self._gate.room
 
-    def _take_over(self, arrived: socket.socket) -> None:
-        """Go on with a client that another worker passed on."""
+    def _take_over(self, arrived: socket.socket, data: bytes = b"") -> None:
+        """Go on with a client that another worker passed on; `data` is what an application read of it."""
         try:
             newcomer = Newcomer(arrived, arrived.getsockname(), arrived.getpeername())
         except OSError:  # it has left on the way
             arrived.close()
             return
-        self._welcome(newcomer)
+        self._welcome(newcomer, data)
         if self._life.draining:
             self._pass_on()
 
-    def _welcome(self, newcomer: Newcomer) -> None:
+    def _welcome(self, newcomer: Newcomer, data: bytes = b"") -> None:
         site = self._site
         wire = Wire(newcomer.socket, self._turn)
         peer = Peer(newcomer.server, newcomer.client, self._forwarding, "http", site.options.root_path)
-        Connection(site, wire, peer, Engine(site.options.limits, UPGRADES))
+        limits, routes = site.options.limits, self._router.routes
+        if routes is None:
+            Connection(site, wire, peer, Engine(limits, UPGRADES))
+            return
+        engine = RoutedEngine(limits, UPGRADES, routes)
+        connection = RoutedConnection(site, wire, peer, engine, self._router.leave)
+        if data:
+            connection.take(data)
 
     # ---- the end
 

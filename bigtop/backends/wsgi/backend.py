@@ -19,6 +19,7 @@ from bigtop.backends.deadlines import Deadlines, Wait
 from bigtop.backends.files import StaticFiles
 from bigtop.backends.gate import Gate, Newcomer, room
 from bigtop.backends.outbox import Pause, patient
+from bigtop.backends.transfer import Said
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
@@ -35,8 +36,10 @@ from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.http.accesslog import Access, compile_format, compile_json
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Origin, Trust
-from bigtop.http.proxyprotocol import ProxiedEngine
-from bigtop.http.wsgi import Address, Environ, Peer, worker_environ
+from bigtop.http.proxyprotocol import Address, ProxiedEngine
+from bigtop.http.routes import RoutedEngine, Routes
+from bigtop.http.wsgi import Address as AnyAddress
+from bigtop.http.wsgi import Environ, Peer, worker_environ
 
 EPOLL: Final = select.epoll  # kept here: gevent takes it out of its module
 
@@ -63,6 +66,7 @@ class WsgiBackend:
         static=True,
         sendfile=True,
         balancers=True,
+        routes=True,
         heeds=HEEDS | {"main_thread", "switch_interval"},
     )
 
@@ -81,7 +85,7 @@ class WsgiBackend:
         await_input = patient(options.limits.body_timeout, select.POLLIN)
         site = Site(app, options, life.slot, crew.block, wait, streaming(options, await_input))
         environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
-        serve(listeners, life, options, crew, Welcome(options, site, environ))
+        serve(listeners, life, options, crew, Welcome(options, site, environ, routes(life)))
 
 
 def serve(
@@ -111,13 +115,24 @@ def streaming(options: ServeOptions, await_input: Pause) -> Streaming | None:
     return Streaming(options.stream_bodies, await_input, pace)
 
 
+def routes(life: Life) -> Routes | None:
+    return None if life.transfer is None else life.transfer.routes
+
+
 class Welcome:
-    """Makes connections of newcomers. `upgrades` are protocols that the application may go over to."""
+    """Makes connections of newcomers. `upgrades` are protocols that the application may go over to; `routes`
+    tell whose a request is."""
 
     def __init__(
-        self, options: ServeOptions, site: Site, environ: Environ, upgrades: Collection[bytes] = ()
+        self,
+        options: ServeOptions,
+        site: Site,
+        environ: Environ,
+        routes: Routes | None,
+        upgrades: Collection[bytes] = (),
     ) -> None:
         self._site = site
+        self._routes = routes
         self._upgrades = upgrades
         self._environ = environ
         self._limits = options.limits
@@ -127,17 +142,27 @@ class Welcome:
 
     def __call__(self, newcomer: Newcomer) -> Connection:
         peer = self._peer(newcomer.server, newcomer.client)
-        if self._balancers is None or peer.address not in self._balancers:
-            return Connection(newcomer.socket, peer, Engine(self._limits, self._upgrades), self._site)
+        said = newcomer.said
+        if said is None and (self._balancers is None or peer.address not in self._balancers):
+            return Connection(newcomer.socket, peer, self._engine(), self._site)
 
         def learn(source: Address, destination: Address) -> None:
-            connection.peer = self._peer(destination, source)
+            connection.learn(self._peer(destination, source), Said(source, destination))
 
-        engine = ProxiedEngine(self._limits, self._version, learn)
+        engine = self._engine()
+        if said is None:
+            engine = ProxiedEngine(self._limits, self._version, learn, self._routes)
         connection = ProxiedConnection(newcomer.socket, peer, engine, self._site)
+        if said is not None and said.source is not None and said.destination is not None:
+            learn(said.source, said.destination)
         return connection
 
-    def _peer(self, server: Address, client: Address) -> Peer:
+    def _engine(self) -> Engine:
+        if self._routes is None:
+            return Engine(self._limits, self._upgrades)
+        return RoutedEngine(self._limits, self._upgrades, self._routes)
+
+    def _peer(self, server: AnyAddress, client: AnyAddress) -> Peer:
         return Peer(self._environ, server, client, self._forwarding, "http")
 
 

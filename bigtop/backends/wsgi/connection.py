@@ -15,10 +15,11 @@ from enum import Enum
 from typing import IO, TYPE_CHECKING, ClassVar, Final
 
 from bigtop.backends.outbox import ClientGone, Outbox, Pause
+from bigtop.backends.transfer import READ, Said
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import ProtocolError
-from bigtop.http.engine import IDLE, Engine
+from bigtop.http.engine import ELSEWHERE, IDLE, Engine
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import CONTINUE
 from bigtop.http.wsgi import Peer
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bigtop.wsgi")
 
-RECEIVE: Final = 65536  # per recv(2): more would let one fast upload keep the others waiting
+RECEIVE: Final = READ  # per recv(2): more would let one fast upload keep the others waiting
 
 
 class Stage(Enum):
@@ -88,6 +89,16 @@ class Connection:
         """Whether the descriptor is all that there is of it: between two requests, nothing read."""
         return self.engine.phase is IDLE and not self.has_backlog and not self.stays
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether all that is left to do is another application's."""
+        return self.engine.phase is ELSEWHERE and not self._backlog
+
+    @property
+    def said(self) -> Said | None:
+        """What a PROXY header said about the client."""
+        return None
+
     def is_too_slow(self, wait: Wait, now: int) -> bool:
         """Whether the client takes too long over the body that arrives (or over the head, if none does)."""
         if self._body is not None:
@@ -106,6 +117,17 @@ class Connection:
             raise ClientGone
         self._backlog += self.engine.feed(data)
         return len(data)
+
+    def take(self, data: bytes) -> None:
+        """Take bytes that another application's worker read."""
+        self._backlog += self.engine.feed(data)
+
+    def peek(self) -> bytes:
+        """Return what could be read. Raises ClientGone."""
+        try:
+            return self.socket.recv(RECEIVE, socket.MSG_PEEK)
+        except OSError as error:
+            raise ClientGone from error
 
     def next_request(self) -> tuple[Request, IO[bytes]] | None:
         """Use up what was read until a request is complete; return it with its body.
@@ -189,15 +211,25 @@ class Connection:
 
 
 class ProxiedConnection(Connection):
-    """One whose client is named by a PROXY header, which is read and cannot be handed on."""
+    """One whose client is named by a PROXY header, which other workers of the application cannot read."""
 
-    __slots__ = ("_balancer",)
+    __slots__ = ("_balancer", "_said")
     stays = True
 
     def __init__(self, sock: socket.socket, peer: Peer, engine: Engine, site: Site) -> None:
         super().__init__(sock, peer, engine, site)
         self._balancer = peer
+        self._said = Said(None, None)
+
+    def learn(self, peer: Peer, said: Said) -> None:
+        """Take the client for what the header said."""
+        self.peer = peer
+        self._said = said
 
     @property
     def visitor(self) -> Peer:
         return self._balancer
+
+    @property
+    def said(self) -> Said | None:
+        return self._said

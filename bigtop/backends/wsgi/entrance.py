@@ -14,6 +14,7 @@ from typing import Final
 from bigtop.backends.base import Life
 from bigtop.backends.deadlines import NEVER
 from bigtop.backends.gate import Gate, Newcomer
+from bigtop.backends.transfer import Arrival
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.crew import Crew
@@ -61,7 +62,9 @@ class Entrance:
         able = self._crew.has_slot and not self.crowded and not starved
         self._life.slot.words[OPEN] = able and not draining
         self._gate.set(able and not draining)
-        self.relay.set(able and not (draining and self.relay.has_heir()), inbox=not starved)
+        takes = able and not (draining and self.relay.has_heir())
+        self.relay.set(takes, inbox=not starved)
+        self.relay.router.set(takes)
         self._clients.deadlines.wake(self.due)
 
     def enter(self, fd: int, now: int, at_work: int) -> Connection | None:
@@ -80,6 +83,8 @@ class Entrance:
                     self._admit(newcomer, now)
         elif fd in self.relay:
             return self._take_over_from(self.relay.arrival(fd), now)
+        elif fd in self.relay.router:
+            self._take_over_from(self.relay.router.arrival(), now)
         return None
 
     def let_in(self, now: int) -> None:
@@ -99,17 +104,21 @@ class Entrance:
     def take_rest(self, now: int) -> None:
         """Take over, before leaving, what nobody else might."""
         self._take_over_from(self.relay.rest(), now)
+        if not self.relay.has_heir():
+            self._take_over_from(self.relay.router.rest(), now)
 
     @property
     def due(self) -> int:
         """When tend() is to be called."""
-        return min(self._gate.retry_at, self.relay.due)
+        return min(self._gate.retry_at, self.relay.due, self.relay.router.due)
 
     def tend(self, now: int) -> None:
         """Do what time has come for."""
         if now >= self._gate.retry_at:
             self._gate.retry_at = NEVER
             self.regulate()
+        if now >= self.relay.router.due:
+            self._take_over_from(self.relay.router.tend(now), now)
         if now >= self.relay.due:
             self._take_over_from(self.relay.tend(now), now)
             if self._gate.is_open:  # a worker that was told of a client may have been killed since
@@ -117,7 +126,7 @@ class Entrance:
                     self._admit(newcomer, now)
             self.regulate()  # a draining worker's heirs may have gone
 
-    def _take_over_from(self, source: Iterator[socket.socket], now: int) -> Connection | None:
+    def _take_over_from(self, source: Iterator[socket.socket | Arrival], now: int) -> Connection | None:
         """Return the last one that was taken over."""
         connection = None
         try:
@@ -128,18 +137,24 @@ class Entrance:
             self.regulate()
         return connection
 
-    def _take_over(self, arrived: socket.socket, now: int) -> Connection | None:
+    def _take_over(self, arrived: socket.socket | Arrival, now: int) -> Connection | None:
+        data, said = b"", None
+        if isinstance(arrived, Arrival):
+            arrived, data, said = arrived
         try:
-            newcomer = Newcomer(arrived, arrived.getsockname(), arrived.getpeername())
+            newcomer = Newcomer(arrived, arrived.getsockname(), arrived.getpeername(), said)
         except OSError:  # the client has left on the way
             arrived.close()
             return None
-        return self._admit(newcomer, now)
+        return self._admit(newcomer, now, data)
 
-    def _admit(self, newcomer: Newcomer, now: int) -> Connection:
+    def _admit(self, newcomer: Newcomer, now: int, data: bytes = b"") -> Connection:
         connection = self._welcome(newcomer)
         if self._clients.add(connection):
-            self._service.await_more(connection, now)
+            if data:
+                self._service.resume(connection, data)
+            else:
+                self._service.await_more(connection, now)
         else:
             self._service.refuse(connection, ProtocolError(503, "too many connections from this address"))
         if len(self._clients.table) >= self._gate.room:

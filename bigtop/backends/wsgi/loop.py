@@ -81,6 +81,11 @@ class Loop:
         # Before any call: an exclusive wake-up was spent on this worker, nobody else is told of that client.
         for fd, mask in special:
             batch += self._on_special(fd, mask, now, len(batch))
+        # What another application handed over cannot be handed on; what is to be read can.
+        if special and self._service.ready:
+            lead = self._run_ready(now)
+            if lead is not KEPT and lead is not SPARED:
+                return lead
         holds_up = self._crew.detached and self._crew.holds_up
         for connection, mask in batch:
             if connection.stage is not READING:

@@ -25,6 +25,7 @@ from bigtop.backends.base import Life
 from bigtop.backends.deadlines import NEVER, SECOND
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import READING, Connection
+from bigtop.backends.wsgi.router import Router
 
 RETRY: Final = SECOND // 200
 LOOK: Final = SECOND
@@ -38,6 +39,7 @@ class Relay:
         self._life = life
         self._clients = clients
         self._epoll = epoll
+        self.router = Router(life, clients, epoll, now)
         self._parked: deque[Connection] = deque()  # readable, out of epoll: the common queue was full
         self._retry_at = NEVER
         self._look_at = NEVER
@@ -62,7 +64,7 @@ class Relay:
         if not full:
             seat = handoff.idle()
             return seat is not None and self._send(connection, seat)
-        if not handoff.has_company():
+        if not handoff.has_company() or self.router.is_foreign(connection):
             return False
         if not self._send(connection, None):
             self._clients.deadlines.stop(connection)

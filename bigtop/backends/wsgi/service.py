@@ -21,7 +21,7 @@ from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.errors import ProtocolError
-from bigtop.http.engine import BODY, HEAD
+from bigtop.http.engine import BODY, ELSEWHERE, HEAD
 from bigtop.http.response import error_response
 
 
@@ -50,6 +50,12 @@ class Service:
 
     # ---- a request comes in
 
+    def resume(self, connection: Connection, data: bytes) -> None:
+        """Go on with what another application's worker read."""
+        connection.take(data)
+        connection.stage = QUEUED
+        self.ready.append(connection)
+
     def read(self, connection: Connection, now: int) -> Lead:
         try:
             size = connection.receive()
@@ -67,7 +73,10 @@ class Service:
             self.refuse(connection, error)
             return KEPT
         if complete is None:
-            self.await_more(connection, now)
+            if connection.is_elsewhere:
+                self._relay.router.leave(connection, now)
+            else:
+                self.await_more(connection, now)
             return KEPT
         request, body = complete
         if self._visitors.rate and not self._visitors.asks(connection.peer, now):
@@ -213,6 +222,9 @@ class Service:
         elif connection.has_backlog:
             connection.stage = QUEUED
             self.ready.append(connection)
+        elif connection.engine.phase is ELSEWHERE:
+            connection.stage = READING
+            self._relay.router.leave(connection, now)
         elif (
             connection.interest == EPOLLIN
             and not self._life.draining

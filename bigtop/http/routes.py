@@ -1,0 +1,100 @@
+# Whose request it is, where several applications answer on one socket.
+#
+# Rule 1: the longest path wins, and whole segments count: /api is not /apiary. The path is what applications
+# see: without encoding. Rule 2: a route with the host of the request goes before all routes without a host.
+# Rule 3: the host is what stands in the request, whatever a proxy says about it: it has decided by that too.
+# Rule 4: bytes of others are not looked at beyond the head, so what limits bodies is their application's.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from bigtop.errors import ProtocolError
+from bigtop.http.engine import ELSEWHERE, Engine
+from bigtop.http.head import LONGEST
+from bigtop.http.limits import Limits
+from bigtop.http.messages import Event, Request
+from bigtop.http.wsgi import path_of
+
+
+class Route(NamedTuple):
+    """A place of requests; "" as a host is any, "" as a path is all. The host is in lower case."""
+
+    host: str
+    path: str
+
+    def __str__(self) -> str:
+        return self.host + self.path or "the rest"
+
+
+_KEPT: Final = 512
+_PORT: Final = re.compile(r":[0-9]*$")
+
+
+class Routes:
+    """Which application, by its number, is to answer which requests; `mine` is the one that asks."""
+
+    def __init__(self, table: Sequence[tuple[Route, int]], mine: int) -> None:
+        self.mine = mine
+        self._hosts = frozenset(route.host for route, _owner in table if route.host)
+        self._table = sorted(table, key=lambda entry: len(entry[0].path), reverse=True)
+        self._known = lru_cache(maxsize=_KEPT)(self._find)
+
+    def owner(self, request: Request) -> int:
+        """Return whose `request` is. ProtocolError: nobody's."""
+        host = self._host(request) if self._hosts else ""
+        target = request.target
+        found = (self._known if len(target) <= LONGEST else self._find)(host, target)
+        if found is None:
+            raise ProtocolError(404, "no application answers here")
+        return found
+
+    def _host(self, request: Request) -> str:
+        """Return the host of a request, if there are routes for it."""
+        for name, value in request.headers:
+            if name.lower() == b"host":
+                host = _PORT.sub("", value.decode("latin-1").lower()).removesuffix(".")
+                return host if host in self._hosts else ""
+        return ""
+
+    def _find(self, host: str, target: bytes) -> int | None:
+        path = path_of(target)
+        for wanted in (host, "") if host else ("",):
+            for route, owner in self._table:
+                if route.host == wanted and is_below(path, route.path):
+                    return owner
+        return None
+
+
+class RoutedEngine(Engine):
+    """An engine that comes to rest (ELSEWHERE) before a request that is another application's: the one with
+    the number `owner`. Its bytes are to be fetched with take_rest()."""
+
+    __slots__ = ("_routes", "owner")
+
+    def __init__(self, limits: Limits, upgrades: Container[bytes] = (), routes: Routes | None = None) -> None:
+        super().__init__(limits, upgrades)
+        self._routes = routes
+        self.owner = -1
+
+    def _take(self, request: Request, events: list[Event]) -> bool:
+        routes = self._routes
+        if routes is not None:
+            self.owner = routes.owner(request)
+            if self.owner != routes.mine:
+                self.phase = ELSEWHERE
+                return False
+        return super()._take(request, events)
+
+    def is_foreign(self, data: bytes) -> bool:
+        """Whether the first request in `data` is another application's. Nothing is fed by that."""
+        probe = RoutedEngine(self._limits, routes=self._routes)
+        return not probe.feed(data) and probe.phase is ELSEWHERE
+
+
+def is_below(path: str, prefix: str) -> bool:
+    """Whether a path is `prefix` ("" or "/api") or begins with it as with a folder."""
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/")
