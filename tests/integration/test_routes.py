@@ -106,7 +106,7 @@ class Wanderers:
             thread.join(60)
         assert self.failures == []
 
-    def more(self, count: int = 200) -> None:
+    def more(self, count: int = 60) -> None:
         wanted = self.answered + count
         until(lambda: self.answered > wanted or self.failures, "more answers")
 
@@ -123,7 +123,7 @@ class Wanderers:
 
     def _ask(self, client: Client, chance: random.Random) -> bool:
         path = chance.choice(self._paths)
-        body = chance.choice([b"", b"x" * chance.choice([5, 5000, 200_000])])
+        body = chance.choice([b"", b"x" * chance.choice([5, 5000, 100_000])])
         try:
             answer = client.post(path, body)
         except (Closed, ConnectionError):
@@ -266,7 +266,7 @@ def test_under_fire_only_what_was_hit_is_lost() -> None:
         with Wanderers(port, list(OWNERS), forgiving=True) as wanderers:
             for _ in range(3):
                 for name in ("web", "api", "admin"):
-                    wanderers.more(50)
+                    wanderers.more(20)
                     os.kill(random.choice(stack.pids(name)), signal.SIGKILL)
             wanderers.more()
         assert wanderers.lost <= 9 * 6
