@@ -29,7 +29,7 @@ from bigtop.launch.app import App, check
 from bigtop.launch.controlled import Controlled, as_facts
 from bigtop.launch.listening import Listening
 from bigtop.launch.news import News
-from bigtop.launch.program import STOPS, Stopping
+from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
 from bigtop.notify import Notifier, Starter
 from bigtop.supervisor import journal, messages, plan
 from bigtop.supervisor.birth import Maker
@@ -170,6 +170,8 @@ class Daemon:
                 self.stop(urgency)
         elif self._stopping.urgency is not None:
             logger.info("%s ignored: stopping", name)
+        elif number == signal.SIGUSR2:
+            logger.warning(NO_UPGRADE)
         elif number == signal.SIGUSR1:
             self.reopen_logs()
         elif number == signal.SIGHUP:

@@ -26,7 +26,9 @@ STOPS = {
     signal.SIGINT: Urgency.QUICK,
     signal.SIGQUIT: Urgency.QUICK,
 }
-HANDLED = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU)
+HANDLED = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+# gunicorn starts a new master on USR2, which its users know. Unhandled, it would end us.
+NO_UPGRADE = "SIGUSR2 ignored: HUP loads new code; for a new Bigtop or Python, stop and start"
 
 _HOW = {
     Urgency.GRACEFUL: " when open requests are answered",

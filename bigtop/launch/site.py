@@ -24,7 +24,7 @@ from bigtop.launch import program
 from bigtop.launch.app import App, check
 from bigtop.launch.controlled import Controlled
 from bigtop.launch.news import News
-from bigtop.launch.program import STOPS, Stopping
+from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
 from bigtop.notify import Notifier
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor import journal, messages
@@ -151,6 +151,8 @@ class Site:
                 self.stop(urgency)
         elif self._stopping.urgency is not None:
             logger.info("%s ignored: stopping", name)
+        elif number == signal.SIGUSR2:
+            logger.warning(NO_UPGRADE)
         elif number == signal.SIGUSR1:
             log.reopen()
             self._app.reopen_logs()
