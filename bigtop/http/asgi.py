@@ -285,6 +285,19 @@ class Answer:
             data = framing.encode(piece)
         return data if more else data + self._end(framing)
 
+    def large_body(self, message: Message, piece: bytes) -> tuple[bytes, bytes, bytes]:
+        """Take http.response.body (or its like) whose `piece` is not to be copied; return what goes before
+        it, as much of it as goes out, and what goes behind it."""
+        more = message.get("more_body", False)
+        before, count = self.file(message, len(piece), more)
+        after = self.after_file(message, count, more)
+        framing = self.framing
+        assert framing is not None, "file() saw to that"
+        excess = len(piece) - count
+        if excess and not framing.silent:
+            framing.overlong(excess)
+        return before, piece[:count] if excess else piece, after
+
     def file(self, message: Message, size: int, more: bool) -> tuple[bytes, int]:
         """Take a message whose body the server sends from a file by itself; return what goes before it, and
         how many of its `size` bytes to send. after_file() follows."""

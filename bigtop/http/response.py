@@ -212,12 +212,14 @@ class Framing:
             return b""
         if self.left is not None:
             if len(piece) > self.left:
-                excess = len(piece) - self.left
-                self.fault = f"the body is at least {excess} bytes longer than its Content-Length"
+                self.overlong(len(piece) - self.left)
                 piece = piece[: self.left]
             self.left -= len(piece)
         self.sent += len(piece)
         return b"%x\r\n%b\r\n" % (len(piece), piece) if self.chunked else piece
+
+    def overlong(self, excess: int) -> None:
+        self.fault = f"the body is at least {excess} bytes longer than its Content-Length"
 
     def whole(self, piece: bytes) -> bytes:
         """Return the bytes for a body that is this piece: encode() and end() in one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -301,6 +302,18 @@ def test_the_application_is_held_back_by_a_slow_reader(server: BackendServer) ->
         with server.connect() as other:
             assert other.get("/").status == 200
         assert len(client._exactly(size)) == size
+
+
+def test_large_bodies_arrive_as_they_are_when_the_client_takes_a_little_at_a_time(
+    server: BackendServer,
+) -> None:
+    body = os.urandom(6_000_000)  # far more than the kernel keeps for a client with so little room
+    with Client(server.address, receive_buffer=4096) as client:
+        for _ in range(2):
+            assert client.post("/echo", body).body == body
+        client.send(request("/stream?n=60&size=100000"))
+        assert client.answer().body == b"s" * 6_000_000
+        assert client.get("/").status == 200
 
 
 # ---- files

@@ -130,6 +130,24 @@ def test_pieces_make_up_the_body(pieces: list[bytes]) -> None:
     assert body == b"".join(pieces)
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize("length", [None, b"4", b"8", b"9"])
+@pytest.mark.parametrize("sizes", [(8,), (3, 5), (8, 8), (0, 8)])
+def test_a_body_that_is_not_copied_is_framed_like_others(
+    sizes: tuple[int, ...], length: bytes | None, method: bytes
+) -> None:
+    fields = [(b"content-length", length)] if length else []
+    copied, uncopied = (answer(parsed(method=method), headers=fields) for _ in range(2))
+    for number, size in enumerate(sizes):
+        piece = b"x" * size
+        message = {"type": BODY, "body": piece, "more_body": number < len(sizes) - 1}
+        assert b"".join(uncopied.large_body(message, piece)) == copied.body(message)
+    assert copied.framing is not None
+    assert uncopied.framing is not None
+    for name in ("fault", "sent", "keep_alive", "left"):
+        assert getattr(uncopied.framing, name) == getattr(copied.framing, name)
+
+
 def test_headers_may_be_lists_and_are_not_taken_for_others() -> None:
     for value in (b"1", b"2", b"1"):
         for pair in ([b"x-a", value], (b"x-a", value)):

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bigtop.backends.asgi.gone import ClientDisconnected
 from bigtop.backends.asgi.inbox import Inbox
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("bigtop.app")
 
 FAILED = "The application failed to answer this request."
+LARGE: Final = 32768  # bytes of a body from which on a copy costs more than what it takes to do without
 
 
 class Call:
@@ -96,9 +97,13 @@ class Call:
             if inbox is not None and not inbox.ended and not message.get("more_body"):
                 # The answer is here before the body is: the rest of that would be read for nothing.
                 self.request.keep_alive = False  # unless the head is out
-            data = answer.body(message)
-            self.bytes_out += len(data)
-            wire.write(data)
+            piece = message.get("body")
+            if type(piece) is bytes and len(piece) >= LARGE:
+                self._put_large(message, piece)
+            else:
+                data = answer.body(message)
+                self.bytes_out += len(data)
+                wire.write(data)
             if answer.complete:
                 self._complete()
             elif wire.waiting:
@@ -151,7 +156,7 @@ class Call:
         wire = self._connection.wire
         if part.count:
             self.bytes_out += len(before) + part.count + len(after)
-            wire.write_file(before, part, after)
+            wire.write_between(before, part, after)
             if self.answer.complete:
                 self._complete()
         else:
@@ -159,6 +164,11 @@ class Call:
         if wire.waiting:
             self._connection.sending()
             await wire.flushed()
+
+    def _put_large(self, message: Message, piece: bytes) -> None:
+        before, piece, after = self.answer.large_body(message, piece)
+        self.bytes_out += len(before) + len(piece) + len(after)
+        self._connection.wire.write_between(before, piece, after)
 
     def _put(self, data: bytes) -> None:
         if data:

@@ -181,11 +181,28 @@ class Wire:
             self._put(memoryview(data)[sent:])
             self.owner.progressed()
 
-    def write_file(self, head: bytes, part: FilePart, tail: bytes) -> None:
-        """Send a piece of a file between two pieces of memory. The file must stay open until flushed()."""
+    def write_between(self, before: bytes, part: FilePart | bytes, after: bytes) -> None:
+        """Send a piece of a file, which must stay open until flushed(), or of memory, which is not copied,
+        between two small ones."""
         self.flush()
-        if not self.gone:
-            self._put(*(piece for piece in (head, part, tail) if piece))
+        if self.gone:
+            return
+        if self._outbox is not None or isinstance(part, FilePart):
+            self._put(*(piece for piece in (before, part, after) if piece))
+            return
+        try:
+            sent = self.socket.sendmsg((before, part, after))
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._lose()
+            return
+        first, second = len(before), len(part)
+        if sent != first + second + len(after):
+            rest = max(0, sent - first)
+            last = max(0, rest - second)
+            self._put(memoryview(before)[sent:], memoryview(part)[rest:], memoryview(after)[last:])
+            self.owner.progressed()
 
     def _put(self, *parts: bytes | memoryview | FilePart) -> None:
         outbox = self._outbox or Outbox(self.socket, self.turn.bounds)
