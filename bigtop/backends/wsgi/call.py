@@ -149,7 +149,8 @@ class Call:
         if redirects is not None and exchange.framing is None:
             reply = redirects.reply(self.request, exchange.headers)
             if reply is not None:
-                self.exchange = Exchange(self.request, self)  # what the application began is not sent
+                exchange.wire = None  # what the application began is not sent
+                self.exchange = Exchange(self.request, self)
                 self._give(reply)
                 return
         if isinstance(response, FileWrapper) and self._send_file(response):
