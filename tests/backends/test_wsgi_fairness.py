@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -531,6 +532,26 @@ def test_a_worker_has_so_many_connections_and_no_more() -> None:
         assert clients[4].answer().status == 200
         for client in clients:
             client.close()
+
+
+def test_newcomers_beside_requests_keep_to_the_number_of_connections() -> None:
+    with BackendServer(APP, ServeOptions(worker_connections=3)) as server, ExitStack() as opened:
+        here = [opened.enter_context(server.connect()) for _ in range(2)]
+        for client in here:
+            client.get("/")
+        os.kill(server.process.pid, signal.SIGSTOP)  # so that all of it is there at once
+        newcomers = [opened.enter_context(server.connect()) for _ in range(3)]
+        for client in (*here, *newcomers):
+            client.send(request("/"))
+        os.kill(server.process.pid, signal.SIGCONT)
+        for client in here:
+            assert client.answer().status == 200
+        eventually(lambda: server.word(Word.REQUESTS) == 5)
+        assert server.word(Word.CONNECTIONS) == 3
+        here[0].close()
+        here[1].close()
+        for client in newcomers:
+            assert client.answer().status == 200
 
 
 def test_an_address_gets_so_many_connections() -> None:

@@ -75,6 +75,8 @@ class Entrance:
         """
         if fd in self._gate:
             for _ in range(1 + at_work):
+                if self.crowded:
+                    break
                 newcomer = self._gate.accept(fd, now)
                 if newcomer is None:
                     self.regulate()  # out of descriptors, perhaps
@@ -93,6 +95,8 @@ class Entrance:
         if self._gate.is_open:
             for newcomer in islice(self._gate.accept_all(now), NEWCOMERS):
                 self._admit(newcomer, now)
+                if self.crowded:
+                    break
 
     def close(self, now: int) -> None:
         """Leave the listeners to others; if there are none, accept first what waits in their queues."""
