@@ -234,9 +234,11 @@ class Scoreboard:
         oldest = 0
         for at in self._record_places(index):
             (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
-            number, began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
-            # Where they differ a call begins this very moment.
-            if phase == _APP and number == last != 0 and (not oldest or began < oldest):
+            _number, began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
+            if phase != _APP or (oldest and began >= oldest):
+                continue
+            # Where they differ a call begins this very moment, `began` may be its predecessor's.
+            if last != 0 and last == _HEAD.unpack_from(self._memory, at)[_NUMBER]:
                 oldest = began
         return oldest
 

@@ -258,7 +258,7 @@ def test_stats_of_many_delay_nobody(daemon: Controlled) -> None:
                 answer = receive(socket)
                 answers.append(answer["id"])
         assert len(answer["infos"]["crowd"]) == 300
-        assert answers.count("other") > 40  # in one piece they would let a handful through
+        assert answers.count("other") > 20  # in one piece they let a dozen through at most
     finally:
         daemon.call("rm", name="crowd", waiting=True)
 
