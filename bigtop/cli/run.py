@@ -48,5 +48,8 @@ def command(
         detach()
     # The whole supervisor hangs on this import; --help does without.
     from bigtop.launch.daemon import run
+    from bigtop.launch.program import nothing_follows
 
-    click.get_current_context().exit(run(spec))
+    with nothing_follows():
+        status = run(spec)
+    click.get_current_context().exit(status)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 
 import click
 
@@ -51,10 +50,7 @@ class _ServeCommand(click.Command):
 
 def _serve(app: str, **params: object) -> None:
     config = config_serve.configure(app, os.environ, flags.collect(params))
-    status = run(config)
-    # Python takes a while to end, and a signal that comes too late must not make another status of this one.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    click.get_current_context().exit(status)
+    click.get_current_context().exit(run(config))
 
 
 command = _ServeCommand(
@@ -82,6 +78,7 @@ def run(config: ServeConfig) -> int:
         detach()
     # The whole supervisor hangs on these imports; --help does without.
     from bigtop.cli.summary import announce
-    from bigtop.launch import site
+    from bigtop.launch import program, site
 
-    return site.serve(spec, summary=announce)
+    with program.nothing_follows():
+        return site.serve(spec, summary=announce)

@@ -65,6 +65,17 @@ def signals_held_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def nothing_follows() -> Iterator[None]:
+    """For a process that ends after what is inside, unless that fails: Python takes a while to end, and a
+    signal that comes too late must not make another status of its own."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    with contextlib.ExitStack() as failing:
+        failing.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        yield
+        failing.pop_all()
+
+
+@contextlib.contextmanager
 def signals_taken(handle: Callable[[int], None], known: Callable[[], set[int] | None]) -> Iterator[None]:
     """Give signals to `handle` while inside, and collect orphans that came to us.
 
