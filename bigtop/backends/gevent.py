@@ -53,7 +53,7 @@ class GeventBackend:
         crew = Greenlets(options.worker_connections, life.slot)
         wait = _patient(gevent.socket.wait_write, options.limits.send_timeout)
         await_input = _patient(gevent.socket.wait_read, options.limits.body_timeout)
-        site = Site(app, options, life.slot, crew.block, wait, streaming(options, await_input))
+        site = Site(app, options, life.slot, crew, wait, streaming(options, await_input))
         environ = worker_environ(sys.stderr, multithread=True, multiprocess=True)
         welcome = Welcome(options, site, environ, routes(life), upgrades={b"websocket"})
         serve(listeners, life, options, crew, welcome)

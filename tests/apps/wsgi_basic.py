@@ -141,6 +141,18 @@ def not_closing(environ: Environ, start_response: Start) -> Iterable[bytes]:
     return Bad([b"ok"], "bad")
 
 
+def slow_closing(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Work behind the answer, as many do it."""
+
+    class Slow(Closing):
+        def close(self) -> None:
+            time.sleep(1)
+            super().close()
+
+    start_response("200 OK", [*TEXT, ("Content-Length", "2")])
+    return Slow([b"ok"], "slow")
+
+
 def unstarted(environ: Environ, start_response: Start) -> Iterable[bytes]:
     return [b"no start_response"]
 
@@ -316,6 +328,7 @@ VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
     "loop": loop_running,
     "named": named,
     "not-closing": not_closing,
+    "slow-closing": slow_closing,
     "overlap": overlap_view,
     "short": short,
     "sleep": sleep,

@@ -6,6 +6,8 @@ import json
 import os
 import select
 import signal
+import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -88,6 +90,46 @@ def test_an_answer_is_flushed_during_a_slow_call() -> None:
             assert len(reader.answer().body) == 4 * MB
             assert server.word(Word.BUSY) == 1, "the slow call still runs"
         assert slow.answer().body == b"slept"
+
+
+@pytest.mark.parametrize("main_thread", [False, True])
+def test_no_answer_waits_for_a_slow_call_that_came_with_it(main_thread: bool) -> None:
+    with BackendServer(APP, ServeOptions(main_thread=main_thread)) as server, ExitStack() as stack:
+        first, quick, slow = (stack.enter_context(server.connect()) for _ in range(3))
+        first.send(request("/sleep/0.3"))
+        eventually(lambda: server.word(Word.BUSY) == 1)
+        quick.send(request("/"))  # both are there when the first call ends: one turn of the loop runs them
+        slow.send(request("/sleep/2"))
+        assert quick.answer().body == b"Hello World\n"
+        assert not slow.is_answered()
+        assert server.word(Word.BUSY) == 1
+        assert [first.answer().body, slow.answer().body] == [b"slept", b"slept"]
+
+
+def test_no_answer_waits_for_its_own_close() -> None:
+    with BackendServer(APP) as server, server.connect() as client, server.connect() as other:
+        assert client.get("/slow-closing").body == b"ok"
+        assert server.word(Word.BUSY) == 1
+        other.send(request("/events"))
+        eventually(lambda: server.word(Word.BUSY) == 0)
+        assert json.loads(other.answer().body)[-1:] == ["slow closed"]
+        assert client.get("/").status == 200
+
+
+def test_a_client_that_is_gone_when_its_answer_is_sent_with_others() -> None:
+    with BackendServer(APP) as server, server.connect() as first, server.connect() as third:
+        with server.connect() as second:
+            first.send(request("/sleep/0.5"))
+            eventually(lambda: server.word(Word.BUSY) == 1)
+            second.send(request("/"))
+            eventually(lambda: server.word(Word.WAITING) == 1)
+            # To close with a reset: SO_LINGER without time.
+            second.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        third.send(request("/"))
+        assert third.answer().body == b"Hello World\n"
+        assert first.answer().body == b"slept"
+        eventually(lambda: server.word(Word.CONNECTIONS) == 2)
+        assert server.word(Word.REQUESTS) == 3
 
 
 def test_clients_at_work_do_not_lock_out_a_new_one() -> None:

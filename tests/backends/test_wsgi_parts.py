@@ -226,7 +226,7 @@ class Task:
 
 
 def _call() -> Call:
-    site = Site(lambda environ, start: [], ServeOptions(), SLOT, lambda call: None, None, None)
+    site = Site(lambda environ, start: [], ServeOptions(), SLOT, Threads(1, SLOT.buckets), None, None)
     with socket.socket() as sock:
         connection = Connection(sock, _peer("127.0.0.1"), Engine(Limits()), site)
     return Call(connection, Request(), io.BytesIO(), 0)

@@ -74,7 +74,7 @@ class Call:
         """Call the application and hand over its answer. Never fails because of the application."""
         if self.unclosed is not None:
             unclosed, self.unclosed = self.unclosed, None
-            self._close(unclosed)
+            _close(unclosed, self.request)
             return
         response: Any = None
         try:
@@ -101,7 +101,7 @@ class Call:
                 self.fail()
         finally:
             if self.unclosed is None and type(response) is not list:
-                self._close(response)
+                _close(response, self.request)
             self._body.close()
 
     def stamp(self) -> Stamp:
@@ -109,9 +109,13 @@ class Call:
         return self.connection.site.stamp()
 
     def send(self, data: bytes) -> None:
-        """Send for PEP 3333's write() and early hints: do not return while too much is waiting."""
+        """Send a piece of the answer, or early hints: do not return while too much is waiting."""
         self._put(data)
-        self._wait_for_room()
+        outbox = self.connection.outbox
+        if outbox is not None and outbox.is_full():
+            # The client's slowness is not the application's: the supervisor's time limit stops here.
+            self.connection.site.slot.writing(self.record)
+            outbox.wait_for_room()
 
     @property
     def is_close_delimited(self) -> bool:
@@ -139,7 +143,7 @@ class Call:
             head, count = exchange.file(reply.size)
             self.bytes_out += len(head) + count
             if self._outbox().put(head, *(reply.parts if count else ())):
-                self.connection.site.block(self)
+                self.connection.site.crew.block(self)
             exchange.finish()
         self._finished()
 
@@ -156,14 +160,15 @@ class Call:
         if isinstance(response, FileWrapper) and self._send_file(response):
             return
         if isinstance(response, (list, tuple)):
-            self._put(exchange.whole(response[0] if len(response) == 1 else b"".join(response)))
+            self._put_last(exchange.whole(response[0] if len(response) == 1 else b"".join(response)))
         else:
             for piece in response:
                 if data := exchange.data(piece):
-                    self._put(data)
-                    # Not at the announced end: there, the application has nothing more to wait for.
-                    if exchange.framing is not None and exchange.framing.left != 0:
-                        self._wait_for_room()
+                    framing = exchange.framing
+                    if framing is not None and framing.left == 0:
+                        self._put_last(data)
+                    else:
+                        self.send(data)
             if data := exchange.finish():
                 self._put(data)
         self._finished()
@@ -192,7 +197,7 @@ class Call:
         self.unclosed = response
         outbox = self._outbox()
         if outbox.put(head, part) if part.count else outbox.put(head):
-            self.connection.site.block(self)
+            self.connection.site.crew.block(self)
         self.bytes_out += len(head) + part.count
         self.exchange.finish()
         self._finished()
@@ -217,17 +222,20 @@ class Call:
             with suppress(ClientGone):
                 self._put(error_response(status, text, self.stamp(), head_only=head_only))
 
-    def _close(self, response: Any) -> None:
-        close = getattr(response, "close", None)
-        if close is None:
-            return
-        try:
-            close()
-        except Exception:
-            # As in run(): the answer is out, its clean-up is the application's own affair.
-            log.exception("%s %s: close() failed", self.request.method, _path(self.request))
-
     # ---- output
+
+    def deliver(self, data: bytes) -> None:
+        """Send what was held (crew.py); leader only, and perhaps while run() closes the response."""
+        try:
+            self._put(data)
+        except ClientGone:
+            self._outbox().abandon()
+
+    def _put_last(self, data: bytes) -> None:
+        """Send what ends the answer; perhaps not at once."""
+        connection = self.connection
+        if connection.outbox is not None or not connection.site.crew.hold(self, data):
+            self._put(data)
 
     def _put(self, data: bytes) -> None:
         """Send what the socket takes now, and let the leader send the rest. Raises ClientGone."""
@@ -246,7 +254,7 @@ class Call:
         else:
             rest = memoryview(data)
         if self._outbox().put(rest):
-            self.connection.site.block(self)
+            self.connection.site.crew.block(self)
 
     def _outbox(self) -> Outbox:
         connection = self.connection
@@ -254,12 +262,17 @@ class Call:
             connection.outbox = Outbox(connection.socket, connection.site.bounds)
         return connection.outbox
 
-    def _wait_for_room(self) -> None:
-        outbox = self.connection.outbox
-        if outbox is not None and outbox.is_full():
-            # The client's slowness is not the application's: the supervisor's time limit stops here.
-            self.connection.site.slot.writing(self.record)
-            outbox.wait_for_room()
+
+def _close(response: Any, request: Request) -> None:
+    """Close what an application returned, if that can be closed."""
+    close = getattr(response, "close", None)
+    if close is None:
+        return
+    try:
+        close()
+    except Exception:
+        # As in run(): the answer is out, its clean-up is the application's own affair.
+        log.exception("%s %s: close() failed", request.method, _path(request))
 
 
 def _shown(call: Call, request_id: str) -> int:

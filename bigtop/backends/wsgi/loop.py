@@ -57,10 +57,12 @@ class Loop:
 
     def lead(self) -> None:
         """Serve until another thread has taken the lead, or nothing is left to do."""
+        self._service.flush()
         self._entrance.regulate()
         # The leader before us may have run the last one that waited, without coming back to say so.
         self._life.slot.words[WAITING] = len(self._service.ready)
         while self._turn() is not LOST:
+            self._service.flush()
             if self._life.draining and self._is_done():
                 self._leave()
                 return

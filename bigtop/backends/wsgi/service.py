@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from select import EPOLLIN, EPOLLOUT
 from time import monotonic_ns
+from typing import Final
 
 from bigtop.backends.base import Life
 from bigtop.backends.deadlines import Wait
@@ -23,6 +24,8 @@ from bigtop.backends.wsgi.visitors import Visitors
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, ELSEWHERE, HEAD
 from bigtop.http.response import error_response
+
+HOLD: Final = 1_000_000  # nanoseconds for which an answer may be held, if no call takes longer
 
 
 class Service:
@@ -47,6 +50,7 @@ class Service:
         self._relay = relay
         self._visitors = visitors
         self.ready: deque[Connection] = deque()  # have something to run and wait for their turn
+        self._unsent: deque[Call] = deque()  # calls that are over, with an answer that is held
 
     # ---- a request comes in
 
@@ -145,6 +149,8 @@ class Service:
 
     def run(self, call: Call) -> Lead:
         self.ledger.called(call)
+        if self._unsent and call.called - self._unsent[0].called > HOLD:
+            self.flush()
         lead = self._crew.run(call)
         if lead is not LOST and lead is not SPARED:
             self.settle(call)
@@ -154,6 +160,25 @@ class Service:
         """The application is done with `call`."""
         self.ledger.returned(call)
         call.settled = True
+        held = self._crew.held
+        if held and held[-1][0] is call:
+            self._unsent.append(call)
+        else:
+            self._handed_over(call)
+
+    # ---- an answer goes out
+
+    def flush(self) -> None:
+        """Send all answers that are held."""
+        held, unsent = self._crew.held, self._unsent
+        while held:
+            call, data = held.popleft()
+            call.deliver(data)
+        while unsent:
+            self._handed_over(unsent.popleft())
+
+    def _handed_over(self, call: Call) -> None:
+        """All of the answer is with the kernel or in the outbox."""
         outbox = call.connection.outbox
         if outbox is not None and outbox.size:
             self.ledger.writing(call)
@@ -161,8 +186,6 @@ class Service:
             self._clients.watch(call.connection, EPOLLOUT)
         else:
             self._answered(call)
-
-    # ---- an answer goes out
 
     def send_rest(self, connection: Connection, now: int) -> None:
         call, outbox = connection.call, connection.outbox

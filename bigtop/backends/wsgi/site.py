@@ -18,11 +18,11 @@ from bigtop.http.response import Stamp, stamp
 from bigtop.scoreboard import Slot
 
 if TYPE_CHECKING:
-    from bigtop.backends.wsgi.call import Call
+    from bigtop.backends.wsgi.crew import Crew
 
 
 class Site:
-    """`block(call)` asks the leader to send what the client of a call does not take; from any thread.
+    """`crew` is asked, from any thread, to send what a client does not take, or what may wait for others.
     `wait` is for calls that have to send by themselves (outbox.Bounds), `streaming` for those that read their
     body as it comes."""
 
@@ -33,8 +33,8 @@ class Site:
         "_stamp",
         "_temp_dir",
         "app",
-        "block",
         "bounds",
+        "crew",
         "new_id",
         "redirects",
         "slot",
@@ -46,13 +46,13 @@ class Site:
         app: App,
         options: ServeOptions,
         slot: Slot,
-        block: Callable[[Call], None],
+        crew: Crew,
         wait: Pause | None,
         streaming: Streaming | None,
     ) -> None:
         self.app = app
         self.slot = slot
-        self.block = block
+        self.crew = crew
         self.redirects = Redirects(options.sendfile_roots) if options.sendfile_roots else None
         limits = options.limits
         self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, wait)

@@ -97,6 +97,20 @@ class Threads(Crew):
         super().stop()
         self._bell.ring()
 
+    def hold(self, call: Call, data: bytes) -> bool:
+        """Not without relief; nor in a thread that has lost the lead, as the next leader is busy already."""
+        if call not in self._offer:
+            return False
+        mine = (call, data)
+        self.held.append(mine)
+        # Who takes the lead takes the offer first, then looks for what is held. This is the other order, so
+        # one of the two sees the other.
+        if call not in self._offer:
+            with suppress(ValueError):  # it is being sent
+                self.held.remove(mine)
+                return False
+        return True
+
     # ---- threads without the lead
 
     def _join(self, lead: Callable[[], None]) -> None:
