@@ -80,7 +80,7 @@ class Running:
         log = (self.folder / "log").read_text(errors="replace")
         raise AnswerError(f"does not answer; its log: {workshop.reason(log)}")
 
-    def crew(self) -> set[int]:
+    def managed(self) -> set[int]:
         """Return the processes that execute the command."""
         return {pid for pid in procfs.children(self.process.pid) if procfs.name(pid) == self.crowd.program}
 
@@ -91,7 +91,7 @@ class Running:
 
     def wait_for(self, count: int, seconds: float = GONE_SECONDS) -> None:
         deadline = time.monotonic() + seconds
-        while (found := len(self.crew())) != count:
+        while (found := len(self.managed())) != count:
             if time.monotonic() > deadline:
                 raise AnswerError(f"{found} processes after {seconds:g} s, expected {count}")
             time.sleep(0.005)
@@ -222,10 +222,10 @@ def _respawns(one: Running) -> list[float]:
     """
     chance = random.Random(1)
     waits = []
-    crew = sorted(one.crew())
-    for victim in chance.sample(crew, min(RESPAWNS, len(crew))):
+    managed = sorted(one.managed())
+    for victim in chance.sample(managed, min(RESPAWNS, len(managed))):
         time.sleep(chance.uniform(0, one.manager.rhythm))
-        before = one.crew()
+        before = one.managed()
         newest = procfs.newest()
         began = time.monotonic()
         os.kill(victim, signal.SIGKILL)

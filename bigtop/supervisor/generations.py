@@ -9,9 +9,9 @@ from __future__ import annotations
 from itertools import count
 from math import inf
 
-from bigtop.supervisor.crew import Proc
 from bigtop.supervisor.flapping import RestartWindow
 from bigtop.supervisor.messages import Discard
+from bigtop.supervisor.processtable import Proc
 from bigtop.supervisor.spec import RestartPolicy
 
 # A fork server that dies is started again for as long as there are processes that it made.

@@ -39,7 +39,6 @@ from random import Random
 from signal import SIGHUP, SIGKILL
 from types import MappingProxyType
 
-from bigtop.supervisor.crew import Crew, Proc, State
 from bigtop.supervisor.generations import Generations
 from bigtop.supervisor.messages import (
     Action,
@@ -72,6 +71,7 @@ from bigtop.supervisor.messages import (
     Update,
     Urgency,
 )
+from bigtop.supervisor.processtable import Proc, ProcessTable, State
 from bigtop.supervisor.roster import Roster
 from bigtop.supervisor.spec import WatcherSpec
 
@@ -101,7 +101,7 @@ class Watcher:
         self._urgency = Urgency.GRACEFUL
         self._again = False  # a Start follows the Stop
         self._generations = Generations()
-        self._crew = Crew(spec, keys, random or Random())  # noqa: S311 (spreads ages)
+        self._table = ProcessTable(spec, keys, random or Random())  # noqa: S311 (spreads ages)
         self._actions: list[Action] = []
 
     @property
@@ -112,27 +112,27 @@ class Watcher:
     @property
     def processes(self) -> Mapping[int, Proc]:
         """By key, oldest first, until they are gone."""
-        return MappingProxyType(self._crew.processes)
+        return MappingProxyType(self._table.processes)
 
     @property
     def settled(self) -> bool:
         """Whether nothing is under way but waits after deaths."""
         if self.status is Status.STOPPED:
             return True
-        procs = self._crew.processes.values()
+        procs = self._table.processes.values()
         calm = all(proc.state is State.READY and not proc.retiring for proc in procs)
-        held = len(self._crew.slots.holds)
+        held = len(self._table.slots.holds)
         one = len(self._generations) == 1
         return self.status is Status.ACTIVE and calm and one and len(procs) + held == self.numprocesses
 
     def wake_at(self) -> float | None:
         """When the next Tick is due, if one is."""
-        times = [proc.deadline for proc in self._crew.processes.values()]
+        times = [proc.deadline for proc in self._table.processes.values()]
         if self.status in RUNNING:
             times += [generation.prepare_at for generation in self._generations]
             if self._generations.source(self.numprocesses).usable_since is not None:
-                times.append(self._crew.next_spawn())
-            times.append(self._crew.next_expiry())
+                times.append(self._table.next_spawn())
+            times.append(self._table.next_expiry())
         return min((time for time in times if time < inf), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -160,7 +160,7 @@ class Watcher:
                 self._reload(sequential=sequential, remake=remake)
             case Update(spec):
                 self.spec, self.numprocesses = spec, spec.numprocesses
-                self._crew.describe(spec)
+                self._table.describe(spec)
             case GenerationReady() | GenerationFailed():
                 self._hear_generation(event, now)
             case Start() | Stop() | Tick():
@@ -175,7 +175,7 @@ class Watcher:
         if self.status not in RUNNING:
             self.status = Status.STARTING
             self._urgency = Urgency.GRACEFUL
-            self._crew.slots.clear()
+            self._table.slots.clear()
         if not self._generations:
             self._generations.add(by_reload=False)
 
@@ -183,7 +183,7 @@ class Watcher:
         if self._again:
             return
         if self.spec.send_hup and not remake and self.status in RUNNING:
-            self._actions += [Signal(proc.key, SIGHUP) for proc in self._crew.staying()]
+            self._actions += [Signal(proc.key, SIGHUP) for proc in self._table.staying()]
             self._actions.append(Reloaded(self.generation))
             return
         fresh = not self._generations
@@ -205,18 +205,18 @@ class Watcher:
             generation.lost(now)
 
     def _hear_process(self, event: _ProcessEvent, now: float) -> None:
-        proc = self._crew.processes.get(event.key)
+        proc = self._table.processes.get(event.key)
         if proc is None:
             return
         match event:
             case Leave(_, grace, signum):
                 urgency = Urgency.NOW if signum == SIGKILL else Urgency.GRACEFUL
-                self._actions += self._crew.ask(proc, urgency, now, grace, signum)
+                self._actions += self._table.ask(proc, urgency, now, grace, signum)
             case Spawned(pid=pid):
                 proc.pid = pid
-            case Ready() if self._crew.is_ready(proc, now):
+            case Ready() if self._table.is_ready(proc, now):
                 if self._generations.is_canary(proc, self.numprocesses):
-                    self._crew.slots.clear()  # new code, new count
+                    self._table.slots.clear()  # new code, new count
                 self._generations.prove(proc.generation)
             case BootFailed(reason=reason) if proc.state is State.STARTING:
                 if self._generations.on_probation(proc.generation):
@@ -228,7 +228,7 @@ class Watcher:
                     self._actions.append(Report(proc.key, reason))
                 # What else it does may be finished first; when there is nothing else, it is not waited for.
                 urgency = Urgency.QUICK if alone else Urgency.GRACEFUL
-                self._actions += self._crew.ask(proc, urgency, now)
+                self._actions += self._table.ask(proc, urgency, now)
             case SpawnFailed() | Exited():
                 self._gone(proc, event, now)
 
@@ -237,7 +237,7 @@ class Watcher:
         on_trial = self._generations.is_canary(proc, self.numprocesses)
         if not proc.moves(type(event)):
             return
-        death = self._crew.bury(proc, event, now)
+        death = self._table.bury(proc, event, now)
         if death is None:
             return
         failed = on_trial or (death.gave_up and self._generations.is_reload_to(proc.generation))
@@ -246,13 +246,13 @@ class Watcher:
             who = (proc.key, proc.wid, death.status, was_ready, death.deaths)
             self._actions.append(Died(*who, None if wait == inf else wait, death.reason))
         if failed:
-            self._crew.slots.drop(proc.wid)
+            self._table.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {death.how}")
             return
-        self._crew.slots.holds[proc.wid] = now + wait
+        self._table.slots.holds[proc.wid] = now + wait
         if death.gave_up:
-            self._crew.slots.gave_up = f"process {proc.wid} used up its retries; at last it {death.how}"
-            for other in self._crew.processes.values():
+            self._table.slots.gave_up = f"process {proc.wid} used up its retries; at last it {death.how}"
+            for other in self._table.processes.values():
                 other.retiring = False  # it is better than none, and its successor may have been this one
 
     def _fail(self, number: int, reason: str) -> None:
@@ -270,18 +270,18 @@ class Watcher:
     def converge(self, now: float) -> list[Action]:
         """Compare what is wanted with what is, every process of it; return what to do, in this order."""
         self._actions = []
-        for proc in self._crew.overdue(now):
+        for proc in self._table.overdue(now):
             if self._generations.is_canary(proc, self.numprocesses):
                 self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
-            self._actions += self._crew.kill(proc)
+            self._actions += self._table.kill(proc)
         if self.status in RUNNING:
-            self._crew.retire_aged(now)
+            self._table.retire_aged(now)
             self._adjust(now)
             self._tell()
         if self.status is Status.STOPPING:
-            for proc in self._crew.processes.values():
-                self._actions += self._crew.ask(proc, self._urgency, now)
-            if not self._crew.processes:
+            for proc in self._table.processes.values():
+                self._actions += self._table.ask(proc, self._urgency, now)
+            if not self._table.processes:
                 for generation in list(self._generations):
                     self._actions.append(self._generations.discard(generation.number))
                 self._actions.append(Stopped())
@@ -294,37 +294,37 @@ class Watcher:
 
     def _adjust(self, now: float) -> None:
         """Ask those to leave that are too many, or replaced; then start what is missing."""
-        facts = self._crew, self._generations, self.numprocesses, self.spec.singleton
+        facts = self._table, self._generations, self.numprocesses, self.spec.singleton
         before = Roster(*facts)
         leaving, idle = before.leaving(), before.idle_slots()
         for wid in idle:
-            self._crew.slots.drop(wid)
+            self._table.slots.drop(wid)
         for proc in leaving:
-            self._actions += self._crew.ask(proc, Urgency.GRACEFUL, now)
+            self._actions += self._table.ask(proc, Urgency.GRACEFUL, now)
         for generation in self._generations:
             if generation.prepare_at <= now:
                 generation.prepare_at = inf
                 self._actions.append(Prepare(generation.number))
         after = Roster(*facts) if leaving or idle else before
         if after.usable:
-            self._actions += self._crew.recruit(after.source.number, after.room(), now)
+            self._actions += self._table.spawn_missing(after.source.number, after.room(), now)
         trial = after.trial
         if trial is not None and trial.usable_since is not None and not after.canaries:
-            self._actions.append(self._crew.spawn(trial.number, now))
+            self._actions.append(self._table.spawn(trial.number, now))
 
     def _tell(self) -> None:
         """Say what was reached."""
         wanted = self._generations[-1]
-        over = self._crew.slots.over
+        over = self._table.slots.over
         trial = self._generations.trial(self.numprocesses)
         if trial is None and 0 < self.numprocesses == over:
-            if self._crew.slots.gave_up:
-                self._actions.append(GaveUp(self._crew.slots.gave_up))
+            if self._table.slots.gave_up:
+                self._actions.append(GaveUp(self._table.slots.gave_up))
             self.status = Status.STOPPING
             return
         if self.status is Status.ACTIVE and len(self._generations) == 1 and not wanted.by_reload:
             return  # that was said before
-        staying = self._crew.staying()
+        staying = self._table.staying()
         usable = self._generations.source(self.numprocesses).usable_since is not None
         ready = [proc for proc in staying if proc.state is State.READY]
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:

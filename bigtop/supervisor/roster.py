@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from bigtop.supervisor.crew import Crew, Proc, State
 from bigtop.supervisor.generations import Generations
+from bigtop.supervisor.processtable import Proc, ProcessTable, State
 
 
 class Roster:
     """Those that stay, oldest first: `stale` ones have to be replaced, `canaries` are on trial."""
 
-    def __init__(self, crew: Crew, generations: Generations, wanted: int, singleton: bool) -> None:
+    def __init__(self, table: ProcessTable, generations: Generations, wanted: int, singleton: bool) -> None:
         self.fresh: list[Proc] = []
         self.stale: list[Proc] = []
         self.canaries: list[Proc] = []
@@ -21,10 +21,10 @@ class Roster:
         self.usable = self.source.usable_since is not None
         # An old process is gone before the new one comes.
         self._one_for_one = singleton or (len(generations) > 1 and generations[-1].sequential)
-        self._crew = crew
+        self._table = table
         self._wanted = wanted
         on_trial = 0 if self.trial is None else self.trial.number
-        for proc in crew.staying():
+        for proc in table.staying():
             # During a trial what is ready serves on: its turn comes when the trial is over.
             good = proc.generation == self.source.number or (on_trial and proc.state is State.READY)
             if proc.generation == on_trial:
@@ -36,11 +36,11 @@ class Roster:
 
     @property
     def surplus(self) -> int:
-        return max(0, len(self.fresh) + len(self._crew.slots.holds) - self._wanted)
+        return max(0, len(self.fresh) + len(self._table.slots.holds) - self._wanted)
 
     def idle_slots(self) -> list[int]:
         """The places of dead processes that are not needed; those that wait longest first."""
-        holds = self._crew.slots.holds
+        holds = self._table.slots.holds
         return sorted(holds, key=lambda wid: -holds[wid])[: self.surplus]
 
     def leaving(self) -> list[Proc]:
@@ -51,17 +51,17 @@ class Roster:
         leaving = sorted(self.fresh, key=lambda proc: proc.state is State.READY)[:surplus]
         leaving += [proc for proc in self.stale if proc.state is not State.READY]
         ready = [p for p in self.fresh + self.stale if p.state is State.READY and p not in leaving]
-        spare = max(0, len(ready) + self._crew.slots.over - self._wanted)
-        full = len(ready) + len(self._crew.slots.holds) >= self._wanted
-        if self._one_for_one and self.usable and full and len(ready) == len(self._crew.processes):
+        spare = max(0, len(ready) + self._table.slots.over - self._wanted)
+        full = len(ready) + len(self._table.slots.holds) >= self._wanted
+        if self._one_for_one and self.usable and full and len(ready) == len(self._table.processes):
             spare = max(spare, 1)
         return leaving + [proc for proc in ready if proc in self.stale][:spare]
 
     def room(self) -> int:
         """How many can be started, beside the successors of the dead."""
-        room = self._wanted - len(self.fresh) - len(self._crew.slots.holds)
+        room = self._wanted - len(self.fresh) - len(self._table.slots.holds)
         if self._one_for_one:  # whoever is there, even leaving, holds a place
-            room -= len(self._crew.processes) - len(self.fresh)
+            room -= len(self._table.processes) - len(self.fresh)
         else:  # each stale process but the first keeps its place until its turn comes
             room -= max(0, len(self.stale) - 1)
         return max(0, room)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from bigtop.supervisor import messages, tree
 from bigtop.supervisor.agenda import Appointment
-from bigtop.supervisor.crew import State
 from bigtop.supervisor.demand import Demand
 from bigtop.supervisor.expansion import sockets_named
 from bigtop.supervisor.machine import Watcher
+from bigtop.supervisor.processtable import State
 from bigtop.supervisor.spec import Command, WatcherSpec
 
 MEMORY_SECONDS = 5.0

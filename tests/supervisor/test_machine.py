@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from bigtop.supervisor.crew import NOT_SPAWNED, TRANSITIONS, State
 from bigtop.supervisor.machine import Status, Watcher
 from bigtop.supervisor.messages import (
     Action,
@@ -42,6 +41,7 @@ from bigtop.supervisor.messages import (
     Tick,
     Urgency,
 )
+from bigtop.supervisor.processtable import NOT_SPAWNED, TRANSITIONS, State
 from bigtop.supervisor.spec import Respawn, RestartPolicy, StopPolicy, WatcherSpec, Worker
 
 OK = ExitStatus(code=0)

@@ -1,7 +1,7 @@
-# The processes of one watcher, and the places of those that died.
+# The process table of one watcher: its processes, and the places of those that died.
 #
-# Rule 1: a process moves by TRANSITIONS and in no other way. What is not in the table does not happen: such
-# an event is ignored, such an action is not taken.
+# Rule 1: a process moves by TRANSITIONS and in no other way. What is not in there does not happen: such an
+# event is ignored, such an action is not taken.
 # Rule 2: nothing is decided here. machine.py says who comes and who leaves; this file knows how: under which
 # number, with which deadline, and that nobody is asked the same thing twice.
 #
@@ -86,7 +86,7 @@ class Proc:
     retiring: bool = False
 
     def moves(self, by: type[Event | Action]) -> bool:
-        """Take the transition that the table has for `by`, or say that there is none."""
+        """Take the transition for `by`, or say that there is none."""
         after = TRANSITIONS[self.state].get(by)
         if after is None:
             return False
@@ -133,7 +133,7 @@ class Death:
     gave_up: bool  # there would have been one, but its slot used up its retries
 
 
-class Crew:
+class ProcessTable:
     """All processes of one watcher, by key, oldest first, until they are gone."""
 
     def __init__(self, spec: WatcherSpec, keys: Iterator[int], random: Random) -> None:
@@ -183,7 +183,7 @@ class Crew:
         ready = (proc for proc in self.processes.values() if proc.state is State.READY)
         return min((proc.expires_at for proc in ready), default=inf)
 
-    def recruit(self, generation: int, room: int, now: float) -> list[Action]:
+    def spawn_missing(self, generation: int, room: int, now: float) -> list[Action]:
         """The successors of the dead whose wait is over, then `room` more; later what is too early now."""
         due = sorted(wid for wid, hold in self.slots.holds.items() if hold <= now)
         actions: list[Action] = []
