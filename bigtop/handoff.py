@@ -50,43 +50,35 @@ class Handoff:
     """
 
     def __init__(self, fds: Sequence[int], board: Scoreboard, index: int) -> None:
-        ends = [socket.socket(fileno=fd) for fd in fds]
-        for end in ends:
-            end.set_inheritable(False)  # programs that the application starts have no business with them
-            end.setblocking(False)  # they do not block as it is (make()), but an object of gevent's does
-        self._readers, self._writers = ends[0::2], ends[1::2]
-        self._board = board
-        self._seats = len(self._readers) - 1
+        self._queues = Queues(fds[0::2], fds[1::2])
+        self._seats = len(self._queues) - 1
         self._words = [board.words(seat) for seat in range(self._seats)]
         self._index = index
-        self._intake = Intake()
         self._others = [seat for seat in range(self._seats) if seat != index]
 
     def close(self) -> None:
         """Close this process' copies."""
-        for end in (*self._readers, *self._writers):
-            end.close()
-        self._intake.close()
+        self._queues.close()
 
     @property
     def queue(self) -> int:
         """The descriptor that is readable when take() may have something; for EPOLLEXCLUSIVE."""
-        return self._readers[0].fileno()
+        return self._queues.fileno(0)
 
     @property
     def inbox(self) -> int | None:
         """The descriptor that is readable when take_own() has something."""
-        return self._readers[1 + self._index].fileno() if self._index < self._seats else None
+        return self._queues.fileno(1 + self._index) if self._index < self._seats else None
 
     # ---- giving
 
     def give(self, client: socket.socket) -> bool:
         """Send a copy of `client` to whoever is idle first; False when there is no room at present."""
-        return send(self._writers[0], client, b"c")
+        return self._queues.send(0, client, b"c")
 
     def send(self, seat: int, client: socket.socket) -> bool:
         """Send a copy of `client` to one worker; False when there is no room at present."""
-        return send(self._writers[1 + seat], client, b"c")
+        return self._queues.send(1 + seat, client, b"c")
 
     def spread(self, newcomer: socket.socket, mine: int) -> bool:
         """Send a new client to a worker that has fewer than `mine`; True when it is gone from here."""
@@ -103,20 +95,20 @@ class Handoff:
 
         All that take raise OSError when this process is out of descriptors; what waits goes on waiting then.
         """
-        return self._receive(self._readers[0])
+        return self._receive(0)
 
     def take_own(self) -> socket.socket | None:
-        return self._receive(self._readers[1 + self._index]) if self._index < self._seats else None
+        return self._receive(1 + self._index) if self._index < self._seats else None
 
     def stranded(self) -> Iterator[socket.socket]:
         """Take what was meant for workers that are gone."""
         for seat in self._others:
             if self._words[seat][_STATE] == _EMPTY:
-                while (client := self._receive(self._readers[1 + seat])) is not None:
+                while (client := self._receive(1 + seat)) is not None:
                     yield client
 
-    def _receive(self, queue: socket.socket) -> socket.socket | None:
-        received = self._intake.receive(queue, 1)
+    def _receive(self, queue: int) -> socket.socket | None:
+        received = self._queues.receive(queue, 1)
         return None if received is None else received[0]
 
     # ---- who else is there
@@ -152,26 +144,53 @@ class Handoff:
         return None
 
     def _in_flight(self, seat: int) -> int:
-        waiting = fcntl.ioctl(self._readers[1 + seat], termios.FIONREAD, bytes(_FD_SIZE))
+        waiting = fcntl.ioctl(self._queues.fileno(1 + seat), termios.FIONREAD, bytes(_FD_SIZE))
         return int.from_bytes(waiting, "little")
 
 
-class Intake:
-    """Takes connections out of queues."""
+class Queues:
+    """This process' copies of queues by number: of each, where to read and where to write. One thread at a
+    time."""
 
-    def __init__(self) -> None:
+    def __init__(self, readers: Sequence[int], writers: Sequence[int]) -> None:
+        self._readers = [socket.socket(fileno=fd) for fd in readers]
+        self._writers = [socket.socket(fileno=fd) for fd in writers]
+        for end in (*self._readers, *self._writers):
+            end.set_inheritable(False)  # programs that the application starts have no business with them
+            end.setblocking(False)  # they do not block as it is (make()), but an object of gevent's does
         # The kernel drops a connection for which the receiver has no descriptor left, so one is kept for it.
         self._spare: int | None = None
 
+    def __len__(self) -> int:
+        return len(self._readers)
+
     def close(self) -> None:
+        for end in (*self._readers, *self._writers):
+            end.close()
         if self._spare is not None:
             os.close(self._spare)
 
-    def receive(self, queue: socket.socket, size: int) -> tuple[socket.socket, bytes] | None:
+    def fileno(self, number: int) -> int:
+        """Return where to read."""
+        return self._readers[number].fileno()
+
+    def send(self, number: int, client: socket.socket, data: bytes) -> bool:
+        """Send a copy of `client` with `data`; False when there is no room at present."""
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (client.fileno(),)))
+        try:
+            self._writers[number].sendmsg((data,), (rights,))
+        except OSError as error:
+            if error.errno not in _LATER:
+                raise
+            return False
+        return True
+
+    def receive(self, number: int, size: int) -> tuple[socket.socket, bytes] | None:
         """Return a connection and what came with it, at most `size` bytes; None when nothing waits.
 
         Raises OSError when this process is out of descriptors; what waits goes on waiting then.
         """
+        queue = self._readers[number]
         if self._spare is None:
             self._spare = os.dup(queue.fileno())
         os.close(self._spare)
@@ -185,15 +204,3 @@ class Intake:
         with contextlib.suppress(OSError):
             self._spare = os.dup(queue.fileno())
         return client, data
-
-
-def send(queue: socket.socket, client: socket.socket, data: bytes) -> bool:
-    """Send a copy of `client` with `data`; False when there is no room at present."""
-    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (client.fileno(),)))
-    try:
-        queue.sendmsg((data,), (rights,))
-    except OSError as error:
-        if error.errno not in _LATER:
-            raise
-        return False
-    return True

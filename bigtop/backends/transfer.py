@@ -23,8 +23,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from bigtop import handoff
 from bigtop.errors import ConfigError
+from bigtop.handoff import Queues
 from bigtop.http.routes import Routes
 from bigtop.scoreboard import Scoreboard, State, Word
 
@@ -94,24 +94,17 @@ class Transfer:
     def __init__(self, fds: Sequence[int], routes: Routes) -> None:
         self.routes = routes
         self._mine = routes.mine
-        self._readers = [socket.socket(fileno=fd) for fd in fds[0::3]]
-        self._writers = [socket.socket(fileno=fd) for fd in fds[1::3]]
-        for end in (*self._readers, *self._writers):
-            end.set_inheritable(False)
-            end.setblocking(False)
+        self._queues = Queues(fds[0::3], fds[1::3])
         self._seen = [_Sight(fd) for fd in fds[2::3]]
-        self._intake = handoff.Intake()
 
     def close(self) -> None:
         """Close this process' copies."""
-        for end in (*self._readers, *self._writers):
-            end.close()
-        self._intake.close()
+        self._queues.close()
 
     @property
     def queue(self) -> int:
         """The descriptor that is readable when take() may have something; for EPOLLEXCLUSIVE."""
-        return self._readers[self._mine].fileno()
+        return self._queues.fileno(self._mine)
 
     def is_served(self, owner: int) -> bool:
         """Whether a worker of that application takes what it is sent."""
@@ -121,7 +114,7 @@ class Transfer:
         """Send a copy of `client` to an application, with `data` to be read first; False when there is no
         room at present."""
         words = b"" if said is None else json.dumps(said).encode()
-        return handoff.send(self._writers[owner], client, _PREFIX.pack(len(words)) + words + data)
+        return self._queues.send(owner, client, _PREFIX.pack(len(words)) + words + data)
 
     def take(self) -> Arrival | None:
         """Return what has waited longest for this application; OSError: out of descriptors, it goes on
@@ -130,13 +123,13 @@ class Transfer:
 
     def stranded(self) -> Iterator[Arrival]:
         """Take what was meant for applications that nobody serves at present."""
-        for owner in range(len(self._readers)):
+        for owner in range(len(self._queues)):
             if owner != self._mine and not self.is_served(owner):
                 while (arrival := self._receive(owner)) is not None:
                     yield arrival
 
     def _receive(self, owner: int) -> Arrival | None:
-        received = self._intake.receive(self._readers[owner], _LONGEST)
+        received = self._queues.receive(owner, _LONGEST)
         if received is None:
             return None
         client, data = received
