@@ -24,6 +24,9 @@ from typing import Final
 
 from bigtop.scoreboard import Scoreboard, State, Word
 
+# Nanoseconds.
+FULL: Final = 5_000_000  # until the next try, when a queue was full
+LOOK: Final = 1_000_000_000  # between two looks for what nobody was woken up for
 # Full queue; too many descriptors in flight; no memory: all of them pass.
 _LATER: Final = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS, errno.ENOMEM))
 _FD_SIZE: Final = array.array("i").itemsize

@@ -23,6 +23,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from bigtop.backends.deadlines import SECOND
 from bigtop.errors import ConfigError
 from bigtop.handoff import Queues
 from bigtop.http.routes import Routes
@@ -30,7 +31,8 @@ from bigtop.scoreboard import Scoreboard, State, Word
 
 READ: Final = 65536  # bytes of one recv(2) in a worker
 HEAD: Final = 131072  # the longest head that may be passed on
-PATIENCE: Final = 10  # seconds for which a request waits for an application that nobody serves
+UNSERVED: Final = SECOND // 20  # until the next try, when nobody served that application
+PATIENCE: Final = 10 * SECOND  # for which a request waits for it
 DOWN: Final = "The application that answers here is not running."
 _PREFIX: Final = struct.Struct("!H")  # the length of what the balancer said, which comes next
 _LONGEST: Final = _PREFIX.size + 256 + HEAD + READ

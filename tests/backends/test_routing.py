@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from bigtop.backends.base import ServeOptions
+from bigtop.backends.deadlines import SECOND
 from bigtop.backends.transfer import PATIENCE, Arrival, Said
 from bigtop.http.routes import Route
 from bigtop.scoreboard import State, Word
@@ -180,7 +181,7 @@ def test_it_waits_for_an_application_that_starts(backend: str) -> None:
 
 @ALL
 def test_an_application_that_does_not_come_is_told(backend: str) -> None:
-    with server(backend) as subject, subject.connect(PATIENCE + 10) as client:
+    with server(backend) as subject, subject.connect(PATIENCE // SECOND + 10) as client:
         client.send(FOREIGN + request("/"))
         answer = client.answer()
         assert (answer.status, answer["Connection"]) == (503, "close")

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
+from bigtop.backends.deadlines import SECOND
 from bigtop.backends.transfer import PATIENCE
 from tests.support.site import until
 from tests.support.stack import Stack
@@ -232,7 +233,7 @@ def test_one_that_is_stopped_is_missed_alone() -> None:
         wanderers.more()
         stack.ctl("stop", "api", "--waiting")
         wanderers.more()
-        with Client(("127.0.0.1", port), PATIENCE + 20) as client:
+        with Client(("127.0.0.1", port), PATIENCE // SECOND + 20) as client:
             answer = client.get("/api")
             assert (answer.status, answer["Connection"]) == (503, "close")
         with Client(("127.0.0.1", port)) as client:

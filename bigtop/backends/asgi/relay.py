@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from bigtop.backends.asgi.wire import Wire
-from bigtop.backends.deadlines import NEVER
-from bigtop.handoff import Handoff
-
-LOOK: Final = 1.0  # seconds between two looks at what was meant for workers that are gone
+from bigtop.backends.deadlines import NEVER, SECOND
+from bigtop.handoff import LOOK, Handoff
 
 
 class Relay:
@@ -38,7 +35,7 @@ class Relay:
             return
         if handoff.inbox is not None:
             self._loop.add_reader(handoff.inbox, self._on_inbox)
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(LOOK / SECOND, self._look)
 
     def spread(self, newcomer: socket.socket, mine: int) -> bool:
         """Send a new client to a worker that has less than `mine`; True when it is gone."""
@@ -78,4 +75,4 @@ class Relay:
         assert self._handoff is not None
         for client in self._handoff.stranded():
             self._arrived(client)
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(LOOK / SECOND, self._look)

@@ -12,24 +12,22 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
-from typing import Final, NamedTuple
+from time import monotonic_ns
+from typing import NamedTuple
 
 from bigtop.backends.asgi.routed import RoutedConnection
 from bigtop.backends.base import Life
-from bigtop.backends.transfer import DOWN, PATIENCE, Transfer
+from bigtop.backends.deadlines import SECOND
+from bigtop.backends.transfer import DOWN, PATIENCE, UNSERVED, Transfer
 from bigtop.errors import ProtocolError
+from bigtop.handoff import FULL, LOOK
 from bigtop.http.routes import Routes
-
-FULL: Final = 0.005  # seconds until the next try, when the queue was full
-EMPTY: Final = 0.05  # when nobody served that application
-LOOK: Final = 1.0
 
 
 class _Parked(NamedTuple):
     connection: RoutedConnection
     data: bytes
-    until: float
+    until: int
 
 
 class Router:
@@ -55,7 +53,7 @@ class Router:
     def open(self) -> None:
         """Look from now on, from time to time, for what might have been forgotten."""
         if self._transfer is not None:
-            self._loop.call_later(LOOK, self._look)
+            self._loop.call_later(LOOK / SECOND, self._look)
 
     @property
     def routes(self) -> Routes | None:
@@ -65,7 +63,7 @@ class Router:
 
     def leave(self, connection: RoutedConnection, owner: int, data: bytes) -> None:
         """Hand a connection over with what was read of it, now or as soon as may be."""
-        parked = _Parked(connection, data, monotonic() + PATIENCE)
+        parked = _Parked(connection, data, monotonic_ns() + PATIENCE)
         waiting = self._parked.setdefault(owner, deque())
         if waiting or not self._send(owner, parked):
             waiting.append(parked)
@@ -79,22 +77,22 @@ class Router:
             connection.cut()
         return sent
 
-    def _retry_in(self, seconds: float) -> None:
+    def _retry_in(self, wait: int) -> None:
         if not self._retrying:
             self._retrying = True
-            self._loop.call_later(seconds, self._send_parked)
+            self._loop.call_later(wait / SECOND, self._send_parked)
 
     def _send_parked(self) -> None:
         assert self._transfer is not None
         self._retrying = False
-        now = monotonic()
+        now = monotonic_ns()
         for owner, waiting in self._parked.items():
             is_served = self._transfer.is_served(owner)
             while waiting:
                 first = waiting[0]
                 if not first.connection.wire.gone and not (is_served and self._send(owner, first)):
                     if is_served or now < first.until:
-                        self._retry_in(FULL if is_served else EMPTY)
+                        self._retry_in(FULL if is_served else UNSERVED)
                         break
                     first.connection.refuse(ProtocolError(503, DOWN))
                 waiting.popleft()
@@ -139,7 +137,7 @@ class Router:
     def _look(self) -> None:
         if self._is_open and self._transfer is not None:
             self._take_forgotten(self._transfer)
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(LOOK / SECOND, self._look)
 
     def _take_forgotten(self, transfer: Transfer) -> bool:
         """Take one of ours, for whoever was woken up for it may have been killed, and what others left."""

@@ -19,16 +19,13 @@ import select
 import socket
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
 
 from bigtop.backends.base import Life
-from bigtop.backends.deadlines import NEVER, SECOND
+from bigtop.backends.deadlines import NEVER
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import READING, Connection
 from bigtop.backends.wsgi.router import Router
-
-RETRY: Final = SECOND // 200
-LOOK: Final = SECOND
+from bigtop.handoff import FULL, LOOK
 
 
 class Relay:
@@ -70,7 +67,7 @@ class Relay:
             self._clients.deadlines.stop(connection)
             self._clients.watch(connection, 0)
             self._parked.append(connection)
-            self._retry(now + RETRY)
+            self._retry(now + FULL)
         return True
 
     def spread(self, newcomer: socket.socket) -> bool:
@@ -85,7 +82,7 @@ class Relay:
             return False
         if self._send(connection, handoff.emptiest(below=NEVER)):
             return True
-        self._retry(now + RETRY)
+        self._retry(now + FULL)
         return False
 
     def leave_all(self, now: int) -> None:
@@ -175,7 +172,7 @@ class Relay:
         while self._parked:
             first = self._parked[0]
             if first.stage is READING and not self._send(first, None):
-                self._retry(now + RETRY)
+                self._retry(now + FULL)
                 return
             self._parked.popleft()
 

@@ -10,20 +10,17 @@ from __future__ import annotations
 import select
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from bigtop.backends.base import Life
-from bigtop.backends.deadlines import NEVER, SECOND
+from bigtop.backends.deadlines import NEVER
 from bigtop.backends.outbox import ClientGone
-from bigtop.backends.transfer import DOWN, PATIENCE, Arrival
+from bigtop.backends.transfer import DOWN, PATIENCE, UNSERVED, Arrival
 from bigtop.backends.wsgi.clients import Clients
 from bigtop.backends.wsgi.connection import CLOSED, Connection
+from bigtop.handoff import FULL, LOOK
 from bigtop.http.response import error_response
 from bigtop.http.routes import RoutedEngine
-
-FULL: Final = SECOND // 200  # until the next try, when the queue was full
-EMPTY: Final = SECOND // 20  # when nobody served that application
-LOOK: Final = SECOND
 
 
 class _Parked(NamedTuple):
@@ -62,7 +59,7 @@ class Router:
         engine = connection.engine
         assert isinstance(engine, RoutedEngine), "others stop before no request"
         self._clients.deadlines.stop(connection)
-        parked = _Parked(connection, engine.take_rest(), now + PATIENCE * SECOND)
+        parked = _Parked(connection, engine.take_rest(), now + PATIENCE)
         waiting = self._parked.setdefault(engine.owner, deque())
         if waiting or not self._send(engine.owner, parked):
             self._clients.watch(connection, 0)
@@ -87,7 +84,7 @@ class Router:
                 first = waiting[0]
                 if first.connection.stage is not CLOSED and not (is_served and self._send(owner, first)):
                     if is_served or now < first.until:
-                        self._retry(now + (FULL if is_served else EMPTY))
+                        self._retry(now + (FULL if is_served else UNSERVED))
                         break
                     stamp = first.connection.site.stamp()
                     self._clients.refuse(first.connection, error_response(503, DOWN, stamp))
