@@ -122,6 +122,10 @@ class StaticFiles:
         self._prefixes = tuple(prefix for prefix, _ in self._mounts)
         self._found: dict[tuple[str, bytes, tuple[str, ...]], Found] = {}
 
+    def covers(self, target: bytes) -> bool:
+        """Whether `target` is below one of the folders, so that it is not for the application."""
+        return target.startswith(self._prefixes)
+
     def reply(self, request: Request, now: int) -> Reply | None:
         """Return the answer to a request for a file; None when it is for the application."""
         target = request.target

@@ -25,11 +25,12 @@ class Static:
         self._files = StaticFiles(mounts)
 
     async def __call__(self, scope: Scope, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
-        reply = self._files.reply(_request(scope), monotonic_ns()) if scope["type"] == "http" else None
-        if reply is None:
+        if scope["type"] != "http" or not self._files.covers(scope["raw_path"]):
             await self._app(scope, receive, send)
-        else:
-            await _send(reply, send)
+            return
+        reply = self._files.reply(_request(scope), monotonic_ns())
+        assert reply is not None, "covers() said so"
+        await _send(reply, send)
 
 
 def _request(scope: Scope) -> Request:
