@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
 from bigtop.backends.transfer import Transfer
+from bigtop.errors import ConfigError
 from bigtop.handoff import Handoff
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.http.static import Mount
@@ -101,6 +102,10 @@ class ServeOptions:
     limit_concurrency: int = 0  # requests at once, 503 beyond it; 0: any number
     slow_callback: float = 0.0  # seconds for which the event loop may stand still unlogged; 0: for ever
     websocket: WebSocketLimits = field(default_factory=WebSocketLimits)
+
+    def __post_init__(self) -> None:
+        if self.main_thread and self.threads > 1:
+            raise ConfigError("--main-thread means one thread: it cannot be had with --threads")
 
     @property
     def wants_balancers(self) -> bool:

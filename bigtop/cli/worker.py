@@ -23,6 +23,8 @@ from bigtop import loader, log, sockets
 from bigtop.backends import catalogue
 from bigtop.backends.base import ServeOptions
 from bigtop.config.options import ACCESS_FORMAT
+from bigtop.config.traffic import MAIN_THREAD
+from bigtop.config.values import switch
 from bigtop.errors import AppError, ConfigError
 from bigtop.sockets import SocketSpec
 from bigtop.workers import alone
@@ -52,6 +54,7 @@ _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX")
 @click.option("--backlog", type=click.IntRange(1), default=2048, show_default=True)
 @click.option("-k", "--backend", default="auto", metavar="NAME", help="See bigtop backends.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--main-thread", is_flag=True, help=MAIN_THREAD.help)
 @click.option("--graceful-timeout", type=click.FloatRange(0), default=30.0, show_default=True)
 @click.option("--pre-hook", metavar="CALLABLE", help="Called with all arguments before it serves.")
 @click.option("--post-hook", metavar="CALLABLE", help="Called with all arguments when it has served.")
@@ -94,13 +97,24 @@ def serve_paste(app: Any, global_conf: Mapping[str, str], **settings: str) -> No
     known = {param.name: param for param in command.params if param.name not in ("application", None)}
     if unknown := settings.keys() - known.keys():
         raise ConfigError(f"[server:...]: there is no setting {', '.join(sorted(unknown))}")
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    words = [word for name, value in settings.items() for word in _words(known[name], value)]
     args = Namespace(**command.make_context("bigtop worker", [*words, "paste:"]).params)
     log.configure(args.log_level)
     standing = _standing(args)
     loaded = loader.LoadedApp(app, "wsgi", "paste")
     backend = alone.prepared(standing) or alone.choose(standing, loaded)
     alone.serve(standing, backend, loaded, _listeners(args))
+
+
+def _words(param: click.Parameter, value: str) -> list[str]:
+    """Return a setting as it is given on a command line, where a flag is there or not."""
+    flag = param.opts[-1]
+    if not (isinstance(param, click.Option) and param.is_flag):
+        return [f"{flag}={value}"]
+    try:
+        return [flag] if switch(value) else []
+    except ValueError as error:
+        raise ConfigError(f"[server:...]: {param.name} {error}") from error
 
 
 def load(target: str) -> loader.LoadedApp:
@@ -136,6 +150,7 @@ def _load_paste(path: str) -> loader.LoadedApp:
 def _standing(args: Namespace) -> alone.Standing:
     options = ServeOptions(
         threads=args.threads,
+        main_thread=args.main_thread,
         worker_connections=args.spawn or ServeOptions().worker_connections,
         monkey=not args.no_monkey,
         access_format=ACCESS_FORMAT if args.access_logfile else "",

@@ -61,8 +61,6 @@ def configure(app: str, environ: Mapping[str, str], last: Layer) -> ServeConfig:
 
 def spec(config: ServeConfig) -> ServeSpec:
     """Turn checked options into what is to be launched; ConfigError for those that exclude each other."""
-    if config[t.MAIN_THREAD] and config[o.THREADS] > 1:
-        raise ConfigError("--main-thread means one thread: it cannot be had with --threads")
     base = config[o.CHDIR] or os.getcwd()
     pidfile = config[p.PID]
     return ServeSpec(

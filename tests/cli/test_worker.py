@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -122,6 +123,15 @@ def _is_running(client: Client) -> bool:
     return struct.unpack("i", fcntl.ioctl(client.socket, termios.TIOCOUTQ, b"\0" * 4))[0] == 0
 
 
+def test_the_main_thread_alone(listener: socket.socket) -> None:
+    words = ("--main-thread", "--fd", str(listener.fileno()), "tests.apps.wsgi_basic:app")
+    with worker(*words, fds=(listener.fileno(),)), Client(listener.getsockname()) as client:
+        # After a slow call, the thread that took the loop over would run the next one.
+        for _ in range(3):
+            assert client.get("/sleep/0.1").body == b"slept"
+            assert json.loads(client.get("/environ").body)["thread"] == "MainThread"
+
+
 def test_a_unix_path(tmp_path: Path) -> None:
     path = tmp_path / "sock"
     with worker("--host", f"unix:{path}", APP):
@@ -197,12 +207,14 @@ def test_paste_runs_bigtop() -> None:
         "from importlib.metadata import entry_points\n"
         "from tests.apps.site import app\n"
         "runner, = [e for e in entry_points(group='paste.server_runner') if e.value.startswith('bigtop')]\n"
-        "runner.load()(app, {}, host='127.0.0.1', port='0', backend='wsgiref')\n"
+        "words = {'backend': 'wsgiref', 'main_thread': 'on', 'no_monkey': 'off'}\n"
+        "runner.load()(app, {}, host='127.0.0.1', port='0', **words)\n"
     )
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=log)
         try:
             until(lambda: b"with backend wsgiref" in os.pread(log.fileno(), 4096, 0), "the server")
+            assert b"does nothing about --main-thread" in os.pread(log.fileno(), 4096, 0)
             port = int(os.pread(log.fileno(), 4096, 0).partition(b"('127.0.0.1', ")[2].partition(b")")[0])
             assert get(("127.0.0.1", port)) == b"ok"
             process.send_signal(signal.SIGTERM)
@@ -315,6 +327,7 @@ def _ends(circusd: subprocess.Popen[bytes]) -> bool:
     ("args", "status", "message"),
     [
         ([], 2, "bigtop worker wsgiref.simple_server:demo_app"),
+        (["--main-thread", "--threads", "2", APP], 78, "--main-thread means one thread"),
         (["--fd", "77", APP], 1, "descriptor 77 is not a socket"),
         (["--pre-hook", "no.such", APP], 78, "hook 'no.such'"),
         (["-k", "nothing", APP], 78, "no backend 'nothing'"),
