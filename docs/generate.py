@@ -106,7 +106,9 @@ of Circus 0.19 work as they are.
 
 Commands for one watcher are obeyed in the order in which they come, and none waits for another: the newest
 wins, and who waits for one that was overtaken is told so. With `waiting` the reply comes at the end; without,
-it is an ok as soon as the command is under way, and what fails later is in the log.
+it is an ok as soon as the command is under way, and what fails later is in the log. A watcher that cannot be
+started is tried `max_retry` times; who waits for it, or for one that depends on it, then gets an error that
+says why. If it is tried without limit, the error comes as soon as there are pauses between the tries.
 """
 
 CONTROL_TAIL = """\

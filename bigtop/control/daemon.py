@@ -100,7 +100,7 @@ class Supervisor(Protocol):
     def settled(self, name: str) -> Awaitable[None]:
         """Done when the watcher is as it is wanted, or is gone.
 
-        Raises CommandError with the reason where what was wanted cannot be.
+        Raises CommandError with the reason where what was wanted cannot be, or has to wait after a death.
         """
 
     async def extended_stats(self, name: str, pid: int, stats: dict[str, object]) -> None:

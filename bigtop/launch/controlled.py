@@ -16,6 +16,7 @@ from typing import Protocol
 import psutil
 
 import bigtop
+from bigtop.control import steering
 from bigtop.control.auth import Access
 from bigtop.control.figures import Figures
 from bigtop.control.server import ControlServer
@@ -24,6 +25,7 @@ from bigtop.launch.app import App
 from bigtop.launch.news import News
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.core import Supervisor
+from bigtop.supervisor.director import tried_forever
 from bigtop.supervisor.messages import Urgency
 from bigtop.supervisor.spec import WatcherSpec
 from bigtop.supervisor.streams.formats import Chunk
@@ -150,9 +152,25 @@ class Steered:
             raise CommandError(f"there is no process {child}") from error
 
     async def settled(self, name: str) -> None:
-        await self._supervisor.settled(name)
+        settled = self._supervisor.settled(name)
+        try:
+            while not settled.done():
+                if (obstacle := self._obstacle(name)) is not None:
+                    raise CommandError(obstacle)
+                await asyncio.wait(
+                    [settled, self._program.news.next_death()], return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            settled.cancel()  # nothing, where it is done
         if (reason := self._program.news.failure(name)) is not None:
             raise CommandError(f"{name}: {reason}")
+
+    def _obstacle(self, name: str) -> str | None:
+        """Return why `name` does not start, if that need not ever come to an end."""
+        for each in tried_forever(self._supervisor, name):
+            if (reason := self._program.news.backoff(each)) is not None:
+                return f"{name}: {reason}" if each == name else f"{name}: waits for {each}: {reason}"
+        return None
 
     async def extended_stats(self, name: str, pid: int, stats: dict[str, object]) -> None:
         hooks = self._supervisor.entry(name).hooks
@@ -197,10 +215,7 @@ class Controlled:
         return self._settled(steps, [] if dry_run else self._program.supervisor.names)
 
     async def _settled(self, steps: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-        await asyncio.gather(*map(self._program.supervisor.settled, names))
-        for name in names:
-            if (reason := self._program.news.failure(name)) is not None:
-                raise CommandError(f"{name}: {reason}")
+        await steering.settled(self.supervisor, names)
         return steps
 
     def save(self, *, dry_run: bool) -> str:

@@ -194,3 +194,16 @@ class Director(Stage):
             if other in self.coming and name in specs[other].depends:
                 del self.coming[other]
                 self.hear(other, messages.GaveUp(f"it depends on {name}, which cannot start"))
+
+
+def tried_forever(director: Director, name: str) -> list[str]:
+    """Return those that `name` waits for (itself, what it depends on) whose start may fail without end."""
+    if name not in director.entries or name in director.going or name in director.removing:
+        return []
+    names = ordering.with_dependencies([name], director.specs()) if name in director.coming else [name]
+    machines = {each: director.watcher(each) for each in names}
+    return [
+        each
+        for each, machine in machines.items()
+        if machine.status is Status.STARTING and machine.spec.restart.max_retry < 0
+    ]

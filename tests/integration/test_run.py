@@ -100,6 +100,50 @@ cmd = "sleep 1000"
         assert stack.wait(10) == 0
 
 
+def test_who_waits_for_what_cannot_be_started_is_told_why() -> None:
+    absent = """
+[watcher.absent]
+cmd = "{folder}/program"
+autostart = false
+flapping = { retry_in = 0.2, factor = 1 }
+
+[watcher.once]
+cmd = "{folder}/program"
+autostart = false
+respawn = false
+
+[watcher.above]
+cmd = "sleep 1000"
+depends = ["absent"]
+autostart = false
+
+[watcher.short]
+cmd = "sh -c 'exit 3'"
+ready = "log:never"
+autostart = false
+flapping = { retry_in = 0.2, factor = 1 }
+"""
+    with Stack(absent) as stack:
+        program = stack.folder / "program"
+        why = f"process 1 could not be started: {program}: there is no such program"
+        for command in ("start", "restart"):
+            said = stack.ctl(command, "absent", "--waiting", status=1)
+            assert f"absent: {why}" in said
+            assert "tried again in 0.2 s" in said
+        assert f"absent: {why}" in stack.ctl("reload", "absent", "--waiting", status=1)
+        assert f"above: waits for absent: {why}" in stack.ctl("start", "above", "--waiting", status=1)
+        assert f"once: {why}" in stack.ctl("start", "once", "--waiting", status=1)
+        assert "short: process 1 ended: exit status 3" in stack.ctl("start", "short", "--waiting", status=1)
+        assert f"absent: {why}" in stack.ctl("reloadconfig", "--waiting", status=1)
+        stack.ctl("stop", "short", "--waiting")
+        # It goes on being tried, and what waited for it has not been forgotten.
+        program.write_text("#!/bin/sh\nexec sleep 1000\n")
+        program.chmod(0o755)
+        stack.ctl("start", "absent", "--waiting")
+        stack.ctl("start", "above", "--waiting")
+        assert stack.status("absent") == stack.status("above") == "active"
+
+
 def test_reloadconfig_changes_what_changed() -> None:
     with Stack(SLEEPERS) as stack:
         until(lambda: len(stack.pids("sleeper")) == 3, "three processes")
