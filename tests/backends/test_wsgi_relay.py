@@ -18,6 +18,7 @@ from bigtop import handoff
 from bigtop.backends.base import ServeOptions
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.site import Site
+from bigtop.backends.wsgi.threads import Threads
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
@@ -163,7 +164,7 @@ def test_a_connection_with_state_of_its_own_stays() -> None:
     ours, theirs = socket.socketpair()
     peer = Peer({}, None, None, Forwarding(Trust(()), ()), "http")
     slot = Scoreboard.create(1).slot(0)
-    site = Site(lambda *_: [], ServeOptions(), slot, block=lambda _: None, wait=None, streaming=None)
+    site = Site(lambda *_: [], ServeOptions(), slot, Threads(1, slot.buckets), wait=None, streaming=None)
     with ours, theirs:
         plain, proxied = (
             kind(ours, peer, Engine(Limits()), site) for kind in (Connection, ProxiedConnection)
