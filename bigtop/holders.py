@@ -45,7 +45,7 @@ def _unix_reason(error: OSError, path: str) -> str:
     directory = os.path.dirname(path)
     match error.errno:
         case errno.EADDRINUSE:
-            return f"it is {_held_by(_unix_holders(path))}; stop that or choose another path"
+            return f"it is {of_unix(path)}; stop that or choose another path"
         case errno.EEXIST:
             return "that file exists and is not a socket; remove it yourself or choose another path"
         case errno.ENOENT:
@@ -56,6 +56,11 @@ def _unix_reason(error: OSError, path: str) -> str:
             return "only root may give the socket to another owner; start as root or leave the owner out"
         case _:
             return os.strerror(error.errno or 0)
+
+
+def of_unix(path: str) -> str:
+    """Return who listens on a unix socket, as what the socket is: "held by process 4711 (...)"."""
+    return _held_by(_unix_holders(path))
 
 
 def _first_free_port() -> int:
@@ -73,7 +78,9 @@ def _held_by(pids: Iterator[int]) -> str:
     for pid in set(pids):
         try:
             process = psutil.Process(pid)
-            holders.append((process.create_time(), pid, " ".join(process.cmdline()) or process.name()))
+            holders.append(
+                (process.create_time(), pid, " ".join(process.cmdline()).strip() or process.name())
+            )
         except psutil.Error:  # it ended meanwhile, or is not ours to look at
             continue
     if not holders:

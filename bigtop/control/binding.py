@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import zmq
 
+from bigtop import holders
 from bigtop.control import addresses, auth
 from bigtop.errors import BindError, ConfigError
 
@@ -38,7 +39,8 @@ def release(endpoint: str) -> None:
 def _bind_unix(socket: zmq.Socket[bytes], path: str, access: auth.Access) -> None:
     addresses.check_length(path)
     if addresses.answers(path):
-        raise BindError(f"control endpoint ipc://{path}: another supervisor answers there")
+        held = holders.of_unix(path)
+        raise BindError(f"control endpoint ipc://{path}: another supervisor answers there; it is {held}")
     if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
         raise BindError(f"control endpoint ipc://{path}: there is a file which is no socket")
     uid = None if access.owner is None else auth.uid_of(access.owner)

@@ -134,7 +134,9 @@ class Site:
             if where != "auto":
                 raise
             logger.warning(
-                "no control channel (--name gives it a place, --control off does without): %s", error
+                "no control channel: %s (another --name, or --control PATH, gives this site a place; "
+                "--control off does without)",
+                error,
             )
             return None
 

@@ -123,6 +123,8 @@ def test_a_second_site_of_that_name_serves_without() -> None:
         with second:
             assert "no control channel" in second.log()
             assert "another supervisor answers there" in second.log()
+            assert f"held by process {first.process.pid} (bigtop: supervisor [shop])" in second.log()
+            assert "another --name" in second.log()
             assert second.get("/") != ""
         assert "active" in ctl(first, "status")
 
