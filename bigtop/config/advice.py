@@ -42,6 +42,10 @@ def _of_daemon(daemon: DaemonSpec) -> Iterator[str]:
         yield "statsd is accepted, but nothing is published on stats_endpoint"
     if daemon.httpd:
         yield "httpd is accepted, but there is no web console"
+    if daemon.debug_gc:
+        yield "debug_gc is accepted, but nothing is logged of Python's garbage collector"
+    if daemon.fqdn_prefix:
+        yield "fqdn_prefix is accepted, but nothing here tells the host's name"
     if daemon.endpoint_owner and not (daemon.endpoint or "").startswith("ipc:"):
         yield "endpoint_owner does nothing: only an ipc:// endpoint is a file that has an owner"
 

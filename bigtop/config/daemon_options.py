@@ -34,7 +34,7 @@ CHECK_DELAY = Key(
     "check_delay",
     one(wv.number),
     "SECONDS",
-    "Period of what has to be looked at from time to time; deaths are seen at once.",
+    "Told to clients that ask for it; Bigtop itself looks at nothing by this clock.",
     ("5",),
 )
 ENDPOINT = Key(
@@ -59,7 +59,7 @@ STATS_ENDPOINT = Key(
     "URL",
     f"Where statistics are published. {_UNLESS_GIVEN}",
 )
-STATSD = Key("statsd", one(switch), "yes|no", "Publish statistics.", NO)
+STATSD = Key("statsd", one(switch), "yes|no", "Publish statistics. Not there yet.", NO)
 MULTICAST_ENDPOINT = Key(
     "multicast_endpoint",
     maybe(wv.endpoint("udp")),
@@ -94,7 +94,7 @@ WARMUP_DELAY = Key(
     "warmup_delay", one(values.seconds), "SECONDS", "Pause between the starts of two watchers.", ("0",)
 )
 DEBUG = Key("debug", one(switch), "yes|no", "Plugins log everything, to Bigtop's own output.", NO)
-DEBUG_GC = Key("debug_gc", one(switch), "yes|no", "Log what Python's garbage collector finds.", NO)
+DEBUG_GC = Key("debug_gc", one(switch), "yes|no", "Does nothing.", NO)
 PIDFILE = Key("pidfile", wv.filled(values.path), "FILE", "Write the process id here.")
 LOGLEVEL = Key("loglevel", one(wv.loglevel), "LEVEL", "critical, error, warning, info or debug.", ("info",))
 LOGOUTPUT = Key(
@@ -106,8 +106,8 @@ LOGGERCONFIG = Key(
     "FILE",
     "A logging configuration of Python instead: .ini, .json or, with PyYAML, .yaml. `default` is none.",
 )
-FQDN_PREFIX = Key("fqdn_prefix", one(wv.text), "TEXT", "Stands before the host's name.", ("",))
-HTTPD = Key("httpd", one(switch), "yes|no", "Run the web console.", NO)
+FQDN_PREFIX = Key("fqdn_prefix", one(wv.text), "TEXT", "Does nothing.", ("",))
+HTTPD = Key("httpd", one(switch), "yes|no", "Run the web console. Not there yet.", NO)
 HTTPD_HOST = Key("httpd_host", one(wv.text), "HOST", "Its address.", ("localhost",))
 HTTPD_PORT = Key("httpd_port", one(values.whole(0, 65535)), "PORT", "Its port.", ("8080",))
 

@@ -122,6 +122,8 @@ DAEMON_WARNINGS = [
         "stats_endpoint = tcp://127.0.0.1:1",
         "2: stats_endpoint switches statsd on, as in Circus; say statsd = yes",
     ),
+    ("debug_gc = yes", "1: debug_gc is accepted, but nothing is logged"),
+    ("fqdn_prefix = box", "1: fqdn_prefix is accepted, but nothing here tells"),
     ("httpd = yes", "1: httpd is accepted, but there is no web console"),
     ("stream_backend = gevent", "2: stream_backend does nothing"),
     ("papa_endpoint = x", "2: papa_endpoint does nothing"),
