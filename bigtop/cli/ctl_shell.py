@@ -16,8 +16,6 @@ from click.shell_completion import ShellComplete
 
 PROMPT = "bigtop> "
 
-Run = Callable[[Sequence[str]], object]
-
 
 def history_path() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "bigtop", "ctl_history")

@@ -1,7 +1,7 @@
 # What `bigtop serve` is told, as the objects that the rest of Bigtop works with.
 #
 # The way: table (options.py) and sources (environment.py, flags.py, arguments.py) -> settings.resolve() ->
-# spec() here -> launch.py. Rule: a ServeSpec is complete; nothing below asks the environment again. All paths
+# spec() here -> launch/. Rule: a ServeSpec is complete; nothing below asks the environment again. All paths
 # in it are absolute, counted from --chdir, since the supervisor and its workers may stand elsewhere.
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # What processes use, in the units and the words of Circus.
 #
-# Rule 1: one look at the table of processes serves a whole request: asking each process for its children
-# costs a look at the whole table every time, which is how 300 processes come to take seconds.
+# Rule 1: one look at all processes serves a whole request: asking each of them for its children costs such a
+# look every time, which is how 300 processes come to take seconds.
 # Rule 2: off the event loop, in one thread: the memory of the last look, from which the share of the CPU
 # since then is made, does not stand two.
 

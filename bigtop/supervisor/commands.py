@@ -61,7 +61,7 @@ class CommandPool:
         surroundings.outputs.open(spec)
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
 
-    # ---- what the core asks for
+    # ---- what the stage asks for
 
     def describe(self, spec: WatcherSpec) -> Taken:
         """Take `spec` for what is to come; what runs is given new limits (prlimit(2))."""

@@ -1,13 +1,13 @@
 # What one watcher decides.
 #
 # Rule 1: every decision about processes is made here, from (spec, what is known, event, now).
-# Rule 2: nothing here performs anything. handle() returns actions; core.py performs them.
+# Rule 2: nothing here performs anything. handle() returns actions; stage.py has them performed.
 # Rule 3: time is an argument: a number of seconds on any clock that never goes back.
 # Rule 4: an event never raises. What is late, unknown or told twice changes nothing.
 #
 # How it works
 #
-# An event only changes what is wanted or what is known. Then _converge() compares the two and returns what
+# An event only changes what is wanted or what is known. Then converge() compares the two and returns what
 # is missing; it neither knows nor cares which event it was. Start, stop, scale, reload, retirement, death and
 # back-off are therefore one mechanism, and any of them may come in the middle of any other.
 #

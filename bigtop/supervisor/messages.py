@@ -1,4 +1,4 @@
-# The whole vocabulary between the machine, which decides, and the core, which performs.
+# The whole vocabulary between the machine, which decides, and the stage, which performs.
 #
 # Events are what happened, actions are what to do about it, notices are what the world is told.
 # A process is named by `key`, a number that is never used twice; `wid` is its place in the watcher (1, 2,

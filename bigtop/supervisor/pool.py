@@ -59,7 +59,7 @@ class WorkerPool:
         self.interface = ""
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
 
-    # ---- what the core asks for
+    # ---- what the stage asks for
 
     def prepare(self, generation: int) -> None:
         self.servers.prepare(generation)

@@ -1,6 +1,6 @@
 # The orders that a fork server and its workers are born with.
 #
-# Rule: frozen, complete and plain. Written once by launch.py and passed on unread by the supervisor, so a
+# Rule: frozen, complete and plain. Written once by launch/app.py and passed on unread by the supervisor, so a
 # generation that is started in a year gets the same orders. JSON: what crosses processes is data only.
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Watches source files and says when one changed: --reload, for development.
 #
-# A process of its own, started by launch.py as `python -m bigtop.workers.reloader DIR... -- FILE...`: the
+# A process of its own, started by launch/ as `python -m bigtop.workers.reloader DIR... -- FILE...`: the
 # watching library and its threads stay out of the supervisor. Rule: it knows nothing of what follows; one
 # line on stdout per set of changes is all it says, and it ends when its parent does.
 
