@@ -27,5 +27,9 @@ def command(file: str, every: bool, quiet: bool) -> None:
         click.echo(report.show(resolved, every) + "\n")
     for warning in resolved.daemon.warnings:
         click.echo(f"bigtop: warning: {warning}", err=True)
+    # The whole supervisor hangs on this import; a file with a mistake does without.
+    from bigtop.launch.checks import check
+
+    check(resolved.daemon)
     if not quiet:
         click.echo(f"{file}: OK, {report.summary(resolved)}; this Bigtop is {build.kind()}")

@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from bigtop import log, pidfile
 from bigtop.config import daemon as config
@@ -20,12 +20,11 @@ from bigtop.config.apps import AppSpec
 from bigtop.config.daemon import DaemonSpec
 from bigtop.config.plugins import told as told_place
 from bigtop.control import addresses
-from bigtop.control.auth import Access, Curve
 from bigtop.control.discovery import Discovery
 from bigtop.control.server import ControlServer
 from bigtop.errors import BigtopError, CommandError
-from bigtop.launch import program, saving
-from bigtop.launch.app import App, check
+from bigtop.launch import checks, program, saving
+from bigtop.launch.app import App
 from bigtop.launch.controlled import Controlled, as_facts
 from bigtop.launch.listening import Listening
 from bigtop.launch.news import News
@@ -52,8 +51,7 @@ def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
     Raises ConfigError and BindError with everything released again. Main thread only.
     """
     name = PurePath(spec.path).stem
-    for site in spec.apps:
-        check(site.site)
+    checks.check(spec)
     if spec.loggerconfig is None or spec.loggerconfig.lower() == "default":
         log.configure(spec.loglevel, path=spec.logoutput)
     else:
@@ -97,7 +95,7 @@ class Daemon:
 
     async def run(self) -> int:
         endpoint, pubsub = addresses.of(PurePath(self.spec.path).stem)
-        access = _access(self.spec)
+        access = checks.access(self.spec)
         control = Controlled(_Several(self))
         self.server = control.open(
             self.spec.endpoint or endpoint, self.spec.pubsub_endpoint or pubsub, access
@@ -212,8 +210,7 @@ class Daemon:
         """Become what the file says now; return the steps in words. An error changes nothing."""
         try:
             spec = config.load(self.spec.path)
-            for site in spec.apps:
-                check(site.site)
+            checks.check_apps(spec.path, spec.apps)
             change = self.listening.change(spec.sockets, spec.apps)
             if dry_run:
                 plain = [*spec.watchers, *_plugins(spec, self.server)]
@@ -340,14 +337,6 @@ def _discovery(spec: DaemonSpec, endpoint: str) -> Discovery | None:
     if spec.multicast_endpoint is None or not endpoint.startswith("tcp://"):
         return None
     return Discovery(spec.multicast_endpoint, endpoint, spec.multicast_allow_ips)
-
-
-def _access(spec: DaemonSpec) -> Access:
-    """Say who may come. A TCP endpoint stands in a file, and was asked for by that."""
-    curve = None
-    if spec.server_key and spec.client_keys:
-        curve = Curve(Path(spec.server_key), Path(spec.client_keys))
-    return Access(owner=spec.endpoint_owner, curve=curve, plain_loopback=True)
 
 
 def _with(specs: Iterable[WatcherSpec], sockets: Collection[str]) -> list[WatcherSpec]:

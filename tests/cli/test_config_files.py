@@ -74,6 +74,25 @@ def test_check_shows_the_defaults_if_asked_to(bigtop, tmp_path: Path) -> None:
     assert "workers = 1 # default" in lines
 
 
+REFUSED = {
+    "an address": ("[circus]\nendpoint = tcp://0.0.0.0:1\n", "x.ini: endpoint: tcp://0.0.0.0:1: anybody"),
+    "a backend": (
+        "[socket:web]\nport = 0\n[app:site]\napp = site:app\nsockets = web\nbackend = wsgiref\nthreads = 2\n",
+        "x.ini: [app:site]: backend 'wsgiref' does not support threads",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize(("text", "reason"), REFUSED.values(), ids=REFUSED)
+def test_check_refuses_what_run_would(bigtop, command: str, text: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_text(text)
+    done = bigtop(command, "x.ini")
+    assert done.returncode == 78
+    assert reason in done.stderr
+    assert "OK" not in done.stdout
+
+
 def test_warnings_go_to_standard_error(bigtop, tmp_path: Path) -> None:
     (tmp_path / "x.ini").write_text(GOOD.replace("colour", "numproceses"))
     done = bigtop("check", "--quiet", "x.ini")
