@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,14 @@ Send = Callable[[Message], Awaitable[None]]
 # What happened in this process, for tests to ask: /events tells.
 events: list[str] = []
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
+
+
+class Weight:
+    """Something that only the context of a call holds."""
+
+
+carried: contextvars.ContextVar[Weight] = contextvars.ContextVar("carried")
+weights: weakref.WeakSet[Weight] = weakref.WeakSet()
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -101,11 +110,19 @@ async def digest(scope: Message, receive: Receive, send: Send) -> None:
 
 async def slow_reader(scope: Message, receive: Receive, send: Send) -> None:
     """Take the first piece of the body, then nothing until /release was asked for."""
+    weight = Weight()
+    weights.add(weight)
+    carried.set(weight)
+    del weight
     await receive()
     events.append("first piece")
     await released.wait()
     await read_body(receive)
     await respond(send, b"read")
+
+
+async def count_weights(scope: Message, receive: Receive, send: Send) -> None:
+    await respond(send, str(len(weights)).encode())
 
 
 async def release(scope: Message, receive: Receive, send: Send) -> None:
@@ -268,13 +285,12 @@ async def hints(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def context(scope: Message, receive: Receive, send: Send) -> None:
-    """What a request sees of a variable that each request changes, before and after it was suspended."""
+    """What a request sees of a variable that each request changes, before and after it took its body."""
     before = colour.get()
     colour.set("red")
-    task = asyncio.current_task()
+    await read_body(receive)
     await asyncio.sleep(0)
-    same = task is asyncio.current_task() and task is not None
-    await respond(send, f"{before} {colour.get()} {same}".encode())
+    await respond(send, f"{before} {colour.get()}".encode())
 
 
 async def leave(scope: Message, receive: Receive, send: Send) -> None:
@@ -293,6 +309,7 @@ VIEWS: dict[str, Callable[[Message, Receive, Send], Awaitable[None]]] = {
     "echo": echo,
     "digest": digest,
     "slow-reader": slow_reader,
+    "weights": count_weights,
     "release": release,
     "unread": unread,
     "stream": stream,

@@ -157,6 +157,8 @@ def test_what_the_application_does_not_read_is_not_read(server: BackendServer) -
         while sent < size:
             sent += client.socket.send(b"x" * min(65536, size - sent))
         assert client.answer().body == b"read"
+        with server.connect() as other:
+            assert other.get("/weights").body == b"0"  # an idle connection holds nothing of its last request
 
 
 def _send_until_stuck(client: Client) -> int:
@@ -314,6 +316,13 @@ def test_large_bodies_arrive_as_they_are_when_the_client_takes_a_little_at_a_tim
         client.send(request("/stream?n=60&size=100000"))
         assert client.answer().body == b"s" * 6_000_000
         assert client.get("/").status == 200
+
+
+def test_a_request_sees_no_variables_of_the_one_before_it(client: Client) -> None:
+    for size in (0, 3_000_000, 0):
+        assert client.post("/context", b"x" * size).body == b"none red"
+    client.send(request("/context") * 3)
+    assert [client.answer().body for _ in range(3)] == [b"none red"] * 3
 
 
 # ---- files

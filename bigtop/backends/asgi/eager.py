@@ -5,7 +5,9 @@
 # context of its own. Python 3.12 can do this by itself (eager_start=True). For 3.11 the loop's call_soon(),
 # by which a new Task asks for its first step, is covered for the moment in which it asks.
 #
-# Rule: start() is called where no Task runs.
+# Rule 1: start() is called where no Task runs.
+# Rule 2: a task's context is a copy of that in which the starter was made. The one in which start() is called
+# may be that of an earlier request: whose call asked for more input, or answered in front of a pipelined one.
 
 from __future__ import annotations
 
@@ -14,7 +16,6 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from functools import partial
 from time import monotonic
 from typing import Any
 from weakref import ref
@@ -46,14 +47,20 @@ def _watched(start: Start, slow: float) -> Start:
 
 
 def _starter(loop: asyncio.AbstractEventLoop) -> Start:
+    base = copy_context()
     if sys.version_info >= (3, 12):
-        return partial(asyncio.Task, loop=loop, name="request", eager_start=True)
-    return _Starter(loop).start
+
+        def start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            return asyncio.Task(coroutine, loop=loop, name="request", context=base.copy(), eager_start=True)
+
+        return start
+    return _Starter(loop, base).start
 
 
 class _Starter:
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, base: Context) -> None:
         self._loop = loop
+        self._base = base
         self._attributes = vars(loop)
         self._step: Callable[[], None] = lambda: None
         # A task enters itself into a WeakSet, by calls that are compiled neither here nor when it goes. This
@@ -64,7 +71,7 @@ class _Starter:
         self._leave = tasks.data.discard
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        context = copy_context()
+        context = self._base.copy()
         attributes, tasks = self._attributes, self._tasks
         attributes["call_soon"] = self._catch
         tasks["add"] = self._register

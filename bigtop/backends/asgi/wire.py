@@ -111,7 +111,8 @@ class Wire:
         """Read from now on, if there can be anything to read."""
         if not self._reading and not self.gone and not self.at_end:
             self._reading = True
-            self.turn.loop.add_reader(self.fd, self._on_readable)
+            # In no context: that of the call which takes a body would last as long as the connection.
+            Context().run(self.turn.loop.add_reader, self.fd, self._on_readable)
 
     def pause(self) -> None:
         """Read no more; what the client sends waits in the kernel, and then with the client."""
