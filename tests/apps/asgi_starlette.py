@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from starlette.websockets import WebSocket
 
 notes: list[str] = []
 rooms: set[WebSocket] = set()
+colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
 
 @asynccontextmanager
@@ -58,9 +60,19 @@ async def events(request: Request) -> Response:
 async def later(request: Request) -> Response:
     async def work() -> None:
         await asyncio.sleep(0.1)
-        notes.append("worked")
+        notes.append(f"worked {request.url.query}".strip())
 
     return PlainTextResponse("soon", background=BackgroundTask(work))
+
+
+async def coloured(request: Request) -> Response:
+    before = colour.get()
+    colour.set("set by the view")
+    return PlainTextResponse(before)
+
+
+async def failing(request: Request) -> Response:
+    raise ValueError("inside")
 
 
 async def told(request: Request) -> Response:
@@ -81,8 +93,15 @@ async def chat(websocket: WebSocket) -> None:
 
 class Stamp(BaseHTTPMiddleware):
     async def dispatch(self, request: Request, call_next: Any) -> Response:
-        response: Response = await call_next(request)
+        colour.set("set by middleware")
+        try:
+            response: Response = await call_next(request)
+        except ValueError as error:
+            if request.url.path != "/caught":
+                raise
+            response = PlainTextResponse(f"caught {error!r}")
         response.headers["x-seen"] = "yes"
+        response.headers["x-colour"] = colour.get()
         return response
 
 
@@ -94,6 +113,9 @@ app = Starlette(
         Route("/events", events),
         Route("/later", later),
         Route("/told", told),
+        Route("/coloured", coloured),
+        Route("/failing", failing),
+        Route("/caught", failing),
         WebSocketRoute("/chat", chat),
         Mount("/static", StaticFiles(directory=os.path.dirname(__file__))),
     ],
