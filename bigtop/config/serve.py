@@ -84,7 +84,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         logs=_logs(config, base),
         options=_options(config, base),
         reload=config[o.RELOAD],
-        reload_extra_files=_joined(base, config[o.RELOAD_EXTRA_FILE]),
+        reload_extra_files=_normal(_joined(base, config[o.RELOAD_EXTRA_FILE])),
     )
 
 
@@ -106,6 +106,11 @@ def _unless_word(base: str, place: str) -> str:
 
 def _joined(base: str, paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(os.path.join(base, path) for path in paths)
+
+
+def _normal(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return `paths` without "." and "..", as files are named that change."""
+    return tuple(map(os.path.normpath, paths))
 
 
 def _log(base: str, path: str) -> str:

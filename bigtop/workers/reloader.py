@@ -22,8 +22,11 @@ def changes(folders: Sequence[str], extra: Sequence[str]) -> Iterator[list[str]]
     that match one of the absolute paths or glob patterns in `extra`."""
     from watchfiles import Change, watch
 
+    # "**/" may be no folder at all.
+    patterns = {*extra, *(pattern.replace("/**/", "/") for pattern in extra)}
+
     def wanted(_change: Change, path: str) -> bool:
-        return path.endswith(".py") or any(fnmatch.fnmatch(path, pattern) for pattern in extra)
+        return path.endswith(".py") or any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
 
     roots = {str(Path(folder).resolve()) for folder in folders}
     roots |= {str(_existing_parent(pattern)) for pattern in extra}

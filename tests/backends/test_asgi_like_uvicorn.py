@@ -151,7 +151,7 @@ def test_the_scope_and_its_types(client: Client) -> None:
 
 def test_header_fields_come_in_order_and_lower_case(client: Client) -> None:
     scope = _scope(
-        client, "/a", "X-Two: B", "accept: *", "X-ONE: a", "x-two:  C c ", "Cookie: a=1", "cookie: b=2"
+        client, "/a", "X-Two: B", "accept: *", "X-ONE: a", "x-two:  C c", "Cookie: a=1", "cookie: b=2"
     )
     assert scope["headers"] == [
         ["host", "test"],

@@ -8,6 +8,8 @@ import socket
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.support.site import Site, until
 from tests.support.wire import Client
 
@@ -69,13 +71,14 @@ def test_the_access_log_has_what_its_format_asks_for(tmp_path: Path) -> None:
     assert said[10:] == ["77", str(len(str(worker)))]
 
 
-def test_a_reload_when_an_extra_file_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["site.ini", "./*.ini", "**/*.ini"])
+def test_a_reload_when_an_extra_file_changes(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "site.ini").write_text("before")
     (tmp_path / "reader.py").write_text(
         "text = open('site.ini', 'rb').read()\n"
         "def app(environ, start_response):\n start_response('200 OK', [])\n return [text]\n"
     )
-    with Site("reader:app", "--chdir", str(tmp_path), "--reload", "--reload-extra-file", "site.ini") as site:
+    with Site("reader:app", "--chdir", str(tmp_path), "--reload", "--reload-extra-file", pattern) as site:
         assert site.get() == "before"
         until(lambda: any("reloader" in " ".join(p.cmdline()) for p in site.family()), "the reloader")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from uvicorn.main import main as uvicorn_command
 
 from bigtop.config import flags, serve
-from bigtop.config.uvicorn import translate
+from bigtop.config.options import OPTIONS
+from bigtop.config.uvicorn import FLAGS, translate
 from bigtop.errors import ConfigError
 
 
@@ -23,7 +26,19 @@ from bigtop.errors import ConfigError
         ("--timeout-graceful-shutdown=9", "--graceful-timeout=9"),
         ("--limit-max-requests 10", "--max-requests=10"),
         ("--no-access-log --proxy-headers --http h11 --ws auto", ""),
+        ("--date-header --use-colors --reset-contextvars --reload-delay 0.25", ""),
+        ("--access-log", "--access-logfile=-"),
         ("--no-server-header", "--server-header="),
+        ("--server-header --reload a:app", "--reload a:app"),
+        ("--server-header", ""),
+        ("--server-header own a:app", "--server-header own a:app"),
+        ("--ws-per-message-deflate False a:app", "--ws-per-message-deflate=false a:app"),
+        ("--ws-per-message-deflate 1", "--ws-per-message-deflate=true"),
+        ("--ws-per-message-deflate a:app", "--ws-per-message-deflate a:app"),
+        ("--log-level trace", "--log-level=debug"),
+        ("--log-level info", "--log-level=info"),
+        ("--reload --reload-dir src", "--reload --reload-extra-file=src/*.py"),
+        ("--reload-include=*.html", "--reload-extra-file=*.html"),
         ("--interface asgi3", "--interface=asgi"),
         ("--app-dir src -w 2 a:app", "--pythonpath=src -w 2 a:app"),
         ("--root-path /api --lifespan on", "--root-path /api --lifespan on"),
@@ -54,6 +69,47 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         translate(["--env-file", str(tmp_path / "missing")])
     with pytest.raises(ConfigError, match="--port needs a value"):
         translate(["--port"])
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("--http2", "--backend hypercorn"),
+        ("--header A:b", "set it in the application"),
+        ("--log-config log.ini", "--log-level"),
+        ("--no-date-header", "every answer has a Date"),
+        ("--reload-exclude x", "--reload-extra-file"),
+        ("--timeout-worker-healthcheck=9", "--timeout,"),
+        ("--ws none", "no way to turn that off"),
+        *(
+            (f"--ssl-{what} x", "use a proxy")
+            for what in ("keyfile", "certfile", "keyfile-password", "version")
+        ),
+        *((f"--ssl-{what} x", "use a proxy") for what in ("cert-reqs", "ca-certs", "ciphers")),
+    ],
+)
+def test_what_cannot_be_had_is_refused_with_advice(words: str, advice: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{words.split()[0].split('=')[0]}.*{advice}"):
+        translate(words.split())
+
+
+def test_every_flag_of_uvicorn_is_known() -> None:
+    theirs = {flag for param in uvicorn_command.params for flag in (*param.opts, *param.secondary_opts)}
+    ours = {flag for option in OPTIONS for flag in option.flags}
+    assert {flag for flag in theirs if flag.startswith("--")} - FLAGS - ours == {"--version"}
+
+
+def test_a_line_of_a_dockerfile() -> None:
+    words = (
+        "--host 0.0.0.0 --port 80 --proxy-headers --forwarded-allow-ips * --workers 2 --log-level info "
+        "--no-access-log --timeout-keep-alive 5 --timeout-graceful-shutdown 10 --reload-dir ."
+    )
+    spec = serve.spec(serve.configure("a:app", {}, flags.parse(words.split(), "test")))
+    assert (spec.binds[0].host, spec.binds[0].port, spec.workers) == ("0.0.0.0", 80, 2)
+    assert (spec.options.limits.keep_alive, spec.graceful_timeout) == (5, 10)
+    assert spec.options.forwarded_allow_ips == ("*",)
+    assert spec.reload_extra_files == (os.path.join(os.getcwd(), "*.py"),)
+    assert not spec.reload
 
 
 def test_options_reach_the_backend() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections import Counter
@@ -118,6 +119,13 @@ def test_idle_connections_move_when_their_worker_leaves() -> None:
 
 
 def test_uvicorns_flags_work() -> None:
-    words = "--root-path /api --timeout-keep-alive 5 --lifespan on --loop asyncio --no-access-log"
+    words = (
+        "--proxy-headers --forwarded-allow-ips * --workers 2 --log-level info --no-access-log "
+        "--root-path /api --timeout-keep-alive 5 --timeout-graceful-shutdown 10 --reload-dir . --lifespan on "
+        "--loop asyncio"
+    )
     with Site(APP, *words.split()) as site:
-        assert '"root_path": "/api"' in site.get("/scope")
+        until(lambda: len(site.workers()) == 2, "two workers")
+        with Client(("127.0.0.1", site.port)) as client:
+            scope = json.loads(client.get("/scope", "X-Forwarded-For: 192.0.2.7").body)
+        assert (scope["root_path"], scope["client"]) == ("/api", ["192.0.2.7", 0])
