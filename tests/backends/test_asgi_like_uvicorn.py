@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from websockets.sync.client import connect
 
 from bigtop.backends.base import ServeOptions
 from tests.apps.asgi_tasks import CHECKS
@@ -328,3 +329,46 @@ def told_of(address: Address) -> list[str]:
         notes = json.loads(client.get("/told").body)
     assert isinstance(notes, list)
     return notes
+
+
+# ---- other frameworks on both: three applications that do the same
+
+
+@pytest.fixture(scope="module", params=["fastapi", "litestar", "quart"])
+def framework(request: pytest.FixtureRequest) -> str:
+    assert isinstance(request.param, str)
+    return request.param
+
+
+@pytest.fixture(scope="module", params=["bigtop-auto", "uvicorn"])
+def site(request: pytest.FixtureRequest, framework: str) -> Iterator[Address]:
+    with _served(request.param, f"tests.apps.asgi_{framework}:app") as address:
+        yield address
+
+
+def test_frameworks_answer(site: Address) -> None:
+    with Client(site) as client:
+        assert json.loads(client.get("/hello/w%C3%B6rld?times=2").body) == {"hello": "wörld", "times": 2}
+        assert client.get("/sync").body == b"from a thread"
+        assert client.post("/upload", b"x" * 1_000_000).body == b"1000000"
+        assert client.get("/stream").body == b"0\n1\n2\n"
+        assert client.get("/nowhere").status == 404
+        assert told_of(site)[0] == "started"
+    with Client(site) as client:
+        assert client.get("/broken").status == 500
+    with Client(site) as client:
+        assert client.get("/sync").status == 200
+
+
+def test_frameworks_work_behind_the_answer(site: Address) -> None:
+    with Client(site) as client:
+        assert client.get("/later").body == b"soon"
+    eventually(lambda: "worked" in told_of(site))
+
+
+def test_frameworks_speak_websocket(site: Address) -> None:
+    host, port = site
+    for text in ("hello", "ö" * 100_000):
+        with connect(f"ws://{host}:{port}/ws", proxy=None) as socket:
+            socket.send(text)
+            assert socket.recv(timeout=10) == text
