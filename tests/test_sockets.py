@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,13 @@ class TestTcp:
         (web,) = bound(loopback())
         assert not web.socket.getblocking()
         assert not web.socket.get_inheritable()
+
+    def test_the_queue_is_as_long_as_the_backlog(self, bound):
+        for backlog in (7, 300):
+            (listener,) = bound(loopback(backlog=backlog))
+            info = listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+            # Of a socket that listens, tcpi_sacked is the length that its queue may have.
+            assert struct.unpack_from("I", info, 28) == (backlog,)
 
     def test_an_ipv6_wildcard_leaves_ipv4_alone(self, bound):
         (web,) = bound(SocketSpec("web", "::", 0))

@@ -29,7 +29,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         await lifespan(scope, receive, send)
         return
     name = scope["path"].removeprefix(scope["root_path"]).strip("/").split("/")[0]
-    await VIEWS.get(name, scope_view)(scope, receive, send)
+    views = VIEWS if scope["type"] == "http" else SOCKETS
+    await views.get(name, scope_view)(scope, receive, send)
 
 
 async def lifespan(scope: Message, receive: Receive, send: Send) -> None:
@@ -258,4 +259,60 @@ VIEWS: dict[str, Callable[[Message, Receive, Send], Awaitable[None]]] = {
     "echo": echo,
     "unread": unread,
     "stream": stream,
+}
+
+# ---- WebSocket
+
+
+async def ws_echo(scope: Message, receive: Receive, send: Send) -> None:
+    """Echo; note what came first, how it ended, and what becomes of a send after that."""
+    note = noted(scope).append
+    note((await receive())["type"])
+    note(
+        f"{scope['scheme']} {scope['path']} {scope['subprotocols']} {scope['state']['colour']} {asked.get()}"
+    )
+    asked.set("in a request")
+    await send({"type": "websocket.accept", "subprotocol": "b", "headers": [(b"x-app", b"yes")]})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
+    note(f"{message['type']} {message['code']} {message.get('reason') or ''}".strip())
+    try:
+        await send({"type": "websocket.send", "text": "nobody reads this"})
+    except OSError:
+        note("OSError")
+    else:
+        note("sent")
+
+
+async def ws_deny(scope: Message, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+async def ws_denial(scope: Message, receive: Receive, send: Send) -> None:
+    await receive()
+    noted(scope).append(str("websocket.http.response" in scope["extensions"]))
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"12")]
+    await send({"type": "websocket.http.response.start", "status": 401, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b"who are you?"})
+
+
+async def ws_close(scope: Message, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": "last words"})
+    await send({"type": "websocket.close", "code": 4001, "reason": "enough"})
+
+
+async def ws_broken(scope: Message, receive: Receive, send: Send) -> None:
+    await receive()
+    raise RuntimeError("this socket is broken")
+
+
+SOCKETS: dict[str, Callable[[Message, Receive, Send], Awaitable[None]]] = {
+    "echo": ws_echo,
+    "deny": ws_deny,
+    "denial": ws_denial,
+    "close": ws_close,
+    "broken": ws_broken,
 }

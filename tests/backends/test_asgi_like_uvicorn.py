@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from socket import SHUT_RDWR
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
 from bigtop.backends.base import ServeOptions
 from tests.apps.asgi_tasks import CHECKS
@@ -285,6 +287,54 @@ def test_continue_is_said_to_whom_the_application_listens(alike: Address) -> Non
         assert client.answer().status == 403
 
 
+# ---- WebSockets on both
+
+
+def _dial(address: Address, target: str, **options: Any) -> ClientConnection:
+    host, port = address
+    return connect(f"ws://{host}:{port}{target}", proxy=None, **options)
+
+
+def test_a_websocket_from_connect_to_disconnect(alike: Address, key: str) -> None:
+    with _dial(alike, f"/echo?{key}", subprotocols=["a", "b"]) as socket:
+        assert (socket.subprotocol, socket.response.headers["x-app"]) == ("b", "yes")
+        for message in ("é", b"\xff", "", "x" * 100_000):
+            socket.send(message)
+            assert socket.recv(timeout=10) == message
+        socket.close(4002, "done here")
+    start = f"ws {MOUNT}/echo ['a', 'b'] green unset"
+    tells(alike, key, "websocket.connect", start, "websocket.disconnect 4002 done here", "OSError")
+
+
+def test_a_websocket_whose_client_vanished(alike: Address, key: str) -> None:
+    socket = _dial(alike, f"/echo?{key}", subprotocols=["b"])
+    socket.socket.shutdown(SHUT_RDWR)
+    eventually(lambda: len(told(alike, key)) == 4)
+    # uvicorn has no code of its own for this: 1005.
+    assert told(alike, key)[2:] in (
+        ["websocket.disconnect 1006", "OSError"],
+        ["websocket.disconnect 1005", "OSError"],
+    )
+
+
+@pytest.mark.parametrize(("target", "status"), [("/deny", 403), ("/denial?{}", 401), ("/broken", 500)])
+def test_a_websocket_that_is_not_accepted(alike: Address, key: str, target: str, status: int) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        _dial(alike, target.format(key))
+    assert caught.value.response.status_code == status
+    if target.startswith("/denial"):
+        assert caught.value.response.body == b"who are you?"
+        assert told(alike, key) == ["True"]
+
+
+def test_a_websocket_that_the_application_closes(alike: Address) -> None:
+    with _dial(alike, "/close") as socket:
+        assert socket.recv(timeout=10) == "last words"
+        with pytest.raises(ConnectionClosed):
+            socket.recv(timeout=10)
+        assert (socket.close_code, socket.close_reason) == (4001, "enough")
+
+
 # ---- Starlette on both
 
 
@@ -367,8 +417,7 @@ def test_frameworks_work_behind_the_answer(site: Address) -> None:
 
 
 def test_frameworks_speak_websocket(site: Address) -> None:
-    host, port = site
     for text in ("hello", "ö" * 100_000):
-        with connect(f"ws://{host}:{port}/ws", proxy=None) as socket:
+        with _dial(site, "/ws") as socket:
             socket.send(text)
             assert socket.recv(timeout=10) == text

@@ -118,6 +118,11 @@ def test_idle_connections_move_when_their_worker_leaves() -> None:
         assert {answer["Connection"] for answer in answers} == {None}
 
 
+def test_an_application_of_asgi_2_is_served() -> None:
+    with Site("tests.apps.asgi_plain:Older", "--lifespan", "auto") as site:
+        assert [site.get("/"), site.get("/")] == ["plain", "plain"]
+
+
 def test_uvicorns_flags_work() -> None:
     words = (
         "--proxy-headers --forwarded-allow-ips * --workers 2 --log-level info --no-access-log "
