@@ -120,7 +120,7 @@ class Slot:
     at a time and that end() is never called by two threads at once; begin() may be.
     """
 
-    __slots__ = ("_at", "_counts", "_free", "_heads", "_memory", "_numbers", "buckets", "words")
+    __slots__ = ("_at", "_counts", "_free", "_heads", "_memory", "_number", "buckets", "words")
 
     def __init__(self, memory: memoryview, index: int) -> None:
         at = HEADER_SIZE + index * SLOT_SIZE
@@ -131,7 +131,7 @@ class Slot:
         self._memory = memory
         self._at = [at + _RECORDS_AT + n * RECORD_SIZE for n in range(RECORDS)]
         self._heads = [memory[record : record + _HEAD.size].cast("Q") for record in self._at]
-        self._numbers = count(1)
+        self._number = count(1).__next__  # which any thread may call
         # The longest finished one is used first, so that the others stay readable. The last record is never
         # in here: it is the one that is shared when all others run.
         self._free = deque(range(SHARED))
@@ -146,7 +146,7 @@ class Slot:
             place = self._free.popleft()
         except IndexError:
             place = SHARED
-        number = next(self._numbers)
+        number = self._number()
         self._heads[place][_NUMBER] = number  # before the place is cleared, in whatever order that is done
         _RECORD.pack_into(
             self._memory, self._at[place],

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A module belongs to the longest name here that it begins with, and imports its own layer or lower ones.
 LAYERS = {
     "bigtop.build": 0,
+    "bigtop.clock": 0,
     "bigtop.errors": 0,
     "bigtop.handoff": 0,
     "bigtop.holders": 0,

@@ -11,10 +11,10 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from time import monotonic_ns
 from typing import Any, Final
 
 from bigtop.backends.base import Life, ServeOptions
+from bigtop.clock import monotonic_ns
 from bigtop.http.accesslog import Access, Formatter, compile_format, compile_json
 from bigtop.http.messages import Request
 from bigtop.scoreboard import Word

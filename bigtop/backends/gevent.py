@@ -54,7 +54,7 @@ class GeventBackend:
         wait = _patient(gevent.socket.wait_write, options.limits.send_timeout)
         await_input = _patient(gevent.socket.wait_read, options.limits.body_timeout)
         site = Site(app, options, life.slot, crew, wait, streaming(options, await_input))
-        environ = worker_environ(sys.stderr, multithread=True, multiprocess=True)
+        environ = worker_environ(sys.stderr, multithread=True, multiprocess=True, hints=True)
         welcome = Welcome(options, site, environ, routes(life), upgrades={b"websocket"})
         serve(listeners, life, options, crew, welcome)
 

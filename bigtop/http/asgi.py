@@ -9,16 +9,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from bigtop.http.forwarded import Fields, Forwarding, Origin
-from bigtop.http.head import LONGEST
+from bigtop.http.known import LONGEST, remember
 from bigtop.http.messages import Request
-from bigtop.http.response import Framing, Head, ResponseError, Stamp
+from bigtop.http.response import Framing, Head, ResponseError, Stamps
 from bigtop.http.wsgi import Address
 
 Message = Mapping[str, Any]
@@ -82,7 +82,7 @@ class Peer:
 
 def http_scope(request: Request, peer: Peer, state: dict[str, Any]) -> Scope:
     """Return the scope of a request. `state` is what the application left there when it started."""
-    path, raw_path, query = (_known_target if len(request.target) <= LONGEST else _split)(request.target)
+    path, raw_path, query = _split(request.target)
     root = peer.root_path
     scope = {
         **peer.scope,
@@ -118,16 +118,21 @@ def _is_forwarded(request: Request, headers: Fields, names: frozenset[bytes]) ->
     return any(name in names for name, _value in headers)
 
 
+_splits: Final[dict[bytes, tuple[str, bytes, bytes]]] = {}  # see known.py
+
+
 def _split(target: bytes) -> tuple[str, bytes, bytes]:
     """Return path, raw path and query of a request target."""
+    known = _splits.get(target)
+    if known is not None:
+        return known
     raw_path, _, query = target.partition(b"?")
     if raw_path[:1] != b"/":
         raw_path = _path_of(raw_path)
-    return _decode(raw_path), raw_path, query
-
-
-# Clients ask for the same again and again.
-_known_target = lru_cache(maxsize=512)(_split)
+    made = (_decode(raw_path), raw_path, query)
+    if len(target) <= LONGEST:
+        remember(_splits, target, made)
+    return made
 
 
 def websocket_scope(request: Request, peer: Peer, state: dict[str, Any], subprotocols: list[str]) -> Scope:
@@ -227,7 +232,7 @@ class Answer:
         "_head",
         "_over",
         "_request",
-        "_stamp",
+        "_stamps",
         "_trailers",
         "complete",
         "framing",
@@ -235,9 +240,9 @@ class Answer:
         "status",
     )
 
-    def __init__(self, request: Request, stamp: Callable[[], Stamp]) -> None:
+    def __init__(self, request: Request, stamps: Stamps) -> None:
         self._request = request
-        self._stamp = stamp
+        self._stamps = stamps
         self._head: Head | None = None
         self._trailers = False  # the body is followed by fields
         self._over = False  # the body is
@@ -274,7 +279,7 @@ class Answer:
             length = None if more or self._trailers else len(piece)
             if self._head is None:
                 raise RuntimeError(f"{message['type']} was sent before the start of the answer")
-            data, framing = self._head.frame(self._request, self._stamp(), length)
+            data, framing = self._head.frame(self._request, self._stamps.now(), length)
             self.framing = framing
             if not more and not self._trailers:
                 self._over = self.complete = True
@@ -341,7 +346,7 @@ class Answer:
     def _frame(self, message: Message, length: int | None) -> tuple[bytes, Framing]:
         if self._head is None:
             raise RuntimeError(f"{message['type']} was sent before the start of the answer")
-        head, self.framing = self._head.frame(self._request, self._stamp(), length)
+        head, self.framing = self._head.frame(self._request, self._stamps.now(), length)
         return head, self.framing
 
     def _check_open(self, message: Message) -> None:

@@ -15,9 +15,10 @@ from typing import Final
 
 from bigtop.errors import ProtocolError
 from bigtop.http.chunked import Chunks
-from bigtop.http.head import LONGEST, assemble, check_start, check_text, known_fields, known_line, parse
+from bigtop.http.head import assemble, check_start, check_text, fields_of, known_headers, line_of, parse
+from bigtop.http.known import LONGEST
 from bigtop.http.limits import Limits
-from bigtop.http.messages import END, Event, Request
+from bigtop.http.messages import END, Event, Fields, Request
 
 
 class Phase(Enum):
@@ -40,6 +41,7 @@ UPGRADED: Final[Phase] = Phase.UPGRADED
 ELSEWHERE: Final[Phase] = Phase.ELSEWHERE
 
 _CRLF: Final = b"\r\n"
+_SPACE: Final = ord(" ")
 _BLANK: Final = b"\r\n\r\n"
 
 
@@ -119,6 +121,11 @@ class Engine:
 
     def _begin(self, data: bytes, at: int, events: list[Event]) -> int:
         """Take the head that begins at `at`; return how far that went. The other readers do the same."""
+        if not at and data[0] > _SPACE:
+            line, _, header = data.partition(_CRLF)
+            fields = known_headers.get(header)
+            if fields is not None:  # its empty line included, so nothing is behind it
+                return len(data) if self._take(self._read(line, header, fields), events) else at
         end = data.find(_BLANK, at)
         if end < 0 or data[at] in _CRLF:
             # Some clients send a line end too many behind a body (RFC 9112, 2.2).
@@ -132,20 +139,20 @@ class Engine:
             self.phase = HEAD
             return self._go_on(data, at, events)
         eol = data.find(_CRLF, at)
-        # Without a header both ends are one; compiled, a slice may not end before it begins (python/mypy).
-        request = self._read(data[at:eol], data[eol + 2 : max(eol + 2, end)])
+        request = self._read(data[at:eol], data[eol + 2 : end + 4], None)
         return end + 4 if self._take(request, events) else at
 
-    def _read(self, line: bytes, header: bytes) -> Request:
-        """Return the request with that first line and that header."""
+    def _read(self, line: bytes, header: bytes, known: Fields | None) -> Request:
+        """Return the request with that first line and that header, which has its empty line with it; `known`
+        is what that header says, if it came before."""
         if len(line) + len(header) <= self._short:
             try:
-                fields = known_fields(header)
+                fields = known or fields_of(header)
                 if len(fields.headers) <= self._limits.fields:
-                    return assemble(known_line(line), fields)
+                    return assemble(line_of(line), fields)
             except ProtocolError:
                 pass  # which rule it broke first is found out below
-        lines = [line, *header.split(_CRLF)] if header else [line]
+        lines = [line, *header[:-4].split(_CRLF)] if len(header) > 2 else [line]
         self._examine(lines)
         return parse(lines)
 
@@ -185,7 +192,7 @@ class Engine:
 
     def _take(self, request: Request, events: list[Event]) -> bool:
         """The head is whole; return whether it is used up."""
-        if self._limits.body and (request.content_length or 0) > self._limits.body:
+        if not request.ended and 0 < self._limits.body < (request.content_length or 0):
             raise ProtocolError(413, f"the body is longer than {self._limits.body} bytes")
         events.append(request)
         self._fresh = True
@@ -200,7 +207,7 @@ class Engine:
             request.upgrade = upgrade
             self.phase = UPGRADED
         else:
-            self._over()
+            self.phase = IDLE if self._keeps else CLOSED
         return True
 
     # ---- a body

@@ -8,10 +8,10 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from bigtop.errors import ProtocolError
+from bigtop.http.known import LONGEST, remember
 from bigtop.http.messages import Fields, Request
 
 # The methods that IANA has registered, and some in wide use. PRI is registered to open HTTP/2, and only that.
@@ -42,12 +42,12 @@ _SLASH: Final = ord("/")
 _AUTHORITY: Final = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
 _DIGITS: Final = 18  # of a length: it fits into 64 bits, so no number wraps around for anybody
 
-# Clients say the same again and again, so what was read is remembered: a bounded number of names, of first
-# lines, and of headers as a whole, if they are not too long.
-_names: dict[bytes, bytes] = {}  # as they were spelled -> which special field they name, b"" for none
+# What was read before (see known.py): names of fields, as they were spelled -> which special field they name,
+# b"" for none; first lines; headers as a whole, each with the empty line behind it.
+_names: dict[bytes, bytes] = {}
 _NAMES_KEPT: Final = 1024
-_KEPT: Final = 512
-LONGEST: Final = 2048  # bytes of a first line or of a header
+_lines: Final[dict[bytes, Line]] = {}
+known_headers: Final[dict[bytes, Fields]] = {}
 
 # ---- while it arrives
 
@@ -86,21 +86,23 @@ def assemble(line: Line, fields: Fields) -> Request:
     if line.version == "1.0":
         made.version = "1.0"
         made.keep_alive = False
-    host = fields.special.get(b"host")
-    if not line.is_path or host is None:
-        _check_target(made, host)
+    if not line.is_path or not fields.has_host:
+        _check_target(made, fields.special.get(b"host"))
     if not fields.is_plain:
         _apply(made, fields.special)
     return made
 
 
-class Line(NamedTuple):
-    """A request line."""
+class Line:
+    """A request line; `is_path` is whether the target is one, and no URL, nor "*"."""
 
-    method: str
-    target: bytes
-    version: str
-    is_path: bool  # the target is one, and no URL, nor "*"
+    __slots__ = ("is_path", "method", "target", "version")
+
+    def __init__(self, method: str, target: bytes, version: str) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.is_path = target[0] == _SLASH
 
 
 def _read_line(line: bytes) -> Line:
@@ -124,7 +126,7 @@ def _read_line(line: bytes) -> Line:
         raise ProtocolError(400, "a request target is printable ASCII")
     if b"#" in target:
         raise ProtocolError(400, "a request target has no fragment")
-    return Line(method, target, version[5:].decode(), target[0] == _SLASH)
+    return Line(method, target, version[5:].decode())
 
 
 def _read_fields(lines: list[bytes]) -> Fields:
@@ -148,21 +150,27 @@ def _read_fields(lines: list[bytes]) -> Fields:
     return Fields(headers, special)
 
 
-@lru_cache(maxsize=_KEPT)
-def known_line(line: bytes) -> Line:
+def line_of(line: bytes) -> Line:
     """Return what a request line says; remembered unless it is wrong."""
-    check_text(line, LONGEST)
-    return _read_line(line)
+    made = _lines.get(line)
+    if made is None:
+        check_text(line, LONGEST)
+        made = _read_line(line)
+        remember(_lines, line, made)
+    return made
 
 
-@lru_cache(maxsize=_KEPT)
-def known_fields(header: bytes) -> Fields:
-    """Return what a whole header says; remembered unless it is wrong."""
-    lines = header.split(b"\r\n") if header else []
-    # Without its text it is nothing but line ends, two bytes each. Any byte more is one too many.
-    if len(header.translate(None, TEXT)) > 2 * max(0, len(lines) - 1):
-        raise ProtocolError(400, "a control character, or a bare CR or LF")
-    return _read_fields(lines)
+def fields_of(header: bytes) -> Fields:
+    """Return what a whole header says, its empty line included; remembered unless it is wrong."""
+    made = known_headers.get(header)
+    if made is None:
+        lines = header[:-4].split(b"\r\n") if len(header) > 2 else []
+        # Without its text it is nothing but line ends, two bytes each. Any byte more is one too many.
+        if len(header.translate(None, TEXT)) > 2 * (len(lines) + 1):
+            raise ProtocolError(400, "a control character, or a bare CR or LF")
+        made = _read_fields(lines)
+        remember(known_headers, header, made)
+    return made
 
 
 def learn(name: bytes) -> bytes:

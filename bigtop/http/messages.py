@@ -35,15 +35,17 @@ class Wishes(NamedTuple):
 class Fields:
     """The header of a request, as it was read; many requests share one, so that it is read once.
 
-    `special` are the values of fields that matter for framing and connection. `environs`, `lowered` and
-    `wishes` are the places where http/wsgi.py, http/asgi.py and http/static.py keep what they made of it.
+    `special` are the values of fields that matter for framing and connection, by lower-case names.
+    `environs`, `lowered` and `wishes` are the places where http/wsgi.py, http/asgi.py and http/static.py keep
+    what they made of it.
     """
 
-    __slots__ = ("environs", "headers", "is_plain", "lowered", "names", "special", "wishes")
+    __slots__ = ("environs", "has_host", "headers", "is_plain", "lowered", "names", "special", "wishes")
 
     def __init__(self, headers: list[tuple[bytes, bytes]], special: dict[bytes, bytes]) -> None:
         self.headers = headers
         self.special = special
+        self.has_host = b"host" in special
         # Nothing in it concerns this connection.
         self.is_plain = not special.keys() - {b"host"}
         self.environs: dict[bool, dict[str, str]] = {}

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
@@ -48,10 +48,30 @@ class Stamp(NamedTuple):
 def stamp(server: str, now: float) -> Stamp:
     """Return the stamp for the second of `now` (POSIX time); an empty `server` sends no Server field.
 
-    Make one per second and keep it: formatting a date costs as much as parsing a small request.
+    Formatting a date costs as much as parsing a small request: see Stamps.
     """
     server_line = f"Server: {server}\r\n".encode("latin-1") if server else b""
     return Stamp(server_line, f"Date: {http_date(now)}\r\n".encode())
+
+
+class Stamps:
+    """Makes them. `clock` returns POSIX time. Any thread may ask."""
+
+    __slots__ = ("_clock", "_last", "_second", "_server")
+
+    def __init__(self, server: str, clock: Callable[[], float]) -> None:
+        self._server = server
+        self._clock = clock
+        self._second = 0.0
+        self._last = stamp(server, 0)
+
+    def now(self) -> Stamp:
+        """Return the stamp of this second; always the same object."""
+        now = self._clock()
+        if not 0 <= now - self._second < 1:
+            self._second = float(int(now))
+            self._last = stamp(self._server, now)
+        return self._last
 
 
 def http_date(when: float) -> str:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import ELSEWHERE, Engine
-from bigtop.http.head import LONGEST
+from bigtop.http.known import LONGEST
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Event, Request
 from bigtop.http.wsgi import path_of

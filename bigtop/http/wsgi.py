@@ -8,17 +8,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from bigtop.http.forwarded import FIELDS, Forwarding, Origin
-from bigtop.http.head import LONGEST
+from bigtop.http.known import LONGEST, remember
 from bigtop.http.messages import Request
-from bigtop.http.response import Framing, Head, Stamp, head_of
+from bigtop.http.response import Framing, Head, Stamps, head_of
 
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -45,9 +45,18 @@ class FileWrapper:
             close()
 
 
-def worker_environ(errors: Any, *, multithread: bool, multiprocess: bool) -> Environ:
-    """Return what is the same for all requests of a worker."""
+def worker_environ(errors: Any, *, multithread: bool, multiprocess: bool, hints: bool = False) -> Environ:
+    """Return what is the same for all requests of a worker. `hints` is whether they get wsgi.early_hints."""
     return {
+        # Every request has its own of these. To replace a value of a copied dict costs a third of adding one.
+        "REQUEST_METHOD": "",
+        "RAW_URI": "",
+        "REQUEST_URI": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "PATH_INFO": "",
+        "QUERY_STRING": "",
+        "wsgi.input": None,
+        **({"wsgi.early_hints": None} if hints else {}),
         "SCRIPT_NAME": "",
         "SERVER_SOFTWARE": "bigtop",
         "wsgi.version": (1, 0),
@@ -90,15 +99,27 @@ class Peer:
         }
 
 
+class RequestIds:
+    """Makes X-Request-IDs: a `name`, and a number. From any thread."""
+
+    __slots__ = ("_name", "_number")
+
+    def __init__(self, name: str) -> None:
+        self._name = name + "-"
+        self._number = itertools.count().__next__
+
+    def new(self) -> str:
+        return self._name + str(self._number())
+
+
 def environ(
-    request: Request, peer: Peer, body: Any, length: int | None = 0, new_id: Callable[[], str] | None = None
+    request: Request, peer: Peer, body: Any, length: int | None = 0, ids: RequestIds | None = None
 ) -> Environ:
     """Return the environ of a request whose whole body can be read from `body`.
 
     `length` is the length of that body, None when it is not known yet. It becomes CONTENT_LENGTH when the
     body came in chunks, for what the application sees is not chunked any more (RFC 9112, 7.1.3). Django reads
-    no body without it. `new_id`
-    makes the X-Request-ID of a request to which no trusted peer gave one.
+    no body without it. `ids` makes an X-Request-ID where no trusted peer gave one.
     """
     fields = request.fields
     header = None if fields is None else fields.environs.get(peer.trusted)
@@ -106,11 +127,12 @@ def environ(
         header = _header_environ(request.headers, peer.keys)
         if fields is not None:
             fields.environs[peer.trusted] = header
-    target, path, query = (_known_split if len(request.target) <= LONGEST else _split)(request.target)
+    target, path, query = _split(request.target)
     env = peer.environ | header
     env["REQUEST_METHOD"] = request.method
     env["RAW_URI"] = env["REQUEST_URI"] = target
-    env["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
+    if request.version != "1.1":
+        env["SERVER_PROTOCOL"] = "HTTP/1.0"
     env["wsgi.input"] = body
     env["PATH_INFO"] = path
     env["QUERY_STRING"] = query
@@ -122,8 +144,8 @@ def environ(
         if key in env:
             _apply(peer.forwarding.origin(request.headers, _origin(env)), env)
             break
-    if new_id is not None and ("HTTP_X_REQUEST_ID" not in env or not _ID.fullmatch(env["HTTP_X_REQUEST_ID"])):
-        env["HTTP_X_REQUEST_ID"] = new_id()
+    if ids is not None and ("HTTP_X_REQUEST_ID" not in env or not _ID.fullmatch(env["HTTP_X_REQUEST_ID"])):
+        env["HTTP_X_REQUEST_ID"] = ids.new()
     return env
 
 
@@ -142,23 +164,29 @@ def _header_environ(headers: Sequence[tuple[bytes, bytes]], keys: dict[bytes, st
     return env
 
 
+_splits: Final[dict[bytes, tuple[str, str, str]]] = {}  # see known.py
+
+
 def _split(target: bytes) -> tuple[str, str, str]:
     """Return a target as text, its path without encoding, and its query."""
+    known = _splits.get(target)
+    if known is not None:
+        return known
     text = target.decode("latin-1")
     path, _, query = text.partition("?")
     if path[0] != "/":
         path = _path_of(path)
     if "%" in path:
         path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
-    return text, path, query
-
-
-_known_split = lru_cache(maxsize=512)(_split)
+    made = (text, path, query)
+    if len(target) <= LONGEST:
+        remember(_splits, target, made)
+    return made
 
 
 def path_of(target: bytes) -> str:
     """Return the path that an application is shown for a request target; that of "*" is empty."""
-    return (_known_split if len(target) <= LONGEST else _split)(target)[1]
+    return _split(target)[1]
 
 
 def _origin(env: Environ) -> Origin:
@@ -219,9 +247,6 @@ def _host_and_port(address: Address) -> tuple[str, str]:
 class Wire(Protocol):
     """What an exchange asks of the connection that it belongs to."""
 
-    def stamp(self) -> Stamp:
-        """Return the server's own lines for a head that is sent now."""
-
     def send(self, data: bytes) -> None:
         """Send, now: for `write`, which may not return before the server has taken the data over, and for
         early hints."""
@@ -238,10 +263,11 @@ class Exchange:
     nowhere from then on, and makes no cycle that would wait for the garbage collector with the whole request.
     """
 
-    __slots__ = ("_head", "_request", "framing", "headers", "status", "wire")
+    __slots__ = ("_head", "_request", "_stamps", "framing", "headers", "status", "wire")
 
-    def __init__(self, request: Request, wire: Wire) -> None:
+    def __init__(self, request: Request, stamps: Stamps, wire: Wire) -> None:
         self._request = request
+        self._stamps = stamps
         self.wire: Wire | None = wire
         self._head: Head | None = None
         self.status = 0
@@ -303,7 +329,8 @@ class Exchange:
         head = self._started()
         if not piece:
             return b""
-        lines, self.framing = head.frame(self._request, self._open_wire().stamp())
+        self._open_wire()
+        lines, self.framing = head.frame(self._request, self._stamps.now())
         return lines + self.framing.encode(piece)
 
     def whole(self, piece: object) -> bytes:
@@ -313,8 +340,7 @@ class Exchange:
         if framing is not None:  # write() was called before
             return framing.encode(piece) + framing.end()
         head = self._head or self._started()
-        wire = self.wire or self._open_wire()
-        lines, self.framing = head.frame(self._request, wire.stamp(), len(piece))
+        lines, self.framing = head.frame(self._request, self._stamps.now(), len(piece))
         return lines + self.framing.whole(piece)
 
     def file(self, size: int) -> tuple[bytes, int]:
@@ -322,14 +348,14 @@ class Exchange:
 
         `size` is what the file holds; finish() follows as ever.
         """
-        head, self.framing = self._started().frame(self._request, self._open_wire().stamp(), size)
+        head, self.framing = self._started().frame(self._request, self._stamps.now(), size)
         return head, self.framing.skip(size)
 
     def finish(self) -> bytes:
         """Return what is left to send when the application is done."""
         head = b""
         if self.framing is None:
-            head, self.framing = self._started().frame(self._request, self._open_wire().stamp(), 0)
+            head, self.framing = self._started().frame(self._request, self._stamps.now(), 0)
         return head + self.framing.end()
 
     def _open_wire(self) -> Wire:

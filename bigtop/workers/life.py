@@ -119,7 +119,7 @@ class Life:
         self._say(lifeline.Ready(self.interface))
 
     def finished(self) -> None:
-        if self._quota.used_up():
+        if self._quota.limit and self._quota.used_up():
             self._say(lifeline.Retire("it has answered its share of requests"))
 
     def access(self, line: str) -> None:

@@ -11,10 +11,10 @@ class RequestQuota:
     retire together. A limit of 0 is no limit."""
 
     def __init__(self, limit: int, jitter: int, random: Random) -> None:
-        self._limit = limit + random.randint(0, jitter) if limit else 0
+        self.limit = limit + random.randint(0, jitter) if limit else 0
         # A count's next() is one step of the interpreter: threads need no lock to share it.
         self._count = itertools.count(1)
 
     def used_up(self) -> bool:
         """Count one request; True exactly once, when the quota is reached."""
-        return next(self._count) == self._limit
+        return next(self._count) == self.limit

@@ -13,7 +13,7 @@ from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
-from bigtop.http.response import ResponseError, stamp
+from bigtop.http.response import ResponseError, Stamps, stamp
 
 STAMP = stamp("", 0)
 START = {"type": "http.response.start", "status": 200}
@@ -33,7 +33,7 @@ def peer(client: Any = ("192.0.2.1", 5), trusted: str = "10.0.0.0/8") -> Peer:
 
 
 def answer(request: Request | None = None, **start: Any) -> Answer:
-    made = Answer(request or parsed(), lambda: STAMP)
+    made = Answer(request or parsed(), Stamps("", lambda: 0.0))
     made.start({**START, **start})
     return made
 
@@ -172,7 +172,7 @@ def test_what_http_cannot_carry_is_refused(start: dict[str, Any]) -> None:
 
 
 def test_messages_out_of_order_are_refused() -> None:
-    empty = Answer(parsed(), lambda: STAMP)
+    empty = Answer(parsed(), Stamps("", lambda: 0.0))
     with pytest.raises(RuntimeError, match="before the start"):
         empty.body({"type": BODY})
     made = answer()

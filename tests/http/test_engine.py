@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import Engine, Phase
-from bigtop.http.head import LONGEST, known_fields
+from bigtop.http.head import known_headers
+from bigtop.http.known import KEPT, LONGEST, remember
 from bigtop.http.limits import Limits
 from bigtop.http.messages import END, Request
 from tests.http.cases import Case, Outcome, read_corpus, run
@@ -220,10 +221,18 @@ def test_a_closed_connection_leaves_no_garbage() -> None:
 
 
 def test_only_short_heads_are_remembered() -> None:
-    for size, kept in ((LONGEST // 2, 1), (LONGEST * 2, 0)):
-        known_fields.cache_clear()
-        the_request(head("GET /remembered HTTP/1.1", "Host: a", "X: " + "y" * size))
-        assert known_fields.cache_info().currsize == kept
+    for size, kept in ((LONGEST // 2, True), (LONGEST * 2, False)):
+        data = head("GET /remembered HTTP/1.1", "Host: a", "X: " + "y" * size)
+        the_request(data)
+        assert (data.partition(b"\r\n")[2] in known_headers) is kept
+
+
+def test_so_many_are_remembered_and_no_more() -> None:
+    known: dict[int, int] = {}
+    for number in range(3 * KEPT):
+        remember(known, number, -number)
+        assert known[number] == -number
+        assert len(known) <= KEPT
 
 
 # ---- limits

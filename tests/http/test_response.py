@@ -15,6 +15,7 @@ from bigtop.http.response import (
     Head,
     ResponseError,
     Stamp,
+    Stamps,
     error_response,
     head_of,
     stamp,
@@ -260,6 +261,15 @@ def test_a_head_is_refused_or_has_exactly_its_lines(status: str, headers: list[t
 
 
 # ---- the server's own words
+
+
+def test_a_stamp_is_made_once_a_second_also_by_a_clock_that_is_set_back() -> None:
+    times = iter([100.0, 100.9, 101.0, 99.5, 99.0])
+    stamps = Stamps("bigtop", lambda: next(times))
+    made = [stamps.now() for _ in range(5)]
+    assert made[0] is made[1]
+    assert made[3] is made[4]
+    assert [one.date[-10:-6] for one in made] == [b"1:40", b"1:40", b"1:41", b"1:39", b"1:39"]
 
 
 def test_stamp() -> None:

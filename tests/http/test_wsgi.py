@@ -21,8 +21,17 @@ from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
-from bigtop.http.response import ResponseError, Stamp
-from bigtop.http.wsgi import Address, Environ, Exchange, FileWrapper, Peer, environ, worker_environ
+from bigtop.http.response import ResponseError, Stamps
+from bigtop.http.wsgi import (
+    Address,
+    Environ,
+    Exchange,
+    FileWrapper,
+    Peer,
+    RequestIds,
+    environ,
+    worker_environ,
+)
 
 LOCAL = ("127.0.0.1", 8000)
 CLIENT = ("192.0.2.7", 50123)
@@ -222,17 +231,17 @@ def test_host_and_port_where_proxies_set_them() -> None:
 @pytest.mark.parametrize(
     ("trusted", "given", "made"),
     [
-        ("*", "", "new"),
+        ("*", "", "id-0"),
         ("*", "X-Request-ID: 4f-a:b/c=", "4f-a:b/c="),
-        ("*", "X-Request-ID: a b", "new"),
-        ("*", 'X-Request-ID: "', "new"),
-        ("*", "X-Request-ID: " + "x" * 129, "new"),
-        ("", "X-Request-ID: 4f", "new"),
+        ("*", "X-Request-ID: a b", "id-0"),
+        ("*", 'X-Request-ID: "', "id-0"),
+        ("*", "X-Request-ID: " + "x" * 129, "id-0"),
+        ("", "X-Request-ID: 4f", "id-0"),
     ],
 )
 def test_request_ids(trusted: str, given: str, made: str) -> None:
     head = "\r\n".join(["GET / HTTP/1.1", "Host: a", *filter(None, [given]), "", ""]).encode()
-    env = environ(parse(head), peer(CLIENT, trusted=trusted), io.BytesIO(), 0, lambda: "new")
+    env = environ(parse(head), peer(CLIENT, trusted=trusted), io.BytesIO(), 0, RequestIds("id"))
     assert env["HTTP_X_REQUEST_ID"] == made
 
 
@@ -263,7 +272,7 @@ def test_environs_please_both_referees(fields: list[tuple[str, str]], method: st
         return [b"ok"]
 
     for referee in (validator, lint.middleware):
-        exchange = Exchange(parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Wire())
+        exchange = Exchange(parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), STAMPS, Wire())
         result = referee(app)(dict(env), exchange.start_response)
         answer = b"".join(exchange.data(piece) for piece in result) + exchange.finish()
         result.close()
@@ -297,6 +306,14 @@ def test_file_wrapper_of_what_cannot_be_closed() -> None:
 
 # ---- the exchange
 
+STAMPS = Stamps("", lambda: 0.0)
+
+
+def dateless(data: bytes) -> bytes:
+    assert data.count(STAMPS.now().date) == 1
+    return data.replace(STAMPS.now().date, b"")
+
+
 START = Callable[..., Callable[[bytes], None]]
 
 
@@ -306,9 +323,6 @@ class Wire:
     def __init__(self) -> None:
         self.sent = b""
 
-    def stamp(self) -> Stamp:
-        return Stamp(b"", b"")
-
     def send(self, data: bytes) -> None:
         assert data
         self.sent += data
@@ -317,7 +331,7 @@ class Wire:
 def exchange(method: str = "GET", version: str = "1.1") -> tuple[Exchange, Wire]:
     request = parse(f"{method} / HTTP/{version}\r\nHost: a\r\n\r\n".encode())
     wire = Wire()
-    return Exchange(request, wire), wire
+    return Exchange(request, STAMPS, wire), wire
 
 
 def answer(
@@ -327,10 +341,10 @@ def answer(
     it, wire = exchange(method, version)
     result = app({}, it.start_response)
     if isinstance(result, list) and len(result) == 1:
-        return wire.sent + it.whole(result[0])
+        return dateless(wire.sent + it.whole(result[0]))
     for piece in result:
         wire.sent += it.data(piece)
-    return wire.sent + it.finish()
+    return dateless(wire.sent + it.finish())
 
 
 def test_pieces_go_in_chunks() -> None:
@@ -382,7 +396,7 @@ def test_write() -> None:
     write(b"")
     assert wire.sent == b""
     write(b"abc")
-    assert wire.sent == b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc"
+    assert dateless(wire.sent) == b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc"
     assert it.whole(b"def") + it.finish() == b"def"
 
 
@@ -396,11 +410,13 @@ def test_write_before_an_iterable_of_one_piece() -> None:
 def test_a_file() -> None:
     it, _ = exchange()
     it.start_response("200 OK", [])
-    assert it.file(7) == (b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", 7)
+    head, size = it.file(7)
+    assert (dateless(head), size) == (b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", 7)
     assert it.finish() == b""
     it, _ = exchange("HEAD")
     it.start_response("200 OK", [("Content-Length", "7")])
-    assert it.file(7) == (b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", 0)
+    head, size = it.file(7)
+    assert (dateless(head), size) == (b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", 0)
 
 
 def test_a_second_call_needs_exc_info() -> None:
@@ -418,7 +434,7 @@ def test_exc_info_replaces_what_is_not_sent() -> None:
     except KeyError:
         it.start_response("500 Oops", [("Z", "z")], sys.exc_info())  # type: ignore[arg-type]
     assert it.headers == [("Z", "z")]
-    assert it.whole(b"") == b"HTTP/1.1 500 Oops\r\nZ: z\r\nContent-Length: 0\r\n\r\n"
+    assert dateless(it.whole(b"")) == b"HTTP/1.1 500 Oops\r\nZ: z\r\nContent-Length: 0\r\n\r\n"
 
 
 def test_exc_info_is_raised_when_it_is_too_late() -> None:

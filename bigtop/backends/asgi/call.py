@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from bigtop.backends.asgi.gone import ClientDisconnected
 from bigtop.backends.asgi.inbox import Inbox
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.outbox import FilePart
+from bigtop.clock import monotonic_ns
 from bigtop.http.asgi import Answer, Message, Peer, http_scope
 from bigtop.http.messages import Request
 from bigtop.http.response import CONTINUE, error_response
@@ -45,7 +45,7 @@ class Call:
         self._invites = request.expects_continue
         self.peer = peer
         self.request = request
-        self.answer = Answer(request, site.stamp)
+        self.answer = Answer(request, site.stamps)
         self.inbox = None if request.ended else Inbox(site.loop, ended=False)
         self.gone = False  # nobody can be answered any more
         self.bytes_out = 0
@@ -197,7 +197,7 @@ class Call:
 
     def answer_for(self, status: int, text: str) -> None:
         """Answer in the application's place; the connection ends with that."""
-        data = error_response(status, text, self._site.stamp(), head_only=self.request.method == "HEAD")
+        data = error_response(status, text, self._site.stamps.now(), head_only=self.request.method == "HEAD")
         self.answer.status = status
         self.bytes_out += len(data)
         self._connection.wire.write(data)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections import deque
-from time import monotonic_ns
 
 from bigtop.backends.asgi.call import Call
 from bigtop.backends.asgi.client import BaseClient
@@ -15,6 +14,7 @@ from bigtop.backends.asgi.site import Site
 from bigtop.backends.asgi.websocket import WebSocket
 from bigtop.backends.asgi.wire import Wire
 from bigtop.backends.deadlines import Wait
+from bigtop.clock import monotonic_ns
 from bigtop.errors import ProtocolError
 from bigtop.http.asgi import Peer
 from bigtop.http.engine import BODY, CLOSED, HEAD, IDLE, Engine
@@ -151,7 +151,7 @@ class Connection(BaseClient):
     def refuse(self, error: ProtocolError) -> None:
         """The client broke HTTP, is too slow or one too many. What comes from it now cannot be used."""
         if (call := self._call) is None:
-            self.wire.write(error_response(error.status, str(error), self._site.stamp()))
+            self.wire.write(error_response(error.status, str(error), self._site.stamps.now()))
             self._backlog.clear()
             self.linger()
             return

@@ -47,7 +47,7 @@ class Conversation:
         self.mailbox = Mailbox(site.loop, site.options.websocket.queue)
         self.request = request
         self.peer = peer
-        self.answer = Answer(request, site.stamp)
+        self.answer = Answer(request, site.stamps)
         self.called = monotonic_ns()
         self.record = 0  # its number on the scoreboard
         self.bytes_out = 0
@@ -131,7 +131,7 @@ class Conversation:
         fields, _closes = text_fields(message.get("headers") or ())
         offers = self._handshake.extensions if limits.deflate else []
         deflate, extensions = negotiate(offers, limits.message)
-        data = switching(self._handshake, message.get("subprotocol"), extensions, fields, site.stamp())
+        data = switching(self._handshake, message.get("subprotocol"), extensions, fields, site.stamps.now())
         self.answer.status = 101
         self.answer.headers = fields
         self._put(data)
@@ -149,7 +149,7 @@ class Conversation:
 
     def _answer_for(self, status: int, text: str) -> None:
         self.answer.status = status
-        self._put(error_response(status, text, self._site.stamp()))
+        self._put(error_response(status, text, self._site.stamps.now()))
         self._answered()
         self._socket.end()
 

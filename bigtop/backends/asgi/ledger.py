@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic_ns
 from typing import Final, Protocol
 
 from bigtop.backends.base import Life
+from bigtop.clock import monotonic_ns
 from bigtop.http.asgi import Answer, Peer
 from bigtop.http.messages import Request
 from bigtop.scoreboard import Word

@@ -12,7 +12,7 @@ from bigtop.backends.asgi.eager import starter
 from bigtop.backends.asgi.ledger import Ledger
 from bigtop.backends.base import App, ServeOptions
 from bigtop.backends.deadlines import Wait
-from bigtop.http.response import Stamp, stamp
+from bigtop.http.response import Stamps
 
 
 class Client(Protocol):
@@ -30,30 +30,12 @@ class Client(Protocol):
         """Close, whatever is open."""
 
 
-class Stamps:
-    """The server's lines of a head, made once per second."""
-
-    __slots__ = ("_second", "_server", "_stamp")
-
-    def __init__(self, server: str) -> None:
-        self._server = server
-        self._second = 0
-        self._stamp = stamp(server, 0)
-
-    def now(self) -> Stamp:
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._stamp = stamp(self._server, now)
-        return self._stamp
-
-
 class Site:
     """One worker's application, loop and books."""
 
     __slots__ = (
         "_moved", "_start",
-        "app", "clients", "clocks", "draining", "ledger", "loop", "options", "stamp", "state", "tasks",
+        "app", "clients", "clocks", "draining", "ledger", "loop", "options", "stamps", "state", "tasks",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +52,7 @@ class Site:
         self.clocks: Clocks[Client] = Clocks(options.limits, loop, _late)
         self._start = starter(loop, options.slow_callback)
         self._moved = asyncio.Event()  # while draining: something ended
-        self.stamp = Stamps(options.server_header).now
+        self.stamps = Stamps(options.server_header, time.time)
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Begin with an application call, now; where no task runs."""

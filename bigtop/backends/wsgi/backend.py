@@ -84,7 +84,7 @@ class WsgiBackend:
         wait = patient(options.limits.send_timeout) if options.main_thread else None
         await_input = patient(options.limits.body_timeout, select.POLLIN)
         site = Site(app, options, life.slot, crew, wait, streaming(options, await_input))
-        environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True)
+        environ = worker_environ(sys.stderr, multithread=options.threads > 1, multiprocess=True, hints=True)
         serve(listeners, life, options, crew, Welcome(options, site, environ, routes(life)))
 
 

@@ -18,7 +18,7 @@ from bigtop.backends.files import Reply
 from bigtop.backends.outbox import ClientGone, FilePart, Outbox
 from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
-from bigtop.http.response import Stamp, error_response
+from bigtop.http.response import error_response
 from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ
 from bigtop.scoreboard import SHARED
 
@@ -58,7 +58,7 @@ class Call:
         self._body = body
         self.connection = connection
         self.request = request
-        self.exchange = Exchange(request, self)
+        self.exchange = Exchange(request, connection.site.stamps, self)
         self.environ: Environ | None = None  # until run(): what is added to it
         self.readable = now
         self.called = 0
@@ -81,7 +81,7 @@ class Call:
             connection, request = self.connection, self.request
             # The length is known by now also of a body that came in chunks.
             site = connection.site
-            env = environ(request, connection.peer, self._body, request.content_length, site.new_id)
+            env = environ(request, connection.peer, self._body, request.content_length, site.ids)
             env["wsgi.early_hints"] = self.exchange.early_hints
             if self.environ is not None:
                 env |= self.environ
@@ -102,11 +102,8 @@ class Call:
         finally:
             if self.unclosed is None and type(response) is not list:
                 _close(response, self.request)
-            self._body.close()
-
-    def stamp(self) -> Stamp:
-        """Return the server's lines of the head (asked for by the exchange)."""
-        return self.connection.site.stamp()
+            if not self.request.ended:
+                self._body.close()
 
     def send(self, data: bytes) -> None:
         """Send a piece of the answer, or early hints: do not return while too much is waiting."""
@@ -154,7 +151,7 @@ class Call:
             reply = redirects.reply(self.request, exchange.headers)
             if reply is not None:
                 exchange.wire = None  # what the application began is not sent
-                self.exchange = Exchange(self.request, self)
+                self.exchange = Exchange(self.request, self.connection.site.stamps, self)
                 self._give(reply)
                 return
         if isinstance(response, FileWrapper) and self._send_file(response):
@@ -220,7 +217,9 @@ class Call:
             self.exchange.status = status
             head_only = request.method == "HEAD"
             with suppress(ClientGone):
-                self._put(error_response(status, text, self.stamp(), head_only=head_only))
+                self._put(
+                    error_response(status, text, self.connection.site.stamps.now(), head_only=head_only)
+                )
 
     # ---- output
 

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import socket
 from collections import deque
 from contextlib import suppress
 from enum import Enum
+from io import BufferedReader, BytesIO
 from typing import IO, TYPE_CHECKING, ClassVar, Final
 
 from bigtop.backends.outbox import ClientGone, Outbox, Pause
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("bigtop.wsgi")
 
+NO_BODY: Final = BytesIO  # see clock.py
 RECEIVE: Final = READ  # per recv(2): more would let one fast upload keep the others waiting
 
 
@@ -115,7 +116,11 @@ class Connection:
             raise ClientGone from error
         if not data:
             raise ClientGone
-        self._backlog += self.engine.feed(data)
+        events = self.engine.feed(data)
+        if len(events) == 1:
+            self._backlog.append(events[0])
+        else:
+            self._backlog += events
         return len(data)
 
     def take(self, data: bytes) -> None:
@@ -139,10 +144,10 @@ class Connection:
             event = backlog.popleft()
             if isinstance(event, Request):
                 if event.ended:
-                    return event, io.BytesIO()
+                    return event, NO_BODY()
                 streaming = self.site.streaming
                 if streaming is not None and streaming.wants(event) and END not in backlog:
-                    return event, io.BufferedReader(Stream(self, event, streaming), RECEIVE)
+                    return event, BufferedReader(Stream(self, event, streaming), RECEIVE)
                 self._body = self.site.body_of(event)
                 if event.expects_continue and not self.has_backlog:
                     self._invite()

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic_ns
 from typing import Final
 
 from bigtop.backends.base import Life
 from bigtop.backends.wsgi.call import Call
+from bigtop.clock import monotonic_ns
 from bigtop.scoreboard import Word
 
 # Plain numbers: an enum's member costs a look-up each time it is named.
@@ -29,12 +29,12 @@ class Ledger:
     """Books for one worker. `describe` makes the access line of a request, None where nothing is logged.
 
     What is only added up is kept here until post(), before each wait for events; what tells that something
-    runs is written at once, for it matters when the worker hangs.
+    runs is written at once, for it matters when the worker hangs; that nothing runs any more can wait.
     """
 
     __slots__ = (
         "_busy", "_bytes_out", "_call_ns", "_describe", "_errors", "_life", "_queue_ns", "_requests",
-        "_slot", "_words", "bytes_in",
+        "_slot", "_told", "_words", "bytes_in",
     )  # fmt: skip
 
     def __init__(self, life: Life, describe: Callable[[Call, int], str] | None) -> None:
@@ -43,11 +43,14 @@ class Ledger:
         self._words = life.slot.words
         self._describe = describe
         self.bytes_in = self._bytes_out = 0
+        self._told = 0  # calls that run, as the slot says
         self._busy = self._requests = self._errors = self._call_ns = self._queue_ns = 0
 
     def post(self) -> None:
         """Write down what was added up since."""
         words = self._words
+        if self._told != self._busy:
+            words[BUSY] = self._told = self._busy
         if self.bytes_in:
             words[BYTES_IN] += self.bytes_in
             self.bytes_in = 0
@@ -76,25 +79,26 @@ class Ledger:
     def called(self, call: Call) -> None:
         """The application is called next (or once more, to close its response)."""
         self._busy += 1
-        self._words[BUSY] = self._busy
+        if self._told < self._busy:  # otherwise the call before was of this turn, too
+            self._words[BUSY] = self._told = self._busy
         if not call.called:
             call.called = now = monotonic_ns()
             self._queue_ns += now - call.readable
 
-    def returned(self, call: Call) -> None:
-        """The application is done, its answer may still be on the way."""
+    def returned(self, call: Call) -> int:
+        """The application is done, its answer may still be on the way. Returns when that was."""
         self._busy -= 1
-        self._words[BUSY] = self._busy
+        now = monotonic_ns()
         if not call.settled:
-            self._call_ns += monotonic_ns() - call.called
+            self._call_ns += now - call.called
+        return now
 
     def writing(self, call: Call) -> None:
         self._slot.writing(call.record)
 
-    def answered(self, call: Call) -> int:
-        """The answer is out, or the client is gone. Returns the time, in monotonic nanoseconds."""
+    def answered(self, call: Call, now: int) -> None:
+        """The answer is out, or the client is gone."""
         status = call.exchange.status
-        now = monotonic_ns()
         self._slot.end(call.record, call.called, now, status)
         self._requests += 1
         self._bytes_out += call.bytes_out
@@ -103,4 +107,3 @@ class Ledger:
         if self._describe is not None:
             self._life.access(self._describe(call, now))
         self._life.finished()
-        return now

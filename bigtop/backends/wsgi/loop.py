@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import select
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
-from time import monotonic_ns
 from typing import Final
 
 from bigtop.backends.base import Life
@@ -21,6 +20,7 @@ from bigtop.backends.wsgi.connection import ANSWERING, LINGERING, QUEUED, READIN
 from bigtop.backends.wsgi.crew import KEPT, LOST, SPARED, Crew, Lead
 from bigtop.backends.wsgi.entrance import Entrance
 from bigtop.backends.wsgi.service import Service
+from bigtop.clock import monotonic_ns
 from bigtop.http.engine import IDLE
 from bigtop.scoreboard import State, Word
 

@@ -86,7 +86,7 @@ class Router:
                     if is_served or now < first.until:
                         self._retry(now + (FULL if is_served else UNSERVED))
                         break
-                    stamp = first.connection.site.stamp()
+                    stamp = first.connection.site.stamps.now()
                     self._clients.refuse(first.connection, error_response(503, DOWN, stamp))
                 waiting.popleft()
 

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
+import select
 from collections import deque
-from select import EPOLLIN, EPOLLOUT
-from time import monotonic_ns
 from typing import Final
 
 from bigtop.backends.base import Life
@@ -21,10 +20,13 @@ from bigtop.backends.wsgi.crew import KEPT, LOST, SPARED, Crew, Lead
 from bigtop.backends.wsgi.ledger import Ledger
 from bigtop.backends.wsgi.relay import Relay
 from bigtop.backends.wsgi.visitors import Visitors
+from bigtop.clock import monotonic_ns
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, ELSEWHERE, HEAD
 from bigtop.http.response import error_response
 
+EPOLLIN: Final[int] = select.EPOLLIN  # see clock.py
+EPOLLOUT: Final[int] = select.EPOLLOUT
 HOLD: Final = 1_000_000  # nanoseconds for which an answer may be held, if no call takes longer
 
 
@@ -143,7 +145,9 @@ class Service:
             self._clients.close(connection)
 
     def refuse(self, connection: Connection, error: ProtocolError) -> None:
-        self._clients.refuse(connection, error_response(error.status, str(error), connection.site.stamp()))
+        self._clients.refuse(
+            connection, error_response(error.status, str(error), connection.site.stamps.now())
+        )
 
     # ---- the application
 
@@ -158,13 +162,13 @@ class Service:
 
     def settle(self, call: Call) -> None:
         """The application is done with `call`."""
-        self.ledger.returned(call)
+        now = self.ledger.returned(call)
         call.settled = True
         held = self._crew.held
         if held and held[-1][0] is call:
             self._unsent.append(call)
         else:
-            self._handed_over(call)
+            self._handed_over(call, now)
 
     # ---- an answer goes out
 
@@ -174,18 +178,20 @@ class Service:
         while held:
             call, data = held.popleft()
             call.deliver(data)
-        while unsent:
-            self._handed_over(unsent.popleft())
+        if unsent:
+            now = monotonic_ns()
+            while unsent:
+                self._handed_over(unsent.popleft(), now)
 
-    def _handed_over(self, call: Call) -> None:
+    def _handed_over(self, call: Call, now: int) -> None:
         """All of the answer is with the kernel or in the outbox."""
         outbox = call.connection.outbox
         if outbox is not None and outbox.size:
             self.ledger.writing(call)
-            self._deadlines.start(call.connection, self._deadlines.send, monotonic_ns())
+            self._deadlines.start(call.connection, self._deadlines.send, now)
             self._clients.watch(call.connection, EPOLLOUT)
         else:
-            self._answered(call)
+            self._answered(call, now)
 
     def send_rest(self, connection: Connection, now: int) -> None:
         call, outbox = connection.call, connection.outbox
@@ -205,7 +211,7 @@ class Service:
         self._deadlines.stop(connection)
         self._clients.watch(connection, EPOLLIN)
         if call.settled:
-            self._answered(call)
+            self._answered(call, now)
 
     def lose(self, connection: Connection) -> None:
         """The client of an answer is gone, or too slow."""
@@ -216,9 +222,9 @@ class Service:
         self._deadlines.stop(connection)
         self._clients.watch(connection, 0)
         if call.settled:
-            self._answered(call)
+            self._answered(call, monotonic_ns())
 
-    def _answered(self, call: Call) -> None:
+    def _answered(self, call: Call, now: int) -> None:
         """The whole answer is out, or never will be."""
         connection = call.connection
         if call.unclosed is not None:
@@ -227,7 +233,7 @@ class Service:
             self._clients.watch(connection, 0)
             self.ready.append(connection)
             return
-        now = self.ledger.answered(call)
+        self.ledger.answered(call, now)
         call.environ = call.exchange.wire = None
         outbox = connection.outbox
         if outbox is not None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bigtop.backends.base import App, ServeOptions
@@ -14,7 +12,8 @@ from bigtop.backends.outbox import Bounds, Pause
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.stream import Streaming
 from bigtop.http.messages import Request
-from bigtop.http.response import Stamp, stamp
+from bigtop.http.response import Stamps
+from bigtop.http.wsgi import RequestIds
 from bigtop.scoreboard import Slot
 
 if TYPE_CHECKING:
@@ -28,16 +27,14 @@ class Site:
 
     __slots__ = (
         "_body_memory",
-        "_second",
-        "_server",
-        "_stamp",
         "_temp_dir",
         "app",
         "bounds",
         "crew",
-        "new_id",
+        "ids",
         "redirects",
         "slot",
+        "stamps",
         "streaming",
     )
 
@@ -59,20 +56,9 @@ class Site:
         self.streaming = streaming
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
-        # Makes X-Request-IDs: a name that no other worker has, and a number. From any thread.
-        self.new_id: Callable[[], str] = map(f"{secrets.token_hex(8)}-%d".__mod__, itertools.count()).__next__
-        self._server = options.server_header
-        self._second = 0
-        self._stamp = stamp(self._server, 0)
+        self.ids = RequestIds(secrets.token_hex(8))  # which no other worker has
+        self.stamps = Stamps(options.server_header, time.time)
 
     def body_of(self, request: Request) -> Body:
         """Return the place where the body of `request` is collected."""
         return Body(self._body_memory, self._temp_dir, request)
-
-    def stamp(self) -> Stamp:
-        """Return the server's lines of a head, made once per second. From any thread."""
-        now = time.time()
-        if int(now) != self._second:
-            self._second = int(now)
-            self._stamp = stamp(self._server, now)
-        return self._stamp
