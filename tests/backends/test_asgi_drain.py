@@ -217,6 +217,25 @@ def test_lifespan_off_and_on() -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("loop", "hidden", "said"),
+    [
+        ("auto", False, "uvloop.Loop"),
+        ("auto", True, "_UnixSelectorEventLoop"),
+        ("asyncio", False, "_UnixSelectorEventLoop"),
+        ("uvloop", True, "--loop uvloop needs uvloop: pip install"),
+    ],
+)
+def test_which_loop_it_is(loop: str, hidden: bool, said: str) -> None:
+    """`hidden`: uvloop is not installed, as far as Python knows."""
+    code = (
+        f"import sys; {hidden} and sys.modules.update(uvloop=None)\n"
+        f"from bigtop.backends.asgi.loops import new_loop\nprint(new_loop({loop!r}, 0))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert said in ended.stdout + ended.stderr
+
+
 def test_a_loop_that_stands_still_is_reported_and_replaced() -> None:
     with Site(APP, "--timeout", "1") as site:
         assert site.get("/sleep/2.5") == "slept"  # waiting is no standing still

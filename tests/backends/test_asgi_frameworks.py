@@ -81,6 +81,15 @@ def test_starlette_static_files(starlette: BackendServer) -> None:
         assert client.get("/static/asgi_starlette.py", f"If-None-Match: {etag}").status == 304
 
 
+def test_starlette_static_files_are_sent_by_the_kernel(starlette: BackendServer) -> None:
+    path = Path(__file__).parents[1] / "apps" / "asgi_starlette.py"
+    before = starlette.written()
+    with starlette.connect() as client:
+        for _ in range(20):
+            client.get("/static/asgi_starlette.py")
+    assert starlette.written() - before >= 20 * path.stat().st_size
+
+
 def test_starlette_chat(starlette: BackendServer) -> None:
     host, port = starlette.address
     url = f"ws://{host}:{port}/chat"

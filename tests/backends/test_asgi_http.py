@@ -338,6 +338,20 @@ def test_pathsend_sends_a_file_whole(client: Client, tmp_path: Path, size: int) 
     assert client.get("/").status == 200
 
 
+@pytest.mark.parametrize("path", ["/pathsend", "/zerocopy"])
+def test_files_are_sent_by_the_kernel(server: BackendServer, tmp_path: Path, path: str) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(3_000_000))
+    with server.connect() as client:
+        before = server.written()
+        body = client.get(f"{path}?{file}").body
+        assert len(body) >= 2_900_000
+        # sendfile(2) counts as writing, what goes into a socket by other ways does not.
+        assert server.written() - before >= 2_900_000
+        client.get("/stream?n=30&size=100000")
+        assert server.written() - before < 4_000_000
+
+
 def test_pathsend_of_what_is_not_there_is_a_500(client: Client) -> None:
     assert client.get("/pathsend?/nowhere/at/all").status == 500
 

@@ -158,6 +158,10 @@ class BackendServer:
     def rss(self) -> int:
         return psutil.Process(self.process.pid).memory_info().rss
 
+    def written(self) -> int:
+        """Return how many bytes left by write(2) and its like, to which send(2) does not belong."""
+        return int(psutil.Process(self.process.pid).io_counters().write_chars)
+
     def cpu(self) -> float:
         times = psutil.Process(self.process.pid).cpu_times()
         return times.user + times.system
