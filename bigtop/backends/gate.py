@@ -22,6 +22,7 @@ log = logging.getLogger("bigtop.backend")
 RETRY: Final = SECOND // 10
 # accept(2): out of descriptors or memory. The queue stays readable: without a pause the loop would spin.
 STARVED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 class Newcomer(NamedTuple):
@@ -41,7 +42,7 @@ class Gate:
         self.room = room  # connections that this worker may have open
         self.retry_at = NEVER  # when to try again after running out of descriptors
         self.epoll = epoll
-        self._listeners = {listener.fileno(): (listener, listener.getsockname()) for listener in listeners}
+        self._listeners = {listener.fileno(): (listener, _address(listener)) for listener in listeners}
         self.is_open = False
         for listener in listeners:
             # Also for the other workers: O_NONBLOCK belongs to the open socket that all of them share.
@@ -79,7 +80,7 @@ class Gate:
             self.starve(error, now)
             return None
         client.setblocking(False)
-        return Newcomer(client, server, address)
+        return Newcomer(client, client.getsockname() if server is None else server, address)
 
     def accept_all(self, now: int) -> Iterator[Newcomer]:
         """Yield all clients that wait."""
@@ -99,6 +100,12 @@ class Gate:
         log.warning("cannot take a connection: %s; trying again soon", error.strerror)
         self.set(False)
         self.retry_at = now + RETRY
+
+
+def _address(listener: socket.socket) -> Any:
+    """Return where its clients are connected to; None where that is another address for each of them."""
+    address = listener.getsockname()
+    return None if isinstance(address, tuple) and address[0] in _WILDCARDS else address
 
 
 def room(wanted: int) -> int:
