@@ -16,8 +16,9 @@ from bigtop.backends.asgi.lifespan import Lifespan
 from bigtop.backends.asgi.threaded import InThreads
 from bigtop.backends.base import App, ServeOptions
 from bigtop.errors import AppError
-from bigtop.http.asgi import Message, Scope
+from bigtop.http.asgi import Message
 from bigtop.http.routes import is_below
+from bigtop.http.scope import Scope
 from bigtop.http.wsgi import Environ
 from bigtop.loader import LoadedApp
 

@@ -36,8 +36,8 @@ class Fields:
     """The header of a request, as it was read; many requests share one, so that it is read once.
 
     `special` are the values of fields that matter for framing and connection, by lower-case names.
-    `environs`, `lowered` and `wishes` are the places where http/wsgi.py, http/asgi.py and http/static.py keep
-    what they made of it.
+    `environs`, `lowered` and `wishes` are the places where http/wsgi.py, http/scope.py and http/static.py
+    keep what they made of it.
     """
 
     __slots__ = ("environs", "has_host", "headers", "is_plain", "lowered", "names", "special", "wishes")

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bigtop.backends.asgi.gone import ClientDisconnected
 from bigtop.backends.asgi.inbox import Inbox
+from bigtop.backends.asgi.ledger import Exchange
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.outbox import FilePart
-from bigtop.clock import monotonic_ns
-from bigtop.http.asgi import Answer, Message, Peer, http_scope
+from bigtop.http.asgi import Message
 from bigtop.http.messages import Request
 from bigtop.http.response import CONTINUE, error_response
+from bigtop.http.scope import Peer, http_scope
 
 if TYPE_CHECKING:
     from bigtop.backends.asgi.connection import Connection
@@ -31,31 +32,26 @@ FAILED = "The application failed to answer this request."
 LARGE: Final = 32768  # bytes of a body from which on a copy costs more than what it takes to do without
 
 
-class Call:
-    """A request and its answer."""
+class Call(Exchange):
+    """A request that is answered by ASGI's HTTP messages."""
 
-    __slots__ = (
-        "_connection", "_invites", "_site",
-        "answer", "bytes_out", "called", "gone", "inbox", "peer", "record", "request",
-    )  # fmt: skip
+    __slots__ = ("_connection", "_invites", "_lasts", "_site", "gone", "inbox")
 
     def __init__(self, site: Site, connection: Connection, peer: Peer, request: Request) -> None:
+        super().__init__(request, peer, site.stamps)
         self._site = site
         self._connection = connection
         self._invites = request.expects_continue
-        self.peer = peer
-        self.request = request
-        self.answer = Answer(request, site.stamps)
+        self._lasts = False  # longer than the turn in which it was called
         self.inbox = None if request.ended else Inbox(site.loop, ended=False)
         self.gone = False  # nobody can be answered any more
-        self.bytes_out = 0
-        self.called = monotonic_ns()
-        self.record = 0  # its number on the scoreboard
 
     def start(self) -> None:
         """Call the application; it may be done when this returns."""
         self._site.ledger.called(self)
+        self._connection.wire.turn.need()
         self._site.run(self._run())
+        self._lasts = True
 
     async def _run(self) -> None:
         site = self._site
@@ -69,7 +65,7 @@ class Call:
             if not self.answer.complete and not self.gone:
                 self._failed(None)
         finally:
-            site.ledger.left()
+            site.ledger.left(at_once=not self._lasts)
 
     # ---- what the application calls
 

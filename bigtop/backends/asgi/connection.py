@@ -16,10 +16,10 @@ from bigtop.backends.asgi.wire import Wire
 from bigtop.backends.deadlines import Wait
 from bigtop.clock import monotonic_ns
 from bigtop.errors import ProtocolError
-from bigtop.http.asgi import Peer
 from bigtop.http.engine import BODY, CLOSED, HEAD, IDLE, Engine
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import error_response
+from bigtop.http.scope import Peer
 
 LEFT = 499  # nginx's status of a request whose client left before it was answered
 
@@ -115,7 +115,7 @@ class Connection(BaseClient):
             site.replace(self, websocket)
             websocket.open(self._engine.take_rest())
             return None
-        if site.draining or not site.options.limits.keep_alive:
+        if site.draining or not site.clocks.keeps:
             request.keep_alive = False
         self._call = call = Call(site, self, self._peer, request)
         return call

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from bigtop.backends.asgi.call import FAILED, is_news
 from bigtop.backends.asgi.gone import ClientDisconnected
+from bigtop.backends.asgi.ledger import Exchange
 from bigtop.backends.asgi.mailbox import Mailbox
 from bigtop.backends.asgi.site import Site
 from bigtop.errors import ProtocolError
-from bigtop.http.asgi import Answer, Message, Peer, text_fields, websocket_scope
+from bigtop.http.asgi import Message, text_fields
 from bigtop.http.messages import Request
 from bigtop.http.response import error_response
+from bigtop.http.scope import Peer, websocket_scope
 from bigtop.http.websocket import Handshake, negotiate, read_handshake, switching
 
 if TYPE_CHECKING:
@@ -30,27 +31,19 @@ INTERNAL_ERROR = 1011
 DENIED = "The application does not take this WebSocket."
 
 
-class Conversation:
+class Conversation(Exchange):
     """A request for a WebSocket, and all that follows from it."""
 
-    __slots__ = (
-        "_handshake", "_site", "_socket", "_wire", "answer", "bytes_out", "called", "mailbox", "peer",
-        "record", "request",
-    )  # fmt: skip
+    __slots__ = ("_handshake", "_site", "_socket", "_wire", "mailbox")
 
     def __init__(self, site: Site, socket: WebSocket, peer: Peer, request: Request) -> None:
+        super().__init__(request, peer, site.stamps)
         request.keep_alive = False  # if it is answered at all
         self._site = site
         self._socket = socket
         self._wire = socket.wire
         self._handshake = Handshake("", [], [])
         self.mailbox = Mailbox(site.loop, site.options.websocket.queue)
-        self.request = request
-        self.peer = peer
-        self.answer = Answer(request, site.stamps)
-        self.called = monotonic_ns()
-        self.record = 0  # its number on the scoreboard
-        self.bytes_out = 0
 
     def start(self) -> None:
         """Call the application, unless the client's request was not a proper one."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from bigtop.backends.asgi.connection import Connection
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.asgi.wire import Wire
-from bigtop.http.asgi import Peer
 from bigtop.http.engine import ELSEWHERE
 from bigtop.http.routes import RoutedEngine
+from bigtop.http.scope import Peer
 
 
 class RoutedConnection(Connection):

@@ -10,8 +10,9 @@ from time import monotonic_ns
 
 from bigtop.backends.base import App
 from bigtop.backends.files import Reply, StaticFiles
-from bigtop.http.asgi import Message, Scope
+from bigtop.http.asgi import Message
 from bigtop.http.messages import Request
+from bigtop.http.scope import Scope
 from bigtop.http.static import Mount
 
 Send = Callable[[Message], Awaitable[None]]

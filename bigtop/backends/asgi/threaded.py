@@ -15,9 +15,10 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from bigtop.backends.base import App
-from bigtop.http.asgi import Message, Scope
+from bigtop.http.asgi import Message
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.messages import Request
+from bigtop.http.scope import Scope
 from bigtop.http.wsgi import Environ, ExcInfo, Peer, environ, worker_environ
 
 Send = Callable[[Message], Any]

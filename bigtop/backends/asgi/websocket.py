@@ -18,8 +18,8 @@ from bigtop.backends.asgi.conversation import INTERNAL_ERROR, Conversation
 from bigtop.backends.asgi.site import Site
 from bigtop.backends.asgi.wire import Wire
 from bigtop.backends.deadlines import LINGER
-from bigtop.http.asgi import Peer
 from bigtop.http.messages import Request
+from bigtop.http.scope import Peer
 from bigtop.http.websocket import ABNORMAL, SERVICE_RESTART, Closed, Deflate, Pong, Session
 
 

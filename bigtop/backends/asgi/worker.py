@@ -24,10 +24,10 @@ from bigtop.backends.asgi.wire import Turn, Wire
 from bigtop.backends.base import Life
 from bigtop.backends.deadlines import NEVER, SECOND
 from bigtop.backends.gate import RETRY, Gate, Newcomer, room
-from bigtop.http.asgi import Peer
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.routes import RoutedEngine
+from bigtop.http.scope import Peer
 from bigtop.scoreboard import Word
 
 log = logging.getLogger("bigtop.backend")
