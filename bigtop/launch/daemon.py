@@ -25,7 +25,7 @@ from bigtop.control.server import ControlServer
 from bigtop.errors import BigtopError, CommandError
 from bigtop.launch import checks, program, saving
 from bigtop.launch.app import App
-from bigtop.launch.controlled import Controlled, as_facts
+from bigtop.launch.controlled import Controlled, Steered, as_facts
 from bigtop.launch.listening import Listening
 from bigtop.launch.news import News
 from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
@@ -195,9 +195,19 @@ class Daemon:
         self.over.set()
 
     async def _tell_ready(self) -> None:
-        await _settled(self.supervisor)
+        """Be ready when everything runs. What does not run and is tried again without limit, or was given up,
+        is told instead of waited for: systemd would end all others because of it."""
+        names = self.supervisor.names
+        steered = Steered(_Several(self))
+        ends = await asyncio.gather(*map(steered.settled, names), return_exceptions=True)
+        troubles = []
+        for end in ends:
+            if isinstance(end, CommandError):
+                troubles.append(str(end))
+            elif isinstance(end, BaseException):
+                raise end
         if self._stopping.urgency is None:
-            self._starter.ready(f"{len(self.supervisor.names)} watchers")
+            self._starter.ready("; ".join([f"{len(names)} watchers", *troubles]))
 
     def reopen_logs(self) -> None:
         log.reopen()

@@ -105,6 +105,24 @@ def test_run_is_ready_when_everything_is(systemd: Systemd, tmp_path: Path) -> No
     assert systemd.told()["STOPPING"] == "1"
 
 
+BROKEN = '[watcher.good]\ncmd = "sleep 100"\n\n[watcher.bad]\ncmd = "no-such-program-anywhere"\n'
+
+
+def test_run_does_not_wait_for_what_is_tried_for_ever(systemd: Systemd, tmp_path: Path) -> None:
+    file = tmp_path / "broken.toml"
+    file.write_text(BROKEN)
+    environ = {**os.environ, **systemd.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-m", "bigtop", "run", str(file)], env=environ) as running:
+        try:
+            told = systemd.told()
+            assert told["READY"] == "1"
+            assert re.fullmatch(
+                r"2 watchers; bad: .*no-such-program-anywhere.* tried again in .*", told["STATUS"]
+            )
+        finally:
+            running.terminate()
+
+
 # ---- --daemon
 
 
