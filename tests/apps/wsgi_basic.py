@@ -297,6 +297,10 @@ def leave(environ: Environ, start_response: Start) -> Iterable[bytes]:
     sys.exit(7)
 
 
+def die(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    os._exit(7)
+
+
 def named(environ: Environ, start_response: Start) -> Iterable[bytes]:
     """/named?accel=URI or /named?sendfile=PATH: a file that the server is to send instead of the body."""
     query = parse_qs(environ["QUERY_STRING"])
@@ -324,6 +328,7 @@ VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
     "hoard": hoard,
     "injecting": injecting,
     "leave": leave,
+    "die": die,
     "long": long,
     "loop": loop_running,
     "named": named,

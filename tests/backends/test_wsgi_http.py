@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -363,6 +365,35 @@ def test_keep_alive_can_be_turned_off() -> None:
 def test_sys_exit_in_the_application_ends_the_worker() -> None:
     with BackendServer(APP) as server, server.connect() as client:
         client.send(request("/leave"))
+        assert server.wait() == 7
+
+
+@pytest.mark.parametrize(("slow_calls", "status"), [(1, os.EX_SOFTWARE), (2, 7)])
+def test_sys_exit_costs_nobody_an_answer_that_is_held(slow_calls: int, status: int) -> None:
+    # After the first slow call the next run in a thread of the crew, after the second in the main thread.
+    with BackendServer(APP) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(slow_calls + 2)]
+        assert [client.get("/").status for client in clients] == [200] * len(clients)
+        paths = [*(["/sleep/0.5"] * slow_calls), "/", "/leave"]
+        for waiting, (client, path) in enumerate(zip(clients, paths, strict=True)):
+            client.send(request(path))
+            eventually(lambda: server.word(Word.BUSY) == 1)
+            eventually(lambda waiting=waiting: server.word(Word.WAITING) == waiting)
+        assert clients[-2].answer().body == b"Hello World\n"
+        assert server.wait() == status
+
+
+def test_no_answer_is_held_while_others_are_read() -> None:
+    with BackendServer(APP) as server, ExitStack() as stack:
+        quick, slow, fatal = (stack.enter_context(server.connect()) for _ in range(3))
+        assert [client.get("/").status for client in (slow, fatal, quick)] == [200] * 3
+        os.kill(server.process.pid, signal.SIGSTOP)  # so that one turn of the loop finds all three
+        os.waitid(os.P_PID, server.process.pid, os.WSTOPPED)
+        quick.send(request("/"))
+        slow.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+        fatal.send(request("/die"))
+        os.kill(server.process.pid, signal.SIGCONT)
+        assert quick.answer().body == b"Hello World\n"
         assert server.wait() == 7
 
 

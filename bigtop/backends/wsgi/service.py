@@ -79,6 +79,8 @@ class Service:
             self.refuse(connection, error)
             return KEPT
         if complete is None:
+            if self._unsent:
+                self.flush()  # to read on, from many perhaps, takes time and needs nothing of the application
             if connection.is_elsewhere:
                 self._relay.router.leave(connection, now)
             else:
@@ -168,6 +170,8 @@ class Service:
         if held and held[-1][0] is call:
             self._unsent.append(call)
         else:
+            if self._unsent and now - self._unsent[0].called > HOLD:
+                self.flush()  # static files take their time as well
             self._handed_over(call, now)
 
     # ---- an answer goes out

@@ -84,7 +84,13 @@ class Threads(Crew):
         offer.append(call)
         if self._bell.dozing:
             self._bell.ring()
-        call.run()
+        try:
+            call.run()
+        except BaseException:
+            # sys.exit in the application, mostly: the worker ends with it. Those who were answered before are
+            # to have their answers all the same.
+            self.send_held()
+            raise
         try:
             taken = offer.pop()
         except IndexError:
