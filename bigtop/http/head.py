@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from bigtop.errors import ProtocolError
-from bigtop.http.known import LONGEST, remember
+from bigtop.http.known import LONGEST, LONGEST_NAME, MOST_FIELDS, remember
 from bigtop.http.messages import Fields, Request
 
 # The methods that IANA has registered, and some in wide use. PRI is registered to open HTTP/2, and only that.
@@ -161,7 +161,7 @@ def line_of(line: bytes) -> Line:
 
 
 def fields_of(header: bytes) -> Fields:
-    """Return what a whole header says, its empty line included; remembered unless it is wrong."""
+    """Return what a whole header says, its empty line included; remembered unless it is wrong or large."""
     made = known_headers.get(header)
     if made is None:
         lines = header[:-4].split(b"\r\n") if len(header) > 2 else []
@@ -169,7 +169,8 @@ def fields_of(header: bytes) -> Fields:
         if len(header.translate(None, TEXT)) > 2 * (len(lines) + 1):
             raise ProtocolError(400, "a control character, or a bare CR or LF")
         made = _read_fields(lines)
-        remember(known_headers, header, made)
+        if len(lines) <= MOST_FIELDS:
+            remember(known_headers, header, made)
     return made
 
 
@@ -179,7 +180,7 @@ def learn(name: bytes) -> bytes:
         raise ProtocolError(400, "a field name is a token and stands right before its colon")
     lower = name.lower()
     kind = lower if lower in _SPECIAL else b""
-    if len(_names) < _NAMES_KEPT:
+    if len(_names) < _NAMES_KEPT and len(name) <= LONGEST_NAME:
         _names[name] = kind
     return kind
 

@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 
 KEPT: Final = 512  # of a kind
 LONGEST: Final = 2048  # bytes of what is looked up
+LONGEST_NAME: Final = 64  # bytes of a field name
+MOST_FIELDS: Final = 64  # of a header: what is made of a field takes more room than a short field itself
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from bigtop.http.forwarded import FIELDS, Forwarding, Origin
-from bigtop.http.known import LONGEST, remember
+from bigtop.http.known import LONGEST, LONGEST_NAME, remember
 from bigtop.http.messages import Request
 from bigtop.http.response import Framing, Head, Stamps, head_of
 
@@ -218,7 +218,7 @@ def _key_of(name: bytes, keys: dict[bytes, str]) -> str:
     lower = name.lower()
     by_proxy = lower in _BY_PROXIES or lower.startswith(b"x-forwarded-")
     key = "" if b"_" in name or (by_proxy and keys is _keys_of_strangers) else _plain_key(name)
-    if len(keys) < _KEYS_KEPT:
+    if len(keys) < _KEYS_KEPT and len(name) <= LONGEST_NAME:
         keys[name] = key
     return key
 

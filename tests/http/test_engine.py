@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 
 import h11
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import Engine, Phase
-from bigtop.http.head import known_headers
-from bigtop.http.known import KEPT, LONGEST, remember
+from bigtop.http.head import _lines, _names, known_headers
+from bigtop.http.known import KEPT, LONGEST, LONGEST_NAME, MOST_FIELDS, remember
 from bigtop.http.limits import Limits
 from bigtop.http.messages import END, Request
 from tests.http.cases import Case, Outcome, read_corpus, run
@@ -227,12 +228,87 @@ def test_only_short_heads_are_remembered() -> None:
         assert (data.partition(b"\r\n")[2] in known_headers) is kept
 
 
+@pytest.mark.parametrize(("count", "kept"), [(MOST_FIELDS, True), (MOST_FIELDS + 1, False), (300, False)])
+def test_a_header_of_many_fields_is_not_remembered(count: int, kept: bool) -> None:
+    data = head("GET / HTTP/1.1", "Host: many", *[f"{number:x}:" for number in range(count - 1)])
+    assert len(data) < LONGEST
+    Engine(Limits()).feed(data)
+    assert (data.partition(b"\r\n")[2] in known_headers) is kept
+
+
+def test_a_long_field_name_is_not_remembered() -> None:
+    names = ["n" * LONGEST_NAME, "n" * (LONGEST_NAME + 1)]
+    known_headers.clear()
+    _names.clear()
+    the_request(head("GET / HTTP/1.1", "Host: a", *[f"{name}: x" for name in names]))
+    assert [name.encode() in _names for name in names] == [True, False]
+
+
 def test_so_many_are_remembered_and_no_more() -> None:
     known: dict[int, int] = {}
     for number in range(3 * KEPT):
         remember(known, number, -number)
         assert known[number] == -number
         assert len(known) <= KEPT
+
+
+# Heads as clients and attackers may put them together. Most of these lines and line ends are good.
+STARTS = """GET / HTTP/1.1|GET / HTTP/1.1|POST /a HTTP/1.1|GET /b HTTP/1.0|GET http://u/c HTTP/1.1
+OPTIONS * HTTP/1.1|GET /\t HTTP/1.1|GET /xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx HTTP/1.1|GET / HTTP/2.0
+GET /|\x16\x03|"""
+GOOD_FIELDS = """X: y|X:|X_Y: z|X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy|Content-Length: 3|Transfer-Encoding: chunked
+Connection: close|Connection: keep-alive, upgrade|Upgrade: websocket|Expect: 100-continue"""
+OTHER_FIELDS = "Host: a|Host: a b|X: \0|: x|no colon| X: y|Content-Length: x"
+good, other = (st.sampled_from(re.split(r"[|\n]", fields)) for fields in (GOOD_FIELDS, OTHER_FIELDS))
+MESSAGES = st.tuples(
+    st.sampled_from(["", "", "", "\r\n", "\r\n\r\n", "\n"]),
+    st.sampled_from(re.split(r"[|\n]", STARTS)),
+    st.lists(good, max_size=3).map(lambda fields: ["Host: a", *fields]) | st.lists(good | other, max_size=4),
+    st.sampled_from([*["\r\n"] * 9, "\n"]),
+    st.sampled_from(["", "", "abc", "3\r\nabc\r\n0\r\n\r\n"]),
+)
+BOUNDS = (Limits(), Limits(fields=2), Limits(request_line=40, field_size=30, head=100, body=2))
+
+
+def forget() -> None:
+    for known in (known_headers, _lines, _names):
+        known.clear()
+
+
+def reading(pieces: list[bytes], limits: Limits) -> object:
+    """Everything that an engine says of these bytes."""
+    engine = Engine(limits, {b"websocket"})
+    events = [event for piece in pieces for event in engine.feed(piece)]
+    slots = [name for name in Request.__slots__ if name != "fields"]
+    said = [
+        [getattr(event, name) for name in slots] if isinstance(event, Request) else event for event in events
+    ]
+    # What was spent on a request that is refused, nobody asks.
+    spent = engine.spent if engine.error is None else 0
+    return said, engine.phase, spent, str(engine.error), engine.take_rest()
+
+
+@given(st.lists(MESSAGES, min_size=1, max_size=2))
+@settings(deadline=None, max_examples=200)
+def test_what_is_known_already_is_read_as_if_it_were_new(
+    messages: list[tuple[str, str, list[str], str, str]],
+) -> None:
+    data = b"".join(
+        (before + end.join([line, *fields, "", ""]) + body).encode("latin-1")
+        for before, line, fields, end, body in messages
+    )
+    ways = [[data], *([data[:at], data[at:]] for at in range(1, len(data)))]
+    fresh = []
+    for limits in BOUNDS:
+        for pieces in ways:
+            forget()
+            fresh.append(reading(pieces, limits))
+    # From here on all is known that can be, also what only the other engine accepts.
+    for limits in BOUNDS:
+        for _before, line, fields, end, _body in messages:
+            reading([end.join([line, *fields, "", ""]).encode("latin-1")], limits)
+        reading([data], limits)
+    assert [reading(pieces, limits) for limits in BOUNDS for pieces in ways] == fresh
 
 
 # ---- limits

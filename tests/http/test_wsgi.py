@@ -20,7 +20,7 @@ from bigtop.errors import ConfigError
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
-from bigtop.http.messages import Request
+from bigtop.http.messages import Fields, Request
 from bigtop.http.response import ResponseError, Stamps
 from bigtop.http.wsgi import (
     Address,
@@ -94,6 +94,18 @@ def test_a_whole_environ() -> None:
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
+
+
+@pytest.mark.parametrize("header", [[], [(b"Host", b"a"), (b"Content-Length", b"0")]])
+def test_every_place_that_is_kept_free_for_a_request_is_filled(header: list[tuple[bytes, bytes]]) -> None:
+    free = worker_environ(io.StringIO(), multithread=False, multiprocess=True, hints=True)
+    places = {key: object() for key, value in free.items() if value in ("", None)}
+    del places["SCRIPT_NAME"]  # always empty, and set by whoever mounts an application
+    assert len(places) == 7
+    peer = Peer(free | places, ("127.0.0.1", 80), ("127.0.0.1", 5), Forwarding(Trust([]), []), "http")
+    request = Request("GET", b"/", Fields(header, {}))
+    left = {key for key, value in environ(request, peer, io.BytesIO()).items() if value is places.get(key)}
+    assert left == {"wsgi.early_hints"}  # which Call.run() sets
 
 
 def test_requests_of_a_connection_do_not_share_an_environ() -> None:
