@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -400,6 +401,18 @@ def test_what_most_calls_take_is_what_three_of_four_do() -> None:
     assert usual.seconds() == 4096e-6  # it is about the calls of late
     slot.end(slot.begin(0, b"GET", b"", b"/"), 0, 1, 200)
     assert usual.seconds() == 4096e-6  # one call tells nothing
+
+
+def test_no_answer_is_held_where_calls_usually_take_long() -> None:
+    slot = Scoreboard.create(1).slot(0)
+    crew = Threads(1, slot.buckets)
+    call: Any = object()
+    crew._offer.append(call)  # as run() does
+    for microseconds, holds in ((100, True), (8_000, False), (100, True)):
+        for _ in range(ENOUGH):
+            slot.end(slot.begin(0, b"GET", b"", b"/"), 0, microseconds * 1000, 200)
+        crew._bell.tick()
+        assert crew.hold(call, b"") is holds
 
 
 def test_a_leader_that_makes_progress_is_left_alone() -> None:

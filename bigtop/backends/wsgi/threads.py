@@ -104,8 +104,9 @@ class Threads(Crew):
         self._bell.ring()
 
     def hold(self, call: Call, data: bytes) -> bool:
-        """Not without relief; nor in a thread that has lost the lead, as the next leader is busy already."""
-        if call not in self._offer:
+        """Not without relief, nor while it looks seldom; nor in a thread that has lost the lead, as the next
+        leader is busy already."""
+        if self._bell.is_seldom or call not in self._offer:
             return False
         mine = (call, data)
         self.held.append(mine)
@@ -171,18 +172,21 @@ class Threads(Crew):
 class _Bell:
     """What the relief waits for, in small steps or until it rings."""
 
-    __slots__ = ("_strokes", "_usual", "dozing", "fine_until")
+    __slots__ = ("_strokes", "_usual", "dozing", "fine_until", "is_seldom")
 
     def __init__(self, buckets: memoryview) -> None:
         self._strokes: SimpleQueue[None] = SimpleQueue()
         self._usual = _Usual(buckets)
         self.dozing = False
         self.fine_until = 0.0  # monotonic
+        self.is_seldom = False  # calls usually take so long that a tick does, too
 
     def tick(self) -> None:
         shortest = FINE_TICK if time.monotonic() < self.fine_until else TICK
+        slow = SLOW * self._usual.seconds()
+        self.is_seldom = slow > TICK
         with suppress(Empty):
-            self._strokes.get(timeout=min(LONGEST_TICK, max(shortest, SLOW * self._usual.seconds())))
+            self._strokes.get(timeout=min(LONGEST_TICK, max(shortest, slow)))
 
     def doze(self, unless: Callable[[], bool]) -> None:
         self.dozing = True
