@@ -51,6 +51,13 @@ class Wait:
         is silent altogether runs into the time limit."""
         return size * SECOND < self.rate * (now - began - GRACE * SECOND)
 
+    def is_fresh(self, connection: Any, now: int) -> bool:
+        """Whether the clock of a connection that waits so began so lately that it need not begin anew.
+
+        A connection in steady use costs no clock at all; one that falls idle closes up to 1/64 early.
+        """
+        return self.until[connection] - now > self.length - (self.length >> 6)
+
 
 C = TypeVar("C", bound=Waiter)
 
@@ -83,14 +90,6 @@ class Deadlines(Generic[C]):
         wait.until[connection] = until = now + wait.length
         if until < self.soonest:
             self.wake(until)
-
-    def is_fresh(self, connection: C, now: int) -> bool:
-        """Whether an idle clock runs that began so lately that it need not begin anew.
-
-        A connection in steady use costs no clock at all; one that falls idle closes up to 1/64 early.
-        """
-        idle = self.idle
-        return connection.wait is idle and idle.until[connection] - now > idle.length - (idle.length >> 6)
 
     def stop(self, connection: C) -> None:
         """Let `connection` be silent for ever."""

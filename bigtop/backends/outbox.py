@@ -25,6 +25,7 @@ from typing import IO, Final, NamedTuple
 log = logging.getLogger("bigtop.backend")
 
 PIECES_PER_SEND: Final = 64  # far below IOV_MAX (1024); more of them gain nothing
+LARGE: Final = 32768  # bytes of a body from which on a copy costs more than what it takes to do without
 BUDGET: Final = 1 << 20  # bytes per turn, so that one fast reader does not keep the leader
 
 

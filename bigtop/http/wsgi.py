@@ -335,13 +335,18 @@ class Exchange:
 
     def whole(self, piece: object) -> bytes:
         """Return all bytes for a body of one piece; its length is announced if the application did not."""
+        head, body = self.parts(piece)
+        return head + body
+
+    def parts(self, piece: object) -> tuple[bytes, bytes]:
+        """Return the head and the body of whole() each for itself: what is large need not be copied."""
         piece = piece if type(piece) is bytes else _checked(piece)
         framing = self.framing
         if framing is not None:  # write() was called before
-            return framing.encode(piece) + framing.end()
+            return b"", framing.encode(piece) + framing.end()
         head = self._head or self._started()
         lines, self.framing = head.frame(self._request, self._stamps.now(), len(piece))
-        return lines + self.framing.whole(piece)
+        return lines, self.framing.whole(piece)
 
     def file(self, size: int) -> tuple[bytes, int]:
         """Return the head for a body that the server sends from a file by itself, and how many bytes to send.

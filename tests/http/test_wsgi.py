@@ -383,6 +383,17 @@ def test_one_piece_gets_its_length() -> None:
     assert answer(app, "HEAD") == b"HTTP/1.1 200 OK\r\n\r\n"
 
 
+def test_the_parts_of_an_answer_are_not_copied() -> None:
+    piece = b"x" * 100
+    for method, body in (("GET", piece), ("HEAD", b"")):
+        it, _ = exchange(method)
+        it.start_response("200 OK", [("Content-Length", "100")])
+        head, sent = it.parts(piece)
+        assert dateless(head) == b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+        assert sent == body
+        assert method == "HEAD" or sent is piece
+
+
 @pytest.mark.parametrize("result", [[], [b""], [b"", b""]])
 def test_no_body_gets_length_zero(result: list[bytes]) -> None:
     def app(env: Environ, start_response: START) -> list[bytes]:

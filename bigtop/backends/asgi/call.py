@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bigtop.backends.asgi.gone import ClientDisconnected
 from bigtop.backends.asgi.inbox import Inbox
 from bigtop.backends.asgi.ledger import Exchange
 from bigtop.backends.asgi.site import Site
-from bigtop.backends.outbox import FilePart
+from bigtop.backends.outbox import LARGE, FilePart
 from bigtop.http.asgi import Message
 from bigtop.http.messages import Request
 from bigtop.http.response import CONTINUE, error_response
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("bigtop.app")
 
 FAILED = "The application failed to answer this request."
-LARGE: Final = 32768  # bytes of a body from which on a copy costs more than what it takes to do without
 
 
 class Call(Exchange):

@@ -62,8 +62,9 @@ class Connection(BaseClient):
                     call.start()
                 self._advancing = False
                 # When it was answered at once, there is nothing new about the connection.
-                same = self._call is None and self._engine.phase is IDLE
-                if not (same and site.clocks.is_fresh(self, monotonic_ns())):
+                idle = site.clocks.idle
+                same = self._call is None and self._engine.phase is IDLE and self.wait is idle
+                if not (same and idle.is_fresh(self, monotonic_ns())):
                     self._settle()
                 return
         self.wire.turn.need()

@@ -99,7 +99,7 @@ def serve(
     clients = Clients(epoll, Deadlines(options.limits), ledger, visitors)
     relay = Relay(life, clients, epoll, time.monotonic_ns())
     files = StaticFiles(options.static) if options.static else None
-    service = Service(clients, crew, life, ledger, relay, visitors, files)
+    service = Service(clients, crew, ledger, relay, visitors, files)
     entrance = Entrance(gate, relay, welcome, clients, service, crew, life)
     loop = Loop(epoll, entrance, clients, service, crew, life)
     entrance.regulate()

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from bigtop.backends.files import Reply
-from bigtop.backends.outbox import ClientGone, FilePart, Outbox
+from bigtop.backends.outbox import LARGE, ClientGone, FilePart, Outbox
 from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
 from bigtop.http.response import error_response
@@ -157,7 +157,11 @@ class Call:
         if isinstance(response, FileWrapper) and self._send_file(response):
             return
         if isinstance(response, (list, tuple)):
-            self._put_last(exchange.whole(response[0] if len(response) == 1 else b"".join(response)))
+            head, body = exchange.parts(response[0] if len(response) == 1 else b"".join(response))
+            if len(body) < LARGE:
+                self._put_last(head + body)
+            else:
+                self._put_large(head, body)
         else:
             for piece in response:
                 if data := exchange.data(piece):
@@ -235,6 +239,24 @@ class Call:
         connection = self.connection
         if connection.outbox is not None or not connection.site.crew.hold(self, data):
             self._put(data)
+
+    def _put_large(self, head: bytes, body: bytes) -> None:
+        """Send an answer that is not copied, and not held, which would keep a lot of memory."""
+        connection = self.connection
+        self.bytes_out += len(head) + len(body)
+        sent = 0
+        if connection.outbox is None:
+            try:
+                sent = connection.socket.sendmsg((head, body))
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise ClientGone from error
+            if sent == len(head) + len(body):
+                return
+        rest = max(0, sent - len(head))
+        if self._outbox().put(memoryview(head)[sent:], memoryview(body)[rest:]):
+            connection.site.crew.block(self)
 
     def _put(self, data: bytes) -> None:
         """Send what the socket takes now, and let the leader send the rest. Raises ClientGone."""

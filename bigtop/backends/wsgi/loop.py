@@ -165,6 +165,7 @@ class Loop:
         life.on_lifeline()
         if not life.draining:
             return
+        self._service.draining = True
         if mask & EPOLLHUP:  # the supervisor is gone; that would be reported for ever
             self._epoll.unregister(life.fileno())
         self._leave_at = min(self._leave_at, now + int(life.grace * SECOND))

@@ -9,7 +9,6 @@ import select
 from collections import deque
 from typing import Final
 
-from bigtop.backends.base import Life
 from bigtop.backends.deadlines import Wait
 from bigtop.backends.files import StaticFiles
 from bigtop.backends.outbox import ClientGone
@@ -37,7 +36,6 @@ class Service:
         self,
         clients: Clients,
         crew: Crew,
-        life: Life,
         ledger: Ledger,
         relay: Relay,
         visitors: Visitors,
@@ -47,7 +45,7 @@ class Service:
         self._clients = clients
         self._deadlines = clients.deadlines
         self._crew = crew
-        self._life = life
+        self.draining = False  # the leader was told so
         self.ledger = ledger
         self._relay = relay
         self._visitors = visitors
@@ -91,7 +89,7 @@ class Service:
             body.close()
             self.refuse(connection, ProtocolError(429, "too many requests from this address"))
             return KEPT
-        if not self._deadlines.keeps or (self._life.draining and not self._relay.has_heir()):
+        if not self._deadlines.keeps or (self.draining and not self._relay.has_heir()):
             request.keep_alive = False
         if connection.wait is not self._deadlines.idle:
             self._deadlines.stop(connection)
@@ -117,13 +115,13 @@ class Service:
                 return
             clocks.start(connection, clocks.body, now)
         elif phase is not HEAD:
-            if self._life.draining and self._relay.leave(connection, now):
+            if self.draining and self._relay.leave(connection, now):
                 return
             # HTTP/1.1 has no way to take back an open connection: a request may be on its way when it closes.
             # So a worker that drains without an heir does not close idle ones at once, but waits for one more
             # request each, whose answer says that it was the last; only a client that is silent all the time,
             # and speaks in the very moment of the close, has to try again (RFC 9110, 9.2.2 expects that).
-            clocks.start(connection, clocks.last if self._life.draining else clocks.idle, now)
+            clocks.start(connection, clocks.last if self.draining else clocks.idle, now)
         elif connection.wait is not clocks.head:
             clocks.start(connection, clocks.head, now)
         elif clocks.head.rate and connection.is_too_slow(clocks.head, now):
@@ -248,7 +246,7 @@ class Service:
         elif call.fate is CLOSE:
             # Whoever asked for the close sends nothing more; the others might, and whoever was not listened
             # to until the end of a streamed body.
-            if call.request.keep_alive or self._life.draining or connection.engine.phase is BODY:
+            if call.request.keep_alive or self.draining or connection.engine.phase is BODY:
                 self._clients.part(connection)
             else:
                 self._clients.close(connection)
@@ -260,8 +258,9 @@ class Service:
             self._relay.router.leave(connection, now)
         elif (
             connection.interest == EPOLLIN
-            and not self._life.draining
-            and self._deadlines.is_fresh(connection, now)
+            and not self.draining
+            and connection.wait is self._deadlines.idle
+            and self._deadlines.idle.is_fresh(connection, now)
         ):
             connection.stage = READING
         else:
