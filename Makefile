@@ -15,7 +15,7 @@ SITE := examples/django_site
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-compiled lint autobahn bench bench-quick bench-report bench-supervise docs changelog clean
+.PHONY: help demo test test-compiled lint autobahn bench bench-quick bench-report bench-supervise docs changelog sdist wheels clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,7 +26,9 @@ help:
 	@echo 'make autobahn    run that test suite of WebSockets (WSTEST=.../wstest, of a Python 2.7)'
 	@echo 'make bench-quick measure against other servers, in a few minutes; make bench ARGS=... to choose'
 	@echo 'make bench-supervise   measure against other process managers'
-	@echo 'make docs        build the documentation into build/docs'
+	@echo 'make docs        build the documentation; then open build/docs/index.html'
+	@echo 'make sdist       build a source distribution into dist/, and check it'
+	@echo 'make wheels      build a wheel for each Python from it (needs docker, or CIBW_CONTAINER_ENGINE=podman)'
 	@echo 'make changelog   turn newsfragments/ into a section of CHANGELOG.md (VERSION=1.2.3)'
 	@echo 'make clean       remove all that was made'
 
@@ -38,7 +40,7 @@ demo: $(VENV)/.demo
 	@exec $(BIN)/bigtop serve mysite.wsgi:application --chdir $(SITE) --name demo \
 		--bind 127.0.0.1:$(PORT) --workers $(WORKERS) --static /static=var/static
 
-test: lint
+test: lint $(VENV)/.docs
 	$(BIN)/pytest -n $(JOBS)
 
 # Installs without and with a C compiler, then tests what came out: make test-compiled TESTS=tests/http
@@ -73,10 +75,21 @@ bench-report: $(VENV)/.made
 
 docs: $(VENV)/.docs
 	$(BIN)/python docs/generate.py
-	$(BIN)/mkdocs build --strict --site-dir build/docs
+	$(BIN)/python docs/site.py build/docs-source
+	$(BIN)/zensical build --strict --clean
+	@echo 'open build/docs/index.html'
 
 changelog: $(VENV)/.dev
 	$(BIN)/towncrier build --version $(VERSION)
+
+sdist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m build --sdist
+	$(BIN)/twine check --strict dist/*
+
+wheels: sdist
+	$(BIN)/cibuildwheel --platform linux --output-dir dist dist/*.tar.gz
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) .bench-venv build dist *.egg-info $(SITE)/var

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Measured:
         first = [next(iter(run.histograms.values()), []) for run in self.runs]
         for name, share in PERCENTILES.items():
             figures[name] = spread(percentile(histogram, share) for histogram in first)
-        figures["syscalls"] = spread([sum(self.syscalls.values())]) if self.syscalls else None
+        figures["syscalls"] = spread([fsum(self.syscalls.values())]) if self.syscalls else None
         return figures
 
 

@@ -157,5 +157,5 @@ def _block(
     rows = [["", *(name for name, _ in columns)]]
     rows += [[one.manager, *(show(one) for _, show in columns)] for one in measured]
     if markdown:
-        return "\n".join([f"### {title[0].upper()}{title[1:]}\n", *markdown_table(rows)]).rstrip("\n")
+        return "\n".join([f"## {title[0].upper()}{title[1:]}\n", *markdown_table(rows)]).rstrip("\n")
     return "\n".join([title, *aligned(rows)])

@@ -89,10 +89,18 @@ def render(results: Results, baseline: str | None = None, markdown: bool = False
 
 
 def heading(results: Results) -> str:
-    return (
-        f"{machine_line(results.machine)}\n"
-        f"{results.rounds} rounds of {results.seconds:g} s, interleaved; medians (lowest-highest)"
-    )
+    return f"{machine_line(results.machine)}\n{_run_line(results)}"
+
+
+def _run_line(results: Results) -> str:
+    """Say when a run was, of which commit, and what its figures are."""
+    commit, changed = results.machine.get("commit"), results.machine.get("uncommitted_changes")
+    source = f", commit {commit}{' and uncommitted changes' if changed else ''}" if commit else ""
+    if results.rounds == 1:
+        figures = f"one round of {results.seconds:g} s"
+    else:
+        figures = f"{results.rounds} rounds of {results.seconds:g} s, interleaved; medians (lowest-highest)"
+    return f"{results.started[:10]}{source}; {figures}"
 
 
 def machine_line(machine: Mapping[str, Any]) -> str:
@@ -106,7 +114,7 @@ def block(part: Part, baseline: str | None, markdown: bool) -> str:
     where = f"server on core {_join(part.cores['server'])}, load from {_join(part.cores['load'])}"
     shape = f"{part.shape}; {where}"
     rows = _rows(part, _baseline(part, baseline))
-    lines = [f"### {part.title}\n", f"{shape}\n"] if markdown else [f"{part.name}: {part.title}", shape]
+    lines = [f"## {part.title}\n", f"{shape}\n"] if markdown else [f"{part.name}: {part.title}", shape]
     lines += markdown_table(rows) if markdown else aligned(rows)
     lines += [f"{'- ' if markdown else '  '}{m.peer}: {m.left_out}" for m in part.measured if m.left_out]
     return "\n".join(lines)

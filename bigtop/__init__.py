@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bigtop.errors import AppError, BigtopError, BindError, ConfigError
 
 if TYPE_CHECKING:
-    from bigtop.control.client import AsyncClient, Client, Event
+    from bigtop.control.client.client import AsyncClient, Client, Event
     from bigtop.embedded import Arbiter, Supervisor, get_arbiter, get_trainer
     from bigtop.library import serve
 
@@ -34,9 +34,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Arbiter": "bigtop.embedded",
-    "AsyncClient": "bigtop.control.client",
-    "Client": "bigtop.control.client",
-    "Event": "bigtop.control.client",
+    "AsyncClient": "bigtop.control.client.client",
+    "Client": "bigtop.control.client.client",
+    "Event": "bigtop.control.client.client",
     "Supervisor": "bigtop.embedded",
     "get_arbiter": "bigtop.embedded",
     "get_trainer": "bigtop.embedded",

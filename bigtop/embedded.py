@@ -21,9 +21,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from bigtop.config import daemon as config
-from bigtop.control.client import AsyncClient, Client, Event, Events
+from bigtop.config.file import daemon as config
+from bigtop.control.client.client import AsyncClient, Client, Event, Events
 from bigtop.errors import BigtopError, BindError, ConfigError
+from bigtop.system import descriptors
 
 Options = Mapping[str, Any]
 
@@ -221,7 +222,10 @@ class _Process:
         """Return when everything is started, or was given up."""
         if self._child is not None:
             raise BigtopError("it is started already")
-        self._folder = tempfile.mkdtemp(prefix="bigtop-")  # mode 0700
+        try:
+            self._folder = tempfile.mkdtemp(prefix="bigtop-")  # mode 0700
+        except OSError as error:
+            raise ConfigError(f"no folder for the control channel: {error.strerror}; see TMPDIR") from error
         try:
             self._launch()
         except BaseException:  # whatever it is goes on, but leaves nothing behind
@@ -236,6 +240,7 @@ class _Process:
             **self._tables["circus"],
         }
         orders = {"source": _SOURCE, "tables": {**self._tables, "circus": circus}, "path": sys.path}
+        descriptors.open_standard()  # else one end could become what the supervisor prints to
         ours, theirs = socket.socketpair()
         self._line = ours
         with theirs:
@@ -301,7 +306,7 @@ def _tables(
         if own := keys.pop("env", None):
             variables[name] = dict(own)
         named[name] = keys
-    circus = dict(options)
+    circus = {"output_prefix": False, **options}  # what a program started writes as it does without us
     if "controller" in circus:  # as Circus' get_arbiter() calls it
         circus["endpoint"] = circus.pop("controller")
     tables: dict[str, Any] = {"circus": circus, "watcher": named, "env": variables}

@@ -2,9 +2,19 @@
 #
 # Rule: an error that a person made carries one message that names the place (flag, file:line, header, frame)
 # and says what would be right. A programming error is none of these classes: it propagates and ends the
-# process loudly, which is what a supervisor is for.
+# process loudly, which is what a supervisor is for. What other people wrote (a line of a file, the text of an
+# exception) passes through one_line() before it becomes a part of a message.
 
 from __future__ import annotations
+
+
+def one_line(text: str) -> str:
+    """Return `text` with everything escaped that ends a line, moves a cursor or cannot be seen."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 class BigtopError(Exception):
@@ -17,6 +27,12 @@ class ConfigError(BigtopError):
     """A flag, a file, a variable or an argument is wrong. Nothing was started. EX_CONFIG of sysexits(3)."""
 
     exit_status = 78
+
+
+class AlreadyRunsError(BigtopError):
+    """Another process holds the pid file: this one runs already."""
+
+    exit_status = 4
 
 
 class BindError(BigtopError):
@@ -40,12 +56,18 @@ class AppError(BigtopError):
 
 
 class ProtocolError(BigtopError):
-    """A client broke HTTP; `status` is the answer it gets (4xx or 5xx), after which the connection closes."""
+    """A client broke HTTP; `status` is the answer it gets (4xx or 5xx), with `fields` that belong to that,
+    after which the connection closes."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, fields: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(reason)
         self.status = status
+        self.fields = fields
 
 
 class CommandError(BigtopError):
     """An operator's command cannot be carried out; becomes a reply."""
+
+
+class AnswerOver(OSError):  # noqa: N818 - no error, but how an answer ends
+    """The application goes on behind the end of its answer. An OSError, as for a client that has left."""

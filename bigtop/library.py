@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 
 from bigtop.cli.serve import run
-from bigtop.config.arguments import layer
-from bigtop.config.serve import configure
+from bigtop.config.serve.arguments import layer
+from bigtop.config.serve.sources import gather
+from bigtop.system import descriptors, signals
 
 
 def serve(
@@ -18,4 +19,6 @@ def serve(
     Takes every option of `bigtop serve --help` with `_` for `-`, gunicorn's names of settings too. What is
     not given comes from the environment, as it does for the command. Raises ConfigError, BindError, AppError.
     """
-    return run(configure(app, os.environ, layer({"bind": bind, "workers": workers, **options})))
+    descriptors.settle()
+    signals.heed_children()
+    return run(gather(app, os.environ, layer({"bind": bind, "workers": workers, **options})))

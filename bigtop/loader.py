@@ -1,4 +1,4 @@
-# From "pkg.mod:attr" to the application, and whether it speaks WSGI or ASGI.
+# From "pkg.mod:attr" to the application, and whether it speaks WSGI or ASGI (see interface.py).
 #
 # Rule: whose fault a failure is must be plain. When the target cannot be found, the error says what was tried
 # and what was probably meant; when the application's own code failed, it carries that code's traceback, which
@@ -9,30 +9,33 @@
 from __future__ import annotations
 
 import ast
-import difflib
-import functools
 import importlib
-import inspect
 import os
 import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
-from bigtop.errors import AppError
+from bigtop import paste
+from bigtop.errors import AppError, one_line
+from bigtop.interface import App, Shape, shape_of
+from bigtop.record import Record
 
 DEFAULT_NAMES = ("application", "app")
 
-App = Callable[..., Any]
+_SPEAKS = {Shape.WSGI: "wsgi", Shape.ASGI: "asgi", Shape.ASGI2: "asgi"}
+_UNKNOWN = {
+    Shape.NEITHER: "takes neither (environ, start_response) nor, awaited, (scope, receive, send)",
+    Shape.HIDDEN: "does not show whether it takes (environ, start_response) or (scope, receive, send)",
+}
+_GIVE_INTERFACE = "say what it speaks with --interface wsgi or --interface asgi"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedApp:
+class LoadedApp(Record):
     """An application, ready to be called; one for ASGI is always called as app(scope, receive, send)."""
 
     app: App
@@ -40,20 +43,25 @@ class LoadedApp:
     target: str  # in full, as "pkg.mod:attr"
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
+class _Target(Record):
     module: str  # a dotted name, or the path of a file
     path: str  # dotted attributes; "" means DEFAULT_NAMES
     call: tuple[tuple[Any, ...], dict[str, Any]] | None  # arguments, when the attribute is to be called
 
 
-def load(target: str, *, factory: bool = False, interface: str | None = None) -> LoadedApp:
+def load(
+    target: str, *, factory: bool = False, interface: str | None = None, otherwise: str | None = None
+) -> LoadedApp:
     """Import the application that `target` names; AppError when that fails, for whatever reason.
 
     Forms: `pkg.mod:attr`, `pkg.mod:attr.attr`, `pkg.mod:factory("literal", key=1)`, `pkg.mod` (DEFAULT_NAMES
-    in order), and `path/to/file.py` in place of the module. `factory` calls the attribute without arguments;
-    `interface` skips the look at what it speaks.
+    in order), `path/to/file.py` in place of the module, and `paste:path/to/file.ini#name`. `factory` calls
+    the attribute without arguments; `interface` and `otherwise` are those of recognised().
     """
+    if paste.is_named(target):
+        with _application_code(f"cannot load {target}"):
+            app = paste.load(target)
+        return recognised(app, target, interface=interface, otherwise="wsgi")
     wanted = _parse(target)
     if factory and wanted.call is None:
         wanted = _Target(wanted.module, wanted.path, ((), {}))
@@ -69,12 +77,19 @@ def load(target: str, *, factory: bool = False, interface: str | None = None) ->
             app = app(*args, **kwargs)
     if not callable(app):
         raise AppError(f"{name} is not an application: it is of type {type(app).__name__}, not callable")
-    shape = _shape(app)
-    if not (shape or interface):
-        hint = "" if wanted.call else f": if it makes the application, add --factory or write '{name}()'"
-        raise AppError(f"{name} takes neither (environ, start_response) nor (scope, receive, send){hint}")
-    speaks = interface or shape.rstrip("2")
-    return LoadedApp(_asgi3(app) if shape == "asgi2" and speaks == "asgi" else app, speaks, name)
+    made = wanted.call is not None
+    return recognised(app, name, interface=interface, otherwise=otherwise, made=made)
+
+
+def check(target: str, base: str) -> None:
+    """Find out what is wrong with `target` without importing anything; AppError says it. Names of files count
+    from the folder `base`."""
+    if paste.is_named(target):
+        paste.check(target, base)
+        return
+    module = _parse(target).module
+    if _is_file(module) and not os.path.isfile(os.path.join(base, module)):
+        raise AppError(f"there is no file {os.path.join(base, module)}")
 
 
 # ---- the text
@@ -82,8 +97,7 @@ def load(target: str, *, factory: bool = False, interface: str | None = None) ->
 
 def _parse(target: str) -> _Target:
     module, _, expression = target.partition(":")
-    is_file = module.endswith(".py") or os.sep in module
-    if not module or not (is_file or all(part.isidentifier() for part in module.split("."))):
+    if not module or not (_is_file(module) or all(part.isidentifier() for part in module.split("."))):
         raise AppError(f"{target!r} does not name an application: write pkg.mod:attr or path/to/file.py:attr")
     if not expression:
         return _Target(module, "", None)
@@ -102,6 +116,10 @@ def _parse(target: str) -> _Target:
         ) from None
 
 
+def _is_file(module: str) -> bool:
+    return module.endswith(".py") or os.sep in module
+
+
 def _dotted(node: ast.expr) -> str:
     if isinstance(node, ast.Name):
         return node.id
@@ -115,7 +133,7 @@ def _dotted(node: ast.expr) -> str:
 
 def _import(name: str) -> ModuleType:
     file = None
-    if name.endswith(".py") or os.sep in name:
+    if _is_file(name):
         file = os.path.abspath(name)
         if not os.path.isfile(file):
             raise AppError(f"there is no file {file}")
@@ -185,7 +203,9 @@ def _missing_attribute(error: BaseException, module: str, path: str) -> str:
 
 
 def _suggest(word: str, names: Iterable[str], prefix: str = "") -> str:
-    near = [prefix + name for name in difflib.get_close_matches(word, names)]
+    from difflib import get_close_matches
+
+    near = [prefix + name for name in get_close_matches(word, names)]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
@@ -197,13 +217,20 @@ def _application_code(doing: str, explain: Callable[[BaseException], str] = lamb
     """Turn what the application raises into an AppError; `explain` may find that the target was at fault."""
     try:
         yield
+    except AppError:
+        raise
     except (Exception, SystemExit) as error:  # foreign code runs here: it may raise anything, even sys.exit()
         if message := explain(error):
             raise AppError(message) from None
-        report = traceback.TracebackException.from_exception(error)
-        called = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else ""
-        reason = called or f"{type(error).__name__}: {report}"
-        raise AppError(f"{doing}: {reason}", _without_our_frames(report)) from error
+        raise failure(doing, error) from error
+
+
+def failure(doing: str, error: BaseException) -> AppError:
+    """Return the AppError that says what the application raised, with the traceback of its own code."""
+    report = traceback.TracebackException.from_exception(error)
+    called = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else ""
+    reason = called or f"{type(error).__name__}: {report}"
+    return AppError(one_line(f"{doing}: {reason}"), _without_our_frames(report))
 
 
 def _without_our_frames(report: traceback.TracebackException) -> str:
@@ -225,31 +252,23 @@ def _is_machinery(filename: str) -> bool:
 # ---- the interface
 
 
-def _shape(app: App) -> str:
-    """Return wsgi, asgi, asgi2 (called as app(scope), then with the rest), or "" for none of them.
-
-    What hides its arguments (*args, compiled code) passes for WSGI.
-    """
-    inner: Any = app
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    # The instance's own __call__, not its type's: some middlewares choose one per instance.
-    entry = inner if inspect.isroutine(inner) or inspect.isclass(inner) else inner.__call__
-    if inspect.iscoroutinefunction(entry):
-        return "asgi"
-    try:
-        signature = inspect.signature(app if inner is not app else entry, follow_wrapped=False)
-    except (TypeError, ValueError):
-        return "wsgi"
-    named = [p for p in signature.parameters.values() if p.kind <= inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    required = sum(parameter.default is inspect.Parameter.empty for parameter in named)
-    variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values())
-    if named and named[0].name == "scope":
-        return "asgi2" if required == 1 and not variadic else "asgi"
-    if variadic:
-        wrapped = inspect.unwrap(entry)
-        return "wsgi" if wrapped is entry else _shape(wrapped)
-    return {2: "wsgi", 3: "asgi"}.get(required, "")
+def recognised(
+    app: App, name: str, *, interface: str | None = None, otherwise: str | None = None, made: bool = True
+) -> LoadedApp:
+    """Return an application with what it speaks: `interface`, else what it shows, else `otherwise`; AppError
+    where there is none of them. `made`: it came from a factory, and is none itself."""
+    shape = shape_of(app)
+    speaks = interface or _SPEAKS.get(shape) or otherwise
+    if speaks is None:
+        hints = [_GIVE_INTERFACE]
+        if not made:
+            hints.append(f"if it makes the application, add --factory or write '{name}()'")
+        if shape is Shape.NEITHER:
+            hints.reverse()
+        raise AppError(f"{name} {_UNKNOWN[shape]}: {'; '.join(hints)}")
+    if speaks == "asgi2" or (speaks == "asgi" and shape is Shape.ASGI2):
+        return LoadedApp(_asgi3(app), "asgi", name)
+    return LoadedApp(app, speaks, name)
 
 
 def _asgi3(app: App) -> App:

@@ -4,6 +4,8 @@
 # makes "go to the end and write" one step, so supervisor and workers share a file without locks and without
 # torn lines. Rule 2: a log that cannot be written never stops a request: a full disk costs the line.
 # Rule 3: only the loggers below "bigtop" are set up; the application's own logging is none of our business.
+# Rule 4: nor is ours the application's, unless it names the logger "bigtop": what it says of all loggers at
+# once (dictConfig, fileConfig, disable(), shutdown(), names of levels, a time zone) changes nothing here.
 #
 # After a rotation (mv, then SIGUSR1) reopen() puts the new file behind the *same* descriptor number with
 # dup2(2). Threads that are writing meanwhile hit the old file or the new one, never a closed descriptor.
@@ -12,31 +14,107 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import select
 import time
+from datetime import datetime, tzinfo
 from json import dumps, loads
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bigtop.errors import ConfigError
+from bigtop import zones
+from bigtop.errors import ConfigError, one_line
+from bigtop.system import safeopen
 
 STANDARD: Final = "-"  # stderr for the log, stdout for the access log
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-_LOGGER: Final = logging.getLogger("bigtop")
+_LEVELS: Final = {number: name.upper() for name, number in zip(LEVELS, range(10, 60, 10), strict=True)}
 _MODE: Final = 0o640  # who may read a log is decided by its directory and group, never by everybody
+
+
+class _Logger(logging.Logger):
+    """A logger that only those can silence who mean it."""
+
+    @property
+    def disabled(self) -> bool:
+        """Never: dictConfig() and fileConfig() set it for every logger that they do not name."""
+        return False
+
+    @disabled.setter
+    def disabled(self, _value: bool) -> None:
+        pass
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is logging's
+        """Without logging.disable(), and without a cache that it would have filled."""
+        return level >= self.getEffectiveLevel()
+
+    def makeRecord(self, *args: Any, **more: Any) -> logging.LogRecord:  # noqa: N802 - as above
+        """Return what the application's record factory makes, or a plain one if that fails."""
+        try:
+            return super().makeRecord(*args, **more)
+        except Exception:  # whatever other people's factory raises
+            name, level, path, line, message, values, exception = args[:7]
+            return logging.LogRecord(name, level, path, line, message, values, exception)
+
+    def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802 - as above
+        """Write it, by our own handler where all others were taken away."""
+        if self.hasHandlers():
+            super().callHandlers(record)
+        elif _own is not None:
+            _own.handle(record)
+
+
+def logger(name: str) -> logging.Logger:
+    """Return the logger `name`, "bigtop" or one below it; all of Bigtop's come from here.
+
+    Whoever was quicker may have made it already, of another class: that is its class from now on.
+    """
+    found = logging.getLogger(name)
+    found.__class__ = _Logger
+    return found
+
+
+def keep(*names: str) -> None:
+    """Have loggers of others, by which a server says what is wrong with it, be as hard to silence as ours."""
+    for name in names:
+        logger(name)
+
+
+_LOGGER: Final = logger("bigtop")
+_own: logging.Handler | None = None  # what configure() set up last
+_zone: tzinfo | None = None
+_zone_name = zones.LOCAL
+
+
+def descriptor() -> int:
+    """Return where the log goes now, for what others wrote; stderr where that is no file."""
+    return _own.file.fd if isinstance(_own, _Handler) else 2
+
+
+def zone_name() -> str:
+    """Return what the time zone of all log lines is called: "local" or "utc"."""
+    return _zone_name
+
+
+def zone() -> tzinfo:
+    """Return the time zone of all log lines."""
+    global _zone
+    _zone = _zone or zones.named(zones.LOCAL)
+    return _zone
 
 
 class _Appender:
     """A file that many threads and processes append to; `standard` is the descriptor that "-" stands for."""
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("_is_pipe", "fd", "path")
 
     def __init__(self, path: str, standard: int) -> None:
         self.path = path
+        self._is_pipe = False
         try:
             self.fd = standard if path == STANDARD else self._open()
         except OSError as error:
-            raise ConfigError(f"cannot write the log {path}: {error.strerror}") from error
+            raise _cannot_write(path, error) from error
 
     def write(self, line: str) -> None:
         """Append a line, given without its last newline. From any thread."""
@@ -44,7 +122,9 @@ class _Appender:
         while data:
             try:
                 data = data[os.write(self.fd, data) :]
-            except BlockingIOError:  # somebody made our stdout non-blocking: a shell's neighbour, a parent
+            except BlockingIOError:  # our stdout or stderr is a pipe whose reader is slow
+                if self._is_pipe:  # one with a name, which perhaps nobody reads: rule 2
+                    return
                 select.select([], [self.fd], [])
             except OSError:  # disk full, reader gone: rule 2
                 return
@@ -66,7 +146,25 @@ class _Appender:
             os.close(self.fd)
 
     def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        opened = safeopen.append(self.path, _MODE)
+        self._is_pipe = opened.is_pipe
+        return opened.fd
+
+
+def _cannot_write(path: str, error: OSError) -> ConfigError:
+    return ConfigError(f"cannot write the log {path}: {error.strerror}")
+
+
+def give(path: str, uid: int, gid: int) -> None:
+    """Have the log `path` belong to somebody else, who will open it; -1 leaves user or group as they are."""
+    try:
+        opened = safeopen.append(path, _MODE)
+        try:
+            opened.give(uid, gid)
+        finally:
+            os.close(opened.fd)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 class AccessFile(_Appender):
@@ -88,9 +186,10 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.file.write(self.format(record))
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Close the file. Not by close(): logging calls that for all handlers when it is configured anew."""
         self.file.close()
-        super().close()
+        self.close()
 
 
 def _syslog(url: str) -> logging.Handler:
@@ -113,11 +212,36 @@ def _syslog(url: str) -> logging.Handler:
         raise ConfigError(f"cannot write the log {url}: {error}") from error
 
 
-class _Lines(logging.Formatter):
-    """[2026-11-21 02:32:00 +0000] [4711] [INFO] text; a traceback follows on lines of its own."""
+# What moves a terminal's cursor or ends a line somewhere, but for the newline itself and the tabulator.
+_CONTROLS: Final = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 
-    def __init__(self) -> None:
-        super().__init__("[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S %z")
+
+def _visible(text: str) -> str:
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def _level(record: logging.LogRecord) -> str:
+    """Return the name of its level, whatever applications call the levels."""
+    return _LEVELS.get(record.levelno, record.levelname)
+
+
+class _Lines(logging.Formatter):
+    """[2026-11-21 02:32:00 +0000] [4711] [INFO] text; what follows on lines of its own, as a traceback does,
+    is indented: so nobody whose words we pass on can make it look like a line of ours."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        when = datetime.fromtimestamp(record.created, zone())
+        return f"[{when:%Y-%m-%d %H:%M:%S %z}] [{os.getpid()}] [{_level(record)}] {record.getMessage()}"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _visible(super().format(record)).replace("\n", "\n    ")
+
+
+class _SyslogLines(_Lines):
+    """The same without a time: syslog has one for each message itself."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as above
+        return f"bigtop[{os.getpid()}]: [{_level(record)}] {record.getMessage()}"
 
 
 class _JsonLines(logging.Formatter):
@@ -127,8 +251,8 @@ class _JsonLines(logging.Formatter):
         whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         entry = {
             "time": f"{whole}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "pid": record.process,
+            "level": _level(record).lower(),
+            "pid": os.getpid(),
             "logger": record.name,
             "message": record.getMessage(),
         }
@@ -139,29 +263,57 @@ class _JsonLines(logging.Formatter):
         return dumps(entry)
 
 
-def configure(level: str = "info", *, json: bool = False, path: str = STANDARD) -> None:
+def configure(
+    level: str = "info", *, json: bool = False, path: str = STANDARD, time_zone: str = zones.LOCAL
+) -> None:
     """Send everything below the logger "bigtop" to `path` from now on; a second call replaces the first.
 
+    `time_zone` is that of all log lines: "local", as it is now, or "utc".
     Raises ConfigError when the file cannot be opened; the log then stays as it was.
     """
+    global _own
     is_syslog = path.startswith("syslog:")
     handler: logging.Handler = _syslog(path) if is_syslog else _Handler(_Appender(path, standard=2))
-    if is_syslog:  # it has a time for each message itself
-        handler.setFormatter(logging.Formatter("bigtop[%(process)d]: [%(levelname)s] %(message)s"))
+    if is_syslog:
+        handler.setFormatter(_SyslogLines())
     else:
         handler.setFormatter(_JsonLines() if json else _Lines())
     for old in _LOGGER.handlers[:]:
         _LOGGER.removeHandler(old)
-        old.close()
+        old.end() if isinstance(old, _Handler) else old.close()
     _LOGGER.addHandler(handler)
+    _own = handler
+    _set_zone(time_zone)
     _LOGGER.setLevel(level.upper())
     _LOGGER.propagate = False
 
 
-def configure_from(path: str) -> None:
+def _set_zone(name: str) -> None:
+    global _zone, _zone_name
+    _zone, _zone_name = zones.named(name), name
+
+
+def check_config(path: str) -> None:
+    """Find out whether configure_from() can read `path`, and set nothing up. Raises ConfigError."""
+    from configparser import ConfigParser, Error
+
+    try:
+        if path.lower().endswith(".ini"):
+            parser = ConfigParser(interpolation=None)
+            with open(path, encoding="utf-8") as file:
+                parser.read_file(file)
+            if lacking := {"loggers", "handlers", "formatters"}.difference(parser.sections()):
+                raise ConfigError(f"{path} has no section [{min(lacking)}]")
+        elif _read(path).get("version") != 1:
+            raise ConfigError(f"{path} needs version = 1, as logging.config has it")
+    except (OSError, ValueError, Error) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def configure_from(path: str, time_zone: str = zones.LOCAL) -> None:
     """Send the log where a configuration of Python's logging says; ConfigError if that cannot be.
 
-    What it says of Circus' logger is meant for ours.
+    What it says of Circus' logger is meant for ours. `time_zone` is that of all lines whose form is ours.
     """
     from logging import config  # as above
 
@@ -171,7 +323,8 @@ def configure_from(path: str) -> None:
         else:
             config.dictConfig({"disable_existing_loggers": False, **_read(path)})
     except Exception as error:  # whatever the classes raise that it names
-        raise ConfigError(f"loggerconfig {path}: {error}") from error
+        raise ConfigError(one_line(f"loggerconfig {path}: {error}")) from error
+    _set_zone(time_zone)
     theirs = logging.getLogger("circus")
     if theirs.handlers and not _LOGGER.handlers:
         _LOGGER.handlers[:] = theirs.handlers

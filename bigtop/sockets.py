@@ -22,16 +22,15 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
-from bigtop import unixpaths
 from bigtop.errors import BindError, ConfigError
-from bigtop.holders import explain
+from bigtop.record import Record, replace
+from bigtop.system import unixpaths
+from bigtop.system.holders import explain
 
-_FIRST_SYSTEMD_FD = 3  # SD_LISTEN_FDS_START
 _PORT_ATTEMPTS = 16
 _NO_SUCH_ADDRESS_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _TYPES = {
@@ -41,12 +40,16 @@ _TYPES = {
     "raw": socket.SOCK_RAW,
 }
 _FAMILIES = {"": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
-_RIGHT_FORMS = "write HOST:PORT, [IPV6]:PORT, :PORT for all addresses, PORT for loopback, unix:PATH or fd://N"
+_RIGHT_FORMS = (
+    "write HOST:PORT, [IPV6]:PORT, :PORT for all addresses, PORT for loopback, unix:PATH, unix:@NAME, "
+    "or fd://N"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class SocketSpec:
+class SocketSpec(Record):
     """One thing to listen on: `host` and `port`, a unix `path`, or an inherited `fd`.
+
+    A path may be @NAME, the name of an abstract socket (unixpaths.py).
 
     The host "" is every address of both families, as two sockets, so that a client over IPv4 is seen as
     192.0.2.1 and not as ::ffff:192.0.2.1. An IPv6 address alone never takes IPv4 clients, whatever
@@ -83,6 +86,8 @@ class SocketSpec:
             raise ConfigError(f"{self.name}: the backlog must be 1 or more, got {self.backlog}")
         if self.path is not None and (not self.path or "\0" in self.path):
             raise ConfigError(f"{self.name}: {self.path!r} is not a path")
+        if self.path is not None and unixpaths.is_abstract(self.path):
+            self._check_abstract(self.path)
         if self.kind not in _TYPES or self.family not in _FAMILIES:
             raise ConfigError(
                 f"{self.name}: there is no socket of type {self.kind!r}, family {self.family!r}"
@@ -94,15 +99,22 @@ class SocketSpec:
         if self.reuse_port and (self.path is not None or self.fd is not None):
             raise ConfigError(f"{self.name}: reuse_port is for TCP addresses that are bound here")
 
+    def _check_abstract(self, path: str) -> None:
+        if path == "@":
+            raise ConfigError(f"{self.name}: an abstract socket needs a name behind the @")
+        if (self.mode, self.owner, self.group) != (None, None, None) or self.replace:
+            raise ConfigError(
+                f"{self.name}: an abstract socket is no file: it has no mode, owner or group, everybody of "
+                "this machine may connect, and nobody can take its name"
+            )
 
-def parse_bind(
-    text: str, name: str = "", *, backlog: int = 2048, reuse_port: bool = False, mode: int | None = None
-) -> SocketSpec:
+
+def parse_bind(text: str, name: str = "", *, backlog: int = 2048, reuse_port: bool = False) -> SocketSpec:
     """Return what `--bind TEXT` means; the name is the text itself unless one is given."""
 
     def spec(host: str = "", port: int = 0, path: str | None = None, fd: int | None = None) -> SocketSpec:
         tcp = path is None and fd is None  # one --reuse-port stands for all --bind, so it is dropped here
-        return SocketSpec(name or text, host, port, path, fd, backlog, reuse_port and tcp, mode=mode)
+        return SocketSpec(name or text, host, port, path, fd, backlog, reuse_port and tcp)
 
     scheme, separator, rest = text.partition("://")
     if separator and scheme in ("http", "https", "tcp"):
@@ -136,14 +148,14 @@ def _number(text: str, digits: str, what: str) -> int:
 class ListeningSocket:
     """A live listener. Its `spec` tells the address as it was bound: the literal host, the real port."""
 
-    __slots__ = ("_bound_file", "_bound_pid", "socket", "spec")
+    __slots__ = ("_bound_pid", "bound_file", "socket", "spec")
 
     def __init__(
         self, spec: SocketSpec, sock: socket.socket, bound_file: tuple[int, int] | None = None
     ) -> None:
         self.spec = spec
         self.socket = sock
-        self._bound_file = bound_file  # device and inode, when a unix path was bound here
+        self.bound_file = bound_file  # device and inode, when a unix path was bound here
         self._bound_pid = os.getpid()
 
     @property
@@ -177,12 +189,12 @@ class ListeningSocket:
 
     def close(self) -> None:
         """Stop listening here; forked children keep their copies. Removes the unix path if it is ours."""
-        if self._bound_file and self._bound_pid == os.getpid() and self.spec.path:
+        if self.bound_file and self._bound_pid == os.getpid() and self.spec.path:
             # While the socket is open the kernel keeps its inode, so the number cannot have been given to
             # another file; and while it listens no other server takes the path for stale. Hence the order.
-            if unixpaths.identity(self.spec.path) == self._bound_file:
+            if unixpaths.identity(self.spec.path) == self.bound_file:
                 os.unlink(self.spec.path)
-            self._bound_file = None
+            self.bound_file = None
         self.socket.close()
 
 
@@ -192,9 +204,11 @@ def bind(spec: SocketSpec) -> list[ListeningSocket]:
     Raises BindError, with what to do about it, when one of them cannot be had.
     """
     if spec.fd is not None:
-        sock = _adopted(spec.fd, spec.nodelay, f"fd://{spec.fd}")
+        sock = adopted(spec.fd, spec.nodelay, f"fd://{spec.fd}")
         return [ListeningSocket(spec, sock)]
     if spec.path is not None:
+        if unixpaths.is_abstract(spec.path):
+            return [_bind_abstract(spec)]
         return [_bind_unix(replace(spec, path=os.path.abspath(spec.path)))]
     addresses = _resolve(spec)
     if spec.port == 0 and len(addresses) > 1:
@@ -230,39 +244,14 @@ def adopt(fd: int) -> socket.socket:
 
     Owns `fd` from then on. Raises BindError, and leaves `fd` alone, when it is not a listening stream socket.
     """
-    return _adopted(fd, True, f"descriptor {fd}")
+    return adopted(fd, True, f"descriptor {fd}")
 
 
-def activated(environ: MutableMapping[str, str]) -> list[ListeningSocket]:
-    """Return the sockets that systemd (or anything that speaks sd_listen_fds(3)) bound for this process.
-
-    Names come from FileDescriptorName=; equal ones become name, name-2, ... The variables are removed, since
-    they are wrong for every child. Variables meant for another process (LISTEN_PID) yield nothing.
-    """
-    pid, count, names_text = (environ.pop(f"LISTEN_{key}", "") for key in ("PID", "FDS", "FDNAMES"))
-    environ.pop("LISTEN_PIDFDID", None)
-    if pid != str(os.getpid()):
-        return []
-    if not (count.isascii() and count.isdigit()):
-        raise ConfigError(f"LISTEN_FDS={count!r} is not a number of sockets")
-    names = names_text.split(":") if names_text else []
-    listeners: list[ListeningSocket] = []
-    seen: dict[str, int] = {}
-    for index in range(int(count)):
-        fd = _FIRST_SYSTEMD_FD + index
-        name = names[index] if index < len(names) and names[index] else f"fd{fd}"
-        seen[name] = seen.get(name, 0) + 1
-        spec = SocketSpec(_numbered(name, seen[name]), fd=fd)
-        sock = _adopted(fd, spec.nodelay, f"systemd's socket {name} (descriptor {fd})")
-        listeners.append(ListeningSocket(spec, sock))
-    return listeners
-
-
-def _numbered(name: str, number: int) -> str:
+def numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
 
 
-def _adopted(fd: int, nodelay: bool, what: str) -> socket.socket:
+def adopted(fd: int, nodelay: bool, what: str) -> socket.socket:
     try:
         sock = socket.socket(fileno=fd)  # asks the kernel for family and type
     except OSError as error:
@@ -321,7 +310,7 @@ def _bind_tcp(spec: SocketSpec, addresses: list[_Address]) -> list[ListeningSock
                     continue
                 raise failure from error
             host, port = sock.getsockname()[:2]
-            name = _numbered(spec.name, len(bound) + 1)
+            name = numbered(spec.name, len(bound) + 1)
             bound.append(ListeningSocket(replace(spec, name=name, host=host, port=port), sock))
         if failure and not bound:
             raise failure
@@ -368,9 +357,24 @@ def listen(sock: socket.socket, spec: SocketSpec) -> None:
 # ---- unix paths
 
 
+def _bind_abstract(spec: SocketSpec) -> ListeningSocket:
+    path = spec.path or ""
+    if problem := unixpaths.problem(path):
+        raise ConfigError(f"unix:{problem}")
+    with ExitStack() as undo:
+        sock = undo.enter_context(_unbound(spec, socket.AF_UNIX))
+        try:
+            sock.bind(b"\0" + os.fsencode(path[1:]))
+            listen(sock, spec)
+        except OSError as error:
+            raise BindError(explain(error, path)) from error
+        undo.pop_all()
+    return ListeningSocket(spec, sock)
+
+
 def _bind_unix(spec: SocketSpec) -> ListeningSocket:
     path = spec.path or ""
-    if len(os.fsencode(path)) > 107:  # sockaddr_un.sun_path, less its NUL
+    if len(os.fsencode(path)) > unixpaths.LONGEST:
         raise ConfigError(f"unix:{path}: the path is longer than the 107 bytes that a unix socket may have")
     with ExitStack() as undo:
         sock = undo.enter_context(_unbound(spec, socket.AF_UNIX))

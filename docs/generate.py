@@ -1,25 +1,34 @@
-# Writes the pages of docs/reference/ that the code knows better: python docs/generate.py
+# Writer of the pages of docs/reference/ that the code knows better, and of the names of files in the table of
+# rooms of docs/explanation/architecture.md: python docs/generate.py [FOLDER]
 #
-# Rule: what is written depends on the code alone, so that tests/test_project.py can tell a stale page.
+# Rule 1: what is written depends on the code alone, so that tests/test_project.py can tell a stale page.
+# Rule 2: what changes with every new test is added when the site is built, by site.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+import runpy
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from bigtop.config import daemon_options, watcher_options
-from bigtop.config.key import Key
-from bigtop.config.option import Group, Option
-from bigtop.config.options import OPTIONS
-from bigtop.control import parameters
-from bigtop.control.command import Command
-from bigtop.control.commands import COMMANDS
-from bigtop.control.parameters import Kind, Parameter
+from bigtop.config.file import daemon_options, watcher_options
+from bigtop.config.file.key import Key
+from bigtop.config.gunicorn.setting import AppName, Hook, Refused, SetAside, Setting, Taken
+from bigtop.config.gunicorn.settings import HEADINGS
+from bigtop.config.serve.option import Group, Option
+from bigtop.config.serve.options import OPTIONS
+from bigtop.control.commands import parameters
+from bigtop.control.commands.base import Command
+from bigtop.control.commands.parameters import Kind, Parameter
+from bigtop.control.commands.table import COMMANDS
+from bigtop.supervisor.policy.spec import HOOK_NAMES
 
 HERE = Path(__file__).resolve().parent
 
 HEAD = """\
-<!-- Made from bigtop/config/options.py by `make docs`; change that table instead. -->
+<!-- Made from bigtop/config/serve/options.py by `make docs`; change that table instead. -->
 
 # bigtop serve
 
@@ -34,6 +43,14 @@ Every option may also be a variable in the environment, and `BIGTOP_CMD_ARGS` ma
 What stands on the command line wins over `BIGTOP_CMD_ARGS`, that over the single variables. A switch such as
 `--reload` has an opposite, `--no-reload`.
 `bigtop serve --print-config APP` shows every value and where it comes from.
+"""
+
+WITHOUT = """\
+## What a server does without
+
+The native servers `wsgi`, `gevent` and `asgi` heed all of these options, but for some that make no sense
+there. One that is set all the same is named in a warning. One that would protect is refused
+(`--limit-concurrency`, `--ws-origins`), and so is `--threads`. Other servers: [Backends](backends.md).
 """
 
 TAIL = """\
@@ -51,13 +68,22 @@ settings are understood too. Errors are exceptions ([exit statuses](exit-statuse
 
 
 def serve_page() -> str:
-    return "\n".join([HEAD, *(_section(group) for group in Group), TAIL])
+    return "\n".join([HEAD, *(_section(group) for group in Group), _without(), TAIL])
 
 
 def _section(group: Group) -> str:
     rows = [_row(option) for option in OPTIONS if option.group is group]
     head = (f"## {group.value}\n", "| option | variable | default | |", "| --- | --- | --- | --- |")
     return "\n".join([*head, *rows, ""])
+
+
+def _without() -> str:
+    rows = ["| option | not with | because |", "| --- | --- | --- |"]
+    for option in OPTIONS:
+        for reason in dict.fromkeys(one.reason for one in option.without):
+            names = ", ".join(f"`{one.backend}`" for one in option.without if one.reason == reason)
+            rows.append(f"| `{option.flag}` | {names} | {reason} |")
+    return "\n".join([WITHOUT, *rows, ""])
 
 
 def _row(option: Option[object]) -> str:
@@ -96,6 +122,30 @@ How to reach one, and who may, is in [Control a running Bigtop](../howto/control
 
 With several endpoints the highest one counts.
 
+## The shell
+
+```console
+$ bigtop ctl
+bigtop> status web
+active
+bigtop> help incr
+bigtop> quit
+This stops everything, the supervisor included; `exit` leaves only here. Stop? [y/N]: n
+bigtop> exit
+```
+
+A line is what follows `bigtop ctl` on a command line. A line that fails ends nothing. Besides:
+
+| line | meaning |
+| --- | --- |
+| `help`, `?` | All commands. |
+| `help COMMAND`, `? COMMAND`, `?COMMAND` | What a command does, and its options. |
+| `exit`, Ctrl-D, `EOF` | Leave the shell. Nothing that runs notices. |
+| Ctrl-C | Drop the line. |
+| `quit` | Stop everything, the supervisor included. Asks first on a terminal; a script means it. |
+
+Circus' `circusctl` has the same words, but for `exit`; its `quit` does not ask.
+
 ## Commands
 
 A command goes over ZeroMQ as one JSON frame from a DEALER (or REQ) socket:
@@ -109,6 +159,8 @@ wins, and who waits for one that was overtaken is told so. With `waiting` the re
 it is an ok as soon as the command is under way, and what fails later is in the log. A watcher that cannot be
 started is tried `max_retry` times; who waits for it, or for one that depends on it, then gets an error that
 says why. If it is tried without limit, the error comes as soon as there are pauses between the tries.
+Processes that had to be killed are in the reply, each with the reason:
+`"killed": ["web: process 812 was killed: still there 30 seconds after it was asked to end"]`.
 """
 
 CONTROL_TAIL = """\
@@ -124,7 +176,27 @@ CONTROL_TAIL = """\
 | 6 | A mistake in Bigtop; the log has it. |
 | 7 | The key's role does not include the command. |
 
-A frame of more than 1 MiB ends the connection. A client may have 100 commands that are not finished.
+A client may have 100 commands that are not finished. A frame of more than 1 MiB ends the connection,
+and so does a message of many frames that together are larger. An endpoint takes 128 clients at once;
+more wait until one leaves, and one that does not shake hands is ended after 5 seconds. A subscriber may
+have 1,000 topics, of at most 256 bytes each and 16 KiB together. A client may send a heartbeat
+(`ZMQ_HEARTBEAT_IVL`) each second, not more often. Each connection that is ended for what it sent has one
+line in the log that says why. When a key is removed from `client_keys`, its connections end within about
+a second.
+
+`match=glob` understands `*`, `?` and `[...]`; the whole name has to fit. `match=regex` understands regular
+expressions of Python; the beginning of the name has to fit. Upper and lower case are the same to both. A
+pattern has at most 250 characters.
+
+```console
+$ bigtop ctl restart 'web-*' --match glob
+$ bigtop ctl restart 'web-[0-9]+$' --match regex
+```
+
+So that no pattern can keep the supervisor busy, an expression is refused if it looks at more than the next
+character: references back, looking ahead and behind (`(?=...)`, `(?<!...)`), word boundaries, possessive and
+atomic groups (`a*+`, `(?>...)`), flags (`(?i)`). So is one that stands for more than 1,000 steps, such as
+`(a{40}){40}`.
 
 ## Events
 
@@ -136,13 +208,15 @@ is in small letters, with `_` for spaces and dots.
 | `spawn` | `process_pid` | a process was started |
 | `start`, `stop` | | the watcher became active, is stopped |
 | `kill` | `process_pid` | a process was asked to leave |
-| `reap` | `process_pid`, `exit_code` (negative: a signal) | a process is gone, for whatever reason |
-| `died` | `wid`, `exit_code`, `was_ready`, `deaths`, `retry_in` | it should not have |
+| `reap` | `process_pid`, `exit_code` (negative: a signal), `killed` (why, if we did) | a process is gone |
+| `died` | `wid`, `exit_code`, `was_ready`, `deaths`, `retry_in`, `killed` | it should not have |
 | `stuck` | `reason` | a process is replaced because it does not get on |
 | `gave_up` | `reason` | the watcher cannot run |
+| `finished` | | all processes ended, and none is started again |
+| `short` | `reason` | processes wait until there is room for them; an empty reason: there is room again |
 | `reload` | `generation` | every process is of the new generation |
 | `reload_failed` | `generation`, `kept`, `reason` | the old generation goes on |
-| `updated` | `options` | options were changed |
+| `updated` | `fields`, `reason` | the description was changed; with a reason: changed back |
 | `add`, `remove` | | a watcher came, went |
 | `hook_success`, `hook_failure` | `name`, `error` | a hook was run |
 
@@ -152,7 +226,7 @@ is in small letters, with `_` for spaces and dots.
 ## From Python
 
 ```python
-from bigtop.control.client import AsyncClient, Client
+from bigtop.control.client.client import AsyncClient, Client
 
 with Client("site") as client:
     client.call("incr", name="web", nb=2, waiting=True)["numprocesses"]
@@ -193,7 +267,7 @@ def _property(name: str, parameter: Parameter) -> str:
 
 
 CONFIG_HEAD = """\
-<!-- Made from bigtop/config/{watcher,daemon}_options.py by `make docs`; change those tables instead. -->
+<!-- Made from bigtop/config/file/ (*_options.py) by `make docs`; change those tables instead. -->
 
 # The configuration file
 
@@ -205,8 +279,40 @@ bigtop convert FILE -o OUT
 `bigtop check` reads a file, shows each value with its line, and names everything that is wrong or unwise.
 It starts nothing. `bigtop convert` turns a Circus INI file or a `supervisord.conf` into TOML.
 
-A file is TOML if its name ends with `.toml`, otherwise INI as Circus reads it. Both have the same sections
-and keys:
+A file is TOML if its name ends with `.toml`, otherwise INI as Circus reads it. A web application and a
+program beside it, in both:
+
+```toml title="stack.toml"
+[app.site]
+app = "myproj.wsgi:app"
+bind = ["127.0.0.1:8000"]
+workers = 4
+
+[watcher.celery]
+cmd = "celery -A myproj worker"
+numprocesses = 2
+graceful_timeout = 60
+
+[watcher.celery.stdout_stream]
+class = "FileStream"
+filename = "/var/log/celery.log"
+```
+
+```ini title="stack.ini"
+[app:site]
+app = myproj.wsgi:app
+bind = 127.0.0.1:8000
+workers = 4
+
+[watcher:celery]
+cmd = celery -A myproj worker
+numprocesses = 2
+graceful_timeout = 60
+stdout_stream.class = FileStream
+stdout_stream.filename = /var/log/celery.log
+```
+
+Both have the same sections and keys:
 
 | INI | TOML | |
 | --- | --- | --- |
@@ -233,8 +339,8 @@ In an INI file
 In both, `$(circus.env.NAME)` and `((circus.env.NAME))` in any value are replaced by variables of Bigtop's
 own environment and of the env sections when the file is read; `$(circus.wid)`, `$(circus.sockets.NAME)` and
 the watcher's own keys in a command when a process is started. In env sections `$NAME` is a variable of
-Bigtop's own environment. Delays are seconds, with fractions if need be; sizes may end with `k`, `M` or `G`;
-umasks are octal, and texts in TOML.
+Bigtop's own environment, and in TOML `$$` is a dollar sign: `PASSWORD = "pa$$WORD"` is `pa$WORD`. Delays are
+seconds, with fractions if need be; sizes may end with `k`, `M` or `G`; umasks are octal, and texts in TOML.
 
 Keys marked * are Bigtop's own.
 """
@@ -251,7 +357,11 @@ def config_page() -> str:
     }
     notes = {
         "## [plugin:NAME]": "All keys of a watcher may stand here too. The plugin is given every key.\n",
-        "## [app:NAME]": "All options of [bigtop serve](serve.md) may stand here too, with `_` for `-`.\n",
+        "## [app:NAME]": "All options of [bigtop serve](serve.md) may stand here too, with `_` for `-`, "
+        "but for those that are of Bigtop as a whole; a file that has one of these is refused:\n\n"
+        + "".join(
+            f"- `{name}`: {instead}.\n" for name, instead in sorted(daemon_options.NOT_OF_APPS.items())
+        ),
     }
     parts = [CONFIG_HEAD]
     for title, keys in sections.items():
@@ -268,7 +378,7 @@ def config_page() -> str:
 def _families() -> Iterable[Key[object]]:
     limit, hook = watcher_options.RLIMITS[0], watcher_options.HOOKS[0]
     limits = ", ".join(key.name.removeprefix("rlimit_") for key in watcher_options.RLIMITS)
-    hooks = ", ".join(watcher_options.HOOK_NAMES)
+    hooks = ", ".join(HOOK_NAMES)
     yield Key("rlimit_LIMIT", limit.parse, "N", f"Soft and hard limit; empty is infinity. LIMIT: {limits}.")
     yield Key("hooks.HOOK", hook.parse, hook.takes, f"{hook.help} HOOK: {hooks}.")
     for stream in watcher_options.STREAMS:
@@ -286,7 +396,168 @@ def _key_row(key: Key[object]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+GUNICORN_HEAD = """\
+<!-- Made from bigtop/config/gunicorn/ by `make docs`; change those tables instead. -->
+
+# gunicorn's settings
+
+Every setting of gunicorn 27, and what it means to `bigtop serve`. How to move is in
+[Come from gunicorn](../howto/from-gunicorn.md).
+
+- *Taken*: it is the option that is named, whose default may be another one.
+- *Refused*: Bigtop ends with status 78 and says what to do instead. gunicorn's default is never refused.
+- *Set aside*: nothing is missing without it. A warning says so once.
+
+## The file
+
+`-c FILE`, `-c python:MODULE`, or `gunicorn.conf.py` in the working folder by itself; `-c off` takes none.
+`bigtop.serve()` takes none by itself.
+
+```console
+$ cat gunicorn.conf.py
+wsgi_app = "myproj.wsgi"
+workers = 4
+$ bigtop serve
+```
+
+From the weakest to the strongest: `$WEB_CONCURRENCY`, `$PORT` and `$FORWARDED_ALLOW_IPS`; the file;
+`$GUNICORN_CMD_ARGS`; `$BIGTOP_*` and `$BIGTOP_CMD_ARGS`; the command line. `--print-config` shows the line
+of each value.
+
+The file is executed in a process of its own, which hands its settings to the supervisor; and once more in
+each fork server, as the user of the site and before the application is imported, so that the application
+finds what the file puts into `os.environ`. HUP reads it again. What cannot be changed without a new start
+(`bind`, `user`, `worker_class` ...) is named in a warning and stays. A mistake in the file changes nothing:
+the log names the line.
+
+## Flags
+
+gunicorn's flags are understood as well, with the same fate:
+
+```console
+$ bigtop serve --certfile site.pem myproj.wsgi
+bigtop: --certfile: TLS is not spoken yet; use a proxy, and name it in --forwarded-allow-ips
+```
+"""
+
+
+def gunicorn_page() -> str:
+    parts = [GUNICORN_HEAD]
+    for title, settings in HEADINGS.items():
+        parts += [f"## {title}\n", "| setting | flags | gunicorn's default | |", "| --- | --- | --- | --- |"]
+        parts += [_setting_row(setting) for setting in settings]
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _setting_row(setting: Setting) -> str:
+    flags = ", ".join(f"`{flag}`" for flag in setting.flags)
+    default = "" if setting.default in (None, "", [], {}) else f"`{setting.default}`"
+    match setting.fate:
+        case Taken(option):
+            fate = f"`{option.flag}`"
+        case Refused(instead):
+            fate = f"*Refused*: {instead}."
+        case SetAside(reason):
+            fate = f"*Set aside*: {reason}."
+        case Hook(when, arguments):
+            fate = f"({', '.join(arguments)}) {when}"
+        case AppName():
+            fate = "`APP`"
+    return (
+        "| "
+        + " | ".join(cell.replace("|", "\\|") for cell in (f"`{setting.name}`", flags, default, fate))
+        + " |"
+    )
+
+
+CASES_HEAD = """\
+<!-- Made from tests/cases.py by `make docs`; change that table instead. -->
+
+# Cases
+
+What people hit with application servers and process managers, and what Bigtop does there. Tests hold each
+case. They bear its number, `@pytest.mark.case("E1")`, and `grep -rn 'case("E1"' tests` finds them.
+"""
+
+
+def case_page(tests: Mapping[str, list[str]]) -> str:
+    """Return the page of cases, with the names of the tests of each as far as they are given."""
+    known = cases()
+    lines = [CASES_HEAD]
+    for letter, room in known["ROOMS"].items():
+        lines += [f"## {room}\n", "| | case | behaviour |", "| --- | --- | --- |"]
+        for case in known["CASES"]:
+            if case.number.startswith(letter):
+                names = "".join(f"<br>`{name}`" for name in tests.get(case.number, ()))
+                lines.append(f"| {case.number} | {case.kind} | {case.behaviour}{names} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def cases() -> dict[str, Any]:
+    """Return what tests/cases.py defines."""
+    return runpy.run_path(str(HERE.parent / "tests" / "cases.py"))
+
+
+MODULES_HEAD = """\
+<!-- Made from the first lines of bigtop/**/*.py by `make docs`; change those instead. -->
+
+# Modules
+
+Every file of Bigtop, folder by folder, with the line it opens with. What a folder may import, and the paths
+along which things happen, are in [Architecture](../explanation/architecture.md).
+"""
+
+
+def modules_page() -> str:
+    package = HERE.parent / "bigtop"
+    folders = sorted({path.parent for path in package.rglob("*.py")})
+    return "\n".join([MODULES_HEAD, *(_folder(folder, package) for folder in folders)]).rstrip() + "\n"
+
+
+def _folder(folder: Path, package: Path) -> str:
+    name = folder.relative_to(package.parent).as_posix()
+    files = [path for path in sorted(folder.glob("*.py")) if not path.name.startswith("__")]
+    rows = [f"| `{path.stem}` | {_noun(path)} |" for path in files]
+    return "\n".join([f"## {name}/\n", "| file | |", "| --- | --- |", *rows, ""]) if rows else ""
+
+
+def _noun(path: Path) -> str:
+    """Return the first line of a file's header, which says what the file is."""
+    first = path.read_text().partition("\n")[0]
+    return first.removeprefix("#").strip().replace("|", "\\|").replace("<", "&lt;")
+
+
+def architecture_page() -> str:
+    """Return the page of architecture with the files of each folder in the last column of its row."""
+    package = HERE.parent / "bigtop"
+
+    def with_files(row: re.Match[str]) -> str:
+        folder = package if row["folder"] == "bigtop" else package / row["folder"]
+        names = " ".join(f"`{path.stem}`" for path in sorted(folder.glob("*.py")) if path.stem[:2] != "__")
+        return f"| `{row['folder']}/` | {row['holds']} | {names} |"
+
+    page = (HERE / "explanation" / "architecture.md").read_text()
+    return re.sub(
+        r"^\| `(?P<folder>[\w/]+)/` \| (?P<holds>[^|]+) \| [^|]* \|$", with_files, page, flags=re.MULTILINE
+    )
+
+
+def write(folder: Path) -> None:
+    (folder / "reference").mkdir(exist_ok=True)
+    (folder / "explanation").mkdir(exist_ok=True)
+    (folder / "explanation" / "architecture.md").write_text(architecture_page())
+    for name, text in {
+        "cases": case_page({}),
+        "config": config_page(),
+        "control": control_page(),
+        "gunicorn": gunicorn_page(),
+        "modules": modules_page(),
+        "serve": serve_page(),
+    }.items():
+        (folder / "reference" / f"{name}.md").write_text(text)
+
+
 if __name__ == "__main__":
-    (HERE / "reference" / "control.md").write_text(control_page())
-    (HERE / "reference" / "serve.md").write_text(serve_page())
-    (HERE / "reference" / "config.md").write_text(config_page())
+    write(Path(sys.argv[1]) if sys.argv[1:] else HERE)

@@ -4,9 +4,8 @@
 import selectors
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from bigtop.backends.base import Features
-from bigtop.backends.books import Books
-from bigtop.backends.meter import WsgiMeter
+from bigtop.backends.adapters.wsgi_meter import WsgiMeter
+from bigtop.backends.base import BackendDefaults, Features
 
 
 class Quiet(WSGIRequestHandler):
@@ -26,7 +25,7 @@ class Server(WSGIServer):
         self.set_app(app)
 
 
-class PlainBackend:
+class PlainBackend(BackendDefaults):
     """wsgiref with nothing around it."""
 
     name = "plain"
@@ -35,14 +34,8 @@ class PlainBackend:
         patient=False, pipelines=False, interruptible=False, chunked=False,
     )  # fmt: skip
 
-    def __init__(self, options):
-        self._options = options
-
-    def prepare(self):
-        pass
-
     def serve(self, listeners, app, life):
-        counted = WsgiMeter(app, Books(life, self._options))
+        counted = WsgiMeter(app, life, self._options)
         with selectors.DefaultSelector() as selector:
             selector.register(life.fileno(), selectors.EVENT_READ)
             for listener in listeners:

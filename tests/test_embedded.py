@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bigtop import Arbiter, BindError, Client, ConfigError, Supervisor, get_arbiter, get_trainer
+from bigtop import Arbiter, Client, ConfigError, Supervisor, get_arbiter, get_trainer
 from tests.support.site import DEADLINE, ROOT, until
 
 JOB = "sleep 1000"
@@ -33,6 +33,7 @@ def test_a_trainer_from_start_to_stop() -> None:
         assert trainer.statuses() == {"sleep": "active"}
         pids = trainer.pids("sleep")
         assert len(pids) == 3
+        assert set(os.listdir(f"/proc/{pids[0]}/fd")) == {"0", "1", "2"}
         os.kill(pids[0], signal.SIGKILL)
         until(lambda: len(set(trainer.pids("sleep")) - {pids[0]}) == 3, "a successor")
         pids = trainer.pids("sleep")
@@ -118,7 +119,7 @@ def test_what_is_found_out_at_the_start_is_an_exception(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("no socket")
     arbiter = get_arbiter([{"cmd": JOB}], controller=f"ipc://{tmp_path}/taken", background=True)
     assert arbiter.endpoint == f"ipc://{tmp_path}/taken"
-    with pytest.raises(BindError, match="there is a file which is no socket"):
+    with pytest.raises(ConfigError, match="there is a file which is no socket"):
         arbiter.start()
 
 

@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop import lifeline
-from bigtop.lifeline import BootFailed, Drain, Forked, LoadFailed, Ready, Reopen, Retire
+from bigtop.ipc import lifeline
+from bigtop.ipc.lifeline import BootFailed, Born, Drain, ForkFailed, Loaded, LoadFailed, Ready, Reopen, Retire
+from bigtop.record import fields
 
+INTERFACES = st.sampled_from(["", "wsgi", "asgi"])
+FIELDS = {"int": st.integers(), "str": st.text(), "bool": st.booleans()}
 MESSAGES = st.one_of(
-    [st.from_type(cls) for cls in lifeline._TYPES.values() if cls is not Drain]
+    [
+        st.builds(cls, **{one.name: FIELDS[one.type] for one in fields(cls)})
+        for cls in lifeline._TYPES.values()
+        if cls not in (Drain, Ready, Loaded)
+    ]
     + [st.builds(Drain, st.floats(allow_nan=False))]
+    + [st.builds(Ready, INTERFACES), st.builds(Loaded, st.booleans(), INTERFACES, st.text())]
 )
 
 
@@ -48,7 +56,7 @@ def test_a_time_that_is_no_number_cannot_be_given():
 
 def test_messages_keep_their_borders_and_order(line):
     ours, theirs = line
-    sent = [Forked(1, 2), Ready("wsgi"), Drain(1.5), Reopen()]
+    sent = [ForkFailed(1, "no"), Ready("wsgi"), Drain(1.5), Reopen()]
     for message in sent:
         lifeline.send(ours, message)
     assert [lifeline.receive(theirs) for _ in sent] == [(message, ()) for message in sent]
@@ -82,7 +90,7 @@ def test_descriptors_travel_and_are_close_on_exec(line):
     ours, theirs = line
     reader, writer = os.pipe()
     lifeline.send(ours, lifeline.Fork(1, 2), (reader, writer))
-    message, (got_reader, got_writer) = lifeline.receive(theirs)
+    message, (got_reader, got_writer) = lifeline.receive(theirs, 2)
     try:
         assert message == lifeline.Fork(1, 2)
         os.write(got_writer, b"through")
@@ -134,14 +142,16 @@ GARBAGE = [
     b'["Ready", []]',
     b'["Ready", {"interface": 7}]',
     b'["Ready", {"interface": "wsgi", "more": 1}]',
-    b'["Forked", {"key": true, "pid": 2}]',
-    b'["Forked", {"key": 1, "pid": [2]}]',
-    b'["Forked", {"key": 1.0, "pid": 2}]',
+    b'["Fork", {"key": true, "wid": 2}]',
+    b'["Fork", {"key": 1, "wid": [2]}]',
+    b'["Fork", {"key": 1.0, "wid": 2}]',
     b'["Drain", {"grace": "1"}]',
     b'["Drain", {"grace": NaN}]',
     b'["Message", {}]',
     b'[["Ready"], {}]',
     b'[{"a": 1}, {}]',
+    b'["Ready", {"interface": "wsgi\\\\u001b[2J"}]',
+    b'["Loaded", {"preloaded": true, "interface": "x", "reason": ""}]',
     b"[" * 60_000,
     b"9" * 60_000,
 ]
@@ -192,11 +202,52 @@ def test_any_json_is_a_message_of_the_right_types_or_a_value_error(name, values)
     lifeline.encode(message)
 
 
-def test_more_descriptors_than_fit_are_not_leaked(line):
+@pytest.mark.case("E5")
+@pytest.mark.parametrize("room", [0, 1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8, 250])
+def test_descriptors_that_nobody_asked_for_are_closed(line, room, count):
     ours, theirs = line
     before = open_descriptors()
-    send_raw(ours, lifeline.encode(Reopen()), (0,) * 8)
-    message, fds = lifeline.receive(theirs)
+    send_raw(ours, lifeline.encode(Reopen()), (0,) * count)
+    message, fds = lifeline.receive(theirs, room)
     for fd in fds:
         os.close(fd)
-    assert (message, len(fds) <= 4, open_descriptors()) == (Reopen(), True, before)
+    assert (message, len(fds), open_descriptors()) == (Reopen(), min(room, count), before)
+
+
+class TestSignatures:
+    @pytest.mark.case("E1")
+    def test_the_kernel_says_who_sent_it(self, line):
+        ours, theirs = line
+        lifeline.demand_signatures(ours)
+        pid = os.fork()
+        if pid == 0:
+            lifeline.send(theirs, Born())
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert lifeline.receive_signed(ours) == (Born(), pid)
+        theirs.close()
+        assert lifeline.receive_signed(ours) is None
+
+    @pytest.mark.case("E5")
+    def test_descriptors_are_closed(self, line):
+        ours, theirs = line
+        lifeline.demand_signatures(ours)
+        before = open_descriptors()
+        send_raw(theirs, lifeline.encode(Born()), (0,) * 8)
+        assert lifeline.receive_signed(ours) == (Born(), os.getpid())
+        assert open_descriptors() == before
+
+    def test_what_nobody_signed_is_no_message(self, line):
+        ours, theirs = line
+        lifeline.send(theirs, Born())
+        with pytest.raises(ValueError, match="nobody signed"):
+            lifeline.receive_signed(ours)
+
+    @pytest.mark.parametrize("data", GARBAGE, ids=lambda data: data[:30].decode("latin-1"))
+    def test_garbage_is_a_value_error(self, line, data):
+        ours, theirs = line
+        lifeline.demand_signatures(ours)
+        send_raw(theirs, data)
+        with pytest.raises(ValueError, match="not a lifeline message"):
+            lifeline.receive_signed(ours)

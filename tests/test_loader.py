@@ -41,7 +41,7 @@ def failure(target, **options) -> AppError:
 class TestInterface:
     @pytest.mark.parametrize(
         "name",
-        ["app", "with_defaults", "opaque", "wrapped", "middleware", "method", "bound", "PerRequest",
+        ["app", "with_defaults", "wrapped", "middleware", "method", "bound", "PerRequest",
          "site.inner.wsgi", "create_app()"],
     )  # fmt: skip
     def test_wsgi(self, name):
@@ -69,7 +69,7 @@ class TestInterface:
         assert (loaded.interface, sent) == ("asgi", [{"type": "two", "scope": {"type": "http"}}])
 
     def test_an_override_wins(self):
-        assert load(f"{WSGI}:opaque", interface="asgi").interface == "asgi"
+        assert load(f"{WSGI}:app", interface="asgi").interface == "asgi"
         assert load(f"{WSGI}:needs_arguments", interface="wsgi").interface == "wsgi"
 
     def test_frameworks(self, write):
@@ -90,10 +90,6 @@ class TestInterface:
         pytest.importorskip("starlette")
         write("loader_star.py", "from starlette.applications import Starlette\napp = Starlette()")
         assert load("loader_star").interface == "asgi"
-
-    def test_compiled_code_without_a_signature_passes_for_wsgi(self, write):
-        write("loader_compiled.py", "app = dict.fromkeys\nother = max")
-        assert load("loader_compiled:other").interface == "wsgi"
 
 
 class TestTargets:
@@ -222,7 +218,10 @@ class TestNotAnApplication:
 
     def test_a_factory_of_a_factory(self, write):
         write("loader_twice.py", "def make():\n    def again(): ...\n    return again")
-        assert str(failure("loader_twice:make()")).endswith("(scope, receive, send)")
+        message = str(failure("loader_twice:make()"))
+        assert "takes neither (environ, start_response)" in message
+        assert "--interface" in message
+        assert "--factory" not in message
 
 
 class TestApplicationFails:
@@ -299,3 +298,34 @@ class TestApplicationFails:
         error = failure(f"{WSGI}:site.broken")
         assert "KeyError: 'no such key'" in str(error)
         assert "in broken" in error.traceback
+
+
+@pytest.mark.case("A19")
+class TestHidden:
+    """An application that does not show what it speaks is refused, with what to write."""
+
+    TEXT = "async def inner(scope, receive, send): ...\ndef app(*a):\n    return inner(*a)"
+
+    def test_the_hint(self, write):
+        write("loader_hidden.py", self.TEXT)
+        assert str(failure("loader_hidden:app")) == (
+            "loader_hidden:app does not show whether it takes (environ, start_response) or "
+            "(scope, receive, send): say what it speaks with --interface wsgi or --interface asgi; "
+            "if it makes the application, add --factory or write 'loader_hidden:app()'"
+        )
+
+    @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+    def test_the_option_wins(self, write, interface):
+        write("loader_hidden_app.py", self.TEXT)
+        assert load("loader_hidden_app:app", interface=interface).interface == interface
+
+    def test_asgi_2_that_does_not_show(self, write):
+        write("loader_hidden_two.py", "from tests.apps.loader_asgi import Two\ndef app(*a): return Two(*a)")
+        loaded = load("loader_hidden_two:app", interface="asgi2")
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        asyncio.run(loaded.app({"type": "http"}, None, send))
+        assert (loaded.interface, len(sent)) == ("asgi", 1)

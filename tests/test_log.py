@@ -27,8 +27,8 @@ def _restored() -> Iterator[None]:
     before = logger.handlers[:], logger.level, logger.propagate
     yield
     for handler in logger.handlers:
-        if handler not in before[0]:
-            handler.close()
+        if handler not in before[0] and isinstance(handler, log._Handler):
+            handler.end()
     logger.handlers[:], logger.level, logger.propagate = before
 
 
@@ -114,8 +114,20 @@ def test_a_traceback_follows_its_line(tmp_path: Path) -> None:
     fail_and_log()
     first, *rest = path.read_text().splitlines()
     assert first.endswith("[ERROR] it broke")
-    assert rest[0] == "Traceback (most recent call last):"
-    assert rest[-1] == "ZeroDivisionError: division by zero"
+    assert rest[0] == "    Traceback (most recent call last):"
+    assert rest[-1] == "    ZeroDivisionError: division by zero"
+
+
+@pytest.mark.case("E18")
+def test_nobody_forges_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    log.configure(path=str(path))
+    logging.getLogger("bigtop.workers").error(
+        "%s", "x\n[2026-11-21] [1] [INFO] forged\r\x1b[2J\x9b\u2028\tend"
+    )
+    first, rest = path.read_text().splitlines()
+    assert first.endswith("[ERROR] x")
+    assert rest == "    [2026-11-21] [1] [INFO] forged\\r\\x1b[2J\\x9b\\u2028\tend"
 
 
 def test_the_level_counts_for_all_loggers_below(tmp_path: Path) -> None:
@@ -293,3 +305,30 @@ def test_threads_and_processes_tear_no_line_even_while_files_rotate(tmp_path: Pa
         assert match
         assert len(match[2]) == int(match[1]) % 200
     assert len({tuple(line.split()[:2]) for line in seen}) == len(seen)
+
+
+@pytest.mark.case("A7")
+def test_a_logger_that_is_made_by_another_class_becomes_ours(tmp_path: Path) -> None:
+    class Mute(logging.Logger):
+        def handle(self, record: logging.LogRecord) -> None:
+            pass
+
+    logging.setLoggerClass(Mute)
+    try:
+        made = log.logger("bigtop.made_behind_the_application")
+    finally:
+        logging.setLoggerClass(logging.Logger)
+    log.configure(path=str(tmp_path / "log"))
+    made.error("told")
+    assert "told" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.case("A7")
+def test_what_shuts_logging_down_closes_no_file_of_ours(tmp_path: Path) -> None:
+    log.configure(path=str(tmp_path / "log"))
+    logger = logging.getLogger("bigtop")
+    for handler in logger.handlers:  # as logging.shutdown() does
+        handler.flush()
+        handler.close()
+    logger.error("told")
+    assert "told" in (tmp_path / "log").read_text()

@@ -1,15 +1,19 @@
 # The paths of docs/explanation/architecture.md, followed in running processes.
 #
-# What is written there in front of a step must be called, in that order, and nothing of Bigtop's may be
-# called that is named neither there nor under "What they lean on". Long paths are hard to follow: five files
-# at most.
+# What is written there in front of a step must be called, in that order. Every file of ours that runs is
+# counted, and has a mark in the column of its path in the table of files; no path may have more calls, or go
+# from file to file more often, than the table of figures says. Who makes a path shorter lowers its figures.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,68 +23,126 @@ from tests.support.site import ROOT, Site, until
 from tests.support.wire import Client
 
 PAGE = (ROOT / "docs/explanation/architecture.md").read_text()
-# Python functions of ours for a GET on an open connection. Each costs 50 to 100 ns, and some of attention.
-CALLS_PER_REQUEST = 50
+SECONDS = 3  # of idleness
 
 
 def section(title: str) -> str:
     return PAGE.partition(f"\n### {title}\n")[2].partition("\n#")[0]
 
 
-def steps(title: str) -> list[str]:
-    return re.findall(r"^\d\. `([^`]+)`", section(title), re.MULTILINE)
+def table(title: str) -> list[dict[str, str]]:
+    """The rows of the table below a heading, by the names of its columns."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section(title).splitlines()
+        if line.startswith("|")
+    ]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
 
 
-def check(title: str, lines: list[str]) -> None:
-    """Compare a path with the calls, MODULE:FUNCTION each, that were seen."""
-    wanted = steps(title)
-    assert 4 <= len(wanted) <= 5
-    files = [re.sub("^backends/wsgi/.*", "backends/wsgi/", line.partition(":")[0]) for line in lines]
+FIGURES = {row["path"]: row for row in table("How long they are")}
+FILES = table("Every file that runs")
+
+
+def marked(path: str) -> set[str]:
+    return {row["file"].strip("`") for row in FILES if row[FIGURES[path]["column"]]}
+
+
+def check(path: str, lines: list[str], rounds: int = 1, seconds: int = 0) -> None:
+    """Compare a path with the calls, MODULE:FUNCTION each, that were seen in so many rounds. Of each of the
+    `seconds` that it took at most, an idle one may be a part."""
+    files = [line.partition(":")[0] for line in lines]
     rest = iter(files)
+    wanted = re.findall(r"^\d\. `([^`]+\.py)`", section(path), re.MULTILINE)
     assert [name for name in wanted if name in rest] == wanted  # `in` goes on where it found the last one
-    leaning = set(re.findall(r"`([\w/]+\.py)`", section("What they lean on")))
-    assert set(files) - set(wanted) - leaning == set()
+    idle = FIGURES["An idle second"]
+    assert set(files) - marked(path) - (marked("An idle second") if seconds else set()) == set(), "no mark"
+    crossings = sum(one != other for one, other in itertools.pairwise(files))
+    for name, count in (("calls", len(lines)), ("crossings", crossings)):
+        assert count / rounds <= int(FIGURES[path][name]) + seconds * int(idle[name]), name
 
 
-def test_a_request() -> None:
-    count = 10
-    with Site("tests.apps.profiled:app") as site, Client(("127.0.0.1", site.port)) as client:
-        client.get("/start")
-        for _ in range(count - 1):
-            client.get("/")
-        # From inside the first call of the application to inside the last: so many whole rounds.
-        lines = json.loads(client.get("/stop").body)
-    begins = next(at for at, line in enumerate(lines) if line.endswith("Connection.receive"))
-    check("A request", lines[begins:])
-    assert len(lines) / count <= CALLS_PER_REQUEST
-
-
-def _kill_a_worker(site: Site) -> None:
-    os.kill(min(site.workers()), signal.SIGKILL)
+@pytest.mark.parametrize("row", FIGURES.values(), ids=FIGURES)
+def test_the_figures_are_of_the_files_that_have_a_mark(row: dict[str, str]) -> None:
+    assert int(row["files"]) == len(marked(row["path"]))
+    assert all((ROOT / "bigtop" / name).exists() for name in marked(row["path"]))
 
 
 @pytest.mark.parametrize(
-    ("title", "act", "done"),
+    ("path", "app", "first"),
     [
-        ("A signal", lambda site: site.send(signal.SIGTTIN), "generations.py:Generations.prove"),
-        ("A death", _kill_a_worker, "generations.py:Generations.prove"),
-        ("A reload", lambda site: site.send(signal.SIGHUP), "ForkServers.discard"),
+        ("A request, WSGI", "tests.apps.profiled:app", "RequestFlow.read"),
+        ("A request, ASGI", "tests.apps.profiled_asgi:app", "BufferedTransport._on_readable"),
     ],
 )
-def test_in_the_supervisor(title: str, act: Callable[[Site], None], done: str, tmp_path: Path) -> None:
-    calls = tmp_path / "calls"
+def test_a_request(path: str, app: str, first: str) -> None:
+    rounds = 10
+    with Site(app) as site, Client(("127.0.0.1", site.port)) as client:
+        client.get("/")  # what is remembered of it is known then
+        client.get("/start")
+        for _ in range(rounds - 1):
+            client.get("/")
+        # From inside the first call of the application to inside the last: so many whole rounds.
+        lines = json.loads(client.get("/stop").body)
+    begin = next(at for at, line in enumerate(lines) if line.endswith(f":{first}"))
+    check(path, lines[begin:] + lines[:begin], rounds)
+
+
+def profiled(folder: Path) -> tuple[Site, Path]:
+    """Return a site whose supervisor writes down its calls, and where it does."""
+    calls = folder / "calls"
     site = Site("tests.apps.site:app")
     at = site.command.index("bigtop")
     site.command[at : at + 1] = ["tests.support.profiled", str(calls)]
+    return site, calls
+
+
+def control(site: Site, *words: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "bigtop", "ctl", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(site.folder)},
+        check=True,
+        timeout=60,
+    )
+
+
+def kill_a_worker(site: Site) -> None:
+    os.kill(min(site.workers()), signal.SIGKILL)
+
+
+PROVED = "generations.py:Generations.prove"  # one more process is ready
+
+
+@pytest.mark.parametrize(
+    ("path", "act", "done"),
+    [
+        ("A control command", lambda site: control(site, "incr", "tests"), PROVED),
+        ("A signal", lambda site: site.send(signal.SIGTTIN), PROVED),
+        ("A death", kill_a_worker, PROVED),
+        ("A reload", lambda site: site.send(signal.SIGHUP), "ForkServers.discard"),
+    ],
+)
+def test_in_the_supervisor(path: str, act: Callable[[Site], None], done: str, tmp_path: Path) -> None:
+    site, calls = profiled(tmp_path)
     with site:
         site.wait_for("kill -HUP")  # the summary comes last
         until(lambda: len(site.workers()) == 1, "the worker")
-        before = calls.stat().st_size
+        control(site, "list")  # the first command, whichever, brings the modules of all
+        before, began = calls.stat().st_size, time.monotonic()
         act(site)
         until(lambda: done in calls.read_text()[before:], done)
+        lines, took = calls.read_text()[before:].split(), time.monotonic() - began
+    at = next(at for at, line in enumerate(lines) if done in line)
+    check(path, lines[: at + 1], seconds=int(took) + 1)
+
+
+def test_an_idle_second(tmp_path: Path) -> None:
+    site, calls = profiled(tmp_path)
+    with site:
+        site.wait_for("kill -HUP")
+        until(lambda: len(site.workers()) == 1, "the worker")
+        before = calls.stat().st_size
+        time.sleep(SECONDS)  # what is measured, not what is waited for
         lines = calls.read_text()[before:].split()
-    # A look that comes each second, whatever else happens.
-    lines = [line for line in lines if not line.startswith("launch/program.py:_reap_for_ever")]
-    if title == "A death":  # that the worker's lifeline ended may be noticed before
-        lines = lines[next(at for at, line in enumerate(lines) if line.startswith("supervisor/process.py")) :]
-    check(title, lines)
+    check("An idle second", lines, SECONDS + 1)  # the edges of the measured time may have one each

@@ -16,14 +16,17 @@ import pytest
 
 from bigtop.cli import ctl
 from bigtop.cli.main import root
-from bigtop.config import uvicorn
-from bigtop.config.options import OPTIONS
-from bigtop.supervisor import journal, messages
+from bigtop.config.gunicorn import flags as gunicorn
+from bigtop.config.serve import uvicorn
+from bigtop.config.serve.options import OPTIONS
+from bigtop.supervisor.policy import log_lines, messages
+from tests.cases import CASES, marked_tests
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMENT = re.compile(r"(?:^|  )# .*", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -67,6 +70,16 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     assert sorted({page for page in PAGES if ROOT / "docs" in page.parents} - linked - {index}) == []
 
 
+@pytest.mark.case("D4")
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "CONTRIBUTING.md"])
+def test_the_security_policy_is_linked(page: str) -> None:
+    links = LINK.findall((ROOT / page).read_text())
+    assert "SECURITY.md" in {Path(link).name for link in links}
+    policy = (ROOT / "SECURITY.md").read_text()
+    for heading in ("Report a vulnerability", "What is supported", "What counts"):
+        assert f"## {heading}" in policy
+
+
 def test_tests_named_in_the_documentation_exist() -> None:
     named = [match for page in PAGES for match in re.findall(r"`([\w/]+\.py)::(\w+)`", page.read_text())]
     assert named
@@ -76,6 +89,25 @@ def test_tests_named_in_the_documentation_exist() -> None:
         if not (ROOT / "tests" / file).exists() or f"def {test}(" not in (ROOT / "tests" / file).read_text()
     ]
     assert not missing
+
+
+def test_files_of_ours_that_comments_and_pages_name_exist() -> None:
+    """A file is named by its own name or with folders before it, as in `wsgi/call.py` or `call.py`."""
+    folders = ("bigtop", "tests", "docs", "bench", "examples")
+    known = [file.relative_to(ROOT) for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    ends = {"/".join(file.parts[n:]) for file in known for n in range(len(file.parts))} | {"setup.py"}
+    comments = {
+        file: COMMENT.findall((ROOT / file).read_text()) for file in known if file.parts[0] == "bigtop"
+    }
+    pages = {page.relative_to(ROOT): re.findall(r"`[^`\n]+`", prose(page)) for page in PAGES}
+    missing = [
+        f"{file}: {name}"
+        for file, texts in {**comments, **pages}.items()
+        for text in texts
+        for name in re.findall(r"(?<![\w/.<*:])[a-z_][\w/]*\.py\b", text)
+        if name not in ends
+    ]
+    assert missing == []
 
 
 def ctl_flags() -> set[str]:
@@ -90,7 +122,7 @@ def ctl_flags() -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_in_the_documentation_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS
+    flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS | gunicorn.FLAGS
     unknown = []
     for command in commands(page):
         match command.split():
@@ -118,7 +150,9 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
 
 
 def test_options_named_in_prose_exist() -> None:
-    flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS | ctl_flags()
+    flags = (
+        {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS | gunicorn.FLAGS | ctl_flags()
+    )
     flags |= {
         "--help",
         "--no-reload",
@@ -131,12 +165,33 @@ def test_options_named_in_prose_exist() -> None:
 
 
 def test_generated_pages_are_current(tmp_path: Path) -> None:
-    script = (ROOT / "docs/generate.py").read_text()
-    (tmp_path / "reference").mkdir()
-    (tmp_path / "generate.py").write_text(script)
-    subprocess.run([sys.executable, tmp_path / "generate.py"], check=True)
-    for page in ("reference/serve.md", "reference/config.md", "reference/control.md"):
-        assert (tmp_path / page).read_text() == (ROOT / "docs" / page).read_text(), "run: make docs"
+    subprocess.run([sys.executable, ROOT / "docs/generate.py", tmp_path], check=True)
+    pages = list((tmp_path / "reference").iterdir())
+    assert pages
+    for page in pages:
+        assert page.read_text() == (ROOT / "docs/reference" / page.name).read_text(), "run: make docs"
+    architecture = "explanation/architecture.md"
+    assert (tmp_path / architecture).read_text() == (ROOT / "docs" / architecture).read_text(), (
+        "run: make docs"
+    )
+
+
+def test_the_page_of_architecture_has_a_row_for_each_folder() -> None:
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    rows = set(re.findall(r"^\| `([\w/]+)/` \|", page, re.MULTILINE))
+    folders = {path.parent for path in (ROOT / "bigtop").rglob("*.py") if path.name != "__init__.py"}
+    assert rows == {folder.relative_to(ROOT / "bigtop").as_posix() for folder in folders} - {"."} | {"bigtop"}
+
+
+def test_marks_of_cases_name_cases_and_each_case_has_one() -> None:
+    tested = marked_tests(ROOT / "tests")
+    numbers = [case.number for case in CASES]
+    assert len(numbers) == len(set(numbers))
+    assert {number: tests for number, tests in tested.items() if number not in numbers} == {}
+    missing = [case.number for case in CASES if case.tested and case.number not in tested]
+    assert missing == [], "no test bears the mark of these cases"
+    found = [case.number for case in CASES if not case.tested and case.number in tested]
+    assert found == [], "delete `tested=False` of these cases in tests/cases.py"
 
 
 def test_news_fragments_are_well_formed() -> None:
@@ -185,7 +240,7 @@ NOTICES = [
 def test_log_lines_are_those_of_the_documentation(notice: messages.Notice) -> None:
     page = (ROOT / "docs/reference/logs.md").read_text()
     rows = re.findall(r"^\| `(SITE: .*?)` \| (\w+) \|", page, re.MULTILINE)
-    level, text = journal.line("shop", notice, ["Traceback"])
+    level, text = log_lines.line("shop", notice, ["Traceback"])
     first = text.splitlines()[0]
     patterns = {re.sub(r"\b[A-Z]+\b", ".+", re.escape(line)): name for line, name in rows}
     levels = {name for pattern, name in patterns.items() if re.fullmatch(pattern, first)}

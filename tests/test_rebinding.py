@@ -7,14 +7,14 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bigtop.errors import BindError, ConfigError
-from bigtop.rebinding import become, bind_beside, can_become
+from bigtop.record import replace
 from bigtop.sockets import ListeningSocket, SocketSpec, bind
+from bigtop.system.rebinding import become, bind_beside, can_become
 
 Bound = Callable[[SocketSpec], ListeningSocket]
 WEB = SocketSpec("web", "127.0.0.1")

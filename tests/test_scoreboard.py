@@ -1,5 +1,6 @@
 """The scoreboard, read here while a real process writes it."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -9,77 +10,118 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop import scoreboard
-from bigtop.scoreboard import BUCKETS, RECORDS, Phase, RequestRecord, Scoreboard, State, Word
+from bigtop.ipc import scoreboard, seats
+from bigtop.ipc.scoreboard import BUCKETS, RECORDS, Phase, RequestRecord, Scoreboard, Slot, View, Word
+from bigtop.ipc.seats import Seat, Seats, State
+
+
+class Board:
+    """One slot, as its worker and as the supervisor see it."""
+
+    def __init__(self):
+        self.fd = scoreboard.create(1)
+        self.view = View(scoreboard.attach(self.fd))
+
+    def slot(self):
+        return Slot(scoreboard.attach(self.fd))
 
 
 @pytest.fixture
 def board():
-    made = Scoreboard.create(4)
+    made = Board()
     yield made
     os.close(made.fd)
 
 
 class TestWords:
     def test_a_new_board_is_empty(self, board):
-        assert board.words(0).tolist() == [0] * scoreboard.WORDS
-        assert board.histogram(0) == [0] * BUCKETS
-        assert board.running(0) == board.finished(0) == []
-        assert board.oldest(0) == 0
+        assert board.view.words.tolist() == [0] * scoreboard.WORDS
+        assert board.view.histogram() == [0] * BUCKETS
+        assert board.view.running() == board.view.finished() == []
+        assert board.view.oldest() == 0
 
     def test_what_a_slot_writes_a_reader_sees(self, board):
-        slot = board.slot(2)
-        slot.words[Word.STATE] = State.READY
+        slot = board.slot()
+        slot.words[Word.KEY] = 3
         slot.words[Word.BYTES_OUT] = 2**64 - 1
-        other = Scoreboard(board.fd)
-        assert other.words(2)[Word.STATE] == State.READY
-        assert other.words(2)[Word.BYTES_OUT] == 2**64 - 1
-        assert not any(other.words(1)) and not any(other.words(3))  # noqa: PT018
+        assert board.view.words[Word.KEY] == 3
+        assert board.view.words[Word.BYTES_OUT] == 2**64 - 1
 
-    @pytest.mark.parametrize("index", [-1, 4, 10**9])
-    def test_slots_have_bounds(self, board, index):
-        with pytest.raises(IndexError):
-            board.slot(index)
+    def test_words_and_records_do_not_touch(self, board):
+        slot = board.slot()
+        for word in range(scoreboard.WORDS):
+            slot.words[word] = 2**64 - 1
+        for bucket in range(BUCKETS):
+            slot.buckets[bucket] = 2**64 - 1
+        for number in range(RECORDS):
+            slot.begin(number + 1, b"GET", b"c", b"/")
+        assert [record.began for record in board.view.running()] == list(range(1, RECORDS + 1))
+        assert board.view.words.tolist() == [2**64 - 1] * scoreboard.WORDS
+        assert board.view.histogram() == [2**64 - 1] * BUCKETS
 
-    def test_clear_empties_one_slot_only(self, board):
-        for index in (1, 2):
-            slot = board.slot(index)
-            slot.words[Word.PID] = 7
-            slot.end(slot.begin(1, b"GET", b"c", b"/"), 1, 2, 200)
-        board.clear(1)
-        assert board.words(1)[Word.PID] == 0
-        assert board.finished(1) == []
-        assert sum(board.histogram(1)) == 0
-        assert board.words(2)[Word.PID] == 7
-        assert len(board.finished(2)) == 1
 
-    def test_every_slot_has_its_own_memory(self, board):
-        for index in range(board.capacity):
-            slot = board.slot(index)
-            for number in range(RECORDS):
-                slot.begin(index * 100 + number + 1, b"GET", b"c", b"/")
-        for index in range(board.capacity):
-            began = [record.began for record in board.running(index)]
-            assert began == [index * 100 + number + 1 for number in range(RECORDS)]
+class TestScoreboard:
+    @pytest.fixture
+    def table(self):
+        fd = seats.create()
+        yield Seats(fd)
+        os.close(fd)
 
-    def test_untouched_slots_cost_no_memory(self):
-        board = Scoreboard.create()
-        try:
-            board.slot(2000).words[Word.PID] = 1
-            assert board.capacity == scoreboard.SLOT_COUNT
-            assert os.fstat(board.fd).st_blocks * 512 < 100_000
-        finally:
-            os.close(board.fd)
+    def test_every_worker_has_memory_of_its_own(self, table):
+        all_slots = Scoreboard(table)
+        slots = []
+        for index in (0, 1, 5):
+            fd = all_slots.renew(index)
+            slots.append(Slot(scoreboard.attach(fd)))
+            os.close(fd)
+        for number, slot in enumerate(slots):
+            slot.words[Word.PID] = number + 1
+        assert [all_slots.of(index).words[Word.PID] for index in (0, 1, 5)] == [1, 2, 3]
+
+    def test_a_successor_has_another_slot_and_an_empty_seat(self, table):
+        all_slots = Scoreboard(table)
+        first = all_slots.renew(0)
+        slot = Slot(scoreboard.attach(first), table.words(0))
+        slot.words[Word.PID] = slot.seat[Seat.STATE] = 3
+        second = all_slots.renew(0)
+        assert table.words(0)[Seat.STATE] == 0
+        slot.words[Word.PID] = 7  # what is left of the dead writes to nobody
+        assert all_slots.of(0).words[Word.PID] == 0
+        for fd in (first, second):
+            os.close(fd)
+
+    def test_who_is_gone_has_no_slot(self, table):
+        all_slots = Scoreboard(table)
+        os.close(all_slots.renew(2))
+        table.words(2)[Seat.STATE] = State.READY
+        all_slots.drop(2)
+        assert table.words(2)[Seat.STATE] == State.EMPTY
+        assert all_slots.of(2).running() == all_slots.of(99).running() == []
+
+    def test_there_are_workers_without_a_seat(self, table):
+        all_slots = Scoreboard(table)
+        os.close(all_slots.renew(seats.CAPACITY))
+        table.words(seats.CAPACITY)[Seat.STATE] = State.READY
+        assert not any(table.words(seats.CAPACITY - 1))
+
+    def test_seats_that_nobody_takes_cost_no_memory(self):
+        fd = seats.create()
+        Seats(fd).words(2000)[Seat.STATE] = 1
+        assert os.fstat(fd).st_blocks * 512 < 10_000
+        os.close(fd)
 
 
 class TestForeignDescriptors:
-    @pytest.mark.parametrize("size", [0, 8, 4096, 100_000])
+    @pytest.mark.parametrize("size", [0, 8, scoreboard.SIZE, seats.SIZE])
     def test_other_memory(self, size):
         fd = os.memfd_create("other")
         os.ftruncate(fd, size)
         try:
             with pytest.raises(ValueError, match="not a scoreboard"):
-                Scoreboard(fd)
+                scoreboard.attach(fd)
+            if size != seats.SIZE:
+                with pytest.raises(ValueError, match="no table of seats"):
+                    Seats(fd)
         finally:
             os.close(fd)
 
@@ -87,105 +129,148 @@ class TestForeignDescriptors:
         fds = os.pipe()
         try:
             with pytest.raises(ValueError, match="not a scoreboard"):
-                Scoreboard(fds[0])
+                scoreboard.attach(fds[0])
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def test_a_board_cut_short(self, board):
-        os.ftruncate(board.fd, scoreboard.HEADER_SIZE + 3 * scoreboard.SLOT_SIZE)
-        with pytest.raises(ValueError, match="not a scoreboard"):
-            Scoreboard(board.fd)
-
     def test_another_version(self, board):
         os.pwrite(board.fd, (scoreboard.VERSION + 1).to_bytes(8, "little"), 8)
         with pytest.raises(ValueError, match="version"):
-            Scoreboard(board.fd)
+            scoreboard.attach(board.fd)
 
     def test_it_is_close_on_exec(self, board):
         assert not os.get_inheritable(board.fd)
 
+    @pytest.mark.case("E4")
+    @pytest.mark.parametrize("make", [lambda: scoreboard.create(1), seats.create])
+    def test_nobody_makes_it_shorter_or_longer(self, make):
+        fd = make()
+        for size in (0, 4096, 1 << 20):
+            with pytest.raises(PermissionError):
+                os.ftruncate(fd, size)
+        with pytest.raises(PermissionError):
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+        os.close(fd)
+
+
+class TestHostileWriters:
+    @given(st.binary(min_size=512, max_size=512), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+    @pytest.mark.case("E9")
+    def test_any_bytes_can_be_read(self, noise, phase, number):
+        fd = scoreboard.create(1)
+        view = View(scoreboard.attach(fd))
+        os.pwrite(fd, noise * (scoreboard.SIZE // len(noise)), 0)
+        slot = Slot(view._memory)
+        for head, at in zip(slot._heads, slot._at, strict=True):
+            head[0], head[4] = number, phase
+            view._memory[at + scoreboard._LAST_AT : at + scoreboard.RECORD_SIZE] = number.to_bytes(
+                8, "little"
+            )
+        for record in [*view.running(), *view.finished()]:
+            assert record.phase in Phase
+            texts = record.method + record.client + record.path + record.id
+            assert not any(ord(character) < 32 or 126 < ord(character) < 160 for character in texts)
+        assert view.oldest() >= 0
+        assert len(view.histogram()) == BUCKETS
+        os.close(fd)
+
+    @pytest.mark.case("E9")
+    @pytest.mark.parametrize("phase", [0, 4, 99, 2**64 - 1])
+    def test_a_phase_that_there_is_not_is_no_record(self, board, phase):
+        slot = board.slot()
+        slot.begin(1, b"GET", b"c", b"/whole")
+        slot._heads[slot.begin(1, b"GET", b"c", b"/x")][4] = phase
+        assert [record.path for record in board.view.running()] == ["/whole"]
+        assert board.view.finished() == []
+
+    @pytest.mark.case("E18")
+    def test_texts_come_without_control_characters(self, board):
+        board.slot().begin(1, b"GET\n", b"\x1b[2Jc", b"/caf\xe9\x85\t")
+        (record,) = board.view.running()
+        assert (record.method, record.client, record.path) == (r"GET\n", r"\x1b[2Jc", r"/café\x85\t")
+
 
 class TestRequests:
     def test_a_requests_life(self, board):
-        slot = board.slot(0)
+        slot = board.slot()
         number = slot.begin(1000, b"GET", b"127.0.0.1:5", b"/caf\xe9", b"x" * 50)
-        (record,) = board.running(0)
+        (record,) = board.view.running()
         assert record == RequestRecord(Phase.APP, 1000, 0, 0, "GET", "127.0.0.1:5", "/café", "x" * 40)
         slot.writing(number)
-        assert board.running(0)[0].phase is Phase.WRITING
-        assert board.oldest(0) == 0  # the application is out of it
+        assert board.view.running()[0].phase is Phase.WRITING
+        assert board.view.oldest() == 0  # the application is out of it
         slot.end(number, 1000, 9000, 204)
-        assert board.running(0) == []
-        assert board.finished(0) == [
+        assert board.view.running() == []
+        assert board.view.finished() == [
             RequestRecord(Phase.DONE, 1000, 9000, 204, "GET", "127.0.0.1:5", "/café", "x" * 40)
         ]
 
     def test_long_texts_are_cut(self, board):
-        board.slot(0).begin(1, b"M" * 99, b"c" * 99, b"/" * 999)
-        (record,) = board.running(0)
+        board.slot().begin(1, b"M" * 99, b"c" * 99, b"/" * 999)
+        (record,) = board.view.running()
         assert [len(text) for text in (record.method, record.client, record.path)] == [16, 48, 160]
 
     def test_a_short_text_leaves_nothing_of_a_long_one(self, board):
-        slot = board.slot(0)
+        slot = board.slot()
         for _ in range(RECORDS):
             slot.end(slot.begin(1, b"OPTIONS", b"long-client", b"/long/path"), 1, 2, 200)
         slot.begin(3, b"GET", b"c", b"/")
-        (record,) = board.running(0)
+        (record,) = board.view.running()
         assert (record.method, record.client, record.path) == ("GET", "c", "/")
 
     def test_oldest_is_the_one_that_began_first(self, board):
-        slot = board.slot(0)
+        slot = board.slot()
         numbers = {began: slot.begin(began, b"GET", b"c", b"/") for began in (50, 20, 90)}
-        assert board.oldest(0) == 20
+        assert board.view.oldest() == 20
         slot.end(numbers[20], 20, 100, 200)
-        assert board.oldest(0) == 50
-        assert [record.began for record in board.running(0)] == [50, 90]
+        assert board.view.oldest() == 50
+        assert [record.began for record in board.view.running()] == [50, 90]
 
     def test_the_last_finished_stay_readable(self, board):
-        slot = board.slot(0)
+        slot = board.slot()
         for began in range(1, 101):
             slot.end(slot.begin(began, b"GET", b"c", b"/"), began, began, 200)
-        assert [record.began for record in board.finished(0)] == list(range(100 - RECORDS + 2, 101))
+        assert [record.began for record in board.view.finished()] == list(range(100 - RECORDS + 2, 101))
 
     def test_more_requests_than_records(self, board):
-        slot = board.slot(0)
+        slot = board.slot()
         numbers = [slot.begin(began, b"GET", b"c", b"/") for began in range(1, RECORDS + 10)]
-        assert len(board.running(0)) == RECORDS
-        assert board.running(0)[-1].began == RECORDS + 9  # the shared record shows the newest
+        assert len(board.view.running()) == RECORDS
+        assert board.view.running()[-1].began == RECORDS + 9  # the shared record shows the newest
         for began, number in enumerate(numbers, 1):
             slot.end(number, began, 5000, 200)
-        assert sum(board.histogram(0)) == len(numbers)
+        assert sum(board.view.histogram()) == len(numbers)
         # The place is free again, each record once.
         again = [slot.begin(1, b"GET", b"c", b"/") for _ in range(RECORDS)]
         assert sorted(again) == list(range(RECORDS))
 
     def test_a_record_left_half_written_by_a_dead_writer(self, board):
-        slot = board.slot(0)
+        slot = board.slot()
         slot.end(slot.begin(1, b"GET", b"c", b"/whole"), 1, 2, 200)
         number = slot.begin(3, b"GET", b"c", b"/half")
         slot._heads[number][0] += 1  # as if it had died inside begin()
-        assert board.running(0) == []
-        assert board.oldest(0) == 0
-        assert [record.path for record in board.finished(0)] == ["/whole"]
-        successor = board.slot(0)  # not cleared: must mend it by itself
+        assert board.view.running() == []
+        assert board.view.oldest() == 0
+        assert [record.path for record in board.view.finished()] == ["/whole"]
+        successor = board.slot()  # not cleared: must mend it by itself
         for _ in range(RECORDS):
             successor.begin(9, b"GET", b"c", b"/new")
-        assert len(board.running(0)) == RECORDS
+        assert len(board.view.running()) == RECORDS
 
     @pytest.mark.parametrize(
         ("nanoseconds", "bucket"),
         [(0, 0), (999, 0), (1000, 1), (1999, 1), (2000, 2), (3999, 2), (10**9, 20), (10**15, 31)],
     )
     def test_buckets(self, board, nanoseconds, bucket):
-        slot = board.slot(0)
+        slot = board.slot()
         slot.end(slot.begin(10, b"GET", b"c", b"/"), 10, 10 + nanoseconds, 200)
-        assert board.histogram(0)[bucket] == sum(board.histogram(0)) == 1
+        assert board.view.histogram()[bucket] == sum(board.view.histogram()) == 1
 
     @given(st.lists(st.integers(0, 1), max_size=200))
     def test_any_order_of_beginnings_and_ends(self, steps):
-        board = Scoreboard.create(1)
-        slot = board.slot(0)
+        board = Board()
+        slot = board.slot()
         open_requests = {}
         for now, step in enumerate(steps, 1):
             if step and len(open_requests) < RECORDS:
@@ -196,15 +281,16 @@ class TestRequests:
                 number = next(iter(open_requests))
                 slot.end(number, open_requests[number], now, 200)
                 del open_requests[number]
-        assert [record.began for record in board.running(0)] == sorted(open_requests.values())
-        assert board.oldest(0) == min(open_requests.values(), default=0)
+        assert [record.began for record in board.view.running()] == sorted(open_requests.values())
+        assert board.view.oldest() == min(open_requests.values(), default=0)
         os.close(board.fd)
 
 
 WRITER = """
 import sys
-from bigtop.scoreboard import Scoreboard, Word
-slot = Scoreboard(int(sys.argv[1])).slot(1)
+from bigtop.ipc import scoreboard
+from bigtop.ipc.scoreboard import Slot, Word
+slot = Slot(scoreboard.attach(int(sys.argv[1])))
 print("writing", flush=True)
 n = 1
 while True:
@@ -231,11 +317,11 @@ class TestTornReads:
 
     def test_records_and_words_are_whole(self, written):
         seen, deadline = set(), time.monotonic() + 1.5
-        words = written.words(1)
+        words = written.view.words
         while time.monotonic() < deadline:
             word = words[Word.BYTES_IN]
             assert word == (word & 0xFF) * 0x0101010101010101
-            for record in written.finished(1) + written.running(1):
+            for record in written.view.finished() + written.view.running():
                 assert record.method == record.client == str(record.began)
                 assert record.path == record.method * 8
                 if record.phase is Phase.DONE:
@@ -249,6 +335,6 @@ class TestTornReads:
         """A call that begins must not be shown with its predecessor's beginning: it would look hung."""
         last, deadline = 0, time.monotonic() + 1.5
         while time.monotonic() < deadline:
-            oldest = written.oldest(1)
+            oldest = written.view.oldest()
             assert oldest == 0 or oldest >= last
             last = oldest or last

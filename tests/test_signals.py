@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop import signals
 from bigtop.errors import ConfigError
+from bigtop.system import signals
 
 
 @pytest.mark.parametrize("text", ["TERM", "SIGTERM", "term", "SigTerm", " TERM ", "15", 15, signal.SIGTERM])

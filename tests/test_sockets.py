@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop import holders, sockets
+from bigtop import sockets
 from bigtop.errors import BindError, ConfigError
-from bigtop.sockets import SocketSpec, activated, adopt, bind, bind_all, fds, parse_bind
+from bigtop.sockets import SocketSpec, adopt, bind, bind_all, fds, parse_bind
+from bigtop.system import holders
+from bigtop.system.activation import activated
 
 
 def loopback(name: str = "web", **options: object) -> SocketSpec:
@@ -77,7 +79,7 @@ class TestParse:
         ],
     )
     def test_unix(self, text, path):
-        assert parse_bind(text, mode=0o600) == SocketSpec(text, path=path, mode=0o600)
+        assert parse_bind(text) == SocketSpec(text, path=path)
 
     def test_descriptor(self):
         assert parse_bind("fd://7", "web").fd == 7
@@ -539,7 +541,7 @@ class TestSystemd:
     """Runs in a child of its own, since systemd's descriptors begin at 3."""
 
     CODE = (
-        "import os, sys; from bigtop.sockets import activated\n"
+        "import os, sys; from bigtop.system.activation import activated\n"
         "if sys.argv[1] == 'self': os.environ['LISTEN_PID'] = str(os.getpid())\n"
         "print([s.name + ' ' + s.address() for s in activated(os.environ)])\n"
         "print([key for key in os.environ if key.startswith('LISTEN_')])\n"

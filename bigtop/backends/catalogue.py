@@ -1,38 +1,54 @@
 # The backends that Bigtop has adapters for: what each is, and how its server is installed.
 #
-# Rule: this table is for people. What a backend can do is what its class declares (base.Features), and which
-# backends exist is what entry points say, third parties' included.
+# Rule: what a backend can do is what its class declares (base.Features). Backends of others are entry points
+# (registry.py).
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Final
 
+from bigtop.record import Record
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A backend as `bigtop backends` shows it. `package` is "" where nothing has to be installed."""
+
+class Offer(Record):
+    """A backend as `bigtop backends` shows it. `package` is "" where nothing has to be installed; `home` is
+    where its class is, "module:name" below bigtop.backends."""
 
     interface: str
     package: str
     what: str
+    home: str
 
 
 OFFERS: Final = {
-    "wsgi": Offer("wsgi", "", "Bigtop's own: fast, strict, slow clients never hold it up"),
-    "asgi": Offer("asgi", "", "Bigtop's own, for ASGI"),
-    "bjoern": Offer("wsgi", "bjoern", "C and libev, small and fast"),
-    "cheroot": Offer("wsgi", "cheroot", "CherryPy's threaded server"),
-    "fastpysgi": Offer("wsgi", "fastpysgi", "C, libuv and llhttp"),
-    "gevent": Offer("wsgi", "gevent", "a greenlet per call, for applications that wait a lot"),
-    "granian": Offer("asgi", "granian", "Rust: hyper on tokio"),
-    "hypercorn": Offer("asgi", "hypercorn", "asyncio, with HTTP/2"),
-    "meinheld": Offer("wsgi", "meinheld", "C and picoev; unmaintained since 2020"),
-    "tornado": Offer("wsgi", "tornado", "asyncio, the application in threads"),
-    "uvicorn": Offer("asgi", "uvicorn", "asyncio with uvloop and httptools"),
-    "waitress": Offer("wsgi", "waitress", "pure Python threads, no dependencies"),
-    "wsgiref": Offer("wsgi", "", "the standard library's; one request at a time"),
+    "wsgi": Offer(
+        "wsgi", "", "Bigtop's own: fast, strict, slow clients never hold it up", "wsgi.backend:WsgiBackend"
+    ),
+    "asgi": Offer("asgi", "", "Bigtop's own, for ASGI", "asgi.backend:AsgiBackend"),
+    "bjoern": Offer("wsgi", "bjoern", "C and libev, small and fast", "adapters.bjoern:BjoernBackend"),
+    "cheroot": Offer("wsgi", "cheroot", "CherryPy's threaded server", "adapters.cheroot:CherootBackend"),
+    "fastpysgi": Offer("wsgi", "fastpysgi", "C, libuv and llhttp", "adapters.fastpysgi:FastpysgiBackend"),
+    "gevent": Offer(
+        "wsgi", "gevent", "a greenlet per call, for applications that wait a lot", "wsgi.gevent:GeventBackend"
+    ),
+    "granian": Offer("asgi", "granian", "Rust: hyper on tokio", "adapters.granian:GranianBackend"),
+    "hypercorn": Offer("asgi", "hypercorn", "asyncio, with HTTP/2", "adapters.hypercorn:HypercornBackend"),
+    "meinheld": Offer(
+        "wsgi", "meinheld", "C and picoev; unmaintained since 2020", "adapters.meinheld:MeinheldBackend"
+    ),
+    "tornado": Offer(
+        "wsgi", "tornado", "asyncio, the application in threads", "adapters.tornado:TornadoBackend"
+    ),
+    "uvicorn": Offer(
+        "asgi", "uvicorn", "asyncio with uvloop and httptools", "adapters.uvicorn:UvicornBackend"
+    ),
+    "waitress": Offer(
+        "wsgi", "waitress", "pure Python threads, no dependencies", "adapters.waitress:WaitressBackend"
+    ),
+    "wsgiref": Offer(
+        "wsgi", "", "the standard library's; one request at a time", "adapters.wsgiref:WsgirefBackend"
+    ),
 }
 
 # gunicorn's and uvicorn's names of worker classes, and one of chaussette's -> the backend that does the same.

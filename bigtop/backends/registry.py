@@ -6,69 +6,49 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+import os
+import sys
+from collections.abc import Iterable
 from operator import attrgetter
-from typing import Final
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Final
 
 from bigtop.backends import catalogue
-from bigtop.backends.base import Backend, Features, ServeOptions
-from bigtop.errors import ConfigError
+from bigtop.backends.base import FLAGS, Backend, Features, ServeOptions
+from bigtop.errors import ConfigError, one_line
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "bigtop.backends"
 
 _DEFAULTS: Final = ServeOptions()
-# What a backend may heed or not -> how people ask for it.
-FLAGS: Final = {
-    "main_thread": "--main-thread",
-    "switch_interval": "--switch-interval",
-    "worker_connections": "--worker-connections",
-    "address_connections": "--limit-address-connections",
-    "address_rate": "--limit-address-rate",
-    "server_header": "--server-header",
-    "forwarded_allow_ips": "--forwarded-allow-ips",
-    "forwarded_headers": "--forwarded-headers",
-    "temp_dir": "--temp-dir",
-    "stream_bodies": "--stream-bodies",
-    "loop": "--loop",
-    "lifespan": "--lifespan",
-    "root_path": "--root-path",
-    "limit_concurrency": "--limit-concurrency",
-    "slow_callback": "--slow-callback",
-    "limits.request_line": "--limit-request-line",
-    "limits.fields": "--limit-request-fields",
-    "limits.field_size": "--limit-request-field-size",
-    "limits.head": "--limit-request-head",
-    "limits.body": "--limit-request-body",
-    "limits.header_timeout": "--header-timeout",
-    "limits.body_timeout": "--body-timeout",
-    "limits.send_timeout": "--send-timeout",
-    "limits.header_rate": "--min-header-rate",
-    "limits.body_rate": "--min-body-rate",
-    "limits.send_rate": "--min-send-rate",
-    "limits.keep_alive": "--keep-alive",
-    "limits.send_file": "--max-buffered",
-    "websocket.message": "--ws-max-size",
-    "websocket.queue": "--ws-max-queue",
-    "websocket.ping_interval": "--ws-ping-interval",
-    "websocket.ping_timeout": "--ws-ping-timeout",
-    "websocket.deflate": "--ws-per-message-deflate",
-    "websocket.origins": "--ws-origins",
-}
 # What nobody may believe to have who has it not: these are off unless somebody relies on them.
-_PROTECTING: Final = ("address_connections", "address_rate", "limit_concurrency", "websocket.origins")
+_PROTECTING: Final = (
+    *("address_connections", "address_rate", "limit_concurrency", "websocket.origins"),
+    "methods",
+)
 
 
 def names() -> list[str]:
-    """Return the names of all installed backends."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    """Return the names of all backends: those that come with Bigtop, and those that others registered."""
+    return sorted({*catalogue.OFFERS, *(entry.name for entry in _entries())})
 
 
 def version(name: str) -> str:
     """Return the version of the package that brings the backend `name`, "" where none does."""
-    for entry in entry_points(group=GROUP, name=name):
-        return entry.dist.version if entry.dist else ""
+    for entry in _entries():
+        if entry.name == name:
+            return entry.dist.version if entry.dist else ""
     return ""
+
+
+def _entries() -> Iterable[EntryPoint]:
+    # Not above: to import this, and to read the metadata of each package, takes a good part of a start, and
+    # backends of ours are found without.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP)
 
 
 def load(name: str) -> type[Backend]:
@@ -77,10 +57,12 @@ def load(name: str) -> type[Backend]:
     ConfigError says what exists, or how to install what is missing.
     """
     name = catalogue.canonical(name)
-    found = list(entry_points(group=GROUP, name=name))
-    if not found:
-        raise ConfigError(_unknown(name))
-    return _import(found[0])
+    if (offer := catalogue.OFFERS.get(name)) is not None:
+        return _import(name, f"bigtop.backends.{offer.home}")
+    for entry in _entries():
+        if entry.name == name:
+            return _import(name, entry.value)
+    raise ConfigError(_unknown(name))
 
 
 def require(
@@ -90,10 +72,12 @@ def require(
     options: ServeOptions = ServeOptions(),  # noqa: B008 - frozen
     unix: bool = False,
     reload: bool = False,
+    request_hooks: bool = False,
 ) -> None:
     """Raise ConfigError unless `backend` declares everything that is asked for.
 
-    `unix` asks for unix sockets, `reload` for replacing workers one by one on shared listeners.
+    `unix` asks for unix sockets, `reload` for replacing workers one by one on shared listeners,
+    `request_hooks` for pre_request and post_request.
     """
     threads = options.threads
     can: Features = backend.features
@@ -114,6 +98,8 @@ def require(
     for name in _PROTECTING:
         if name not in can.heeds and _differs(name, options):
             raise _lacks(backend, FLAGS[name], "choose another one with --backend, or let a proxy do it")
+    if request_hooks and not can.request_hooks:
+        raise _lacks(backend, "the hooks pre_request and post_request", "choose wsgi, gevent or asgi")
     if unix and not can.unix:
         raise _lacks(backend, "unix sockets", "bind a HOST:PORT instead")
     if reload and not can.reload:
@@ -137,23 +123,46 @@ def _lacks(backend: type[Backend], feature: str, remedy: str) -> ConfigError:
 
 
 def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
     known = names()
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"there is no backend {name!r}; {hint}there are: {', '.join(known) or 'none'}"
 
 
-def _import(entry: EntryPoint) -> type[Backend]:
+def _import(name: str, home: str) -> type[Backend]:
     try:
-        backend: type[Backend] = entry.load()
+        backend: type[Backend] = resolve_name(home)
     except ModuleNotFoundError as error:
-        ours = entry.name in catalogue.OFFERS
-        how = f"try: {catalogue.install_command(entry.name)}" if ours else f"{entry.value} imports it"
+        if folder := _unreadable():
+            raise ConfigError(
+                f"backend {name!r} cannot be imported: user {os.geteuid()} may not read {folder}, "
+                f"where this Python has its modules (it looked for {error.name!r}); install both "
+                "where the user of --user may read them"
+            ) from error
+        ours = name in catalogue.OFFERS
+        how = f"try: {catalogue.install_command(name)}" if ours else f"{home} imports it"
         raise ConfigError(
-            f"backend {entry.name!r} needs the module {error.name!r}, which is not installed; {how}"
+            f"backend {name!r} needs the module {error.name!r}, which is not installed; {how}"
         ) from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"backend {entry.name!r} ({entry.value}) cannot be imported: {error}; reinstall what provides it"
+            f"backend {name!r} ({home}) cannot be imported: {one_line(str(error))}; "
+            "reinstall what provides it"
         ) from error
     return backend
+
+
+def _unreadable() -> str:
+    """Return a folder of this Python's modules that we may not read, "" if there is none. Python itself takes
+    such a one for empty."""
+    for folder in sys.path:
+        if folder.startswith((sys.prefix, sys.base_prefix)) and not folder.endswith(".zip"):
+            try:
+                os.scandir(folder).close()
+            except PermissionError:
+                return folder
+            except OSError:  # sys.path names what need not be there
+                continue
+    return ""

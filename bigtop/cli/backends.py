@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from inspect import getdoc
 
@@ -11,6 +10,7 @@ import click
 from bigtop.backends import catalogue, registry
 from bigtop.backends.base import Backend, Features
 from bigtop.errors import ConfigError
+from bigtop.record import as_dict
 
 
 @click.command("backends", context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,7 +36,7 @@ def command() -> None:
 
 def describe(features: Features) -> str:
     """Return what a backend can do and what it cannot, in words."""
-    able = {_WORDS.get(name, name): value for name, value in asdict(features).items() if name not in _OTHERS}
+    able = {_WORDS.get(name, name): value for name, value in as_dict(features).items() if name not in _OTHERS}
     no = ", ".join(word for word, can in able.items() if not can)
     return ", ".join(word for word, can in able.items() if can) + (f"; not: {no}" if no else "")
 
@@ -55,6 +55,7 @@ _WORDS = {
     "large": "large responses",
     "interruptible": "drains in time whatever runs",
     "chunked": "chunked requests",
+    "request_hooks": "hooks around requests",
 }
 _WIDTH, _INDENT = 100, " " * 24
 

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bigtop import build, loader
 from bigtop.backends import registry
-from bigtop.config.serve import ServeSpec
-from bigtop.launch.app import check as check_spec
+from bigtop.backends.asgi import mounted
+from bigtop.config.serve.serve import ServeSpec
+from bigtop.record import replace
 from bigtop.workers import identity
 
 
@@ -18,12 +17,13 @@ def check(spec: ServeSpec) -> str:
 
     Raises AppError or ConfigError. User and group stay ours, so that a check needs no root.
     """
-    check_spec(spec)
     identity.assume(replace(spec.identity, user=None, group=None))
     if spec.backend is not None:
         registry.load(spec.backend)(spec.options).prepare()
-    loaded = loader.load(spec.app, factory=spec.factory, interface=spec.interface)
+    main = loader.load(spec.app, factory=spec.factory, interface=spec.interface)
+    loaded = mounted.load(main, spec.mounts, spec.options, otherwise=spec.interface)
     backend = registry.load(spec.backend or loaded.interface)
     unix = any(bind.path is not None for bind in spec.binds)
-    registry.require(backend, interface=loaded.interface, options=spec.options, unix=unix)
+    options = spec.options.behind_mounts(loaded.interface) if spec.mounts else spec.options
+    registry.require(backend, interface=loaded.interface, options=options, unix=unix)
     return f"{spec.app}: OK, {loaded.interface.upper()} on backend {backend.name}, {build.kind()}"

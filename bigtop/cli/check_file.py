@@ -7,7 +7,7 @@ import os
 import click
 
 from bigtop import build
-from bigtop.config import daemon, report
+from bigtop.config.file import daemon, report
 
 _HELP = """\
 Check a configuration file, INI as Circus has it or TOML, and show what it comes to.
@@ -25,11 +25,11 @@ def command(file: str, every: bool, quiet: bool) -> None:
     resolved = daemon.resolve(file, os.environ)
     if not quiet:
         click.echo(report.show(resolved, every) + "\n")
-    for warning in resolved.daemon.warnings:
-        click.echo(f"bigtop: warning: {warning}", err=True)
     # The whole supervisor hangs on this import; a file with a mistake does without.
-    from bigtop.launch.checks import check
+    from bigtop.launch.checks import check, notes
 
+    for warning in (*resolved.daemon.warnings, *notes(resolved.daemon)):
+        click.echo(f"bigtop: warning: {warning}", err=True)
     check(resolved.daemon)
     if not quiet:
         click.echo(f"{file}: OK, {report.summary(resolved)}; this Bigtop is {build.kind()}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bigtop.config.convert import convert
+from bigtop.config.convert.circus import convert
 from bigtop.errors import ConfigError
 
 _HELP = """\

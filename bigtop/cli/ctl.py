@@ -1,22 +1,23 @@
-# `bigtop ctl`: every command of the control channel, from control/commands.py, and a few of its own.
+# `bigtop ctl`: every command of the control channel, from control/commands/table.py, and a few of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bigtop import signals
 from bigtop.cli import ctl_arguments
 from bigtop.cli.ctl_target import Target
 from bigtop.control import keys
-from bigtop.control.client import Identity, Tunnel
-from bigtop.control.command import Command
-from bigtop.control.commands import COMMANDS
-from bigtop.control.options import OPTIONS
-from bigtop.control.parameters import Kind
+from bigtop.control.client.client import Identity, Tunnel
+from bigtop.control.commands.base import Command
+from bigtop.control.commands.parameters import Kind
+from bigtop.control.commands.table import COMMANDS
+from bigtop.control.commands.watcher_options import OPTIONS
+from bigtop.system import signals
 
 _EPILOG = """\
 Without a command it reads commands, with completion and a history.
@@ -88,6 +89,15 @@ def _target(options: dict[str, Any]) -> Target:
     )
 
 
+class _CtlCommand(click.Command):
+    """Takes -1 for a number, which it is, and not for a flag that does not exist."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any(re.fullmatch(r"-[0-9]+(\.[0-9]*)?", word) for word in args):
+            ctx.ignore_unknown_options = True
+        return super().parse_args(ctx, args)
+
+
 def _click_command(source: type[Command]) -> click.Command:
     @click.pass_context
     def run(ctx: click.Context, /, **given: Any) -> None:
@@ -112,7 +122,7 @@ def _click_command(source: type[Command]) -> click.Command:
     if any(kind in (Kind.WORDS, Kind.PAIRS) for kind in ctl_arguments.kinds(source)):
         # From the first word on everything is meant for the command that is added, dashes included.
         settings = {"allow_interspersed_args": source.word != "add"}
-    return click.Command(
+    return _CtlCommand(
         source.word, callback=run, params=params, help=source.__doc__, context_settings=settings
     )
 

@@ -1,10 +1,9 @@
 # The fields of a command as words of a command line.
 #
-# Rule: nothing is said here about any single command; control/parameters.py says it once for all.
+# Rule: nothing is said here about any single command; control/commands/parameters.py says it once for all.
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from bigtop.control import parameters
-from bigtop.control.command import Command
-from bigtop.control.parameters import Kind, Parameter
-from bigtop.control.wire import RefusedError
+from bigtop.control.commands import parameters
+from bigtop.control.commands.base import Command
+from bigtop.control.commands.parameters import Kind, Parameter
+from bigtop.control.protocol import RefusedError
+from bigtop.record import Field
 
-Parameters = dict[str, tuple[Parameter, "dataclasses.Field[Any]"]]
+Parameters = dict[str, tuple[Parameter, Field]]
 # (what completes, words before it) -> what it may be
 Completer = Callable[[click.Context, str, Sequence[str]], Sequence[str]]
 
@@ -67,8 +67,8 @@ def assign(fields: Parameters, words: Sequence[str]) -> dict[str, object]:
     places = [(name, *pair) for name, pair in fields.items() if pair[0].kind in _POSITIONAL]
     found: dict[str, object] = {}
     for index, (name, parameter, field) in enumerate(places):
-        needed = sum(parameters.is_required(later) for _, _, later in places[index + 1 :])
-        if not parameters.is_required(field) and len(rest) <= needed:
+        needed = sum(later.is_required for _, _, later in places[index + 1 :])
+        if not field.is_required and len(rest) <= needed:
             continue
         if not rest:
             raise click.UsageError(f"{name.upper()} is missing")
@@ -113,11 +113,11 @@ def _option(name: str, parameter: Parameter) -> click.Option | None:
     return None
 
 
-def _usage(name: str, parameter: Parameter, field: dataclasses.Field[Any]) -> str:
+def _usage(name: str, parameter: Parameter, field: Field) -> str:
     word = {Kind.PAIRS: "KEY VALUE ..."}.get(parameter.kind, name.upper())
     if parameter.kind is Kind.WORDS:
         word += " ..."
-    return word if parameters.is_required(field) else f"[{word}]"
+    return word if field.is_required else f"[{word}]"
 
 
 def kinds(command: type[Command]) -> set[Kind]:

@@ -13,7 +13,7 @@ import click
 from bigtop.cli import ctl_show
 from bigtop.cli.ctl_target import Target
 from bigtop.control import events
-from bigtop.control.client import Client, Event, merged
+from bigtop.control.client.client import Client, Event, merged
 
 
 def listen(target: Target, topics: tuple[str, ...]) -> None:

@@ -29,7 +29,11 @@ _HEADINGS = (
 
 def reply(word: str, answer: Reply) -> str:
     """Return what `bigtop ctl` prints for the reply to the command `word`."""
-    rest = {key: value for key, value in answer.items() if key != "time"}
+    rest = {key: value for key, value in answer.items() if key not in ("time", "killed")}
+    return "\n".join([_picture(word, rest), *answer.get("killed", ())])
+
+
+def _picture(word: str, rest: dict[str, Any]) -> str:
     if word in _PICTURES:
         return _PICTURES[word](rest)
     rest.pop("status", None)
@@ -127,7 +131,7 @@ def _count(answer: Reply) -> str:
 
 
 def _tail(answer: Reply) -> str:
-    return "\n".join(line(one) for one in answer["lines"])
+    return "\n".join(line(one) for one in answer["lines"]) or f"({answer.get('note', 'nothing')})"
 
 
 def _requests(answer: Reply) -> str:

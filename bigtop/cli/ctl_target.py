@@ -10,24 +10,23 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import click
 
 from bigtop.cli import ctl_show
-from bigtop.control.client import Client, Event, Events, Identity, NoReplyError, RefusedError, Tunnel
-from bigtop.control.wire import Errno
+from bigtop.control.client.client import Client, Event, Events, Identity, NoReplyError, RefusedError, Tunnel
+from bigtop.control.protocol import Errno
 from bigtop.errors import BigtopError
+from bigtop.record import Record
 
 REFUSED = 1
 NOT_ACTIVE = 3
 NOT_ALLOWED = 77  # EX_NOPERM
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Record):
     """What the options before the command say. `timeout` None: 5 s, without limit for what waits."""
 
     endpoints: tuple[str | None, ...]

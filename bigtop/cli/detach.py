@@ -9,21 +9,30 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import click
 
-from bigtop.notify import WAITING
+from bigtop.sockets import SocketSpec
+from bigtop.system import descriptors
+from bigtop.system.notify import WAITING
 
 
-def detach() -> None:
-    """Return in the process that shall be in the background; in the other one, end when that is ready."""
+def detach(sockets: Iterable[SocketSpec]) -> None:
+    """Return in the process that shall be in the background; in the other one, end when that is ready.
+
+    Of the descriptors that we inherited it gets those that `sockets` name, and systemd's.
+    """
     if WAITING in os.environ:
+        if os.environ.get("LISTEN_PID") == str(os.getppid()):
+            os.environ["LISTEN_PID"] = str(os.getpid())
         return
+    inherited = {*descriptors.activated(os.environ), *(one.fd for one in sockets if one.fd is not None)}
     reader, writer = os.pipe()
     child = subprocess.Popen(
         [sys.executable, *_arguments()],
         start_new_session=True,
-        pass_fds=(writer,),
+        pass_fds=(writer, *filter(_is_open, inherited)),  # what is not is told by who wants it
         env={**os.environ, WAITING: str(writer)},
         stdin=subprocess.DEVNULL,
     )
@@ -33,6 +42,14 @@ def detach() -> None:
         sys.exit(0)
     status = child.wait()  # it ended: its message is on the screen
     sys.exit(status if status > 0 else 128 - status)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def _arguments() -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pwd
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,13 +14,16 @@ from pathlib import PurePath
 
 import click
 
-from bigtop.config import daemon, flags
-from bigtop.config import serve as config_serve
-from bigtop.errors import ConfigError
+from bigtop.backends.cutoff import MARGIN
+from bigtop.config.file import daemon
+from bigtop.config.serve import flags
+from bigtop.config.serve import serve as config_serve
+from bigtop.errors import ConfigError, one_line
+from bigtop.system import workdir
 
 _UNIT = """\
 [Unit]
-Description=Bigtop: {name}
+Description=Bigtop: {title}
 Wants=network-online.target
 After=network-online.target
 
@@ -28,11 +33,11 @@ User={user}
 WorkingDirectory={folder}
 ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
-# The control socket: bigtop ctl -e {name}
-RuntimeDirectory=bigtop/{name}
+# The control socket: bigtop ctl -e {word}
+RuntimeDirectory=bigtop/{runtime}
 # TERM to the supervisor alone, which lets its processes finish; what is left then is killed.
 KillMode=mixed
-TimeoutStopSec={patience:g}
+TimeoutStopSec={patience:.0f}
 # The supervisor is killed and started again when its event loop stands still.
 WatchdogSec=30
 Restart=on-failure
@@ -55,7 +60,7 @@ LockPersonality=yes
 WantedBy=multi-user.target
 """
 # More than the supervisor gives its processes, so that it is never killed while they still finish.
-_SPARE = 10.0
+_SPARE = MARGIN + 10.0
 
 
 @click.group("init")
@@ -76,11 +81,13 @@ def systemd(user: str | None, words: tuple[str, ...]) -> None:
     name, port, patience = _facts(words)
     click.echo(
         _UNIT.format(
-            name=name,
+            title=_plain(name),
+            word=shlex.quote(one_line(name)),
+            runtime=re.sub(r"[^A-Za-z0-9_.@+-]", "_", name),
             user=user or pwd.getpwuid(os.geteuid()).pw_name,
-            folder=_quoted(os.getcwd()),
+            folder=_plain(workdir.current()),
             command=" ".join(map(_quoted, [_program(), *words])),
-            patience=patience + _SPARE,
+            patience=math.ceil(patience + _SPARE),
             capabilities="AmbientCapabilities=CAP_NET_BIND_SERVICE\n" if 0 < port < 1024 else "",
         ),
         nl=False,
@@ -117,9 +124,22 @@ def _program() -> str:
     return beside if os.path.exists(beside) else shutil.which("bigtop") or "bigtop"
 
 
+def _plain(text: str) -> str:
+    """Return a value that systemd takes as it stands, quotes and blanks included; but % is its own."""
+    if not text.isprintable() or text != text.strip() or text.endswith("\\"):
+        raise ConfigError(f"{text!r} cannot stand in a unit: choose another name")
+    return text.replace("%", "%%")
+
+
 def _quoted(word: str) -> str:
     """Return a word as systemd reads it (systemd.service(5), "Command lines"): % and $ are its own."""
     word = word.replace("%", "%%").replace("$", "$$")
     if re.fullmatch(r"[\w@%+=:,./$-]+", word):
         return word
-    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + "".join(map(_in_quotes, word)) + '"'
+
+
+def _in_quotes(letter: str) -> str:
+    if letter in '"\\':
+        return f"\\{letter}"
+    return letter if letter.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))

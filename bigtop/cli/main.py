@@ -2,18 +2,20 @@
 #
 # Rule: a command is imported when it is run, so `bigtop --help` and shell completion stay quick.
 # Exit statuses: 2 a command line that cannot be understood (click's, as usual), 78 a wrong value, 1 an
-# address that cannot be bound, 3 an application that cannot be loaded.
+# address that cannot be bound, 3 an application that cannot be loaded, 4 a pid file that another one holds.
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import NoReturn
 
 import click
 
 from bigtop import build
-from bigtop.errors import AppError, BigtopError
+from bigtop.errors import AppError, BigtopError, one_line
+from bigtop.system import descriptors, signals
 
 # command -> (its module, its line in the help)
 COMMANDS = {
@@ -60,6 +62,10 @@ def root() -> None:
 
 def main() -> NoReturn:
     """Run the program; what the console script `bigtop` calls."""
+    descriptors.settle()
+    signals.heed_children()
+    if "_BIGTOP_COMPLETE" in os.environ:
+        importlib.import_module("bigtop.cli.completion").prepare()
     try:
         sys.exit(root(prog_name="bigtop"))
     except BigtopError as error:
@@ -70,5 +76,5 @@ def main() -> NoReturn:
 def _report(error: BigtopError) -> None:
     if isinstance(error, AppError) and error.traceback:
         click.echo(error.traceback.rstrip(), err=True)
-    for line in str(error).splitlines():
-        click.echo(f"bigtop: {line}", err=True)
+    for line in str(error).split("\n"):
+        click.echo(f"bigtop: {one_line(line)}", err=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import click
 
+from bigtop import zones
 from bigtop.cli.detach import detach
-from bigtop.config import daemon
+from bigtop.config.file import daemon
+from bigtop.config.file.daemon_spec import Flag, overridden
 from bigtop.log import LEVELS
 
 _HELP = """\
@@ -16,8 +16,9 @@ Run everything that FILE names, until told to stop: INI as Circus has it, or TOM
 `bigtop check FILE` shows what it comes to; `bigtop ctl` steers what runs. TERM stops everything in order, INT
 and QUIT do so at once, HUP reloads every watcher, USR1 opens the log files anew.
 
-Ends with 0 when it was told to stop, 1 when a critical watcher gave up or an address cannot be bound, and 78
-for a file that is wrong, after having named every mistake and started nothing.
+Ends with 0 when it was told to stop, 1 when a critical watcher gave up or an address cannot be bound, 4 if it
+runs already (--pidfile), and 78 for a file that is wrong, after having named every mistake; nothing was
+started then.
 """
 
 
@@ -25,31 +26,30 @@ for a file that is wrong, after having named every mistake and started nothing.
 @click.argument("file", type=click.Path())
 @click.option("--daemon", "-D", "background", is_flag=True, help="Return once everything is started.")
 @click.option("--pidfile", metavar="FILE", help="Write the supervisor's process id here.")
-@click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="Leave out what is less.")
-@click.option("--log-output", metavar="FILE", help="Bigtop's own log; - is stderr.")
-@click.option("--logger-config", metavar="FILE", help="A logging configuration of Python, instead.")
-def command(
-    file: str,
-    background: bool,
-    pidfile: str | None,
-    log_level: str | None,
-    log_output: str | None,
-    logger_config: str | None,
-) -> None:
-    spec = daemon.load(file)
-    spec = replace(
-        spec,
-        pidfile=pidfile or spec.pidfile,
-        loglevel=(log_level or spec.loglevel).lower(),
-        logoutput=log_output or spec.logoutput,
-        loggerconfig=logger_config or spec.loggerconfig,
-    )
+@click.option(
+    "--log-level", "loglevel", type=click.Choice(LEVELS, case_sensitive=False), help="Leave out what is less."
+)
+@click.option("--log-output", "logoutput", metavar="FILE", help="Bigtop's own log; - is stderr.")
+@click.option("--log-time-zone", type=click.Choice(zones.NAMES), help="The time zone of all log lines.")
+@click.option(
+    "--output-prefix/--no-output-prefix",
+    default=None,
+    help="Whether a watcher's name stands in front of each line of outputs without a stream.",
+)
+@click.option(
+    "--logger-config", "loggerconfig", metavar="FILE", help="A logging configuration of Python, instead."
+)
+@click.pass_context
+def command(context: click.Context, /, file: str, background: bool, **flags: str | bool | None) -> None:
+    names = {option.name: option.opts[0] for option in context.command.params}
+    given = {key: Flag(names[key], value) for key, value in flags.items() if value not in (None, "")}
+    spec = overridden(daemon.load(file), given)
     if background:
-        detach()
+        detach((*spec.sockets, *(bind for app in spec.apps for bind in app.site.binds)))
     # The whole supervisor hangs on this import; --help does without.
     from bigtop.launch.daemon import run
     from bigtop.launch.program import nothing_follows
 
     with nothing_follows():
         status = run(spec)
-    click.get_current_context().exit(status)
+    context.exit(status)

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
-from bigtop import build
+from bigtop import __version__, build
 from bigtop.launch.site import Facts
+from bigtop.log import logger as get_logger
+from bigtop.system.terminal import shows_colours
 
 _BOLD, _GREEN, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 
@@ -22,7 +22,7 @@ def announce(facts: Facts) -> None:
     """Say it on stderr, or in the log when that is JSON. Called by the supervisor when it serves."""
     rows = describe(facts)
     if facts.spec.logs.json:
-        logging.getLogger("bigtop").info("serving: %s", "; ".join(f"{key} {value}" for key, value in rows))
+        get_logger("bigtop").info("serving: %s", "; ".join(f"{key} {value}" for key, value in rows))
     else:
         text = summary(facts.spec.name, rows, columns=_columns()) + "\n"
         # Past sys.stderr, which keeps what it could not write and spoils the exit status with it.
@@ -46,7 +46,7 @@ def describe(facts: Facts) -> list[tuple[str, str]]:
 
 def summary(name: str, rows: Sequence[tuple[str, str]], *, columns: int = 0) -> str:
     """Lay out `rows` below a title: in a coloured box if it fits into `columns`, otherwise as plain lines."""
-    title = f"bigtop {version('bigtop')} serves {name}"
+    title = f"bigtop {__version__} serves {name}"
     lines = [f"{key:<12} {value}" for key, value in rows]
     width = max(map(len, [title, *lines]))
     if width + len("│  │") > columns:
@@ -62,10 +62,8 @@ def summary(name: str, rows: Sequence[tuple[str, str]], *, columns: int = 0) -> 
 
 
 def _columns() -> int:
-    """Return how wide a box may be: 0 unless stderr is a terminal that shows boxes and colours, and nobody
-    objects (https://no-color.org)."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb"
-    if plain or not sys.stderr.isatty() or sys.stderr.encoding.lower() != "utf-8":
+    """Return how wide a box may be: 0 unless stderr is a terminal that shows boxes and colours."""
+    if not shows_colours(2) or sys.stderr.encoding.lower() != "utf-8":
         return 0
     # A terminal that was never told its size (docker run -t) says 0.
     return os.get_terminal_size(sys.stderr.fileno()).columns or 80

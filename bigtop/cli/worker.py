@@ -1,7 +1,9 @@
 # `bigtop worker`: one server on a socket that somebody else opened. Takes chaussette's command line.
 #
 # Rule: what chaussette accepts is accepted; where it makes no difference any more (the kernel says what a
-# descriptor is), it is checked and otherwise ignored.
+# descriptor is), it is checked and otherwise ignored. Rule of restarts: a successor finds what this process
+# found. Sockets and environment are kept before the application is imported, and so is the exec itself, which
+# debuggers wrap.
 
 from __future__ import annotations
 
@@ -13,20 +15,23 @@ import subprocess
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from os import execve
 from signal import SIGTERM
 from typing import Any
 
 import click
 
-from bigtop import loader, log, sockets
+from bigtop import loader, log, sockets, zones
 from bigtop.backends import catalogue
 from bigtop.backends.base import ServeOptions
-from bigtop.config.options import ACCESS_FORMAT
-from bigtop.config.traffic import MAIN_THREAD
-from bigtop.config.values import switch
-from bigtop.errors import AppError, ConfigError
+from bigtop.backends.cutoff import CutOff
+from bigtop.config.serve import paste_server
+from bigtop.config.serve.options import ACCESS_FORMAT, INTERFACE, INTERFACES, LOG_TIME_ZONE, MAIN_THREAD
+from bigtop.config.serve.values import switch
+from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec
+from bigtop.system import activation
 from bigtop.workers import alone
 
 _HELP = """\
@@ -53,6 +58,7 @@ _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--backlog", type=click.IntRange(1), default=2048, show_default=True)
 @click.option("-k", "--backend", default="auto", metavar="NAME", help="See bigtop backends.")
+@click.option("--interface", type=click.Choice(INTERFACES), default="auto", help=INTERFACE.help)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--main-thread", is_flag=True, help=MAIN_THREAD.help)
 @click.option("--graceful-timeout", type=click.FloatRange(0), default=30.0, show_default=True)
@@ -61,6 +67,7 @@ _FAMILIES = ("AF_INET", "AF_INET6", "AF_UNIX")
 @click.option("--python-path", metavar="DIRS", help="Import from these first; separated by colons.")
 @click.option("--log-level", type=click.Choice(log.LEVELS), default="info", show_default=True)
 @click.option("--log-output", default=log.STANDARD, metavar="FILE", help="Log here; - is stderr.")
+@click.option("--log-time-zone", type=click.Choice(zones.NAMES), default=zones.LOCAL, help=LOG_TIME_ZONE.help)
 @click.option("--access-logfile", metavar="FILE", help="Log requests here; - is stdout.")
 @click.option("--spawn", type=click.IntRange(1), metavar="N", help="Connections at once (gevent).")
 @click.option("--no-monkey", is_flag=True, help="Leave the standard library as it is (gevent).")
@@ -71,7 +78,8 @@ def command(**params: Any) -> None:
     args = Namespace(**params)
     if args.application is None:
         raise click.UsageError(_NO_APPLICATION)
-    log.configure(args.log_level, path="-" if args.log_output == "stdout" else args.log_output)
+    output = "-" if args.log_output == "stdout" else args.log_output
+    log.configure(args.log_level, path=output, time_zone=args.log_time_zone)
     sys.path[:0] = (args.python_path or "").split(":") if args.python_path else []
     sys.path.append(os.getcwd())
     changed = threading.Event()
@@ -79,17 +87,27 @@ def command(**params: Any) -> None:
         _watch(changed)
     if note := catalogue.explain(args.backend):
         alone.log.info("%s", note)
+    program, words, environ = sys.executable, sys.orig_argv, dict(os.environ)
+    given = _given(args)  # before the import, and with it LISTEN_FDS, which is wrong for what that starts
     standing = _standing(args)
-    backend = alone.prepared(standing)
-    app = load(args.application)
-    listeners = _listeners(args)
-    _hook(args.pre_hook, args)
-    alone.serve(standing, backend or alone.choose(standing, app), app, listeners)
-    _hook(args.post_hook, args)
+    life = alone.born(standing)
+    try:
+        with alone.importing(life):
+            backend = alone.prepared(standing)
+            app = load(args.application, _interface(args))
+            if note := paste_server.advice(args.application, os.getcwd(), paste_server.as_flag):
+                alone.log.warning("%s", note)
+            listeners = _listeners(args, given)
+            _hook(args.pre_hook, args)
+        alone.serve(life, standing, backend or alone.choose(standing, app), app, listeners)
+        _hook(args.post_hook, args)
+    except CutOff:
+        alone.log.info("stopped before it served")
     if changed.is_set():
-        if args.fd is not None:
-            os.set_inheritable(args.fd, True)
-        os.execv(sys.executable, sys.orig_argv)  # noqa: S606
+        for one in given:
+            one.set_inheritable(True)
+        execve(program, words, environ)  # noqa: S606
+    life.end(0)
 
 
 def serve_paste(app: Any, global_conf: Mapping[str, str], **settings: str) -> None:
@@ -99,11 +117,13 @@ def serve_paste(app: Any, global_conf: Mapping[str, str], **settings: str) -> No
         raise ConfigError(f"[server:...]: there is no setting {', '.join(sorted(unknown))}")
     words = [word for name, value in settings.items() for word in _words(known[name], value)]
     args = Namespace(**command.make_context("bigtop worker", [*words, "paste:"]).params)
-    log.configure(args.log_level)
+    log.configure(args.log_level, time_zone=args.log_time_zone)
     standing = _standing(args)
-    loaded = loader.LoadedApp(app, "wsgi", "paste")
+    life = alone.born(standing)
+    loaded = loader.recognised(app, "paste", interface=_interface(args), otherwise="wsgi")
     backend = alone.prepared(standing) or alone.choose(standing, loaded)
-    alone.serve(standing, backend, loaded, _listeners(args))
+    alone.serve(life, standing, backend, loaded, _listeners(args, _given(args)))
+    life.end(0)
 
 
 def _words(param: click.Parameter, value: str) -> list[str]:
@@ -117,14 +137,16 @@ def _words(param: click.Parameter, value: str) -> list[str]:
         raise ConfigError(f"[server:...]: {param.name} {error}") from error
 
 
-def load(target: str) -> loader.LoadedApp:
-    """Import an application named in our way, in chaussette's or in Paste's."""
-    if target.startswith("paste:"):
-        return _load_paste(target.removeprefix("paste:"))
+def _interface(args: Namespace) -> str | None:
+    return None if args.interface == "auto" else args.interface
+
+
+def load(target: str, interface: str | None = None) -> loader.LoadedApp:
+    """Import an application named in our way, or in chaussette's."""
     dotted, _, last = target.rpartition(".")
     if dotted and ":" not in target and os.sep not in target and last != "py" and not _is_module(target):
         target = f"{dotted}:{last}"
-    return loader.load(target)
+    return loader.load(target, interface=interface)
 
 
 def _is_module(name: str) -> bool:
@@ -132,19 +154,6 @@ def _is_module(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except (ImportError, AttributeError, ValueError):
         return False  # something above it is no package, or fails; loader tells that better
-
-
-def _load_paste(path: str) -> loader.LoadedApp:
-    try:
-        from paste.deploy import loadapp
-    except ImportError:
-        raise ConfigError("paste: applications need PasteDeploy: pip install 'bigtop[paste]'") from None
-    file, _, name = path.partition("#")
-    if not os.path.isfile(file):
-        raise AppError(f"paste:{path}: there is no file {file}")
-    return loader.LoadedApp(
-        loadapp(f"config:{os.path.abspath(file)}", name=name or None), "wsgi", f"paste:{path}"
-    )
 
 
 def _standing(args: Namespace) -> alone.Standing:
@@ -159,10 +168,15 @@ def _standing(args: Namespace) -> alone.Standing:
     return alone.Standing(backend, args.graceful_timeout, args.access_logfile, options)
 
 
-def _listeners(args: Namespace) -> list[socket.socket]:
+def _given(args: Namespace) -> list[socket.socket]:
+    """Return --fd or systemd's sockets, which stay open for the successor that a reload starts."""
     if args.fd is not None:
         return [sockets.adopt(args.fd)]
-    bound = sockets.activated(os.environ) or sockets.bind_all([_spec(args)])
+    return [listener.socket for listener in activation.activated(os.environ)]
+
+
+def _listeners(args: Namespace, given: Sequence[socket.socket]) -> list[socket.socket]:
+    bound = given or sockets.bind_all([_spec(args)])
     return [sockets.adopt(os.dup(listener.fileno())) for listener in bound]
 
 

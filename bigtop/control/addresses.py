@@ -3,14 +3,19 @@
 # A supervisor named NAME has NAME.ctl for commands and NAME.events for events, unix sockets in one folder:
 # the one that systemd made for a service ($RUNTIME_DIRECTORY; `bigtop init systemd` has it make
 # /run/bigtop/NAME), or the user's: $XDG_RUNTIME_DIR/bigtop where that is set, /run/bigtop for root,
-# ~/.bigtop/run otherwise. Somebody who looks for a name looks into all of them.
+# ~/.bigtop/run otherwise. Where that cannot be written to, or the path would be too long, the next one of
+# these serves, and a private folder in the temporary one at last: bigtop-UID. Somebody who looks for a name
+# looks into all of them.
 #
-# Rule: a file counts only if somebody answers behind it; a supervisor that was killed leaves its own.
+# Rules: a file counts only if somebody answers behind it; a supervisor that was killed leaves its own. A
+# folder where others could have put something is not used.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -37,15 +42,26 @@ def folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 def folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Return where sockets may be, the place for those of this process first."""
+    found = _own(environ)
+    found += [place for place in (SYSTEM,) if place not in found]
+    with suppress(OSError):
+        found += sorted(place for place in SYSTEM.iterdir() if place.is_dir())
+    return found
+
+
+def _own(environ: Mapping[str, str]) -> list[Path]:
+    """Return where a supervisor of this user may have its sockets, the best place first."""
     service = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     found = [Path(service)] if service else []
     if environ.get("XDG_RUNTIME_DIR"):
         found.append(Path(environ["XDG_RUNTIME_DIR"], "bigtop"))
     home = Path(environ.get("HOME") or "/", ".bigtop", "run")
-    found += [SYSTEM, home] if os.geteuid() == 0 else [home, SYSTEM]
-    with suppress(OSError):
-        found += sorted(place for place in SYSTEM.iterdir() if place.is_dir())
-    return found
+    found += [SYSTEM, home] if os.geteuid() == 0 else [home]
+    return [*found, _private(environ)]
+
+
+def _private(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("TMPDIR") or "/tmp", f"bigtop-{os.geteuid()}")  # noqa: S108 - checked by _make()
 
 
 def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
@@ -55,12 +71,35 @@ def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
     """
     if "/" in name or name in (".", ".."):
         raise ConfigError(f"{name!r} cannot be the name of a socket")
-    place = folder(environ)
+    reasons = []
+    for place in _own(environ):
+        try:
+            check_length(str(place / (name + EVENTS)))
+            _make(place, private=place == _private(environ))
+        except OSError as error:
+            reasons.append(f"{place}: {error.strerror}")
+        except ConfigError as error:
+            reasons.append(str(error))
+        else:
+            return f"ipc://{place / (name + COMMANDS)}", f"ipc://{place / (name + EVENTS)}"
+    raise ConfigError(f"no folder for the control socket: {'; '.join(reasons)}")
+
+
+def _make(place: Path, *, private: bool) -> None:
+    """Make a folder that is there for us, unless it is; OSError where it cannot be, or is not ours alone."""
+    place.mkdir(mode=0o755 if place == SYSTEM else 0o700, parents=not private, exist_ok=True)
+    if private and not _is_ours(place):
+        raise PermissionError(errno.EPERM, "somebody else made it, or may write to it")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "it may not be written to")
+
+
+def _is_ours(place: Path) -> bool:
     try:
-        place.mkdir(mode=0o755 if place == SYSTEM else 0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{place}: no folder for the control socket: {error.strerror}") from None
-    return f"ipc://{place / (name + COMMANDS)}", f"ipc://{place / (name + EVENTS)}"
+        status = os.lstat(place)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def at(path: str) -> tuple[str, str]:
@@ -72,6 +111,8 @@ def running(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return name -> endpoint of the supervisors that answer, and that this user may reach."""
     found: dict[str, str] = {}
     for place in folders(environ):
+        if place == _private(environ) and not _is_ours(place):
+            continue
         for path in _sockets(place):
             if path.stem not in found and answers(str(path)):
                 found[path.stem] = f"ipc://{path}"
@@ -105,6 +146,21 @@ def _listed(there: Mapping[str, str]) -> str:
     if not there:
         return "none was found. --endpoint takes a name, a path or an address such as tcp://127.0.0.1:5555"
     return "there are: " + ", ".join(there)
+
+
+def check(endpoint: str) -> None:
+    """ConfigError: a unix socket cannot be made there."""
+    if not endpoint.startswith("ipc://"):
+        return
+    path = endpoint.removeprefix("ipc://")
+    check_length(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise ConfigError(f"{endpoint}: there is no directory {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{endpoint}: {folder} may not be written to")
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise ConfigError(f"{endpoint}: there is a file which is no socket")
 
 
 def check_length(path: str) -> None:

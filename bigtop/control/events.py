@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from bigtop.supervisor import messages
+from bigtop.record import Record, field
+from bigtop.supervisor.policy import messages
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     """Something that happened to a watcher; `payload` is told beside the time."""
 
     name: str
@@ -31,15 +30,18 @@ def of(notice: messages.Notice) -> Event:
             return Event("reload", {"generation": generation})
         case messages.ReloadFailed(generation, kept, reason):
             return Event("reload_failed", {"generation": generation, "kept": kept, "reason": reason})
+        case messages.Finished():
+            return Event("finished")
         case messages.GaveUp(reason):
             return Event("gave_up", {"reason": reason})
         case messages.Report(_, reason):
             return Event("stuck", {"reason": reason})
+        case messages.Short(reason):
+            return Event("short", {"reason": reason})
         case messages.Died(_, wid, status, was_ready, deaths, wait):
             flapping = {"deaths": deaths, "retry_in": wait}
-            return Event(
-                "died", {"wid": wid, "exit_code": exit_code(status), "was_ready": was_ready, **flapping}
-            )
+            end = {"exit_code": exit_code(status), "was_ready": was_ready, **_killed(notice.killed)}
+            return Event("died", {"wid": wid, **end, **flapping})
         case _:
             return _of_the_world(notice)
 
@@ -54,7 +56,8 @@ def _of_the_world(notice: messages.Notice) -> Event:
         case messages.Signalled(_, pid, signum):
             return Event("kill", {"process_pid": pid, "signum": signum})
         case messages.Reaped(_, wid, pid, status):
-            return Event("reap", {"process_pid": pid, "wid": wid, "exit_code": exit_code(status)})
+            end = {"exit_code": exit_code(status), **_killed(notice.killed)}
+            return Event("reap", {"process_pid": pid, "wid": wid, **end})
         case messages.Left(_, pids):
             return Event("left", {"pids": list(pids)})
         case messages.Degraded(reason):
@@ -63,15 +66,19 @@ def _of_the_world(notice: messages.Notice) -> Event:
             return Event("add")
         case messages.Removed():
             return Event("remove")
-        case messages.Updated(fields):
-            return Event("updated", {"fields": list(fields)})
-        case messages.HookRan(hook, error):
+        case messages.Updated(fields, reason):
+            return Event("updated", {"fields": list(fields), **({"reason": reason} if reason else {})})
+        case messages.HookRan(hook, error, _):
             return (
                 Event("hook_failure", {"name": hook, "error": error})
                 if error
                 else Event("hook_success", {"name": hook})
             )
     raise TypeError(f"{notice!r} is no notice")
+
+
+def _killed(reason: str) -> dict[str, object]:
+    return {"killed": reason} if reason else {}
 
 
 def exit_code(status: messages.ExitStatus) -> int:

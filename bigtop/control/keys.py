@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 from zmq.utils.z85 import encode as z85_encode
 
 from bigtop.errors import ConfigError
+from bigtop.record import Record
 
 PUBLIC, SECRET = ".key", ".key_secret"
 
@@ -20,8 +20,7 @@ _ENTRY = re.compile(r'^\s*(public-key|secret-key|role)\s*=\s*"([^"\n]*)"', re.MU
 _Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Record):
     """`public` and `secret` in Z85, 40 characters."""
 
     public: str

@@ -3,7 +3,8 @@
 # Rule 1: a format is compiled once, when the server starts; a mistake in it is found there, and no request
 # pays for reading it.
 # Rule 2: a client cannot forge a line or a part of one: whatever came from outside is escaped until nothing
-# but printable ASCII is left, with a backslash before every quote.
+# but printable ASCII is left, with a backslash before every quote. Outside of quotes in the format, what
+# stands between fields there (blanks above all) is escaped as well, and what is empty is a dash.
 # Rule 3: no clock here; times come with the Access.
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from bigtop.errors import ConfigError
 from bigtop.http.messages import Request
 from bigtop.http.response import MONTHS
+from bigtop.record import Record
 
 
-@dataclass(slots=True)
-class Access:
+class Access(Record, frozen=False):
     """What is known of an answered request. `received`, `called` and `ended` are monotonic nanoseconds:
-    request readable, application called, last byte given out."""
+    request readable, application called, last byte given out. Who writes the line adds `when` and `pid`."""
 
     request: Request
     status: int
@@ -35,9 +35,9 @@ class Access:
     received: int
     called: int
     ended: int
-    when: float  # POSIX time of the end
-    pid: int
     environ: Mapping[str, Any] | None = None  # None: the application was not called, or there is no environ
+    when: float = 0.0  # POSIX time of the end
+    pid: int = 0
 
     @property
     def duration(self) -> int:
@@ -56,6 +56,7 @@ class Access:
 
 
 Formatter = Callable[[Access], str]
+Fact = Callable[[Access], str | None]
 
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 
@@ -145,8 +146,8 @@ def _seconds(microseconds: int) -> str:
     return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
 
 
-def _or_dash(fact: Callable[[Access], str | None]) -> Formatter:
-    """Make an atom of a fact that came from outside."""
+def _quoted(fact: Fact) -> Formatter:
+    """Make an atom of a fact that came from outside and stands in quotes."""
 
     def atom(access: Access) -> str:
         value = fact(access)
@@ -155,21 +156,39 @@ def _or_dash(fact: Callable[[Access], str | None]) -> Formatter:
     return atom
 
 
-# gunicorn's atoms with gunicorn's meaning, Q for the time that a request waited, and its id.
+def _field(fact: Fact, dividers: str) -> Formatter:
+    """Make an atom of a fact that came from outside and stands in no quotes."""
+    divider = re.compile(f"[{re.escape(dividers)}]") if dividers else None
+
+    def atom(access: Access) -> str:
+        value = fact(access)
+        if not value:
+            return "-"
+        text = _escape(value)
+        return text if divider is None else divider.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+    return atom
+
+
+# gunicorn's atoms with gunicorn's meaning, Q for the time that a request waited, and its id. First what came
+# from outside.
+_FACTS: Final[dict[str, Fact]] = {
+    "u": _user,
+    "r": _request_line,
+    "m": lambda access: access.request.method,
+    "U": _path,
+    "q": _query,
+    "f": lambda access: _request_header(access, b"referer"),
+    "a": lambda access: _request_header(access, b"user-agent"),
+    "id": lambda access: access.request_id,
+}
 _ATOMS: Final[dict[str, Formatter]] = {
     "h": lambda access: access.address or "-",
     "l": lambda _access: "-",
-    "u": _or_dash(_user),
-    "r": _or_dash(_request_line),
-    "m": lambda access: access.request.method,
-    "U": _or_dash(_path),
-    "q": _or_dash(_query),
     "H": lambda access: "HTTP/" + access.request.version,
     "s": lambda access: str(access.status),
     "B": lambda access: str(access.sent),
     "b": lambda access: str(access.sent or "-"),
-    "f": _or_dash(lambda access: _request_header(access, b"referer")),
-    "a": _or_dash(lambda access: _request_header(access, b"user-agent")),
     "T": lambda access: str(access.duration // 1_000_000),
     "M": lambda access: str(access.duration // 1000),
     "D": lambda access: str(access.duration),
@@ -177,11 +196,12 @@ _ATOMS: Final[dict[str, Formatter]] = {
     "Q": lambda access: _seconds(access.queued),
     "QM": lambda access: str(access.queued // 1000),
     "QD": lambda access: str(access.queued),
-    "id": _or_dash(lambda access: access.request_id),
     "p": lambda access: f"<{access.pid}>",
 }
 
 _PIECE: Final = re.compile(r"%(?:(?P<percent>%)|\((?P<atom>[^()]*)\)s)?")
+_QUOTES: Final = re.compile(r'"[^"]*"?')
+_DIVIDERS: Final = " |;,'"  # what formats put between fields; blanks always count
 _NAMED: Final = re.compile(r"\{([^{}]+)\}([ioe])")
 
 
@@ -191,6 +211,8 @@ def compile_format(text: str, zone: tzinfo | None = None) -> Formatter:
     Raises ConfigError for an atom that does not exist. `zone` is that of %(t)s; None: the system's.
     """
     atoms: list[Formatter] = []
+    bare = _QUOTES.sub("", _PIECE.sub("", text))
+    dividers = "".join(char for char in _DIVIDERS if char == " " or char in bare)
 
     def take(match: re.Match[str]) -> str:
         if match["percent"]:
@@ -200,35 +222,42 @@ def compile_format(text: str, zone: tzinfo | None = None) -> Formatter:
             raise ConfigError(
                 f"access log format: the % after {before!r} begins no %(atom)s; for itself write %%"
             )
-        atoms.append(_atom(match["atom"], zone))
+        is_quoted = text.count('"', 0, match.start()) % 2
+        atoms.append(_atom(match["atom"], zone, None if is_quoted else dividers))
         return "%s"
 
     template = _PIECE.sub(take, text)
     return lambda access: template % tuple([atom(access) for atom in atoms])
 
 
-def _atom(name: str, zone: tzinfo | None) -> Formatter:
+def _atom(name: str, zone: tzinfo | None, dividers: str | None) -> Formatter:
+    """Return an atom; `dividers` None: it stands in quotes."""
     if name == "t":
         return _clock(zone)
     if name in _ATOMS:
         return _ATOMS[name]
-    if (named := _NAMED.fullmatch(name)) is not None:
-        return _named_atom(named[1], named[2])
-    known = " ".join(sorted([*_ATOMS, "t"], key=lambda atom: (atom.lower(), atom)))
+    named = _NAMED.fullmatch(name)
+    fact = _FACTS.get(name) if named is None else _named_fact(named[1], named[2])
+    if fact is not None:
+        if dividers is None:
+            return _quoted(fact)
+        # A request line is three fields, none of which can hold a blank.
+        return _field(fact, dividers.replace(" ", "") if name == "r" else dividers)
+    known = " ".join(sorted([*_ATOMS, *_FACTS, "t"], key=lambda atom: (atom.lower(), atom)))
     raise ConfigError(
         f"access log format: there is no %({name})s; known are {known} and {{name}}i, {{name}}o, {{name}}e "
         f"(request header, response header, environ)"
     )
 
 
-def _named_atom(name: str, of: str) -> Formatter:
+def _named_fact(name: str, of: str) -> Fact:
     lower = name.lower()
     if of == "i":
         field = lower.encode("latin-1", "replace")
-        return _or_dash(lambda access: _request_header(access, field))
+        return lambda access: _request_header(access, field)
     if of == "o":
-        return _or_dash(lambda access: _response_header(access, lower))
-    return _or_dash(lambda access: _environ(access, name))
+        return lambda access: _response_header(access, lower)
+    return lambda access: _environ(access, name)
 
 
 def compile_json() -> Formatter:

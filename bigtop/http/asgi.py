@@ -13,20 +13,23 @@ from typing import Any, Final
 
 from bigtop.http.known import LONGEST, remember
 from bigtop.http.messages import Request
-from bigtop.http.response import Framing, Head, ResponseError, Stamps
+from bigtop.http.response import Framing, Head, Headers, ResponseError, Stamps, error_page
 
 Message = Mapping[str, Any]
-Pairs = Iterable[tuple[bytes, bytes]]
 
-# Fields that are the server's own, as they were spelled: None. The names of all others as str. Applications
-# use a few dozen.
-_names: Final[dict[bytes, str | None]] = {}
-_OWN: Final = frozenset(
-    ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
-)
+_names: Final[dict[bytes, str]] = {}  # of fields, as str: applications use a few dozen
 
 
-def status_line(code: int) -> str:
+def no_message(message: object) -> TypeError:
+    """Return the error for what an application sent and is no message, or one without a type."""
+    if not isinstance(message, Mapping):
+        return TypeError(f"{message!r:.100} was sent, which is {type(message).__name__}, not a dict")
+    return TypeError(
+        f"a message without 'type' was sent; it has {', '.join(map(repr, message)) or 'nothing'}"
+    )
+
+
+def status_line(code: object) -> str:
     """Return "200 OK"; a code without a registered reason has none."""
     if not isinstance(code, int):
         raise ResponseError(f"status {code!r}: wanted a number")
@@ -36,30 +39,28 @@ def status_line(code: int) -> str:
         return str(int(code))
 
 
-def text_fields(pairs: Pairs) -> tuple[list[tuple[str, str]], bool]:
-    """Return the fields that are the application's to set, as str; and whether it asked for a close.
-
-    The specification has servers ignore fields that belong to the connection, and frameworks that pass on
-    another server's answer count on it.
-    """
+def text_fields(pairs: object) -> list[tuple[str, str]]:
+    """Return the fields of a message as str; TypeError says what was wrong with which."""
+    if not isinstance(pairs, Iterable) or isinstance(pairs, (str, bytes)):
+        raise TypeError(f"headers is {type(pairs).__name__}, not a list of pairs")
     fields: list[tuple[str, str]] = []
-    closes = False
-    for raw, value in pairs:
-        name = _names.get(raw, "")
-        if name == "":
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"header {pair!r} is not a pair of a name and a value")
+        raw, value = pair
+        name = _names.get(raw) if type(raw) is bytes else None
+        if name is None:
             name = _name_of(raw)
-        if name is not None:
-            fields.append((name, value.decode("latin-1")))
-        elif raw.lower() == b"connection" and b"close" in value.lower():
-            closes = True
-    return fields, closes
+        if not isinstance(value, bytes):
+            raise TypeError(f"value of header {name!r} is {type(value).__name__}, not bytes")
+        fields.append((name, value.decode("latin-1")))
+    return fields
 
 
-def _name_of(raw: bytes) -> str | None:
+def _name_of(raw: object) -> str:
     if not isinstance(raw, bytes):
         raise TypeError(f"header name {raw!r} is {type(raw).__name__}, not bytes")
-    text = raw.decode("latin-1")
-    name = None if text.lower() in _OWN else text
+    name = raw.decode("latin-1")
     if len(raw) <= LONGEST:
         remember(_names, raw, name)
     return name
@@ -70,17 +71,21 @@ class Answer:
 
     Every method returns bytes for the client, b"" if none, and raises RuntimeError for a message that does
     not fit, ResponseError or TypeError for one that HTTP cannot carry.
+
+    An answer is `complete` when nothing more can be sent: with the application's last word, or before that,
+    without a body or with all of the announced length out. It is `over` when the application has said all of
+    its body.
     """
 
     __slots__ = (
         "_head",
-        "_over",
         "_request",
         "_stamps",
         "_trailers",
         "complete",
         "framing",
         "headers",
+        "over",
         "status",
     )
 
@@ -89,34 +94,36 @@ class Answer:
         self._stamps = stamps
         self._head: Head | None = None
         self._trailers = False  # the body is followed by fields
-        self._over = False  # the body is
+        self.over = False
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self.framing: Framing | None = None  # set when the head was given out: there is no way back then
         self.complete = False
 
-    def start(self, message: Message) -> None:
-        """Take http.response.start (or its like); nothing is sent yet."""
+    def start(self, message: Message) -> Head:
+        """Take http.response.start (or its like); nothing is sent yet. Returns what was made of it."""
         if self._head is not None:
             raise RuntimeError(f"{message['type']} was sent a second time")
-        trailers = "trailers" in message and message["trailers"] and _takes_trailers(self._request)
-        fields = message.get("headers", ())
+        trailers = "trailers" in message and bool(message["trailers"]) and _takes_trailers(self._request)
+        status, fields = message.get("status"), message.get("headers", ())
+        if type(fields) is list:
+            fields = tuple(fields)
         try:
-            head, self.headers, closes = _head_of(message["status"], tuple(fields), trailers)
-        except TypeError:  # pairs may be lists, or something is wrong with them
-            fields = tuple((name, value) for name, value in fields)
-            head, self.headers, closes = _head(message["status"], fields, trailers)
+            head, self.headers = _head_of(status, fields, trailers)
+        except TypeError:  # pairs may be lists, or something is wrong with them, which is told now
+            head, self.headers = _head(status, fields, trailers)
         self._trailers = trailers
         self._head = head
         self.status = head.code
-        if closes:
+        if head.closes:
             self._request.keep_alive = False
+        return head
 
     def body(self, message: Message) -> bytes:
         """Take http.response.body (or its like)."""
         piece = message.get("body", b"")
         if type(piece) is not bytes:
-            piece = _as_bytes(piece)
+            piece = as_bytes(piece)
         more = message.get("more_body", False)
         framing = self.framing
         if framing is None:
@@ -126,18 +133,21 @@ class Answer:
             data, framing = self._head.frame(self._request, self._stamps.now(), length)
             self.framing = framing
             if not more and not self._trailers:
-                self._over = self.complete = True
+                self.over = self.complete = True
                 return data + framing.whole(piece)
             data += framing.encode(piece)
         else:
             self._check_open(message)
             data = framing.encode(piece)
-        return data if more else data + self._end(framing)
+        if more:
+            self.complete = framing.left == 0
+            return data
+        return data + self._end(framing)
 
     def large_body(self, message: Message, piece: bytes) -> tuple[bytes, bytes, bytes]:
         """Take http.response.body (or its like) whose `piece` is not to be copied; return what goes before
         it, as much of it as goes out, and what goes behind it."""
-        more = message.get("more_body", False)
+        more = bool(message.get("more_body", False))
         before, count = self.file(message, len(piece), more)
         after = self.after_file(message, count, more)
         framing = self.framing
@@ -163,12 +173,33 @@ class Answer:
         framing = self.framing
         assert framing is not None, "file() comes first"
         data = b"\r\n" if framing.chunked and count else b""
-        return data if more else data + self._end(framing)
+        if more:
+            self.complete = framing.left == 0
+            return data
+        return data + self._end(framing)
+
+    def whole(self, head: Head, headers: Headers, size: int) -> tuple[bytes, int]:
+        """Take a head that was made before, of an answer that the server gives by itself; return its bytes,
+        and how many of the `size` bytes of its body to send."""
+        self._head, self.headers = head, headers
+        self.status = head.code
+        if head.closes:
+            self._request.keep_alive = False
+        data, self.framing = head.frame(self._request, self._stamps.now(), size)
+        self.over = self.complete = True
+        return data, self.framing.skip(size)
+
+    def error(self, status: int, text: str, fields: tuple[tuple[str, str], ...] = ()) -> bytes:
+        """Return a whole answer in the application's place, of which nothing was sent."""
+        self.status = status
+        self.over = self.complete = True
+        data, self.framing = error_page(status, text, self._stamps.now(), self._request.method, fields)
+        return data
 
     def trailers(self, message: Message) -> bytes:
         """Take http.response.trailers."""
         framing = self.framing
-        if framing is None or not self._over:
+        if framing is None or not self.over:
             raise RuntimeError("http.response.trailers was sent before the end of the body")
         if not (self._trailers and framing.chunked):
             return b""  # the client cannot read them
@@ -194,32 +225,32 @@ class Answer:
         return head, self.framing
 
     def _check_open(self, message: Message) -> None:
-        if self._over:
+        if self.over:
             raise RuntimeError(f"{message['type']} was sent after the body was complete")
 
     def _end(self, framing: Framing) -> bytes:
-        self._over = True
+        self.over = True
         if self._trailers and framing.chunked:
             return b"0\r\n"
         self.complete = True
         return framing.end()
 
 
-_Prepared = tuple[Head, list[tuple[str, str]], bool]
+_Prepared = tuple[Head, list[tuple[str, str]]]
 
 
-def _head(code: int, fields: tuple[tuple[bytes, bytes], ...], trailers: bool) -> _Prepared:
-    """Return a head, its fields as text, and whether they ask for a close."""
-    texts, closes = text_fields(fields)
+def _head(code: object, fields: object, trailers: bool) -> _Prepared:
+    """Return a head, and its fields as text."""
+    texts = text_fields(fields)
     if trailers:  # they need chunks, and those exclude a length
         texts = [field for field in texts if field[0].lower() != "content-length"]
-    return Head(status_line(code), texts), texts, closes
+    return Head(status_line(code), texts), texts
 
 
 _heads: Final[dict[object, _Prepared]] = {}  # see known.py
 
 
-def _head_of(code: int, fields: tuple[tuple[bytes, bytes], ...], trailers: bool) -> _Prepared:
+def _head_of(code: object, fields: object, trailers: bool) -> _Prepared:
     """Return what _head() does, made now or before."""
     key = (code, fields, trailers)
     known = _heads.get(key)
@@ -230,7 +261,7 @@ def _head_of(code: int, fields: tuple[tuple[bytes, bytes], ...], trailers: bool)
     return known
 
 
-def _as_bytes(piece: object) -> bytes:
+def as_bytes(piece: object) -> bytes:
     if not isinstance(piece, (bytes, bytearray, memoryview)):
         raise TypeError(f"the body is {type(piece).__name__}, not bytes")
     return bytes(piece)
@@ -241,7 +272,6 @@ def _takes_trailers(request: Request) -> bool:
     return request.version == "1.1" and b"trailers" in b",".join(fields).lower()
 
 
-def _field_lines(pairs: Pairs) -> bytes:
+def _field_lines(pairs: object) -> bytes:
     """Return fields that stand outside of a head; those of the connection are left out there as well."""
-    fields, _closes = text_fields(pairs)
-    return Head("200", fields).fields()
+    return Head("200", text_fields(pairs)).fields()

@@ -15,10 +15,21 @@ from typing import Final
 
 from bigtop.errors import ProtocolError
 from bigtop.http.chunked import Chunks
-from bigtop.http.head import assemble, check_start, check_text, fields_of, known_headers, line_of, parse
+from bigtop.http.head import (
+    assemble,
+    check_start,
+    check_text,
+    fields_of,
+    known_headers,
+    known_lines,
+    line_of,
+    parse,
+    read_line,
+)
 from bigtop.http.known import LONGEST
 from bigtop.http.limits import Limits
 from bigtop.http.messages import END, Event, Fields, Request
+from bigtop.http.policy import Policy
 
 
 class Phase(Enum):
@@ -40,17 +51,19 @@ CLOSED: Final[Phase] = Phase.CLOSED
 UPGRADED: Final[Phase] = Phase.UPGRADED
 ELSEWHERE: Final[Phase] = Phase.ELSEWHERE
 
+MOST_BLANK: Final = 64  # bytes of empty lines before a request
+FRESH: Final = -1  # a head or a body began, or ended, in this feed: see Engine.spent
 _CRLF: Final = b"\r\n"
 _SPACE: Final = ord(" ")
 _BLANK: Final = b"\r\n\r\n"
 
 
 class Engine:
-    """One client connection. `upgrades` names the protocols (lower case) that its owner will take over."""
+    """One client connection. `upgrades` names the protocols (lower case) that its owner will take over;
+    `policy` says which requests are let through, None: all."""
 
     __slots__ = (
         "_chunks",
-        "_fresh",
         "_keeps",
         "_left",
         "_limits",
@@ -60,14 +73,16 @@ class Engine:
         "_upgrades",
         "error",
         "phase",
+        "policy",
         "spent",
     )
 
-    def __init__(self, limits: Limits, upgrades: Container[bytes] = ()) -> None:
+    def __init__(self, limits: Limits, upgrades: Container[bytes] = (), policy: Policy | None = None) -> None:
         self._limits = limits
         # A head of that size breaks no limit of size, and is not too long to be remembered.
         self._short = min(limits.request_line, limits.field_size, limits.head, LONGEST)
         self._upgrades = upgrades
+        self.policy = policy
         self.phase = IDLE
         self.error: ProtocolError | None = None
         self._rest = b""  # what arrived of a line that is not whole; of another protocol, after an upgrade
@@ -75,8 +90,8 @@ class Engine:
         self._keeps = True  # the connection goes on behind the present message
         self._left = 0  # bytes that are to come of a body with a length
         self._chunks: Chunks | None = None  # a body in chunks
-        self._fresh = False  # a head or a body began in this feed
-        self.spent = 0  # bytes of the head or the body that arrives, without its first piece
+        # Bytes of the head or the body that arrives, without its first piece; before it of empty lines.
+        self.spent = 0
 
     def feed(self, data: bytes) -> list[Event]:
         """Return what `data` brings, in the order of the bytes; look at `error` and `phase` afterwards."""
@@ -98,16 +113,15 @@ class Engine:
                     break
         except ProtocolError as error:
             # A new object: the one that was raised holds the frames, and so this engine, in a cycle.
-            self._fail(error.status, str(error))
+            self._fail(ProtocolError(error.status, str(error), error.fields))
         if self.phase is UPGRADED:
             self._rest = data[at:]
         elif self.phase is ELSEWHERE:
             self._rest = b"".join([line + _CRLF for line in self._lines]) + data[at:]
             self._lines = []
-        elif self._fresh:
-            self._fresh = False
+        elif self.spent == FRESH:
             self.spent = 0
-        else:
+        elif self.phase is not IDLE:
             self.spent += came
         return events
 
@@ -131,16 +145,35 @@ class Engine:
             # Some clients send a line end too many behind a body (RFC 9112, 2.2).
             begin = len(data) - len(data[at:].lstrip(_CRLF))
             if begin == len(data):
+                self._skip(begin - at)
                 return begin
+            self._skip(begin - at)
             at = begin
             end = data.find(_BLANK, at)
-        self._fresh = True
+        self.spent = FRESH
         if end < 0:
             self.phase = HEAD
             return self._go_on(data, at, events)
         eol = data.find(_CRLF, at)
         request = self._read(data[at:eol], data[eol + 2 : end + 4], None)
         return end + 4 if self._take(request, events) else at
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the client may send more of HTTP, as far as it has said."""
+        phase = self.phase
+        return phase is IDLE or phase is HEAD or phase is BODY
+
+    @property
+    def has_only_blanks(self) -> bool:
+        """Whether empty lines are all that came since the last request."""
+        return self.phase is IDLE and self.spent > 0
+
+    def _skip(self, size: int) -> None:
+        """Pass over so many bytes of empty lines."""
+        self.spent = max(self.spent, 0) + size
+        if self.spent > MOST_BLANK:
+            raise ProtocolError(400, "too many empty lines before a request")
 
     def _read(self, line: bytes, header: bytes, known: Fields | None) -> Request:
         """Return the request with that first line and that header, which has its empty line with it; `known`
@@ -149,7 +182,7 @@ class Engine:
             try:
                 fields = known or fields_of(header)
                 if len(fields.headers) <= self._limits.fields:
-                    return assemble(line_of(line), fields)
+                    return assemble(known_lines.get(line) or line_of(line), fields)
             except ProtocolError:
                 pass  # which rule it broke first is found out below
         lines = [line, *header[:-4].split(_CRLF)] if len(header) > 2 else [line]
@@ -168,6 +201,8 @@ class Engine:
         if not before:
             check_start(line, whole)
             check_text(line, min(limits.request_line, room), "request line", 414)
+            if whole:
+                read_line(line)
         else:
             check_text(line, min(limits.field_size, room))
         if whole and len(before) > limits.fields:
@@ -194,8 +229,11 @@ class Engine:
         """The head is whole; return whether it is used up."""
         if not request.ended and 0 < self._limits.body < (request.content_length or 0):
             raise ProtocolError(413, f"the body is longer than {self._limits.body} bytes")
+        policy, fields = self.policy, request.fields
+        if policy is not None and (fields is None or fields.passed is not policy):
+            policy.check(request)
         events.append(request)
-        self._fresh = True
+        self.spent = FRESH
         self._keeps = request.keep_alive
         upgrade, request.upgrade = request.upgrade, None
         if not request.ended:
@@ -232,10 +270,11 @@ class Engine:
 
     def _over(self) -> None:
         """A message is complete. Requests behind one that closes the connection are not answered."""
+        self.spent = FRESH
         self.phase = IDLE if self._keeps else CLOSED
 
-    def _fail(self, status: int, reason: str) -> None:
-        self.error = ProtocolError(status, reason)
+    def _fail(self, error: ProtocolError) -> None:
+        self.error = error
         self.phase = CLOSED
         self._rest = b""
         self._lines = []

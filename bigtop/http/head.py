@@ -11,20 +11,11 @@ import re
 from typing import Final
 
 from bigtop.errors import ProtocolError
+from bigtop.http.declarations import LONGEST_METHOD
 from bigtop.http.known import LONGEST, LONGEST_NAME, MOST_FIELDS, remember
 from bigtop.http.messages import Fields, Request
 
-# The methods that IANA has registered, and some in wide use. PRI is registered to open HTTP/2, and only that.
-METHODS: Final = {
-    name.encode(): name
-    for name in (
-        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY", "PURGE",
-        "PRI", "ACL", "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK",
-        "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH",
-        "PROPFIND", "PROPPATCH", "REBIND", "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK",
-        "UPDATE", "UPDATEREDIRECTREF", "VERSION-CONTROL", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
-    )
-}  # fmt: skip
+_METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*")  # a token
 
 # What a line may be made of: all but controls, of which the tab alone is allowed (RFC 9110, 5.5).
 TEXT: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
@@ -40,13 +31,15 @@ _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST: Final = re.compile(rb"(?:[\w.~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", re.ASCII)
 _SLASH: Final = ord("/")
 _AUTHORITY: Final = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
+_BEYOND: Final = re.compile(rb"[\x80-\xff]")  # ASCII
 _DIGITS: Final = 18  # of a length: it fits into 64 bits, so no number wraps around for anybody
 
 # What was read before (see known.py): names of fields, as they were spelled -> which special field they name,
-# b"" for none; first lines; headers as a whole, each with the empty line behind it.
+# b"" for none; first lines; headers as a whole, each with the empty line behind it. To look into the latter
+# two first spares engine.py a call.
 _names: dict[bytes, bytes] = {}
 _NAMES_KEPT: Final = 1024
-_lines: Final[dict[bytes, Line]] = {}
+known_lines: Final[dict[bytes, Line]] = {}
 known_headers: Final[dict[bytes, Fields]] = {}
 
 # ---- while it arrives
@@ -55,13 +48,15 @@ known_headers: Final[dict[bytes, Fields]] = {}
 def check_start(line: bytes, whole: bool) -> None:
     """Refuse a first line, or what there is of it, that begins with no method.
 
-    So clients that speak something else (TLS, SSH, mail) are told at once, and not when their time is over.
+    So clients that speak something else (TLS, JSON) are told at once, and not when their time is over.
     """
     method, space, _ = line.partition(b" ")
-    if method in METHODS:
-        return
-    if whole or space or not any(known.startswith(method) for known in METHODS):
-        raise ProtocolError(501, "the request does not begin with a method of HTTP")
+    token = _METHOD.match(method)
+    length = token.end() if token is not None else 0
+    if length > LONGEST_METHOD:
+        raise ProtocolError(501, f"a method is longer than {LONGEST_METHOD} characters")
+    if length < len(method) or (not length and (whole or space)):
+        raise ProtocolError(400, "the request does not begin with a method of HTTP")
 
 
 def check_text(line: bytes, limit: int, what: str = "header field", status: int = 431) -> None:
@@ -77,7 +72,7 @@ def check_text(line: bytes, limit: int, what: str = "header field", status: int 
 
 def parse(lines: list[bytes]) -> Request:
     """Return the request whose head has these lines, the request line first."""
-    return assemble(_read_line(lines[0]), _read_fields(lines[1:]))
+    return assemble(read_line(lines[0]), _read_fields(lines[1:]))
 
 
 def assemble(line: Line, fields: Fields) -> Request:
@@ -105,12 +100,11 @@ class Line:
         self.is_path = target[0] == _SLASH
 
 
-def _read_line(line: bytes) -> Line:
+def read_line(line: bytes) -> Line:
+    """Return what a request line says."""
+    check_start(line, whole=True)
     parts = line.split(b" ")
-    method = METHODS.get(parts[0])
-    if method is None:
-        check_start(line, whole=True)
-        raise AssertionError("check_start() knows the same methods")
+    method = parts[0].decode()
     if len(parts) == 2 and parts[1].startswith(b"/") and b"\t" not in line:
         raise ProtocolError(505, "HTTP/0.9 is not spoken here")
     if len(parts) != 3:
@@ -120,13 +114,22 @@ def _read_line(line: bytes) -> Line:
         raise ProtocolError(400, "the request line does not end in HTTP/1.1")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise ProtocolError(505, f"{version.decode()} is not spoken here")
-    if method == "PRI":
+    if method == "PRI":  # registered to open HTTP/2, and only that
         raise ProtocolError(501, "PRI is no method of HTTP/1.1")
-    if not target or not target.isascii() or b"\t" in target:
-        raise ProtocolError(400, "a request target is printable ASCII")
+    if not target or b"\t" in target:
+        raise ProtocolError(400, "a request target has no tab, and is not empty")
+    if not target.isascii():
+        target = _encoded(target)
     if b"#" in target:
         raise ProtocolError(400, "a request target has no fragment")
     return Line(method, target, version[5:].decode())
+
+
+def _encoded(target: bytes) -> bytes:
+    """Return a target with the bytes encoded that should have been; a host cannot hold such."""
+    if target[0] != _SLASH and (authority := _AUTHORITY.match(target)) and not authority[1].isascii():
+        raise ProtocolError(400, "the request target must name a host in ASCII")
+    return _BEYOND.sub(lambda match: b"%%%02X" % match[0][0], target)
 
 
 def _read_fields(lines: list[bytes]) -> Fields:
@@ -152,11 +155,11 @@ def _read_fields(lines: list[bytes]) -> Fields:
 
 def line_of(line: bytes) -> Line:
     """Return what a request line says; remembered unless it is wrong."""
-    made = _lines.get(line)
+    made = known_lines.get(line)
     if made is None:
         check_text(line, LONGEST)
-        made = _read_line(line)
-        remember(_lines, line, made)
+        made = read_line(line)
+        remember(known_lines, line, made)
     return made
 
 

@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bigtop.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record):
     """Sizes are bytes, times are seconds; 0 turns a limit off where the comment says so."""
 
     # nginx: 8k per header line; gunicorn: 4094; h11: no own limit. 414 beyond it.
@@ -43,8 +42,7 @@ class Limits:
     send_file: int = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class WebSocketLimits:
+class WebSocketLimits(Record):
     """The same for WebSockets."""
 
     # One message, decompressed. uvicorn: 16 MB; websockets: 1 MB. 1009 beyond it.

@@ -32,15 +32,42 @@ class Wishes(NamedTuple):
     conditions: dict[bytes, str]
 
 
+class Shown:
+    """What of a header an ASGI application is shown: names are in lower case.
+
+    `request_id` is the X-Request-ID among them; without one, the last of them is the place for a new one.
+    `script_name` is where a proxy says that the application is mounted, `is_forwarded` whether it says where
+    the request came from.
+    """
+
+    __slots__ = ("headers", "is_forwarded", "request_id", "script_name")
+
+    def __init__(
+        self, headers: list[tuple[bytes, bytes]], request_id: bytes, script_name: str, is_forwarded: bool
+    ) -> None:
+        self.headers = headers
+        self.request_id = request_id
+        self.script_name = script_name
+        self.is_forwarded = is_forwarded
+
+
+class HeaderEnviron(NamedTuple):
+    """What a header adds to the environ of a WSGI application; `is_forwarded` as above."""
+
+    environ: dict[str, str]
+    is_forwarded: bool
+
+
 class Fields:
     """The header of a request, as it was read; many requests share one, so that it is read once.
 
     `special` are the values of fields that matter for framing and connection, by lower-case names.
-    `environs`, `lowered` and `wishes` are the places where http/wsgi.py, http/scope.py and http/static.py
-    keep what they made of it.
+    `passed` is the Policy (policy.py) that lets it through, whatever else the request is. `environs`, `shown`
+    and `wishes` are the places where wsgi.py, scope.py and static.py keep what they made of it, the first two
+    for each Policy.
     """
 
-    __slots__ = ("environs", "has_host", "headers", "is_plain", "lowered", "names", "special", "wishes")
+    __slots__ = ("environs", "has_host", "headers", "is_plain", "passed", "shown", "special", "wishes")
 
     def __init__(self, headers: list[tuple[bytes, bytes]], special: dict[bytes, bytes]) -> None:
         self.headers = headers
@@ -48,9 +75,9 @@ class Fields:
         self.has_host = b"host" in special
         # Nothing in it concerns this connection.
         self.is_plain = not special.keys() - {b"host"}
-        self.environs: dict[bool, dict[str, str]] = {}
-        self.lowered: list[tuple[bytes, bytes]] | None = None
-        self.names: frozenset[bytes] = frozenset()  # in `lowered`
+        self.passed: object = None
+        self.environs: dict[object, HeaderEnviron] = {}
+        self.shown: dict[object, Shown] = {}
         self.wishes: Wishes | None = None
 
 

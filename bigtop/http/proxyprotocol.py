@@ -10,13 +10,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final, NamedTuple
 
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import HEAD, IDLE
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Event
+from bigtop.http.policy import Policy
 from bigtop.http.routes import RoutedEngine, Routes
 
 Address = tuple[str, int]
@@ -110,9 +111,11 @@ class ProxiedEngine(RoutedEngine):
         limits: Limits,
         version: str,
         learn: Callable[[Address, Address], None],
+        upgrades: Container[bytes] = (),
         routes: Routes | None = None,
+        policy: Policy | None = None,
     ) -> None:
-        super().__init__(limits, routes=routes)
+        super().__init__(limits, upgrades, routes, policy)
         self._version = version
         self._learn: Callable[[Address, Address], None] | None = learn  # None: the header was read
         self._held = b""
@@ -125,7 +128,7 @@ class ProxiedEngine(RoutedEngine):
         try:
             header = parse(held, self._version)
         except ProtocolError as error:
-            self._fail(error.status, str(error))
+            self._fail(ProtocolError(error.status, str(error)))
             return []
         if header is None:
             self._held = held

@@ -2,7 +2,8 @@
 #
 # Rule 1: nothing that an application supplied reaches the wire unchecked; a line end inside a field would let
 # whoever controls the field write fields and responses of his own (response splitting).
-# Rule 2: the server alone decides about framing and connection; hop-by-hop fields are its own (PEP 3333).
+# Rule 2: the server alone decides about framing and connection; hop-by-hop fields are its own (PEP 3333), and
+# those of an application are left out. `Connection: close` is a wish that is granted.
 # Rule 3: where the end of a body cannot be marked, or was announced wrongly, the connection closes.
 #
 # Text is str with one character per byte (latin-1), as WSGI has it; a head is encoded once, as a whole.
@@ -17,14 +18,17 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
+from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
+
+Headers = list[tuple[str, str]]
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # RFC 2616, 13.5.1, to which PEP 3333 refers; "trailer" is what its "trailers" is really called.
-_HOP_BY_HOP: Final = frozenset(
-    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "trailers",
-     "transfer-encoding", "upgrade")
+HOP_BY_HOP: Final = frozenset(
+    ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
+     "trailer", "trailers", "transfer-encoding", "upgrade")
 )  # fmt: skip
 _STATUS: Final = re.compile("[1-9][0-9][0-9]( .*)?", re.ASCII)
 _TOKEN: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
@@ -88,6 +92,7 @@ class _Kind(IntEnum):
     LENGTH = 1
     DATE = 2
     SERVER = 3
+    HOP_BY_HOP = 4
 
 
 _SPECIAL: Final = {"content-length": _Kind.LENGTH, "date": _Kind.DATE, "server": _Kind.SERVER}
@@ -101,34 +106,45 @@ _NONE: Final[tuple[Stamp | None, int, bytes]] = (None, 0, b"")
 class Head:
     """A checked status line and header, to be sent later.
 
-    `length` is the Content-Length that the application announced. Raises ResponseError for what HTTP does not
+    `length` is the Content-Length that the application announced, `closes` whether it wants the connection
+    to end, `dropped` are the names of fields that are left out. Raises ResponseError for what HTTP does not
     allow and TypeError for what is not str. A pair may be a list, too.
     """
 
-    __slots__ = ("_has_date", "_has_server", "_last", "code", "length", "lines", "status")
+    __slots__ = (
+        "_has_date", "_has_server", "_last", "closes", "code", "dropped", "length", "lines", "status",
+    )  # fmt: skip
 
     def __init__(self, status: object, headers: Sequence[Any]) -> None:
         if not isinstance(status, str):
             raise _no_text(status, headers)
         self.length: int | None = None
-        self._has_date = self._has_server = False
+        self._has_date = self._has_server = self.closes = False
+        self.dropped: tuple[str, ...] = ()
         try:
             code, line = _first_line(status)
             lines = [line]
             for name, value in headers:
                 kind, line = _line(name, value)
                 if kind:
-                    self._note(kind, value)
+                    self._note(kind, name, value)
                 lines.append(line)
-        except TypeError as error:
+        except ResponseError:
+            raise
+        except (TypeError, ValueError) as error:
             raise _no_text(status, headers) from error
         self.status = status
         self.code = code
         self.lines = b"".join(lines)
         self._last = _NONE  # what an ordinary request got: many answers are alike
 
-    def _note(self, kind: _Kind, value: str) -> None:
-        if kind is _Kind.DATE:
+    def _note(self, kind: _Kind, name: str, value: str) -> None:
+        if kind is _Kind.HOP_BY_HOP:
+            if name.lower() == "connection" and "close" in value.lower():
+                self.closes = True
+            else:
+                self.dropped = (*self.dropped, name)
+        elif kind is _Kind.DATE:
             self._has_date = True
         elif kind is _Kind.SERVER:
             self._has_server = True
@@ -140,6 +156,11 @@ class Head:
     def fields(self) -> bytes:
         """Return the lines of the fields alone, for places other than a head. Without Content-Length."""
         return self.lines[self.lines.index(b"\n") + 1 :]
+
+    def has_no_body(self, request: Request) -> bool:
+        """Whether the answer to `request` ends with its head (RFC 9112, 6.3)."""
+        code = self.code
+        return request.method == "HEAD" or code == 204 or code == 304 or code < 200
 
     def frame(self, request: Request, stamp: Stamp, body_length: int | None = None) -> tuple[bytes, Framing]:
         """Return the head as bytes, and what frames the body behind it.
@@ -158,7 +179,7 @@ class Head:
 
     def _frame(self, request: Request, stamp: Stamp, body_length: int | None) -> tuple[bytes, Framing]:
         code, length, keep_alive = self.code, self.length, request.keep_alive
-        silent = request.method == "HEAD" or code == 204 or code == 304 or code < 200
+        silent = self.has_no_body(request)
         if length is None and not silent:
             length = body_length
         chunked = False
@@ -184,7 +205,7 @@ class Head:
         elif request.version == "1.0":
             lines.append(b"Connection: keep-alive\r\n")
         lines.append(b"\r\n")
-        return b"".join(lines), Framing(keep_alive, silent, chunked, length)
+        return b"".join(lines), Framing(keep_alive, silent, chunked, 0 if silent else length)
 
 
 # Heads by what they were made of: an application that says the same again is spared every check. Short ones
@@ -212,6 +233,8 @@ def head_of(status: object, headers: list[Any]) -> Head:
 class Framing:
     """The body of one response: what of the application's pieces goes on the wire, and how.
 
+    With `left` at 0 there is no more to send, whatever the application still has to say.
+
     After end(): `keep_alive` says whether the connection may be used again, `sent` how many bytes of body
     went out, `fault` what the application did wrong ("" if nothing).
     """
@@ -222,9 +245,14 @@ class Framing:
         self.keep_alive = keep_alive
         self.silent = silent  # the response has no body, whatever the application yields
         self.chunked = chunked
-        self.left = length  # of the announced length; None when none was announced
+        self.left = length  # to send: of the announced length, 0 without a body; None: nobody knows
         self.sent = 0
         self.fault = ""
+
+    @property
+    def is_close_delimited(self) -> bool:
+        """Whether the client takes the end of the connection for the end of the answer."""
+        return self.left is None and not self.chunked
 
     def encode(self, piece: bytes) -> bytes:
         """Return the bytes to send for a piece of the body; b"" when there is nothing to send."""
@@ -271,15 +299,34 @@ class Framing:
         return b"0\r\n\r\n" if self.chunked else b""
 
 
-def error_response(status: int, reason: str, stamp: Stamp, *, head_only: bool = False) -> bytes:
+def refusal(error: ProtocolError, stamp: Stamp) -> bytes:
+    """Return the answer to a client that broke HTTP."""
+    return error_page(error.status, str(error), stamp, fields=error.fields)[0]
+
+
+def error_response(status: int, reason: str, stamp: Stamp) -> bytes:
     """Return a whole response of the server's own; the connection closes after it."""
+    return error_page(status, reason, stamp)[0]
+
+
+def error_page(
+    status: int,
+    reason: str,
+    stamp: Stamp,
+    method: str = "",
+    fields: tuple[tuple[str, str], ...] = (),
+) -> tuple[bytes, Framing]:
+    """Return a whole response of the server's own to `method`, and its framing, for who counts it."""
+    head_only = method == "HEAD"
     phrase = HTTPStatus(status).phrase
     body = f"{status} {phrase}\n{reason}\n".encode("latin-1", "replace")
     head = (
         f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n"
     )
-    return head.encode() + stamp.server + stamp.date + b"\r\n" + (b"" if head_only else body)
+    head += "".join(f"{name}: {value}\r\n" for name, value in fields)
+    framing = Framing(False, head_only, False, 0 if head_only else len(body))
+    return head.encode() + stamp.server + stamp.date + b"\r\n" + framing.whole(body), framing
 
 
 # Applications say the same again and again: what was found good is remembered, a bounded number of each.
@@ -298,14 +345,14 @@ def _first_line(status: str) -> tuple[int, bytes]:
 
 @lru_cache(maxsize=_KEPT)
 def _line(name: str, value: str) -> tuple[_Kind, bytes]:
-    """Check a field; return what it is to the server, and its line, b"" for a Content-Length."""
+    """Check a field; return what it is to the server, and its line, b"" for one that is the server's."""
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError  # see _no_text()
     if _TOKEN.fullmatch(name) is None:
         raise ResponseError(f"header name {name!r} has characters that a name cannot have")
     lower = name.lower()
-    if lower in _HOP_BY_HOP:
-        raise ResponseError(f"header {name!r} is hop-by-hop: it belongs to the server, not to an application")
+    if lower in HOP_BY_HOP:
+        return _Kind.HOP_BY_HOP, b""
     kind = _SPECIAL.get(lower, _Kind.PLAIN)
     if kind is _Kind.LENGTH:
         if not (value.isascii() and value.isdigit()):
@@ -327,7 +374,10 @@ def _no_text(status: object, headers: Sequence[Any]) -> TypeError:
     """Find what is no str, and may not even be something that can be looked up."""
     if not isinstance(status, str):
         return TypeError(f"status is {type(status).__name__}, not str")
-    for name, value in headers:
+    for pair in headers:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            return TypeError(f"header {pair!r} is not a pair of a name and a value")
+        name, value = pair
         if not isinstance(name, str):
             return TypeError(f"header name {name!r} is {type(name).__name__}, not str")
         if not isinstance(value, str):

@@ -10,25 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from bigtop.errors import ProtocolError
+from bigtop.http.declarations import Route
 from bigtop.http.engine import ELSEWHERE, Engine
 from bigtop.http.known import LONGEST
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Event, Request
+from bigtop.http.paths import is_below
+from bigtop.http.policy import Policy
 from bigtop.http.wsgi import path_of
-
-
-class Route(NamedTuple):
-    """A place of requests; "" as a host is any, "" as a path is all. The host is in lower case."""
-
-    host: str
-    path: str
-
-    def __str__(self) -> str:
-        return self.host + self.path or "the rest"
-
 
 _KEPT: Final = 512
 _PORT: Final = re.compile(r":[0-9]*$")
@@ -75,8 +67,14 @@ class RoutedEngine(Engine):
 
     __slots__ = ("_routes", "owner")
 
-    def __init__(self, limits: Limits, upgrades: Container[bytes] = (), routes: Routes | None = None) -> None:
-        super().__init__(limits, upgrades)
+    def __init__(
+        self,
+        limits: Limits,
+        upgrades: Container[bytes] = (),
+        routes: Routes | None = None,
+        policy: Policy | None = None,
+    ) -> None:
+        super().__init__(limits, upgrades, policy)
         self._routes = routes
         self.owner = -1
 
@@ -93,8 +91,3 @@ class RoutedEngine(Engine):
         """Whether the first request in `data` is another application's. Nothing is fed by that."""
         probe = RoutedEngine(self._limits, routes=self._routes)
         return not probe.feed(data) and probe.phase is ELSEWHERE
-
-
-def is_below(path: str, prefix: str) -> bool:
-    """Whether a path is `prefix` ("" or "/api") or begins with it as with a folder."""
-    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/")

@@ -11,11 +11,15 @@ from urllib.parse import unquote_to_bytes
 
 from bigtop.http.forwarded import Fields, Forwarding, Origin
 from bigtop.http.known import LONGEST, remember
-from bigtop.http.messages import Request
-from bigtop.http.wsgi import Address
+from bigtop.http.messages import Request, Shown
+from bigtop.http.paths import Root, is_below
+from bigtop.http.peer import Address, BasePeer
+from bigtop.http.policy import SCRIPT_NAME, Policy
+from bigtop.http.requestid import NAME, RequestIds, is_id
 
 Scope = dict[str, Any]
 
+NOWHERE: Final = Root("", "", b"")
 VERSION: Final = {"version": "3.0", "spec_version": "2.5"}
 
 # What a server may offer beyond the specification's core. http.response.debug is understood as well, but
@@ -29,28 +33,32 @@ _HTTP_EXTENSIONS: Final[dict[str, dict[str, object]]] = {
 _WEBSOCKET_EXTENSIONS: Final[dict[str, dict[str, object]]] = {"websocket.http.response": {}}
 
 
-class Peer:
+class Peer(BasePeer):
     """One connection, as scopes describe it. On a unix socket clients have no address: None, "" in logs.
 
-    `root_path` is where the application is mounted.
+    `root` is where the application is mounted; `ids` makes an X-Request-ID where no trusted peer gave one.
     """
 
-    __slots__ = ("address", "client", "forwarding", "label", "root_path", "scope", "server", "trusted")
+    __slots__ = ("client", "ids", "root", "scope", "server")
 
     def __init__(
-        self, server: Address, client: Address, forwarding: Forwarding, scheme: str, root_path: str = ""
+        self,
+        server: Address,
+        client: Address,
+        forwarding: Forwarding,
+        scheme: str,
+        root: Root = NOWHERE,
+        ids: RequestIds | None = None,
     ) -> None:
+        BasePeer.__init__(self, client, forwarding, scheme)
         self.client = (str(client[0]), int(client[1])) if isinstance(client, tuple) else None
-        self.address = self.client[0] if self.client else ""
-        self.label = self.address.encode()
         self.server: tuple[str, int | None] = ("", None)
         if isinstance(server, tuple):
             self.server = (str(server[0]), int(server[1]))
         elif server:
             self.server = (server if isinstance(server, str) else server.decode("utf-8", "replace"), None)
-        self.forwarding = forwarding
-        self.trusted = self.address in forwarding.trust
-        self.root_path = root_path
+        self.root = root
+        self.ids = ids or RequestIds("")
         # What all scopes have in common, and places for the rest: copying a dict costs a tenth of making one,
         # to replace a value a third of adding one.
         self.scope: Scope = {
@@ -58,7 +66,7 @@ class Peer:
             "asgi": VERSION,
             "http_version": "1.1",
             "scheme": scheme,
-            "root_path": root_path,
+            "root_path": root.text,
             "client": self.client,
             "server": self.server,
             "method": "",
@@ -70,48 +78,75 @@ class Peer:
             "extensions": {},
         }
 
-    def origin(self, fields: Fields) -> Origin:
-        """Return where a request with `fields` came from."""
-        port = str(self.client[1]) if self.client else ""
-        origin = Origin(self.address, port, self.scope["scheme"])
-        return self.forwarding.origin(fields, origin) if self.trusted else origin
 
-
-def http_scope(request: Request, peer: Peer, state: dict[str, Any]) -> Scope:
-    """Return the scope of a request. `state` is what the application left there when it started."""
-    path, raw_path, query = _split(request.target)
-    root = peer.root_path
+def http_scope(request: Request, shown: Shown, peer: Peer, state: dict[str, Any], request_id: bytes) -> Scope:
+    """Return the scope of a request. `state` is what the application left there when it started;
+    `request_id` is that of `shown`, or a new one."""
+    path, raw_path, query = _splits.get(request.target) or _split(request.target)
+    headers = shown.headers.copy()  # the application may change it
+    if not shown.request_id:
+        headers[-1] = (NAME, request_id)
     scope = peer.scope.copy()
     if request.version != "1.1":
         scope["http_version"] = request.version
     scope["method"] = request.method
-    scope["path"] = root + path if root else path
-    scope["raw_path"] = root.encode() + raw_path if root else raw_path
+    if shown.script_name:
+        scope["root_path"] = shown.script_name
+    root = scope["root_path"]
+    if root and not is_below(path, root):  # a proxy took it off; the path is that of the URL
+        path = root + path
+        raw_path = (shown.script_name.encode() or peer.root.raw) + raw_path
+    scope["path"] = path
+    scope["raw_path"] = raw_path
     scope["query_string"] = query
-    scope["headers"] = _headers(request)
+    scope["headers"] = headers
     scope["state"] = state.copy()
     scope["extensions"] = _HTTP_EXTENSIONS.copy()
-    if peer.trusted and _is_forwarded(request, scope["headers"], peer.forwarding.names):
+    if shown.is_forwarded:
         _apply(peer.origin(request.headers), scope)
     return scope
 
 
-def _headers(request: Request) -> list[tuple[bytes, bytes]]:
-    """Return the header with names in lower case: a list that the application may change."""
+class Peers:
+    """Makes the Peers of a worker."""
+
+    def __init__(self, forwarding: Forwarding, root: Root, ids: RequestIds) -> None:
+        self._forwarding = forwarding
+        self._root = root
+        self._ids = ids
+
+    def peer(self, server: Address, client: Address) -> Peer:
+        return Peer(server, client, self._forwarding, "http", self._root, self._ids)
+
+
+def shown_of(request: Request, policy: Policy) -> Shown:
+    """Return what an application is shown of a request's header, made now or before."""
     fields = request.fields
-    if fields is None:
-        return [(name.lower(), value) for name, value in request.headers]
-    if (lowered := fields.lowered) is None:
-        lowered = fields.lowered = [(name.lower(), value) for name, value in fields.headers]
-        fields.names = frozenset(name for name, _value in lowered)
-    return lowered.copy()
+    shown = None if fields is None else fields.shown.get(policy)
+    if shown is None:
+        shown = _made(request.headers, policy)
+        if fields is not None:
+            fields.shown[policy] = shown
+    return shown
 
 
-def _is_forwarded(request: Request, headers: Fields, names: frozenset[bytes]) -> bool:
-    """Whether a proxy said something about the client in one of the fields `names`."""
-    if request.fields is not None:
-        return not names.isdisjoint(request.fields.names)
-    return any(name in names for name, _value in headers)
+def _made(headers: Fields, policy: Policy) -> Shown:
+    pairs: list[tuple[bytes, bytes]] = []
+    known, names = policy.names, set()
+    for name, value in headers:
+        lower = known.get(name)
+        if lower is None:
+            lower = policy.name_of(name)
+        if lower:
+            pairs.append((lower, value))
+            names.add(lower)
+    ids = [value for name, value in pairs if name == NAME] if NAME in names else []
+    request_id = ids[0] if len(ids) == 1 and is_id(ids[0].decode("latin-1")) else b""
+    if not request_id:
+        pairs = [pair for pair in pairs if pair[0] != NAME] if ids else pairs
+        pairs.append((NAME, b""))
+    script_name = policy.script_name(headers) if SCRIPT_NAME in names else ""
+    return Shown(pairs, request_id, script_name, not policy.claims.isdisjoint(names))
 
 
 _splits: Final[dict[bytes, tuple[str, bytes, bytes]]] = {}  # see known.py
@@ -119,9 +154,6 @@ _splits: Final[dict[bytes, tuple[str, bytes, bytes]]] = {}  # see known.py
 
 def _split(target: bytes) -> tuple[str, bytes, bytes]:
     """Return path, raw path and query of a request target."""
-    known = _splits.get(target)
-    if known is not None:
-        return known
     raw_path, _, query = target.partition(b"?")
     if raw_path[:1] != b"/":
         raw_path = _path_of(raw_path)
@@ -131,9 +163,16 @@ def _split(target: bytes) -> tuple[str, bytes, bytes]:
     return made
 
 
-def websocket_scope(request: Request, peer: Peer, state: dict[str, Any], subprotocols: list[str]) -> Scope:
+def websocket_scope(
+    request: Request,
+    shown: Shown,
+    peer: Peer,
+    state: dict[str, Any],
+    request_id: bytes,
+    subprotocols: list[str],
+) -> Scope:
     """Return the scope of a request that asks for a WebSocket."""
-    scope = http_scope(request, peer, state)
+    scope = http_scope(request, shown, peer, state, request_id)
     del scope["method"]
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"

@@ -15,9 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from bigtop.http.conditions import Range, check, parse_ranges
 from bigtop.http.messages import Request, Wishes
-from bigtop.http.response import http_date
-
-Headers = list[tuple[str, str]]
+from bigtop.http.response import Headers, http_date
 
 ENCODINGS: Final = {"br": b".br", "zstd": b".zst", "gzip": b".gz"}  # in our order of preference
 
@@ -60,13 +58,6 @@ _TYPES: Final = {
 _CONDITIONS: Final = frozenset(
     (b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since", b"range")
 )
-
-
-class Mount(NamedTuple):
-    """The files in `folder` are to be found under `prefix`, which begins and ends with a slash."""
-
-    prefix: str
-    folder: str
 
 
 class File(NamedTuple):

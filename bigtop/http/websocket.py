@@ -15,7 +15,6 @@ import binascii
 import hashlib
 import zlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from struct import pack
 from typing import Final, cast
 
@@ -31,14 +30,16 @@ from wsproto.frame_protocol import (
 )
 
 from bigtop.errors import ProtocolError
+from bigtop.http.close_codes import ABNORMAL, NO_STATUS
 from bigtop.http.messages import Request
 from bigtop.http.response import Head, Stamp
+from bigtop.record import Record
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-NO_STATUS: Final = 1005  # a close frame without a code
-ABNORMAL: Final = 1006  # no close frame at all
-SERVICE_RESTART: Final = 1012
+VERSION: Final = (
+    ("Sec-WebSocket-Version", "13"),
+)  # what a client that asks for another is told (RFC 6455, 4.4)
 
 _TEXT: Final = 0x81  # first bytes of frames that are whole messages
 _BINARY: Final = 0x82
@@ -61,8 +62,7 @@ except ImportError:
 # ---- the handshake
 
 
-@dataclass(frozen=True, slots=True)
-class Handshake:
+class Handshake(Record):
     """What a client proposed."""
 
     accept: str  # the answer to its key
@@ -78,7 +78,7 @@ def read_handshake(request: Request, origins: Collection[str] = ()) -> Handshake
     if request.method != "GET":
         raise ProtocolError(400, "a WebSocket begins with GET")
     if fields.get(b"sec-websocket-version") != ["13"]:
-        raise ProtocolError(400, "the only version of WebSocket known is 13")
+        raise ProtocolError(400, "the only version of WebSocket known is 13", VERSION)
     keys = fields.get(b"sec-websocket-key", [])
     if len(keys) != 1 or not _is_key(keys[0]):
         raise ProtocolError(400, "Sec-WebSocket-Key must be 16 bytes in base64")
@@ -159,16 +159,14 @@ def switching(
 # ---- the conversation
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Record):
     """The client closed, or broke the protocol: answer with Session.close(code, reason), unless `closing`."""
 
     code: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
+class Pong(Record):
     """The client is alive."""
 
     payload: bytes

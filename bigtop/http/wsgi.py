@@ -2,27 +2,29 @@
 #
 # Rule 1: no I/O. The body comes as a finished file, bytes to send are returned; only the `write` callable of
 # PEP 3333 and early hints have to send by themselves, and are given the means.
-# Rule 2: nobody but a trusted peer can make an environ lie about the connection: names with "_" are dropped
-# (X_Forwarded_Proto and X-Forwarded-Proto would be one key), and of other peers all that only proxies say.
+# Rule 2: nobody but a trusted peer can make an environ lie about the connection; policy.py says which fields
+# are shown.
 # Rule 3: what is the same for all requests of a connection is worked out once, in a Peer.
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
-from bigtop.http.forwarded import FIELDS, Forwarding, Origin
-from bigtop.http.known import LONGEST, LONGEST_NAME, remember
-from bigtop.http.messages import Request
-from bigtop.http.response import Framing, Head, Stamps, head_of
+from bigtop.errors import AnswerOver
+from bigtop.http.forwarded import Forwarding, Origin
+from bigtop.http.known import LONGEST, remember
+from bigtop.http.messages import HeaderEnviron, Request
+from bigtop.http.paths import is_below
+from bigtop.http.peer import Address, BasePeer, host_and_port
+from bigtop.http.policy import Policy
+from bigtop.http.requestid import KEY, RequestIds, is_id
+from bigtop.http.response import Framing, Head, Stamps, error_page, head_of
 
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
-Address = tuple[Any, ...] | str | bytes | None  # as socket.getsockname() and getpeername() give it
 
 # ---- the request
 
@@ -45,8 +47,11 @@ class FileWrapper:
             close()
 
 
-def worker_environ(errors: Any, *, multithread: bool, multiprocess: bool, hints: bool = False) -> Environ:
-    """Return what is the same for all requests of a worker. `hints` is whether they get wsgi.early_hints."""
+def worker_environ(
+    errors: Any, *, multithread: bool, multiprocess: bool, hints: bool = False, script_name: str = ""
+) -> Environ:
+    """Return what is the same for all requests of a worker. `hints` is whether they get wsgi.early_hints,
+    `script_name` is where the application is mounted."""
     return {
         # Every request has its own of these. To replace a value of a copied dict costs a third of adding one.
         "REQUEST_METHOD": "",
@@ -57,7 +62,7 @@ def worker_environ(errors: Any, *, multithread: bool, multiprocess: bool, hints:
         "QUERY_STRING": "",
         "wsgi.input": None,
         **({"wsgi.early_hints": None} if hints else {}),
-        "SCRIPT_NAME": "",
+        "SCRIPT_NAME": script_name,
         "SERVER_SOFTWARE": "bigtop",
         "wsgi.version": (1, 0),
         "wsgi.errors": errors,
@@ -69,47 +74,33 @@ def worker_environ(errors: Any, *, multithread: bool, multiprocess: bool, hints:
     }
 
 
-class Peer:
+class Peer(BasePeer):
     """One connection, as environs describe it.
 
     Clients of unix sockets have no address: REMOTE_ADDR and REMOTE_PORT are "" for them, and the server is
     called "localhost" (PEP 3333 forbids an empty SERVER_NAME and SERVER_PORT).
     """
 
-    __slots__ = ("address", "claims", "environ", "forwarding", "keys", "label", "trusted")
+    __slots__ = ("environ",)
 
     def __init__(
-        self, worker: Environ, server: Address, client: Address, forwarding: Forwarding, scheme: str
+        self,
+        worker: Environ,
+        server: Address,
+        client: Address,
+        forwarding: Forwarding,
+        scheme: str,
     ) -> None:
-        name, port = _host_and_port(server)
-        self.address, client_port = _host_and_port(client)
-        self.label = self.address.encode()  # for the scoreboard
-        self.forwarding = forwarding
-        self.trusted = trusted = self.address in forwarding.trust
-        # The keys under which this peer may say where a request came from.
-        self.claims = tuple(_plain_key(name) for name in forwarding.names) if trusted else ()
-        self.keys = _keys if trusted else _keys_of_strangers
+        BasePeer.__init__(self, client, forwarding, scheme)
+        name, port = host_and_port(server)
         self.environ: Environ = {
             **worker,
             "wsgi.url_scheme": scheme,
             "SERVER_NAME": name or "localhost",
             "SERVER_PORT": port or ("443" if scheme == "https" else "80"),
             "REMOTE_ADDR": self.address,
-            "REMOTE_PORT": client_port,
+            "REMOTE_PORT": self.port,
         }
-
-
-class RequestIds:
-    """Makes X-Request-IDs: a `name`, and a number. From any thread."""
-
-    __slots__ = ("_name", "_number")
-
-    def __init__(self, name: str) -> None:
-        self._name = name + "-"
-        self._number = itertools.count().__next__
-
-    def new(self) -> str:
-        return self._name + str(self._number())
 
 
 def environ(
@@ -122,46 +113,50 @@ def environ(
     no body without it. `ids` makes an X-Request-ID where no trusted peer gave one.
     """
     fields = request.fields
-    header = None if fields is None else fields.environs.get(peer.trusted)
+    header = None if fields is None else fields.environs.get(peer.policy)
     if header is None:
-        header = _header_environ(request.headers, peer.keys)
+        header = _header_environ(request.headers, peer.policy)
         if fields is not None:
-            fields.environs[peer.trusted] = header
-    target, path, query = _split(request.target)
-    env = peer.environ | header
+            fields.environs[peer.policy] = header
+    added, is_forwarded = header
+    target, path, query = _splits.get(request.target) or _split(request.target)
+    env = peer.environ | added
     env["REQUEST_METHOD"] = request.method
     env["RAW_URI"] = env["REQUEST_URI"] = target
     if request.version != "1.1":
         env["SERVER_PROTOCOL"] = "HTTP/1.0"
     env["wsgi.input"] = body
-    env["PATH_INFO"] = path
+    script = env["SCRIPT_NAME"]
+    env["PATH_INFO"] = path[len(script) :] if script and is_below(path, script) else path
     env["QUERY_STRING"] = query
     if request.chunked:
         del env["HTTP_TRANSFER_ENCODING"]
         if length is not None:
             env["CONTENT_LENGTH"] = str(length)
-    for key in peer.claims:
-        if key in env:
-            _apply(peer.forwarding.origin(request.headers, _origin(env)), env)
-            break
-    if ids is not None and ("HTTP_X_REQUEST_ID" not in env or not _ID.fullmatch(env["HTTP_X_REQUEST_ID"])):
-        env["HTTP_X_REQUEST_ID"] = ids.new()
+    if is_forwarded:
+        _apply(peer.forwarding.origin(request.headers, _origin(env)), env)
+    if ids is not None and KEY not in env:
+        env[KEY] = ids.new()
     return env
 
 
-def _header_environ(headers: Sequence[tuple[bytes, bytes]], keys: dict[bytes, str]) -> dict[str, str]:
-    """Return what a request's header adds to its environ."""
+def _header_environ(headers: Sequence[tuple[bytes, bytes]], policy: Policy) -> HeaderEnviron:
     env: dict[str, str] = {}
+    known = policy.keys
     for name, value in headers:
-        key = keys.get(name)
+        key = known.get(name)
         if key is None:
-            key = _key_of(name, keys)
+            key = policy.key_of(name)
         if key:
             text = value.decode("latin-1")
             if key in env:
                 text = env[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
             env[key] = text
-    return env
+    if "HTTP_SCRIPT_NAME" in env and (script := policy.script_name(headers)):
+        env["SCRIPT_NAME"] = script
+    if KEY in env and not is_id(env[KEY]):
+        del env[KEY]
+    return HeaderEnviron(env, not env.keys().isdisjoint(policy.claim_keys))
 
 
 _splits: Final[dict[bytes, tuple[str, str, str]]] = {}  # see known.py
@@ -169,9 +164,6 @@ _splits: Final[dict[bytes, tuple[str, str, str]]] = {}  # see known.py
 
 def _split(target: bytes) -> tuple[str, str, str]:
     """Return a target as text, its path without encoding, and its query."""
-    known = _splits.get(target)
-    if known is not None:
-        return known
     text = target.decode("latin-1")
     path, _, query = text.partition("?")
     if path[0] != "/":
@@ -186,7 +178,7 @@ def _split(target: bytes) -> tuple[str, str, str]:
 
 def path_of(target: bytes) -> str:
     """Return the path that an application is shown for a request target; that of "*" is empty."""
-    return _split(target)[1]
+    return (_splits.get(target) or _split(target))[1]
 
 
 def _origin(env: Environ) -> Origin:
@@ -203,42 +195,11 @@ def _apply(origin: Origin, env: Environ) -> None:
         env["SERVER_PORT"] = origin.server_port
 
 
-# Field names as they were spelled -> keys of the environ, "" for those that are dropped. Clients choose the
-# names, so only so many are remembered.
-_keys: dict[bytes, str] = {}
-_keys_of_strangers: dict[bytes, str] = {}
-_KEYS_KEPT: Final = 1024
-
-# What proxies add, and clients have no reason to send.
-_BY_PROXIES: Final = frozenset((*FIELDS.values(), b"x-real-ip", b"x-request-id"))
-_ID: Final = re.compile(r"[\w.:;@/+=-]{1,128}", re.ASCII)
-
-
-def _key_of(name: bytes, keys: dict[bytes, str]) -> str:
-    lower = name.lower()
-    by_proxy = lower in _BY_PROXIES or lower.startswith(b"x-forwarded-")
-    key = "" if b"_" in name or (by_proxy and keys is _keys_of_strangers) else _plain_key(name)
-    if len(keys) < _KEYS_KEPT and len(name) <= LONGEST_NAME:
-        keys[name] = key
-    return key
-
-
-def _plain_key(name: bytes) -> str:
-    key = name.decode("latin-1").upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
-
-
 def _path_of(target: str) -> str:
     """Return the path of a target in absolute form ("http://host/path"); that of "*" is empty."""
     _, _, rest = target.partition("://")
     _, slash, path = rest.partition("/")
     return slash + path if slash or not rest else "/"
-
-
-def _host_and_port(address: Address) -> tuple[str, str]:
-    if isinstance(address, tuple):
-        return str(address[0]), str(address[1])
-    return "", ""
 
 
 # ---- the response
@@ -263,13 +224,13 @@ class Exchange:
     nowhere from then on, and makes no cycle that would wait for the garbage collector with the whole request.
     """
 
-    __slots__ = ("_head", "_request", "_stamps", "framing", "headers", "status", "wire")
+    __slots__ = ("_request", "_stamps", "framing", "head", "headers", "status", "wire")
 
     def __init__(self, request: Request, stamps: Stamps, wire: Wire) -> None:
         self._request = request
         self._stamps = stamps
         self.wire: Wire | None = wire
-        self._head: Head | None = None
+        self.head: Head | None = None  # what the application said, once it did
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         self.framing: Framing | None = None  # set when the head was given out: there is no way back then
@@ -288,23 +249,33 @@ class Exchange:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # its traceback holds this frame: a cycle
-        elif self._head is not None:
+        elif self.head is not None:
             raise AssertionError("start_response() was called a second time without exc_info")
         if not isinstance(headers, list):
             raise TypeError(f"start_response(): headers is {type(headers).__name__}, not list")
-        self._head = head = head_of(status, headers)
+        self.head = head = head_of(status, headers)
+        if head.closes:
+            self._request.keep_alive = False
         self.status = head.code
         self.headers = headers
         return self.write
 
     def begin(self, head: Head, headers: list[tuple[str, str]]) -> None:
         """Take a head that was made, and checked, before: of an answer that the server gives by itself."""
-        self._head = head
+        self.head = head
+        if head.closes:
+            self._request.keep_alive = False
         self.status = head.code
         self.headers = headers
 
     def write(self, data: object) -> None:
-        """Send a piece of the body at once, for applications from before iterables."""
+        """Send a piece of the body at once, for applications from before iterables.
+
+        Raises AnswerOver where nothing more can be sent: it may be one of endless pieces.
+        """
+        if data and self.is_over:
+            self.data(data)  # which notes what is too much
+            raise AnswerOver("the answer is complete: it has no body, or all of its Content-Length")
         if wired := self.data(data):
             self._open_wire().send(wired)
 
@@ -322,16 +293,28 @@ class Exchange:
             wire.send(b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n")
 
     def data(self, piece: object) -> bytes:
-        """Return the bytes for a piece of the body; the first that is not empty brings the head with it."""
+        """Return the bytes for a piece of the body; the first that is not empty brings the head with it, or
+        the first of all where nothing is to follow that."""
         piece = _checked(piece)
         if self.framing is not None:
             return self.framing.encode(piece)
         head = self._started()
-        if not piece:
+        if not piece and not head.has_no_body(self._request):
             return b""
         self._open_wire()
         lines, self.framing = head.frame(self._request, self._stamps.now())
         return lines + self.framing.encode(piece)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can be sent, whatever the application has to say."""
+        return self.framing is not None and self.framing.left == 0
+
+    def error(self, status: int, text: str) -> bytes:
+        """Return all bytes for an answer in the application's place, of which nothing was sent."""
+        self.status = status
+        data, self.framing = error_page(status, text, self._stamps.now(), self._request.method)
+        return data
 
     def whole(self, piece: object) -> bytes:
         """Return all bytes for a body of one piece; its length is announced if the application did not."""
@@ -344,7 +327,7 @@ class Exchange:
         framing = self.framing
         if framing is not None:  # write() was called before
             return b"", framing.encode(piece) + framing.end()
-        head = self._head or self._started()
+        head = self.head or self._started()
         lines, self.framing = head.frame(self._request, self._stamps.now(), len(piece))
         return lines, self.framing.whole(piece)
 
@@ -369,11 +352,16 @@ class Exchange:
         return self.wire
 
     def _started(self) -> Head:
-        if self._head is None:
+        if self.head is None:
             raise AssertionError(
                 "the application gave a body, or returned, before it called start_response()"
             )
-        return self._head
+        return self.head
+
+
+def joined(pieces: Sequence[object]) -> bytes:
+    """Return a body that came in pieces."""
+    return b"".join([_checked(piece) for piece in pieces])
 
 
 def _checked(piece: object) -> bytes:

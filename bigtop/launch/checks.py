@@ -1,39 +1,50 @@
-# What `bigtop run` refuses although its file can be understood; for `bigtop check`, too.
+# What `bigtop run` refuses of this machine although its file can be understood; for `bigtop check`, too, and
+# for reloadconfig.
 #
-# Rule: nothing is started, bound or changed.
+# Rules: nothing is started, bound or changed. A problem is told with the line of the file, or the flag, that
+# asks for what cannot be had.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from bigtop.config.apps import AppSpec
-from bigtop.config.daemon import DaemonSpec
-from bigtop.control import auth
-from bigtop.control.auth import Access, Curve
+from bigtop import log
+from bigtop.config.file.daemon_spec import DaemonSpec
+from bigtop.control import addresses
+from bigtop.control.server import access as rules
+from bigtop.control.server.access import Access, Curve
 from bigtop.errors import ConfigError
-from bigtop.launch import app
+from bigtop.supervisor.policy.spec import Command, Stdio
+from bigtop.system import safeopen
 
 
 def check(spec: DaemonSpec) -> None:
-    """ConfigError: `spec` cannot be run."""
-    check_apps(spec.path, spec.apps)
-    for word, endpoint in (("endpoint", spec.endpoint), ("pubsub_endpoint", spec.pubsub_endpoint)):
-        if endpoint is None:
-            continue
-        try:
-            auth.check(endpoint, access(spec))
-        except ConfigError as error:
-            raise ConfigError(f"{spec.path}: {word}: {error}") from error
+    """ConfigError: `spec` cannot be run; one line for each reason."""
+    problems = [f"{spec.where.get(key, spec.path)}: {key}: {problem}" for key, problem in _problems(spec)]
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
-def check_apps(path: str, apps: Iterable[AppSpec]) -> None:
-    """ConfigError: one of them asks for what it cannot have."""
-    for one in apps:
-        try:
-            app.check(one.site)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: [app:{one.name}]: {error}") from error
+_ROTATING = ("max_bytes", "backup_count", "rotate_when")
+
+
+def notes(spec: DaemonSpec) -> Iterator[str]:
+    """Say what has no effect here, although it can be run."""
+    for watcher in (*spec.watchers, *spec.plugins):
+        stdio = watcher.target.stdio if isinstance(watcher.target, Command) else Stdio()
+        for which, stream in (("stdout", stdio.stdout), ("stderr", stdio.stderr)):
+            options = dict(stream.options) if stream is not None else {}
+            asked = ", ".join(name for name in _ROTATING if options.get(name, "0") != "0")
+            path = options.get("filename", "")
+            with contextlib.suppress(OSError):  # told when it is written to
+                if asked and path and not safeopen.is_plain(path):
+                    yield (
+                        f"{spec.path}: {watcher.name}: {which}_stream: {path} is no regular file and is not "
+                        f"rotated: {asked} has no effect there"
+                    )
 
 
 def access(spec: DaemonSpec) -> Access:
@@ -42,3 +53,50 @@ def access(spec: DaemonSpec) -> Access:
     if spec.server_key and spec.client_keys:
         curve = Curve(Path(spec.server_key), Path(spec.client_keys))
     return Access(owner=spec.endpoint_owner, curve=curve, plain_loopback=True)
+
+
+def _problems(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong, by key of [circus]."""
+    if bool(spec.server_key) != bool(spec.client_keys):
+        given, lacking = ("server_key", "client_keys") if spec.server_key else ("client_keys", "server_key")
+        yield given, f"keeps nobody out without {lacking}"
+    elif (curve := access(spec).curve) is not None:
+        try:
+            from bigtop.control.server import auth  # with ZeroMQ, for those who have keys
+
+            auth.check_keys(curve)
+        except ConfigError as error:
+            yield "server_key", str(error)
+    for key, endpoint in (("endpoint", spec.endpoint), ("pubsub_endpoint", spec.pubsub_endpoint)):
+        if endpoint is None:
+            continue
+        try:
+            rules.check(endpoint, access(spec))
+            addresses.check(endpoint)
+        except ConfigError as error:
+            yield key, str(error)
+    if spec.loggerconfig is not None and spec.loggerconfig.lower() != "default":
+        try:
+            log.check_config(spec.loggerconfig)
+        except ConfigError as error:
+            yield "loggerconfig", str(error)
+    elif _is_file(spec.logoutput) and (problem := _unwritable(spec.logoutput)):
+        yield "logoutput", problem
+    if spec.pidfile and (problem := _unwritable(spec.pidfile)):
+        yield "pidfile", problem
+
+
+def _is_file(logoutput: str) -> bool:
+    return logoutput != log.STANDARD and not logoutput.startswith("syslog:")
+
+
+def _unwritable(path: str) -> str:
+    """Return why a file cannot be written, "" if it seems that it can."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        return f"{path} is a directory"
+    if os.path.exists(path):
+        return "" if os.access(path, os.W_OK) else f"{path} may not be written"
+    if not os.path.isdir(folder):
+        return f"there is no directory {folder}"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"

@@ -1,4 +1,4 @@
-# The running program as the control channel sees it: control/daemon.py's protocols, over the real thing.
+# The running program as the control channel sees it: the protocols of control/commands/target.py, in fact.
 #
 # Rule: nothing is decided here. A call is passed on, or put into the words that control/ wants. What `bigtop
 # serve` and `bigtop run` do differently they say themselves, as a Program.
@@ -10,25 +10,25 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from signal import SIGKILL
 from typing import Protocol
 
 import psutil
 
 import bigtop
-from bigtop.control import steering
-from bigtop.control.auth import Access
-from bigtop.control.figures import Figures
-from bigtop.control.server import ControlServer
+from bigtop.control.commands import process_commands
 from bigtop.errors import CommandError
 from bigtop.launch.app import App
 from bigtop.launch.news import News
+from bigtop.record import Record
 from bigtop.sockets import ListeningSocket
-from bigtop.supervisor.core import Supervisor
-from bigtop.supervisor.director import tried_forever
-from bigtop.supervisor.messages import Urgency
-from bigtop.supervisor.spec import WatcherSpec
+from bigtop.stats.usage import Figures
+from bigtop.supervisor.policy.messages import Urgency
+from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.policy.watcher import RUNNING
+from bigtop.supervisor.processes import killing
 from bigtop.supervisor.streams.formats import Chunk
+from bigtop.supervisor.supervisor import Supervisor
 
 
 class Program(Protocol):
@@ -65,8 +65,7 @@ class Program(Protocol):
     def tail(self, name: str, lines: int) -> list[Chunk]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Record):
     """One named socket in the words of listsockets."""
 
     name: str
@@ -96,13 +95,13 @@ class Steered:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._supervisor = supervisor = program.supervisor
-        self.watcher = supervisor.watcher
+        self.watcher = supervisor.watchers.machine
         self.add = program.add
         self.remove = program.remove
 
     @property
     def names(self) -> Sequence[str]:
-        return self._supervisor.names
+        return self._supervisor.watchers.names
 
     @property
     def sockets(self) -> Iterable[Listener]:
@@ -132,26 +131,29 @@ class Steered:
         self._program.news.forget_failure(name)
         self._program.update(name, spec)
 
-    async def kill(self, name: str, pid: int, signum: int | None, grace: float | None) -> None:
+    async def kill(self, name: str, pid: int, signum: int | None, grace: float | None) -> str:
         self._supervisor.kill(name, pid, signum, grace)
-        machine = self._supervisor.watcher(name)
+        machine = self._supervisor.watchers.machine(name)
         while any(proc.pid == pid for proc in machine.processes.values()):
             await self._program.news.next_death()
+        return self._program.news.kills(name).get(pid, "")
 
     def signal(self, name: str, pid: int, signum: int, *, children: bool, recursive: bool) -> None:
         self._supervisor.signal(name, pid, signum, children=children, recursive=recursive)
 
     def signal_child(self, name: str, pid: int, child: int, signum: int) -> None:
-        machine = self._supervisor.watcher(name)
+        machine = self._supervisor.watchers.machine(name)
         try:
             ours = any(proc.pid == pid for proc in machine.processes.values())
             if not ours or psutil.Process(child).ppid() != pid:
                 raise CommandError(f"process {pid} of {name} has no child {child}")
+            if signum == SIGKILL:
+                killing.say(f"{name}: child of process {pid}", [child], "a client sends that signal")
             os.kill(child, signum)
         except (psutil.NoSuchProcess, ProcessLookupError) as error:
             raise CommandError(f"there is no process {child}") from error
 
-    async def settled(self, name: str) -> None:
+    async def settled(self, name: str) -> Mapping[int, str]:
         settled = self._supervisor.settled(name)
         try:
             while not settled.done():
@@ -164,16 +166,20 @@ class Steered:
             settled.cancel()  # nothing, where it is done
         if (reason := self._program.news.failure(name)) is not None:
             raise CommandError(f"{name}: {reason}")
+        return self._program.news.kills(name)
 
     def _obstacle(self, name: str) -> str | None:
         """Return why `name` does not start, if that need not ever come to an end."""
-        for each in tried_forever(self._supervisor, name):
+        running = name in self.names and self.watcher(name).status in RUNNING
+        if running and (reason := self._program.news.shortage(name)) is not None:
+            return f"{name}: processes wait until there is room for them: {reason}"
+        for each in self._supervisor.tried_forever(name):
             if (reason := self._program.news.backoff(each)) is not None:
                 return f"{name}: {reason}" if each == name else f"{name}: waits for {each}: {reason}"
         return None
 
     async def extended_stats(self, name: str, pid: int, stats: dict[str, object]) -> None:
-        hooks = self._supervisor.entry(name).hooks
+        hooks = self._supervisor.watchers.runtime(name).hooks
         if hooks.has("extended_stats"):
             await hooks.run("extended_stats", pid=pid, stats=stats)
 
@@ -181,18 +187,12 @@ class Steered:
 class Controlled:
     """The program around the supervisor."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, endpoint: str, pubsub: str) -> None:
         self._program = program
         self.supervisor = Steered(program)
         self.figures = Figures()
         self.environ: Mapping[str, str] = dict(os.environ)
-        self._endpoints: dict[str, object] = {}
-
-    def open(self, endpoint: str, pubsub: str, access: Access = Access()) -> ControlServer:  # noqa: B008 - frozen
-        """Let clients in. Raises ConfigError and BindError."""
-        server = ControlServer(self, endpoint, pubsub, access)
-        self._endpoints = {"endpoint": server.endpoint, "pubsub_endpoint": server.pubsub_endpoint}
-        return server
+        self._endpoints: dict[str, object] = {"endpoint": endpoint, "pubsub_endpoint": pubsub}
 
     @property
     def has_file(self) -> bool:
@@ -212,17 +212,20 @@ class Controlled:
         steps = self._program.reload_config(dry_run=dry_run)  # a wrong file is told at once
         if not dry_run:
             self._program.news.forget_failures()
-        return self._settled(steps, [] if dry_run else self._program.supervisor.names)
+        return self._settled(steps, [] if dry_run else self._program.supervisor.watchers.names)
 
     async def _settled(self, steps: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-        await steering.settled(self.supervisor, names)
+        await process_commands.settled(self.supervisor, names)
+        # What was renamed is known by its new name when that of the old one is gone.
+        if more := [name for name in self._program.supervisor.watchers.names if names and name not in names]:
+            await process_commands.settled(self.supervisor, more)
         return steps
 
     def save(self, *, dry_run: bool) -> str:
         return self._program.save(dry_run=dry_run)
 
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
-        return [as_facts(chunk, chunk.lines) for chunk in self._program.tail(name, lines)]
+        return [chunk.facts(chunk.lines) for chunk in self._program.tail(name, lines)]
 
     def requests(self, name: str | None) -> Sequence[Mapping[str, object]]:
         now = time.monotonic_ns()
@@ -230,9 +233,9 @@ class Controlled:
         for app_name, app in self._program.apps.items():
             if name is not None and name != app_name:
                 continue
-            machine = self._program.supervisor.watcher(app_name)
+            machine = self._program.supervisor.watchers.machine(app_name)
             for proc in machine.processes.values():
-                for record in app.board.running(proc.wid - 1):
+                for record in app.board.of(proc.wid - 1).running():
                     found.append(
                         {
                             "watcher": app_name,
@@ -247,9 +250,3 @@ class Controlled:
                         }
                     )
         return found
-
-
-def as_facts(chunk: Chunk, line: bytes) -> dict[str, object]:
-    """Return one line of output in the words of the control channel."""
-    text = line.decode("utf-8", "replace").rstrip("\n")
-    return {"time": chunk.at, "pid": chunk.pid, "stream": chunk.which, "line": text}

@@ -7,42 +7,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePath
 
-from bigtop import log, pidfile
-from bigtop.config import daemon as config
-from bigtop.config.apps import AppSpec
-from bigtop.config.daemon import DaemonSpec
-from bigtop.config.plugins import told as told_place
-from bigtop.control import addresses
-from bigtop.control.discovery import Discovery
-from bigtop.control.server import ControlServer
+from bigtop import log
+from bigtop.config.file import daemon as config
+from bigtop.config.file.apps import AppSpec
+from bigtop.config.file.daemon_spec import DaemonSpec, overridden, taken_at_start
 from bigtop.errors import BigtopError, CommandError
-from bigtop.launch import checks, program, saving
+from bigtop.launch import checks, helper_watchers, program, saving
 from bigtop.launch.app import App
-from bigtop.launch.controlled import Controlled, Steered, as_facts
+from bigtop.launch.controlled import Steered
+from bigtop.launch.critical import Critical
+from bigtop.launch.file_channel import FileChannel
 from bigtop.launch.listening import Listening
 from bigtop.launch.news import News
 from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
-from bigtop.notify import Notifier, Starter
-from bigtop.supervisor import journal, messages, plan
-from bigtop.supervisor.birth import Maker
-from bigtop.supervisor.commands import CommandPool, Surroundings
-from bigtop.supervisor.core import Supervisor
-from bigtop.supervisor.entry import Spawner
-from bigtop.supervisor.launching import Launcher
-from bigtop.supervisor.machine import Status
-from bigtop.supervisor.preparation import sockets_used
-from bigtop.supervisor.spec import WatcherSpec, Worker
+from bigtop.log import logger as get_logger
+from bigtop.record import replace
+from bigtop.supervisor.policy import log_lines, messages, plan
+from bigtop.supervisor.policy.spec import WatcherSpec, Worker
+from bigtop.supervisor.policy.watcher import Status
+from bigtop.supervisor.processes import scarcity
+from bigtop.supervisor.processes.command_pool import CommandPool, Surroundings
+from bigtop.supervisor.processes.launcher_client import Launcher
+from bigtop.supervisor.processes.resolve import sockets_used
+from bigtop.supervisor.processes.spawner import Maker
+from bigtop.supervisor.runtime import Spawner
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
+from bigtop.supervisor.supervisor import Supervisor
+from bigtop.system import pidfile, workdir
+from bigtop.system.notify import Notifier, Starter
 
-logger = logging.getLogger("bigtop.supervisor")
+logger = get_logger("bigtop.supervisor")
 
 
 def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
@@ -53,10 +53,10 @@ def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
     name = PurePath(spec.path).stem
     checks.check(spec)
     if spec.loggerconfig is None or spec.loggerconfig.lower() == "default":
-        log.configure(spec.loglevel, path=spec.logoutput)
+        log.configure(spec.loglevel, path=spec.logoutput, time_zone=spec.log_time_zone)
     else:
-        log.configure_from(spec.loggerconfig)
-    for warning in spec.warnings:
+        log.configure_from(spec.loggerconfig, spec.log_time_zone)
+    for warning in (*spec.warnings, *checks.notes(spec)):
         logger.warning("%s", warning)
     if spec.umask is not None:
         os.umask(spec.umask)
@@ -68,6 +68,7 @@ def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
         listening.become(spec.sockets, spec.apps)
         starter = starter or Notifier(os.environ)
         soft_limit = program.take_charge(f"bigtop: supervisor [{name}]")
+        program.check_room()
         cleanup.callback(program.sweep, program.children())
         return asyncio.run(Daemon(spec, listening, Launcher(soft_limit), starter).run())
 
@@ -84,58 +85,51 @@ class Daemon:
             str, App
         ] = {}  # as the file has them; one that changed runs when the old is gone
         self.supervisor = Supervisor(self._publish, self._make_spawner, listening.fds)
-        self.supervisor.warmup.delay = spec.warmup_delay
-        maker = Maker(launcher, listening.for_watcher)
-        outputs = Outputs(lambda watcher, trouble: logger.error("%s: %s", watcher, trouble))
+        self.supervisor.scheduler.warmup.delay = spec.warmup_delay
+        maker = Maker(launcher, listening.for_watcher, spec.output_prefix, workdir.current())
+        outputs = Outputs(
+            lambda watcher, trouble: logger.error("%s: %s", watcher, trouble), prefix=spec.output_prefix
+        )
         self._surroundings = Surroundings(maker, outputs, self.supervisor.hear)
         self.news = News()
         self._stopping = Stopping()
         self.over = asyncio.Event()
-        self._status = 0
+        self._critical = Critical()
+        self.channel = FileChannel(_Several(self))
 
     async def run(self) -> int:
-        endpoint, pubsub = addresses.of(PurePath(self.spec.path).stem)
-        access = checks.access(self.spec)
-        control = Controlled(_Several(self))
-        self.server = control.open(
-            self.spec.endpoint or endpoint, self.spec.pubsub_endpoint or pubsub, access
-        )
-        logger.info("control channel on %s", self.server.endpoint)
-        discovery = _discovery(self.spec, self.server.endpoint)
+        self.channel.open_as(self.spec)
         try:
             for watcher in self._watchers(self.spec):
-                self.supervisor.enter(watcher)
+                self.supervisor.dispatcher.enter(watcher)
             with program.signals_taken(self._on_signal, self._known), program.watched(self._starter):
                 self._starter.attend(self.stop)
-                self.server.publisher.announce("starting")
+                self.channel.announce("starting")
                 self.supervisor.start()
-                self.supervisor.later(self._tell_ready())
+                self.supervisor.dispatcher.later(self._tell_ready())
                 await self.over.wait()
-                self.server.publisher.announce("stopped")
+                self.channel.announce("stopped")
         finally:
-            control.figures.close()
-            if discovery is not None:
-                discovery.close()
-            await self.server.close()
+            await self.channel.close()
             self.supervisor.close()
             self._surroundings.outputs.end()
             for app in self.apps.values():
                 app.close()
-        return self._status
+        return self._critical.status
 
     def _watchers(self, spec: DaemonSpec) -> list[WatcherSpec]:
         """Return all watchers of `spec`; those of applications are made anew if they changed."""
         served = [self._app(app) for app in spec.apps]
-        return [*spec.watchers, *_plugins(spec, self.server), *served]
+        return [*spec.watchers, *self.channel.tell(helper_watchers.asked_for(spec)), *served]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
         listeners = self.listening.of_app(spec)
-        board, routing = self.listening.passages.of_app(spec)
+        shared_seats, routing = self.listening.app_queues.of_app(spec)
         running, described = self.apps.get(spec.name), self._described.get(spec.name)
         if running and running.become(spec.site, listeners, routing):
             app = running
         else:
-            app = App(spec.site, listeners, board, routing)
+            app = App(spec.site, listeners, shared_seats, routing)
         if described is not None and described not in (running, app):
             described.close()  # it never got to run
         self._described[spec.name] = app
@@ -149,21 +143,15 @@ class Daemon:
                 before.close()
             self.apps[spec.name] = app
             return app.make_pool(feed)
-        self._surroundings.outputs.follow(spec.name, self._pass_on)
+        self._surroundings.outputs.follow(spec.name, self.channel.pass_on)
         return CommandPool(spec, feed, self._surroundings)
-
-    def _pass_on(self, chunk: Chunk) -> None:
-        """Publish output for those who follow it; costs nothing while nobody does."""
-        if self.server.publisher.wants_output(chunk.watcher):
-            for line in chunk.split():
-                self.server.publisher.output(chunk.watcher, as_facts(chunk, line))
 
     # ---- what is asked of us
 
     def _on_signal(self, number: int) -> None:
         name = signal.Signals(number).name
         if number in STOPS:
-            urgency = self._stopping.asked(number)
+            urgency = self._stopping.asked(number, serves=bool(self.apps))
             if urgency is not None:
                 self.stop(urgency)
         elif self._stopping.urgency is not None:
@@ -176,7 +164,7 @@ class Daemon:
             logger.info("%s: reloading", name)
             self._starter.reloading()
             self.supervisor.reload()
-            self.supervisor.later(self._tell_ready())
+            self.supervisor.dispatcher.later(self._tell_ready())
         else:
             logger.info("%s ignored: which watcher? bigtop ctl incr NAME", name)
 
@@ -185,9 +173,11 @@ class Daemon:
         if self._stopping.urgency is None:
             self._stopping.urgency = urgency
         self._starter.stopping()
-        self.server.publisher.announce("stopping")
+        self.channel.announce("stopping")
         self.supervisor.stop(None, urgency)
-        self.supervisor.later(self._end())
+        if urgency is messages.Urgency.NOW:
+            self.supervisor.watchers.abandon_hooks()
+        self.supervisor.dispatcher.later(self._end())
 
     async def _end(self) -> None:
         await _settled(self.supervisor)
@@ -197,7 +187,7 @@ class Daemon:
     async def _tell_ready(self) -> None:
         """Be ready when everything runs. What does not run and is tried again without limit, or was given up,
         is told instead of waited for: systemd would end all others because of it."""
-        names = self.supervisor.names
+        names = self.supervisor.watchers.names
         steered = Steered(_Several(self))
         ends = await asyncio.gather(*map(steered.settled, names), return_exceptions=True)
         troubles = []
@@ -219,37 +209,49 @@ class Daemon:
     def reload_config(self, *, dry_run: bool) -> Sequence[str]:
         """Become what the file says now; return the steps in words. An error changes nothing."""
         try:
-            spec = config.load(self.spec.path)
-            checks.check_apps(spec.path, spec.apps)
+            scarcity.check()
+            workdir.enter(self._surroundings.maker.folder)  # the file may name others from there
+            spec = overridden(config.load(self.spec.path), self.spec.flags)
+            checks.check(spec)
             change = self.listening.change(spec.sockets, spec.apps)
             if dry_run:
-                plain = [*spec.watchers, *_plugins(spec, self.server)]
-                old = {name: one for name, one in self.supervisor.specs().items() if name not in self.apps}
+                plain = [*spec.watchers, *self.channel.tell(helper_watchers.asked_for(spec))]
+                old = {
+                    name: one
+                    for name, one in self.supervisor.watchers.specs().items()
+                    if name not in self.apps
+                }
                 steps = plan.plan(old, {one.name: one for one in plain})
                 apps = _app_words(self.spec.apps, spec.apps, change.moved)
                 return [*change.words(), *_words(steps, _with(plain, change.moved)), *apps]
             with contextlib.ExitStack() as undo:
                 undo.callback(self._watchers, self.spec)  # so that applications are described as they were
                 with self.listening.changed(change):
-                    steps = self.supervisor.apply(self._watchers(spec))
-                    for watcher in _with(self.supervisor.specs().values(), change.moved):
-                        self.supervisor.remake(watcher.name)
+                    steps = self.supervisor.configuration.apply(self._watchers(spec))
+                    for watcher in _with(self.supervisor.watchers.specs().values(), change.moved):
+                        self.supervisor.configuration.remake(watcher.name)
                 undo.pop_all()
         except BigtopError as error:
             raise CommandError(str(error)) from error
-        if late := config.taken_at_start(self.spec, spec):
+        except OSError as error:  # too few descriptors
+            raise CommandError(str(error.strerror)) from error
+        if late := taken_at_start(self.spec, spec):
             logger.warning("%s: what changed there takes a new start of Bigtop", ", ".join(late))
         self.spec = spec
-        self.supervisor.warmup.delay = spec.warmup_delay
+        self.supervisor.scheduler.warmup.delay = spec.warmup_delay
         for name in self._described.keys() - {app.name for app in spec.apps}:
             del self._described[name]
-        return [*change.words(), *_words(steps, _with(self.supervisor.specs().values(), change.moved))]
+        return [
+            *change.words(),
+            *_words(steps, _with(self.supervisor.watchers.specs().values(), change.moved)),
+        ]
 
     # ---- what happens
 
     def _publish(self, name: str, notice: messages.Notice) -> None:
-        logger.log(*journal.line(name, notice, self._last_words(name, notice)))
-        self.server.publish(name, notice)
+        noun = "worker" if name in self.apps else "process"
+        logger.log(*log_lines.line(name, notice, self._last_words(name, notice), noun))
+        self.channel.publish(name, notice)
         self.news.hear(name, notice)
         if isinstance(notice, messages.Stopped):
             self.listening.shut(_wanted(self.supervisor), self.spec.apps)
@@ -257,22 +259,20 @@ class Daemon:
             self._surroundings.outputs.forget(name)
             if name in self.apps and name not in self._described:
                 self.apps.pop(name).close()
-        if (
-            isinstance(notice, messages.GaveUp)
-            and self._stopping.urgency is None
-            and self.supervisor.watcher(name).spec.lifetime.critical
-        ):
-            logger.critical("%s is critical: everything stops", name)
-            self._status = 1
+        if name not in self.supervisor.watchers or self._stopping.urgency is not None:
+            return
+        if self._critical.is_over(name, self.supervisor.watchers.machine(name).spec.lifetime, notice):
+            status = self._critical.status
+            logger.critical("%s is critical and has ended: everything stops, with status %d", name, status)
             self.stop()
 
     def _last_words(self, name: str, notice: messages.Notice) -> Sequence[str]:
-        if not isinstance(notice, messages.Died) or name not in self.supervisor.entries:
+        if not isinstance(notice, messages.Died) or name not in self.supervisor.watchers:
             return ()
-        return self.supervisor.entry(name).spawner.last_words.get(notice.wid, ())
+        return self.supervisor.watchers.runtime(name).spawner.last_words.get(notice.wid, ())
 
     def tail(self, name: str, lines: int) -> list[Chunk]:
-        pids = [proc.pid for proc in self.supervisor.watcher(name).processes.values() if proc.pid]
+        pids = [proc.pid for proc in self.supervisor.watchers.machine(name).processes.values() if proc.pid]
         return self._surroundings.outputs.tail(pids, lines)
 
     def _known(self) -> set[int] | None:
@@ -281,7 +281,7 @@ class Daemon:
         forking = any(app.pool.servers.forking for app in self.apps.values())
         if forking or launcher.launching:
             return None
-        return self.supervisor.pids() | launcher.pids
+        return self.supervisor.watchers.pids() | launcher.pids
 
 
 class _Several:
@@ -293,24 +293,24 @@ class _Several:
         self._daemon = daemon
         self.supervisor = supervisor = daemon.supervisor
         self.news, self.over, self.stop = daemon.news, daemon.over, daemon.stop
-        self.add, self.update, self.remove = supervisor.add, supervisor.update, supervisor.remove
+        configuration = supervisor.configuration
+        self.add, self.update, self.remove = configuration.add, configuration.update, configuration.remove
         self.apps, self.named_sockets = daemon.apps, daemon.listening.named
         self.reload_config, self.tail = daemon.reload_config, daemon.tail
 
     def save(self, *, dry_run: bool) -> str:
         running = {
-            name: replace(spec, numprocesses=self.supervisor.watcher(name).numprocesses)
-            for name, spec in self.supervisor.specs().items()
-            if name not in self.supervisor.removing
+            name: replace(spec, numprocesses=self.supervisor.watchers.machine(name).numprocesses)
+            for name, spec in self.supervisor.configuration.specs().items()
+            if not spec.hidden
         }
-        for plugin, told in zip(
-            self._daemon.spec.plugins, _plugins(self._daemon.spec, self._daemon.server), strict=True
-        ):
+        plugins = self._daemon.spec.plugins
+        for plugin, told in zip(plugins, self._daemon.channel.tell(plugins), strict=True):
             if told.name in running and running[told.name].target == told.target:  # as in the file
                 running[told.name] = replace(running[told.name], target=plugin.target)
         after, difference = saving.save(self._daemon.spec, running, dry_run=dry_run)
         if not dry_run:
-            self._daemon.spec = after
+            self._daemon.spec = overridden(after, self._daemon.spec.flags)
         return difference
 
     def options(self) -> Mapping[str, object]:
@@ -322,31 +322,21 @@ class _Several:
         }
 
 
-def _plugins(spec: DaemonSpec, server: ControlServer) -> list[WatcherSpec]:
-    return [told_place(plugin, server.endpoint, server.pubsub_endpoint) for plugin in spec.plugins]
-
-
 def _wanted(supervisor: Supervisor) -> list[WatcherSpec]:
     """Return those that run, or will, be it on demand."""
     return [
         spec
-        for name, spec in supervisor.specs().items()
-        if supervisor.watcher(name).status is not Status.STOPPED
-        or name in supervisor.coming
-        or supervisor.triggers.armed(name)
+        for name, spec in supervisor.watchers.specs().items()
+        if supervisor.watchers.machine(name).status is not Status.STOPPED
+        or name in supervisor.scheduler.coming
+        or supervisor.scheduler.triggers.armed(name)
     ]
 
 
 async def _settled(supervisor: Supervisor) -> None:
-    for name in supervisor.names:
+    left = [runtime.machine.spec.name for runtime in supervisor.watchers.abandoned]
+    for name in (*supervisor.watchers.names, *left):
         await supervisor.settled(name)
-
-
-def _discovery(spec: DaemonSpec, endpoint: str) -> Discovery | None:
-    """Tell others on the network where we are, if they could reach us there."""
-    if spec.multicast_endpoint is None or not endpoint.startswith("tcp://"):
-        return None
-    return Discovery(spec.multicast_endpoint, endpoint, spec.multicast_allow_ips)
 
 
 def _with(specs: Iterable[WatcherSpec], sockets: Collection[str]) -> list[WatcherSpec]:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 
-from bigtop import rebinding
-from bigtop.config.apps import AppSpec
-from bigtop.launch.routing import Passages
+from bigtop.config.file.apps import AppSpec
+from bigtop.launch.routing import QueuesByApp
+from bigtop.record import Record, field, replace
 from bigtop.sockets import ListeningSocket, SocketSpec, bind
-from bigtop.supervisor.preparation import sockets_named_by, sockets_used
-from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.processes.resolve import sockets_named_by, sockets_used
+from bigtop.system import rebinding
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Record):
     """From the sockets that there are to those of a file, by name."""
 
     wanted: dict[str, SocketSpec]
@@ -41,12 +40,12 @@ class Change:
 class Listening:
     """All of them. A name stands for one address or more; the first has the descriptor of that name.
 
-    `passages` are the ways between applications that share some."""
+    `app_queues` are the ways between applications that share some."""
 
     def __init__(self) -> None:
         self._specs: dict[str, SocketSpec] = {}
         self._open: dict[str, list[ListeningSocket]] = {}
-        self.passages = Passages()
+        self.app_queues = QueuesByApp()
 
     def become(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
         """Bind them. Raises BindError, with everything as it was, when one cannot be had."""
@@ -139,7 +138,7 @@ class Listening:
         for name in self._open:
             self._close(name)
         self._open.clear()
-        self.passages.close()
+        self.app_queues.close()
 
     def _close(self, name: str) -> None:
         for listener in self._open.get(name, ()):

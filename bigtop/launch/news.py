@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
-from bigtop.supervisor import messages
+from bigtop.supervisor.policy import messages
+
+# Whose refusal stops a watcher.
+_STOPPING_HOOKS = ("before_start", "after_start", "before_spawn", "after_spawn")
 
 
 class News:
@@ -17,14 +20,26 @@ class News:
     def __init__(self) -> None:
         self._failures: dict[str, str] = {}  # why watchers gave up or could not be reloaded
         self._backoffs: dict[str, str] = {}  # why a process of theirs waits before it is tried again
+        self._shortages: dict[str, str] = {}  # why processes of theirs wait for room
+        self._kills: dict[str, dict[int, messages.Reaped]] = {}  # by number: processes that were killed
         self._deaths: list[asyncio.Future[None]] = []
 
     def hear(self, name: str, notice: messages.Notice) -> None:
         match notice:
             case messages.GaveUp(reason) | messages.ReloadFailed(_, _, reason):
                 self._failures[name] = reason
+            case messages.HookRan(hook, error, refusal) if refusal and hook in _STOPPING_HOOKS:
+                self._failures[name] = f"the hook {hook} {'failed' if error else 'refused'}: {refusal}"
+            case messages.Updated(reason=reason) if reason:
+                self._failures[name] = f"the change was taken back: {reason}"
             case messages.Removed():
                 self.forget_failure(name)
+                self._shortages.pop(name, None)
+            case messages.Short(""):
+                self._shortages.pop(name, None)
+            case messages.Short(reason):
+                self._shortages[name] = reason
+                self._wake()
             case messages.Started():
                 self._backoffs.pop(name, None)
             case messages.Died():
@@ -34,7 +49,12 @@ class News:
                     self._backoffs[name] = f"{_cause(notice)}; it is tried again in {notice.wait:g} s"
                 self._wake()
             case messages.Reaped():
-                self._wake()
+                self._reaped(name, notice)
+
+    def _reaped(self, name: str, notice: messages.Reaped) -> None:
+        if notice.killed:
+            self._kills.setdefault(name, {})[notice.wid] = notice
+        self._wake()
 
     def failure(self, name: str) -> str | None:
         """Return why the last thing that was wanted of a watcher could not be."""
@@ -44,15 +64,26 @@ class News:
         """Return why a watcher that starts has to wait before it tries again."""
         return self._backoffs.get(name)
 
+    def shortage(self, name: str) -> str | None:
+        """Return why processes of a watcher wait until there is room for them."""
+        return self._shortages.get(name)
+
+    def kills(self, name: str) -> dict[int, str]:
+        """Return which processes of a watcher were killed, by pid, and why, since something was wanted of
+        it."""
+        return {one.pid: one.killed for one in self._kills.get(name, {}).values()}
+
     def forget_failure(self, name: str) -> None:
         """Something else is wanted of it now."""
         self._failures.pop(name, None)
         self._backoffs.pop(name, None)
+        self._kills.pop(name, None)
 
     def forget_failures(self) -> None:
         """Something else may be wanted of all of them now."""
         self._failures.clear()
         self._backoffs.clear()
+        self._kills.clear()
 
     def next_death(self) -> asyncio.Future[None]:
         """Return what is done when some process, whichever, has ended or could not even be started."""
@@ -70,4 +101,6 @@ class News:
 def _cause(died: messages.Died) -> str:
     if died.reason:
         return f"process {died.wid} could not be started: {died.reason}"
+    if died.killed:
+        return f"process {died.wid} was killed: {died.killed}"
     return f"process {died.wid} ended: {died.status}"

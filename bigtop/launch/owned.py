@@ -11,11 +11,12 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 
-from bigtop.config import daemon as config
+from bigtop.config.file import daemon as config
 from bigtop.errors import BigtopError
 from bigtop.launch.daemon import run
+from bigtop.record import replace
+from bigtop.system import descriptors, signals
 
 
 class Owner:
@@ -57,7 +58,8 @@ class Owner:
 
 def main() -> int:
     line = socket.socket(fileno=int(sys.argv[1]))
-    line.set_inheritable(False)
+    descriptors.settle()
+    signals.heed_children()
     with line.makefile("rb") as reader:
         orders = json.loads(reader.readline())
     owner = Owner(line)

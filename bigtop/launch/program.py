@@ -6,20 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-import psutil
-
-from bigtop import kernel
 from bigtop.errors import ConfigError
-from bigtop.notify import Starter
-from bigtop.supervisor.messages import Urgency
-from bigtop.supervisor.process import anybody_ended, reap_strangers
+from bigtop.log import logger as get_logger
+from bigtop.supervisor.policy.messages import Urgency
+from bigtop.supervisor.processes import descendants, killing
+from bigtop.supervisor.processes.child import anybody_ended, reap_strangers
+from bigtop.system import kernel
+from bigtop.system.notify import Starter
 
-logger = logging.getLogger("bigtop.supervisor")
+logger = get_logger("bigtop.supervisor")
 
 STOPS = {
     signal.SIGTERM: Urgency.GRACEFUL,
@@ -31,13 +31,16 @@ HANDLED = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN
 NO_UPGRADE = "SIGUSR2 ignored: HUP loads new code; for a new Bigtop or Python, stop and start"
 
 _HOW = {
-    Urgency.GRACEFUL: " when open requests are answered",
+    Urgency.GRACEFUL: ", each process has the time that it is given",
     Urgency.QUICK: " at once",
     Urgency.NOW: ", killing what is left",
 }
+_WHEN_ANSWERED = " when open requests are answered"
 _TOGETHER = 0.3  # seconds between two signals that are taken for one
 _LOOK_FOR_STRANGERS = 1.0  # seconds
 _SWEEP_SECONDS = 5.0
+_LAST_FORKED = 0.5  # seconds, for processes that end by themselves
+_LEAST_DESCRIPTORS = 24
 
 
 def take_charge(title: str) -> int:
@@ -47,6 +50,15 @@ def take_charge(title: str) -> int:
     kernel.set_title(title)
     soft, hard = kernel.raise_file_limit()
     return 0 if soft == hard else soft
+
+
+def check_room() -> None:
+    """Raise ConfigError where so few descriptors may be open that nothing could be started."""
+    if (left := kernel.descriptors_left()) < _LEAST_DESCRIPTORS:
+        raise ConfigError(
+            f"only {max(left, 0)} more descriptors may be open, {_LEAST_DESCRIPTORS} are needed at least:"
+            " raise ulimit -n or LimitNOFILE="
+        )
 
 
 @contextlib.contextmanager
@@ -131,8 +143,9 @@ class Stopping:
         self.urgency: Urgency | None = None  # of the stop that was asked for
         self._asked_at = 0.0
 
-    def asked(self, number: int) -> Urgency | None:
-        """Return the urgency after one more signal; None if that is not one more.
+    def asked(self, number: int, *, serves: bool = True) -> Urgency | None:
+        """Return the urgency after one more signal; None if that is not one more. `serves`: there may be
+        requests.
 
         A second signal forces, but for a first INT or QUIT after a TERM, which is quick. Two that come
         together are one: timeout(1) and some shells signal the process, then its group.
@@ -145,19 +158,35 @@ class Stopping:
             again = self.urgency.value >= urgency.value
             urgency = Urgency.NOW if again else urgency
         self.urgency, self._asked_at = urgency, now
-        logger.info("%s: stopping%s", signal.Signals(number).name, _HOW[urgency])
+        how = _WHEN_ANSWERED if serves and urgency is Urgency.GRACEFUL else _HOW[urgency]
+        logger.info("%s: stopping%s", signal.Signals(number).name, how)
         return urgency
 
 
 def children() -> set[int]:
-    return {child.pid for child in psutil.Process().children()}
+    return set(descendants.children(os.getpid()))
 
 
 def sweep(others: set[int]) -> None:
     """End and collect every child but `others`: whatever our processes left behind has become ours."""
-    left: Sequence[psutil.Process] = [c for c in psutil.Process().children() if c.pid not in others]
-    for child in left:
-        for process in (*child.children(recursive=True), child):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-    psutil.wait_procs(left, timeout=_SWEEP_SECONDS)
+    # A worker that was forked in the last moment finds its line cut, and ends by itself.
+    left = _collect(children() - others, _LAST_FORKED)
+    roots = descendants.named(left)
+    below = [one for root in roots for one in descendants.descendants(root.pid)]
+    killing.kin([*below, *roots], "what processes left behind", "the supervisor ends")
+    _collect(left, _SWEEP_SECONDS)
+
+
+def _collect(pids: set[int], seconds: float) -> set[int]:
+    """Wait for the ends of `pids`, so long; return those that go on."""
+    until = time.monotonic() + seconds
+    while (pids := {pid for pid in pids if not _is_collected(pid)}) and time.monotonic() < until:
+        time.sleep(0.001)
+    return pids
+
+
+def _is_collected(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True

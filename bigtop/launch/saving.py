@@ -11,18 +11,18 @@ import os
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
-from bigtop import signals
-from bigtop.config import amend
-from bigtop.config import daemon as config
-from bigtop.config.amend import Change
-from bigtop.config.daemon import DaemonSpec
-from bigtop.config.document import Document, Problems
-from bigtop.config.tomltext import Literal
-from bigtop.control import options
+from bigtop.config.file import amend
+from bigtop.config.file import daemon as config
+from bigtop.config.file.amend import Change
+from bigtop.config.file.daemon_spec import DaemonSpec
+from bigtop.config.file.document import Document, Problems
+from bigtop.config.file.tomltext import Literal
+from bigtop.control.commands import watcher_options
 from bigtop.errors import BigtopError, CommandError
-from bigtop.supervisor.spec import Command, Respawn, WatcherSpec
+from bigtop.record import replace
+from bigtop.supervisor.policy.spec import Command, Respawn, WatcherSpec
+from bigtop.system import signals
 
 Watchers = Mapping[str, WatcherSpec]
 
@@ -120,7 +120,7 @@ def _facts(spec: WatcherSpec) -> dict[str, Literal]:
     """Return keys and values as a file has them, without those that are not set."""
     assert isinstance(spec.target, Command)
     found: dict[str, object] = {
-        key: value for key, value in options.shown(spec).items() if key not in _OTHERWISE
+        key: value for key, value in watcher_options.shown(spec).items() if key not in _OTHERWISE
     }
     context, stdio = spec.target.context, spec.target.stdio
     found["cmd"] = spec.target.cmd

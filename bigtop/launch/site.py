@@ -1,45 +1,50 @@
 # `bigtop serve`: one application, from a spec to a running program.
 #
 # serve() reads as a list: bind, describe, start, wait, clean up. Rule: what is decided here is who is given
-# what; nothing here decides what happens to a process (supervisor/machine.py does).
+# what; nothing here decides what happens to a process (supervisor/policy/watcher.py does).
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from bigtop import log, pidfile, sockets
+from bigtop import log, sockets
 from bigtop.backends import catalogue, registry
-from bigtop.config.serve import ServeSpec
+from bigtop.config.serve import paste_server
+from bigtop.config.serve.serve import ServeSpec
 from bigtop.control import addresses
-from bigtop.control.server import ControlServer
 from bigtop.errors import AppError, BigtopError, CommandError
 from bigtop.launch import program
-from bigtop.launch.app import App, check
-from bigtop.launch.controlled import Controlled
+from bigtop.launch.app import App, stderr_writer
+from bigtop.launch.master_hooks import HookError, MasterHooks
 from bigtop.launch.news import News
 from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
-from bigtop.notify import Notifier
+from bigtop.launch.rereading import Rereading, change
+from bigtop.log import logger as get_logger
+from bigtop.record import Record, replace
 from bigtop.sockets import ListeningSocket
-from bigtop.supervisor import journal, messages
-from bigtop.supervisor.core import Supervisor
-from bigtop.supervisor.machine import Status
-from bigtop.supervisor.process import spawn
-from bigtop.supervisor.spec import WatcherSpec
+from bigtop.supervisor.policy import log_lines, messages
+from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.policy.watcher import Status
+from bigtop.supervisor.processes.child import Process, spawn
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.reader import LineReader
+from bigtop.supervisor.supervisor import Supervisor
+from bigtop.system import activation, pidfile
+from bigtop.system.notify import Notifier
 
-logger = logging.getLogger("bigtop.supervisor")
+if TYPE_CHECKING:
+    from bigtop.launch.channel import Channel
+
+logger = get_logger("bigtop.supervisor")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Record):
     """What a start-up summary can tell, once it is known."""
 
     spec: ServeSpec
@@ -53,22 +58,33 @@ class Facts:
 Summary = Callable[[Facts], None]
 
 
-def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
-    """Serve until told to stop; return the exit status.
+def serve(spec: ServeSpec, summary: Summary | None = None, rereading: Rereading | None = None) -> int:
+    """Serve until told to stop; return the exit status. `rereading` reads a configuration file again at HUP.
 
     Raises ConfigError, BindError and AppError (the application cannot be loaded at first start) with
     everything released again. Main thread only, since it takes the process' signals.
     """
-    check(spec)
-    log.configure(spec.logs.level, json=spec.logs.json, path=spec.error_logfile)
+    log.configure(
+        spec.logs.level, json=spec.logs.json, path=spec.error_logfile, time_zone=spec.logs.time_zone
+    )
+    if rereading is not None and rereading.has_file:
+        logger.info("settings are those of %s", rereading.label)
+    for remark in spec.remarks:
+        logger.warning("%s", remark)
     if spec.backend and (note := registry.unheeded(registry.load(spec.backend), spec.options)):
         logger.warning("%s", note)
     if note := catalogue.explain(spec.backend or ""):
         logger.info("%s", note)
+    if note := paste_server.advice(spec.app, spec.folder, paste_server.as_flag):
+        logger.warning("%s", note)
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(program.signals_held_back())
         cleanup.enter_context(pidfile.held(spec.pidfile))
-        listeners = sockets.activated(os.environ) or sockets.bind_all(spec.binds)
+        listeners = activation.activated(os.environ)
+        if listeners:
+            logger.info("the sockets are those that were passed on (LISTEN_FDS): --bind has no effect")
+        else:
+            listeners = sockets.bind_all(spec.binds)
         for listener in listeners:
             cleanup.callback(listener.close)
         notifier = Notifier(os.environ)
@@ -78,7 +94,7 @@ def serve(spec: ServeSpec, summary: Summary | None = None) -> int:
         program.take_charge(f"bigtop: supervisor [{spec.name}]")
         logger.info("listening on %s", ", ".join(listener.address() for listener in listeners))
         cleanup.callback(program.sweep, program.children())
-        return asyncio.run(Site(app, listeners, notifier, summary).run())
+        return asyncio.run(Site(app, notifier, summary, rereading).run())
 
 
 _SCALES = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
@@ -88,48 +104,84 @@ class Site:
     """One served application, from start to stop. Event loop only."""
 
     def __init__(
-        self, app: App, listeners: list[ListeningSocket], notifier: Notifier, summary: Summary | None
+        self,
+        app: App,
+        notifier: Notifier,
+        summary: Summary | None,
+        rereading: Rereading | None,
     ) -> None:
         self._app = app
-        self._listeners = listeners
         self._notifier = notifier
         self._summary = summary
-        self._addresses = tuple(listener.address() for listener in listeners)
+        self._rereading = rereading
+        self._hooks = MasterHooks(app.spec.hooks, app.orders, stderr_writer(), self._fail)
         self.supervisor = Supervisor(self._hear, lambda _spec, feed: app.make_pool(feed))
         self.news = News()
-        self._server: ControlServer | None = None
+        self._channel: Channel | None = None
         self._started = False
         self._failure: str | None = None
         self._stopping = Stopping()
         self.over = asyncio.Event()
-        self.supervisor.enter(app.watcher())
+        self.supervisor.dispatcher.enter(app.watcher())
 
     async def run(self) -> int:
-        control = Controlled(_Single(self, self._app, self._listeners))
-        self._server = self._open_channel(control)
+        is_asked_for = self._app.spec.control not in ("auto", "off")
         try:
+            if is_asked_for:  # what cannot be had ends everything, so before anything starts
+                self._open_channel()
             with program.signals_taken(self._on_signal, self._known), program.watched(self._notifier):
-                self._feed(messages.Start())
+                beginning = self._begin()
+                if not is_asked_for:  # while the application is imported elsewhere: this takes time, too
+                    self._open_channel()
                 if self._app.spec.reload:
                     _watch_files(self._app.spec, self._file_changed)
                 await self.over.wait()
+                if beginning is not None:
+                    beginning.cancel()
+                await self._hooks.ending(self._app.spec.graceful_timeout)
         finally:
-            control.figures.close()
-            if self._server is not None:
-                await self._server.close()
+            if self._channel is not None:
+                await self._channel.close()
         if self._failure is not None:
             message, _, traceback = self._failure.partition("\n")
             raise AppError(message, traceback)
         return 0
 
-    def _open_channel(self, control: Controlled) -> ControlServer | None:
+    def _begin(self) -> asyncio.Task[None] | None:
+        if self._hooks.names:
+            return asyncio.create_task(self._begin_after_hooks())
+        self._feed(messages.Start())
+        return None
+
+    async def _begin_after_hooks(self) -> None:
+        try:
+            await self._hooks.starting(self._app.spec.workers)
+        except (HookError, OSError) as error:
+            self._failure = str(error)
+            self.over.set()
+        else:
+            if self._stopping.urgency is None:
+                self._feed(messages.Start())
+
+    def _fail(self, reason: str) -> None:
+        """End, because of what cannot be gone on with."""
+        if self._failure is None:
+            self._failure = reason
+            if self._stopping.urgency is None:
+                logger.critical("%s; stopping, as gunicorn does", reason)
+                self.stop()
+
+    def _open_channel(self) -> None:
         """Let `bigtop ctl` in. A site serves without, unless a place was named."""
         where = self._app.spec.control
         if where == "off":
-            return None
+            return
+        from bigtop.launch.channel import Channel  # of no use to those who want none
+
+        self._channel = Channel(_Single(self, self._app))
         try:
             pair = addresses.of(self._app.spec.name) if where == "auto" else addresses.at(where)
-            return control.open(*pair)
+            self._channel.open(*pair)
         except BigtopError as error:
             if where != "auto":
                 raise
@@ -138,10 +190,9 @@ class Site:
                 "--control off does without)",
                 error,
             )
-            return None
 
     def _feed(self, event: messages.Event) -> None:
-        self.supervisor.feed(self._app.spec.name, event)
+        self.supervisor.dispatcher.feed(self._app.spec.name, event)
 
     # ---- what is asked of us
 
@@ -162,21 +213,42 @@ class Site:
         elif number == signal.SIGHUP:
             logger.info("%s: reloading", name)
             self._notifier.reloading()
-            self._feed(messages.Reload())
+            self._reload()
         else:
-            wanted = self.supervisor.watcher(self._app.spec.name).numprocesses
+            wanted = self.supervisor.watchers.machine(self._app.spec.name).numprocesses
             count = max(1, wanted + _SCALES[signal.Signals(number)])
             logger.info("%s: %d worker%s from now on", name, count, "" if count == 1 else "s")
             self._feed(messages.Scale(count))
+
+    def _reload(self) -> None:
+        if self._hooks.names or (self._rereading is not None and self._rereading.has_file):
+            self.supervisor.dispatcher.later(self._reload_in_order())
+        else:
+            self._feed(messages.Reload())
+
+    async def _reload_in_order(self) -> None:
+        """Read the configuration, where that is a file; have hooks called; load new code."""
+        try:
+            spec = None if self._rereading is None else await self._rereading.read()
+            if spec is not None and self._stopping.urgency is None:
+                change(self._app, self.supervisor, spec)
+            await self._hooks.reloading(self._app.spec.hooks)
+        except BigtopError as error:
+            for line in str(error).split("\n"):
+                logger.error("reload: %s; nothing changes", line)
+            self._notifier.ready(self._state())
+        else:
+            if self._stopping.urgency is None:
+                self._feed(messages.Reload())
 
     def stop(self, urgency: messages.Urgency = messages.Urgency.GRACEFUL) -> None:
         self._stopping.urgency = urgency
         self._notifier.stopping()
         # A port that nobody will serve any more refuses at once, so that a balancer can turn elsewhere: all
         # copies of the socket have to go for that, ours, those of fork servers, those of draining workers.
-        for listener in self._listeners:
+        for listener in self._app.listeners:
             listener.close()
-        if self.supervisor.watcher(self._app.spec.name).status is Status.STOPPED:
+        if self.supervisor.watchers.machine(self._app.spec.name).status is Status.STOPPED:
             self.over.set()
         else:
             self._feed(messages.Stop(urgency))
@@ -194,10 +266,12 @@ class Site:
         words = self._app.pool.last_words.get(notice.wid, ()) if isinstance(notice, messages.Died) else ()
         first_start_failed = isinstance(notice, messages.GaveUp) and not self._started
         if not first_start_failed:  # that one is raised, and told by whoever called us
-            logger.log(*journal.line(name, notice, words))
+            logger.log(*log_lines.line(name, notice, words))
         self.news.hear(name, notice)
-        if self._server is not None:
-            self._server.publish(name, notice)
+        if self._hooks.names:
+            self._hooks.hear(notice, self.supervisor.watchers.machine(name).numprocesses)
+        if self._channel is not None:
+            self._channel.publish(name, notice)
         match notice:
             case messages.Started() if not self._started:
                 self._started = True
@@ -205,30 +279,32 @@ class Site:
                 self._notifier.ready(self._state())
             case messages.Reloaded() | messages.ReloadFailed():
                 self._notifier.ready(self._state())
+            case messages.Report(key) if "worker_abort" in self._app.spec.hooks.names:
+                self._app.pool.signal(key, signal.SIGABRT)
             case messages.GaveUp(reason):
                 self._failure = reason
             case messages.Stopped() if self._stopping.urgency is not None or self._failure is not None:
                 self.over.set()
 
     def _state(self) -> str:
-        return f"serving {self._app.spec.name} on {', '.join(self._addresses)}"
+        return f"serving {self._app.spec.name} on {', '.join(_addresses(self._app))}"
 
     def _tell_summary(self) -> None:
         if self._summary is None:
             return
         spec, interface = self._app.spec, self._app.pool.interface
         backend = _backend(spec.backend, interface)
-        self._summary(Facts(spec, interface, backend, self._app.preload, self._addresses, os.getpid()))
+        self._summary(Facts(spec, interface, backend, self._app.preload, _addresses(self._app), os.getpid()))
 
     def _known(self) -> set[int] | None:
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.
-        return None if self._app.pool.servers.forking else self.supervisor.pids()
+        return None if self._app.pool.servers.forking else self.supervisor.watchers.pids() | Process.all_pids
 
 
 # What cannot be asked of one application that was described by flags.
 _ONE = "bigtop serve runs one application and nothing else; bigtop run FILE runs other programs beside it"
 _FLAGS = "bigtop serve was told by flags how to run: all that can be changed meanwhile is numprocesses"
-_NO_FILE = "bigtop serve reads no file; new flags need a new start, new code a reload"
+_NO_FILE = "new flags need a new start; HUP loads new code, and reads the file of --config again"
 _NOWHERE = "bigtop serve was told by flags how to run and has no file to write to: change the flags"
 _NO_TAIL = "workers of bigtop serve write to where its own log goes (--error-logfile)"
 
@@ -238,13 +314,12 @@ class _Single:
 
     has_file = False
 
-    def __init__(self, site: Site, app: App, listeners: Sequence[ListeningSocket]) -> None:
+    def __init__(self, site: Site, app: App) -> None:
         self.supervisor, self.news, self.over, self.stop = site.supervisor, site.news, site.over, site.stop
         self.apps = {app.spec.name: app}
-        self._listeners = listeners
 
     def named_sockets(self) -> list[tuple[str, ListeningSocket]]:
-        return [(name, listener) for name in self.apps for listener in self._listeners]
+        return [(name, listener) for name, app in self.apps.items() for listener in app.listeners]
 
     def options(self) -> Mapping[str, object]:
         return {}
@@ -256,7 +331,7 @@ class _Single:
         raise CommandError(_ONE)
 
     def update(self, name: str, spec: WatcherSpec) -> None:
-        if replace(self.supervisor.watcher(name).spec, numprocesses=spec.numprocesses) != spec:
+        if replace(self.supervisor.watchers.machine(name).spec, numprocesses=spec.numprocesses) != spec:
             raise CommandError(_FLAGS)
         self.supervisor.scale(name, spec.numprocesses)
 
@@ -270,6 +345,10 @@ class _Single:
         raise CommandError(_NO_TAIL)
 
 
+def _addresses(app: App) -> tuple[str, ...]:
+    return tuple(listener.address() for listener in app.listeners)
+
+
 def _backend(asked: str | None, interface: str) -> str:
     """Return the backend's name, and why it is this one where nobody asked for it."""
     if asked:
@@ -279,7 +358,7 @@ def _backend(asked: str | None, interface: str) -> str:
 
 def _watch_files(spec: ServeSpec, changed: Callable[[bytes], None]) -> None:
     """Start the process that watches source files; it ends with us."""
-    folders = [spec.identity.chdir or os.getcwd(), *spec.identity.pythonpath]
+    folders = [spec.folder, *spec.identity.pythonpath]
     read_end, write_end = os.pipe()
     argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", *folders, "--", *spec.reload_extra_files]
     try:

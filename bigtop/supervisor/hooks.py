@@ -11,21 +11,59 @@ import asyncio
 import inspect
 import os
 import pkgutil
+import re
+import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bigtop.supervisor.messages import ExitStatus, HookRan, Notice
-from bigtop.supervisor.process import Process, spawn
-from bigtop.supervisor.spec import Hook
+from bigtop.errors import one_line
+from bigtop.record import Record, field
+from bigtop.supervisor.policy.messages import ExitStatus, HookRan, Notice
+from bigtop.supervisor.policy.spec import Hook
+from bigtop.supervisor.processes import killing
+from bigtop.supervisor.processes.child import Process, spawn
 
 # Hooks that are told, not asked: what they answer changes nothing.
 TOLD = frozenset({"before_stop", "after_stop", "after_signal", "before_reap", "after_reap", "extended_stats"})
+_FLAGS = dict.fromkeys(("yes", "true", "on", "1"), True) | dict.fromkeys(("no", "false", "off", "0"), False)
 
 
-@dataclass(frozen=True, slots=True)
-class WatcherView:
+def parse(text: str) -> tuple[str, bool]:
+    """Return the target in "DOTTED.NAME" or "!COMMAND", and whether its failure is ignored: "TARGET,yes".
+
+    ValueError says what is wrong with it, as far as can be told without importing anything.
+    """
+    target, comma, flag = text.rpartition(",")
+    if not comma or (text.startswith("!") and flag.strip().lower() not in _FLAGS):
+        target, flag = text, "no"  # a comma of the command's own
+    target, flag = target.strip(), flag.strip().lower()
+    if not re.fullmatch(r"!\s*\S.*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", target, re.DOTALL):
+        raise ValueError(f"must be a dotted name such as mymodule.before_start, or !COMMAND, got {text!r}")
+    if flag not in _FLAGS:
+        raise ValueError(f"must end with ,yes or ,no or neither, got {text!r}")
+    if not target.startswith("!"):
+        _look_for(target)
+    return target, _FLAGS[flag]
+
+
+def _look_for(target: str) -> None:
+    """ValueError: the module of a dotted name is not there."""
+    path: Sequence[str] | None = None
+    name = ""
+    for part in target.split("."):
+        name = f"{name}.{part}" if name else part
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is None and path is None:
+            raise ValueError(f"there is no module {name} here; PYTHONPATH says where else to look")
+        if spec is None or spec.submodule_search_locations is None:
+            return  # an attribute, or a module whose attribute the rest is
+        path = list(spec.submodule_search_locations)
+    raise ValueError(f"{target} is a module: name what is to be called in it")
+
+
+class WatcherView(Record):
     """What a hook is given as `watcher`; the names are Circus'."""
 
     name: str
@@ -35,15 +73,13 @@ class WatcherView:
     options: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ArbiterView:
+class ArbiterView(Record):
     """What a hook is given as `arbiter`: the names of all watchers."""
 
     watchers: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Hooks:
+class Hooks(Record, frozen=False):
     """The hooks of one watcher. Event loop only."""
 
     hooks: tuple[Hook, ...]
@@ -73,9 +109,12 @@ class Hooks:
         except TimeoutError:
             error = f"no answer after {hook.timeout:g} seconds"
         except Exception as problem:  # whatever other people's code raises, or that it cannot be imported
-            error = f"{type(problem).__name__}: {problem}"
-        self.tell(HookRan(hook.name, error))
-        return bool(answer) or hook.name in TOLD or (bool(error) and hook.ignore_failure)
+            error = one_line(f"{type(problem).__name__}: {problem}")
+        allowed = answer.code == 0 if isinstance(answer, ExitStatus) else bool(answer)
+        allowed = allowed or hook.name in TOLD or (bool(error) and hook.ignore_failure)
+        refusal = "" if allowed else error or _refusal(answer)
+        self.tell(HookRan(hook.name, error, refusal))
+        return allowed
 
     async def _call(self, hook: Hook, facts: dict[str, Any]) -> object:
         loop = asyncio.get_running_loop()
@@ -101,7 +140,7 @@ class Hooks:
         threading.Thread(target=call, name=f"hook {hook.name}", daemon=True).start()
         return await done
 
-    async def _execute(self, hook: Hook, facts: dict[str, Any]) -> bool:
+    async def _execute(self, hook: Hook, facts: dict[str, Any]) -> ExitStatus:
         done: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
         watcher, _arbiter = self.look()
         env = {f"BIGTOP_{name.upper()}": str(value) for name, value in facts.items()}
@@ -114,11 +153,20 @@ class Hooks:
             if not done.done():
                 done.set_result(status)
 
-        process = Process(pid, ended)
         try:
-            return (await done).code == 0
+            process = Process(pid, ended)
+        except OSError as error:
+            self.pids.discard(pid)
+            killing.unwatched(pid, f"{watcher.name}: hook {hook.name}", error)
+            raise
+        try:
+            return await done
         finally:
-            process.kill_tree()
+            killing.process(process, f"{watcher.name}: hook {hook.name}", "nobody waits for it any longer")
+
+
+def _refusal(answer: object) -> str:
+    return f"it ended with {answer}" if isinstance(answer, ExitStatus) else f"it returned {answer!r:.80}"
 
 
 def _soon(loop: asyncio.AbstractEventLoop, *call: Any) -> None:

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bigtop.supervisor import messages, tree
-from bigtop.supervisor.agenda import Appointment
-from bigtop.supervisor.demand import Demand
-from bigtop.supervisor.expansion import sockets_named
-from bigtop.supervisor.machine import Watcher
-from bigtop.supervisor.processtable import State
-from bigtop.supervisor.spec import Command, WatcherSpec
+from bigtop.record import Record
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.processtable import State
+from bigtop.supervisor.policy.spec import Command, WatcherSpec
+from bigtop.supervisor.policy.watcher import Watcher
+from bigtop.supervisor.processes import descendants
+
+if TYPE_CHECKING:  # imported for those who have them
+    from bigtop.supervisor.cron import Appointment
+    from bigtop.supervisor.socket_activation import Demand
 
 MEMORY_SECONDS = 5.0
 
 
-@dataclass(slots=True)
-class Triggers:
+class Triggers(Record, frozen=False):
     """Event loop only. `sockets` are descriptors by name; `watchers` all that are there."""
 
     feed: Callable[[str, messages.Event], None]
@@ -42,6 +44,8 @@ class Triggers:
         if name in self._demands or name in self._appointments:
             return
         if spec.lifetime.on_demand:
+            from bigtop.supervisor.socket_activation import Demand
+
             self._demands[name] = Demand(
                 self._descriptors(spec),
                 spec.lifetime.idle_stop,
@@ -49,14 +53,15 @@ class Triggers:
                 lambda: self.feed(name, messages.Stop()),
             )
         if spec.lifetime.schedule:
+            from bigtop.supervisor.cron import Appointment
+
             self._appointments[name] = Appointment(spec.lifetime.schedule, lambda: self.start(name))
 
     def disarm(self, name: str) -> None:
-        for trigger in (self._demands.pop(name, None), self._appointments.pop(name, None)):
-            if isinstance(trigger, Demand):
-                trigger.close()
-            elif trigger is not None:
-                trigger.cancel()
+        if demand := self._demands.pop(name, None):
+            demand.close()
+        if appointment := self._appointments.pop(name, None):
+            appointment.cancel()
 
     def armed(self, name: str) -> bool:
         return name in self._demands or name in self._appointments
@@ -72,6 +77,8 @@ class Triggers:
             self._memory.cancel()
 
     def _descriptors(self, spec: WatcherSpec) -> list[int]:
+        from bigtop.supervisor.policy.variables import sockets_named
+
         every = self.sockets()
         named = {*spec.sockets}
         if isinstance(spec.target, Command):
@@ -97,7 +104,7 @@ class Triggers:
             }
             if not any(watcher.spec.lifetime.max_rss for watcher in self.watchers().values()):
                 return
-            used = await asyncio.to_thread(tree.memory, [pid for pid, _limit in limits.values()])
+            used = await asyncio.to_thread(descendants.memory, [pid for pid, _limit in limits.values()])
             for (name, key), (pid, limit) in limits.items():
                 if used[pid] > limit:
                     reason = f"{used[pid] / 1e6:.0f} MB in use, more than {limit / 1e6:.0f} MB"

@@ -5,81 +5,116 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
-import logging
 import os
 import random
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-from bigtop import kernel, lifeline, loader, signals, sockets
-from bigtop.backends import mounted, registry
+from bigtop import loader, paste, sockets
+from bigtop.backends import registry
 from bigtop.backends.base import Backend
-from bigtop.backends.transfer import Transfer
+from bigtop.backends.cutoff import CutOff
+from bigtop.backends.native.app_queues import AppQueues
 from bigtop.errors import AppError, BigtopError
-from bigtop.handoff import Handoff
-from bigtop.http.routes import Route, Routes
-from bigtop.scoreboard import Scoreboard, Slot, State, Word
-from bigtop.workers.bootstrap import Bootstrap, Routing
+from bigtop.hooks.names import REQUEST
+from bigtop.hooks.no_hooks import NoHooks
+from bigtop.http.declarations import Route
+from bigtop.http.routes import Routes
+from bigtop.ipc import lifeline, scoreboard
+from bigtop.ipc.handoff import Handoff
+from bigtop.ipc.scoreboard import Slot, Word
+from bigtop.ipc.seats import Seat, Seats, State
+from bigtop.log import logger as get_logger
+from bigtop.record import Record
+from bigtop.system import kernel, signals
+from bigtop.workers.bootstrap import Bootstrap
 from bigtop.workers.life import Life
-from bigtop.workers.policy import RequestQuota
+from bigtop.workers.quota import RequestQuota
+from bigtop.workers.shutdown import Shutdown
 
-log = logging.getLogger("bigtop.worker")
-
-_EXIT_SECONDS = 10  # what exit handlers and forgotten threads may take once serving is over
+log = get_logger("bigtop.worker")
 
 
-@dataclass(frozen=True, slots=True)
-class Birth:
-    """What tells this worker from its siblings; `line` and `stderr` are descriptors."""
+class Birth(Record):
+    """What tells this worker from its siblings; `line`, `stderr` and `slot` are descriptors."""
 
     key: int
     wid: int
     generation: int
     line: int
     stderr: int
+    slot: int
 
 
 def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> int:
     """Be a worker until told to leave; return the exit status."""
     line = socket.socket(fileno=birth.line)
+    with contextlib.suppress(OSError):  # the supervisor is gone; that is looked for below
+        lifeline.send(line, lifeline.Born())
     _settle(bootstrap, birth)
-    board = Scoreboard(bootstrap.scoreboard)
-    slot = _take_slot(board, birth)
+    seats = Seats(bootstrap.seats)
+    os.close(bootstrap.seats)
+    slot = _take_slot(birth, seats)
     quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
-    handoff = Handoff(bootstrap.handoff, board, birth.wid - 1) if bootstrap.handoff else None
-    life = Life(line, slot, quota, bootstrap.graceful_timeout, handoff, _transfer(bootstrap.routing))
+    handoff = Handoff(bootstrap.handoff, seats, birth.wid - 1) if bootstrap.handoff else None
+    shutdown = Shutdown(slot, bootstrap.graceful_timeout)
+    life = Life(line, slot, quota, shutdown, handoff, _app_queues(bootstrap))
     life.install_signals()
     kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     if lifeline.is_cut(line):  # it went before that: whose child we are now lives on
         return 0
+    status = 0
+    hooks = _hooks(bootstrap, birth.key, slot)
     try:
         life.open_access_log(bootstrap.logs.access)
+        hooks.born()
         backend, app = _application(bootstrap, loaded)
+        served = hooks.loaded(app.app, app.interface)
         kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
         life.interface = app.interface
-        backend.serve(_listeners(bootstrap.listeners), app.app, life)  # a backend may find out that it cannot
+        backend.serve(_listeners(bootstrap.listeners), served, life)  # a backend may find out that it cannot
+    except CutOff:  # in an import, or in a backend that knows no such end
+        log.warning("the worker ends in the middle of what its main thread did: its time is over")
     except BigtopError as error:
         life.cannot_boot(str(error), error.traceback if isinstance(error, AppError) else "")
-        return error.exit_status
-    # Whatever still runs now was given up by the backend: exit handlers get their time, hung threads do not.
-    faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True)
-    return 0
+        status = error.exit_status
+    hooks.over(at_once=shutdown.at_once)
+    life.end(status)
+    return status
+
+
+def _hooks(bootstrap: Bootstrap, key: int, slot: Slot) -> NoHooks:
+    if not bootstrap.hooks.names:
+        return NoHooks()
+    from bigtop.hooks.worker_hooks import WorkerHooks  # here: few sites have hooks
+
+    return WorkerHooks(bootstrap.hooks, key, os.getppid(), lambda: slot.words[Word.REQUESTS])
 
 
 def load(bootstrap: Bootstrap) -> loader.LoadedApp:
     """Import the application as the orders say; AppError when that fails."""
+    if bootstrap.paste_logging:
+        paste.configure_logging(bootstrap.app)
     main = loader.load(bootstrap.app, factory=bootstrap.factory, interface=bootstrap.interface)
-    mounts = [(path, loader.load(target)) for path, target in bootstrap.mounts]
-    combined = mounted.combine(main, mounts, bootstrap.options)
-    return combined if bootstrap.routing is None else mounted.below(combined, bootstrap.routing.mounted)
+    below = () if bootstrap.routing is None else bootstrap.routing.mounted
+    if not (bootstrap.mounts or below):
+        return main
+    from bigtop.backends.asgi import (
+        mounted,  # here: with asyncio, which most applications for WSGI never need
+    )
+
+    combined = mounted.load(main, bootstrap.mounts, bootstrap.options, otherwise=bootstrap.interface)
+    return mounted.below(combined, below)
 
 
 def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
     os.setsid()  # a group of its own, so that all it starts can be ended with it
     os.dup2(birth.stderr, 2)
+    if bootstrap.logs.capture:
+        os.dup2(birth.stderr, 1)
     os.close(birth.stderr)
     kernel.set_title(f"bigtop: worker {birth.wid} [{bootstrap.name}]")
     # C code that writes each thread's Python stack to stderr; works while the GIL is held by somebody else.
@@ -88,13 +123,14 @@ def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
     kernel.widen_signal_stack()
 
 
-def _take_slot(board: Scoreboard, birth: Birth) -> Slot:
-    slot = board.slot(birth.wid - 1)
+def _take_slot(birth: Birth, seats: Seats) -> Slot:
+    slot = Slot(scoreboard.attach(birth.slot), seats.words(birth.wid - 1))
+    os.close(birth.slot)
     slot.words[Word.PID] = os.getpid()
     slot.words[Word.KEY] = birth.key
     slot.words[Word.GENERATION] = birth.generation
     slot.words[Word.STARTED] = time.monotonic_ns()
-    slot.words[Word.STATE] = State.STARTING
+    slot.seat[Seat.STATE] = State.STARTING
     return slot
 
 
@@ -111,17 +147,19 @@ def _application(bootstrap: Bootstrap, loaded: loader.LoadedApp | None) -> tuple
         if note := registry.unheeded(type(backend), bootstrap.options):
             log.warning("%s", note)
     options = bootstrap.options
-    if bootstrap.mounts and loaded.interface == "asgi":  # the threads are for those that speak WSGI
-        options = replace(options, threads=1)
-    registry.require(type(backend), interface=loaded.interface, options=options)
+    if bootstrap.mounts:
+        options = options.behind_mounts(loaded.interface)
+    has_hooks = not REQUEST.isdisjoint(bootstrap.hooks.names)
+    registry.require(type(backend), interface=loaded.interface, options=options, request_hooks=has_hooks)
     return backend, loaded
 
 
-def _transfer(routing: Routing | None) -> Transfer | None:
+def _app_queues(bootstrap: Bootstrap) -> AppQueues | None:
+    routing = bootstrap.routing
     if routing is None:
         return None
     table = [(Route(host, path), owner) for host, path, owner in routing.table]
-    return Transfer(routing.passages, Routes(table, routing.mine))
+    return AppQueues(routing.app_queues, Routes(table, routing.mine), bootstrap.listeners)
 
 
 def _listeners(fds: Sequence[int]) -> list[socket.socket]:

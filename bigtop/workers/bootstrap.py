@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bigtop import zones
 from bigtop.backends.base import ServeOptions
+from bigtop.hooks.spec import HookSpec
+from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
-from bigtop.http.static import Mount
+from bigtop.record import Record, as_dict, field
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Record):
     """Who the application runs as and where; None leaves things as they are."""
 
     user: str | None = None
@@ -26,27 +27,26 @@ class Identity:
     environ: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Logs:
+class Logs(Record):
     """Where workers log: see log.py for what each string may be."""
 
     level: str = "info"
     json: bool = False
     access: str | None = None
+    time_zone: str = zones.LOCAL
+    capture: bool = False  # stdout goes where stderr goes
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Record):
     """Several applications on the same sockets, by number; this one is `mine`."""
 
     mine: int
     table: tuple[tuple[str, str, int], ...]  # host, path, application: see http/routes.py
-    passages: tuple[int, ...]  # descriptors, three for each application: see backends/transfer.py
+    app_queues: tuple[int, ...]  # descriptors, three for each application: see backends/native/app_queues.py
     mounted: tuple[str, ...] = ()  # paths below which this one is mounted
 
 
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
+class Bootstrap(Record):
     """Everything between fork and serve()."""
 
     name: str
@@ -56,9 +56,10 @@ class Bootstrap:
     backend: str | None  # None: chosen by interface
     preload: str  # "auto", "on" or "off"
     listeners: tuple[int, ...]  # descriptors
-    scoreboard: int
+    seats: int  # descriptor, see seats.py
     handoff: tuple[int, ...] = ()  # descriptors, see handoff.py
     routing: Routing | None = None
+    paste_logging: bool = False
     mounts: tuple[tuple[str, str], ...] = ()  # other applications: path, "pkg.mod:attr"
     max_requests: int = 0
     max_requests_jitter: int = 0
@@ -66,9 +67,15 @@ class Bootstrap:
     identity: Identity = field(default_factory=Identity)
     logs: Logs = field(default_factory=Logs)
     options: ServeOptions = field(default_factory=ServeOptions)
+    hooks: HookSpec = field(default_factory=HookSpec)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """All that these orders speak of."""
+        app_queues = self.routing.app_queues if self.routing is not None else ()
+        return (*self.listeners, self.seats, *self.handoff, *app_queues)
 
     def encode(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(as_dict(self)).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Bootstrap:
@@ -79,6 +86,7 @@ class Bootstrap:
         options["limits"] = Limits(**options["limits"])
         for name in ("static", "sendfile_roots"):
             options[name] = [Mount(*mount) for mount in options[name]]
+        options["secure_scheme_headers"] = [tuple(pair) for pair in options["secure_scheme_headers"]]
         for name, value in options.items():
             if isinstance(value, list):  # JSON knows no tuples
                 options[name] = tuple(value)
@@ -89,12 +97,13 @@ class Bootstrap:
         if fields["routing"] is not None:
             fields["routing"] = _routing(**fields["routing"])
         fields["mounts"] = tuple((path, app) for path, app in fields["mounts"])
+        fields["hooks"] = HookSpec.of(**fields["hooks"])
         fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))
         return cls(**fields)
 
 
 def _routing(
-    mine: int, table: list[tuple[str, str, int]], passages: list[int], mounted: list[str]
+    mine: int, table: list[tuple[str, str, int]], app_queues: list[int], mounted: list[str]
 ) -> Routing:
     rows = tuple((host, path, owner) for host, path, owner in table)
-    return Routing(mine, rows, tuple(passages), tuple(mounted))
+    return Routing(mine, rows, tuple(app_queues), tuple(mounted))

@@ -1,26 +1,36 @@
 # A fork server: imports the application once, then forks workers on request.
 #
-# Started by supervisor/forkservers.py as `python -m bigtop.workers.forkserver CONTROL BOOTSTRAP GENERATION`.
+# Started by supervisor/processes/forkservers.py as
+# `python -m bigtop.workers.forkserver CONTROL BOOTSTRAP GENERATION`.
 # Rules: one thread, no event loop, nothing shared with the supervisor but one line and some descriptors. It
 # forks twice, so that the worker, an orphan, is adopted by the supervisor, its nearest subreaper: worker and
 # fork server do not need each other from then on. It ends when its line does.
+#
+# An application may put its own in the place of anything (gevent, debuggers, coverage do), and it may have
+# its own ideas about SIGCHLD. So what is done here after its import goes by names that were bound before.
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from os import _exit, close, getpid, getppid, pipe, read, sched_yield, write
 
-from bigtop import kernel, lifeline, loader, log
+from bigtop import loader, log
 from bigtop.backends import registry
 from bigtop.backends.base import Backend
 from bigtop.errors import AppError, BigtopError
+from bigtop.hooks import source
+from bigtop.ipc import lifeline
+from bigtop.record import Record
+from bigtop.system import kernel
 from bigtop.workers import boot, identity
-from bigtop.workers.bootstrap import Bootstrap
+from bigtop.workers.again import Again
+from bigtop.workers.bootstrap import Bootstrap, Logs
 
 # Whoever signals "all of bigtop" (pkill, a service manager that signals a whole control group) means the
 # supervisor; it tells us what follows from that. A handler that does nothing is not SIG_IGN: that one would
@@ -38,37 +48,46 @@ _NOT_FOR_US = (
 )
 
 
-# By name, before the application is imported: gevent puts its own in their place, which want its event loop.
-_fork, _waitpid = os.fork, os.waitpid
+# Not by these names: linters know them for what a program must not do without a reason.
+_fork, _waitpid, _pthread_sigmask = os.fork, os.waitpid, signal.pthread_sigmask
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
+_FDS = 3  # descriptors that come with an order
+
+
+class _Order(Record):
     """What a newly forked process turns into."""
 
     fork: lifeline.Fork
     line: int
     stderr: int
+    slot: int
 
 
 def main(argv: list[str]) -> int:
     control = socket.socket(fileno=int(argv[1]))
-    bootstrap = Bootstrap.decode(_read(int(argv[2])))
+    data = _take(int(argv[2]))
+    bootstrap = Bootstrap.decode(data)
     generation = int(argv[3])
     importing = argv[4:]  # why the workers import for themselves: told by our predecessor in this process
+    for fd in (control.fileno(), *bootstrap.descriptors()):
+        os.set_inheritable(fd, False)  # programs that the application starts have no business with them
     kernel.set_title(f"bigtop: fork server [{bootstrap.name}] gen {generation}")
     for number in _NOT_FOR_US:
         signal.signal(number, lambda _number, _frame: None)
     try:
-        log.configure(bootstrap.logs.level, json=bootstrap.logs.json)
+        _begin_to_log(bootstrap.logs)
         identity.assume(bootstrap.identity)
         kernel.die_with_parent()
         if lifeline.is_cut(control):  # the supervisor was gone before that, and would not be missed
             return 0
+        again = Again.prepared(argv[:4], control.fileno(), bootstrap)
+        for location in bootstrap.hooks.locations:  # before the import, which may count on what it does
+            source.execute(location)
         backend = registry.load(bootstrap.backend)(bootstrap.options) if bootstrap.backend else None
         loaded, reason = _preload(bootstrap, backend, importing[0] if importing else None)
         if reason and loaded:
-            _start_over(argv, reason)
+            again.start_over(reason)
     except BigtopError as error:
         traceback = error.traceback if isinstance(error, AppError) else ""
         _answer(control, lifeline.LoadFailed(str(error), traceback))
@@ -80,12 +99,24 @@ def main(argv: list[str]) -> int:
         return 0
     control.close()
     return boot.run(
-        bootstrap, boot.Birth(order.fork.key, order.fork.wid, generation, order.line, order.stderr), loaded
+        bootstrap,
+        boot.Birth(order.fork.key, order.fork.wid, generation, order.line, order.stderr, order.slot),
+        loaded,
     )
 
 
-def _read(fd: int) -> bytes:
-    return os.pread(fd, os.fstat(fd).st_size, 0)
+def _begin_to_log(logs: Logs) -> None:
+    if logs.capture:
+        os.dup2(2, 1)
+    log.configure(logs.level, json=logs.json, time_zone=logs.time_zone)
+
+
+def _take(fd: int) -> bytes:
+    """Read our orders, which nobody else is to have."""
+    try:
+        return os.pread(fd, os.fstat(fd).st_size, 0)
+    finally:
+        os.close(fd)
 
 
 def _preload(
@@ -96,20 +127,30 @@ def _preload(
         return None, importing
     if bootstrap.preload == "off":
         return None, "off"
-    sockets, threads = kernel.sockets_open(), kernel.threads_running()
+    sockets, threads, locks = kernel.sockets_open(), kernel.threads_running(), kernel.locks_held()
     if backend is not None:
         backend.prepare()
     loaded = boot.load(bootstrap)
+    if backend is None:
+        registry.load(loaded.interface)  # imported once, for all workers
     if bootstrap.preload == "on":
         return loaded, ""
     found = []
     started = kernel.threads_running() - threads
     if started > 0:
-        found.append(f"{started} thread{'s' if started > 1 else ''} ({_thread_names()})")
+        found.append(f"started {_number(started, 'thread')} ({_thread_names()})")
     opened = len(kernel.sockets_open() - sockets)
     if opened:
-        found.append(f"{opened} socket{'s' if opened > 1 else ''}")
-    return loaded, f"importing the application started {' and '.join(found)}" if found else ""
+        found.append(f"opened {_number(opened, 'socket')}")
+    # Whoever locks a file means to be the only one; a fork has the same lock (flock(2)).
+    locked = kernel.locks_held() - locks
+    if locked > 0:
+        found.append(f"locked {_number(locked, 'file')}")
+    return loaded, f"importing the application {' and '.join(found)}" if found else ""
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count > 1 else ''}"
 
 
 def _thread_names() -> str:
@@ -119,54 +160,50 @@ def _thread_names() -> str:
     return ", ".join(names) or "not Python's"
 
 
-def _start_over(argv: list[str], reason: str) -> None:
-    """Become a fork server that did not import the application: the exec ends threads and sockets."""
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:4], *argv[1:4], reason])  # noqa: S606
-
-
 def _serve(control: socket.socket) -> _Order | None:
     """Answer requests for workers. Returns None at the end of the line, or, in a new worker, what it is."""
     gc.collect()
     gc.freeze()  # the collector would write to every object's header and so copy every shared page
+    # A handler of the application for dead children is not to meet those of ours.
+    mask = _pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
     while True:
-        received = lifeline.receive(control)
+        received = lifeline.receive(control, _FDS)
         if received is None:
             return None
         message, fds = received
         if not isinstance(message, lifeline.Fork):
             continue
-        if len(fds) != 2:  # the kernel drops what the limit of open files has no room for
-            _answer(control, lifeline.ForkFailed(message.key, "fork: no descriptor is free"))
+        if len(fds) != _FDS:  # the kernel drops what the limit of open files has no room for
+            _answer(control, lifeline.ForkFailed(message.key, f"fork: {os.strerror(errno.EMFILE)}"))
         elif _fork_twice(control, message.key):
+            _pthread_sigmask(signal.SIG_SETMASK, mask)
             return _Order(message, *fds)
         for fd in fds:
-            os.close(fd)
+            close(fd)
 
 
 def _fork_twice(control: socket.socket, key: int) -> bool:
-    """Return True in the worker, False in the fork server.
-
-    The pid is reported after the process in the middle is gone: by then the supervisor is the parent, and
-    may wait for the worker however soon it dies.
-    """
+    """Return True in the worker, False in the fork server."""
     ends: tuple[int, ...] = ()
     try:
-        read_end, write_end = ends = os.pipe()
+        read_end, write_end = ends = pipe()
         middle = _fork()
     except OSError as error:
         for fd in ends:
-            os.close(fd)
+            close(fd)
         _answer(control, lifeline.ForkFailed(key, f"fork: {error.strerror}"))
         return False
     if middle == 0 and _fork_from_the_middle(write_end):
-        os.close(read_end)
-        os.close(write_end)
+        close(read_end)
+        close(write_end)
         return True
-    os.close(write_end)
-    pid = os.read(read_end, 32)
-    os.close(read_end)
-    _waitpid(middle, 0)
-    _answer(control, lifeline.Forked(key, int(pid)) if pid else lifeline.ForkFailed(key, "fork: failed"))
+    close(write_end)
+    forked = read(read_end, 1)
+    close(read_end)
+    with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored, nobody has to be waited for
+        _waitpid(middle, 0)
+    if not forked:
+        _answer(control, lifeline.ForkFailed(key, "fork: failed"))
     return False
 
 
@@ -176,18 +213,18 @@ def _answer(control: socket.socket, message: lifeline.Message) -> None:
 
 
 def _fork_from_the_middle(write_end: int) -> bool:
-    """Fork once more; only the worker returns (True)."""
-    middle = os.getpid()
+    """Fork once more; only the worker returns (True), once the supervisor is its parent."""
+    middle = getpid()
     worker = -1
     try:
         worker = _fork()
         if worker > 0:
-            os.write(write_end, str(worker).encode())
+            write(write_end, b"1")
     finally:
         if worker != 0:
-            os._exit(0)
-    while os.getppid() == middle:  # it is about to end, and then the supervisor is the parent
-        os.sched_yield()
+            _exit(0)
+    while getppid() == middle:  # it is about to end
+        sched_yield()
     return True
 
 

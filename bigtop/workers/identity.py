@@ -1,16 +1,16 @@
 # Who and where an application is: user, group, umask, folder, environment, module search path.
 #
 # Rule: the order matters. The folder is entered and everything that needs privileges is done before they are
-# dropped; groups go before the user, because afterwards there is no right to change them.
+# dropped.
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import sys
 
 from bigtop.errors import ConfigError
+from bigtop.system import accounts
+from bigtop.system.accounts import Account
 from bigtop.workers.bootstrap import Identity
 
 
@@ -29,37 +29,18 @@ def assume(identity: Identity) -> None:
 
 
 def _drop_privileges(user: str | None, group: str | None) -> None:
-    uid, gid, name = resolve(user, group)
+    account = resolve(user, group)
     try:
-        if gid is not None and gid != os.getegid():
-            if os.geteuid() == 0:
-                os.setgroups([])
-            os.setgid(gid)
-        if uid is not None and uid != os.geteuid():
-            if name is not None:
-                os.initgroups(name, os.getgid())
-            os.setuid(uid)
-            os.environ["HOME"] = pwd.getpwuid(uid).pw_dir if name is not None else "/"
+        accounts.become(account.uid, account.gid, account.groups)
     except PermissionError as error:
         raise ConfigError(f"--user/--group: only root may become {user or group}") from error
+    if account.home is not None:
+        os.environ["HOME"] = account.home
 
 
-def resolve(user: str | None, group: str | None) -> tuple[int | None, int | None, str | None]:
-    """Return (uid, gid, user name); a user's own group stands in for a group that is not given."""
-    uid: int | None = None
-    gid: int | None = None
-    name: str | None = None
-    if user is not None:
-        try:
-            entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-            uid, gid, name = entry.pw_uid, entry.pw_gid, entry.pw_name
-        except KeyError as error:
-            if not user.isdigit():
-                raise ConfigError(f"--user {user}: there is no such user") from error
-            uid = int(user)
-    if group is not None:
-        try:
-            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-        except KeyError as error:
-            raise ConfigError(f"--group {group}: there is no such group") from error
-    return uid, gid, name
+def resolve(user: str | None, group: str | None) -> Account:
+    """Return who the application is to be; ConfigError names what is not there."""
+    try:
+        return accounts.account(user, group, "--group")
+    except LookupError as error:
+        raise ConfigError(f"--user/--group: {error}") from error

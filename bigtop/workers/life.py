@@ -7,81 +7,117 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
-import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from select import EPOLLIN, epoll  # by name: gevent removes epoll from its module
 from types import FrameType
 
-from bigtop import lifeline
-from bigtop.backends.transfer import Transfer
-from bigtop.handoff import Handoff
+from bigtop.backends.cutoff import CutOff
+from bigtop.backends.native.app_queues import AppQueues
+from bigtop.ipc import lifeline
+from bigtop.ipc.handoff import Handoff
+from bigtop.ipc.scoreboard import RequestRecord, Slot
+from bigtop.ipc.seats import Seat, State
 from bigtop.log import AccessFile
-from bigtop.scoreboard import Slot, State, Word
-from bigtop.workers.policy import RequestQuota
+from bigtop.system import signals
+from bigtop.workers.quota import RequestQuota
+from bigtop.workers.shutdown import Shutdown
+from bigtop.workers.signalpipe import SignalPipe
 
-_ASKED_TO_LEAVE = {signal.SIGTERM: None, signal.SIGINT: 0.0, signal.SIGQUIT: 0.0}
+# Seconds for open requests; None: as long as they may take.
+ASKED_TO_LEAVE: dict[int, float | None] = {signal.SIGTERM: None, signal.SIGINT: 0.0, signal.SIGQUIT: 0.0}
 
 
 class Life:
-    """backends.base.Life over a lifeline socket; which thread may call what is said there."""
+    """backends.base.Life over a lifeline socket, None without a supervisor; which thread may call what is
+    said there."""
 
     def __init__(
         self,
-        line: socket.socket,
+        line: socket.socket | None,
         slot: Slot,
         quota: RequestQuota,
-        graceful_timeout: float,
+        shutdown: Shutdown,
         handoff: Handoff | None = None,
-        transfer: Transfer | None = None,
+        app_queues: AppQueues | None = None,
     ) -> None:
         self.slot = slot
         self.handoff = handoff
-        self.transfer = transfer
+        self.app_queues = app_queues
         self.draining = False
-        self.grace = graceful_timeout
+        self.importing = False  # whoever is to leave now has nothing to finish
+        self._shutdown = shutdown
         self.interface = ""  # set once the application is known
-        self.leave_by = 0.0  # monotonic time by which a draining worker should be gone
         self._line: socket.socket | None = line
-        self._quota = quota
+        self.finished: Callable[[], None] | None = partial(self._count, quota) if quota.limit else None
         self._access: AccessFile | None = None
         # The backend watches one descriptor; behind it are the lifeline and what signals wake us with. An
         # epoll descriptor is itself readable when something in it is (epoll(7), Q3).
-        line.setblocking(False)
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._signals = SignalPipe((*ASKED_TO_LEAVE, signal.SIGUSR1, signals.CUT_SIGNAL), self._on_signal)
         self._poll = epoll()
-        self._poll.register(line, EPOLLIN)
-        self._poll.register(self._wake, EPOLLIN)
+        self._poll.register(self._signals, EPOLLIN)
+        if line is not None:
+            line.setblocking(False)
+            self._poll.register(line, EPOLLIN)
 
     def install_signals(self) -> None:
         """Drain on TERM, leave on INT and QUIT, reopen logs on USR1; main thread only."""
-        for number in _ASKED_TO_LEAVE:
-            signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGUSR1, lambda _number, _frame: self._reopen())
+        self._signals.install()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._drain(_ASKED_TO_LEAVE[signal.Signals(number)])
-        os.eventfd_write(self._wake, 1)
+        """Do at once what cannot wait until on_lifeline() is called: an application call that hangs may keep
+        the main thread from it. It is a method of this object for should_exit's sake."""
+        self._signals.note(number)
+        if self._shutdown.is_over:
+            return
+        if number in ASKED_TO_LEAVE:
+            begun = self.draining
+            self._drain(0.0 if self.importing else ASKED_TO_LEAVE[number])
+            if self.importing and not begun:
+                raise SystemExit(0)  # gevent's hub passes that on to who waits for it, and nothing else
+        elif number == signals.CUT_SIGNAL and not self.draining:
+            # The time for open requests is over. Whoever serves would know that, if this thread, which should
+            # have heard that it has to drain, were not inside of an application call.
+            self.cut_off()
+            self._drain(0.0)
+            raise CutOff
 
     def _drain(self, grace: float | None) -> None:
-        if grace is not None:
-            self.grace = min(grace, self.grace)
-        leave_by = time.monotonic() + self.grace
-        self.leave_by = min(leave_by, self.leave_by) if self.draining else leave_by
-        self.draining = True
-        self.slot.words[Word.STATE] = State.DRAINING
+        self._shutdown.begin(grace)
+        if not self.draining:
+            self.draining = True
+            self.slot.seat[Seat.STATE] = State.DRAINING
 
-    def _reopen(self) -> None:
-        if self._access is not None:
-            self._access.reopen()
+    @property
+    def grace(self) -> float:
+        """Seconds that remain for open requests, once draining."""
+        return self._shutdown.left
+
+    def cut_off(self, waiting: Sequence[RequestRecord] = ()) -> None:
+        """No request is waited for any more: say which are cut off, and which were `waiting` to begin."""
+        self._shutdown.cut_off(waiting)
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether it drains, under uvicorn's name. Who wants to know when uvicorn ends (sse-starlette) asks
+        the object that handles SIGTERM for it."""
+        return self.draining
+
+    def end(self, status: int) -> None:
+        """Nothing is left to do but to exit with `status`; main thread only."""
+        self._shutdown.end(status)
 
     def fileno(self) -> int:
         return self._poll.fileno()
 
     def on_lifeline(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
+        for number in self._signals.read():
+            if number in ASKED_TO_LEAVE:
+                self._drain(ASKED_TO_LEAVE[number])
+            elif number == signal.SIGUSR1:
+                _reopen(self._access)
         while self._line is not None:
             try:
                 received = lifeline.receive(self._line)
@@ -98,7 +134,7 @@ class Life:
                 case (lifeline.Drain(grace), _):
                     self._drain(grace)
                 case (lifeline.Reopen(), _):
-                    self._reopen()
+                    _reopen(self._access)
 
     def _say(self, message: lifeline.Message) -> None:
         if self._line is None:
@@ -115,13 +151,19 @@ class Life:
         self._say(lifeline.BootFailed(message, traceback))
 
     def ready(self) -> None:
-        self.slot.words[Word.STATE] = State.READY
+        self._signals.wake()  # the application may have taken that, or left it unused
+        self.slot.seat[Seat.STATE] = State.READY
         self._say(lifeline.Ready(self.interface))
 
-    def finished(self) -> None:
-        if self._quota.limit and self._quota.used_up():
+    def _count(self, quota: RequestQuota) -> None:
+        if quota.used_up():
             self._say(lifeline.Retire("it has answered its share of requests"))
 
     def access(self, line: str) -> None:
         if self._access is not None:
             self._access.write(line)
+
+
+def _reopen(access: AccessFile | None) -> None:
+    if access is not None:
+        access.reopen()

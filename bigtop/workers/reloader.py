@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bigtop import kernel
+from bigtop.system import kernel
 
 _SETTLE_MS = 200  # editors and version control write many files at once; that is one change
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import hashlib
 import json
 import os
 import sys
 import time
 import weakref
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -71,6 +72,24 @@ async def hello(scope: Message, receive: Receive, send: Send) -> None:
     await respond(send, b"Hello World\n")
 
 
+async def named(scope: Message, receive: Receive, send: Send) -> None:
+    """/named?accel=URI or /named?sendfile=PATH: a file that the server is to send instead of the body;
+    `yields` and `writes` are other ways to give that."""
+    query = parse_qs(scope["query_string"].decode())
+    body = b"the application's own"
+    headers = [(b"content-type", b"application/x-mine"), (b"content-length", b"%d" % len(body))]
+    headers += [(b"x-mine", b"kept")]
+    headers += [(b"x-accel-redirect", uri.encode()) for uri in query.get("accel", [])]
+    headers += [(b"x-sendfile", path.encode()) for path in query.get("sendfile", [])]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    while "yields" in query:  # without an end
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+    if "writes" in query:
+        await send({"type": "http.response.pathsend", "path": __file__})
+        return
+    await send({"type": "http.response.body", "body": body})
+
+
 async def pid(scope: Message, receive: Receive, send: Send) -> None:
     await respond(send, str(os.getpid()).encode())
 
@@ -106,6 +125,12 @@ async def digest(scope: Message, receive: Receive, send: Send) -> None:
         size += len(message["body"])
         more = message["more_body"]
     await respond(send, f"{size} {sha.hexdigest()}".encode())
+
+
+async def late_reader(scope: Message, receive: Receive, send: Send) -> None:
+    """/late-read/SECONDS: begin with the body only then; tell its size."""
+    await asyncio.sleep(float(scope["path"].rpartition("/")[2]))
+    await respond(send, str(len(await read_body(receive))).encode())
 
 
 async def slow_reader(scope: Message, receive: Receive, send: Send) -> None:
@@ -149,6 +174,29 @@ async def stream(scope: Message, receive: Receive, send: Send) -> None:
     finally:
         events.append("stream closed")
     await send({"type": "http.response.body", "body": b""})
+
+
+async def kept(scope: Message, receive: Receive, send: Send) -> None:
+    """Stream without end, and keep the error that ends it in a frame of its own, as Django does."""
+    gc.disable()  # which would find that by chance
+    errors = []
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    try:
+        async for piece in _pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except OSError as error:
+        errors.append(error)
+        raise
+
+
+async def _pieces() -> AsyncIterator[bytes]:
+    try:
+        while True:
+            yield b"piece"
+            await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
+        events.append("pieces closed")
 
 
 async def duplex(scope: Message, receive: Receive, send: Send) -> None:
@@ -293,10 +341,6 @@ async def context(scope: Message, receive: Receive, send: Send) -> None:
     await respond(send, f"{before} {colour.get()}".encode())
 
 
-async def leave(scope: Message, receive: Receive, send: Send) -> None:
-    sys.exit(5)
-
-
 async def events_view(scope: Message, receive: Receive, send: Send) -> None:
     await respond(send, json.dumps(events).encode())
 
@@ -304,6 +348,8 @@ async def events_view(scope: Message, receive: Receive, send: Send) -> None:
 released = asyncio.Event()
 VIEWS: dict[str, Callable[[Message, Receive, Send], Awaitable[None]]] = {
     "hello": hello,
+    "late-read": late_reader,
+    "named": named,
     "pid": pid,
     "scope": scope_view,
     "echo": echo,
@@ -313,6 +359,7 @@ VIEWS: dict[str, Callable[[Message, Receive, Send], Awaitable[None]]] = {
     "release": release,
     "unread": unread,
     "stream": stream,
+    "kept": kept,
     "duplex": duplex,
     "wait": wait,
     "sleep": sleep,
@@ -335,7 +382,6 @@ VIEWS: dict[str, Callable[[Message, Receive, Send], Awaitable[None]]] = {
     "trailers": trailers,
     "hints": hints,
     "context": context,
-    "exit": leave,
     "events": events_view,
 }
 

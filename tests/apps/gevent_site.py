@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -31,9 +30,6 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     elif path == "/late":
         with gevent.Timeout(0.05):
             gevent.sleep(60)
-    elif path == "/leave":
-        gevent.sleep(0.01)
-        sys.exit(7)
     elif path.startswith("/flood/"):
         size = int(path.rpartition("/")[2])
         start_response("200 OK", [("Content-Length", str(size))])

@@ -12,10 +12,6 @@ def with_defaults(environ, start_response, exc_info=None):
     return []
 
 
-def opaque(*args):
-    return app(*args)
-
-
 @functools.wraps(app)
 def wrapped(*args, **kwargs):
     return app(*args, **kwargs)

@@ -11,7 +11,8 @@ from typing import Any
 
 
 def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    start_response("200 OK", [("Content-Type", "application/json")])
+    length = [("Content-Length", str(len(str(os.getpid()))))] if environ["PATH_INFO"] == "/pid" else []
+    start_response("200 OK", [("Content-Type", "application/json"), *length])
     try:
         asyncio.get_running_loop()
         loop = True

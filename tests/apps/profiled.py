@@ -12,21 +12,21 @@ from typing import Any
 import bigtop
 
 ROOT = str(Path(bigtop.__file__).parent) + "/"
-_calls: list[str] = []
+calls: list[str] = []
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     body = b"ok"
     if environ["PATH_INFO"] == "/start":
-        sys.setprofile(_note)
+        sys.setprofile(note)
     elif environ["PATH_INFO"] == "/stop":
         sys.setprofile(None)
-        body = json.dumps(_calls).encode()
+        body = json.dumps(calls).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
 
-def _note(frame: FrameType, event: str, _argument: object) -> None:
+def note(frame: FrameType, event: str, _argument: object) -> None:
     code = frame.f_code
     if event == "call" and code.co_filename.startswith(ROOT):
-        _calls.append(f"{code.co_filename.removeprefix(ROOT)}:{code.co_qualname}")
+        calls.append(f"{code.co_filename.removeprefix(ROOT)}:{code.co_qualname}")

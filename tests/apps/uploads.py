@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from bigtop.backends.asgi.wsgi_app import InThreads
+
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     path, body = environ["PATH_INFO"], environ["wsgi.input"]
@@ -26,3 +28,18 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     answer = str(count).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(answer)))])
     return [answer]
+
+
+class Mounted(InThreads):
+    """The same below ASGI, which is asked for its start and end there."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while (message := await receive())["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": message["type"] + ".complete"})
+        else:
+            await super().__call__(scope, receive, send)
+
+
+mounted = Mounted(app, 2, 1 << 16, None, ("/lines*", "/count"))

@@ -162,11 +162,6 @@ def injecting(environ: Environ, start_response: Start) -> Iterable[bytes]:
     return [b"never"]
 
 
-def hop(environ: Environ, start_response: Start) -> Iterable[bytes]:
-    start_response("200 OK", [("Connection", "close")])
-    return [b"never"]
-
-
 def caught(environ: Environ, start_response: Start) -> Iterable[bytes]:
     """An error handler, as frameworks have it: start_response again, with exc_info."""
     start_response("200 OK", TEXT)
@@ -206,6 +201,8 @@ def short(environ: Environ, start_response: Start) -> Iterable[bytes]:
 
 def long(environ: Environ, start_response: Start) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Length", "5")])
+    if environ["PATH_INFO"].endswith("/at-once"):
+        return iter([b"five. and more"])
     return iter([b"five.", b"and more"])
 
 
@@ -293,23 +290,31 @@ def hoard(environ: Environ, start_response: Start) -> Iterable[bytes]:
     return []
 
 
-def leave(environ: Environ, start_response: Start) -> Iterable[bytes]:
-    sys.exit(7)
-
-
 def die(environ: Environ, start_response: Start) -> Iterable[bytes]:
     os._exit(7)
 
 
 def named(environ: Environ, start_response: Start) -> Iterable[bytes]:
-    """/named?accel=URI or /named?sendfile=PATH: a file that the server is to send instead of the body."""
+    """/named?accel=URI or /named?sendfile=PATH: a file that the server is to send instead of the body;
+    `yields` and `writes` are other ways to give that."""
     query = parse_qs(environ["QUERY_STRING"])
     body = b"the application's own"
     headers = [("Content-Type", "application/x-mine"), ("Content-Length", str(len(body))), ("X-Mine", "kept")]
     headers += [("X-Accel-Redirect", uri) for uri in query.get("accel", [])]
     headers += [("X-Sendfile", path) for path in query.get("sendfile", [])]
-    start_response("200 OK", headers)
+    if "yields" in query:
+        return _late(start_response, headers)
+    write = start_response("200 OK", headers)
+    if "writes" in query:
+        write(body)
     return [body]
+
+
+def _late(start_response: Start, headers: list[tuple[str, str]]) -> Iterator[bytes]:
+    """Begin with the answer when it is asked for, and never come to its end."""
+    start_response("200 OK", headers)
+    while True:
+        yield b"the application's own"
 
 
 VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
@@ -324,10 +329,8 @@ VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
     "half": half,
     "hello": hello,
     "hints": hints,
-    "hop": hop,
     "hoard": hoard,
     "injecting": injecting,
-    "leave": leave,
     "die": die,
     "long": long,
     "loop": loop_running,

@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from bigtop.backends.base import ServeOptions
-from bigtop.scoreboard import State, Word
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat, State
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.site import Site, until
 from tests.support.wire import Client, request
@@ -78,11 +79,11 @@ def test_new_connections_go_to_a_sibling_that_has_fewer() -> None:
 def test_who_comes_from_a_sibling_is_served_until_the_end() -> None:
     with BackendServer(APP, backend="asgi", siblings=1) as server:
         with socket.create_connection(server.address) as dialled:
-            eventually(lambda: server.word(Word.CONNECTIONS) == 1)
+            eventually(lambda: server.word(Seat.CONNECTIONS) == 1)
             ours, theirs = _pair()
             assert server.sibling.send(0, theirs)
             theirs.close()
-            eventually(lambda: server.word(Word.CONNECTIONS) == 2)
+            eventually(lambda: server.word(Seat.CONNECTIONS) == 2)
             server.drain(30)
             ours.sendall(request("/"))
             assert b"Connection: close" in ours.recv(4096)

@@ -10,7 +10,8 @@ import pytest
 from websockets.sync.client import connect
 
 from bigtop.backends.base import ServeOptions
-from bigtop.scoreboard import Word
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import request
 
@@ -98,7 +99,7 @@ def test_starlette_chat(starlette: BackendServer) -> None:
         two.recv()
         one.send("hello")
         assert "hello" in (two.recv(), one.recv(), one.recv())
-    eventually(lambda: starlette.word(Word.CONNECTIONS) == 0)
+    eventually(lambda: starlette.word(Seat.CONNECTIONS) == 0)
 
 
 def test_django_views(django: BackendServer) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.scoreboard import Phase, Word
+from bigtop.ipc.scoreboard import Phase, Word
+from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, Closed, request
 
@@ -56,6 +57,7 @@ def test_the_scope_tells_the_truth(client: Client, server: BackendServer) -> Non
     assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
     assert (scope["path"], scope["raw_path"]) == ("/scope/a b/é", "/scope/a%20b%2F%C3%A9")
     assert (scope["query_string"], scope["root_path"], scope["scheme"]) == ("x=%31&y", "", "http")
+    assert scope["headers"].pop()[0] == "x-request-id"
     assert scope["headers"] == [["host", "test"], ["x-mixed", "One"], ["x-mixed", "two"]]
     assert scope["server"] == list(server.address)
     assert scope["client"] == list(client.socket.getsockname())
@@ -95,7 +97,7 @@ def test_a_worker_has_so_many_connections_and_no_more() -> None:
             client.send(request("/"))
         for client in clients[:3]:
             assert client.answer().status == 200
-        assert server.word(Word.CONNECTIONS) == 3
+        assert server.word(Seat.CONNECTIONS) == 3
         clients[0].close()
         assert clients[3].answer().status == 200
         clients[1].close()
@@ -278,7 +280,7 @@ def test_who_does_not_read_is_not_read(server: BackendServer) -> None:
     with Client(server.address, receive_buffer=4096) as client:
         client.post("/echo", b"")
         client.send(request("/echo", f"Content-Length: {len(body)}", method="POST") + body)
-        eventually(lambda: any(record.phase is Phase.WRITING for record in server.scoreboard.running(0)))
+        eventually(lambda: any(record.phase is Phase.WRITING for record in server.scoreboard.running()))
         before = server.word(Word.BYTES_IN)
         more, sent = request("/") * 2000, 0
         client.socket.settimeout(0.5)  # the kernel takes what its buffers hold, and then no more
@@ -447,6 +449,14 @@ def test_a_stream_ends_when_its_client_leaves(server: BackendServer) -> None:
     assert "GET /stream?n=1000000&size=65536 failed" not in server.log()
 
 
+def test_what_an_error_kept_in_its_own_frame_holds_ends_with_the_client(server: BackendServer) -> None:
+    with server.connect() as client:
+        client.send(request("/kept"))
+        assert client.answer(head_only=True).status == 200
+        assert client.socket.recv(100)
+    eventually(lambda: events(server)[-1] == "pieces closed")
+
+
 def test_a_client_that_closed_its_side_gets_its_answer(client: Client) -> None:
     client.send(request("/sleep/0.2"))
     client.socket.shutdown(1)
@@ -462,20 +472,6 @@ def test_the_next_request_does_not_wait_for_background_work(client: Client, serv
 
 
 # ---- limits and books
-
-
-def test_one_request_too_many_is_told_so() -> None:
-    options = ServeOptions(limit_concurrency=1)
-    with (
-        BackendServer(APP, options, backend="asgi") as server,
-        server.connect() as one,
-        server.connect() as two,
-    ):
-        one.send(request("/sleep/0.5"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        assert two.get("/").status == 503
-        assert one.answer().body == b"slept"
-        assert one.get("/").status == 200
 
 
 def test_slow_clients_are_told_so() -> None:
@@ -500,7 +496,7 @@ def test_a_client_that_reads_nothing_is_cut_off() -> None:
         with Client(server.address, receive_buffer=4096) as client:
             client.send(request("/stream?n=1000&size=65536"))
             eventually(lambda: server.word(Word.BUSY) == 1)
-            eventually(lambda: server.word(Word.CONNECTIONS) == 0)
+            eventually(lambda: server.word(Seat.CONNECTIONS) == 0)
         eventually(lambda: server.word(Word.BUSY) == 0)
 
 
@@ -511,13 +507,14 @@ def test_keep_alive_can_be_turned_off() -> None:
         assert client.at_end()
 
 
+@pytest.mark.case("F6")
 def test_scoreboard_and_access_log_count_what_happened() -> None:
     options = ServeOptions(access_format='%(h)s "%(r)s" %(s)s %(B)s %({content-type}o)s')
     with BackendServer(APP, options, backend="asgi") as server:
         with server.connect() as client:
             for path in ("/", "/broken"):
                 client.get(path)
-        eventually(lambda: server.word(Word.CONNECTIONS) == 0)
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 0)
         with server.connect() as client:
             client.send(request("/wait"))
             eventually(lambda: server.word(Word.BUSY) == 1)
@@ -525,17 +522,11 @@ def test_scoreboard_and_access_log_count_what_happened() -> None:
         assert (server.word(Word.ACCEPTED), server.word(Word.ERRORS)) == (2, 1)
         assert server.access_lines() == [
             '127.0.0.1 "GET / HTTP/1.1" 200 12 text/plain',
-            '127.0.0.1 "GET /broken HTTP/1.1" 500 0 -',
+            '127.0.0.1 "GET /broken HTTP/1.1" 500 73 -',
             '127.0.0.1 "GET /wait HTTP/1.1" 200 17 text/plain',
         ]
-        shown = [(record.method, record.path, record.status) for record in server.scoreboard.finished(0)]
+        shown = [(record.method, record.path, record.status) for record in server.scoreboard.finished()]
         assert shown == [("GET", "/", 200), ("GET", "/broken", 500), ("GET", "/wait", 200)]
-
-
-def test_sys_exit_in_the_application_ends_the_worker() -> None:
-    with BackendServer(APP, backend="asgi") as server, server.connect() as client:
-        client.send(request("/exit"))
-        assert server.wait() == 5
 
 
 def test_slow_callbacks_are_logged_when_asked_for() -> None:

@@ -156,7 +156,8 @@ def test_header_fields_come_in_order_and_lower_case(client: Client) -> None:
     scope = _scope(
         client, "/a", "X-Two: B", "accept: *", "X-ONE: a", "x-two:  C c", "Cookie: a=1", "cookie: b=2"
     )
-    assert scope["headers"] == [
+    # Only Bigtop makes an X-Request-ID.
+    assert [pair for pair in scope["headers"] if pair[0] != "x-request-id"] == [
         ["host", "test"],
         ["x-two", "B"],
         ["accept", "*"],

@@ -15,7 +15,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import WebSocketLimits
-from bigtop.scoreboard import Word
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
 
@@ -285,7 +286,7 @@ def test_books_are_kept() -> None:
         with dial(server) as socket:
             socket.send("x")
             socket.recv()
-            assert (server.word(Word.BUSY), server.word(Word.CONNECTIONS)) == (1, 1)
+            assert (server.word(Word.BUSY), server.word(Seat.CONNECTIONS)) == (1, 1)
             assert server.access_lines() == ["GET /echo HTTP/1.1 101"]
-        eventually(lambda: server.word(Word.BUSY) == server.word(Word.CONNECTIONS) == 0)
+        eventually(lambda: server.word(Word.BUSY) == server.word(Seat.CONNECTIONS) == 0)
         assert base64.b64decode(KEY) == b"the sample nonce"

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bigtop import kernel
 from bigtop.backends.base import ServeOptions
+from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits
-from bigtop.http.static import Mount
-from bigtop.scoreboard import Word
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
+from bigtop.system import kernel
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
 
@@ -284,8 +285,8 @@ def test_a_client_that_reads_nothing_is_cut_off(folder: Path, backend: str) -> N
         server.connect() as client,
     ):
         client.send(request("/s/big.bin") * 3)
-        eventually(lambda: server.word(Word.CONNECTIONS) == 1)
-        eventually(lambda: server.word(Word.CONNECTIONS) == 0)
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 1)
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 0)
         with server.connect() as other:
             assert other.get("/s/style.css").body == CSS
 
@@ -293,9 +294,10 @@ def test_a_client_that_reads_nothing_is_cut_off(folder: Path, backend: str) -> N
 # ---- files that the application names
 
 
-@pytest.fixture(scope="module")
-def naming(folder: Path) -> Iterator[BackendServer]:
-    with BackendServer(APP, ServeOptions(sendfile_roots=(Mount("/private/", str(folder)),))) as server:
+@pytest.fixture(scope="module", params=APPS)
+def naming(request: pytest.FixtureRequest, folder: Path) -> Iterator[BackendServer]:
+    options = ServeOptions(sendfile_roots=(Mount("/private/", str(folder)),), access_format=ACCESS)
+    with BackendServer(APPS[request.param], options, backend=request.param) as server:
         yield server
 
 
@@ -328,13 +330,31 @@ def test_what_may_not_be_named(naming: BackendServer, named: str) -> None:
     assert "names no file below a --sendfile-root" in naming.log()
 
 
+def test_what_is_sent_of_a_named_file_is_logged_and_the_connection_stays(naming: BackendServer) -> None:
+    with naming.connect() as client:
+        for _ in range(2):
+            assert client.get("/named?accel=/private/big.bin&logged").status == 200
+        assert client.get("/named?accel=/private/big.bin&logged", method="HEAD").status == 200
+        assert client.get("/").status == 200
+    sizes = [line.split()[-1] for line in naming.access_lines() if "&logged" in line]
+    assert sizes == [str(len(BIG)), str(len(BIG)), "0"]
+
+
+@pytest.mark.parametrize("late", ["yields", "writes"])
+def test_a_file_is_named_by_an_answer_in_pieces(naming: BackendServer, late: str) -> None:
+    with naming.connect() as client:
+        assert client.get(f"/named?accel=/private/style.css&{late}=1").body == CSS
+        assert client.get("/").status == 200
+
+
 def test_private_files_have_no_url(naming: BackendServer) -> None:
     with naming.connect() as client:
         assert client.get("/private/style.css").status == 404
 
 
-def test_without_a_root_nothing_is_sent() -> None:
-    with BackendServer(APP) as server, server.connect() as client:
+@pytest.mark.parametrize("backend", APPS)
+def test_without_a_root_nothing_is_sent(backend: str) -> None:
+    with BackendServer(APPS[backend], backend=backend) as server, server.connect() as client:
         answer = client.get("/named?sendfile=/etc/passwd")
         assert (answer.body, answer["X-Sendfile"]) == (b"the application's own", "/etc/passwd")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +9,7 @@ import pytest
 
 from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.scoreboard import Phase, Word
+from bigtop.ipc.scoreboard import Phase, Word
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
 
@@ -54,7 +53,7 @@ def test_requests_of_one_connection_are_answered_one_after_the_other() -> None:
 def test_who_reads_slowly_holds_nobody_up_and_loses_nothing(monkey: bool) -> None:
     with gevent_server(monkey=monkey) as server, Client(server.address, receive_buffer=65536) as reader:
         reader.send(request(f"/flood/{FLOOD}"))
-        eventually(lambda: any(one.phase is Phase.WRITING for one in server.scoreboard.running(0)))
+        eventually(lambda: any(one.phase is Phase.WRITING for one in server.scoreboard.running()))
         assert server.word(Word.BUSY) == 1, "the application waits for the client"
         assert get(server, "/quick") == 200
         assert reader.answer().body == b"f" * FLOOD
@@ -67,13 +66,6 @@ def test_a_timeout_of_gevents_costs_one_request() -> None:
         assert get(server, "/late") == 500
         assert other.answer().status == 200
         assert "Timeout" in server.log()
-
-
-def test_sys_exit_after_waiting_ends_the_worker() -> None:
-    with gevent_server() as server, server.connect() as client:
-        client.send(request("/leave"))
-        assert server.wait() == os.EX_SOFTWARE
-        assert "a greenlet of its crew failed" in server.log()
 
 
 def test_an_upgrade_that_the_application_knows_nothing_of_is_answered() -> None:

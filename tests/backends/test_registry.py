@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
 from operator import attrgetter
 from typing import ClassVar
 
 import pytest
 
 from bigtop.backends import registry
-from bigtop.backends.base import Features, ServeOptions
-from bigtop.config.options import OPTIONS
+from bigtop.backends.base import FLAGS, Features, ServeOptions
+from bigtop.config.serve.option import NATIVE
+from bigtop.config.serve.options import OPTIONS
 from bigtop.errors import ConfigError
+from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
-from bigtop.http.static import Mount
 
 
 class Plain:
@@ -21,7 +21,7 @@ class Plain:
     features: ClassVar[Features] = Features(interface="wsgi", threads=False, unix=False, reload=False)
 
 
-def test_the_native_backend_is_found_by_its_entry_point() -> None:
+def test_the_native_backend_is_found_by_its_name() -> None:
     assert "wsgi" in registry.names()
     assert registry.load("wsgi").name == "wsgi"
 
@@ -54,7 +54,7 @@ def test_a_name_like_no_other_gets_the_list_only() -> None:
 )
 def test_a_backend_that_cannot_be_imported_says_what_is_missing(name: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        registry._import(EntryPoint(name, value, registry.GROUP))
+        registry._import(name, value)
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,26 @@ def test_what_backends_heed_has_a_flag(name: str) -> None:
         features = registry.load(name).features
     except ConfigError as error:
         pytest.skip(str(error))
-    assert features.heeds <= set(registry.FLAGS)
+    assert features.heeds <= set(FLAGS)
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_native_servers_heed_all_but_what_the_table_gives_a_reason_for(name: str) -> None:
+    can = registry.load(name).features
+    without = {
+        option.field: one.reason for option in OPTIONS for one in option.without if one.backend == name
+    }
+    assert set(FLAGS) - can.heeds == without.keys() - {"threads"}
+    assert can.threads is ("threads" not in without)
+    assert all((can.static, can.sendfile, can.balancers, can.routes, can.unix))
+    assert all(without.values())
 
 
 def test_flags_of_options_are_flags_of_serve() -> None:
-    assert set(registry.FLAGS.values()) <= {flag for option in OPTIONS for flag in option.flags}
-    for name in registry.FLAGS:
+    """Fields without a FLAG are those that every backend heeds, or that a feature is about."""
+    flags = {option.field: option.flag for option in OPTIONS if option.field}
+    assert FLAGS.items() <= flags.items()
+    by_feature = {"threads", "static", "sendfile_roots", "proxy_protocol", "proxy_allow_ips"}
+    assert set(flags) - set(FLAGS) == by_feature | {"access_json", "timeout"}
+    for name in flags:
         attrgetter(name)(ServeOptions())

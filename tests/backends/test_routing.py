@@ -9,10 +9,11 @@ import socket
 import pytest
 
 from bigtop.backends.base import ServeOptions
-from bigtop.backends.deadlines import SECOND
-from bigtop.backends.transfer import PATIENCE, Arrival, Said
-from bigtop.http.routes import Route
-from bigtop.scoreboard import State, Word
+from bigtop.backends.native.app_queues import PATIENCE, Arrival, ProxiedAddresses
+from bigtop.backends.native.timeouts import SECOND
+from bigtop.http.declarations import Route
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat, State
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
 
@@ -69,9 +70,9 @@ def test_a_foreign_request_leaves_with_its_bytes(backend: str) -> None:
         assert client.get("/").status == 200
         client.send(FOREIGN)
         came = answered(subject)
-        assert (came.data, came.said) == (FOREIGN, None)
+        assert (came.data, came.proxied) == (FOREIGN, None)
         assert client.answer().body == b"neighbour"
-        eventually(lambda: subject.word(Word.CONNECTIONS) == 0)
+        eventually(lambda: subject.word(Seat.CONNECTIONS) == 0)
         # What comes then is not heard here any more.
         client.send(request("/next"))
         assert came.socket.recv(65536) == request("/next")
@@ -131,7 +132,7 @@ def test_a_worker_whose_slots_are_taken_hands_over_all_the_same(backend: str) ->
         client.get("/")
         subject.play(State.READY)
         slow.send(request("/sleep/3"))
-        eventually(lambda: subject.word(Word.BUSY) == 1 and subject.word(Word.OPEN) == 0)
+        eventually(lambda: subject.word(Word.BUSY) == 1 and subject.word(Seat.OPEN) == 0)
         client.send(FOREIGN)
         came = answered(subject)
         assert subject.word(Word.BUSY) == 1
@@ -146,22 +147,35 @@ def test_a_draining_worker_hands_over(backend: str) -> None:
         subject.serve_neighbour()
         client.get("/")
         subject.drain()
-        eventually(lambda: subject.word(Word.STATE) == State.DRAINING)
+        eventually(lambda: subject.word(Seat.STATE) == State.DRAINING)
         client.send(FOREIGN)
         answered(subject).socket.close()
         assert client.answer().body == b"neighbour"
         assert subject.wait() == 0
 
 
-def test_what_a_balancer_said_travels() -> None:
+@ALL
+def test_what_a_balancer_said_travels(backend: str) -> None:
     options = ServeOptions(proxy_protocol="v1")
-    with server("wsgi", options) as subject, subject.connect() as client:
+    with server(backend, options) as subject, subject.connect() as client:
         subject.serve_neighbour()
         client.send(b"PROXY TCP4 203.0.113.9 198.51.100.2 56324 443\r\n" + FOREIGN)
         came = answered(subject)
-        assert came == Arrival(came.socket, FOREIGN, Said(("203.0.113.9", 56324), ("198.51.100.2", 443)))
+        assert came == Arrival(
+            came.socket, FOREIGN, ProxiedAddresses(("203.0.113.9", 56324), ("198.51.100.2", 443))
+        )
         assert client.answer().body == b"neighbour"
         came.socket.close()
+
+
+@ALL
+def test_a_worker_says_again_that_it_is_there(backend: str) -> None:
+    """A sibling that was taken over may have written otherwise, and then nobody hands anything over."""
+    with server(backend) as subject:
+        seat = subject.seats.words(0)
+        eventually(lambda: seat[Seat.STATE] == State.READY)
+        seat[Seat.STATE] = State.EMPTY
+        eventually(lambda: seat[Seat.STATE] == State.READY)
 
 
 # ---- what cannot leave yet
@@ -187,7 +201,7 @@ def test_an_application_that_does_not_come_is_told(backend: str) -> None:
         assert (answer.status, answer["Connection"]) == (503, "close")
         assert b"not running" in answer.body
         assert client.at_end()
-        eventually(lambda: subject.word(Word.CONNECTIONS) == 0)
+        eventually(lambda: subject.word(Seat.CONNECTIONS) == 0)
 
 
 @ALL
@@ -198,12 +212,12 @@ def test_more_than_the_queue_holds(backend: str) -> None:
         try:
             for client in clients:
                 client.send(FOREIGN + b"x" * 5000)
-            eventually(lambda: 0 < subject.word(Word.CONNECTIONS) < 290, what="the queue is full")
+            eventually(lambda: 0 < subject.word(Seat.CONNECTIONS) < 290, what="the queue is full")
             for _ in clients:
                 answered(subject).socket.close()
             for client in clients:
                 assert client.answer().body == b"neighbour"
-            eventually(lambda: subject.word(Word.CONNECTIONS) == 0)
+            eventually(lambda: subject.word(Seat.CONNECTIONS) == 0)
         finally:
             for client in clients:
                 client.close()
@@ -215,7 +229,7 @@ def test_what_was_left_behind_is_taken_back(backend: str) -> None:
         client, accepted = pair(subject)
         with client, accepted:
             assert subject.neighbour.send(1, accepted, FOREIGN, None)  # and whoever should take it is gone
-            eventually(lambda: subject.word(Word.CONNECTIONS) == 1, what="it is found")
+            eventually(lambda: subject.word(Seat.CONNECTIONS) == 1, what="it is found")
             subject.serve_neighbour()
             answered(subject).socket.close()
             assert client.answer().body == b"neighbour"
@@ -235,7 +249,7 @@ def test_what_comes_is_answered_and_stays(backend: str) -> None:
             client.send(b"def")
             assert client.answer().body == b"abcdef"
             assert client.get("/").status == 200
-            assert subject.word(Word.CONNECTIONS) == 1
+            assert subject.word(Seat.CONNECTIONS) == 1
             eventually(lambda: subject.word(Word.REQUESTS) == 2)
 
 
@@ -263,21 +277,26 @@ def test_a_client_that_left_on_the_way(backend: str) -> None:
         assert other.get("/").status == 200
 
 
-def test_a_balancers_client_is_known_to_the_owner() -> None:
+@ALL
+def test_a_balancers_client_is_known_to_the_owner(backend: str) -> None:
     options = ServeOptions(proxy_protocol="v1")
-    with server("wsgi", options) as subject:
+    with server(backend, options) as subject:
         client, accepted = pair(subject)
         with client:
             with accepted:
-                said = Said(("203.0.113.9", 56324), ("198.51.100.2", 443))
-                assert subject.neighbour.send(0, accepted, request("/environ"), said)
-            environ = json.loads(client.answer().body)
-            assert (environ["REMOTE_ADDR"], environ["SERVER_PORT"]) == ("203.0.113.9", "443")
+                proxied = ProxiedAddresses(("203.0.113.9", 56324), ("198.51.100.2", 443))
+                path = "/scope" if backend == "asgi" else "/environ"
+                assert subject.neighbour.send(0, accepted, request(path), proxied)
+            told = json.loads(client.answer().body)
+            if backend == "asgi":
+                assert (told["client"], told["server"]) == (["203.0.113.9", 56324], ["198.51.100.2", 443])
+            else:
+                assert (told["REMOTE_ADDR"], told["SERVER_PORT"]) == ("203.0.113.9", "443")
             # No other header is expected, and it goes on with it to where it came from.
             subject.serve_neighbour()
             client.send(FOREIGN)
             came = answered(subject)
-            assert came.said == said
+            assert came.proxied == proxied
             came.socket.close()
 
 

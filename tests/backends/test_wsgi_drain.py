@@ -8,7 +8,8 @@ import time
 import pytest
 
 from bigtop.backends.base import ServeOptions
-from bigtop.scoreboard import Word
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, Closed, request
 
@@ -167,7 +168,7 @@ def test_fifty_busy_clients_lose_nothing(threads: int) -> None:
         threads_ = [threading.Thread(target=ask, args=(number,)) for number in range(50)]
         for thread in threads_:
             thread.start()
-        eventually(lambda: server.word(Word.REQUESTS) > 500 and server.word(Word.CONNECTIONS) == 50)
+        eventually(lambda: server.word(Word.REQUESTS) > 500 and server.word(Seat.CONNECTIONS) == 50)
         server.drain(30)
         for thread in threads_:
             thread.join()

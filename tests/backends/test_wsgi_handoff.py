@@ -16,7 +16,8 @@ from statistics import median
 
 import pytest
 
-from bigtop.scoreboard import Word
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
 from tests.backends.test_wsgi_stress import CLIENTS, converse
 from tests.support.load import Load
 from tests.support.site import Site, until
@@ -104,7 +105,7 @@ def _ratio_of_a_burst(site: Site, opened: Clients) -> float:
     assert len(counts) == 4, counts
     for client in clients:
         client.close()
-    until(lambda: site.total(Word.CONNECTIONS) == 0, "the connections are closed")
+    until(lambda: site.total(Seat.CONNECTIONS) == 0, "the connections are closed")
     return max(counts.values()) / min(counts.values())
 
 
@@ -209,7 +210,7 @@ def test_every_answer_is_right_while_connections_move(threads: str) -> None:
     with Site("tests.apps.wsgi_basic:app", "--workers", "3", "--threads", threads) as site:
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(lambda seed: converse(lambda: _connect(site), random.Random(seed)), range(CLIENTS)))
-        until(lambda: site.total(Word.CONNECTIONS) == 0, "no connection is left")
+        until(lambda: site.total(Seat.CONNECTIONS) == 0, "no connection is left")
         assert site.total(Word.BUSY) == 0
         assert site.total(Word.ACCEPTED) > 3 * CLIENTS
         assert "Traceback" not in site.log()

@@ -12,7 +12,8 @@ import pytest
 
 from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.scoreboard import Word
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, Closed, request
 
@@ -239,7 +240,7 @@ def test_an_exception_is_a_500_without_a_traceback(client: Client, server: Backe
     eventually(lambda: "this view is broken" in server.log())
 
 
-@pytest.mark.parametrize("path", ["/unstarted", "/injecting", "/hop"])
+@pytest.mark.parametrize("path", ["/unstarted", "/injecting"])
 def test_what_is_no_wsgi_is_a_500(client: Client, path: str) -> None:
     assert client.get(path).status == 500
 
@@ -270,6 +271,8 @@ def test_a_short_body_closes_the_connection(client: Client, server: BackendServe
 
 def test_a_long_body_is_cut(client: Client, server: BackendServer) -> None:
     assert client.get("/long").body == b"five."
+    assert "longer than its Content-Length" not in server.log(), "PEP 3333: who has enough asks for no more"
+    assert client.get("/long/at-once").body == b"five."
     eventually(lambda: "longer than its Content-Length" in server.log())
 
 
@@ -311,20 +314,21 @@ def _events(client: Client) -> list[str]:
 # ---- what is told
 
 
+@pytest.mark.case("F6")
 def test_scoreboard_and_access_log_count_what_happened() -> None:
     with BackendServer(APP, ServeOptions(access_format=ACCESS)) as server:
         with server.connect() as client:
             client.get("/sleep/0.05")
             client.get("/broken")
             eventually(lambda: server.word(Word.REQUESTS) == 2)
-        eventually(lambda: server.word(Word.CONNECTIONS) == 0)
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 0)
         assert server.word(Word.ACCEPTED) == 1
         assert server.word(Word.ERRORS) == 1
         assert server.word(Word.BUSY) == 0
         assert 50_000_000 <= server.word(Word.CALL_NS) < 5_000_000_000
         assert server.word(Word.BYTES_IN) == len(request("/sleep/0.05") + request("/broken"))
         assert server.word(Word.BYTES_OUT) > 200
-        slept, broken = server.scoreboard.finished(0)
+        slept, broken = server.scoreboard.finished()
         assert (slept.method, slept.path, slept.status, slept.client) == (
             "GET",
             "/sleep/0.05",
@@ -335,7 +339,7 @@ def test_scoreboard_and_access_log_count_what_happened() -> None:
         assert broken.status == 500
         assert server.access_lines() == [
             '127.0.0.1 "GET /sleep/0.05 HTTP/1.1" 200 5',
-            '127.0.0.1 "GET /broken HTTP/1.1" 500 -',
+            '127.0.0.1 "GET /broken HTTP/1.1" 500 73',
         ]
 
 
@@ -343,11 +347,11 @@ def test_a_running_call_is_on_the_scoreboard() -> None:
     with BackendServer(APP) as server, server.connect() as client:
         client.send(request("/sleep/0.3"))
         eventually(lambda: server.word(Word.BUSY) == 1)
-        assert [record.path for record in server.scoreboard.running(0)] == ["/sleep/0.3"]
-        assert server.scoreboard.oldest(0) > 0
+        assert [record.path for record in server.scoreboard.running()] == ["/sleep/0.3"]
+        assert server.scoreboard.oldest() > 0
         client.answer()
         eventually(lambda: server.word(Word.BUSY) == 0)
-        assert server.scoreboard.oldest(0) == 0
+        assert server.scoreboard.oldest() == 0
 
 
 def test_unix_clients(tmp_path: object) -> None:
@@ -360,27 +364,6 @@ def test_keep_alive_can_be_turned_off() -> None:
     with BackendServer(APP, ServeOptions(limits=Limits(keep_alive=0))) as server, server.connect() as client:
         assert client.get("/")["Connection"] == "close"
         assert client.at_end()
-
-
-def test_sys_exit_in_the_application_ends_the_worker() -> None:
-    with BackendServer(APP) as server, server.connect() as client:
-        client.send(request("/leave"))
-        assert server.wait() == 7
-
-
-@pytest.mark.parametrize(("slow_calls", "status"), [(1, os.EX_SOFTWARE), (2, 7)])
-def test_sys_exit_costs_nobody_an_answer_that_is_held(slow_calls: int, status: int) -> None:
-    # After the first slow call the next run in a thread of the crew, after the second in the main thread.
-    with BackendServer(APP) as server, ExitStack() as stack:
-        clients = [stack.enter_context(server.connect()) for _ in range(slow_calls + 2)]
-        assert [client.get("/").status for client in clients] == [200] * len(clients)
-        paths = [*(["/sleep/0.5"] * slow_calls), "/", "/leave"]
-        for waiting, (client, path) in enumerate(zip(clients, paths, strict=True)):
-            client.send(request(path))
-            eventually(lambda: server.word(Word.BUSY) == 1)
-            eventually(lambda waiting=waiting: server.word(Word.WAITING) == waiting)
-        assert clients[-2].answer().body == b"Hello World\n"
-        assert server.wait() == status
 
 
 def test_no_answer_is_held_while_others_are_read() -> None:
@@ -397,20 +380,12 @@ def test_no_answer_is_held_while_others_are_read() -> None:
         assert server.wait() == 7
 
 
-def test_sys_exit_in_another_thread_ends_the_worker_as_well() -> None:
-    with BackendServer(APP) as server, server.connect() as client:
-        client.get("/sleep/0.1")  # so that the relief leads, and runs the next call
-        client.send(request("/leave"))
-        assert server.wait() == os.EX_SOFTWARE
-        assert "a thread of its crew failed" in server.log()
-
-
 def test_the_scoreboard_knows_a_request_by_its_id() -> None:
     with BackendServer(APP) as server, server.connect() as client:
         client.send(request("/sleep/0.3", "X-Request-ID: from-a-proxy-7f"))
-        eventually(lambda: [one.id for one in server.scoreboard.running(0)] == ["from-a-proxy-7f"])
+        eventually(lambda: [one.id for one in server.scoreboard.running()] == ["from-a-proxy-7f"])
         assert client.answer().status == 200
         client.get("/")
         eventually(
-            lambda: len({one.id for one in server.scoreboard.finished(0)} - {"", "from-a-proxy-7f"}) == 1
+            lambda: len({one.id for one in server.scoreboard.finished()} - {"", "from-a-proxy-7f"}) == 1
         )

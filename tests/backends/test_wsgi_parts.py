@@ -1,4 +1,4 @@
-# The parts of the native backend that can be tried without a server: clocks, outbox, body, crew.
+# The parts of the native backend that can be tried without a server: clocks, buffer, body, executor.
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigtop.backends.base import ServeOptions
-from bigtop.backends.deadlines import GRACE, NEVER, SECOND, Deadlines, Wait
-from bigtop.backends.outbox import Bounds, ClientGone, FilePart, Outbox, patient
+from bigtop.backends.native.client_limits import AddressConnections, AddressRate
+from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.timeouts import GRACE, NEVER, SECOND, Timeouts, Wait
+from bigtop.backends.native.transport import PlainTransport
+from bigtop.backends.native.write_buffer import Bounds, ClientGone, WriteBuffer, patient
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.connection import Connection
-from bigtop.backends.wsgi.crew import Lead
-from bigtop.backends.wsgi.site import Site
-from bigtop.backends.wsgi.threads import ENOUGH, TICK, Threads, _Bell, _Usual
-from bigtop.backends.wsgi.visitors import Visitors
+from bigtop.backends.wsgi.context import WorkerContext
+from bigtop.backends.wsgi.executor import Lead
+from bigtop.backends.wsgi.thread_executor import ENOUGH, TICK, ThreadExecutor, _Bell, _Usual
+from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.handlers import FilePart
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
 from bigtop.http.wsgi import Peer
-from bigtop.scoreboard import Scoreboard
+from bigtop.ipc.scoreboard import Slot
 from tests.support.backend_server import eventually
 
 # ---- deadlines
@@ -52,7 +55,7 @@ class Waiting:
     )
 )
 def test_clocks_run_out_exactly_when_they_should(steps: list[tuple[int, str, int]]) -> None:
-    clocks = Deadlines(Limits(keep_alive=7, header_timeout=3, body_timeout=0, send_timeout=2))
+    clocks = Timeouts(Limits(keep_alive=7, header_timeout=3, body_timeout=0, send_timeout=2))
     connections = [Waiting() for _ in range(6)]
     due: dict[int, int] = {}
     now = 0
@@ -76,14 +79,14 @@ def test_clocks_run_out_exactly_when_they_should(steps: list[tuple[int, str, int
 
 
 def test_without_connections_there_is_nothing_to_wait_for() -> None:
-    clocks, connection = Deadlines(Limits(keep_alive=1)), Waiting()
+    clocks, connection = Timeouts(Limits(keep_alive=1)), Waiting()
     clocks.start(connection, clocks.idle, 0)
     clocks.stop(connection)
     assert not list(clocks.expired(2 * SECOND))
     assert clocks.soonest == NEVER
 
 
-# ---- outbox
+# ---- buffer
 
 
 @pytest.fixture
@@ -95,10 +98,10 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def _drain(outbox: Outbox, theirs: socket.socket, size: int) -> bytes:
+def _drain(buffer: WriteBuffer, theirs: socket.socket, size: int) -> bytes:
     received = b""
     while len(received) < size:
-        outbox.flush()
+        buffer.flush()
         received += theirs.recv(1 << 20)
     return received
 
@@ -114,56 +117,56 @@ def test_bytes_and_files_leave_in_order_and_whole(parts: list[tuple[bool, int]],
         ours.setblocking(False)
         file.write(bytes(range(256)) * 1200)
         file.flush()
-        outbox, wanted = Outbox(ours, Bounds(memory, 400_000, None)), b""
+        buffer, wanted = WriteBuffer(PlainTransport(ours), Bounds(memory, 400_000, None)), b""
         for number, (from_file, size) in enumerate(parts):
             piece = bytes([number]) * size
             if from_file and size:
-                outbox.put(FilePart(file.fileno(), number, size))
+                buffer.put(FilePart(file.fileno(), number, size))
                 piece = (bytes(range(256)) * 1200)[number : number + size]
             else:
-                outbox.put(piece)
+                buffer.put(piece)
             wanted += piece
-        assert _drain(outbox, theirs, len(wanted)) == wanted
-        assert outbox.flush()
-        assert outbox.size == 0
-        outbox.close()
+        assert _drain(buffer, theirs, len(wanted)) == wanted
+        assert buffer.flush()
+        assert buffer.size == 0
+        buffer.close()
 
 
 def test_the_leader_is_called_once_until_everything_is_out(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, Bounds(1 << 20, 0, None))
-    assert not outbox.put(b"fits")
-    assert outbox.put(b"x" * 5_000_000), "begins to wait"
-    assert not outbox.put(b"y" * 5), "waits already"
-    assert _drain(outbox, theirs, 5_000_009).endswith(b"xyyyyy")
-    assert not outbox.put(b"fits again")
+    buffer = WriteBuffer(PlainTransport(ours), Bounds(1 << 20, 0, None))
+    assert not buffer.put(b"fits")
+    assert buffer.put(b"x" * 5_000_000), "begins to wait"
+    assert not buffer.put(b"y" * 5), "waits already"
+    assert _drain(buffer, theirs, 5_000_009).endswith(b"xyyyyy")
+    assert not buffer.put(b"fits again")
 
 
 def test_the_producer_waits_until_half_is_free(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, Bounds(1_000_000, 0, None))
-    outbox.put(b"x" * 5_000_000)
-    assert outbox.is_full()
-    waiter = threading.Thread(target=outbox.wait_for_room)
+    buffer = WriteBuffer(PlainTransport(ours), Bounds(1_000_000, 0, None))
+    buffer.put(b"x" * 5_000_000)
+    assert buffer.is_full()
+    waiter = threading.Thread(target=buffer.wait_for_room)
     waiter.start()
-    while outbox.size > 500_000:
+    while buffer.size > 500_000:
         assert waiter.is_alive()
-        outbox.flush()
+        buffer.flush()
         theirs.recv(1 << 20)
-    outbox.flush()
+    buffer.flush()
     waiter.join(10)
     assert not waiter.is_alive()
 
 
 def test_a_client_that_is_gone_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, Bounds(1000, 0, None))
-    outbox.put(b"x" * 5_000_000)
+    buffer = WriteBuffer(PlainTransport(ours), Bounds(1000, 0, None))
+    buffer.put(b"x" * 5_000_000)
     seen: list[type[BaseException]] = []
 
     def wait() -> None:
         try:
-            outbox.wait_for_room()
+            buffer.wait_for_room()
         except ClientGone as error:
             seen.append(type(error))
 
@@ -171,12 +174,12 @@ def test_a_client_that_is_gone_ends_the_wait(pair: tuple[socket.socket, socket.s
     waiter.start()
     theirs.close()
     with pytest.raises(ClientGone):
-        outbox.flush()
-    outbox.abandon()
+        buffer.flush()
+    buffer.abandon()
     waiter.join(10)
     assert seen == [ClientGone]
     with pytest.raises(ClientGone):
-        outbox.put(b"more")
+        buffer.put(b"more")
 
 
 def test_a_file_that_shrinks_is_not_filled_up(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -184,7 +187,7 @@ def test_a_file_that_shrinks_is_not_filled_up(pair: tuple[socket.socket, socket.
         file.write(b"12345")
         file.flush()
         with pytest.raises(ClientGone):
-            Outbox(pair[0], Bounds(1000, 0, None)).put(FilePart(file.fileno(), 0, 9))
+            WriteBuffer(PlainTransport(pair[0]), Bounds(1000, 0, None)).put(FilePart(file.fileno(), 0, 9))
 
 
 # ---- body
@@ -203,10 +206,10 @@ def test_a_body_comes_back_whole(tmp_path: Path, pieces: list[bytes]) -> None:
     assert not list(tmp_path.iterdir()), "a temporary file has no name"
 
 
-# ---- crew
+# ---- executor
 
 
-SLOT = Scoreboard.create(1).slot(0)
+SLOT = Slot.unseen()
 
 
 class Task:
@@ -226,55 +229,61 @@ class Task:
         assert self.go.wait(10)
 
 
+UPGRADES = Upgrades(Means(SpokenSocket, threading.Lock, patient), Limits())
+
+
 def _call() -> Call:
-    site = Site(lambda environ, start: [], ServeOptions(), SLOT, Threads(1, SLOT.buckets), None, None)
+    executor = ThreadExecutor(1, SLOT.buckets, UPGRADES)
+    site = WorkerContext(lambda environ, start: [], ServeOptions(), SLOT, Chain(), executor, None, None)
     with socket.socket() as sock:
-        connection = Connection(sock, _peer("127.0.0.1"), Engine(Limits()), site)
-    return Call(connection, Request(), io.BytesIO(), 0)
+        connection = Connection(PlainTransport(sock), _peer("127.0.0.1"), Engine(Limits()), site)
+    return Call(site, connection.stream, Request(), io.BytesIO(), 0)
 
 
 def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
-    crew = Threads(1, Scoreboard.create(1).slot(0).buckets)
+    executor = ThreadExecutor(1, Slot.unseen().buckets, UPGRADES)
     slow, log = Task(), []
 
     def lead() -> None:
         log.append(("leads", threading.current_thread().name))
         if len(log) == 1:
             for _ in range(3):
-                assert crew.run(Task(quick=True).call) is Lead.KEPT
-            outcome = crew.run(slow.call)
+                assert executor.run(Task(quick=True).call) is Lead.KEPT
+            outcome = executor.run(slow.call)
             log.append((outcome, threading.current_thread().name))
             return
-        assert crew.detached == 1
+        assert executor.detached == 1
         slow.go.set()
-        eventually(lambda: bool(crew.finished))
-        assert crew.finished.popleft() is slow.call
-        crew.stop()
+        eventually(lambda: bool(executor.finished))
+        assert executor.finished.popleft() is slow.call
+        executor.stop()
 
-    crew.work(lead)
+    executor.work(lead)
     me = threading.current_thread().name
-    assert sorted(log, key=str) == sorted([("leads", me), ("leads", "crew-1"), (Lead.LOST, me)], key=str)
+    assert sorted(log, key=str) == sorted([("leads", me), ("leads", "executor-1"), (Lead.LOST, me)], key=str)
 
 
 def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> None:
-    crew = Threads(1, Scoreboard.create(1).slot(0).buckets)  # so that there is no third thread to take over
+    executor = ThreadExecutor(
+        1, Slot.unseen().buckets, UPGRADES
+    )  # so that there is no third thread to take over
     first, log = Task(), []
     second = Task(lets_go=first)
 
     def lead() -> None:
         if not log:
             log.append("first")
-            outcome = crew.run(first.call)
+            outcome = executor.run(first.call)
             log.append(str(outcome))
-            assert crew.detached == 1, "the other one is detached instead"
+            assert executor.detached == 1, "the other one is detached instead"
             second.go.set()
-            eventually(lambda: bool(crew.finished))
-            crew.stop()
+            eventually(lambda: bool(executor.finished))
+            executor.stop()
             return
         log.append("second")
-        assert crew.run(second.call) is Lead.LOST
+        assert executor.run(second.call) is Lead.LOST
 
-    crew.work(lead)
+    executor.work(lead)
     assert log == ["first", "second", "Lead.REGAINED"]
 
 
@@ -282,43 +291,43 @@ def test_what_is_too_much_for_memory_goes_to_a_file_of_bounded_size(
     pair: tuple[socket.socket, socket.socket], tmp_path: Path
 ) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, Bounds(100_000, 3_000_000, str(tmp_path)))
+    buffer = WriteBuffer(PlainTransport(ours), Bounds(100_000, 3_000_000, str(tmp_path)))
     wanted, given_up = b"", 0
     for number in range(40):
         piece = bytes([number]) * 500_000
-        outbox.put(piece)
+        buffer.put(piece)
         wanted += piece
-        if outbox.is_full():
+        if buffer.is_full():
             given_up += 1
-            before = _drain(outbox, theirs, len(wanted))
+            before = _drain(buffer, theirs, len(wanted))
             assert before == wanted
             wanted = b""
     assert given_up > 2, "the file has an end"
-    assert _drain(outbox, theirs, len(wanted)) == wanted
-    outbox.close()
+    assert _drain(buffer, theirs, len(wanted)) == wanted
+    buffer.close()
 
 
 def test_a_full_disk_holds_the_producer_back_and_breaks_nothing(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, Bounds(1000, 1 << 30, "/nonexistent"))
-    outbox.put(b"x" * 5_000_000)
-    assert outbox.is_full()
-    assert _drain(outbox, theirs, 5_000_000) == b"x" * 5_000_000
+    buffer = WriteBuffer(PlainTransport(ours), Bounds(1000, 1 << 30, "/nonexistent"))
+    buffer.put(b"x" * 5_000_000)
+    assert buffer.is_full()
+    assert _drain(buffer, theirs, 5_000_000) == b"x" * 5_000_000
 
 
 def test_a_producer_without_a_leader_sends_for_itself(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    outbox = Outbox(ours, Bounds(1000, 0, None, patient(0.1)))
-    outbox.put(b"x" * 5_000_000)
+    buffer = WriteBuffer(PlainTransport(ours), Bounds(1000, 0, None, patient(0.1)))
+    buffer.put(b"x" * 5_000_000)
     with pytest.raises(ClientGone):
-        outbox.wait_for_room()
+        buffer.wait_for_room()
     received = [0]
     reader = threading.Thread(target=lambda: _read(theirs, received))
     reader.start()
-    outbox.wait_for_room()
-    assert outbox.size <= 500
+    buffer.wait_for_room()
+    assert buffer.size <= 500
     theirs.shutdown(socket.SHUT_RDWR)
     reader.join(10)
 
@@ -336,7 +345,7 @@ def test_rates_count_from_the_grace_on() -> None:
     assert not Wait(60).is_too_slow(0, began=0, now=1000 * SECOND)
 
 
-# ---- visitors
+# ---- limits of an address
 
 
 def _peer(address: str) -> Peer:
@@ -344,21 +353,21 @@ def _peer(address: str) -> Peer:
 
 
 def test_connections_of_an_address_are_counted() -> None:
-    visitors, peer = Visitors(2, 0), _peer("10.0.0.2")
-    assert [visitors.came(peer) for _ in range(3)] == [True, True, False]
-    assert visitors.came(_peer("10.0.0.3"))
-    visitors.left(peer)
-    visitors.left(peer)
-    assert visitors.came(peer)
-    assert all(visitors.came(_peer("10.0.0.1")) for _ in range(9)), "a proxy speaks for many"
+    limit, peer = AddressConnections(2), _peer("10.0.0.2")
+    assert [limit.opened(peer) is None for _ in range(3)] == [True, True, False]
+    assert limit.opened(_peer("10.0.0.3")) is None
+    limit.closed(peer)
+    limit.closed(peer)
+    assert limit.opened(peer) is None
+    assert all(limit.opened(_peer("10.0.0.1")) is None for _ in range(9)), "a proxy speaks for many"
 
 
 @given(st.lists(st.integers(0, SECOND), max_size=60), st.integers(1, 20))
 def test_no_address_gets_more_than_its_rate(pauses: list[int], rate: int) -> None:
-    visitors, peer, now, taken = Visitors(0, rate), _peer("10.0.0.2"), 0, []
+    limit, peer, now, taken = AddressRate(rate), _peer("10.0.0.2"), 0, []
     for pause in pauses:
         now += pause
-        if visitors.asks(peer, now):
+        if limit.handle(Request(), peer, now) is None:
             taken.append(now)
     for first in taken:
         assert sum(first <= when < first + SECOND for when in taken) <= 2 * rate
@@ -366,17 +375,18 @@ def test_no_address_gets_more_than_its_rate(pauses: list[int], rate: int) -> Non
 
 
 def test_addresses_that_left_are_forgotten() -> None:
-    visitors = Visitors(0, 10)
+    limit = AddressRate(10)
     for number in range(5000):
-        assert visitors.asks(_peer(f"10.1.{number // 250}.{number % 250}"), number * SECOND)
-    assert len(visitors._buckets) <= 1024
+        peer = _peer(f"10.1.{number // 250}.{number % 250}")
+        assert limit.handle(Request(), peer, number * SECOND) is None
+    assert len(limit._buckets) <= 1024
 
 
 # ---- the relief
 
 
 def test_it_looks_more_often_just_after_it_found_a_slow_call() -> None:
-    bell, took = _Bell(Scoreboard.create(1).slot(0).buckets), []
+    bell, took = _Bell(Slot.unseen().buckets), []
     for fine_until in (NEVER, 0):
         bell.fine_until = fine_until
         began = time.monotonic()
@@ -388,7 +398,7 @@ def test_it_looks_more_often_just_after_it_found_a_slow_call() -> None:
 
 
 def test_what_most_calls_take_is_what_three_of_four_do() -> None:
-    slot = Scoreboard.create(1).slot(0)
+    slot = Slot.unseen()
     usual = _Usual(slot.buckets)
     assert usual.seconds() == 0
     for microseconds, count in ((100, 75), (3_000_000, 25)):
@@ -404,15 +414,15 @@ def test_what_most_calls_take_is_what_three_of_four_do() -> None:
 
 
 def test_no_answer_is_held_where_calls_usually_take_long() -> None:
-    slot = Scoreboard.create(1).slot(0)
-    crew = Threads(1, slot.buckets)
-    call: Any = object()
-    crew._offer.append(call)  # as run() does
+    slot = Slot.unseen()
+    executor = ThreadExecutor(1, slot.buckets, UPGRADES)
+    stream = _call().stream
+    executor._offer.append(stream)  # as run() does
     for microseconds, holds in ((100, True), (8_000, False), (100, True)):
         for _ in range(ENOUGH):
             slot.end(slot.begin(0, b"GET", b"", b"/"), 0, microseconds * 1000, 200)
-        crew._bell.tick()
-        assert crew.hold(call, b"") is holds
+        executor._bell.tick()
+        assert executor.hold(stream, b"") is holds
 
 
 def test_a_leader_that_makes_progress_is_left_alone() -> None:
@@ -430,7 +440,7 @@ def test_a_leader_that_makes_progress_is_left_alone() -> None:
 
 def _batch() -> tuple[int, float]:
     """Return how many calls went on without the lead, and how long the longest took."""
-    crew = Threads(1, Scoreboard.create(1).slot(0).buckets)
+    executor = ThreadExecutor(1, Slot.unseen().buckets, UPGRADES)
     end = time.monotonic() + 20 * TICK
     calls: list[Task] = []
     lasted: list[float] = []
@@ -440,12 +450,12 @@ def _batch() -> tuple[int, float]:
             calls.append(Task())
             threading.Timer(TICK / 5, calls[-1].go.set).start()
             began = time.monotonic()
-            outcome = crew.run(calls[-1].call)
+            outcome = executor.run(calls[-1].call)
             lasted.append(time.monotonic() - began)
             if outcome is Lead.LOST:
                 return
-        crew.stop()
+        executor.stop()
 
-    crew.work(lead)
+    executor.work(lead)
     eventually(lambda: len(lasted) == len(calls))
-    return crew.detached, max(lasted, default=TICK)
+    return executor.detached, max(lasted, default=TICK)

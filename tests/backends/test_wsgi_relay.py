@@ -7,6 +7,7 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +15,21 @@ from pathlib import Path
 
 import pytest
 
-from bigtop import handoff
 from bigtop.backends.base import ServeOptions
+from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.transport import PlainTransport
+from bigtop.backends.native.write_buffer import patient
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
-from bigtop.backends.wsgi.site import Site
-from bigtop.backends.wsgi.threads import Threads
+from bigtop.backends.wsgi.context import WorkerContext
+from bigtop.backends.wsgi.thread_executor import ThreadExecutor
+from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
 from bigtop.http.wsgi import Peer
-from bigtop.scoreboard import Scoreboard, State, Word
+from bigtop.ipc import handoff, seats
+from bigtop.ipc.scoreboard import Slot, Word
+from bigtop.ipc.seats import Seat, Seats, State
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
 
@@ -54,7 +60,7 @@ def _answer(client: socket.socket) -> bytes:
 
 def _make_busy(server: BackendServer, client: Client, seconds: float) -> None:
     client.send(request(f"/sleep/{seconds}"))
-    eventually(lambda: server.word(Word.BUSY) == 1 and server.word(Word.OPEN) == 0)
+    eventually(lambda: server.word(Word.BUSY) == 1 and server.word(Seat.OPEN) == 0)
 
 
 # ---- no slot is free
@@ -81,7 +87,7 @@ def test_it_comes_back_when_nobody_took_it() -> None:
         server.play(State.READY)
         _make_busy(server, slow, 0.5)
         quick.send(request("/"))
-        eventually(lambda: server.word(Word.CONNECTIONS) == 1, what="it is in the queue")
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 1, what="it is in the queue")
         assert quick.answer().body == b"Hello World\n"
         assert slow.answer().body == b"slept"
 
@@ -92,7 +98,7 @@ def test_a_worker_without_company_keeps_its_connections() -> None:
         _make_busy(server, slow, 0.5)
         quick.send(request("/"))
         eventually(lambda: server.word(Word.WAITING) == 1)
-        assert server.word(Word.CONNECTIONS) == 2
+        assert server.word(Seat.CONNECTIONS) == 2
         assert quick.answer().status == 200
 
 
@@ -116,7 +122,7 @@ def test_a_client_that_leaves_a_busy_worker_is_not_handed_on_for_ever() -> None:
             gone.get("/")
             _make_busy(server, slow, 0.5)
         assert slow.answer().status == 200
-        eventually(lambda: server.word(Word.CONNECTIONS) == 1)
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 1)
 
 
 def test_more_connections_than_the_queue_holds_are_all_answered() -> None:
@@ -129,10 +135,10 @@ def test_more_connections_than_the_queue_holds_are_all_answered() -> None:
             _make_busy(server, slow, 1)
             for client in clients:
                 client.send(request("/"))
-            eventually(lambda: 1 < server.word(Word.CONNECTIONS) < 500, what="the queue is full")
+            eventually(lambda: 1 < server.word(Seat.CONNECTIONS) < 500, what="the queue is full")
             for client in clients:
                 assert client.answer().body == b"Hello World\n"
-            eventually(lambda: server.word(Word.CONNECTIONS) == 601)
+            eventually(lambda: server.word(Seat.CONNECTIONS) == 601)
         finally:
             for client in clients:
                 client.close()
@@ -163,11 +169,14 @@ def test_a_parked_connection_is_sent_as_soon_as_there_is_room() -> None:
 def test_a_connection_with_state_of_its_own_stays() -> None:
     ours, theirs = socket.socketpair()
     peer = Peer({}, None, None, Forwarding(Trust(()), ()), "http")
-    slot = Scoreboard.create(1).slot(0)
-    site = Site(lambda *_: [], ServeOptions(), slot, Threads(1, slot.buckets), wait=None, streaming=None)
+    slot = Slot.unseen()
+    upgrades = Upgrades(Means(SpokenSocket, threading.Lock, patient), Limits())
+    executor = ThreadExecutor(1, slot.buckets, upgrades)
+    site = WorkerContext(lambda *_: [], ServeOptions(), slot, Chain(), executor, wait=None, streaming=None)
     with ours, theirs:
         plain, proxied = (
-            kind(ours, peer, Engine(Limits()), site) for kind in (Connection, ProxiedConnection)
+            kind(PlainTransport(ours), peer, Engine(Limits()), site)
+            for kind in (Connection, ProxiedConnection)
         )
         assert plain.is_movable
         assert not proxied.is_movable
@@ -200,12 +209,12 @@ def test_an_idle_sibling_is_better_than_a_second_thread(idle: bool) -> None:
 
 def test_idleness_is_shown() -> None:
     with BackendServer(APP, ServeOptions(threads=2), siblings=1) as server, server.connect() as client:
-        eventually(lambda: server.word(Word.IDLE) == 1)
+        eventually(lambda: server.word(Seat.IDLE) == 1)
         client.send(request("/sleep/0.3"))
         eventually(lambda: server.word(Word.BUSY) == 1)
-        assert server.word(Word.IDLE) == 0
+        assert server.word(Seat.IDLE) == 0
         assert client.answer().status == 200
-        eventually(lambda: server.word(Word.IDLE) == 1)
+        eventually(lambda: server.word(Seat.IDLE) == 1)
 
 
 # ---- more connections than elsewhere
@@ -280,7 +289,7 @@ def test_a_wake_up_that_was_spent_on_another_worker_strands_nothing() -> None:
         epoll.register(server.sibling.queue, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         told = pool.submit(epoll.poll, 10)
         assert slow.answer().status == 200
-        eventually(lambda: server.word(Word.OPEN) == 1)
+        eventually(lambda: server.word(Seat.OPEN) == 1)
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -396,15 +405,14 @@ def test_only_the_last_worker_accepts_once_more() -> None:
 
 
 def test_descriptors_in_flight_are_limited_and_nothing_is_lost() -> None:
-    """Only without privileges does the kernel count them against RLIMIT_NOFILE."""
+    """Only without privileges does the kernel count them against RLIMIT_NOFILE, and for each user."""
     script = (
         "import os, resource, socket\n"
-        "from bigtop import handoff\n"
-        "from bigtop.scoreboard import Scoreboard\n"
+        "from bigtop.ipc import handoff, seats\n"
         "ends = handoff.make(1)\n"
-        "queues = handoff.Handoff([end.detach() for end in ends], Scoreboard(Scoreboard.create(1).fd), 0)\n"
+        "queues = handoff.Handoff([end.detach() for end in ends], seats.Seats(seats.create()), 0)\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
-        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "if os.geteuid() == 0: os.setuid(20_000 + os.getpid() % 40_000)\n"
         "ours, theirs = socket.socketpair()\n"
         "sent = 0\n"
         "while queues.give(ours): sent += 1\n"
@@ -424,14 +432,14 @@ def test_descriptors_in_flight_are_limited_and_nothing_is_lost() -> None:
 
 
 def test_load_counts_what_is_on_its_way() -> None:
-    board = Scoreboard(Scoreboard.create(3).fd)
+    table = Seats(seats.create())
     ends = handoff.make(3)
-    queues = handoff.Handoff([end.detach() for end in ends], board, 0)
+    queues = handoff.Handoff([end.detach() for end in ends], table, 0)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         for seat, count in ((1, 3), (2, 4)):
-            words = board.words(seat)
-            words[Word.STATE], words[Word.OPEN], words[Word.CONNECTIONS] = State.READY, 1, count
+            words = table.words(seat)
+            words[Seat.STATE], words[Seat.OPEN], words[Seat.CONNECTIONS] = State.READY, 1, count
         chosen = []
         for _ in range(6):
             seat = queues.emptiest(below=100)

@@ -10,7 +10,8 @@ import pytest
 
 from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.scoreboard import Word
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
 
@@ -29,10 +30,10 @@ def test_every_answer_is_right(threads: int) -> None:
                     range(CLIENTS),
                 )
             )
-        eventually(lambda: server.word(Word.CONNECTIONS) == 0)
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 0)
         eventually(lambda: server.word(Word.BUSY) == 0)
         assert server.word(Word.WAITING) == 0
-        assert not server.scoreboard.running(0)
+        assert not server.scoreboard.running()
         if threads == 1:
             with server.connect() as client:
                 assert client.get("/overlap").body == b"1"

@@ -92,7 +92,7 @@ def test_a_result_is_printed_again(
     file = tmp_path / "result.json"
     results.save(file)
     assert main(["table", str(file), "--markdown"]) == 0
-    assert "### 1,000 processes" in capsys.readouterr().out
+    assert "## 1,000 processes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

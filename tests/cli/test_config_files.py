@@ -75,10 +75,10 @@ def test_check_shows_the_defaults_if_asked_to(bigtop, tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "an address": ("[circus]\nendpoint = tcp://0.0.0.0:1\n", "x.ini: endpoint: tcp://0.0.0.0:1: anybody"),
+    "an address": ("[circus]\nendpoint = tcp://0.0.0.0:1\n", "x.ini:2: endpoint: tcp://0.0.0.0:1: anybody"),
     "a backend": (
         "[socket:web]\nport = 0\n[app:site]\napp = site:app\nsockets = web\nbackend = wsgiref\nthreads = 2\n",
-        "x.ini: [app:site]: backend 'wsgiref' does not support threads",
+        "x.ini:6: backend: backend 'wsgiref' does not support threads",
     ),
 }
 
@@ -141,3 +141,17 @@ def test_convert_cannot_write_everywhere(bigtop, tmp_path: Path) -> None:
         78,
         "bigtop: no/x.toml cannot be written: No such file or directory\n",
     )
+
+
+@pytest.mark.case("B2")
+def test_check_says_that_what_is_no_file_is_not_rotated(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_text(
+        "[watcher:web]\ncmd = true\nstdout_stream.class = FileStream\nstdout_stream.filename = /dev/stdout\n"
+        "stdout_stream.max_bytes = 100\n"
+    )
+    done = bigtop("check", "x.ini")
+    assert done.returncode == 0
+    note = (
+        "web: stdout_stream: /dev/stdout is no regular file and is not rotated: max_bytes has no effect there"
+    )
+    assert f"x.ini: {note}\n" in done.stderr

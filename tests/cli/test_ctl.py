@@ -18,10 +18,12 @@ import click
 import pytest
 
 from bigtop.cli import ctl_arguments, ctl_show
-from bigtop.control import changing, commands, parameters, reading, steering
-from bigtop.control.command import Command
+from bigtop.cli.words import quoted, unfinished
+from bigtop.control.commands import config_commands, parameters, process_commands, queries, table
+from bigtop.control.commands.base import Command
 from tests.support.controlled import WATCHERS, Controlled, run
 from tests.support.site import DEADLINE, ROOT
+from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +61,16 @@ SESSION = [
     ("reloadconfig --dry-run", 0, r"replace Web\n"),
     ("version", 0, r"version  \S+\npython   \S+\npid      \d+\n"),
     ("set web numprocesses", 2, r"(?s:.*)the value for 'numprocesses' is missing\n"),
+    ("incr sleeper -1", 2, r"(?s:.*)'-1' is negative; incr starts processes, decr ends some\n"),
+    ("set sleeper priority -1", 0, r"ok\n"),
+    ("tail sleeper", 0, r"\(sleeper has neither stdout_stream nor stderr_stream: .*\)\n"),
     ("rm", 2, r"(?s:.*)NAME is missing\n"),
     ("list a b", 2, r"(?s:.*)too much: b\n"),
     ("nope", 2, r"(?s:.*)No such command 'nope'.\n"),
 ]
 
 
+@pytest.mark.case("B17")
 def test_a_session(daemon: Controlled) -> None:
     for words, status, expected in SESSION:
         found, out, err = daemon.ctl(*words.split())
@@ -137,6 +143,47 @@ def test_bash_completes(daemon: Controlled) -> None:
     assert completed.split() == ["sleeper", "slow"]
 
 
+@pytest.mark.case("B15")
+@pytest.mark.parametrize(
+    ("begun", "completed"),
+    [("tw", r"two\ words"), (r"two\ w", r"two\ words"), ('"two w', "two words"), ("'tw", "two words")],
+)
+def test_bash_completes_names_that_need_quotes(daemon: Controlled, begun: str, completed: str) -> None:
+    if shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    words = ["bigtop", "ctl", "-e", daemon.endpoint, "stop", begun]
+    script = (
+        'eval "$(_BIGTOP_COMPLETE=bash_source bigtop)"\n'
+        f"COMP_WORDS=({shlex.join(words)}); COMP_CWORD=5\n"
+        "_bigtop_completion bigtop x stop\n"
+        "printf '%s\\n' \"${COMPREPLY[@]}\"\n"
+    )
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env={**os.environ, "PATH": programs},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert (done.stdout, done.stderr) == (f"{completed}\n", "")
+
+
+NAMES = ["two words", "a\tb", "it's", 'a"b', "back\\slash", "$HOME", 'a\'b "c"', "*", "plain"]
+
+
+@pytest.mark.case("B15")
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_completion_writes_is_read_as_the_name(name: str, quote: str) -> None:
+    line = f"stop {quote}{quoted(name, quote, 'shlex')}{quote}"
+    assert shlex.split(line) == ["stop", name]
+    assert unfinished(f"{line} ").words == ["stop", name]
+    if bash := shutil.which("bash"):
+        line = f"printf %s {quote}{quoted(name, quote, 'bash')}{quote}"
+        assert subprocess.run([bash, "-c", line], capture_output=True, text=True).stdout == name
+
+
 def test_fish_completes(daemon: Controlled) -> None:
     fish = shutil.which("fish")
     if fish is None:
@@ -207,20 +254,86 @@ def test_the_shell_completes_and_survives_mistakes(daemon: Controlled, tmp_path:
     assert "numwatchers" in (tmp_path / "bigtop" / "ctl_history").read_text()
 
 
+@pytest.mark.case("B15")
+def test_the_shell_quotes_helps_and_asks_before_it_ends_everything(tmp_path: Path) -> None:
+    main, other = pty.openpty()
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "TERM": "dumb", "PYTHONPATH": str(ROOT)}
+    with Controlled() as own:
+        command = [sys.executable, "-m", "bigtop", "ctl", "-e", own.endpoint]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdin=other, stdout=other, stderr=other, env=environ
+        ) as process:
+            os.close(other)
+            seen = b""
+
+            def say(line: bytes, prompt: bytes) -> str:
+                """Write a line once the prompt is there; return what was said before that."""
+                nonlocal seen
+                while not seen.rstrip(b"\x1b[?2004h").rstrip().endswith(prompt):
+                    seen += os.read(main, 4096)
+                before, seen = seen.decode(), b""
+                os.write(main, line)
+                seen += os.read(main, 1)
+                return before
+
+            say(b"status tw\t\n", b"bigtop>")
+            assert r"status two\ words" in (said := say(b'status "two\t\n', b"bigtop>"))
+            assert "stopped" in said
+            assert 'status "two words"' in (said := say(b"help\n", b"bigtop>"))
+            assert "stopped" in said
+            assert "reloadconfig" in say(b"help incr\n", b"bigtop>")
+            assert "--waiting" in say(b"? quit\n", b"bigtop>")
+            assert "Stop everything" in say(b"?incr\n", b"bigtop>")
+            assert "--waiting" in say(b"?\n", b"bigtop>")
+            assert "? [COMMAND], exit." in say(b"help nope\n", b"bigtop>")
+            assert "No such command 'nope'" in say(b"quit\n", b"bigtop>")
+            say(b"n\n", b"[y/N]:")
+            say(b"quit\n", b"bigtop>")
+            assert own.process.poll() is None
+            say(b"y\n", b"[y/N]:")
+            assert own.process.wait(DEADLINE) == 0
+            say(b"EOF\n", b"bigtop>")
+            assert process.wait(10) == 0
+    os.close(main)
+
+
+def script(running: Controlled | Stack, lines: bytes) -> bytes:
+    """Have the shell read `lines` from a pipe; return what it says."""
+    command = [sys.executable, "-m", "bigtop", "ctl", "-e", running.endpoint]
+    done = subprocess.run(command, input=lines, cwd=ROOT, capture_output=True, timeout=DEADLINE)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"[y/N]" not in done.stdout
+    return done.stdout
+
+
+@pytest.mark.case("B15")
+@pytest.mark.parametrize("lines", [b"exit\nquit\n", b"EOF\nquit\n", b"?quit\n"])
+def test_who_leaves_the_shell_or_asks_for_help_ends_nothing(daemon: Controlled, lines: bytes) -> None:
+    assert (b"Stop everything" in script(daemon, lines)) is (b"quit" in lines and b"\nquit" not in lines)
+    assert daemon.process.poll() is None
+
+
+@pytest.mark.case("B15")
+def test_a_script_that_says_quit_means_it() -> None:
+    with Stack('[watcher.job]\ncmd = "sleep 1000"\n') as own:
+        script(own, b"quit\n")
+        assert own.wait() == 0
+
+
 # ---- without a daemon
 
 
 @pytest.mark.parametrize(
     ("command", "words", "expected"),
     [
-        (steering.Signal, ["web", "HUP"], {"name": "web", "signum": "HUP"}),
-        (steering.Signal, ["web", "12", "HUP"], {"name": "web", "pid": "12", "signum": "HUP"}),
-        (reading.List, [], {}),
-        (reading.Get, ["web", "a", "b"], {"name": "web", "keys": ["a", "b"]}),
-        (changing.Set, ["web", "a", "1", "b", "2"], {"name": "web", "options": {"a": "1", "b": "2"}}),
-        (changing.Add, ["web", "sleep 5"], {"name": "web", "cmd": "sleep 5"}),
-        (changing.Add, ["web", "echo", "a b"], {"name": "web", "cmd": "echo 'a b'"}),
-        (reading.Listen, ["x"], {"topics": ["x"]}),
+        (process_commands.Signal, ["web", "HUP"], {"name": "web", "signum": "HUP"}),
+        (process_commands.Signal, ["web", "12", "HUP"], {"name": "web", "pid": "12", "signum": "HUP"}),
+        (queries.List, [], {}),
+        (queries.Get, ["web", "a", "b"], {"name": "web", "keys": ["a", "b"]}),
+        (config_commands.Set, ["web", "a", "1", "b", "2"], {"name": "web", "options": {"a": "1", "b": "2"}}),
+        (config_commands.Add, ["web", "sleep 5"], {"name": "web", "cmd": "sleep 5"}),
+        (config_commands.Add, ["web", "echo", "a b"], {"name": "web", "cmd": "echo 'a b'"}),
+        (queries.Listen, ["x"], {"topics": ["x"]}),
     ],
 )
 def test_each_word_gets_its_field(command: type[Command], words: list[str], expected: object) -> None:
@@ -228,7 +341,7 @@ def test_each_word_gets_its_field(command: type[Command], words: list[str], expe
 
 
 def test_every_command_has_help() -> None:
-    for command in commands.COMMANDS:
+    for command in table.COMMANDS:
         params = ctl_arguments.click_parameters(command, lambda ctx, what, words: [])
         shown = click.Command(command.word, params=params, help=command.__doc__)
         assert (command.__doc__ or "")[:20] in shown.get_help(click.Context(shown, info_name="x"))

@@ -42,7 +42,7 @@ def test_a_site() -> None:
     assert os.path.isabs(command[0])
     assert command[1:5] == ["serve", "my.wsgi:app", "--workers", "4"]
     assert (service["User"], service["WorkingDirectory"]) == ("www", str(ROOT))
-    assert (service["Type"], service["TimeoutStopSec"]) == ("notify", "70")
+    assert (service["Type"], service["TimeoutStopSec"]) == ("notify", "80")
     assert service["RuntimeDirectory"] == "bigtop/my"
     assert "AmbientCapabilities" not in service
 
@@ -61,7 +61,7 @@ def test_a_file(tmp_path: Path) -> None:
     service = unit("run", "site.toml", cwd=tmp_path)["Service"]
     assert service["ExecStart"].endswith(" run site.toml")
     assert service["WorkingDirectory"] == str(tmp_path)
-    assert service["TimeoutStopSec"] == "310"
+    assert service["TimeoutStopSec"] == "320"
     assert service["RuntimeDirectory"] == "bigtop/site"
 
 
@@ -92,3 +92,36 @@ def test_systemd_understands_it(tmp_path: Path) -> None:
     complaints = [line for line in done.stderr.splitlines() if "shop.service" in line]
     # The command need not be where systemd would look for it on this machine.
     assert [line for line in complaints if "is not executable" not in line] == []
+
+
+@pytest.mark.case("B16")
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize(
+    "name", ["plain", "my site", "100%h", 'a "b" c', "it's", "größe", "a\\x20b", "a:b", "$HOME"]
+)
+def test_systemd_takes_every_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    file = folder / f"{name}.toml"
+    file.write_text("[watcher.a]\ncmd = 'sleep 9'\ngraceful_timeout = 10000000\n")
+    done = init("--user", "root", "run", file.name, cwd=folder)
+    assert done.returncode == 0, done
+    written = tmp_path / "written.service"
+    written.write_text(done.stdout)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", str(written)], capture_output=True, text=True, timeout=60
+    )
+    # Of other units it may have something to say.
+    assert verified.returncode == 0, verified
+    assert "written.service" not in verified.stderr
+    assert f"WorkingDirectory={str(folder).replace('%', '%%')}\n" in done.stdout
+    assert "TimeoutStopSec=10000020\n" in done.stdout
+
+
+@pytest.mark.case("B16")
+def test_a_folder_that_no_unit_can_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a\nb"
+    folder.mkdir()
+    done = init("serve", "a:b", cwd=folder)
+    assert done.returncode == 78
+    assert "cannot stand in a unit" in done.stderr

@@ -13,8 +13,8 @@ import pytest
 
 from bigtop import build
 from bigtop.cli.summary import announce, describe, summary
-from bigtop.config.arguments import layer
-from bigtop.config.serve import configure, spec
+from bigtop.config.serve.arguments import layer
+from bigtop.config.serve.serve import configure, spec
 from bigtop.launch.site import Facts
 
 

@@ -15,25 +15,34 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.support.site import ROOT, until
-from tests.support.wire import Client
+from tests.support.wire import Client, request
 
 BIGTOP = [sys.executable, "-m", "bigtop", "worker"]
 APP = "tests.apps.site:app"
 
 
 class Worker:
-    """A lone worker and its log."""
+    """A lone worker and its log; `below` are the words of what starts it."""
 
-    def __init__(self, *args: str, fds: tuple[int, ...] = (), env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *args: str,
+        fds: tuple[int, ...] = (),
+        env: dict[str, str] | None = None,
+        cwd: Path = ROOT,
+        below: tuple[str, ...] = (),
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         environ = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        command = [*below, *BIGTOP, *args]
         self.process = subprocess.Popen(
-            [*BIGTOP, *args], cwd=ROOT, pass_fds=fds, env=environ, stdout=self._log, stderr=self._log
+            command, cwd=cwd, pass_fds=fds, env=environ, stdout=self._log, stderr=self._log
         )
 
     def log(self) -> str:
@@ -54,8 +63,8 @@ class Worker:
 
 
 @contextmanager
-def worker(*args: str, fds: tuple[int, ...] = (), env: dict[str, str] | None = None) -> Iterator[Worker]:
-    running = Worker(*args, fds=fds, env=env)
+def worker(*args: str, **options: Any) -> Iterator[Worker]:
+    running = Worker(*args, **options)
     try:
         running.wait_for("serving ")
         yield running
@@ -158,6 +167,84 @@ def test_sockets_from_systemd(listener: socket.socket) -> None:
         finally:
             process.kill()
             process.wait()
+
+
+def test_a_reload_keeps_the_sockets_from_systemd(listener: socket.socket, tmp_path: Path) -> None:
+    pytest.importorskip("watchfiles")
+    code = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'%d']\n"
+    (tmp_path / "reloaded.py").write_text(code % 1)
+    script = f'exec 3<&{listener.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+    command = ["bash", "-c", script, "bash", *BIGTOP, "--use-reloader", "reloaded:app"]
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            pass_fds=(listener.fileno(),),
+            stderr=log,
+        )
+    try:
+        assert get(listener.getsockname()) == b"1"
+
+        def restarted() -> bool:
+            (tmp_path / "new").write_text(code % 2)
+            (tmp_path / "new").replace(tmp_path / "reloaded.py")  # again until the reloader watches
+            return (tmp_path / "log").read_text().count("serving ") > 1
+
+        until(restarted, "the successor")
+        assert get(listener.getsockname()) == b"2"
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.case("F4")
+def test_a_reload_finds_what_was_there_before_the_import(listener: socket.socket, tmp_path: Path) -> None:
+    """The application wraps what starts programs, and changes its environment."""
+    pytest.importorskip("watchfiles")
+    changed = tmp_path / "changed.py"
+    code = (
+        "import os\n"
+        "VALUES = [os.environ.get('ADDED', ''), '%d']\n"
+        "os.environ['ADDED'] = 'by the import'\n"
+        "from tests.apps.wrapped import app as wrapped\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [' '.join(VALUES).encode()]\n"
+    )
+    changed.write_text(code % 1)
+    fd = listener.fileno()
+    words = ("--use-reloader", "--python-path", str(tmp_path), "--fd", str(fd), "changed:app")
+    with worker(*words, fds=(fd,), cwd=tmp_path) as running:
+        assert get(listener.getsockname()) == b" 1"
+
+        def restarted() -> bool:
+            (tmp_path / "new").write_text(code % 2)
+            (tmp_path / "new").replace(changed)  # again until the reloader watches
+            return running.log().count("serving ") > 1
+
+        until(restarted, "the successor")
+        assert get(listener.getsockname()) == b" 2"
+        assert "wrapper of" not in running.log()
+
+
+@pytest.mark.case("E17")
+@pytest.mark.parametrize("given", ["fd", "systemd", "port"])
+def test_programs_of_an_application_inherit_nothing(listener: socket.socket, given: str) -> None:
+    fd = listener.fileno()
+    words: tuple[str, ...] = ("--host", "127.0.0.1", "--port", "0")
+    below: tuple[str, ...] = ()
+    if given == "fd":
+        words = ("--fd", str(fd))
+    elif given == "systemd":
+        script = f'exec 3<&{fd}-; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+        below, words = ("bash", "-c", script, "bash"), ()
+    fds = () if given == "port" else (fd,)
+    with worker(*words, "tests.apps.starter:app", fds=fds, below=below) as running:
+        port = int(running.log().partition("('127.0.0.1', ")[2].partition(")")[0])
+        for path in ("/import", "/call"):
+            assert get(("127.0.0.1", port), path) == b""
 
 
 def test_systemds_own_activation() -> None:
@@ -346,3 +433,89 @@ def test_the_list_of_backends() -> None:
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     assert "wsgiref" in found.stdout
     assert "meinheld" in found.stdout
+
+
+# A handler of Python's may come too late to wake a loop that is about to wait, most of all in compiled code.
+# Where handlers do nothing, all depends on what the C level does.
+@pytest.mark.case("A14")
+@pytest.mark.parametrize("args", [(), ("--main-thread",), ("--threads", "3"), ("--backend", "gevent")])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_wakes_a_worker_whatever_becomes_of_its_handler(
+    number: int, args: tuple[str, ...], listener: socket.socket, tmp_path: Path
+) -> None:
+    access = tmp_path / "access"
+    with (
+        worker(
+            *(
+                "--fd",
+                str(listener.fileno()),
+                "--access-logfile",
+                str(access),
+                *args,
+                "tests.apps.ending:made_deaf()",
+            ),
+            fds=(listener.fileno(),),
+        ) as running,
+        Client(listener.getsockname()) as client,
+    ):
+        assert client.get("/").body == b"ok"
+        access.rename(tmp_path / "rotated")
+        os.kill(running.process.pid, signal.SIGUSR1)
+        until(access.exists, "the access log to be opened anew")
+        os.kill(running.process.pid, number)
+        assert running.process.wait(5) == 0
+
+
+@pytest.mark.case("A14")
+def test_a_child_that_the_application_forked_has_its_signals_to_itself(listener: socket.socket) -> None:
+    with (
+        worker(
+            "--fd", str(listener.fileno()), "tests.apps.ending:forked", fds=(listener.fileno(),)
+        ) as running,
+    ):
+        for _ in range(2):
+            with Client(listener.getsockname()) as client:
+                assert client.get("/").body == b"-15"
+        assert running.process.poll() is None
+
+
+@pytest.mark.case("A1", "F5")
+@pytest.mark.parametrize(
+    ("app", "path", "expected"),
+    [
+        ("wsgi", "/sleep", ["begun", "finally", "exit handler"]),
+        ("asgi", "/sse", ["begun", "finally", "shutdown", "exit handler"]),
+        ("asgi", "/block", ["begun", "finally", "shutdown", "exit handler"]),
+    ],
+)
+def test_a_lone_worker_cuts_off_what_outlasts_the_grace(
+    app: str, path: str, expected: list[str], listener: socket.socket, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    notes.touch()
+    with (
+        worker(
+            *("--fd", str(listener.fileno()), "--graceful-timeout", "0.3", f"tests.apps.ending:{app}"),
+            fds=(listener.fileno(),),
+            env={"TEST_NOTES": str(notes)},
+        ) as running,
+        Client(listener.getsockname()) as client,
+    ):
+        client.send(request(path))
+        until(lambda: "begun" in notes.read_text(), "the request to begin")
+        os.kill(running.process.pid, signal.SIGTERM)
+        assert running.process.wait(10) == 0
+        assert notes.read_text().split() == " ".join(expected).split()
+        assert "is cut off after" in running.log()
+
+
+@pytest.mark.case("F7")
+@pytest.mark.parametrize(("words", "zone"), [((), "+1400"), (("--log-time-zone", "utc"), "+0000")])
+def test_the_time_zone_of_all_lines(words: tuple[str, ...], zone: str) -> None:
+    options = ("--host", "127.0.0.1", "--port", "0", "--access-logfile", "-", *words)
+    with worker(*options, APP, env={"TZ": "Pacific/Kiritimati"}) as running:
+        port = int(running.log().partition("('127.0.0.1', ")[2].partition(")")[0])
+        with Client(("127.0.0.1", port)) as client:
+            assert client.get("/pid").status == 200
+        running.wait_for('"GET /pid HTTP/1.1" 200')
+        assert running.log().count(zone) == len(running.log().splitlines()) >= 3

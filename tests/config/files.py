@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.daemon import DaemonSpec, resolve
+from bigtop.config.file.daemon import DaemonSpec, resolve
 from bigtop.errors import ConfigError
-from bigtop.supervisor.spec import Command, WatcherSpec
+from bigtop.supervisor.policy.spec import Command, WatcherSpec
 
 ENVIRON = {"HOME": "/home/someone", "PATH": "/usr/bin:/bin", "Mixed": "case", "COUNT": "3"}
 

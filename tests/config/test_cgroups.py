@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.cgroups import available_cpus, cpu_quota
+from bigtop.config.serve.cpu_quota import available_cpus, cpu_quota
 
 CPU = "sys/fs/cgroup"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.config.convert import convert
-from bigtop.config.daemon import DaemonSpec, load
+from bigtop.config.convert.circus import convert
+from bigtop.config.file.daemon import DaemonSpec, load
 from bigtop.errors import ConfigError
+from bigtop.record import replace
 
 from .files import written
 from .test_ini import DAEMONS, WATCHERS
@@ -45,8 +46,8 @@ MORE = {
         rlimit_nofile = 1024
         stdout_stream.class = FileStream
         stdout_stream.filename = ü.log
-        stdout_stream.max_bytes = 1.50
-        hooks.before_start = a.b, true
+        stdout_stream.max_bytes = 0150
+        hooks.before_start = os.getpid, true
         flapping.window = 2.50
         colour.of it = green
         [watcher:b]
@@ -56,7 +57,6 @@ MORE = {
         bind = 127.0.0.1:1 127.0.0.1:2
         sockets = web
         preload = on
-        reload = no
         [plugin:p]
         use = circus.plugins.statsd.StatsdEmitter
         loop_rate = 1.50
@@ -67,6 +67,7 @@ MORE = {
         web = 1
         [env:web]
         A = $HOME "quoted"
+        D = $$HOME $x a$$b $$$ $(circus.env.home) $$(circus.env.home)
         [env:b,w*]
         A = second
         [nonsense]
@@ -179,7 +180,7 @@ SUPERVISORD = """\
     stdout_logfile = web.log
     stdout_logfile_maxbytes = 5MB
     stdout_logfile_backups = 3
-    environment = C="x y"
+    environment = C="x y",D="a ;b",E="pa$NOSUCH$$%(ENV_HOME)s",F='1;2' ; end
 
     [program:quiet]
     command = quiet
@@ -190,6 +191,10 @@ SUPERVISORD = """\
     [fcgi-program:php]
     command = php-cgi
     socket = unix:///run/php.sock
+    socket_mode = 0770
+    socket_owner = nobody:0
+    socket_backlog = 9
+    stdout_syslog = true
     [fcgi-program:tcp]
     command = php-cgi
     socket = tcp://127.0.0.1:9000
@@ -211,6 +216,7 @@ def stack(tmp_path: Path) -> tuple[str, dict[str, Any], DaemonSpec]:
     return text, tomllib.loads(text), load(converted(path, tmp_path))
 
 
+@pytest.mark.case("B13")
 def test_programs_become_watchers(stack: tuple[str, dict[str, Any], DaemonSpec], tmp_path: Path) -> None:
     _, tables, daemon = stack
     web = tables["watcher"]["web"]
@@ -229,7 +235,10 @@ def test_programs_become_watchers(stack: tuple[str, dict[str, Any], DaemonSpec],
         "backup_count": 3,
     }
     assert (web["umask"], web["uid"], web["working_dir"]) == ("022", "root", str(tmp_path))
-    assert tables["env"] == {"A": "1,2", "B": "two", "web": {"C": "x y"}}
+    web_env = {"C": "x y", "D": "a ;b", "E": "pa$$NOSUCH$$$$$(circus.env.HOME)", "F": "1;2"}
+    assert tables["env"] == {"A": "1,2", "B": "two", "web": web_env}
+    env = by_name["web"].target.context.env  # type: ignore[union-attr]
+    assert ("E", f"pa$NOSUCH$${os.environ['HOME']}") in env
 
 
 def test_what_supervisord_assumes_is_written_down(stack: tuple[str, dict[str, Any], DaemonSpec]) -> None:
@@ -246,20 +255,46 @@ def test_what_supervisord_assumes_is_written_down(stack: tuple[str, dict[str, An
     }
 
 
+@pytest.mark.case("B13")
 def test_fcgi_programs_get_their_socket(stack: tuple[str, dict[str, Any], DaemonSpec]) -> None:
     _, tables, daemon = stack
-    assert tables["socket"] == {"php": {"path": "/run/php.sock"}, "tcp": {"host": "127.0.0.1", "port": 9000}}
+    php = {"path": "/run/php.sock", "mode": "0770", "owner": "nobody", "group": "0", "backlog": 9}
+    assert tables["socket"] == {"php": php, "tcp": {"host": "127.0.0.1", "port": 9000}}
+    assert tables["watcher"]["php"]["stdout_stream"] == {"class": "syslog"}
     assert {watcher.name: watcher.sockets for watcher in daemon.watchers}["php"] == ("php",)
 
 
+@pytest.mark.case("B13")
+def test_a_socket_is_for_its_user_alone_unless_it_is_said(tmp_path: Path) -> None:
+    lines = "[fcgi-program:x]\ncommand = x\nsocket = unix:///run/x.sock\nuser = root\n"
+    tables = tomllib.loads(convert(written(tmp_path, lines, "s.conf")))
+    assert tables["socket"]["x"] == {"path": "/run/x.sock", "mode": "0700", "owner": "root"}
+
+
+@pytest.mark.case("B13")
+@pytest.mark.parametrize("logfile", ["/log/x", "NONE"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_syslog_takes_the_place_of_a_file_wherever_it_stands(
+    logfile: str, is_first: bool, tmp_path: Path
+) -> None:
+    keys = ["stdout_syslog = true", f"stdout_logfile = {logfile}"]
+    lines = ["[program:x]", "command = x", *(keys if is_first else reversed(keys))]
+    text = convert(written(tmp_path, "\n".join(lines), "s.conf"))
+    table = tomllib.loads(text)["watcher"]["x"]
+    assert (table["stdout_stream"], "close_child_stdout" in table) == ({"class": "syslog"}, False)
+    told = f"# an output goes to one place, now to syslog: stdout_logfile = {logfile}" in text.splitlines()
+    assert told is (logfile != "NONE")
+
+
+@pytest.mark.case("B13")
 def test_nothing_is_lost_without_a_word(stack: tuple[str, dict[str, Any], DaemonSpec]) -> None:
     text, _, daemon = stack
     for line in (
         "# [unix_http_server] the control channel is endpoint in [circus]:",
         "#     file = /tmp/supervisor.sock",
-        "# no equal: minfds = 1024",
-        "# no equal: process_name = web_$(circus.wid)",
-        "# no equal: socket_mode = 0700",
+        "# no equal: minfds = 1024 (the limit of open files is raised as far as it may be)",
+        "# no equal: process_name = web_$(circus.wid) (a process is its watcher and a number)",
+        "# socket_mode = 0700 is for unix sockets.",
         "# $(circus.wid) counts from 1 and knows no leading zeros; process_num counted from 0.",
         "# [group:all] there are no groups; commands take patterns of names:",
         "#     programs = web,quiet",
@@ -268,6 +303,13 @@ def test_nothing_is_lost_without_a_word(stack: tuple[str, dict[str, Any], Daemon
     ):
         assert line in text.splitlines()
     assert (daemon.loglevel, daemon.logoutput) == ("warning", "/dev/null")
+
+
+@pytest.mark.case("B13")
+def test_an_environment_that_nobody_can_read_is_told(tmp_path: Path) -> None:
+    text = convert(written(tmp_path, '[program:x]\ncommand = x\nenvironment = A=1,B="x\n', "s.conf"))
+    assert '# neither supervisord nor Bigtop can read this: environment = A=1,B="x' in text
+    assert tomllib.loads(text)["env"]["x"] == {"A": "1"}
 
 
 def test_a_broken_supervisord_file(tmp_path: Path) -> None:

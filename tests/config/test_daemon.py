@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.daemon import DaemonSpec, load
-from bigtop.supervisor.spec import Respawn
+from bigtop.config.file.daemon import DaemonSpec, load
+from bigtop.supervisor.policy.helper import ENDPOINT, EVENTS
+from bigtop.supervisor.policy.spec import Respawn
 
 from .files import command_of, loaded, mistakes, only_watcher
 
@@ -45,7 +46,7 @@ def test_a_plugin_is_a_watcher_that_runs_circus_plugin(tmp_path: Path) -> None:
         "application_name:two words:::graceful_timeout:5:::host:/home/someone:::name:plugin:stats emitter"
     )
     assert command.args == (
-        *("-c", "from circus import plugins;plugins.main()", "--endpoint", "ipc://c", "--pubsub", "ipc://p"),
+        *("-c", "from circus import plugins;plugins.main()", "--endpoint", ENDPOINT, "--pubsub", EVENTS),
         *("--config", config, "--log-level", "debug", "--log-output", "x.log"),
         "circus.plugins.statsd.StatsdEmitter",
     )
@@ -125,6 +126,7 @@ DAEMON_WARNINGS = [
     ("debug_gc = yes", "1: debug_gc is accepted, but nothing is logged"),
     ("fqdn_prefix = box", "1: fqdn_prefix is accepted, but nothing here tells"),
     ("httpd = yes", "1: httpd is accepted, but there is no web console"),
+    ("httpd_port = 1", "2: httpd_port does nothing: there is no web console"),
     ("stream_backend = gevent", "2: stream_backend does nothing"),
     ("papa_endpoint = x", "2: papa_endpoint does nothing"),
     ("statsd_close_outputs = 1", "2: statsd_close_outputs does nothing"),
@@ -140,7 +142,7 @@ DAEMON_WARNINGS = [
 def test_settings_of_the_daemon_that_are_worth_a_word(
     lines: str, warning: str | None, tmp_path: Path
 ) -> None:
-    found = shown(loaded(tmp_path, f"[circus]\n{lines}\n"), tmp_path)
+    found = shown(loaded(tmp_path, f"[circus]\n{lines}\n[watcher:a]\ncmd = sleep 9\n"), tmp_path)
     if warning is None:
         assert found == []
     else:

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.config import ini
-from bigtop.config.daemon import resolve
-from bigtop.config.document import Problems
-from bigtop.supervisor.spec import Respawn, WatcherSpec
+from bigtop.config.file import ini
+from bigtop.config.file.daemon import load, resolve
+from bigtop.config.file.document import Problems
+from bigtop.supervisor.policy.spec import Respawn, WatcherSpec
 
 from .files import ENVIRON, command_of, loaded, mistakes, written
 
@@ -197,7 +197,7 @@ WATCHERS = {
         stderr_stream.class = StdoutStream
         """,
     "limits": "[watcher:x]\ncmd = x\nrlimit_nofile = 500\nrlimit_core =\nrlimit_nproc = 0\n",
-    "hooks": "[watcher:x]\ncmd = x\nhooks.before_start = a.b.c\nhooks.after_spawn = a.b , yes\n",
+    "hooks": "[watcher:x]\ncmd = x\nhooks.before_start = os.kill\nhooks.after_spawn = os.getpid , yes\n",
     "free options": "[watcher:x]\ncmd = x\ncolour = green ; a comment\nresource_watcher.max_mem: 40\n",
     "environment": """\
         [env]
@@ -330,7 +330,7 @@ def test_the_daemon_is_what_circus_makes_of_it(text: str, tmp_path: Path) -> Non
     unsaid = {"loglevel": "info", "logoutput": "-", "fqdn_prefix": ""}
     found = loaded(tmp_path, text)
     for name, value in expected.items():
-        if name not in ("watchers", "plugins", "sockets"):
+        if name not in ("watchers", "plugins", "sockets", "httpd_host", "httpd_port"):
             assert getattr(found, name) == (unsaid.get(name) if value is None else value), name
 
 
@@ -390,3 +390,29 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         "circus.ini:3: dir.ini cannot be read: Is a directory",
         "latin.ini:2: byte 0xe9 is not UTF-8",
     ]
+
+
+@pytest.mark.case("B17")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "1: there is nothing to run: no [watcher:NAME], no [app:NAME], no [plugin:NAME]"),
+        ("[watcher:a] b\ncmd = x\n", "1: 'b' after the ] means nothing"),
+        (
+            "[watcher:b]\ncmd = x\n[watcher:a\n",
+            "3: '[watcher:a' is no section, as it has no ]: it is the key '[watcher'",
+        ),
+        (
+            '[watcher:a]\ncmd = sh -c "a; b" ; x\nshell = 1\n',
+            "2: '; x' belongs to the value: only the first ; of a line may begin a comment",
+        ),
+        (
+            '[watcher:a]\ncmd = sh -c "a ; b"\nshell = 1\n',
+            "2: '; b\"' is a comment although a quote is open before it",
+        ),
+    ],
+)
+def test_what_reads_otherwise_than_it_looks_is_told(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "circus.ini"
+    path.write_text(text)
+    assert f"{path}:{expected}" in load(str(path)).warnings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.http.routes import Route
+from bigtop.http.declarations import Route
 from tests.config.files import loaded, mistakes
 
 SOCKETS = """\

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from bigtop.backends.base import ServeOptions
-from bigtop.config.arguments import layer
-from bigtop.config.listing import print_config
-from bigtop.config.options import ACCESS_FORMAT, OPTIONS
-from bigtop.config.serve import ServeSpec, configure, site_name, spec
+from bigtop.config.serve.arguments import layer
+from bigtop.config.serve.listing import print_config
+from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
+from bigtop.config.serve.serve import ServeSpec, configure, site_name, spec
 from bigtop.errors import ConfigError
-from bigtop.http.limits import Limits
-from bigtop.http.static import Mount
+from bigtop.http.declarations import Mount
+from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.sockets import SocketSpec
 from bigtop.workers.bootstrap import Identity, Logs
 
@@ -28,6 +28,7 @@ def test_defaults() -> None:
         name="my",
         app="my.site:app",
         factory=False,
+        paste_logging=False,
         mounts=(),
         interface=None,
         backend=None,
@@ -38,6 +39,7 @@ def test_defaults() -> None:
         max_requests_jitter=0,
         graceful_timeout=30.0,
         boot_timeout=120.0,
+        folder=os.getcwd(),
         identity=Identity(),
         pidfile=None,
         control="auto",
@@ -51,79 +53,108 @@ def test_defaults() -> None:
 
 def test_every_option_arrives(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
-    made = specified(
-        factory=True,
-        interface="wsgi",
-        chdir=tmp_path,
-        pythonpath="lib,/opt/lib",
-        env=["A=b"],
-        bind=["[::1]:81", "unix:run/x.sock", "fd://7"],
-        backlog=5,
-        reuse_port=True,
-        forwarded_allow_ips="10.0.0.0/8",
-        forwarded_headers="proto,host",
-        proxy_protocol="auto",
-        proxy_allow_ips="::/0",
-        mount=["/api=b.asgi:app", "/x/=c:d"],
-        static=["/static=files", "/media/=/usr"],
-        sendfile_root="/private=/usr/bin",
-        workers=2,
-        threads=3,
-        backend="wsgi",
-        preload="off",
-        max_requests=100,
-        max_requests_jitter=10,
-        timeout=1,
-        graceful_timeout=2,
-        boot_timeout=3,
-        keep_alive=4,
-        header_timeout=5,
-        body_timeout=6,
-        send_timeout=7,
-        min_header_rate="1k",
-        min_body_rate=11,
-        min_send_rate=12,
-        switch_interval=0.25,
-        worker_connections=13,
-        max_buffered=14,
-        limit_address_connections=15,
-        limit_address_rate=16,
-        limit_request_line=1001,
-        limit_request_fields=102,
-        limit_request_field_size=1003,
-        limit_request_head=1004,
-        limit_request_body="1M",
-        temp_dir="/",
-        name="shop",
-        user="1",
-        group="2",
-        umask="027",
-        pid="run/pid",
-        server_header="",
-        access_logfile="access.log",
-        access_logformat="%(h)s",
-        log_json=True,
-        error_logfile="/var/error.log",
-        log_level="warning",
-        reload=True,
-        reload_extra_file=["*.html", "/etc/x"],
-        control="run/ctl",
-        daemon=True,
-        check_config=True,
-        print_config=True,
-    )
+    given: dict[str, object] = {
+        "factory": True,
+        "interface": "wsgi",
+        "chdir": tmp_path,
+        "pythonpath": "lib,/opt/lib",
+        "env": ["A=b"],
+        "bind": ["[::1]:81", "unix:run/x.sock", "fd://7"],
+        "backlog": 5,
+        "reuse_port": True,
+        "bind_mode": "640",
+        "bind_owner": "3",
+        "bind_group": "4",
+        "forwarded_allow_ips": "10.0.0.0/8",
+        "forwarded_headers": "proto,host",
+        "proxy_protocol": "auto",
+        "proxy_allow_ips": "::/0",
+        "secure_scheme_headers": "X-Tls=yes",
+        "header_map": "refuse",
+        "forwarder_headers": "a_b",
+        "methods": "GET,BAN",
+        "root_path": "/shop",
+        "mount": ["/api=b.asgi:app", "/x/=c:d"],
+        "static": ["/static=files", "/media/=/usr"],
+        "sendfile_root": "/private=/usr/bin",
+        "workers": 2,
+        "threads": 3,
+        "backend": "wsgi",
+        "preload": "off",
+        "max_requests": 100,
+        "max_requests_jitter": 10,
+        "timeout": 1,
+        "graceful_timeout": 2,
+        "boot_timeout": 3,
+        "keep_alive": 4,
+        "header_timeout": 5,
+        "body_timeout": 6,
+        "send_timeout": 7,
+        "min_header_rate": "1k",
+        "min_body_rate": 11,
+        "min_send_rate": 12,
+        "switch_interval": 0.25,
+        "worker_connections": 13,
+        "max_buffered": 14,
+        "limit_address_connections": 15,
+        "limit_address_rate": 16,
+        "stream_bodies": ["/upload/*"],
+        "limit_concurrency": 17,
+        "monkey": False,
+        "loop": "asyncio",
+        "lifespan": "on",
+        "slow_callback": "100ms",
+        "ws_max_size": 18,
+        "ws_max_queue": 19,
+        "ws_ping_interval": 20.5,
+        "ws_ping_timeout": 21,
+        "ws_per_message_deflate": False,
+        "ws_origins": "https://a.example",
+        "limit_request_line": 1001,
+        "limit_request_fields": 102,
+        "limit_request_field_size": 1003,
+        "limit_request_head": 1004,
+        "limit_request_body": "1M",
+        "temp_dir": "/",
+        "name": "shop",
+        "user": "1",
+        "group": "2",
+        "umask": "027",
+        "pid": "run/pid",
+        "server_header": "",
+        "access_logfile": "access.log",
+        "access_logformat": "%(h)s",
+        "log_json": True,
+        "error_logfile": "/var/error.log",
+        "log_level": "warning",
+        "log_time_zone": "utc",
+        "capture_output": True,
+        "reload": True,
+        "reload_extra_file": ["*.html", "/etc/x"],
+        "control": "run/ctl",
+        "daemon": True,
+        "check_config": True,
+        "print_config": True,
+    }
+    # The first is one of two that exclude each other; the others are in tests of their own.
+    others = {"main_thread", "paste", "paste_logging", "config", "hooks"}
+    assert {option.name for option in OPTIONS} - given.keys() == others
+    made = specified(**given)
     here = str(tmp_path)
     assert made == ServeSpec(
         name="shop",
         app="my.site:app",
         factory=True,
+        paste_logging=False,
         mounts=(("/api", "b.asgi:app"), ("/x", "c:d")),
         interface="wsgi",
         backend="wsgi",
         preload="off",
         binds=(
             SocketSpec("[::1]:81", "::1", 81, backlog=5, reuse_port=True),
-            SocketSpec("unix:run/x.sock", path=f"{here}/run/x.sock", backlog=5),
+            SocketSpec(
+                "unix:run/x.sock", path=f"{here}/run/x.sock", backlog=5, mode=0o640, owner="3", group="4"
+            ),
             SocketSpec("fd://7", fd=7, backlog=5),
         ),
         workers=2,
@@ -131,11 +162,12 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         max_requests_jitter=10,
         graceful_timeout=2.0,
         boot_timeout=3.0,
+        folder=here,
         identity=Identity("1", "2", 0o27, here, (f"{here}/lib", "/opt/lib"), (("A", "b"),)),
         pidfile=f"{here}/run/pid",
         control=f"{here}/run/ctl",
         error_logfile="/var/error.log",
-        logs=Logs("warning", True, f"{here}/access.log"),
+        logs=Logs("warning", True, f"{here}/access.log", "utc", capture=True),
         options=ServeOptions(
             threads=3,
             switch_interval=0.25,
@@ -148,6 +180,18 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             forwarded_headers=("proto", "host"),
             proxy_protocol="auto",
             proxy_allow_ips=("::/0",),
+            secure_scheme_headers=(("X-Tls", "yes"),),
+            header_map="refuse",
+            forwarder_headers=("a_b",),
+            methods=("GET", "BAN"),
+            root_path="/shop",
+            stream_bodies=("/upload/*",),
+            monkey=False,
+            loop="asyncio",
+            lifespan="on",
+            limit_concurrency=17,
+            slow_callback=0.1,
+            websocket=WebSocketLimits(18, 19, 20.5, 21.0, False, ("https://a.example",)),
             static=(Mount("/static/", f"{here}/files"), Mount("/media/", "/usr")),
             sendfile_roots=(Mount("/private/", "/usr/bin"),),
             temp_dir="/",
@@ -202,3 +246,48 @@ def test_print_config_tells_every_value_and_its_origin() -> None:
     assert lines["user"] == "user = (not set) # default"
     assert lines["workers"].startswith("workers = auto (")
     assert lines["workers"].endswith(") # $WEB_CONCURRENCY")
+
+
+# ---- where the application is mounted, and limits that are none
+
+
+@pytest.mark.case("A10")
+@pytest.mark.parametrize(
+    ("environ", "arguments", "path"),
+    [
+        ({"SCRIPT_NAME": "/foo/"}, {}, "/foo"),
+        ({"SCRIPT_NAME": ""}, {}, ""),
+        ({"SCRIPT_NAME": "/foo"}, {"root_path": "/bar"}, "/bar"),
+        ({"SCRIPT_NAME": "/foo", "BIGTOP_ROOT_PATH": "/bar"}, {}, "/bar"),
+        ({"SCRIPT_NAME": "/foo"}, {"env": {"SCRIPT_NAME": "/own"}}, "/own"),
+        ({}, {"env": {"SCRIPT_NAME": "/own"}, "root_path": "/bar"}, "/bar"),
+        ({}, {"root_path": "/f\xf6"}, "/f\xf6"),
+    ],
+)
+def test_the_root_path_is_the_option_or_the_variable_script_name(
+    environ: dict[str, str], arguments: dict[str, object], path: str
+) -> None:
+    assert spec(configure("x:y", environ, layer(arguments))).options.root_path == path
+
+
+@pytest.mark.case("A10")
+@pytest.mark.parametrize(
+    ("environ", "arguments", "place"),
+    [
+        ({"SCRIPT_NAME": "foo"}, {}, "$SCRIPT_NAME: "),
+        ({}, {"env": {"SCRIPT_NAME": "foo"}}, "env: SCRIPT_NAME: "),
+    ],
+)
+def test_a_wrong_one_is_told_with_its_place(
+    environ: dict[str, str], arguments: dict[str, object], place: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        spec(configure("x:y", environ, layer(arguments)))
+    assert str(caught.value) == f"{place}must be a path that begins with /, got 'foo'"
+
+
+@pytest.mark.case("A21")
+def test_no_limit_is_that_of_the_head() -> None:
+    none = dict.fromkeys(("limit_request_line", "limit_request_fields", "limit_request_field_size"), 0)
+    limits = spec(configure("x:y", {}, layer({**none, "limit_request_head": "1k"}))).options.limits
+    assert (limits.request_line, limits.fields, limits.field_size) == (1024, 1024, 1024)

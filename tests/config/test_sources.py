@@ -9,13 +9,12 @@ from typing import Any
 import click
 import pytest
 
-from bigtop.config import arguments, edge, flags
-from bigtop.config import options as o
-from bigtop.config import options_process as p
-from bigtop.config.option import Option
-from bigtop.config.options import OPTIONS
-from bigtop.config.serve import configure
-from bigtop.config.settings import Layer, ServeConfig
+from bigtop.config.serve import arguments, flags
+from bigtop.config.serve import options as o
+from bigtop.config.serve.option import Option
+from bigtop.config.serve.options import OPTIONS
+from bigtop.config.serve.serve import configure
+from bigtop.config.serve.settings import Layer, ServeConfig
 from bigtop.errors import ConfigError
 
 
@@ -48,6 +47,7 @@ def test_short_flags_are_those_of_gunicorn() -> None:
     assert short == {
         "-D": "daemon",
         "-b": "bind",
+        "-c": "config",
         "-e": "env",
         "-g": "group",
         "-k": "backend",
@@ -72,7 +72,7 @@ def test_defaults_are_valid_and_said_to_be_defaults() -> None:
     assert {setting.given.origin for setting in config.settings.values()} == {"default"}
     assert config[o.WORKERS] == 1
     assert config[o.KEEP_ALIVE] == 75.0
-    assert config[p.USER] is None
+    assert config[o.USER] is None
     assert config[o.ENV] == ()
 
 
@@ -99,7 +99,7 @@ def test_port_is_the_default_address() -> None:
 
 
 def test_forwarded_allow_ips_has_the_variable_of_gunicorn_and_uvicorn() -> None:
-    assert configured({"FORWARDED_ALLOW_IPS": "*"})[edge.FORWARDED_ALLOW_IPS] == ("*",)
+    assert configured({"FORWARDED_ALLOW_IPS": "*"})[o.FORWARDED_ALLOW_IPS] == ("*",)
 
 
 def test_a_repeated_option_replaces_the_weaker_source_as_a_whole() -> None:
@@ -148,6 +148,8 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 
 
 SAMPLES = {
+    "hooks": "string",
+    "config": "off",
     "stream_bodies": "/upload/*",
     "bind": "[::1]:0",
     "access_logformat": "%(h)s %(r)s",
@@ -156,6 +158,8 @@ SAMPLES = {
     "env": "A=b",
     "forwarded_allow_ips": "10.0.0.0/8",
     "forwarded_headers": "host",
+    "secure_scheme_headers": "X-Forwarded-Ssl=on",
+    "header_map": "refuse",
     "proxy_protocol": "v2",
     "proxy_allow_ips": "*",
     "mount": "/m=b.asgi:app",
@@ -169,6 +173,7 @@ SAMPLES = {
     "ws_per_message_deflate": "false",
     "preload": "off",
     "log_level": "debug",
+    "log_time_zone": "utc",
 }
 
 
@@ -176,20 +181,34 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize(
-    ("argv", "preload", "rest"),
+    ("argv", "name", "value", "rest"),
     [
-        (["--preload"], "on", []),
-        (["--preload", "x:app"], "on", ["x:app"]),
-        (["--preload", "-w", "2"], "on", []),
-        (["--preload", "off"], "off", []),
-        (["--preload=auto", "x:app"], "auto", ["x:app"]),
+        (["--preload"], "preload", "on", []),
+        (["--preload", "x:app"], "preload", "on", ["x:app"]),
+        (["--preload", "-w", "2"], "preload", "on", []),
+        (["--preload", "off"], "preload", "off", []),
+        (["--preload=auto", "x:app"], "preload", "auto", ["x:app"]),
+        (["--proxy-protocol"], "proxy_protocol", "auto", []),
+        (["--proxy-protocol", "x:app"], "proxy_protocol", "auto", ["x:app"]),
+        (["--proxy-protocol", "v2", "x:app"], "proxy_protocol", "v2", ["x:app"]),
     ],
 )
-def test_preload_takes_only_a_word_that_it_knows(argv: list[str], preload: str, rest: list[str]) -> None:
+@pytest.mark.case("F8")
+def test_flags_that_may_stand_alone_take_only_words_that_they_know(
+    argv: list[str], name: str, value: str, rest: list[str]
+) -> None:
     command = click.Command("serve", params=[*flags.parameters(), click.Argument(["app"], required=False)])
     params = command.make_context("serve", flags.expand(argv)).params
-    assert params["preload"] == preload
+    assert params[name] == value
     assert params["app"] == (rest[0] if rest else None)
+
+
+@pytest.mark.case("F8")
+@pytest.mark.parametrize(("given", "value"), [(True, "auto"), (False, "off"), ("V1", "v1")])
+def test_what_was_a_switch_of_gunicorns_takes_its_words(given: object, value: str) -> None:
+    by_name = configure("x:app", {}, arguments.layer({"proxy_protocol": given}))
+    by_variable = configured({"BIGTOP_PROXY_PROTOCOL": str(given)})
+    assert by_name[o.PROXY_PROTOCOL] == by_variable[o.PROXY_PROTOCOL] == value
 
 
 # ---- mistakes
@@ -254,7 +273,7 @@ def test_arguments_are_python_values() -> None:
     assert (config[o.WORKERS], config[o.TIMEOUT], config[o.RELOAD]) == (3, 2.5, False)
     assert config.texts(o.BIND) == ("127.0.0.1:1", "unix:/x")
     assert config[o.ENV] == (("A", "b c"),)
-    assert (config[o.PRELOAD], config[o.BACKEND], config[p.NAME]) == ("on", "wsgi", "kept")
+    assert (config[o.PRELOAD], config[o.BACKEND], config[o.NAME]) == ("on", "wsgi", "kept")
     assert origin(config, o.BACKEND) == "worker_class"
 
 

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.config import options, options_process
-from bigtop.config.daemon import DaemonSpec, load
-from bigtop.config.daemon_options import APP_OPTIONS
-from bigtop.config.document import Problems
-from bigtop.config.toml import read
-from bigtop.config.tomltext import Table, page
+from bigtop.config.file.daemon import DaemonSpec, load
+from bigtop.config.file.daemon_options import APP_OPTIONS, NOT_OF_APPS
+from bigtop.config.file.document import Problems
+from bigtop.config.file.toml import read
+from bigtop.config.file.tomltext import Table, page
+from bigtop.config.serve import options
+from bigtop.config.serve.option import Option
 from bigtop.errors import ConfigError
-from bigtop.supervisor.spec import Stream
+from bigtop.supervisor.policy.spec import Stream
 
 from . import files
 from .files import command_of, only_watcher, written
@@ -54,7 +55,7 @@ def test_toml_and_ini_say_the_same(tmp_path: Path) -> None:
         numprocesses = 2
         shell = true
         graceful_timeout = 1.5
-        hooks = { before_start = "a.b" }
+        hooks = { before_start = "os.getpid" }
         rlimits.nofile = 10
         flapping.retry_in = 3
         [watcher.web.stdout_stream]
@@ -79,7 +80,7 @@ def test_toml_and_ini_say_the_same(tmp_path: Path) -> None:
         numprocesses = 2
         shell = yes
         graceful_timeout = 1.5
-        hooks.before_start = a.b
+        hooks.before_start = os.getpid
         rlimit_nofile = 10
         flapping.retry_in = 3
         stdout_stream.class = FileStream
@@ -133,6 +134,7 @@ def test_lists_of_names_and_numbers(tmp_path: Path) -> None:
     text = """\
         [socket.one]
         [socket.two]
+        port = 0
         [watcher.x]
         cmd = "x"
         sockets = ["two", "one"]
@@ -293,7 +295,6 @@ def test_an_app_takes_what_serve_takes(tmp_path: Path) -> None:
         env = { OWN = "1", SHARED = "no" }
         depends = ["migrate"]
         priority = 5
-        reload = false
         [app.other]
         app = "other:app"
         name = "renamed"
@@ -349,11 +350,19 @@ def test_apps_in_an_ini_file(tmp_path: Path) -> None:
     assert ([bind.port for bind in first.site.binds], first.site.logs.json) == ([1, 2], True)
 
 
-def test_what_does_not_serve_is_no_key_of_an_app(tmp_path: Path) -> None:
-    others = {options.CHECK_CONFIG, options.PRINT_CONFIG, options_process.CONTROL, options_process.DAEMON}
-    assert set(options.OPTIONS) - set(APP_OPTIONS) == others
-    (found,) = mistakes(tmp_path, '[app.a]\napp = "a:b"\ncheck_config = true\n')
-    assert "has no key check_config" in found
+@pytest.mark.parametrize("option", [one for one in options.OPTIONS if one not in APP_OPTIONS])
+def test_what_is_of_bigtop_as_a_whole_is_no_key_of_an_app(tmp_path: Path, option: Option[object]) -> None:
+    for name in filter(None, (option.name, option.also)):
+        ini = files.mistakes(tmp_path, f"[app:a]\napp = a:b\n{name} = x\n")
+        toml = mistakes(tmp_path, f'[app.a]\napp = "a:b"\n{name} = "x"\n')
+        instead = NOT_OF_APPS[option.name]
+        assert ini == [f"circus.ini:3: [app:a] has no key {name}: {instead}"]
+        assert toml == [f"{FILE}:3: [app:a] has no key {name}: {instead}"]
+
+
+def test_what_only_bigtop_serve_does_is_refused_with_what_to_use_instead() -> None:
+    assert {"pid", "error_logfile", "reload", "reload_extra_file"} <= set(NOT_OF_APPS)
+    assert "`pidfile` of [circus]" in NOT_OF_APPS["pid"]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from bigtop.config.cgroups import available_cpus
-from bigtop.config.watcher_options import WATCHER
-from bigtop.supervisor.spec import Cgroup, Hook, Readiness, Respawn, Stream, WatcherSpec
+from bigtop.config.file.watcher_options import WATCHER
+from bigtop.config.serve.cpu_quota import available_cpus
+from bigtop.supervisor.policy.spec import Cgroup, Hook, Readiness, Respawn, Stream, WatcherSpec
 
 from .files import ENVIRON, command_of, loaded, mistakes, only_watcher, written
 
@@ -94,8 +94,7 @@ MEANINGS = [
     ("rlimit_as = 1G\nrlimit_core = infinity", "target.context.rlimits", (("as", 1 << 30), ("core", -1))),
     ("stdout_stream.filename = f", "target.stdio.stdout", Stream("FileStream", (("filename", "f"),))),
     ("stderr_stream.class = circus.stream.StdoutStream", "target.stdio.stderr", Stream("StdoutStream")),
-    ("stderr_stream.class = my.Stream", "target.stdio.stderr", Stream("my.Stream")),
-    ("hooks.after_start = a.b", "hooks", (Hook("after_start", "a.b"),)),
+    ("hooks.after_start = os.path", "hooks", (Hook("after_start", "os.path"),)),
     (
         "hooks.after_stop = !rm -f a,b\nhook_timeout = 5",
         "hooks",

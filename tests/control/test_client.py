@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from bigtop.control import addresses
-from bigtop.control import client as client_module
-from bigtop.control.client import AsyncClient, Client, NoReplyError, RefusedError, UnreachableError
-from bigtop.control.connection import Way, way_to_events
+from bigtop.control.client import client as client_module
+from bigtop.control.client.client import AsyncClient, Client, NoReplyError, RefusedError, UnreachableError
+from bigtop.control.client.connection import Way, way_to_events
+from bigtop.errors import ConfigError
 from tests.support.controlled import WATCHERS, Controlled
 from tests.support.site import until
 
@@ -134,6 +136,35 @@ def test_a_name_leads_to_a_socket_in_a_folder_of_ones_own(
         # A killed supervisor leaves its file, but does not answer.
         blog.kill()
         assert addresses.resolve(None, environ) == commands
+
+
+@pytest.mark.case("B6")
+def test_without_a_home_the_socket_is_in_a_private_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "SYSTEM", Path("/proc/none"))  # nobody can make that, not even root
+    private = tmp_path / f"bigtop-{os.geteuid()}"
+    environ = {"HOME": "/proc/none", "XDG_RUNTIME_DIR": "/proc/none", "TMPDIR": str(tmp_path)}
+    commands, events = addresses.of("shop", environ)
+    assert commands == f"ipc://{private}/shop.ctl"
+    assert private.stat().st_mode & 0o777 == 0o700
+    with Controlled(commands, events):
+        assert addresses.resolve("shop", environ) == commands
+    # Whoever else could write there could be asked instead.
+    private.chmod(0o777)
+    with pytest.raises(ConfigError, match="somebody else made it"):
+        addresses.of("shop", environ)
+    private.rename(tmp_path / "theirs")
+    private.symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match=r"somebody else made it|exists"):
+        addresses.of("shop", environ)
+
+
+@pytest.mark.case("B6")
+def test_a_path_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path / ("x" * 100)), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    commands, _ = addresses.of("shop", environ)
+    assert "xxx" not in commands
 
 
 def test_endpoints_paths_and_variables_are_understood(tmp_path: Path) -> None:

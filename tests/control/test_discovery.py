@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.control.discovery import RATE, Bucket, Discovery
+from bigtop.control.server.discovery import RATE, Bucket, Discovery
 
 ENDPOINT = "tcp://127.0.0.1:5555"
 LOOPBACK = ("127.0.0.0/8",)

@@ -10,8 +10,8 @@ import sys
 import psutil
 import pytest
 
-from bigtop.control import figures, processes
-from bigtop.control.figures import NO_PROCESS, Figures
+from bigtop.stats import procfs, usage
+from bigtop.stats.usage import NO_PROCESS, Figures
 
 
 @pytest.mark.parametrize(
@@ -19,14 +19,14 @@ from bigtop.control.figures import NO_PROCESS, Figures
     [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_593_836, "1.52M"), (3 * 1024**3, "3.00G")],
 )
 def test_sizes_read_as_circus_writes_them(count: int, text: str) -> None:
-    assert figures.human_size(count) == text
+    assert usage.human_size(count) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0, "0:00.00"), (0.2, "0:00.20"), (61.057, "1:01.05"), (3661.5, "61:01.50")]
 )
 def test_times_read_as_circus_writes_them_and_do_not_wrap(seconds: float, text: str) -> None:
-    assert figures.human_time(seconds) == text
+    assert usage.human_time(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_times_read_as_circus_writes_them_and_do_not_wrap(seconds: float, text: 
     ],
 )
 def test_a_program_is_named_without_its_folder(cmdline: list[str] | None, name: str) -> None:
-    assert figures.program(cmdline) == name
+    assert usage.program(cmdline) == name
 
 
 def test_children_are_below_their_parent_and_the_dead_are_said_to_be() -> None:
@@ -74,15 +74,15 @@ def test_children_are_below_their_parent_and_the_dead_are_said_to_be() -> None:
 
 def test_the_table_says_what_psutil_says() -> None:
     own = psutil.Process()
-    facts = processes.table()[os.getpid()]
+    facts = procfs.table()[os.getpid()]
     assert facts.parent == own.ppid()
     assert facts.nice == own.nice()
-    assert processes.owner(facts.pid) == own.uids().real
-    assert " ".join(processes.cmdline(facts.pid)) == " ".join(own.cmdline())
+    assert procfs.owner(facts.pid) == own.uids().real
+    assert " ".join(procfs.cmdline(facts.pid)) == " ".join(own.cmdline())
     assert facts.cpu == pytest.approx(sum(own.cpu_times()[:2]), abs=1.0)
     assert facts.rss == pytest.approx(own.memory_info().rss, rel=0.2)
     assert facts.vms == pytest.approx(own.memory_info().vms, rel=0.2)
-    assert psutil.boot_time() + facts.born * processes.TICK == pytest.approx(own.create_time(), abs=1.0)
+    assert psutil.boot_time() + facts.born * procfs.TICK == pytest.approx(own.create_time(), abs=1.0)
 
 
 def test_the_share_of_the_cpu_is_that_since_the_last_look() -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from bigtop.control import options
-from bigtop.control.wire import RefusedError
-from bigtop.supervisor.spec import Command, Hook, Respawn, Stream, WatcherSpec, Worker
+from bigtop.control.commands import watcher_options
+from bigtop.control.protocol import RefusedError
+from bigtop.supervisor.policy.spec import Command, Hook, Respawn, Stream, WatcherSpec, Worker
 
 SPEC = WatcherSpec("web", Command("sleep 1"), options=(("colour", "red"),))
 
 
 def test_every_option_is_shown_and_can_be_set_to_what_is_shown() -> None:
-    shown = options.shown(SPEC)
+    shown = watcher_options.shown(SPEC)
     assert {"numprocesses", "cmd", "executable", "stdout_stream_conf", "colour", "max_age"} <= shown.keys()
     assert list(shown) == sorted(shown)
-    for key in options.OPTIONS:
+    for key in watcher_options.OPTIONS:
         if shown[key] is not None:
-            assert options.changed(SPEC, {key: shown[key]}) == SPEC, key
+            assert watcher_options.changed(SPEC, {key: shown[key]}) == SPEC, key
 
 
 @pytest.mark.parametrize(
@@ -38,23 +38,25 @@ def test_every_option_is_shown_and_can_be_set_to_what_is_shown() -> None:
         ("colour", "blue", "blue"),
         ("rlimit_nofile", 100, 100),
         ("rlimit_core", None, -1),
-        ("hooks.before_start", "pkg.hook,true", "pkg.hook"),
+        ("hooks.before_start", "os.getpid,true", "os.getpid"),
     ],
 )
 def test_what_is_set_is_what_is_shown(key: str, value: object, shown: object) -> None:
-    changed = options.changed(SPEC, {key: value})
-    assert options.shown(changed)[key] == shown
+    changed = watcher_options.changed(SPEC, {key: value})
+    assert watcher_options.shown(changed)[key] == shown
     assert changed.name == "web"
 
 
 def test_streams_and_hooks_are_put_together() -> None:
-    spec = options.changed(SPEC, {"stdout_stream.filename": "/a", "stdout_stream.max_bytes": 10})
+    spec = watcher_options.changed(SPEC, {"stdout_stream.filename": "/a", "stdout_stream.max_bytes": 10})
     assert isinstance(spec.target, Command)
     assert spec.target.stdio.stdout == Stream("FileStream", (("filename", "/a"), ("max_bytes", "10")))
-    spec = options.changed(SPEC, {"stderr_stream": {"class": "StdoutStream"}, "hooks": {"after_stop": "a.b"}})
-    assert options.shown(spec)["stderr_stream_conf"] == {"class": "StdoutStream"}
-    assert spec.hooks == (Hook("after_stop", "a.b"),)
-    assert options.changed(SPEC, {"respawn": "off"}).restart.respawn is Respawn.NEVER
+    spec = watcher_options.changed(
+        SPEC, {"stderr_stream": {"class": "StdoutStream"}, "hooks": {"after_stop": "os.getpid"}}
+    )
+    assert watcher_options.shown(spec)["stderr_stream_conf"] == {"class": "StdoutStream"}
+    assert spec.hooks == (Hook("after_stop", "os.getpid"),)
+    assert watcher_options.changed(SPEC, {"respawn": "off"}).restart.respawn is Respawn.NEVER
 
 
 @pytest.mark.parametrize(
@@ -78,14 +80,14 @@ def test_streams_and_hooks_are_put_together() -> None:
 )
 def test_what_is_wrong_is_refused(values: dict[str, object], reason: str) -> None:
     with pytest.raises(RefusedError) as refused:
-        options.changed(SPEC, values)
+        watcher_options.changed(SPEC, values)
     assert str(refused.value).startswith(reason)
 
 
 def test_a_worker_has_no_options_of_commands() -> None:
     spec = WatcherSpec("site", Worker(b""))
-    assert "cmd" not in options.shown(spec)
-    assert "numprocesses" in options.shown(spec)
+    assert "cmd" not in watcher_options.shown(spec)
+    assert "numprocesses" in watcher_options.shown(spec)
     for key in ("cmd", "rlimit_nofile", "stdout_stream"):
         with pytest.raises(RefusedError, match="unknown key"):
-            options.changed(spec, {key: {}})
+            watcher_options.changed(spec, {key: {}})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.control import keys
-from bigtop.control.client import Client, Identity, RefusedError, UnreachableError
+from bigtop.control.client.client import Client, Identity, RefusedError, UnreachableError
 from bigtop.errors import ConfigError
 from tests.support.controlled import WATCHERS, Controlled, run
 

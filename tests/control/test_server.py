@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from bigtop.control.server import LARGEST_MESSAGE, MOST_AT_ONCE
+from bigtop.control.server.server import LARGEST_MESSAGE, MOST_AT_ONCE
 from tests.support.controlled import WATCHERS, Controlled, receive
 from tests.support.site import until
 
@@ -364,7 +364,7 @@ def test_a_unix_socket_is_for_its_owner_and_not_taken_from_the_living(tmp_path: 
         ("tcp://0.0.0.0:0", "anybody who reaches it"),
         ("tcp://*:0", "anybody who reaches it"),
         ("udp://127.0.0.1:1", "must be tcp://HOST:PORT or ipc://PATH"),
-        ("ipc:///no/such/folder/a.ctl", "No such file or directory"),
+        ("ipc:///no/such/folder/a.ctl", "there is no directory /no/such/folder"),
         ("ipc:///tmp/" + "a" * 110, "at most 107 bytes"),
     ],
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bigtop.control.client import Client, Tunnel, UnreachableError
+from bigtop.control.client.client import Client, Tunnel, UnreachableError
 from tests.support.controlled import WATCHERS, Controlled
 from tests.support.site import until
 from tests.support.stack import free_port

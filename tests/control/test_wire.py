@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.control import changing, commands, parameters, reading, steering, wire
-from bigtop.control.command import Command
-from bigtop.control.wire import Errno, RefusedError
+from bigtop.control import protocol
+from bigtop.control.commands import config_commands, parameters, process_commands, queries, table
+from bigtop.control.commands.base import Command
+from bigtop.control.protocol import Errno, RefusedError
 
 
 def decode(frame: bytes) -> Command:
-    return commands.decode(wire.request(wire.open_envelope(frame)))
+    return table.decode(protocol.request(protocol.open_envelope(frame)))
 
 
 @pytest.mark.parametrize(
@@ -61,18 +62,30 @@ def test_what_is_wrong_is_refused_with_circus_number(frame: bytes, errno: Errno,
 @pytest.mark.parametrize(
     ("word", "properties", "expected"),
     [
-        ("LIST", {"name": "web"}, reading.List(name="web")),
-        ("list", {"name": None, "unknown": 1}, reading.List()),
-        ("start", {"match": "regex", "name": "w.*"}, steering.Start(name="w.*", match="regex")),
-        ("kill", {"name": "a", "pid": "12", "signum": "quit"}, steering.Kill(name="a", pid=12, signum=3)),
+        ("LIST", {"name": "web"}, queries.List(name="web")),
+        ("list", {"name": None, "unknown": 1}, queries.List()),
+        ("start", {"match": "regex", "name": "w.*"}, process_commands.Start(name="w.*", match="regex")),
+        (
+            "kill",
+            {"name": "a", "pid": "12", "signum": "quit"},
+            process_commands.Kill(name="a", pid=12, signum=3),
+        ),
         # The string is what circusctl sends.
-        ("kill", {"name": "a", "graceful_timeout": "2.5"}, steering.Kill(name="a", graceful_timeout=2.5)),
-        ("signal", {"name": "a", "signum": "SIGTERM"}, steering.Signal(name="a", signum=15)),
-        ("incr", {"name": "a", "nb": 2, "waiting": True}, steering.Increase(name="a", nb=2, waiting=True)),
-        ("stats", {"name": "a", "process": 7}, reading.Stats(name="a", process=7)),
-        ("reload", {"graceful": False}, steering.Reload(graceful=False)),
-        ("get", {"name": "a", "keys": ["b", "c"]}, reading.Get(name="a", keys=("b", "c"))),
-        ("add", {"name": "a", "cmd": "b", "start": True}, changing.Add(name="a", cmd="b", start=True)),
+        (
+            "kill",
+            {"name": "a", "graceful_timeout": "2.5"},
+            process_commands.Kill(name="a", graceful_timeout=2.5),
+        ),
+        ("signal", {"name": "a", "signum": "SIGTERM"}, process_commands.Signal(name="a", signum=15)),
+        (
+            "incr",
+            {"name": "a", "nb": 2, "waiting": True},
+            process_commands.Increase(name="a", nb=2, waiting=True),
+        ),
+        ("stats", {"name": "a", "process": 7}, queries.Stats(name="a", process=7)),
+        ("reload", {"graceful": False}, process_commands.Reload(graceful=False)),
+        ("get", {"name": "a", "keys": ["b", "c"]}, queries.Get(name="a", keys=("b", "c"))),
+        ("add", {"name": "a", "cmd": "b", "start": True}, config_commands.Add(name="a", cmd="b", start=True)),
     ],
 )
 def test_commands_are_read_as_circus_clients_write_them(
@@ -83,7 +96,7 @@ def test_commands_are_read_as_circus_clients_write_them(
 
 
 def test_every_command_of_circus_and_ours_is_there_once() -> None:
-    words = [command.word for command in commands.COMMANDS]
+    words = [command.word for command in table.COMMANDS]
     circus = {
         *("add", "rm", "start", "stop", "restart", "reload", "reloadconfig", "quit", "incr", "decr", "list"),
         *("numprocesses", "numwatchers", "status", "stats", "dstats", "get", "options", "set", "listsockets"),
@@ -91,20 +104,20 @@ def test_every_command_of_circus_and_ours_is_there_once() -> None:
     }
     assert len(set(words)) == len(words)
     assert set(words) == {*circus, "tail", "requests", "version", "save"}
-    for command in commands.COMMANDS:
+    for command in table.COMMANDS:
         assert (command.__doc__ or "").endswith("."), command
         assert all(parameter.about for parameter, _ in parameters.of(command).values())
 
 
 def test_replies_carry_the_id_and_no_traceback() -> None:
-    envelope = wire.open_envelope(b'{"command": "list", "id": {"a": [null]}}')
-    assert json.loads(wire.ok({"status": "active", "x": 1}, envelope, 2.0)) == {
+    envelope = protocol.open_envelope(b'{"command": "list", "id": {"a": [null]}}')
+    assert json.loads(protocol.ok({"status": "active", "x": 1}, envelope, 2.0)) == {
         "status": "active",
         "time": 2.0,
         "x": 1,
         "id": {"a": [None]},
     }
-    assert json.loads(wire.error("no", Errno.COMMAND, envelope, 2.0)) == {
+    assert json.loads(protocol.error("no", Errno.COMMAND, envelope, 2.0)) == {
         "status": "error",
         "reason": "no",
         "tb": None,
@@ -119,8 +132,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-WORDS = st.sampled_from([command.word for command in commands.COMMANDS])
-NAMES = st.sampled_from(sorted({name for command in commands.COMMANDS for name in parameters.of(command)}))
+WORDS = st.sampled_from([command.word for command in table.COMMANDS])
+NAMES = st.sampled_from(sorted({name for command in table.COMMANDS for name in parameters.of(command)}))
 
 
 @given(st.binary())
@@ -134,6 +147,6 @@ def test_any_properties_are_a_command_or_refused(word: object, properties: objec
     try:
         command = decode(json.dumps({"command": word, "properties": properties}).encode())
     except RefusedError as error:
-        wire.error(str(error), error.errno, wire.Envelope(), 0.0)
+        protocol.error(str(error), error.errno, protocol.Envelope(), 0.0)
     else:
         assert isinstance(command, Command)

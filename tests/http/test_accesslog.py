@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import timedelta, timezone
 from typing import Any
@@ -101,7 +102,7 @@ def test_the_combined_format() -> None:
 
 def test_what_is_missing() -> None:
     of = access(b"/", sent=0, address="", environ=None)
-    assert line("%(h)s %(b)s %(B)s [%(q)s] %({x}e)s", of) == "- - 0 [] -"
+    assert line("%(h)s %(b)s %(B)s [%(q)s] %({x}e)s", of) == "- - 0 [-] -"
 
 
 @pytest.mark.parametrize(
@@ -213,3 +214,28 @@ def test_json_is_one_line_whatever_comes(target: bytes, agent: bytes) -> None:
     assert written.isascii()
     assert written.isprintable()
     assert json.loads(written)["user_agent"] == agent.decode("latin-1")
+
+
+@pytest.mark.case("E20")
+@pytest.mark.parametrize("divider", [" ", "|", ";", ", ", "\t "])
+@pytest.mark.parametrize("atom", ["u", "a", "f", "{x}i", "{x}o", "{x}e", "id", "m"])
+def test_nothing_from_outside_forges_a_field(atom: str, divider: str) -> None:
+    evil = "a 200| 17 ;18, \"19'\t20"
+    headers = ((b"authorization", b"Basic " + base64.b64encode(evil.encode())),)
+    headers += tuple((name, evil.encode()) for name in (b"user-agent", b"referer", b"x"))
+    of = access(headers=headers, environ={"x": evil, "HTTP_X_REQUEST_ID": evil})
+    of.headers = [("x", evil)]
+    of.request.method = "A|B"
+    format_line = compile_format(f"%(h)s{divider}%({atom})s{divider}%(s)s", ZONE)
+    fields = format_line(of).split(divider)
+    assert (len(fields), fields[0], fields[2]) == (3, "192.0.2.7", "200")
+    empty = access(headers=((b"x", b""),), environ={"x": ""})
+    assert len(compile_format("%(h)s %({x}i)s %({x}e)s %(s)s", ZONE)(empty).split()) == 4
+
+
+@pytest.mark.case("E20")
+def test_a_user_name_with_blanks_in_the_combined_format() -> None:
+    token = base64.b64encode(b'bob [10/Oct/2000] "GET / HTTP/1.1" 200 5:x')
+    shown = line(COMBINED, access(headers=((b"authorization", b"Basic " + token),)))
+    assert shown.split(" ")[2].startswith("bob\\x20[10/Oct/2000]\\x20")
+    assert shown.count(' "GET /') == 1

@@ -14,7 +14,7 @@ from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
 from bigtop.http.response import ResponseError, Stamps, stamp
-from bigtop.http.scope import Peer, http_scope, websocket_scope
+from bigtop.http.scope import Peer, Scope, http_scope, shown_of, websocket_scope
 
 STAMP = stamp("", 0)
 START = {"type": "http.response.start", "status": 200}
@@ -31,6 +31,10 @@ def parsed(target: bytes = b"/", *fields: bytes, method: bytes = b"GET", version
 
 def peer(client: Any = ("192.0.2.1", 5), trusted: str = "10.0.0.0/8") -> Peer:
     return Peer(("198.51.100.1", 80), client, Forwarding(Trust([trusted]), BELIEVED), "http")
+
+
+def scope_of(request: Request, one: Peer, state: dict[str, Any] | None = None) -> Scope:
+    return http_scope(request, shown_of(request, one.policy), one, state or {}, b"4f")
 
 
 def answer(request: Request | None = None, **start: Any) -> Answer:
@@ -54,7 +58,7 @@ def answer(request: Request | None = None, **start: Any) -> Answer:
     ],
 )
 def test_paths(target: bytes, path: str, raw: bytes, query: bytes) -> None:
-    scope = http_scope(parsed(target), peer(), {})
+    scope = scope_of(parsed(target), peer())
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw, query)
 
 
@@ -69,18 +73,18 @@ def test_paths(target: bytes, path: str, raw: bytes, query: bytes) -> None:
     ],
 )
 def test_who_is_behind_the_proxies(chain: bytes, client: tuple[str, int]) -> None:
-    scope = http_scope(parsed(b"/", b"X-Forwarded-For: " + chain), peer(("10.0.0.9", 5)), {})
+    scope = scope_of(parsed(b"/", b"X-Forwarded-For: " + chain), peer(("10.0.0.9", 5)))
     assert scope["client"] == client
 
 
 def test_everybody_trusted_means_the_first() -> None:
-    scope = http_scope(parsed(b"/", b"X-Forwarded-For: 6.6.6.6, 1.1.1.1"), peer(trusted="*"), {})
+    scope = scope_of(parsed(b"/", b"X-Forwarded-For: 6.6.6.6, 1.1.1.1"), peer(trusted="*"))
     assert scope["client"] == ("6.6.6.6", 0)
 
 
 def test_what_the_client_asked_for() -> None:
     fields = (b"X-Forwarded-Host: a.example", b"X-Forwarded-Port: 8443", b"Accept: */*")
-    scope = http_scope(parsed(b"/", *fields), peer(("10.0.0.9", 5)), {})
+    scope = scope_of(parsed(b"/", *fields), peer(("10.0.0.9", 5)))
     assert (b"host", b"a.example") in scope["headers"]
     assert (b"host", b"h") not in scope["headers"]
     assert (b"accept", b"*/*") in scope["headers"]
@@ -90,7 +94,7 @@ def test_what_the_client_asked_for() -> None:
 
 def test_each_request_has_a_state_of_its_own() -> None:
     state: dict[str, Any] = {"a": []}
-    first, second = (http_scope(parsed(), peer(), state)["state"] for _ in range(2))
+    first, second = (scope_of(parsed(), peer(), state)["state"] for _ in range(2))
     first["b"] = 1
     assert second == {"a": []}
     assert first["a"] is second["a"]
@@ -98,7 +102,8 @@ def test_each_request_has_a_state_of_its_own() -> None:
 
 def test_a_websocket_scope() -> None:
     request = parsed(b"/", b"X-Forwarded-Proto: https")
-    scope = websocket_scope(request, peer(("10.0.0.9", 5)), {}, ["chat"])
+    proxy = peer(("10.0.0.9", 5))
+    scope = websocket_scope(request, shown_of(request, proxy.policy), proxy, {}, b"4f", ["chat"])
     assert (scope["type"], scope["scheme"], scope["subprotocols"]) == ("websocket", "wss", ["chat"])
     assert "method" not in scope
     assert scope["extensions"] == {"websocket.http.response": {}}

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.http.forwarded import FIELDS, Forwarding, Origin, Trust
+from bigtop.http.declarations import FIELDS
+from bigtop.http.forwarded import Forwarding, Origin, Trust
 
 PEER = Origin("10.0.0.1", "5000", "http")
 TRUSTED = ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]
@@ -70,6 +71,16 @@ def test_x_forwarded_for(value: str, client: str) -> None:
     assert address(f"X-Forwarded-For: {value}") == client
 
 
+@pytest.mark.case("E20")
+@pytest.mark.parametrize("zone", ["eth0", "x 200 17", '" 200 5 "', ""])
+def test_an_address_brings_no_text_of_its_own_into_the_access_log(zone: str) -> None:
+    expected = "fe80::1"
+    assert address(f"X-Forwarded-For: fe80::1%{zone}") == expected
+    assert address(f"X-Forwarded-For: [fe80::1%{zone}]:81") == expected
+    quoted = zone.replace('"', '\\"')
+    assert address(f'Forwarded: for="[fe80::1%{quoted}]:81"') == expected
+
+
 def test_repeated_fields_are_one_list() -> None:
     assert address("X-Forwarded-For: 198.51.100.1", "x-forwarded-for: 203.0.113.9") == "203.0.113.9"
 
@@ -100,6 +111,27 @@ def test_nonsense_changes_nothing(line: str) -> None:
     assert origin(line) == PEER
 
 
+@pytest.mark.case("E16")
+def test_what_stands_beside_a_quotation_mark_that_is_not_closed_counts_for_nothing() -> None:
+    assert origin('Forwarded: "for=203.0.113.9') == origin('Forwarded: for=203.0.113.9;"') == PEER
+
+
+@pytest.mark.case("E16")
+@pytest.mark.parametrize(
+    "line", ['for="1.1.1.1', 'for="1.1.1.1;proto=https', "nonsense", "", 'for="\\', 'for="1.1.1.1" "']
+)
+def test_a_clients_line_of_forwarded_does_not_reach_into_that_of_a_proxy(line: str) -> None:
+    made = origin(f"Forwarded: {line}", 'Forwarded: for="203.0.113.9:81";proto=https')
+    assert made == Origin("203.0.113.9", "81", "https")
+    assert address("X-Forwarded-For: " + line, "X-Forwarded-For: 203.0.113.9") == "203.0.113.9"
+
+
+@pytest.mark.case("E16")
+def test_a_long_line_of_forwarded_does_not_hide_what_a_proxy_added_to_it() -> None:
+    for filling in ("a" * 2000, '"' + "a" * 2000 + '"', "\\" * 2000):
+        assert address(f'Forwarded: for={filling}, for="203.0.113.9:81"') == "203.0.113.9"
+
+
 def test_only_what_the_proxies_set_is_believed() -> None:
     lines = [
         "X-Forwarded-For: 203.0.113.9",
@@ -112,6 +144,7 @@ def test_only_what_the_proxies_set_is_believed() -> None:
     assert origin(*lines, believed="") == PEER
 
 
+@pytest.mark.case("A9")
 @pytest.mark.parametrize(
     ("value", "made"),
     [
@@ -122,6 +155,7 @@ def test_only_what_the_proxies_set_is_believed() -> None:
         ("for=1.1.1.1, for=203.0.113.9;proto=https", Origin("203.0.113.9", "", "https")),
         ("for=203.0.113.9;proto=https, for=10.1.1.1;proto=http", Origin("203.0.113.9", "", "https")),
         ("for=203.0.113.9;host=a, for=_hidden;host=b", Origin("10.0.0.1", "5000", "http", "b")),
+        ("for=unknown;proto=wss", Origin("10.0.0.1", "5000", "https")),
         ("for=unknown;proto=https", Origin("10.0.0.1", "5000", "https")),
         ('for="20\\3.0.113.9"', Origin("203.0.113.9", "", "http")),
         (

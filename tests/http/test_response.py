@@ -16,6 +16,7 @@ from bigtop.http.response import (
     ResponseError,
     Stamp,
     Stamps,
+    error_page,
     error_response,
     head_of,
     stamp,
@@ -211,8 +212,14 @@ def test_bad_names(name: str) -> None:
      "TRANSFER-ENCODING", "Upgrade"],
 )  # fmt: skip
 def test_hop_by_hop_fields_belong_to_the_server(name: str) -> None:
-    with pytest.raises(ResponseError, match="hop-by-hop"):
-        Head("200 OK", [(name, "chunked")])
+    head = Head("200 OK", [("X", "a"), (name, "chunked"), ("Y", "b")])
+    assert head.lines == b"HTTP/1.1 200 OK\r\nX: a\r\nY: b\r\n"
+    assert (head.dropped, head.closes) == ((name,), False)
+
+
+def test_a_close_is_granted() -> None:
+    head = Head("200 OK", [("Connection", "Close")])
+    assert (head.lines, head.dropped, head.closes) == (b"HTTP/1.1 200 OK\r\n", (), True)
 
 
 @pytest.mark.parametrize("value", ["", "+5", "-5", "5, 5", "0x5", "5.0", "\xb2", "1_0"])
@@ -286,7 +293,7 @@ def test_error_response() -> None:
         b"Content-Length: 45\r\nConnection: close\r\n" + ADDED + b"\r\n"
         b"431 Request Header Fields Too Large\ntoo long\n"
     )
-    assert error_response(500, "", STAMP, head_only=True).endswith(ADDED + b"\r\n")
+    assert error_page(500, "", STAMP, "HEAD")[0].endswith(ADDED + b"\r\n")
 
 
 def test_every_error_of_the_engine_can_be_answered() -> None:

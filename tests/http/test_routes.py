@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from bigtop.errors import ProtocolError
+from bigtop.http.declarations import Route
 from bigtop.http.engine import Engine, Phase
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Event, Request
 from bigtop.http.proxyprotocol import ProxiedEngine
-from bigtop.http.routes import Route, RoutedEngine, Routes
+from bigtop.http.routes import RoutedEngine, Routes
 
 TABLE = [
     (Route("", ""), 0),
@@ -181,7 +182,9 @@ def test_looking_feeds_nothing() -> None:
 
 def test_behind_a_proxy_header() -> None:
     said: list[object] = []
-    subject = ProxiedEngine(Limits(), "v1", lambda source, destination: said.append(source), Routes(TABLE, 0))
+    subject = ProxiedEngine(
+        Limits(), "v1", lambda source, destination: said.append(source), (), Routes(TABLE, 0)
+    )
     assert subject.feed(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + FOREIGN) == []
     assert said == [("192.0.2.1", 1)]
     assert (subject.phase, subject.owner, subject.take_rest()) == (Phase.ELSEWHERE, 1, FOREIGN)

@@ -13,7 +13,7 @@ from statistics import median
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from bigtop.scoreboard import Word
+from bigtop.ipc.seats import Seat
 from tests.support.load import Load
 from tests.support.site import Site, until
 from tests.support.wire import Client, request
@@ -104,7 +104,7 @@ def test_a_burst_is_shared_evenly() -> None:
                 counts = Counter(client.answer().body for client in clients)
             assert len(counts) == 4, counts
             ratios.append(max(counts.values()) / min(counts.values()))
-            until(lambda: site.total(Word.CONNECTIONS) == 0, "the connections are closed")
+            until(lambda: site.total(Seat.CONNECTIONS) == 0, "the connections are closed")
         assert median(ratios) <= 1.3, ratios
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,11 +18,14 @@ from websockets.sync.client import connect
 from webtest import TestApp as WebClient
 
 from bigtop.backends import registry
+from bigtop.control.client.client import Client as Commands
 from bigtop.errors import ConfigError
 from tests.backends.test_conformance import INSTALLED, features
 from tests.integration.test_django_example import EXAMPLE, manage
-from tests.support.load import Load
+from tests.support.load import Failure, Load
 from tests.support.site import Site, until
+from tests.support.stack import Stack
+from tests.support.wire import Client, request
 
 OTHERS = [name for name in INSTALLED if name not in ("wsgi", "asgi")]
 
@@ -26,23 +34,122 @@ def app(backend: str) -> str:
     return f"tests.apps.conformance:{features(backend).interface}"
 
 
+@pytest.mark.case("A1")
 @pytest.mark.parametrize("backend", OTHERS)
-def test_a_reload_under_load(backend: str) -> None:
-    can = features(backend)
-    with Site(app(backend), "--backend", backend, "--workers", "2") as site:
+def test_workers_that_end_under_load_lose_no_request(backend: str) -> None:
+    """At the end of their share of requests, in a reload, and because there are to be fewer."""
+    share = ("--max-requests", "150")
+    with Site(app(backend), "--backend", backend, "--workers", "2", *share) as site:
         with Load(site.port, 4) as load:
-            until(lambda: load.answered > 50, "answers")
+            until(lambda: len(load.workers) > 2, "an answer of a successor")
             before = set(load.workers)
             site.send(signal.SIGHUP)
             site.wait_for("every worker is of generation 2 now", timeout=60)
             until(lambda: load.workers - before, "an answer of a new worker")
+            site.send(signal.SIGTTOU)
+            site.wait_for("1 worker from now on")
+            until(lambda: len(site.workers()) == 1 or len(load.workers) > 8, "the end of the other one")
             after = load.answered
             until(lambda: load.answered > after + 50, "more answers")
-        if can.says_goodbye:
-            assert load.failures == []
+        assert _lost(load, backend) == []
         assert "does nothing about" not in site.log(), "nothing was asked for"
+        assert "cut off" not in site.log()
         assert site.stop() == 0
         assert site.is_gone()
+
+
+def _lost(load: Load, backend: str) -> list[Failure]:
+    """Return the requests without an answer, but those that met the end of a server which does not say so."""
+    return [one for one in load.failures if features(backend).says_goodbye or _is_amid(one)]
+
+
+def _is_amid(failure: Failure) -> bool:
+    """Whether a connection ended in the middle of an answer, instead of between two requests."""
+    return "0 bytes read" not in failure.error and "ConnectionReset" not in failure.error
+
+
+def _lose_nothing(
+    port: int, backend: str, stop: Callable[[], object], go_on: Callable[[], object] | None = None
+) -> None:
+    """Stop in the middle of everything: a large answer, a call, requests behind these, or in the queue. With
+    `go_on` the socket stays open, and so does the queue for those who come after that."""
+    address = ("127.0.0.1", port)
+    with ExitStack() as clients:
+        reading = clients.enter_context(Client(address, 30, receive_buffer=4096))
+        calling, *waiting = (clients.enter_context(Client(address, 30)) for _ in range(6))
+        reading.send(request("/big" if features(backend).large else "/stream", "Connection: close"))
+        until(reading.is_answered, "the answer to begin")
+        calling.send(request("/sleep/0.3", "Connection: close"))
+        for client in waiting:
+            client.send(request("/hello", "Connection: close"))
+        stop()
+        if go_on is None and features(backend).interruptible:  # the others hear that when their call is over
+            until(lambda: _refuses(address), "the port to be closed")
+        assert len(reading.answer().body) in (4 << 20, 50_000)
+        assert calling.answer().body == b"slept"
+        if go_on is not None:
+            go_on()
+        assert [client.answer().body for client in waiting] == [b"hello\n"] * len(waiting)
+
+
+def _refuses(address: tuple[str, int]) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(address) == errno.ECONNREFUSED
+
+
+@pytest.mark.case("A1")
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_a_site_that_stops_answers_what_it_has_and_refuses_the_rest(backend: str) -> None:
+    with Site(app(backend), "--backend", backend, "--workers", "1") as site:
+        _lose_nothing(site.port, backend, lambda: site.send(signal.SIGTERM))
+        assert site.wait() == 0
+        assert "cut off" not in site.log()
+
+
+@pytest.mark.case("A1")
+@pytest.mark.parametrize("backend", ["waitress", "uvicorn"])
+def test_so_does_one_that_a_program_serves(backend: str) -> None:
+    _require(backend)
+    site = Site(app(backend))
+    code = "import bigtop, sys; sys.exit(bigtop.serve({!r}, bind='127.0.0.1:0', workers=1, backend={!r}))"
+    site.command = [sys.executable, "-c", code.format(app(backend), backend)]
+    with site:
+        _lose_nothing(site.port, backend, lambda: site.send(signal.SIGTERM))
+        assert site.wait() == 0
+        assert "cut off" not in site.log()
+
+
+@pytest.mark.case("A1")
+@pytest.mark.parametrize("backend", ["waitress", "uvicorn"])
+def test_so_does_one_of_a_file_whatever_command_ends_its_workers(backend: str) -> None:
+    _require(backend)
+    text = f'''
+        [socket.web]
+        host = "127.0.0.1"
+        port = 0
+        [app.web]
+        app = "{app(backend)}"
+        backend = "{backend}"
+        sockets = ["web"]
+        workers = 3
+    '''
+    with Stack(text) as stack:
+        stack.wait_for("web: started")
+        with Commands(stack.endpoint) as commands:
+            port = commands.call("listsockets")["sockets"][0]["port"]
+            with Load(port, 4) as load:
+                until(lambda: load.answered > 50, "answers")
+                commands.call("decr", name="web", waiting=True)
+                assert len(stack.workers()) == 2
+                commands.call("set", name="web", options={"numprocesses": 1}, waiting=True)
+                assert len(stack.workers()) == 1
+                after = load.answered
+                until(lambda: load.answered > after + 50, "more answers")
+        assert _lost(load, backend) == []
+        _lose_nothing(port, backend, lambda: stack.ctl("stop", "web"), lambda: stack.ctl("start", "web"))
+        _lose_nothing(port, backend, lambda: stack.send(signal.SIGTERM), lambda: None)
+        assert stack.wait() == 0
+        assert "cut off" not in stack.log()
 
 
 @pytest.mark.parametrize("backend", [name for name in OTHERS if features(name).interface == "wsgi"])

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import zmq
 
-from bigtop.control.client import Client, RefusedError
+from bigtop.control.client.client import Client, RefusedError
 from tests.support.site import until
 from tests.support.stack import Stack, free_port
 

@@ -167,6 +167,8 @@ def test_a_whole_site_under_the_referee_of_pep_3333(tmp_path: Path) -> None:
     manage(data, "collectstatic", "--noinput", "--verbosity", "0")
     with Site(
         "checked:application",
+        "--interface",
+        "wsgi",  # validator() makes a callable that shows no arguments
         "--chdir",
         str(EXAMPLE),
         "--pythonpath",

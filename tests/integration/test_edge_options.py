@@ -74,7 +74,7 @@ def test_balancers_and_proxies() -> None:
         (["--static", "/=/usr"], "--static: must be a path and a directory such as /static=var/static"),
         (["--static", "static"], "--static: must be a path and a directory"),
         (["--sendfile-root", "x=/usr"], "--sendfile-root: must be a path and a directory"),
-        (["--proxy-protocol", "v3"], "--proxy-protocol: must be one of off, v1, v2, auto"),
+        (["--proxy-protocol=v3"], "--proxy-protocol: must be one of off, v1, v2, auto"),
         (
             ["--forwarded-headers", "from"],
             "--forwarded-headers: must be one of for, proto, host, port, forwarded",

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
-from bigtop.backends.deadlines import SECOND
-from bigtop.backends.transfer import PATIENCE
+from bigtop.backends.native.app_queues import PATIENCE
+from bigtop.backends.native.timeouts import SECOND
 from tests.support.site import until
 from tests.support.stack import Stack
 from tests.support.wire import Client, Closed, request

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bigtop.control.client import Client, RefusedError
+from bigtop.control.client.client import Client, RefusedError
 from tests.support.load import Load
 from tests.support.site import ROOT, until
 from tests.support.stack import Stack, free_port
@@ -93,7 +93,7 @@ cmd = "sleep 1000"
         assert stack.status("stubborn") == "stopping"
         # A TERM while that goes on is not lost; the second one forces.
         stack.send(signal.SIGTERM)
-        stack.wait_for("stopping when open requests are answered")
+        stack.wait_for("each process has the time that it is given")
         asked = time.monotonic()
         until(lambda: time.monotonic() > asked + 0.4, "the time in which two signals are one")
         stack.send(signal.SIGTERM)
@@ -334,7 +334,7 @@ flapping = { attempts = 1, window = 1, retry_in = 0.1, max_retry = 1 }
     stack = Stack(text + SLEEPERS)
     stack.start()
     assert stack.wait(20) == 1
-    assert "vital is critical: everything stops" in stack.log()
+    assert "vital is critical and has ended: everything stops" in stack.log()
 
 
 def test_dependencies_wait_for_readiness_and_stop_the_other_way() -> None:
@@ -596,3 +596,41 @@ def test_watchers_start_one_after_the_other() -> None:
         assert len(births) == 3
         assert births[1] - births[0] > 0.25
         assert births[2] - births[1] > 0.25
+
+
+@pytest.mark.case("B17")
+def test_commands_are_processes_and_have_no_requests() -> None:
+    with Stack('[watcher.job]\ncmd = "sleep 1000"\n') as stack:
+        stack.wait_for("job: started")
+        os.kill(stack.pids("job")[0], signal.SIGKILL)
+        stack.wait_for("job: process 1 died with signal 9; replaced at once")
+        assert stack.stop() == 0
+        assert "SIGTERM: stopping, each process has the time that it is given" in stack.log()
+        assert "worker" not in stack.log()
+
+
+@pytest.mark.case("B6")
+def test_places_that_the_file_names_need_no_home() -> None:
+    stack = Stack('[circus]\nendpoint = "ipc://{folder}/c.ctl"\n[watcher.job]\ncmd = "sleep 1000"\n')
+    stack.env.update(RUNTIME_DIRECTORY="/proc/none", XDG_RUNTIME_DIR="/proc/none", HOME="/proc/none")
+    with stack:
+        assert (stack.folder / "c.events").exists()
+        assert "job" in stack.ctl("--endpoint", f"{stack.folder}/c.ctl", "list")
+
+
+@pytest.mark.case("E8")
+def test_processes_that_fail_before_the_launcher_has_told_of_them() -> None:
+    """Two tell of each: the process why it cannot be, and the launcher which one it is."""
+    text = """
+[watcher.bad]
+cmd = "/no/such/program"
+umask = "022"
+numprocesses = 40
+max_retry = 0
+flapping.attempts = 0
+"""
+    with Stack(text) as stack:
+        stack.wait_for("bad: stopped")
+        assert stack.stop() == 0
+        assert stack.log().count("/no/such/program: No such file or directory; it is not replaced") > 0
+        assert "Exception in" not in stack.log()

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bigtop.control.client import Client
+from bigtop.control.client.client import Client
 from tests.support.site import DEADLINE, until
 from tests.support.stack import Stack, free_port
 

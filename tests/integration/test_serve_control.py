@@ -83,7 +83,7 @@ def test_requests_in_progress(site: Site) -> None:
         (["add", "job", "sleep 1"], "runs one application and nothing else"),
         (["rm", "shop"], "runs one application and nothing else"),
         (["set", "shop", "graceful_timeout", "3"], "told by flags"),
-        (["reloadconfig"], "reads no file"),
+        (["reloadconfig"], "new flags need a new start"),
         (["tail", "shop"], "--error-logfile"),
     ],
 )

@@ -206,13 +206,14 @@ def test_what_the_application_left_behind_is_ended_with_the_site() -> None:
         assert not psutil.pid_exists(orphan)
 
 
+@pytest.mark.case("B8")
 def test_the_pidfile_is_held_and_removed(tmp_path: Path) -> None:
     pidfile = tmp_path / "site.pid"
     with Site(APP, "--pid", str(pidfile)) as site:
         assert int(pidfile.read_text()) == site.pid
         second = Site(APP, "--pid", str(pidfile))
         second.start()
-        assert second.wait() == 78
+        assert second.wait() == 4
         assert f"already runs as process {site.pid}" in second.log()
         assert site.stop() == 0
         assert not pidfile.exists()

@@ -44,6 +44,20 @@ def test_a_crash_loop_backs_off_and_says_why(tmp_path: Path) -> None:
         site._end()
 
 
+def test_a_successor_that_cannot_import_the_application_any_more_says_why(tmp_path: Path) -> None:
+    code = tmp_path / "fragile.py"
+    code.write_text(
+        "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n"
+    )
+    with Site("fragile:app", "--preload", "off", "--pythonpath", str(tmp_path)) as site:
+        code.write_text("raise RuntimeError('the queue is not there')\n")
+        os.kill(next(iter(site.workers())), signal.SIGKILL)
+        site.wait_for("replaced in 1 s")
+        last_words = site.log().partition("its last words:\n")[2]
+        assert "cannot import fragile: RuntimeError: the queue is not there" in last_words
+        assert 'fragile.py", line 1' in last_words
+
+
 def test_scaling_by_signals() -> None:
     with Site(APP) as site:
         site.send(signal.SIGTTIN)
@@ -239,8 +253,29 @@ def test_preload_auto_finds_sockets(tmp_path: Path) -> None:
         "def app(environ, start_response):\n start_response('200 OK', [])\n return [b'ok']\n"
     )
     with Site("connected:app", "--pythonpath", str(tmp_path)) as site:
-        assert "importing the application started 2 sockets" in site.log()
+        assert "importing the application opened 2 sockets" in site.log()
         assert site.get() == "ok"
+
+
+def test_preload_auto_finds_locked_files(tmp_path: Path) -> None:
+    # A lock that forked workers share keeps nobody out: two of them would write to the same database.
+    (tmp_path / "single.py").write_text(
+        "import fcntl, os\n"
+        f"file = open({str(tmp_path / 'lock')!r}, 'w')\n"
+        "try:\n fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n mine = b'mine'\n"
+        "except BlockingIOError:\n mine = b'taken'\n"
+        "def app(environ, start_response):\n"
+        " start_response('200 OK', [])\n return [mine + b' %d' % os.getpid()]\n"
+    )
+    args = ("--pythonpath", str(tmp_path), "--workers", "2", "--keep-alive", "0")
+    with Site("single:app", *args) as site:
+        assert "importing the application locked 1 file" in site.log()
+        until(lambda: len(site.workers()) == 2, "two workers")
+        first, _, pid = site.get().partition(" ")
+        os.kill(int(pid), signal.SIGSTOP)  # so the other one answers
+        second, _, _ = site.get().partition(" ")
+        os.kill(int(pid), signal.SIGCONT)
+        assert {first, second} == {"mine", "taken"}
 
 
 def test_identity_is_assumed_in_order(tmp_path: Path) -> None:

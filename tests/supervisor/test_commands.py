@@ -8,16 +8,15 @@ import resource
 import signal
 import socket
 import threading
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bigtop.supervisor import cgroups, messages
-from bigtop.supervisor.process import Process
-from bigtop.supervisor.spec import (
+from bigtop.record import replace
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.spec import (
     Cgroup,
     Command,
     ExecContext,
@@ -27,6 +26,8 @@ from bigtop.supervisor.spec import (
     Stream,
     WatcherSpec,
 )
+from bigtop.supervisor.processes import cgroups
+from bigtop.supervisor.processes.child import Process
 from tests.support.yard import ENV, Yard, command, lives, run, until
 
 PIPED = Stdio(stdout=Stream("QueueStream"), stderr=Stream("QueueStream"))
@@ -205,8 +206,8 @@ class TestFailures:
             (Command("echo 'open"), 'cmd "echo \'open": No closing quotation'),
             (Command("echo", "$(circus.sockets.web)"), "there is no socket web"),
             (Command("echo", stdio=Stdio(stdin_socket="web")), "stdin_socket: there is no socket web"),
-            (Command("echo", context=ExecContext(user="no-one")), "uid no-one: there is no such user"),
-            (Command("echo", context=ExecContext(group="no-one")), "gid no-one: there is no such group"),
+            (Command("echo", context=ExecContext(user="no-one")), "uid, gid: there is no user 'no-one'"),
+            (Command("echo", context=ExecContext(group="no-one")), "uid, gid: there is no group 'no-one'"),
             (Command("no-such", context=ExecContext(nice=1)), "no-such: No such file or directory"),
             (
                 Command("echo", context=ExecContext(cwd="/nowhere")),
@@ -280,7 +281,7 @@ class TestReadiness:
                 assert not pool.has(messages.Ready, key)
                 hold()
             await until(lambda: pool.has(messages.Ready, key), "readiness")
-            pool.pool.kill(key)
+            pool.pool.kill(key, "a test")
             await pool.ended(key)
 
         run(play)
@@ -406,7 +407,7 @@ class TestEnd:
             extra = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
             pool, key, pid, children = await family(yard, extra)
             pool.pool.drain(key, 0.0)
-            pool.pool.kill(key)
+            pool.pool.kill(key, "a test")
             assert await pool.ended(key) == messages.ExitStatus(signal=signal.SIGKILL)
             assert not any(map(lives, [pid, *children]))
             told = [notice.signum for _, notice in yard.notices if isinstance(notice, messages.Signalled)]
@@ -416,9 +417,9 @@ class TestEnd:
 
     def test_signals_come_in_sequence(self):
         code = (
-            "import signal, sys, time\n"
-            "signal.signal(signal.SIGINT, lambda *_: print('int', flush=True))\n"
-            "signal.signal(signal.SIGTERM, lambda *_: print('term', flush=True))\n"
+            "import os, signal, sys, time\n"  # os.write, since print() must not be entered twice
+            "signal.signal(signal.SIGINT, lambda *_: os.write(1, b'int\\n'))\n"
+            "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'term\\n'))\n"
             "signal.signal(signal.SIGQUIT, lambda *_: sys.exit(7))\n"
             "print('up', flush=True)\n"
             "while True: time.sleep(1)"
@@ -458,7 +459,7 @@ class TestEnd:
             pool.pool.drain(key, 10.0)
             await until(lambda: not any(map(lives, children)), "the end of the children")
             assert lives(pid)
-            pool.pool.kill(key)
+            pool.pool.kill(key, "a test")
             await pool.ended(key)
 
         run(play)
@@ -471,7 +472,7 @@ class TestEnd:
             pool = yard.pool(spec(Command("sleep", "60", context=context)))
             asked, doomed = pool.spawn(1), pool.spawn(2)
             pool.pool.drain(asked, 5.0)
-            pool.pool.kill(doomed)
+            pool.pool.kill(doomed, "a test")
             assert await pool.ended(asked) == messages.ExitStatus(signal=signal.SIGTERM)
             assert await pool.ended(doomed) == messages.ExitStatus(signal=signal.SIGKILL)
 
@@ -523,6 +524,25 @@ class TestCgroup:
             assert not list(cgroups._home().glob(f"bigtop-{os.getpid()}-*"))
 
         run(play)
+
+    @pytest.mark.skipif(not _has_cgroups(), reason="no cgroup may be made here")
+    @pytest.mark.parametrize(
+        ("limit", "file", "written"),
+        [
+            (Cgroup(cpus=1.5), "cpu.max", "150000 100000"),
+            (Cgroup(memory=1 << 30), "memory.max", str(1 << 30)),
+            (Cgroup(pids=50), "pids.max", "50"),
+        ],
+    )
+    def test_limits_of_a_control_group_are_written_to_it(self, limit: Cgroup, file: str, written: str):
+        try:
+            group = cgroups.create("limits", limit)
+        except OSError as error:
+            pytest.skip(f"{error}")
+        try:
+            assert Path(group, file).read_text().strip() == written
+        finally:
+            cgroups.remove(group)
 
     def test_a_limit_that_cannot_be_had_is_an_error_or_a_warning(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(cgroups, "_home", lambda: Path("/proc"))

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.supervisor.expansion import argv_of, expand, names_of, sockets_named
-from bigtop.supervisor.orders import Order
-from bigtop.supervisor.spec import Command, ExecContext, WatcherSpec
+from bigtop.supervisor.policy.launch_order import Order
+from bigtop.supervisor.policy.spec import Command, ExecContext, WatcherSpec
+from bigtop.supervisor.policy.variables import argv_of, expand, names_of, sockets_named
 
 NAMES = {"wid": "3", "sockets.web": "7", "env.home": "/home/me", "two": "a b"}
 

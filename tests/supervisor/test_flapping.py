@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.supervisor.flapping import RestartWindow
-from bigtop.supervisor.spec import RestartPolicy
+from bigtop.supervisor.policy.backoff import RestartWindow
+from bigtop.supervisor.policy.spec import RestartPolicy
 
 
 def waits(policy: RestartPolicy, lives: list[float]) -> list[float]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bigtop.supervisor import messages
-from bigtop.supervisor.spec import Hook, StopPolicy
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.spec import Hook, StopPolicy
 from tests.support.troupe import Troupe, perform, watcher
 from tests.support.yard import lives, until
 

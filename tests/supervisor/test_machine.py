@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bigtop.supervisor.machine import Status, Watcher
-from bigtop.supervisor.messages import (
+from bigtop.record import replace
+from bigtop.supervisor.policy.messages import (
     Action,
     BootFailed,
     Died,
@@ -18,6 +17,7 @@ from bigtop.supervisor.messages import (
     Event,
     Exited,
     ExitStatus,
+    Finished,
     GaveUp,
     GenerationFailed,
     GenerationReady,
@@ -41,8 +41,9 @@ from bigtop.supervisor.messages import (
     Tick,
     Urgency,
 )
-from bigtop.supervisor.processtable import NOT_SPAWNED, TRANSITIONS, State
-from bigtop.supervisor.spec import Respawn, RestartPolicy, StopPolicy, WatcherSpec, Worker
+from bigtop.supervisor.policy.processtable import NOT_SPAWNED, TRANSITIONS, State
+from bigtop.supervisor.policy.spec import Respawn, RestartPolicy, StopPolicy, WatcherSpec, Worker
+from bigtop.supervisor.policy.watcher import Status, Watcher
 
 OK = ExitStatus(code=0)
 BAD = ExitStatus(code=1)
@@ -287,7 +288,8 @@ class TestExpectedExits:
     def test_never_is_never(self):
         play = running(2, restart=policy(respawn=Respawn.NEVER))
         assert play.tell(Exited(1, OK)) == []
-        assert play.tell(Exited(2, BAD)) == [Died(2, 2, BAD, True, 1, None), Discard(1), Stopped()]
+        died = Died(2, 2, BAD, True, 1, None)
+        assert play.tell(Exited(2, BAD)) == [died, Finished(), Discard(1), Stopped()]
 
     def test_unexpected_respawns_what_failed(self):
         play = running(1, restart=policy(respawn=Respawn.UNEXPECTED, expected_exits=frozenset({0, 3})))
@@ -295,7 +297,7 @@ class TestExpectedExits:
 
     def test_unexpected_is_finished_by_an_expected_status(self):
         play = running(1, restart=policy(respawn=Respawn.UNEXPECTED, expected_exits=frozenset({0, 3})))
-        assert play.tell(Exited(1, ExitStatus(code=3))) == [Discard(1), Stopped()]
+        assert play.tell(Exited(1, ExitStatus(code=3))) == [Finished(), Discard(1), Stopped()]
 
     def test_a_signal_is_never_expected(self):
         play = running(1, restart=policy(respawn=Respawn.UNEXPECTED))

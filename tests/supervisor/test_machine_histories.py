@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bigtop.supervisor import messages as m
-from bigtop.supervisor.machine import Status, Watcher
-from bigtop.supervisor.spec import Command, Lifetime, Respawn, RestartPolicy, StopPolicy, WatcherSpec
+from bigtop.record import replace
+from bigtop.supervisor.policy import messages as m
+from bigtop.supervisor.policy.spec import Command, Lifetime, Respawn, RestartPolicy, StopPolicy, WatcherSpec
+from bigtop.supervisor.policy.watcher import Status, Watcher
 
 DIED = m.ExitStatus(code=1)
 GENTLE = m.ExitStatus(code=0)

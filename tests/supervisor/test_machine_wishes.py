@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from random import Random
 from typing import Any
 
-from bigtop.supervisor.machine import Status, Watcher
-from bigtop.supervisor.messages import (
+from bigtop.record import replace
+from bigtop.supervisor.policy.messages import (
     Action,
     Discard,
     Drain,
@@ -35,7 +34,8 @@ from bigtop.supervisor.messages import (
     Tick,
     Update,
 )
-from bigtop.supervisor.spec import Command, Lifetime, Respawn, RestartPolicy, StopPolicy, WatcherSpec
+from bigtop.supervisor.policy.spec import Command, Lifetime, Respawn, RestartPolicy, StopPolicy, WatcherSpec
+from bigtop.supervisor.policy.watcher import Status, Watcher
 
 OK = ExitStatus(code=0)
 SPEC = WatcherSpec("web", Command("web"), 2, stop=StopPolicy(graceful_timeout=30), boot_timeout=20)

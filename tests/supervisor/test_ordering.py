@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bigtop.errors import ConfigError
-from bigtop.supervisor import agenda, ordering
-from bigtop.supervisor.spec import Command, WatcherSpec
+from bigtop.supervisor import cron
+from bigtop.supervisor.policy import dependencies
+from bigtop.supervisor.policy.spec import Command, WatcherSpec
 
 
 def specs(**described: tuple[int, tuple[str, ...]]) -> dict[str, WatcherSpec]:
@@ -22,28 +23,28 @@ CHAIN = specs(db=(0, ()), cache=(0, ()), api=(5, ("db", "cache")), web=(9, ("api
 
 
 def test_dependencies_come_along_in_their_order():
-    assert ordering.with_dependencies(["web"], CHAIN) == ["cache", "db", "api", "web"]
-    assert ordering.with_dependencies(["cache"], CHAIN) == ["cache"]
+    assert dependencies.with_dependencies(["web"], CHAIN) == ["cache", "db", "api", "web"]
+    assert dependencies.with_dependencies(["cache"], CHAIN) == ["cache"]
 
 
 def test_a_start_waits_for_what_it_depends_on():
-    assert ordering.may_start("db", CHAIN, (), CHAIN), "however important those are that depend on it"
-    assert not ordering.may_start("api", CHAIN, {"db"}, {"api", "cache"})
-    assert ordering.may_start("api", CHAIN, {"db", "cache"}, {"api"})
+    assert dependencies.may_start("db", CHAIN, (), CHAIN), "however important those are that depend on it"
+    assert not dependencies.may_start("api", CHAIN, {"db"}, {"api", "cache"})
+    assert dependencies.may_start("api", CHAIN, {"db", "cache"}, {"api"})
 
 
 def test_a_stop_waits_for_those_that_depend_on_it():
-    assert not ordering.may_stop("db", CHAIN, {"web", "db"}), "not only directly"
-    assert ordering.may_stop("web", CHAIN, CHAIN)
-    assert ordering.may_stop("db", CHAIN, {"db", "cache"})
+    assert not dependencies.may_stop("db", CHAIN, {"web", "db"}), "not only directly"
+    assert dependencies.may_stop("web", CHAIN, CHAIN)
+    assert dependencies.may_stop("db", CHAIN, {"db", "cache"})
 
 
 def test_priority():
     plain = specs(low=(0, ()), high=(9, ()), same=(9, ()))
-    assert ordering.may_start("high", plain, (), plain)
-    assert not ordering.may_start("low", plain, (), plain)
-    assert ordering.may_stop("low", plain, plain)
-    assert not ordering.may_stop("same", plain, plain)
+    assert dependencies.may_start("high", plain, (), plain)
+    assert not dependencies.may_start("low", plain, (), plain)
+    assert dependencies.may_stop("low", plain, plain)
+    assert not dependencies.may_stop("same", plain, plain)
 
 
 @pytest.mark.parametrize(
@@ -56,27 +57,27 @@ def test_priority():
 )
 def test_what_cannot_be(described: dict[str, WatcherSpec], message: str):
     with pytest.raises(ConfigError) as caught:
-        ordering.check(described)
+        dependencies.check(described)
     assert str(caught.value) == message
 
 
 def test_a_schedule_knows_summer_time():
     berlin = ZoneInfo("Europe/Berlin")
     now = datetime(2026, 3, 28, 12, 0, tzinfo=berlin)
-    due = agenda.next_run("0 4 * * *", now)
+    due = cron.next_run("0 4 * * *", now)
     assert due == datetime(2026, 3, 29, 4, 0, tzinfo=berlin)
     assert (due.astimezone(ZoneInfo("UTC")) - now.astimezone(ZoneInfo("UTC"))).total_seconds() == 15 * 3600
-    assert agenda.next_run("*/15 * * * *", now) == datetime(2026, 3, 28, 12, 15, tzinfo=berlin)
+    assert cron.next_run("*/15 * * * *", now) == datetime(2026, 3, 28, 12, 15, tzinfo=berlin)
 
 
 @pytest.mark.parametrize("text", ["", "* * *", "61 * * * *", "nonsense", "0 0 31 2 *"])
 def test_a_schedule_that_is_none(text: str):
     with pytest.raises(ConfigError, match="cron's five fields are expected"):
-        agenda.check(text)
+        cron.check(text)
 
 
 def test_a_pause_between_two_starts() -> None:
-    warmup = ordering.Warmup()
+    warmup = dependencies.Warmup()
     assert warmup.choose(["a", "b"], 0) == ["a", "b"]
     warmup.delay = 2
     assert warmup.choose([], 5) == []

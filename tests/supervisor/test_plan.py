@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.supervisor.plan import Add, Keep, Remove, Replace, Scale, Step, plan
-from bigtop.supervisor.spec import Command, StopPolicy, WatcherSpec
+from bigtop.record import replace
+from bigtop.supervisor.policy.plan import Add, Keep, Remove, Replace, Scale, Step, plan
+from bigtop.supervisor.policy.spec import Command, StopPolicy, WatcherSpec
 
 WEB = WatcherSpec("web", Command(("web",)), numprocesses=2)
 JOBS = WatcherSpec("jobs", Command(("jobs",)))

@@ -6,10 +6,11 @@ import os
 import select
 from collections.abc import Awaitable, Callable
 
-from bigtop.scoreboard import Scoreboard
-from bigtop.supervisor.forkservers import Legacy
-from bigtop.supervisor.messages import Event, Exited, ExitStatus, GenerationReady, Spawned
-from bigtop.supervisor.pool import WorkerPool
+from bigtop.ipc import seats
+from bigtop.ipc.scoreboard import Scoreboard
+from bigtop.supervisor.policy.messages import Event, Exited, ExitStatus, GenerationReady, Spawned
+from bigtop.supervisor.processes.forkserver import InheritedState
+from bigtop.supervisor.processes.worker_pool import WorkerPool
 from bigtop.workers.bootstrap import Bootstrap
 from tests.support.site import ROOT
 from tests.support.yard import DEADLINE, Yard, run, until
@@ -19,11 +20,16 @@ def with_pool(play: Callable[[WorkerPool, list[Event]], Awaitable[None]]) -> Non
     """Run `play` with a pool whose fork server is loaded, and the list that its events go to."""
 
     async def main(yard: Yard) -> None:
-        board = Scoreboard.create()
+        fd = seats.create()
+        board = Scoreboard(seats.Seats(fd))
         events: list[Event] = []
-        orders = Bootstrap("site", "tests.apps.site:app", False, None, None, "on", (), board.fd)
-        legacy = Legacy(orders.encode(), (board.fd,), {**os.environ, "PYTHONPATH": str(ROOT)})
-        pool = WorkerPool(events.append, legacy, board, 0, lambda _lines: None, lambda _number, _loaded: None)
+        orders = Bootstrap("site", "tests.apps.site:app", False, None, None, "on", (), fd)
+        inherited = InheritedState(
+            "site", orders.encode(), (fd,), {**os.environ, "PYTHONPATH": str(ROOT)}, "."
+        )
+        pool = WorkerPool(
+            events.append, inherited, board, 0, lambda: lambda _lines: None, lambda _number, _loaded: None
+        )
         yard.more_pids = pool.pids
         pool.prepare(1)
         try:
@@ -33,16 +39,17 @@ def with_pool(play: Callable[[WorkerPool, list[Event]], Awaitable[None]]) -> Non
         finally:
             pool.discard(1)
             await until(lambda: not pool.pids(), "the end of the fork server")
-            os.close(board.fd)
+            os.close(fd)
 
     run(main)
 
 
 def spawn_unnoticed(pool: WorkerPool) -> None:
-    """Have worker 1 forked, and return when the fork server has said so but nobody has read it."""
+    """Have worker 1 forked, and return when it has reported but nobody has read that."""
     pool.spawn(1, 1, 1)
-    (server,) = pool.servers._servers.values()
-    assert select.select([server.control], [], [], DEADLINE)[0], "the fork server does not answer"
+    unborn = pool.servers.unborn(1)
+    assert unborn is not None
+    assert select.select([unborn.line], [], [], DEADLINE)[0], "the worker does not report"
 
 
 def test_a_worker_that_was_asked_to_leave_before_it_was_known_does() -> None:
@@ -57,7 +64,7 @@ def test_a_worker_that_was_asked_to_leave_before_it_was_known_does() -> None:
 def test_a_worker_that_was_killed_before_it_was_known_is() -> None:
     async def play(pool: WorkerPool, events: list[Event]) -> None:
         spawn_unnoticed(pool)
-        pool.kill(1)
+        pool.kill(1, "a test")
         await until(lambda: Exited(1, ExitStatus(signal=9)) in events, "the end of the worker")
         assert any(isinstance(event, Spawned) for event in events)
 

@@ -6,24 +6,30 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import socket
 import stat
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.errors import ConfigError
-from bigtop.supervisor.spec import Command, ExecContext, Stdio, Stream
+from bigtop.supervisor.policy.spec import Command, ExecContext, Stdio, Stream
 from bigtop.supervisor.streams import formats
 from bigtop.supervisor.streams.files import Keeping, LogFile, TimedLogFile, next_rotation
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.sinks import QueueSink, make
 from bigtop.supervisor.streams.writer import KEPT_BYTES, Outputs
+from tests.support.site import ROOT
 from tests.support.troupe import Troupe, perform, watcher
 from tests.support.yard import ENV, command, until
 
@@ -41,14 +47,14 @@ def stream(kind: str, **options: object) -> Stream:
 
 class TestFormats:
     def test_each_line_gets_a_stamp(self):
-        assert formats.stamped("T")(chunk(b"a\n\nb\n")) == b"T [77] | a\nT [77] | \nT [77] | b\n"
+        assert formats.stamped("T", UTC)(chunk(b"a\n\nb\n"), False) == b"T [77] | a\nT [77] | \nT [77] | b\n"
 
     def test_colours(self):
-        assert formats.fancy("red", "T")(chunk(b"a\n")) == b"\x1b[0;31mT [77] | a\x1b[0m\n"
+        assert formats.fancy("red", "T", UTC)(chunk(b"a\n"), False) == b"\x1b[0;31mT [77] | a\x1b[0m\n"
 
     @given(st.lists(st.binary().map(lambda line: line.replace(b"\n", b"")), min_size=1))
     def test_json_is_one_object_per_line(self, lines: list[bytes]):
-        text = formats.as_json(chunk(b"".join(line + b"\n" for line in lines), "stderr"))
+        text = formats.as_json(chunk(b"".join(line + b"\n" for line in lines), "stderr"), False)
         objects = [json.loads(line) for line in text.splitlines()]
         assert [one["message"] for one in objects] == [line.decode("utf-8", "replace") for line in lines]
         assert objects[0]["time"] == "2026-05-06T12:00:00.000+00:00"
@@ -118,7 +124,7 @@ class TestFiles:
         assert path.read_bytes() == b"b\n"
 
     def test_rotation_by_time(self, tmp_path: Path):
-        file = TimedLogFile(str(tmp_path / "x"), Keeping(backups=2), "D", utc=True)
+        file = TimedLogFile(str(tmp_path / "x"), Keeping(backups=2), "D", zone=UTC)
         for day in range(5):
             file.write(b"%d\n" % day, NOON + day * DAY)
         file.close()
@@ -131,37 +137,123 @@ class TestFiles:
     )
     def test_when_a_file_is_full(self, when: str, interval: int, hours: float):
         """The sixth of May 2026 is a Wednesday, W2."""
-        assert next_rotation(NOON, when, interval, utc=True) == pytest.approx(NOON + hours * 3600)
+        assert next_rotation(NOON, when, interval, UTC) == pytest.approx(NOON + hours * 3600)
 
-    def test_a_day_may_have_23_hours(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setenv("TZ", "Europe/Berlin")
-        time.tzset()
-        try:
-            noon = time.mktime((2026, 3, 28, 12, 0, 0, 0, 0, -1))
-            assert next_rotation(noon, "MIDNIGHT", 2, utc=False) - noon == (12 + 23) * 3600
-        finally:
-            monkeypatch.undo()
-            time.tzset()
+    def test_a_day_may_have_23_hours(self):
+        berlin = ZoneInfo("Europe/Berlin")
+        noon = datetime(2026, 3, 28, 12, tzinfo=berlin).timestamp()
+        assert next_rotation(noon, "MIDNIGHT", 2, berlin) - noon == (12 + 23) * 3600
+
+    @pytest.mark.case("F7")
+    @pytest.mark.parametrize(
+        ("option", "utc", "day"), [("local", "no", "07"), ("utc", "no", "06"), ("local", "yes", "06")]
+    )
+    def test_older_files_are_named_in_the_time_zone_of_all_lines(
+        self, tmp_path: Path, option: str, utc: str, day: str
+    ):
+        """At noon it is the next day there already."""
+        code = f"""
+            from bigtop import log
+            from bigtop.supervisor.policy.spec import Stream
+            from bigtop.supervisor.streams import sinks
+            from bigtop.supervisor.streams.formats import Chunk
+            log.configure(time_zone={option!r})
+            options = {{"filename": {str(tmp_path / "x")!r}, "rotate_when": "MIDNIGHT", "utc": {utc!r}}}
+            sink = sinks.make(Stream("TimedRotatingFileStream", tuple(sorted(options.items()))), "w")
+            for day in range(2):
+                sink.write(Chunk("w", 1, 1, "stdout", b"x", {NOON} + day * {DAY}))
+            sink.close()
+        """
+        env = {**os.environ, "TZ": "Pacific/Kiritimati", "PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=env, check=True, timeout=30)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["x", f"x.2026-05-{day}"]
+
+
+@pytest.mark.case("B2")
+class TestWhatIsNoFile:
+    @pytest.mark.parametrize("timed", [False, True])
+    def test_a_named_pipe_is_written_and_not_renamed(self, tmp_path: Path, timed: bool):
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        keeping = Keeping(max_bytes=3, backups=2)
+        file = TimedLogFile(str(path), keeping, "S", zone=UTC) if timed else LogFile(str(path), keeping)
+        for number in range(5):
+            file.write(b"%d\n" % number, time.time() + number * DAY)
+        with open(path, "rb", buffering=0) as fifo:
+            assert fifo.read(99) == b"0\n1\n2\n3\n4\n"
+        file.close()
+        assert [one.name for one in tmp_path.iterdir()] == ["fifo"]
+
+    def test_a_pipe_whose_name_is_gone_is_written_all_the_same(self, tmp_path: Path):
+        path = tmp_path / "fifo"
+        os.mkfifo(path)
+        file = LogFile(str(path), Keeping(), watched=True)
+        file.write(b"one\n", NOON)
+        with open(path, "rb", buffering=0) as fifo:
+            path.unlink()
+            file.write(b"two\n", NOON)
+            assert fifo.read(99) == b"one\ntwo\n"
+        file.close()
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("kind", ["pipe", "file", "socket"])
+    def test_our_own_output_is_written_whatever_it_is(self, tmp_path: Path, kind: str):
+        code = (
+            "import sys; from bigtop.supervisor.streams.files import *\n"
+            "file = LogFile(sys.argv[1], Keeping(max_bytes=3, backups=2), watched=True)\n"
+            "[file.write(b'%d\\n' % number, 0.0) for number in range(4)]\n"
+            "file.close()"
+        )
+        (tmp_path / "log").symlink_to("/dev/stdout")
+        read_end, write_end = os.pipe()
+        near, far = socket.socketpair()
+        with open(tmp_path / "file", "wb") as plain, near, far, open(read_end, "rb", buffering=0) as pipe:
+            output = {"pipe": write_end, "file": plain.fileno(), "socket": far.fileno()}[kind]
+            for path in ("/dev/stdout", "/proc/self/fd/1", str(tmp_path / "log")):
+                subprocess.run([sys.executable, "-c", code, path], stdout=output, check=True)
+            os.close(write_end)
+            if kind == "pipe":
+                assert pipe.read(99) == b"0\n1\n2\n3\n" * 3
+            elif kind == "socket":
+                assert near.recv(99) == b"0\n1\n2\n3\n" * 3
+        if kind == "file":
+            assert (tmp_path / "file").read_bytes() == b"0\n1\n2\n3\n" * 3
+        assert os.readlink("/dev/stdout") == "/proc/self/fd/1"
+        assert (tmp_path / "log").is_symlink()
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "log"]
+
+    def test_a_device_keeps_its_name(self):
+        file = LogFile("/dev/null", Keeping(max_bytes=3, backups=2, mode=0o600))
+        before = os.stat("/dev/null")
+        for _ in range(4):
+            file.write(b"x\n", NOON)
+        file.close()
+        assert os.stat("/dev/null") == before
+        assert not os.path.exists("/dev/null.1")
 
 
 class TestOptions:
     @pytest.mark.parametrize(
         ("kind", "options", "message"),
         [
-            ("Nope", {}, "stream class Nope: there is no such; there are FileStream, "),
-            ("FileStream", {"max_bytes": "lots"}, "FileStream.max_bytes: 'lots' is not a number"),
-            ("FileStream", {"max_byte": 1}, "FileStream has no option max_byte"),
-            ("FileStream", {"owner": "no-one"}, "FileStream.owner or group: 'no-one:' is not known here"),
-            ("TimedRotatingFileStream", {}, "TimedRotatingFileStream.rotate_when: '' is not S, M, H"),
+            ("Nope", {}, "class: there is no class Nope; there are FileStream, "),
+            ("FileStream", {"max_bytes": "lots"}, "max_bytes: must be a size"),
+            (
+                "FileStream",
+                {"max_byte": 1},
+                "max_byte: FileStream has no option max_byte; did",
+            ),
+            ("FileStream", {"owner": "no-one"}, "owner: there is no user 'no-one'"),
+            ("TimedRotatingFileStream", {}, "rotate_when: must be S, M, H"),
             (
                 "TimedRotatingFileStream",
                 {"rotate_when": "d", "utc": "perhaps"},
-                "TimedRotatingFileStream.utc",
+                "utc: must be yes or no",
             ),
-            ("FancyStdoutStream", {"color": "mauve"}, "FancyStdoutStream.color: 'mauve' is not a colour"),
-            ("syslog", {"facility": "gossip"}, "syslog.facility: 'gossip' is not one of"),
-            ("syslog", {"address": "somewhere"}, "syslog.address: 'somewhere' is not a path or HOST:PORT"),
-            ("journald", {"address": "/nowhere"}, "journald: there is no journal here: /nowhere"),
+            ("FancyStdoutStream", {"color": "mauve"}, "color: must be a colour"),
+            ("syslog", {"facility": "gossip"}, "facility: must be one of"),
+            ("syslog", {"address": "somewhere"}, "address: must be a path or HOST:PORT"),
+            ("journald", {"address": "/nowhere"}, "address: there is no journal here: /nowhere"),
         ],
     )
     def test_each_mistake_is_told(self, kind: str, options: dict[str, object], message: str):
@@ -218,17 +310,65 @@ class TestOutputs:
 
         perform(play, watcher("web", with_stream(one, code), numprocesses=3))
 
-    def test_a_line_without_an_end_is_cut_between_characters(self, tmp_path: Path):
+    @pytest.mark.case("B12")
+    def test_nothing_is_inserted_into_a_line_without_an_end(self, tmp_path: Path):
         one = stream("FileStream", filename=tmp_path / "x")
-        code = "import time\nprint('a' + '\u20ac' * 60000, flush=True)\ntime.sleep(60)"
+        code = (
+            "import sys, time\n"
+            "for _ in range(20): sys.stdout.write('\u20ac' * 111_111)\n"
+            "sys.stdout.flush()\n"
+            "time.sleep(60)"
+        )
+        text = "€" * 111_111 * 20
 
         async def play(troupe: Troupe) -> None:
             troupe.supervisor.start()
             await until(lambda: (tmp_path / "x").exists(), "the file")
-            await until(lambda: (tmp_path / "x").read_bytes().count("€".encode()) == 60000, "all of it")
-            assert len((tmp_path / "x").read_text().splitlines()) > 1
+            await until(lambda: (tmp_path / "x").stat().st_size >= len(text.encode()), "all of it")
+            assert (tmp_path / "x").read_bytes() == text.encode()
 
         perform(play, watcher("web", with_stream(one, code)))
+
+    @pytest.mark.case("B12")
+    def test_a_prompt_is_passed_on_soon_and_its_line_ends_where_another_process_writes(self, tmp_path: Path):
+        one = stream("FileStream", filename=tmp_path / "x", time_format="T")
+        code = (
+            "import sys, time\n"
+            "print(end='\\rprogress 1%', flush=True)\n"
+            f"while not __import__('os').path.exists({str(tmp_path / 'go')!r}): time.sleep(0.01)\n"
+            "print(' done', flush=True)\n"
+            "time.sleep(60)"
+        )
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await until(lambda: (tmp_path / "x").exists(), "the file")
+            await until(lambda: (tmp_path / "x").read_bytes().count(b"%") == 2, "both prompts")
+            (tmp_path / "go").touch()
+            await until(lambda: (tmp_path / "x").read_bytes().count(b" done\n") == 2, "both ends")
+            first, second = re.findall(rb"\[(\d+)\]", (tmp_path / "x").read_bytes())[:2]
+            begun = b"T [%s] | \rprogress 1%%\nT [%s] | \rprogress 1%%" % (first, second)
+            assert (tmp_path / "x").read_bytes().startswith(begun)
+            # the second goes on where it was, the first is behind it
+            rest = (tmp_path / "x").read_bytes().removeprefix(begun)
+            assert rest in (
+                b" done\nT [%s] |  done\n" % first,
+                b"\nT [%s] |  done\nT [%s] |  done\n" % (first, second),
+            )
+
+        perform(play, watcher("web", with_stream(one, code), numprocesses=2))
+
+    @pytest.mark.case("B12")
+    def test_a_part_of_a_line_is_an_object_of_its_own(self):
+        joint = formats.Joint()
+        first = joint.chunk(chunk(b"whole\npart"), formats.as_json)
+        second = joint.chunk(chunk(b" rest\n"), formats.as_json)
+        objects = [json.loads(line) for line in (first + second).splitlines()]
+        assert [(one["message"], one.get("partial")) for one in objects] == [
+            ("whole", None),
+            ("part", True),
+            (" rest", None),
+        ]
 
     def test_last_words_are_written_and_a_stream_can_be_exchanged(self, tmp_path: Path):
         one = stream("FileStream", filename=tmp_path / "one")
@@ -244,7 +384,7 @@ class TestOutputs:
             supervisor = troupe.supervisor
             supervisor.start()
             await until(lambda: (tmp_path / "one").exists(), "the file")
-            supervisor.update("web", watcher("web", with_stream(two, code)))
+            supervisor.configuration.update("web", watcher("web", with_stream(two, code)))
             await until(lambda: (tmp_path / "two").exists(), "the other file")
             # a process is ready as soon as it is there: the old one leaves before the new one speaks
             await until(lambda: (tmp_path / "two").read_bytes().count(b"\n") == 2, "the words of both")
@@ -253,15 +393,24 @@ class TestOutputs:
 
         perform(play, watcher("web", with_stream(one, code)))
 
-    def test_a_sink_that_hangs_costs_lines_and_nothing_else(self, tmp_path: Path):
-        os.mkfifo(tmp_path / "fifo")  # nobody reads: opening it for writing blocks
+    @pytest.mark.case("B3")
+    def test_a_reader_that_is_slow_costs_lines_of_its_own(self, tmp_path: Path):
+        os.mkfifo(tmp_path / "fifo")
         complaints: list[tuple[str, str]] = []
-        outputs = Outputs(lambda *words: complaints.append(words), room=1000)
-        outputs.open(watcher("web", with_stream(stream("FileStream", filename=tmp_path / "fifo"), "")))
+        outputs = Outputs(lambda *words: complaints.append(words), room=100_000)
+        outputs.open(watcher("slow", with_stream(stream("FileStream", filename=tmp_path / "fifo"), "")))
+        outputs.open(watcher("web", with_stream(stream("FileStream", filename=tmp_path / "x"), "")))
         began = time.monotonic()
-        for _ in range(50):
-            outputs.take("web", 7, 1, "stdout", b"x" * 99 + b"\n")
+        for number in range(400):
+            outputs.take("slow", 7, 1, "stdout", b"%03d" % number + b"x" * 996 + b"\n")
+        outputs.take("web", 8, 1, "stdout", b"line\n")
         assert time.monotonic() - began < 1.0
+
+        async def wait() -> None:
+            await until(lambda: (tmp_path / "x").exists() and (tmp_path / "x").read_bytes(), "the other file")
+            await until(lambda: complaints, "the complaint")
+
+        asyncio.run(wait())
         taken: list[bytes] = []
 
         def read() -> None:
@@ -272,11 +421,45 @@ class TestOutputs:
         reader.start()
         assert outputs.end()
         reader.join()
-        lines = taken[0].count(b"\n")
-        assert 10 <= lines <= 11  # one was on its way already
-        assert complaints == [
-            ("web", f"{50 - lines} lines were dropped: they came faster than they could be written")
-        ]
+        lines = taken[0].splitlines()
+        assert all(len(line) == 999 for line in lines)
+        assert [int(line[:3]) for line in lines] == sorted(int(line[:3]) for line in lines)
+        assert {who for who, _ in complaints} == {"slow"}
+        dropped = [int(text.split()[0]) for _, text in complaints if "lines were dropped" in text]
+        assert sum(dropped) + len(lines) == 400
+        assert len(dropped) <= 2
+
+    @pytest.mark.case("B3")
+    def test_what_nobody_took_before_the_end_is_told(self, tmp_path: Path):
+        os.mkfifo(tmp_path / "fifo")
+        complaints: list[tuple[str, str]] = []
+        outputs = Outputs(lambda *words: complaints.append(words))
+        outputs.open(watcher("slow", with_stream(stream("FileStream", filename=tmp_path / "fifo"), "")))
+        for _ in range(200):
+            outputs.take("slow", 7, 1, "stdout", b"x" * 999 + b"\n")
+        assert not outputs.end(timeout=0.2)
+        ((who, what),) = complaints
+        assert who == "slow"
+        assert re.fullmatch(r"1[34]\d lines are lost: nobody took them before the end", what)
+
+    @pytest.mark.case("B3")
+    def test_a_syslog_that_hangs_holds_up_nobody(self, tmp_path: Path):
+        outputs = Outputs(lambda *_: None)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+            server.bind(str(tmp_path / "log"))  # its queue is never emptied
+            outputs.open(watcher("slow", with_stream(stream("syslog", address=tmp_path / "log"), "")))
+            outputs.open(watcher("web", with_stream(stream("FileStream", filename=tmp_path / "x"), "")))
+            for _ in range(100):
+                outputs.take("slow", 7, 1, "stdout", b"line\n" * 100)
+            outputs.take("web", 8, 1, "stdout", b"line\n")
+
+            async def wait() -> None:
+                await until(
+                    lambda: (tmp_path / "x").exists() and (tmp_path / "x").read_bytes(), "the other file"
+                )
+
+            asyncio.run(wait())
+            assert not outputs.end(timeout=0.1)
 
     def test_a_sink_that_fails_is_told_once_and_tried_again(self, tmp_path: Path):
         complaints: list[tuple[str, str]] = []

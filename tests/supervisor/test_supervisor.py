@@ -7,15 +7,16 @@ import os
 import signal
 import socket
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bigtop.errors import CommandError, ConfigError
-from bigtop.supervisor import messages, triggers
-from bigtop.supervisor.plan import Add, Keep, Remove, Replace, Scale
-from bigtop.supervisor.spec import (
+from bigtop.record import replace
+from bigtop.supervisor import triggers
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.plan import Add, Keep, Remove, Replace, Scale
+from bigtop.supervisor.policy.spec import (
     Command,
     ExecContext,
     Lifetime,
@@ -97,7 +98,7 @@ class TestCommands:
             before = troupe.pids("web")
             troupe.supervisor.reload("web", sequential=True)
             while not troupe.of(messages.Reloaded):
-                assert len(troupe.supervisor.watcher("web").processes) <= 2
+                assert len(troupe.supervisor.watchers.machine("web").processes) <= 2
                 await asyncio.sleep(0)
             assert not {*before} & {*troupe.pids("web")}
 
@@ -208,12 +209,12 @@ class TestCommands:
                 with pytest.raises(CommandError, match=r"^program nope not found$"):
                     ask("nope")
             with pytest.raises(CommandError, match=r"^program web already exists$"):
-                troupe.supervisor.add(WEB)
+                troupe.supervisor.configuration.add(WEB)
             with pytest.raises(ConfigError, match=r"^api depends on db: there is no such watcher$"):
-                troupe.supervisor.add(watcher("api", depends=("db",)))
+                troupe.supervisor.configuration.add(watcher("api", depends=("db",)))
             with pytest.raises(ConfigError, match="schedule 'nonsense'"):
-                troupe.supervisor.add(watcher("job", lifetime=Lifetime(schedule="nonsense")))
-            assert troupe.supervisor.names == ["web"]
+                troupe.supervisor.configuration.add(watcher("job", lifetime=Lifetime(schedule="nonsense")))
+            assert troupe.supervisor.watchers.names == ["web"]
 
         perform(play, WEB)
 
@@ -228,12 +229,13 @@ class TestDescriptions:
     def test_add_and_remove(self):
         async def play(troupe: Troupe) -> None:
             supervisor = troupe.supervisor
-            supervisor.add(watcher("new"), start=True)
+            supervisor.configuration.add(watcher("new"))
+            supervisor.start("new")
             await supervisor.settled("new")
             (pid,) = troupe.pids("new")
-            supervisor.remove("new")
+            supervisor.configuration.remove("new")
             await supervisor.settled("new")
-            assert supervisor.names == ["web"]
+            assert supervisor.watchers.names == ["web"]
             assert not lives(pid)
             assert next(type(notice) for who, notice in troupe.told if who == "new") is messages.Added
             assert troupe.told[-1] == ("new", messages.Removed())
@@ -245,10 +247,10 @@ class TestDescriptions:
             troupe.supervisor.start("web")
             await troupe.supervisor.settled("web")
             pids = troupe.pids("web")
-            troupe.supervisor.remove("web", nostop=True)
-            assert troupe.supervisor.names == []
+            troupe.supervisor.configuration.remove("web", nostop=True)
+            assert troupe.supervisor.watchers.names == []
             assert all(map(lives, pids))
-            assert {*pids} <= troupe.supervisor.pids(), "they are still collected when they end"
+            assert {*pids} <= troupe.supervisor.watchers.pids(), "they are still collected when they end"
 
         perform(play, WEB)
 
@@ -258,11 +260,13 @@ class TestDescriptions:
             supervisor.start("web")
             await supervisor.settled("web")
             before = troupe.pids("web")
-            supervisor.update("web", replace(WEB, stop=StopPolicy(graceful_timeout=1), numprocesses=3))
+            supervisor.configuration.update(
+                "web", replace(WEB, stop=StopPolicy(graceful_timeout=1), numprocesses=3)
+            )
             await supervisor.settled("web")
             assert {*before} < {*troupe.pids("web")}
             changed = replace(SLEEP, args="61")
-            supervisor.update("web", replace(WEB, target=changed))
+            supervisor.configuration.update("web", replace(WEB, target=changed))
             await supervisor.settled("web")
             assert not {*before} & {*troupe.pids("web")}
             for pid in troupe.pids("web"):
@@ -280,13 +284,14 @@ class TestDescriptions:
             supervisor = troupe.supervisor
             supervisor.start("web")
             await supervisor.settled("web")
-            before = troupe.pids("web")
-            supervisor.update("web", replace(WEB, target=replace(SLEEP, cmd="no-such-program-here")))
+            supervisor.configuration.update(
+                "web", replace(WEB, target=replace(SLEEP, cmd="no-such-program-here"))
+            )
             await until(lambda: troupe.of(messages.ReloadFailed), "the failure")
             assert "no-such-program-here" in troupe.of(messages.ReloadFailed)[0].reason
-            os.kill(before[0], signal.SIGKILL)
+            os.kill(troupe.pids("web")[0], signal.SIGKILL)
             await supervisor.settled("web")
-            await until(lambda: len(troupe.pids("web")) == 2, "the successor, of the old description")
+            await until(lambda: len(troupe.pids("web")) == 2, "both, of the old description")
 
         perform(play, WEB)
 
@@ -297,26 +302,26 @@ class TestDescriptions:
             supervisor = troupe.supervisor
             supervisor.start()
             await troupe.up()
-            before = {name: troupe.pids(name) for name in supervisor.names}
+            before = {name: troupe.pids(name) for name in supervisor.watchers.names}
             new = [
                 kept,
                 replace(grown, numprocesses=2),
                 replace(changed, target=replace(SLEEP, args="61")),
-                watcher("late", depends=("early",)),
-                watcher("early"),
+                watcher("late", replace(SLEEP, args="62"), depends=("early",)),
+                watcher("early", replace(SLEEP, args="63")),
             ]
-            steps = supervisor.apply(new)
+            steps = supervisor.configuration.apply(new)
             assert [type(step) for step in steps] == [Remove, Keep, Scale, Replace, Add, Add]
             for name in ("gone", "kept", "grown", "changed", "early", "late"):
                 await supervisor.settled(name)
-            assert supervisor.names == ["kept", "grown", "changed", "late", "early"]
+            assert supervisor.watchers.names == ["kept", "grown", "changed", "late", "early"]
             assert troupe.pids("kept") == before["kept"]
             assert before["grown"][0] in troupe.pids("grown")
             assert troupe.pids("changed") != before["changed"]
             assert not lives(before["gone"][0])
             started = troupe.order(messages.Started)
             assert started.index("early") < started.index("late")
-            assert supervisor.apply(new)[:2] == [Keep("kept"), Keep("grown")]
+            assert supervisor.configuration.apply(new)[:2] == [Keep("kept"), Keep("grown")]
 
         perform(play, kept, gone, grown, changed)
 
@@ -326,8 +331,10 @@ class TestDescriptions:
             await troupe.up()
             pids = troupe.pids("web")
             with pytest.raises(ConfigError):
-                troupe.supervisor.apply([watcher("a", depends=("b",)), watcher("b", depends=("a",))])
-            assert troupe.supervisor.names == ["web"]
+                troupe.supervisor.configuration.apply(
+                    [watcher("a", depends=("b",)), watcher("b", depends=("a",))]
+                )
+            assert troupe.supervisor.watchers.names == ["web"]
             assert troupe.pids("web") == pids
 
         perform(play, WEB)

@@ -10,25 +10,32 @@ import os
 import pickle
 import socket
 import sys
+from pkgutil import resolve_name
 
+from bigtop.backends.native.app_queues import AppQueues
 from bigtop.backends.registry import load
-from bigtop.backends.transfer import Transfer
-from bigtop.handoff import Handoff
 from bigtop.http.routes import Routes
-from bigtop.scoreboard import Scoreboard
+from bigtop.ipc import scoreboard
+from bigtop.ipc.handoff import Handoff
+from bigtop.ipc.scoreboard import Slot
+from bigtop.ipc.seats import Seats
 from tests.support.life import WorkerLife
 
 
 def main() -> None:
     setup = pickle.loads(base64.b64decode(sys.argv[1]))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-    board = Scoreboard(setup["scoreboard"])
-    handoff = Handoff(setup["handoff"], board, 0) if setup["handoff"] else None
-    transfer = Transfer(setup["passages"], Routes(setup["routes"], 0)) if setup["routes"] else None
+    seats = Seats(setup["seats"])
+    slot = Slot(scoreboard.attach(setup["scoreboard"]), seats.words(0))
+    handoff = Handoff(setup["handoff"], seats, 0) if setup["handoff"] else None
+    routes = Routes(setup["routes"], 0)
+    app_queues = AppQueues(setup["app_queues"], routes, setup["listeners"]) if setup["routes"] else None
     line = socket.socket(fileno=setup["line"])
-    life = WorkerLife(line, board.slot(0), setup["access"], handoff=handoff, transfer=transfer)
+    life = WorkerLife(line, slot, setup["access"], handoff=handoff, app_queues=app_queues)
     listeners = [socket.socket(fileno=fd) for fd in setup["listeners"]]
-    backend = load(setup["backend"])(setup["options"])
+    name = setup["backend"]
+    kind = resolve_name(name) if ":" in name else load(name)
+    backend = kind(setup["options"])
     backend.prepare()
     module, _, name = setup["app"].partition(":")
     app = getattr(importlib.import_module(module), name)

@@ -8,29 +8,33 @@ from __future__ import annotations
 import base64
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
-from bigtop import handoff, lifeline
 from bigtop.backends.base import ServeOptions
-from bigtop.backends.transfer import Passage, Transfer
-from bigtop.http.routes import Route, Routes
-from bigtop.scoreboard import Scoreboard, State, Word
+from bigtop.backends.native.app_queues import AppQueue, AppQueues
+from bigtop.http.declarations import Route
+from bigtop.http.routes import Routes
+from bigtop.ipc import handoff, lifeline, scoreboard, seats
+from bigtop.ipc.scoreboard import View, Word
+from bigtop.ipc.seats import Seat, Seats, State
 from tests.support.wire import Client
 
 ROOT = Path(__file__).parents[2]
 
 
 class BackendServer:
-    """One worker's worth of a backend."""
+    """One worker's worth of a backend: a name, or MODULE:CLASS."""
 
     def __init__(
         self,
@@ -53,17 +57,20 @@ class BackendServer:
         self._nofile = nofile
         self.listener = _listen(unix, send_buffer)
         self.address = self.listener.getsockname()
-        self.scoreboard = Scoreboard(Scoreboard.create(1 + siblings).fd)
+        self._slot_fd, self._seats_fd = scoreboard.create(1), seats.create()
+        self.scoreboard = View(scoreboard.attach(self._slot_fd))
+        self.seats = Seats(self._seats_fd)
         self._queues = handoff.make(1 + siblings) if siblings else []
         if siblings:
             # The test plays the sibling in slot 1: it takes and gives through this.
             copies = [os.dup(end.fileno()) for end in self._queues]
-            self.sibling = handoff.Handoff(copies, self.scoreboard, 1)
+            self.sibling = handoff.Handoff(copies, self.seats, 1)
         # The test plays application 1, whose requests the worker, of application 0, hands over.
-        self._passages = [Passage(), Passage()] if routes else []
-        self._passage_fds = [fd for passage in self._passages for fd in passage.fds]
+        self._app_queues = [AppQueue(), AppQueue()] if routes else []
+        self._app_queue_fds = [fd for queue in self._app_queues for fd in queue.fds]
         if routes:
-            self.neighbour = Transfer([os.dup(fd) for fd in self._passage_fds], Routes(routes, 1))
+            copies = [os.dup(fd) for fd in self._app_queue_fds]
+            self.neighbour = AppQueues(copies, Routes(routes, 1), [self.listener.fileno()])
         self._line, self._far = lifeline.pair()
         self._access = tempfile.TemporaryFile()  # noqa: SIM115
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
@@ -71,11 +78,12 @@ class BackendServer:
     def __enter__(self) -> BackendServer:
         fds = {
             "line": self._far.fileno(),
-            "scoreboard": self.scoreboard.fd,
+            "scoreboard": self._slot_fd,
+            "seats": self._seats_fd,
             "access": self._access.fileno(),
             "listeners": [self.listener.fileno()],
             "handoff": [end.fileno() for end in self._queues],
-            "passages": self._passage_fds,
+            "app_queues": self._app_queue_fds,
         }
         setup = base64.b64encode(pickle.dumps(self._setup | fds)).decode()
         command = [sys.executable, "-X", "faulthandler", "-m", "tests.support.backend_child", setup]
@@ -86,8 +94,9 @@ class BackendServer:
             cwd=ROOT,
             stderr=self._stderr,
             pass_fds=[
-                *(fds["line"], fds["scoreboard"], fds["access"], *fds["listeners"], *fds["handoff"]),
-                *self._passage_fds,
+                *(fds["line"], fds["scoreboard"], fds["seats"], fds["access"]),
+                *(*fds["listeners"], *fds["handoff"]),
+                *self._app_queue_fds,
             ],
         )
         self._far.close()
@@ -117,10 +126,12 @@ class BackendServer:
             self.sibling.close()
         for end in self._queues:
             end.close()
-        if self._passages:
+        if self._app_queues:
             self.neighbour.close()
-        for passage in self._passages:
-            passage.close()
+        for queue in self._app_queues:
+            queue.close()
+        os.close(self._slot_fd)
+        os.close(self._seats_fd)
         self._access.close()
         self._log = self.log()
         self._stderr.close()
@@ -144,16 +155,17 @@ class BackendServer:
 
     def play(self, state: State, *, is_open: bool = True, idle: bool = False, connections: int = 0) -> None:
         """Say what the sibling in slot 1 is doing."""
-        words = self.scoreboard.words(1)
-        words[Word.OPEN], words[Word.IDLE], words[Word.CONNECTIONS] = is_open, idle, connections
-        words[Word.STATE] = state
+        seat = self.seats.words(1)
+        seat[Seat.OPEN], seat[Seat.IDLE], seat[Seat.CONNECTIONS] = is_open, idle, connections
+        seat[Seat.STATE] = state
 
     def serve_neighbour(self, state: State = State.READY) -> None:
         """Say what a worker of application 1 is doing."""
-        self._passages[1].board.words(0)[Word.STATE] = state
+        Seats(self._app_queues[1].seats).words(0)[Seat.STATE] = state
 
-    def word(self, word: Word) -> int:
-        return self.scoreboard.words(0)[word]
+    def word(self, word: Word | Seat) -> int:
+        words = self.seats.words(0) if isinstance(word, Seat) else self.scoreboard.words
+        return int(words[word])
 
     def rss(self) -> int:
         return psutil.Process(self.process.pid).memory_info().rss
@@ -173,6 +185,17 @@ class BackendServer:
 
     def access_lines(self) -> list[str]:
         return os.pread(self._access.fileno(), 1 << 24, 0).decode().splitlines()
+
+
+@contextmanager
+def stopped(server: BackendServer) -> Iterator[None]:
+    """Let the worker see nothing before the end of the block, and everything at once then."""
+    server.process.send_signal(signal.SIGSTOP)
+    eventually(lambda: psutil.Process(server.process.pid).status() == psutil.STATUS_STOPPED)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
 
 
 def _listen(unix: str | None, send_buffer: int | None) -> socket.socket:

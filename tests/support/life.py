@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import time
+from collections.abc import Sequence
 
-from bigtop import lifeline
-from bigtop.backends.transfer import Transfer
-from bigtop.handoff import Handoff
-from bigtop.scoreboard import Slot, State, Word
+from bigtop.backends.native.app_queues import AppQueues
+from bigtop.ipc import lifeline
+from bigtop.ipc.handoff import Handoff
+from bigtop.ipc.scoreboard import RequestRecord, Slot
+from bigtop.ipc.seats import Seat, State
 
 
 class WorkerLife:
@@ -22,17 +26,21 @@ class WorkerLife:
         access_fd: int,
         orphan_grace: float = 5.0,
         handoff: Handoff | None = None,
-        transfer: Transfer | None = None,
+        app_queues: AppQueues | None = None,
     ) -> None:
         self.slot = slot
         self.handoff = handoff
-        self.transfer = transfer
+        self.app_queues = app_queues
         self.draining = False
         self.grace = orphan_grace
         self.answered = 0
         self._line = line
         self._access_fd = access_fd
         line.setblocking(False)
+
+    def cut_off(self, waiting: Sequence[RequestRecord] = ()) -> None:
+        for record in (*self.slot.running(), *waiting):
+            logging.getLogger("bigtop.worker").warning(record.cut_off(time.monotonic_ns()))
 
     def fileno(self) -> int:
         return self._line.fileno()
@@ -47,10 +55,10 @@ class WorkerLife:
 
     def _drain(self) -> None:
         self.draining = True
-        self.slot.words[Word.STATE] = State.DRAINING
+        self.slot.seat[Seat.STATE] = State.DRAINING
 
     def ready(self) -> None:
-        self.slot.words[Word.STATE] = State.READY
+        self.slot.seat[Seat.STATE] = State.READY
         lifeline.send(self._line, lifeline.Ready("wsgi"))
 
     def finished(self) -> None:

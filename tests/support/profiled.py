@@ -11,23 +11,13 @@ from types import FrameType
 from bigtop.cli import main
 
 ROOT = str(Path(main.__file__).parents[1]) + "/"
-# The look for late workers comes once a second, and belongs to no path.
-ASIDE = "supervisor/core.py:Supervisor._look"
 
 
 def profile(fd: int) -> None:
-    aside = False
-
     def note(frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal aside
         code = frame.f_code
-        if event not in ("call", "return") or not code.co_filename.startswith(ROOT):
-            return
-        line = f"{code.co_filename.removeprefix(ROOT)}:{code.co_qualname}"
-        if line == ASIDE:
-            aside = event == "call"
-        elif event == "call" and not aside:
-            os.write(fd, f"{line}\n".encode())
+        if event == "call" and code.co_filename.startswith(ROOT):
+            os.write(fd, f"{code.co_filename.removeprefix(ROOT)}:{code.co_qualname}\n".encode())
 
     sys.setprofile(note)
 

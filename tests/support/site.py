@@ -12,19 +12,20 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
-from bigtop.scoreboard import Scoreboard, Word
+from bigtop.ipc.scoreboard import Scoreboard, View, Word
+from bigtop.ipc.seats import Seat, Seats
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0
-SLOTS = 16  # of the scoreboard that tests look at
+SLOTS = 16  # of the seats that tests look at
 
 
 def until(condition: Callable[[], object], what: str, timeout: float = DEADLINE) -> None:
@@ -40,11 +41,17 @@ class Site:
     """A running `bigtop serve APP ARGS`, in a with statement; everything it left is ended with it."""
 
     def __init__(
-        self, app: str, *args: str, bind: str = "127.0.0.1:0", env: Mapping[str, str] | None = None
+        self,
+        app: str,
+        *args: str,
+        bind: str = "127.0.0.1:0",
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bigtop-test-"))
         self.log_path = self.folder / "log"
         self.command = [sys.executable, "-m", "bigtop", "serve", app, "--bind", bind, *args]
+        self._cwd = cwd
         self._env = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -62,10 +69,19 @@ class Site:
             raise
         return self
 
+    @contextmanager
+    def attempt(self) -> Iterator[Site]:
+        """Start what may not come to be."""
+        self.start()
+        try:
+            yield self
+        finally:
+            self._end()
+
     def start(self) -> None:
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=self._env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                self.command, cwd=self._cwd, env=self._env, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         self.pid = self.process.pid
 
@@ -150,18 +166,40 @@ class Site:
                 titles[process.pid] = title
         return titles
 
-    def total(self, word: Word) -> int:
-        """Return the sum of a word of the scoreboard over all workers."""
-        board = self.scoreboard
-        return sum(board.words(index)[word] for index in range(SLOTS) if board.words(index)[Word.STATE])
+    def total(self, word: Word | Seat) -> int:
+        """Return the sum of a word over all workers."""
+        if isinstance(word, Seat):
+            return sum(self.seats.words(index)[word] for index in range(SLOTS))
+        return sum(view.words[word] for view in self.scoreboard.values())
+
+    @property
+    def scoreboard(self) -> dict[int, View]:
+        """The slots of the workers that there are now, by index."""
+        views = {}
+        for link, name in self._memory("bigtop-scoreboard-"):
+            board = Scoreboard(self.seats)
+            with suppress(FileNotFoundError):
+                fd = os.open(link, os.O_RDWR)
+                board.watch(0, fd)
+                os.close(fd)
+                views[int(name) - 1] = board.of(0)
+        return views
 
     @cached_property
-    def scoreboard(self) -> Scoreboard:
+    def seats(self) -> Seats:
+        for link, _ in self._memory("bigtop-seats"):
+            return Seats(os.open(link, os.O_RDWR))
+        raise LookupError("the supervisor has no seats")
+
+    def _memory(self, prefix: str) -> list[tuple[Path, str]]:
+        """Return the shared memory of the supervisor whose name begins so, with the rest of the name."""
+        found = []
         for link in Path(f"/proc/{self.pid}/fd").iterdir():
             with suppress(FileNotFoundError):  # it may be closed meanwhile
-                if "bigtop-scoreboard" in os.readlink(link):
-                    return Scoreboard(os.open(link, os.O_RDWR))
-        raise LookupError("the supervisor has no scoreboard")
+                name = os.readlink(link).removeprefix("/memfd:").removesuffix(" (deleted)")
+                if name.startswith(prefix):
+                    found.append((link, name.removeprefix(prefix)))
+        return found
 
     # ---- what is done to it
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from tests.support.site import ROOT, Site
 class Stack(Site):
     """A running `bigtop run` of `text`, in a with statement; `{folder}` in it is a folder of its own."""
 
-    def __init__(self, text: str, name: str = "stack.toml") -> None:
-        super().__init__("-")
+    def __init__(
+        self, text: str, name: str = "stack.toml", env: Mapping[str, str] | None = None, cwd: Path = ROOT
+    ) -> None:
+        super().__init__("-", env=env, cwd=cwd)
         self.file = self.folder / name
         self.write(text)
         self.command = [sys.executable, "-m", "bigtop", "run", str(self.file)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bigtop.supervisor import messages
-from bigtop.supervisor.commands import CommandPool
-from bigtop.supervisor.core import Supervisor
-from bigtop.supervisor.spec import Command, ExecContext, StopPolicy, WatcherSpec
-from bigtop.supervisor.stage import Feed
+from bigtop.supervisor.dispatcher import Feed
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.spec import Command, ExecContext, StopPolicy, WatcherSpec
+from bigtop.supervisor.processes.command_pool import CommandPool
+from bigtop.supervisor.supervisor import Supervisor
 from tests.support import yard
 from tests.support.yard import ENV, Yard, until
 
@@ -26,9 +26,9 @@ class Troupe:
         self.yard = yard
         self.told: list[tuple[str, messages.Notice]] = []
         self.supervisor = Supervisor(self._hear, self._pool, lambda: yard.sockets)
-        yard.more_pids = self.supervisor.pids
+        yard.more_pids = self.supervisor.watchers.pids
         for spec in specs:
-            self.supervisor.enter(spec)
+            self.supervisor.dispatcher.enter(spec)
 
     def _pool(self, spec: WatcherSpec, feed: Feed) -> CommandPool:
         return CommandPool(spec, feed, self.yard.surroundings)
@@ -37,11 +37,11 @@ class Troupe:
         self.told.append((name, notice))
 
     def pids(self, name: str) -> list[int]:
-        processes = self.supervisor.watcher(name).processes.values()
+        processes = self.supervisor.watchers.machine(name).processes.values()
         return [proc.pid for proc in processes if proc.pid is not None and proc.asked is None]
 
     def status(self, name: str) -> str:
-        return self.supervisor.watcher(name).status.value
+        return self.supervisor.watchers.machine(name).status.value
 
     def of(self, kind: type, name: str | None = None) -> list[Any]:
         return [notice for who, notice in self.told if isinstance(notice, kind) and name in (None, who)]
@@ -50,11 +50,11 @@ class Troupe:
         return [who for who, notice in self.told if isinstance(notice, kind)]
 
     async def up(self, *names: str) -> None:
-        for name in names or self.supervisor.names:
+        for name in names or self.supervisor.watchers.names:
             await until(lambda name=name: self.status(name) == "active", f"{name} to be active")
 
     async def down(self, *names: str) -> None:
-        for name in names or self.supervisor.names:
+        for name in names or self.supervisor.watchers.names:
             await until(lambda name=name: self.status(name) == "stopped", f"{name} to have stopped")
 
 

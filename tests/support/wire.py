@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -136,3 +137,26 @@ class Client:
 def request(path: str = "/", *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
     lines = [f"{method} {path} HTTP/{version}", "Host: test", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1")
+
+
+# Fields that ask for a WebSocket.
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+def leave(client: Client, how: str) -> None:
+    """Go as clients go: by FIN, by RST, or with the own side ended; "deaf": stay, and read nothing."""
+    match how:
+        case "fin":
+            client.close()
+        case "reset":
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+        case "half":
+            client.socket.shutdown(socket.SHUT_WR)
+        case "deaf":
+            pass

@@ -10,15 +10,16 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from bigtop import kernel
-from bigtop.supervisor import messages, tree
-from bigtop.supervisor.birth import Maker
-from bigtop.supervisor.commands import CommandPool, Surroundings
-from bigtop.supervisor.launching import Launcher
-from bigtop.supervisor.process import reap_strangers
-from bigtop.supervisor.spec import Command, WatcherSpec
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.spec import Command, WatcherSpec
+from bigtop.supervisor.processes import descendants
+from bigtop.supervisor.processes.child import reap_strangers
+from bigtop.supervisor.processes.command_pool import CommandPool, Surroundings
+from bigtop.supervisor.processes.launcher_client import Launcher
+from bigtop.supervisor.processes.spawner import Maker
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
+from bigtop.system import kernel
 
 DEADLINE = 20.0
 PYTHON = sys.executable
@@ -35,7 +36,7 @@ async def until(condition: Callable[[], object], what: str, timeout: float = DEA
 
 
 def lives(pid: int) -> bool:
-    return bool(tree.named([pid]))
+    return bool(descendants.named([pid]))
 
 
 class Yard:
@@ -75,9 +76,9 @@ class Yard:
     def end(self) -> None:
         assert self.outputs.end(), "the writer hangs"
         self.launcher.close()
-        for pid in tree.children(os.getpid()):
+        for pid in descendants.children(os.getpid()):
             if pid not in _FOREIGN:
-                for one in [*tree.descendants(pid), *tree.named([pid])]:
+                for one in [*descendants.descendants(pid), *descendants.named([pid])]:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(one.pid, signal.SIGKILL)
                 with contextlib.suppress(ChildProcessError):
@@ -89,7 +90,7 @@ _FOREIGN: set[int] = set()
 
 def run(play: Callable[[Yard], Awaitable[None]], soft_limit: int = 0) -> None:
     """Run `play` in a yard; whatever is left in the end is ended."""
-    _FOREIGN.update(tree.children(os.getpid()))
+    _FOREIGN.update(descendants.children(os.getpid()))
     assert kernel.become_subreaper()
 
     async def main() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 from bigtop.backends.base import ServeOptions
+from bigtop.http.declarations import Mount
 from bigtop.http.limits import WebSocketLimits
-from bigtop.http.static import Mount
+from bigtop.record import fields, replace
 from bigtop.workers.bootstrap import Bootstrap, Identity
 
 PLAIN = Bootstrap(
@@ -17,7 +16,7 @@ PLAIN = Bootstrap(
     backend=None,
     preload="auto",
     listeners=(3, 4),
-    scoreboard=5,
+    seats=5,
 )
 
 
@@ -31,6 +30,7 @@ def test_everything() -> None:
         for field in fields(ServeOptions)
         if isinstance(getattr(PLAIN.options, field.name), tuple)
     }
+    given["secure_scheme_headers"] = (("X-ONE", "https"), ("X-TWO", "on"))
     given["static"] = given["sendfile_roots"] = (Mount("/static/", "/srv/static"), Mount("/m/", "/srv/m"))
     options = replace(
         PLAIN.options,

@@ -78,9 +78,9 @@ def test_the_way_back_is_closed() -> None:
 
 
 def test_unknown_names_are_named() -> None:
-    with pytest.raises(ConfigError, match="--user nosuchuser: there is no such user"):
+    with pytest.raises(ConfigError, match="--user/--group: there is no user 'nosuchuser'"):
         identity.resolve("nosuchuser", None)
-    with pytest.raises(ConfigError, match="--group nosuchgroup: there is no such group"):
+    with pytest.raises(ConfigError, match="--user/--group: there is no group 'nosuchgroup'"):
         identity.resolve(None, "nosuchgroup")
 
 

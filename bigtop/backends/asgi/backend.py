@@ -1,42 +1,45 @@
 # The ASGI backend: puts its parts together.
 #
-# A request: wire (bytes in) -> connection (which request) -> call (application) -> wire (bytes out). A
-# WebSocket: connection -> websocket (frames) <-> conversation (application). Beside them: worker (accepting,
-# start, end), lifespan, site (what all share), clocks, ledger (scoreboard, access log), eager (tasks).
+# A request: buffered transport (bytes in) -> connection (which request) -> call (application) -> buffered
+# transport (bytes out). A WebSocket: connection -> websocket (frames) <-> websocket call (application).
+# Beside them: worker (accepting, start, end), connection factory, lifespan, context (what all share), timers,
+# metrics (scoreboard, access log), eager (tasks).
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import ClassVar
 
-from bigtop.backends.asgi.ledger import Exchange, Ledger
-from bigtop.backends.asgi.loops import close_loop, new_loop
-from bigtop.backends.asgi.site import Site
-from bigtop.backends.asgi.static import Static
+from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.asgi.loops import close_loop, new_loop, run_through
+from bigtop.backends.asgi.metrics import AsgiMetrics
 from bigtop.backends.asgi.worker import Worker
-from bigtop.backends.base import OURS, App, Features, Life, ServeOptions
-from bigtop.http.accesslog import Access, compile_format, compile_json
+from bigtop.backends.base import OURS, App, BackendDefaults, Features, Life
+from bigtop.backends.failures import serve_here
+from bigtop.backends.native.access_log import access_log
+from bigtop.backends.native.handler_chain import Chain, chain_of
+from bigtop.backends.native.transport import PlainTransport, Transport
 
 
-class AsgiBackend:
+class AsgiBackend(BackendDefaults):
     """Serves an ASGI application in one event loop."""
 
     name: ClassVar[str] = "asgi"
     features: ClassVar[Features] = Features(
         interface="asgi",
         routes=True,
+        request_hooks=True,
         static=True,
+        sendfile=True,
+        balancers=True,
         heeds=OURS
         | frozenset(
             {
                 "loop",
                 "lifespan",
-                "root_path",
                 "limit_concurrency",
                 "slow_callback",
                 "websocket.message",
@@ -49,50 +52,24 @@ class AsgiBackend:
         ),
     )
 
-    def __init__(self, options: ServeOptions) -> None:
-        self._options = options
-        self._describe = _describer(options)
+    def transport_of(self, client: socket.socket) -> Transport:
+        """Return how to speak to a client."""
+        return PlainTransport(client)
 
-    def prepare(self) -> None:
-        """Nothing has to be done before the application is imported."""
+    def chain_of(self, busy: Callable[[], int]) -> Chain:
+        """Return what stands in front of the application."""
+        return chain_of(self._options, busy)
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         """Answer requests until the drain is over; main thread only. AppError: it failed to start."""
-        if self._options.static:
-            app = Static(app, self._options.static)
+        serve_here()
         loop = new_loop(self._options.loop, self._options.slow_callback)
-        worker = Worker(Site(app, self._options, loop, Ledger(life, loop, self._describe)), life, listeners)
+        metrics = AsgiMetrics(life, access_log(self._options, life), loop)
+        chain = self.chain_of(lambda: metrics.busy)
+        context = WorkerContext(app, chain, self._options, loop, metrics)
+        worker = Worker(context, life, listeners, self.transport_of)
         try:
             with suppress(asyncio.CancelledError):  # told to leave before the application was ready
-                loop.run_until_complete(worker.run())
+                run_through(loop, worker.run(), worker.is_serving)
         finally:
             close_loop(loop, join_threads=not worker.is_forced)
-
-
-def _describer(options: ServeOptions) -> Callable[[Exchange, int], str] | None:
-    """Return what writes the access line of a request that ended at a monotonic time; None: no access log."""
-    if options.access_json:
-        line = compile_json()
-    elif options.access_format:
-        line = compile_format(options.access_format)
-    else:
-        return None
-
-    def describe(exchange: Exchange, ended: int) -> str:
-        answer = exchange.answer
-        return line(
-            Access(
-                request=exchange.request,
-                status=answer.status,
-                headers=answer.headers,
-                sent=answer.framing.sent if answer.framing is not None else 0,
-                address=exchange.peer.origin(exchange.request.headers).address,
-                received=exchange.called,
-                called=exchange.called,
-                ended=ended,
-                when=time.time(),
-                pid=os.getpid(),
-            )
-        )
-
-    return describe

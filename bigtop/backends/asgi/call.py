@@ -2,173 +2,206 @@
 #
 # Rule 1: the answer and the call end apart. Once the answer is out the connection goes on with the next
 # request, although the call may have background work to do.
-# Rule 2: whatever the application does ends here, except for SystemExit and its kind, which end the worker.
+# Rule 2: whatever the application does ends here, also SystemExit and its kind: they cost this one request.
 # Rule 3: a client that has left costs an application nothing but the news: receive() tells it, sends are
-# ignored, and only a send in the middle of a stream raises (spec 2.4), for a stream has to end somehow.
+# ignored, and only a send in the middle of a stream raises (spec 2.4), for a stream has to end somehow. The
+# same where nothing more can be sent: the answer has no body, or all of its Content-Length is out.
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-from typing import TYPE_CHECKING, Any
 
-from bigtop.backends.asgi.gone import ClientDisconnected
-from bigtop.backends.asgi.inbox import Inbox
-from bigtop.backends.asgi.ledger import Exchange
-from bigtop.backends.asgi.site import Site
-from bigtop.backends.outbox import LARGE, FilePart
-from bigtop.http.asgi import Message
+from bigtop.backends.asgi.body_queue import BodyQueue
+from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.asgi.disconnect import ClientDisconnected, release
+from bigtop.backends.asgi.file_messages import send_open_file, send_path
+from bigtop.backends.asgi.metrics import MeteredCall
+from bigtop.backends.asgi.stream import Stream, StreamTransport
+from bigtop.backends.cutoff import CutOff
+from bigtop.backends.failures import leave_fork
+from bigtop.backends.native.hangup import Hangup
+from bigtop.backends.native.hopbyhop import tell
+from bigtop.backends.native.write_buffer import LARGE
+from bigtop.http.asgi import Message, no_message
+from bigtop.http.handlers import FilePart, Reply
 from bigtop.http.messages import Request
-from bigtop.http.response import CONTINUE, error_response
+from bigtop.http.response import CONTINUE
 from bigtop.http.scope import Peer, http_scope
+from bigtop.log import logger as get_logger
+from bigtop.system.clock import monotonic_ns
 
-if TYPE_CHECKING:
-    from bigtop.backends.asgi.connection import Connection
+log = get_logger("bigtop.app")
 
-log = logging.getLogger("bigtop.app")
+# What frameworks raise when receive() told them that the client has left.
+DISCONNECTS = ("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect", "RequestAborted")
 
 FAILED = "The application failed to answer this request."
 
 
-class Call(Exchange):
+class Call(MeteredCall):
     """A request that is answered by ASGI's HTTP messages."""
 
-    __slots__ = ("_connection", "_invites", "_lasts", "_site", "gone", "inbox")
+    __slots__ = (
+        "_context",
+        "_hangup",
+        "_invites",
+        "_lasts",
+        "_stream",
+        "_transport",
+        "body",
+        "gone",
+        "reply",
+    )
 
-    def __init__(self, site: Site, connection: Connection, peer: Peer, request: Request) -> None:
-        super().__init__(request, peer, site.stamps)
-        self._site = site
-        self._connection = connection
+    def __init__(self, context: WorkerContext, stream: Stream, peer: Peer, request: Request) -> None:
+        MeteredCall.__init__(self, request, peer, context.stamps)  # super() costs as much again
+        self._context = context
+        self._stream = stream
+        self._transport: StreamTransport = stream.transport
         self._invites = request.expects_continue
         self._lasts = False  # longer than the turn in which it was called
-        self.inbox = None if request.ended else Inbox(site.loop, ended=False)
+        self.body = None if request.ended else BodyQueue(context.loop, ended=False)
         self.gone = False  # nobody can be answered any more
+        self.reply: Reply | None = None  # instead of the application's answer
+        self._hangup: Hangup | None = None  # made when the answer brings nothing
 
     def start(self) -> None:
-        """Call the application; it may be done when this returns."""
-        self._site.ledger.called(self)
-        self._connection.wire.turn.need()
-        self._site.run(self._run())
-        self._lasts = True
+        """Call the application, unless there is a reply; either may be done when this returns."""
+        context, reply = self._context, self.reply
+        context.metrics.called(self)
+        if reply is None:
+            context.tasks.run(self._run())
+            self._lasts = True
+        else:
+            self.give(reply)
+            context.metrics.busy -= 1
+
+    def give(self, reply: Reply) -> None:
+        """Answer with `reply`."""
+        if self.body is not None and not self.body.ended:
+            self.request.keep_alive = False  # the rest would be read for nothing
+        head, count = self.answer.whole(reply.head, reply.headers, reply.size)
+        transport = self._transport
+        self.bytes_out += len(head) + count
+        for part in reply.parts if count else ():
+            if isinstance(part, FilePart):
+                transport.write_between(head, part, b"")
+                head = b""
+            else:
+                head += part
+        transport.write(head)
+        self._complete()
 
     async def _run(self) -> None:
-        site = self._site
+        context = self._context
         try:
-            scope = http_scope(self.request, self.peer, site.state)
-            await site.app(scope, self.receive, self.send)
-        except (Exception, asyncio.CancelledError) as error:
+            scope = http_scope(self.request, self.shown, self.peer, context.state, self.request_id)
+            await context.app(scope, self.receive, self.send)
+        except BaseException as error:
             # Anything may be wrong inside an application; it must cost this one request only.
+            leave_fork(error)
             self._failed(error)
         else:
             if not self.answer.complete and not self.gone:
                 self._failed(None)
         finally:
-            site.ledger.left(at_once=not self._lasts)
+            if self._lasts:
+                context.metrics.returned()
+            else:  # the end of this turn tells the scoreboard
+                context.metrics.busy -= 1
 
     # ---- what the application calls
 
     async def receive(self) -> Message:
-        inbox = self.inbox
-        if inbox is None:
-            inbox = self.inbox = Inbox(self._site.loop, ended=True)
-            inbox.gone = self.gone or self.answer.complete or self._connection.wire.at_end
-        while (message := inbox.take()) is None:
-            if self._invites and not inbox.ended and self.answer.framing is None:
-                self._connection.wire.write(CONTINUE)
+        body = self.body
+        if body is None:
+            body = self.body = BodyQueue(self._context.loop, ended=True)
+            body.gone = self.gone or self.answer.complete or self._transport.at_end
+        while (message := body.take()) is None:
+            if self._invites and not body.ended and self.answer.framing is None:
+                self._transport.write(CONTINUE)
+                body.pause()
             self._invites = False
-            await inbox.wait()
-        if not inbox.ended:
-            self._connection.wire.resume()
+            await body.wait()
+        if not body.ended:
+            self._transport.resume()
         return message
 
     async def send(self, message: Message) -> None:
-        kind = message["type"]
+        try:
+            kind = message["type"]
+        except (TypeError, KeyError, IndexError):
+            raise no_message(message) from None
         if self.gone:
-            if message.get("more_body"):
-                raise ClientDisconnected("the client has left")
+            _check_last(kind, message)
         elif kind == "http.response.body":
-            answer, wire, inbox = self.answer, self._connection.wire, self.inbox
-            if inbox is not None and not inbox.ended and not message.get("more_body"):
+            answer, transport, body = self.answer, self._transport, self.body
+            if body is not None and not body.ended and not message.get("more_body"):
                 # The answer is here before the body is: the rest of that would be read for nothing.
                 self.request.keep_alive = False  # unless the head is out
             piece = message.get("body")
             if type(piece) is bytes and len(piece) >= LARGE:
-                self._put_large(message, piece)
-            else:
-                data = answer.body(message)
+                before, piece, after = answer.large_body(message, piece)
+                self.bytes_out += len(before) + len(piece) + len(after)
+                transport.write_between(before, piece, after)
+            elif data := answer.body(message):
                 self.bytes_out += len(data)
-                wire.write(data)
+                transport.write(data)
+            elif not answer.complete and self.is_deserted(monotonic_ns()):  # which no send will tell
+                self._stream.cut()
+                raise ClientDisconnected("the client has left")
             if answer.complete:
                 self._complete()
-            elif wire.waiting:
-                self._connection.sending()
-                await wire.room()
+            elif transport.waiting:
+                self._stream.sending()
+                await transport.room()
         elif kind == "http.response.start":
-            self.answer.start(message)
+            head = self.answer.start(message)
+            if head.dropped:
+                tell(head.dropped)
         else:
             await self._send_extension(kind, message)
 
     async def _send_extension(self, kind: str, message: Message) -> None:
         match kind:
             case "http.response.early_hint":
-                self._connection.wire.write(self.answer.early_hint(message))
+                transport = self._transport
+                transport.write(self.answer.early_hint(message))
+                if transport.waiting:
+                    self._stream.sending()
+                    await transport.room()
             case "http.response.trailers":
                 if data := self.answer.trailers(message):
                     self._put(data)
             case "http.response.pathsend":
-                await self._send_path(message)
+                await send_path(message, self.send, self._send_file)
             case "http.response.zerocopysend":
-                await self._send_open_file(message)
+                await send_open_file(message, self.send, self._send_file)
             case "http.response.debug":
                 pass
             case _:
                 raise RuntimeError(f"there is no message {kind!r} in an HTTP answer")
 
-    async def _send_path(self, message: Message) -> None:
-        fd = os.open(message["path"], os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            await self._send_file(message, FilePart(fd, 0, os.fstat(fd).st_size), more=False)
-        finally:
-            os.close(fd)
-
-    async def _send_open_file(self, message: Message) -> None:
-        file: Any = message["file"]
-        fd: int = file if isinstance(file, int) else file.fileno()
-        offset, count = message.get("offset"), message.get("count")
-        start = os.lseek(fd, 0, os.SEEK_CUR) if offset is None else offset
-        left = max(0, os.fstat(fd).st_size - start)
-        part = FilePart(fd, start, left if count is None else min(count, left))
-        end = start + part.count
-        await self._send_file(message, part, more=message.get("more_body", False))
-        if offset is None:
-            os.lseek(fd, end, os.SEEK_SET)
-
-    async def _send_file(self, message: Message, part: FilePart, *, more: bool) -> None:
+    async def _send_file(self, message: Message, part: FilePart, more: bool) -> None:
         """Have the kernel send `part`; return when it has, since the file is closed after that."""
         before, part.count = self.answer.file(message, part.count, more)
         after = self.answer.after_file(message, part.count, more)
-        wire = self._connection.wire
+        transport = self._transport
         if part.count:
             self.bytes_out += len(before) + part.count + len(after)
-            wire.write_between(before, part, after)
+            transport.write_between(before, part, after)
             if self.answer.complete:
                 self._complete()
         else:
             self._put(before + after)
-        if wire.waiting:
-            self._connection.sending()
-            await wire.flushed()
-
-    def _put_large(self, message: Message, piece: bytes) -> None:
-        before, piece, after = self.answer.large_body(message, piece)
-        self.bytes_out += len(before) + len(piece) + len(after)
-        self._connection.wire.write_between(before, piece, after)
+        if transport.waiting:
+            self._stream.sending()
+            await transport.flushed()
 
     def _put(self, data: bytes) -> None:
         if data:
             self.bytes_out += len(data)
-            self._connection.wire.write(data)
+            self._transport.write(data)
         if self.answer.complete:
             self._complete()
 
@@ -177,48 +210,68 @@ class Call(Exchange):
         assert framing is not None, "an answer that is complete has begun"
         if framing.fault:
             log.warning("%s: %s", self._name(), framing.fault)
-        if self.inbox is not None:
-            self.inbox.drop()
-            self.inbox.leave()
-        self._connection.answered(self)
+        if self.body is not None:
+            self.body.drop()
+            self.body.leave()
+        if not self.answer.over:
+            self.gone = True
+        self._stream.answered(self)
 
     # ---- what the connection tells
+
+    def is_deserted(self, now: int) -> bool:
+        """Whether the client has left, as far as that shows without reading or sending; receive() tells."""
+        self._hangup = self._hangup or Hangup(self._transport.raw)
+        if not self._hangup.is_certain(now):
+            return False
+        if self.body is None:
+            self.body = BodyQueue(self._context.loop, ended=True)
+        self.body.leave()
+        return True
 
     def leave(self) -> None:
         """The client has left."""
         self.gone = True
-        if self.inbox is not None:
-            self.inbox.leave()
+        if self.body is not None:
+            self.body.leave()
 
     def answer_for(self, status: int, text: str) -> None:
         """Answer in the application's place; the connection ends with that."""
-        data = error_response(status, text, self._site.stamps.now(), head_only=self.request.method == "HEAD")
-        self.answer.status = status
-        self.bytes_out += len(data)
-        self._connection.wire.write(data)
-        self._connection.give_up(self)
+        self.gone = True
+        self._put(self.answer.error(status, text))
 
     # ---- the end
 
     def _failed(self, error: BaseException | None) -> None:
         """Answer for an application that raised `error`, or returned (None) too early."""
-        if self.gone and (error is None or is_news(error)):
+        told = self.gone or (self.body is not None and self.body.gone and not self.answer.complete)
+        if told and (error is None or is_news(error)):
             log.debug("%s: the client has left", self._name())
+            release(error)
+            if not self.gone:  # it may be there still to read, but it was taken at its word
+                self._stream.cut()
         elif error is None:
             log.error("%s: the application returned before its answer was complete", self._name())
-        elif isinstance(error, asyncio.CancelledError):
+        elif isinstance(error, (asyncio.CancelledError, CutOff)):
             log.warning("%s was cancelled", self._name())
         else:
             log.error("%s failed", self._name(), exc_info=error)
         if self.gone or self.answer.complete:
             return
         if self.answer.framing is not None:
-            self._connection.give_up(self)
+            self.gone = True
+            self._stream.give_up(self)
         else:
             self.answer_for(500, FAILED)
 
     def _name(self) -> str:
         return f"{self.request.method} {self.request.target.decode('latin-1')}"
+
+
+def _check_last(kind: str, message: Message) -> None:
+    """Raise ClientDisconnected for what nobody gets, unless it is the last: a stream has to end somehow."""
+    if message.get("more_body") or message.get("more_trailers") or kind == "http.response.early_hint":
+        raise ClientDisconnected("the client has left, or can be sent no more")
 
 
 def is_news(error: BaseException) -> bool:
@@ -227,5 +280,9 @@ def is_news(error: BaseException) -> bool:
     while cause is not None:
         if isinstance(cause, (ClientDisconnected, asyncio.CancelledError)):
             return True
+        if type(cause).__name__ in DISCONNECTS:
+            return True
+        if isinstance(cause, BaseExceptionGroup) and all(map(is_news, cause.exceptions)):
+            return True  # of a task group
         cause = cause.__cause__ or cause.__context__
     return False

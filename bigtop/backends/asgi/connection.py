@@ -8,29 +8,34 @@ from __future__ import annotations
 
 from collections import deque
 
+from bigtop.backends.asgi.buffered_transport import BufferedTransport
 from bigtop.backends.asgi.call import Call
-from bigtop.backends.asgi.client import BaseClient
-from bigtop.backends.asgi.site import Site
-from bigtop.backends.asgi.websocket import WebSocket
-from bigtop.backends.asgi.wire import Wire
-from bigtop.backends.deadlines import Wait
-from bigtop.clock import monotonic_ns
+from bigtop.backends.asgi.clients import Client
+from bigtop.backends.asgi.closing import ClientConnection
+from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.asgi.metrics import MeteredCall
+from bigtop.backends.asgi.new_call import new_call
+from bigtop.backends.asgi.timers import Timers
+from bigtop.backends.native.timeouts import Wait
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, CLOSED, HEAD, IDLE, Engine
 from bigtop.http.messages import END, Event, Request
-from bigtop.http.response import error_response
+from bigtop.http.response import refusal
 from bigtop.http.scope import Peer
+from bigtop.system.clock import monotonic_ns
 
 LEFT = 499  # nginx's status of a request whose client left before it was answered
 
 
-class Connection(BaseClient):
-    """The Owner of a wire, for HTTP/1.x; it serves from the beginning on."""
+class Connection(ClientConnection):
+    """The TransportOwner of a transport, for HTTP/1.x; it serves from the beginning on."""
 
     __slots__ = ("_advancing", "_backlog", "_call", "_engine", "_over", "_peer", "_writing")
 
-    def __init__(self, site: Site, wire: Wire, peer: Peer, engine: Engine) -> None:
-        super().__init__(site, wire)
+    def __init__(
+        self, context: WorkerContext, transport: BufferedTransport, peer: Peer, engine: Engine
+    ) -> None:
+        super().__init__(context, transport)
         self._peer = peer
         self._engine = engine
         self._backlog: deque[Event] = deque()
@@ -38,17 +43,19 @@ class Connection(BaseClient):
         self._advancing = False
         self._writing = False  # its answer is complete and waits for the client to read it
         self._over = False  # closed, or somebody else's
-        wire.owner = self
-        site.add(self)
-        self._settle()
+        transport.owner = self
+        if (error := context.clients.add(self, peer)) is not None:
+            self.refuse(error)
+        else:
+            self._settle()
 
     # ---- a request comes in
 
     def received(self, data: bytes) -> None:
-        site = self._site
-        site.ledger.bytes_in += len(data)
+        context = self._context
+        context.metrics.bytes_in += len(data)
         if self._lingering:
-            self.wire.turn.need()
+            self.transport.turn.need()
             return
         events = self._engine.feed(data)
         # Nearly always a request comes whole, alone and to an idle connection. (The name is for mypyc, to
@@ -62,12 +69,15 @@ class Connection(BaseClient):
                     call.start()
                 self._advancing = False
                 # When it was answered at once, there is nothing new about the connection.
-                idle = site.clocks.idle
+                idle = context.timers.idle
                 same = self._call is None and self._engine.phase is IDLE and self.wait is idle
                 if not (same and idle.is_fresh(self, monotonic_ns())):
                     self._settle()
                 return
-        self.wire.turn.need()
+        self.transport.turn.need()
+        is_idle = not (events or is_answering) and self.wait is not None
+        if is_idle and self._engine.has_only_blanks:
+            return  # empty lines, however many, win no time
         self._backlog += events
         self._advance()
 
@@ -95,64 +105,60 @@ class Connection(BaseClient):
                 begun = self._begin(event)
                 continue
             backlog.popleft()
-            inbox = self._call.inbox if self._call is not None else None
-            if inbox is None:
-                continue  # it was answered without
-            if event is END:
-                inbox.end()
-            else:
-                inbox.put(event)
+            body = self._call.body if self._call is not None else None
+            if body is not None:  # otherwise it was answered without
+                if event is END:
+                    body.end()
+                else:
+                    body.put(event)
         return begun
 
     def _begin(self, request: Request) -> Call | None:
-        site = self._site
-        limit = site.options.limit_concurrency
-        if limit and site.ledger.busy >= limit:
-            self.refuse(ProtocolError(503, "too many requests at once"))
-            return None
-        if request.upgrade is not None:
+        call = new_call(self._context, self, self._peer, request)
+        if call is None:
             self._over = True
-            websocket = WebSocket(site, self.wire, self._peer, request)
-            site.replace(self, websocket)
-            websocket.open(self._engine.take_rest())
+            from bigtop.backends.asgi.websocket_call import begin  # here, with the libraries that it needs
+
+            begin(self._context, self, self._peer, request, self._engine.take_rest())
             return None
-        if site.draining or not site.clocks.keeps:
-            request.keep_alive = False
-        self._call = call = Call(site, self, self._peer, request)
+        self._call = call
+        self.transport.turn.need()
         return call
 
     def _settle(self) -> None:
         """Read or not, and by when something has to come."""
         if self._lingering or self._writing or self._over:
             return
-        site, call, phase = self._site, self._call, self._engine.phase
-        clocks, now = site.clocks, monotonic_ns()
-        error = self._engine.error
+        context, call, phase = self._context, self._call, self._engine.phase
+        timers, now = context.timers, monotonic_ns()
+        error = self._engine.error or _too_slow(timers, self._engine, call, timers.head.began(self), now)
         if error is not None and (call is None or not _has_all(call)):
             self.refuse(error)
         elif call is None:
-            if self.wire.at_end:
+            if self.transport.at_end:
                 self.cut()
             elif phase is not HEAD:
                 # A draining worker does not close idle connections at once, but waits for one more request
                 # each, whose answer says that it was the last: one may be on its way.
-                clocks.start(self, clocks.last if site.draining else clocks.idle, now)
-                self.wire.resume()
-            elif self.wait is not clocks.head:
-                clocks.start(self, clocks.head, now)
-        elif self._backlog or error is not None or _has_enough(call, site.options.limits.body_memory):
-            self.wire.pause()
-            clocks.stop(self)
+                timers.start(self, timers.last if context.draining else timers.idle, now)
+                self.transport.resume()
+            elif self.wait is not timers.head:
+                timers.start(self, timers.head, now)
+        elif self._backlog or error is not None or _has_enough(call, context.options.limits.body_memory):
+            self.transport.pause()
+            if call.body is not None:
+                call.body.pause()
+            timers.start(self, timers.look, now)
         elif phase is BODY:
-            if not self.wire.waiting:
-                clocks.start(self, clocks.body, now)
-        elif self.wait is clocks.body or self.wait is clocks.head:
-            clocks.stop(self)
+            if not self.transport.waiting:
+                timers.start(self, timers.body, now)
+        elif self.wait is timers.body or self.wait is timers.head or self.wait is timers.look:
+            timers.stop(self)
 
     def refuse(self, error: ProtocolError) -> None:
         """The client broke HTTP, is too slow or one too many. What comes from it now cannot be used."""
         if (call := self._call) is None:
-            self.wire.write(error_response(error.status, str(error), self._site.stamps.now()))
+            self.transport.write(refusal(error, self._context.stamps.now()))
             self._backlog.clear()
             self.linger()
             return
@@ -160,61 +166,61 @@ class Connection(BaseClient):
         if call.answer.framing is None:
             call.answer_for(error.status, str(error))
         else:
+            call.gone = True
             self.give_up(call)
 
     # ---- an answer goes out
 
-    def answered(self, call: Call) -> None:
+    def answered(self, call: MeteredCall) -> None:
         """The answer to `call` is complete."""
         if self._call is not call:
             return
-        if self.wire.waiting:
+        if self.transport.write_buffer is not None:  # the client has not taken all
             self._writing = True
-            self.wire.pause()  # what comes now could only pile up
-            self._site.ledger.writing(call)
+            self.transport.pause()  # what comes now could only pile up
+            self._context.metrics.writing(call.record)
             self.sending()
         else:
             self._finish()
 
     def progressed(self) -> None:
-        if self._writing and not self.wire.waiting:
-            self._site.clocks.stop(self)
+        if self._writing and not self.transport.waiting:
+            self._context.timers.stop(self)
             self._finish()
         else:
             super().progressed()
 
-    def give_up(self, call: Call) -> None:
+    def give_up(self, call: MeteredCall) -> None:
         """End the connection, in the middle of an answer or with one that is not the application's."""
-        call.gone = True
         if self._call is not call:
             return
         framing = call.answer.framing
         self._call = None
-        self._site.ledger.answered(call)
+        self._context.metrics.answered(call)
         if framing is None:
             self.linger()
         else:
             # Where the end of the connection is the end of the answer, it must not look like one.
-            self.wire.close(reset=framing.left is None and not framing.chunked)
+            self.transport.close(reset=framing.is_close_delimited)
             self.lost()
 
     def _finish(self) -> None:
         """The whole answer is out."""
         call, self._call = self._call, None
         assert call is not None
-        self._site.ledger.answered(call)
-        framing, phase = call.answer.framing, self._engine.phase
+        self._context.metrics.answered(call)
+        framing, phase, body = call.answer.framing, self._engine.phase, call.body
         self._writing = False
-        if framing is None or not framing.keep_alive or not _has_all(call):
+        if framing is None or not framing.keep_alive or (body is not None and not body.ended):
             # Whoever asked for the close sends nothing more; the others might.
-            if self.wire.at_end or (phase is CLOSED and self._engine.error is None):
+            if self.transport.at_end or (phase is CLOSED and self._engine.error is None):
                 self.cut()
             else:
                 self._backlog.clear()
                 self.linger()
         elif not self._advancing:
             if self._backlog:
-                self._site.loop.call_soon(self._advance)  # not from within this application call
+                self._context.loop.call_soon(self._advance)  # not from within this application call
             else:
                 self._settle()
 
@@ -226,10 +232,10 @@ class Connection(BaseClient):
             self.cut()
             return
         self._call.request.keep_alive = False  # unless its head is out
-        if self._call.inbox is not None:
-            self._call.inbox.leave()
-        if self._site.clocks.body is self.wait:
-            self._site.clocks.stop(self)
+        if self._call.body is not None:
+            self._call.body.leave()
+        if self._context.timers.body is self.wait:
+            self._context.timers.stop(self)
 
     def lost(self) -> None:
         if self._over:
@@ -240,20 +246,23 @@ class Connection(BaseClient):
             call.leave()
             call.answer.status = call.answer.status or LEFT
             self._call = None
-            self._site.ledger.answered(call)
+            self._context.metrics.answered(call)
         super().lost()
 
     def late(self, wait: Wait) -> None:
-        clocks = self._site.clocks
-        if wait is clocks.head or wait is clocks.body:
+        timers = self._context.timers
+        if wait is timers.head or wait is timers.body:
             self.refuse(ProtocolError(408, "the request did not arrive in time"))
-        elif wait is clocks.send or wait is clocks.linger:
+        elif wait is timers.send or wait is timers.linger:
             self.cut()
+        elif wait is timers.look:
+            now = monotonic_ns()
+            if (call := self._call) is not None and not call.is_deserted(now):
+                timers.start(self, wait, now)
+        elif self._call is None and self.transport.has_input():  # it came just now
+            timers.start(self, wait, monotonic_ns())
         elif self._call is None:
-            if self.wire.has_input():  # it came just now
-                clocks.start(self, wait, monotonic_ns())
-            else:
-                self.cut()
+            self.cut()
 
     @property
     def is_idle(self) -> bool:
@@ -262,16 +271,28 @@ class Connection(BaseClient):
         return not busy and self._engine.phase is IDLE
 
     def drain(self) -> None:
-        clocks = self._site.clocks
+        timers = self._context.timers
         if self._call is not None:
             self._call.request.keep_alive = False  # unless its head is out
         elif self.is_idle:
-            clocks.start(self, clocks.last, monotonic_ns())
+            timers.start(self, timers.last, monotonic_ns())
+
+
+def _too_slow(
+    timers: Timers[Client], engine: Engine, call: Call | None, began: int, now: int
+) -> ProtocolError | None:
+    """Return what is wrong with a client that sends less than it has to; its head `began` to come then."""
+    body = None if call is None else call.body
+    if engine.phase is HEAD and began and timers.head.is_too_slow(engine.spent, began, now):
+        return ProtocolError(408, "the head comes too slowly")
+    if engine.phase is BODY and body is not None and body.is_too_slow(timers.body, now):
+        return ProtocolError(408, "the body comes too slowly")
+    return None
 
 
 def _has_all(call: Call) -> bool:
-    return call.inbox is None or call.inbox.ended
+    return call.body is None or call.body.ended
 
 
 def _has_enough(call: Call, limit: int) -> bool:
-    return call.inbox is not None and call.inbox.size > limit
+    return call.body is not None and call.body.size > limit

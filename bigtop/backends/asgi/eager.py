@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
@@ -20,9 +19,36 @@ from time import monotonic
 from typing import Any
 from weakref import ref
 
-log = logging.getLogger("bigtop.app")
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.app")
 
 Start = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+class Tasks:
+    """Application calls as tasks of `loop`; `ended` hears of each end that did not come at once.
+
+    First steps of more than `slow` seconds are logged, 0 for none.
+    """
+
+    __slots__ = ("_ended", "_start", "open")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, slow: float, ended: Callable[[], object]) -> None:
+        self._start = starter(loop, slow)
+        self._ended = ended
+        self.open: set[asyncio.Task[None]] = set()  # those that have not returned
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Begin with one, now; where no task runs."""
+        task = self._start(coroutine)
+        if not task.done():
+            self.open.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.open.discard(task)
+        self._ended()
 
 
 def starter(loop: asyncio.AbstractEventLoop, slow: float = 0.0) -> Start:

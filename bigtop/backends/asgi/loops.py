@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
+from bigtop.backends.failures import leave_fork
 from bigtop.errors import ConfigError
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.app")
 
 ENDING: Final = 5.0  # seconds for tasks that the application left behind
 
@@ -32,6 +37,26 @@ def new_loop(name: str, slow_callback: float) -> asyncio.AbstractEventLoop:
         loop.slow_callback_duration = slow_callback
     asyncio.set_event_loop(loop)
     return loop
+
+
+def run_through(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None], is_serving: Callable[[], bool]
+) -> None:
+    """Run `coroutine` to its end, also when a task or a callback of the application raises SystemExit or
+    KeyboardInterrupt while the worker serves: asyncio ends its loop with these, and with it all that is open.
+
+    Nobody else raises them: the handlers of signals do not. Whoever awaits such a task has the error as well.
+    """
+    main = loop.create_task(coroutine)
+    while True:
+        try:
+            loop.run_until_complete(main)
+            return
+        except (SystemExit, KeyboardInterrupt) as error:
+            if main.done() or not is_serving():
+                raise
+            leave_fork(error)
+            log.error("a task of the application raised %r", error, exc_info=error)
 
 
 def close_loop(loop: asyncio.AbstractEventLoop, *, join_threads: bool) -> None:

@@ -10,17 +10,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from time import monotonic_ns
+from typing import Final
 
-from bigtop.backends.asgi.client import BaseClient
-from bigtop.backends.asgi.conversation import INTERNAL_ERROR, Conversation
-from bigtop.backends.asgi.site import Site
-from bigtop.backends.asgi.wire import Wire
-from bigtop.backends.deadlines import LINGER
-from bigtop.http.messages import Request
-from bigtop.http.scope import Peer
-from bigtop.http.websocket import ABNORMAL, SERVICE_RESTART, Closed, Deflate, Pong, Session
+from bigtop.backends.asgi.buffered_transport import BufferedTransport
+from bigtop.backends.asgi.closing import ClientConnection
+from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.asgi.websocket_queue import MessageQueue
+from bigtop.backends.native.timeouts import LINGER
+from bigtop.http.close_codes import ABNORMAL, INTERNAL_ERROR, SERVICE_RESTART
+from bigtop.http.websocket import Closed, Deflate, Pong, Session
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.backend")
+
+MOST_EARLY: Final = 65536  # bytes that a client may send before it is accepted
 
 
 class Stage(Enum):
@@ -33,26 +39,28 @@ class Stage(Enum):
 ASKED, OPEN, CLOSING, OVER = Stage  # an enum's member costs a look-up each time it is named
 
 
-class WebSocket(BaseClient):
-    """The Owner of a wire after HTTP."""
+class WebSocket(ClientConnection):
+    """The TransportOwner of a transport after HTTP. What the client says is in `messages`."""
 
-    __slots__ = ("_early", "_farewell", "_session", "_stage", "_talk", "_vigil")
+    __slots__ = ("_early", "_farewell", "_on_lost", "_ping_timer", "_session", "_stage", "messages")
 
-    def __init__(self, site: Site, wire: Wire, peer: Peer, request: Request) -> None:
-        super().__init__(site, wire)
+    def __init__(self, context: WorkerContext, transport: BufferedTransport) -> None:
+        super().__init__(context, transport)
         self._stage = ASKED
         self._early = b""  # came before the WebSocket was accepted
-        self._session = Session(site.options.websocket.message)
+        self._session = Session(context.options.websocket.message)
         self._farewell: Closed | None = None  # the client's, which waits for the application: rule 3
-        self._vigil: Vigil | None = None
-        self._talk = Conversation(site, self, peer, request)
+        self._ping_timer: PingTimer | None = None
+        self.messages = MessageQueue(context.loop, context.options.websocket.queue)
+        self._on_lost: Callable[[], None] | None = None
 
-    def open(self, rest: bytes) -> None:
-        """Call the application. `rest` came behind the request."""
+    def open(self, rest: bytes, on_lost: Callable[[], None]) -> None:
+        """Listen. `rest` came behind the request; `on_lost` is told when the client leaves before it is
+        answered."""
         self._early = rest
-        self.wire.owner = self
-        self.wire.resume()
-        self._talk.start()
+        self._on_lost = on_lost
+        self.transport.owner = self
+        self.transport.resume()
 
     # ---- the application's side
 
@@ -63,15 +71,15 @@ class WebSocket(BaseClient):
 
     def accepted(self, deflate: Deflate | None) -> None:
         """The answer is out: frames from now on."""
-        limits = self._site.options.websocket
+        limits = self._context.options.websocket
         self._stage = OPEN
         self._session = Session(limits.message, deflate)
         if limits.ping_interval:
-            self._vigil = Vigil(self, self._site.loop, limits.ping_interval, limits.ping_timeout)
+            self._ping_timer = PingTimer(self, self._context.loop, limits.ping_interval, limits.ping_timeout)
         early, self._early = self._early, b""
         if early:
             self._feed(early)
-        if self._site.draining:
+        if self._context.draining:
             self.drain()
         self.regulate()
 
@@ -83,11 +91,11 @@ class WebSocket(BaseClient):
 
     def regulate(self) -> bool:
         """Read no faster than the application does; return whether anything is read now."""
-        reads = self._stage is not OPEN or not self._talk.mailbox.is_full
+        reads = self._stage is not OPEN or not self.messages.is_full
         if reads:
-            self.wire.resume()
+            self.transport.resume()
         else:
-            self.wire.pause()
+            self.transport.pause()
         return reads
 
     def close(self, code: int, reason: str) -> None:
@@ -98,15 +106,15 @@ class WebSocket(BaseClient):
             if self._session.over:  # there will be no answer to that
                 self.end()
                 return
-            self._site.clocks.start(self, self._site.clocks.linger, monotonic_ns())
-            self.wire.resume()
+            self._context.timers.start(self, self._context.timers.linger, monotonic_ns())
+            self.transport.resume()
 
     def caught_up(self) -> None:
         """The application knows all that the client said, or had time to. So close as the client did, or for
         what it did."""
         if (farewell := self._farewell) is not None:
             self._farewell = None
-            self._talk.mailbox.close(farewell.code, farewell.reason)
+            self.messages.close(farewell.code, farewell.reason)
             self.close(farewell.code, farewell.reason)
             self.end()
 
@@ -118,47 +126,51 @@ class WebSocket(BaseClient):
 
     def _say_goodbye(self, code: int, reason: str) -> None:
         self._stage = CLOSING
-        self._talk.mailbox.close(code, reason)
-        if self._vigil is not None:
-            self._vigil.stop()
+        self.messages.close(code, reason)
+        if self._ping_timer is not None:
+            self._ping_timer.stop()
 
     # ---- the client's side
 
     def received(self, data: bytes) -> None:
-        self._site.ledger.bytes_in += len(data)
-        self.wire.turn.need()
+        self._context.metrics.bytes_in += len(data)
+        self.transport.turn.need()
         if self._stage is ASKED:
+            # It may not send before it is accepted (RFC 6455, 4.1). Some do, and may leave all the same,
+            # which nobody notices without reading.
             self._early += data
-            self.wire.pause()  # it may not send before it is accepted
+            if len(self._early) > MOST_EARLY:
+                log.info("a WebSocket is closed: its client sends on and on before it was accepted")
+                self.cut()
         elif not self._lingering:
             self._feed(data)
             self.regulate()
 
     def _feed(self, data: bytes) -> None:
-        session, mailbox = self._session, self._talk.mailbox
+        session, messages = self._session, self.messages
         events = session.feed(data)
         if session.out:
             self._write(session.take_out())
         for event in events:
             if isinstance(event, (str, bytes)):
-                mailbox.put(event)
+                messages.put(event)
             elif isinstance(event, Pong):
-                if self._vigil is not None:
-                    self._vigil.answered()
+                if self._ping_timer is not None:
+                    self._ping_timer.answered()
             elif isinstance(event, Closed):
                 self._farewell = event
-                if self._stage is OPEN and mailbox.has_words:
-                    self._site.loop.call_later(LINGER, self.caught_up)
+                if self._stage is OPEN and messages.has_words:
+                    self._context.loop.call_later(LINGER, self.caught_up)
                 else:
                     self.caught_up()
 
     def lost(self) -> None:
         if self._stage is OVER:
             return
-        if self._stage is ASKED:
-            self._talk.lost()
+        if self._stage is ASKED and self._on_lost is not None:
+            self._on_lost()
         if self._farewell is not None:
-            self._talk.mailbox.close(self._farewell.code, self._farewell.reason)
+            self.messages.close(self._farewell.code, self._farewell.reason)
         self._say_goodbye(ABNORMAL, "")
         self._stage = OVER
         super().lost()
@@ -167,13 +179,13 @@ class WebSocket(BaseClient):
         self.close(SERVICE_RESTART, "")
 
     def _write(self, data: bytes) -> None:
-        self._site.ledger.sent(len(data))
-        self.wire.write(data)
-        if self.wire.waiting:
+        self._context.metrics.bytes_out += len(data)
+        self.transport.write(data)
+        if self.transport.waiting:
             self.sending()
 
 
-class Vigil:
+class PingTimer:
     """Asks a client for signs of life: a ping every `interval` seconds, a pong within `timeout` (0: ever)."""
 
     __slots__ = ("_count", "_interval", "_loop", "_socket", "_timeout", "_timer")

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from time import monotonic_ns
 from typing import IO
 
+from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.wsgi")
 
 
 class Body:
@@ -26,11 +29,15 @@ class Body:
         self._spilled = False
 
     def add(self, piece: bytes) -> None:
-        """Append `piece`; OSError when the disk is full."""
+        """Append `piece`; ProtocolError when the disk is full."""
         self.size += len(piece)
-        if self.size > self._memory and not self._spilled:
-            self._spill()
-        self._file.write(piece)
+        try:
+            if self.size > self._memory and not self._spilled:
+                self._spill()
+            self._file.write(piece)
+        except OSError as error:
+            log.error("cannot store the body of a request: %s", error)
+            raise ProtocolError(507, "there is no room for the body") from error
 
     def finish(self) -> IO[bytes]:
         """Return the whole body as a file at its beginning; the caller closes it."""
@@ -41,8 +48,10 @@ class Body:
         self._file.close()
 
     def _spill(self) -> None:
-        # Unlinked from the start : nothing is left behind, whatever happens.
-        file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 - it lives as long as the request
+        # Unlinked from the start: nothing is left behind, whatever happens.
+        from tempfile import TemporaryFile  # here: most workers never need it
+
+        file = TemporaryFile(dir=self._directory)  # noqa: SIM115 - it lives as long as the request
         with self._file as memory:
             memory.seek(0)
             file.write(memory.read())

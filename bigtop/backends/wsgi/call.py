@@ -1,35 +1,40 @@
 # One request in the application, from the environ to the last byte handed over.
 #
 # Rule: run() happens in whatever thread leads when the request's turn comes, and may lose the lead meanwhile.
-# So it touches nothing of the loop: it sends through the connection's socket while nothing waits there, and
-# leaves the rest in its outbox for the leader.
-# Rule: whatever the application does ends here, except for SystemExit and its kind, which end the worker.
+# So it touches nothing of the loop: all that it knows of the connection is a stream.
+# Rule: whatever the application does ends here, also SystemExit and its kind: they cost this one request. The
+# worker ends when its supervisor or a signal says so, whose handlers raise nothing.
 
 from __future__ import annotations
 
-import logging
+import io
 import os
-import stat
 from contextlib import suppress
 from enum import Enum
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
-from bigtop.backends.files import Reply
-from bigtop.backends.outbox import LARGE, ClientGone, FilePart, Outbox
-from bigtop.errors import ProtocolError
+from bigtop.backends.cutoff import CutOff
+from bigtop.backends.failures import leave_fork
+from bigtop.backends.native.file_answers import is_stored
+from bigtop.backends.native.hangup import Hangup
+from bigtop.backends.native.hopbyhop import tell
+from bigtop.backends.native.write_buffer import LARGE, ClientGone
+from bigtop.backends.wsgi.context import WorkerContext
+from bigtop.backends.wsgi.stream import Stream
+from bigtop.errors import AnswerOver, ProtocolError
+from bigtop.http.filtered import FilteredExchange
+from bigtop.http.handlers import FilePart, Reply, filtered
 from bigtop.http.messages import Request
-from bigtop.http.response import error_response
-from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ
-from bigtop.scoreboard import SHARED
+from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ, joined
+from bigtop.ipc.scoreboard import SHARED
+from bigtop.log import logger as get_logger
+from bigtop.system.clock import monotonic_ns
 
-if TYPE_CHECKING:
-    from bigtop.backends.wsgi.connection import Connection
+log = get_logger("bigtop.app")
 
-log = logging.getLogger("bigtop.app")
-
-SOCKET: Final = (
-    "gunicorn.socket"  # in the environ of a request that asks for a WebSocket, where there are any
-)
+# In the environ of a request that asks for a WebSocket, where there are any.
+SOCKET: Final = "gunicorn.socket"
+CLOSED: Final = ("simple_websocket.errors", "ConnectionClosed")
 
 
 class Fate(Enum):
@@ -50,20 +55,28 @@ class Call:
     """A complete request with its body, and its answer. Times are monotonic nanoseconds, 0: not yet."""
 
     __slots__ = (  # noqa: RUF023 - by lifetime
-        "_body", "connection", "request", "exchange", "environ", "readable",
-        "called", "record", "bytes_out", "fate", "unclosed", "settled",
+        "_body", "_context", "stream", "request", "exchange", "environ", "readable",
+        "called", "record", "fate", "unclosed", "settled",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, request: Request, body: IO[bytes], now: int) -> None:
+    def __init__(
+        self, context: WorkerContext, stream: Stream, request: Request, body: IO[bytes], now: int
+    ) -> None:
         self._body = body
-        self.connection = connection
+        self._context = context
+        self.stream = stream
+        stream.written = 0
         self.request = request
-        self.exchange = Exchange(request, connection.site.stamps, self)
+        filters = context.chain.filters
+        self.exchange: Exchange = (
+            Exchange(request, context.stamps, self)
+            if filters is None
+            else FilteredExchange(request, context.stamps, self, filters)
+        )
         self.environ: Environ | None = None  # until run(): what is added to it
         self.readable = now
         self.called = 0
         self.record = SHARED  # its place on the scoreboard
-        self.bytes_out = 0
         self.fate = CLOSE
         self.unclosed: Any = None  # the response to close, by another run(), when its file is sent
         self.settled = False  # the leader knows that run() is over
@@ -78,26 +91,34 @@ class Call:
             return
         response: Any = None
         try:
-            connection, request = self.connection, self.request
+            context, request = self._context, self.request
             # The length is known by now also of a body that came in chunks.
-            site = connection.site
-            env = environ(request, connection.peer, self._body, request.content_length, site.ids)
+            env = environ(request, self.stream.peer, self._body, request.content_length, context.ids)
             env["wsgi.early_hints"] = self.exchange.early_hints
             if self.environ is not None:
                 env |= self.environ
             self.environ = env
-            self.record = _shown(self, env["HTTP_X_REQUEST_ID"])
-            response = site.app(env, self.exchange.start_response)
-            if self.exchange.status or not self._is_taken_over():
+            request_id = env["HTTP_X_REQUEST_ID"].encode("latin-1")
+            self.record = context.slot.begin(
+                self.called, request.method.encode(), self.stream.peer.label, request.target, request_id
+            )
+            response = context.app(env, self.exchange.start_response)
+            if request.upgrade is None or not self._is_taken_over():
                 self._answer(response)
-        except ClientGone as error:
-            self.fate = BREAK
-            self.unclosed = None
-            if isinstance(error.__cause__, ProtocolError):
-                self.fail(error.__cause__)
-        except Exception as error:
+        except AnswerOver:
+            self._cut_short()
+        except BaseException as error:
             # Anything may be wrong inside an application; it must cost this one request only.
-            if not (isinstance(error, StopIteration) and self._is_taken_over()):
+            leave_fork(error)
+            if _is_news(error, self.environ):
+                self.fate, self.unclosed = BREAK, None
+                if _has_spoken(self.environ):
+                    self.exchange.status = 101
+                log.debug("%s %s: nobody is there to be answered", self.request.method, _path(self.request))
+            elif isinstance(error, ClientGone) and isinstance(error.__cause__, ProtocolError):
+                self.fate = BREAK
+                self.fail(error.__cause__)
+            elif not (_is_farewell(error, self.environ) and self._is_taken_over()):
                 self.fail()
         finally:
             if self.unclosed is None and type(response) is not list:
@@ -107,100 +128,118 @@ class Call:
 
     def send(self, data: bytes) -> None:
         """Send a piece of the answer, or early hints: do not return while too much is waiting."""
-        self._put(data)
-        outbox = self.connection.outbox
-        if outbox is not None and outbox.is_full():
-            # The client's slowness is not the application's: the supervisor's time limit stops here.
-            self.connection.site.slot.writing(self.record)
-            outbox.wait_for_room()
+        self.stream.write(data)
+        if self.stream.is_full:
+            self.is_waiting()
+            self.stream.room()
 
-    @property
-    def is_close_delimited(self) -> bool:
-        """Whether the client takes the end of the connection for the end of the answer."""
-        framing = self.exchange.framing
-        return framing is not None and framing.left is None and not framing.chunked
+    def is_waiting(self) -> None:
+        """Tell that it waits for its client, whose slowness is not the application's: the supervisor's time
+        limit stops here."""
+        self._context.slot.writing(self.record)
 
     def reply(self, reply: Reply) -> None:
         """Answer without the application; the leader, which does not lose the lead."""
-        self.record = _shown(self, "")
-        try:
-            self._give(reply)
-        except ClientGone:
-            self.fate = BREAK
-        finally:
-            self._body.close()
+        request, filters = self.request, self._context.chain.filters
+        self.record = self._context.slot.begin(
+            self.called, request.method.encode(), self.stream.peer.label, request.target
+        )
+        self._give(reply if filters is None else filtered(filters, request, reply))
+        self._body.close()
 
     def _give(self, reply: Reply) -> None:
+        if self._context.chain.filters is not None:  # which it has passed
+            self.exchange.wire = None
+            self.exchange = Exchange(self.request, self._context.stamps, self)
         exchange = self.exchange
         exchange.begin(reply.head, reply.headers)
         pieces = [part for part in reply.parts if isinstance(part, bytes)]
-        if len(pieces) == len(reply.parts):
-            self._put(exchange.whole(pieces[0] if len(pieces) == 1 else b"".join(pieces)))
+        try:
+            if len(pieces) == len(reply.parts):
+                self.stream.write(exchange.whole(pieces[0] if len(pieces) == 1 else b"".join(pieces)))
+            else:
+                head, count = exchange.file(reply.size)
+                self.stream.write_file(head, reply.parts if count else ())
+                exchange.finish()
+            self._finished()
+        except ClientGone:
+            self.fate = BREAK
+
+    def _cut_short(self) -> None:
+        """The application goes on although its answer is complete, or has another body than its own."""
+        exchange = self.exchange
+        if isinstance(exchange, FilteredExchange) and exchange.replacement is not None:
+            self._give(exchange.replacement)
         else:
-            head, count = exchange.file(reply.size)
-            self.bytes_out += len(head) + count
-            if self._outbox().put(head, *(reply.parts if count else ())):
-                self.connection.site.crew.block(self)
-            exchange.finish()
-        self._finished()
+            self._finished()
 
     def _answer(self, response: Any) -> None:
         exchange = self.exchange
-        redirects = self.connection.site.redirects
-        if redirects is not None and exchange.framing is None:
-            reply = redirects.reply(self.request, exchange.headers)
-            if reply is not None:
-                exchange.wire = None  # what the application began is not sent
-                self.exchange = Exchange(self.request, self.connection.site.stamps, self)
-                self._give(reply)
-                return
-        if isinstance(response, FileWrapper) and self._send_file(response):
+        if type(response) is FileWrapper and self._send_file(response):
             return
         if isinstance(response, (list, tuple)):
-            head, body = exchange.parts(response[0] if len(response) == 1 else b"".join(response))
+            head, body = exchange.parts(response[0] if len(response) == 1 else joined(response))
             if len(body) < LARGE:
-                self._put_last(head + body)
+                self.stream.write_last(head + body)
             else:
-                self._put_large(head, body)
+                self.stream.write_large(head, body)
         else:
-            for piece in response:
-                if data := exchange.data(piece):
-                    framing = exchange.framing
-                    if framing is not None and framing.left == 0:
-                        self._put_last(data)
-                    else:
-                        self.send(data)
+            self._answer_in_pieces(response)
             if data := exchange.finish():
-                self._put(data)
+                self.stream.write(data)
         self._finished()
 
+    def _answer_in_pieces(self, response: Any) -> None:
+        """Send what `response` yields, as long as that can be sent: it may have no end of its own."""
+        exchange = self.exchange
+        hangup: Hangup | None = None
+        if response is None:
+            raise TypeError("the application returned None; PEP 3333 wants an iterable of bytes")
+        for piece in response:
+            data = exchange.data(piece)
+            if exchange.is_over:
+                if data:
+                    self.stream.write_last(data)
+                return
+            if data:
+                hangup = None
+                self.send(data)
+            else:  # no send will tell that the client has left
+                hangup = hangup or Hangup(self.stream.transport)
+                if hangup.is_certain(monotonic_ns()):
+                    raise ClientGone
+
     def _is_taken_over(self) -> bool:
-        """Whether the application spoke to the client by itself. It took SOCKET then, and either returned
-        without start_response() or raised StopIteration, as gunicorn has it."""
-        if self.exchange.status or self.environ is None or SOCKET not in self.environ:
+        """Whether the application spoke to the client by itself, through the SOCKET that it was given:
+        something was sent there, or it ended without start_response()."""
+        if self.environ is None or SOCKET not in self.environ:
+            return False
+        if self.exchange.status and not _has_spoken(self.environ):
             return False
         self.exchange.status = 101
         return True
 
     def _finished(self) -> None:
-        framing = self.exchange.framing
+        framing, head = self.exchange.framing, self.exchange.head
         assert framing is not None, "finish() sends the head at the latest"
         self.fate = KEEP if framing.keep_alive else CLOSE
+        if head is not None and head.dropped:
+            tell(head.dropped)
         if framing.fault:
             log.warning("%s %s: %s", self.request.method, _path(self.request), framing.fault)
 
     def _send_file(self, response: FileWrapper) -> bool:
         """Hand the file over to the kernel; False when it is not one that sendfile(2) reads."""
         part = _file_part(response.filelike)
-        if part is None or self.exchange.framing is not None:
+        exchange = self.exchange
+        if part is None or exchange.framing is not None:
             return False
-        head, part.count = self.exchange.file(part.count)
+        if isinstance(exchange, FilteredExchange) and not exchange.takes_files(part.count):
+            return False
+        head, part.count = exchange.file(part.count)
         self.unclosed = response
-        outbox = self._outbox()
-        if outbox.put(head, part) if part.count else outbox.put(head):
-            self.connection.site.crew.block(self)
-        self.bytes_out += len(head) + part.count
-        self.exchange.finish()
+        self.stream.write_file(head, (part,) if part.count else ())
+        exchange.finish()
         self._finished()
         return True
 
@@ -216,104 +255,84 @@ class Call:
         self.unclosed = None
         if self.exchange.framing is not None:
             self.fate = BREAK
-        else:
-            self.fate = CLOSE
-            self.exchange.status = status
-            head_only = request.method == "HEAD"
+        elif self.request.upgrade is None or not _has_spoken(self.environ):
             with suppress(ClientGone):
-                self._put(
-                    error_response(status, text, self.connection.site.stamps.now(), head_only=head_only)
-                )
-
-    # ---- output
-
-    def deliver(self, data: bytes) -> None:
-        """Send what was held (crew.py); leader only, and perhaps while run() closes the response."""
-        try:
-            self._put(data)
-        except ClientGone:
-            self._outbox().abandon()
-
-    def _put_last(self, data: bytes) -> None:
-        """Send what ends the answer; perhaps not at once."""
-        connection = self.connection
-        if connection.outbox is not None or not connection.site.crew.hold(self, data):
-            self._put(data)
-
-    def _put_large(self, head: bytes, body: bytes) -> None:
-        """Send an answer that is not copied, and not held, which would keep a lot of memory."""
-        connection = self.connection
-        self.bytes_out += len(head) + len(body)
-        sent = 0
-        if connection.outbox is None:
-            try:
-                sent = connection.socket.sendmsg((head, body))
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                raise ClientGone from error
-            if sent == len(head) + len(body):
-                return
-        rest = max(0, sent - len(head))
-        if self._outbox().put(memoryview(head)[sent:], memoryview(body)[rest:]):
-            connection.site.crew.block(self)
-
-    def _put(self, data: bytes) -> None:
-        """Send what the socket takes now, and let the leader send the rest. Raises ClientGone."""
-        self.bytes_out += len(data)
-        connection = self.connection
-        if connection.outbox is None:
-            try:
-                sent = connection.socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                raise ClientGone from error
-            if sent == len(data):
-                return
-            rest = memoryview(data)[sent:]
+                self.stream.write(self.exchange.error(status, text))
         else:
-            rest = memoryview(data)
-        if self._outbox().put(rest):
-            self.connection.site.crew.block(self)
+            self.exchange.status = 101
 
-    def _outbox(self) -> Outbox:
-        connection = self.connection
-        if connection.outbox is None:
-            connection.outbox = Outbox(connection.socket, connection.site.bounds)
-        return connection.outbox
+
+def _has_spoken(environ: Environ | None) -> bool:
+    """Whether an application has said something to the client by itself, through SOCKET."""
+    return environ is not None and SOCKET in environ and bool(environ[SOCKET].spoken)
+
+
+def _is_farewell(error: BaseException, environ: Environ | None) -> bool:
+    """Whether `error` may say that the application is done with SOCKET, and no more: StopIteration, as
+    gunicorn has it, or, after it has spoken, ConnectionError itself, as Werkzeug has it, or what
+    simple-websocket raises at the end."""
+    if isinstance(error, StopIteration):
+        return True
+    kind = type(error)
+    is_end = kind is ConnectionError or (kind.__module__, kind.__name__) == CLOSED
+    return is_end and _has_spoken(environ)
+
+
+def _is_news(error: BaseException, environ: Environ | None) -> bool:
+    """Whether an application failed because its client has left, or is left, however it wraps that."""
+    client = environ[SOCKET] if environ is not None and SOCKET in environ else None
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CutOff) or (client is not None and client.explains(cause)):
+            return True
+        if isinstance(cause, ClientGone) and not isinstance(cause.__cause__, ProtocolError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _close(response: Any, request: Request) -> None:
     """Close what an application returned, if that can be closed."""
-    close = getattr(response, "close", None)
-    if close is None:
-        return
     try:
-        close()
-    except Exception:
+        close = getattr(response, "close", None)
+        if close is not None:
+            close()
+    except BaseException as error:
         # As in run(): the answer is out, its clean-up is the application's own affair.
+        leave_fork(error)
         log.exception("%s %s: close() failed", request.method, _path(request))
 
 
-def _shown(call: Call, request_id: str) -> int:
-    """Put a call on the scoreboard; return its place there."""
-    request, connection = call.request, call.connection
-    method, client, named = request.method.encode(), connection.peer.label, request_id.encode("latin-1")
-    return connection.site.slot.begin(call.called, method, client, request.target, named)
-
-
 def _file_part(file: Any) -> FilePart | None:
-    """Return what is left to read of `file`, if that is a regular file of the operating system."""
+    """Return what is left to read of `file`, if that is what the file on the disk holds, byte by byte."""
+    plain = _plain_file(file)
+    if plain is None:
+        return None
     try:
-        fd = file.fileno()
-        status = os.fstat(fd)
-        offset = file.tell()
-    except (AttributeError, OSError, ValueError):  # io.UnsupportedOperation is an OSError
+        offset = (
+            plain.tell()
+        )  # where read() goes on, whatever is buffered; what is not written yet lies before
+        status = os.fstat(plain.fileno())
+    except (OSError, ValueError):  # a pipe, or closed: reading says what is wrong
         return None
-    if not stat.S_ISREG(status.st_mode):
+    if not is_stored(status):
         return None
-    return FilePart(fd, offset, max(0, status.st_size - offset))
+    return FilePart(plain.fileno(), offset, max(0, status.st_size - offset))
+
+
+def _plain_file(file: Any) -> Any:
+    """Return the file of Python's own of which read() is what `file` has as read(); None if there is none.
+
+    What else has a fileno() may read something else than is in the file (gzip), or only a part of it.
+    Wrappers that pass on read() as it is, as Django's File does, are as good as what they wrap.
+    """
+    read = getattr(file, "read", None)
+    plain: Any = getattr(read, "__self__", None)
+    if type(plain) is io.BufferedReader or type(plain) is io.BufferedRandom:
+        is_plain = type(getattr(plain, "raw", None)) is io.FileIO
+    else:
+        is_plain = type(plain) is io.FileIO
+    return plain if is_plain and read == plain.read else None
 
 
 def _path(request: Request) -> str:

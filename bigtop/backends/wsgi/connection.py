@@ -1,35 +1,31 @@
 # One client: its socket, where its conversation stands, and what was read and not yet used.
 #
-# Rule: only the leader touches it; the thread of an application call uses `socket` and `outbox` alone.
+# Rule: only the leader touches it; the thread of an application call has its stream.
 # Rule: one request at a time. What a client pipelines behind it stays in `_backlog`, at most one read's
 # worth, because nothing is read while a request is answered.
 
 from __future__ import annotations
 
-import logging
-import socket
 from collections import deque
 from contextlib import suppress
 from enum import Enum
 from io import BufferedReader, BytesIO
-from typing import IO, TYPE_CHECKING, ClassVar, Final
+from typing import IO, Final
 
-from bigtop.backends.outbox import ClientGone, Outbox, Pause
-from bigtop.backends.transfer import READ, Said
+from bigtop.backends.native.app_queues import READ, ProxiedAddresses
+from bigtop.backends.native.timeouts import Wait
+from bigtop.backends.native.transport import Transport
+from bigtop.backends.native.write_buffer import ClientGone, Pause
 from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.body_stream import BodyStream
+from bigtop.backends.wsgi.call import Call
+from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.stream import Stream
-from bigtop.errors import ProtocolError
-from bigtop.http.engine import ELSEWHERE, IDLE, Engine
+from bigtop.http.engine import IDLE, Engine
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import CONTINUE
 from bigtop.http.wsgi import Peer
-
-if TYPE_CHECKING:
-    from bigtop.backends.deadlines import Wait
-    from bigtop.backends.wsgi.call import Call
-    from bigtop.backends.wsgi.site import Site
-
-log = logging.getLogger("bigtop.wsgi")
+from bigtop.ipc.scoreboard import Phase, RequestRecord
 
 NO_BODY: Final = BytesIO  # see clock.py
 RECEIVE: Final = READ  # per recv(2): more would let one fast upload keep the others waiting
@@ -55,30 +51,28 @@ class Connection:
     """One client."""
 
     __slots__ = (  # noqa: RUF023 - by owner
-        "_backlog", "_body", "engine", "fd", "peer", "site", "socket",
-        "call", "interest", "outbox", "stage", "wait",  # the loop's
+        "_backlog", "_body", "asked", "engine", "fd", "context", "stream", "transport",
+        "call", "interest", "stage", "wait",  # the loop's
     )  # fmt: skip
 
-    stays: ClassVar[bool] = False  # True where another process could not rebuild it: TLS, a PROXY header
-
-    def __init__(self, sock: socket.socket, peer: Peer, engine: Engine, site: Site) -> None:
-        self.socket = sock
-        self.fd = sock.fileno()
-        self.peer = peer
+    def __init__(self, transport: Transport, peer: Peer, engine: Engine, context: WorkerContext) -> None:
+        self.transport = transport
+        self.fd = transport.fileno()
         self.engine = engine
-        self.site = site
+        self.context = context
+        self.stream = Stream(transport, peer, context.leader, context.bounds)  # of its answers
+        self.asked: Request | None = None  # whether the body of this one is wanted
         self._body: Body | None = None  # of the request that arrives
         self._backlog: deque[Event] = deque()
         self.stage = READING
         self.call: Call | None = None  # the request that is answered
-        self.outbox: Outbox | None = None  # made when the client takes less than there is
         self.interest = 0  # what epoll watches for; 0: not in its set
         self.wait: Wait | None = None  # the clock that runs
 
     @property
     def visitor(self) -> Peer:
         """Who is counted as connected."""
-        return self.peer
+        return self.stream.peer
 
     @property
     def has_backlog(self) -> bool:
@@ -86,17 +80,17 @@ class Connection:
         return bool(self._backlog) or self.engine.error is not None
 
     @property
+    def stays(self) -> bool:
+        """Whether another worker of the application could never go on with it."""
+        return not self.transport.is_movable
+
+    @property
     def is_movable(self) -> bool:
         """Whether the descriptor is all that there is of it: between two requests, nothing read."""
         return self.engine.phase is IDLE and not self.has_backlog and not self.stays
 
     @property
-    def is_elsewhere(self) -> bool:
-        """Whether all that is left to do is another application's."""
-        return self.engine.phase is ELSEWHERE and not self._backlog
-
-    @property
-    def said(self) -> Said | None:
+    def proxied(self) -> ProxiedAddresses | None:
         """What a PROXY header said about the client."""
         return None
 
@@ -109,7 +103,7 @@ class Connection:
     def receive(self) -> int:
         """Read once; return the number of bytes, 0 when there are none yet. Raises ClientGone at the end."""
         try:
-            data = self.socket.recv(RECEIVE)
+            data = self.transport.recv(RECEIVE)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -127,15 +121,11 @@ class Connection:
         """Take bytes that another application's worker read."""
         self._backlog += self.engine.feed(data)
 
-    def peek(self) -> bytes:
-        """Return what could be read. Raises ClientGone."""
-        try:
-            return self.socket.recv(RECEIVE, socket.MSG_PEEK)
-        except OSError as error:
-            raise ClientGone from error
-
     def next_request(self) -> tuple[Request, IO[bytes]] | None:
         """Use up what was read until a request is complete; return it with its body.
+
+        Where there are handlers, one with a body is returned without that before. It is `asked` then whether
+        that is wanted: the next call says so, or decline_rest() that it is not.
 
         Raises ProtocolError when the client broke HTTP, or sent a body for which there is no room.
         """
@@ -145,12 +135,13 @@ class Connection:
             if isinstance(event, Request):
                 if event.ended:
                     return event, NO_BODY()
-                streaming = self.site.streaming
-                if streaming is not None and streaming.wants(event) and END not in backlog:
-                    return event, BufferedReader(Stream(self, event, streaming), RECEIVE)
-                self._body = self.site.body_of(event)
-                if event.expects_continue and not self.has_backlog:
-                    self._invite()
+                if self.asked is None and self._is_to_be_asked():
+                    self.asked = event
+                    backlog.appendleft(event)
+                    return event, NO_BODY()
+                self.asked = None
+                if (streamed := self._invite_body(event)) is not None:
+                    return event, streamed
                 continue
             body = self._body
             assert body is not None, "the engine sends a Request first"
@@ -158,10 +149,22 @@ class Connection:
                 self._body = None
                 body.request.content_length = body.size
                 return body.request, body.finish()
-            self._store(body, event)
+            body.add(event)
         if self.engine.error is not None:
             raise self.engine.error
         return None
+
+    def decline_rest(self, request: Request) -> None:
+        """Go on without what comes behind the head of `request`: its body, or another protocol."""
+        backlog = self._backlog
+        if request is self.asked:
+            self.asked = None
+            if END not in backlog:  # who reads on for nothing?
+                request.keep_alive = False
+            while backlog and backlog.popleft() is not END:
+                pass
+        if request.upgrade is not None:
+            request.keep_alive = False
 
     def next_piece(self, request: Request, wait: Pause) -> bytes:
         """Wait for more of a body that is streamed; b"" at its end. For the call that has this connection.
@@ -176,65 +179,77 @@ class Connection:
                 request.expects_continue = False
                 self._invite()
             if self.call is not None:  # the client's slowness is not the application's
-                self.site.slot.writing(self.call.record)
-            if not wait(self.socket):
+                self.call.is_waiting()
+            if not wait(self.fd, self.transport.read_event):
                 raise ClientGone
             self.receive()
         event = backlog.popleft()
         assert not isinstance(event, Request), "the engine ends a body before it begins a request"
         return b"" if event is END else event
 
-    def drop_input(self) -> int:
-        """Read once and forget it; return as receive() does."""
-        try:
-            size = len(self.socket.recv(RECEIVE))
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise ClientGone from error
-        if not size:
-            raise ClientGone
-        return size
-
     def close(self) -> None:
         self.stage = CLOSED
         self._backlog.clear()
         if self._body is not None:
             self._body.discard()
-        self.socket.close()
+        self.transport.close()
+
+    def _is_to_be_asked(self) -> bool:
+        """Whether handlers are asked before a body; not for one that is broken."""
+        return self.context.chain.handlers is not None and (self.engine.error is None or END in self._backlog)
+
+    def _invite_body(self, request: Request) -> IO[bytes] | None:
+        """Let the body of `request` come; return it where the application reads it as it comes."""
+        streaming, backlog = self.context.streaming, self._backlog
+        if streaming is not None and streaming.wants(request) and END not in backlog:
+            return BufferedReader(BodyStream(self.next_piece, request, streaming), RECEIVE)
+        self._body = self.context.body_of(request)
+        if request.expects_continue and not self.has_backlog:
+            self._invite()
+        return None
 
     def _invite(self) -> None:
         with suppress(OSError):  # a client that is gone is noticed by the next read
-            self.socket.send(CONTINUE)
+            self.transport.send(CONTINUE)
 
-    def _store(self, body: Body, piece: bytes) -> None:
-        try:
-            body.add(piece)
-        except OSError as error:
-            log.error("cannot store the body of a request: %s", error)
-            raise ProtocolError(507, "there is no room for the body") from error
+
+def unbegun(connection: Connection) -> RequestRecord | None:
+    """Return the request that has arrived, or a part of it, and was not begun with."""
+    body, call = connection._body, connection.call
+    if body is not None:
+        request, since = body.request, body.began
+    elif call is not None and not call.called:
+        request, since = call.request, call.readable
+    else:
+        return None
+    path = request.target.decode("latin-1")
+    return RequestRecord(Phase.NONE, since, 0, 0, request.method, connection.stream.peer.address, path, "")
 
 
 class ProxiedConnection(Connection):
     """One whose client is named by a PROXY header, which other workers of the application cannot read."""
 
-    __slots__ = ("_balancer", "_said")
-    stays = True
+    __slots__ = ("_balancer", "_proxied")
 
-    def __init__(self, sock: socket.socket, peer: Peer, engine: Engine, site: Site) -> None:
-        super().__init__(sock, peer, engine, site)
+    def __init__(self, transport: Transport, peer: Peer, engine: Engine, context: WorkerContext) -> None:
+        super().__init__(transport, peer, engine, context)
         self._balancer = peer
-        self._said = Said(None, None)
+        self._proxied = ProxiedAddresses(None, None)
 
-    def learn(self, peer: Peer, said: Said) -> None:
+    def learn(self, peer: Peer, proxied: ProxiedAddresses) -> None:
         """Take the client for what the header said."""
-        self.peer = peer
-        self._said = said
+        self.stream.peer = peer
+        self.engine.policy = peer.policy
+        self._proxied = proxied
+
+    @property
+    def stays(self) -> bool:
+        return True
 
     @property
     def visitor(self) -> Peer:
         return self._balancer
 
     @property
-    def said(self) -> Said | None:
-        return self._said
+    def proxied(self) -> ProxiedAddresses | None:
+        return self._proxied

@@ -1,82 +1,130 @@
-# The body of a request whose application wants it as it comes (--stream-bodies), and waits for it in its own
-# time: a large upload that goes straight to where it is kept, without a temporary file on the way.
+# The way of answers to one client: what an application call needs of the connection, and no more.
 #
-# Rule: while a call has the connection, the loop reads nothing from it (loop.py). So the call may, through
-# Connection.next_piece(); it waits in its thread or greenlet, not in the leader's turn.
+# A connection of HTTP/1.1 has one stream, for one call after the other.
+#
+# Rule: who runs a call writes; what its client does not take, or what may wait for others, is left to the
+# leader. A stream touches nothing of the event loop, and has no lock but that of its write buffer.
 
 from __future__ import annotations
 
-import io
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from time import monotonic_ns
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from socket import SHUT_RD
 
-from bigtop.backends.deadlines import Wait
-from bigtop.backends.outbox import ClientGone, Pause
-from bigtop.errors import ProtocolError
-from bigtop.http.messages import Request
-
-if TYPE_CHECKING:
-    from bigtop.backends.wsgi.connection import Connection
+from bigtop.backends.native.transport import Transport
+from bigtop.backends.native.write_buffer import Bounds, ClientGone, WriteBuffer
+from bigtop.http.handlers import FilePart
+from bigtop.http.wsgi import Peer
 
 
-class BodyLost(ClientGone, OSError):  # noqa: N818 - as ClientGone
-    """The rest of a body will never come. Applications know OSError; what they let pass ends the call."""
+class Leader(ABC):
+    """Who leads the event loop, as far as streams know it. From any thread."""
+
+    @abstractmethod
+    def hold(self, stream: Stream, data: bytes) -> bool:
+        """Take `data`, the end of an answer, and send it soon; False if that cannot be promised."""
+
+    @abstractmethod
+    def block(self, stream: Stream) -> None:
+        """Send what the client of `stream` did not take, when it does."""
 
 
-class Streaming:
-    """Which bodies are wanted as they come, and how to wait for them: `wait` until something came, False when
-    that took too long; `pace` is for what comes too slowly on the whole."""
+class Stream:
+    """Sends answers. All that write raise ClientGone."""
 
-    def __init__(self, patterns: Sequence[str], wait: Pause, pace: Wait) -> None:
-        self._patterns = patterns
-        self.wait = wait
-        self.pace = pace
+    __slots__ = ("_bounds", "_leader", "fd", "peer", "transport", "write_buffer", "written")
 
-    def wants(self, request: Request) -> bool:
-        path = request.target.partition(b"?")[0].decode("latin-1")
-        return any(fnmatchcase(path, pattern) for pattern in self._patterns)
+    def __init__(self, transport: Transport, peer: Peer, leader: Leader, bounds: Bounds) -> None:
+        self.transport = transport
+        self.fd = transport.fileno()
+        self.peer = peer
+        self._leader = leader
+        self._bounds = bounds
+        self.write_buffer: WriteBuffer | None = None  # made when the client takes less than there is
+        self.written = 0  # bytes of the answer under way
 
+    # ---- who runs the call
 
-class Stream(io.RawIOBase):
-    """What is left of the body of `request`, to be wrapped in a BufferedReader. Raises BodyLost.
+    def write(self, data: bytes) -> None:
+        """Send what the client takes now, and let the leader send the rest."""
+        self.written += len(data)
+        if self.write_buffer is None:
+            try:
+                sent = self.transport.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise ClientGone from error
+            if sent == len(data):
+                return
+            self._put(memoryview(data)[sent:])
+        else:
+            self._put(memoryview(data))
 
-    The connection ends behind the answer if the body was not read to its end before that began.
-    """
+    def write_last(self, data: bytes) -> None:
+        """Send what ends the answer; perhaps not at once."""
+        if self.write_buffer is not None or not self._leader.hold(self, data):
+            self.write(data)
 
-    def __init__(self, connection: Connection, request: Request, streaming: Streaming) -> None:
-        self._connection = connection
-        self._streaming = streaming
-        self._request = request
-        self._keep_alive, request.keep_alive = request.keep_alive, False
-        self._piece = memoryview(b"")
-        self._ended = False
-        self._size = 0
-        self._began = monotonic_ns()
+    def write_large(self, head: bytes, body: bytes) -> None:
+        """Send an answer that is not copied, and not held, which would keep a lot of memory."""
+        size, sent = len(head) + len(body), 0
+        self.written += size
+        if self.write_buffer is None:
+            try:
+                sent = self.transport.sendmsg((head, body), False)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise ClientGone from error
+            if sent == size:
+                return
+        rest = max(0, sent - len(head))
+        self._put(memoryview(head)[sent:], memoryview(body)[rest:])
 
-    def readable(self) -> bool:
-        return True
+    def write_file(self, head: bytes, parts: Sequence[bytes | FilePart]) -> None:
+        """Send an answer of which `parts` are in files."""
+        self.written += len(head)
+        for part in parts:
+            self.written += part.count if isinstance(part, FilePart) else len(part)
+        self._put(head, *parts)
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._piece and not self._ended:
-            self._receive()
-        count = min(len(buffer), len(self._piece))
-        buffer[:count] = self._piece[:count]
-        self._piece = self._piece[count:]
-        return count
+    @property
+    def waits(self) -> bool:
+        """Whether there is something that the client has not taken."""
+        return self.write_buffer is not None and self.write_buffer.size > 0
 
-    def _receive(self) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits for the client that the call has to wait, too."""
+        return self.write_buffer is not None and self.write_buffer.is_full()
+
+    def room(self) -> None:
+        """Wait until the client has taken a good part of what waits."""
+        if self.write_buffer is not None:
+            self.write_buffer.wait_for_room()
+
+    def _put(self, *parts: bytes | memoryview | FilePart) -> None:
+        if self._made().put(*parts):
+            self._leader.block(self)
+
+    # ---- the leader
+
+    def deliver(self, data: bytes) -> None:
+        """Send what was held, perhaps while the call goes on, to close its response."""
         try:
-            piece = self._connection.next_piece(self._request, self._streaming.wait)
-        except ProtocolError as error:
-            raise BodyLost(str(error)) from error
-        except ClientGone as error:
-            raise BodyLost("the client left in the middle of the body") from error
-        self._size += len(piece)
-        if piece and self._streaming.pace.is_too_slow(self._size, self._began, monotonic_ns()):
-            raise BodyLost("the body comes too slowly")
-        if not piece:
-            self._ended = True
-            self._request.keep_alive = self._keep_alive
-        self._piece = memoryview(piece)
+            self.write(data)
+        except ClientGone:
+            self._made().abandon()
+
+    def abandon(self) -> None:
+        """Neither send nor receive anything more. A call that goes on finds its client gone."""
+        with suppress(OSError):  # it is gone indeed
+            self.transport.shutdown(SHUT_RD)
+        self._made().abandon()
+
+    def _made(self) -> WriteBuffer:
+        if self.write_buffer is None:
+            self.write_buffer = WriteBuffer(self.transport, self._bounds)
+        return self.write_buffer

@@ -1,7 +1,8 @@
-# What children write to their standard error, line by line.
+# What children write to their standard output and error, line by line.
 #
-# Rules: only whole lines are passed on, so that the words of two processes never mix within one; the last
-# lines are kept, to be shown when the process dies. Reading never blocks the loop and is bounded per turn.
+# Rules: whole lines are passed on, so that the words of two processes never mix within one. What is
+# unfinished after a second, or has become long, is passed on as it is, with nothing inserted. The last lines
+# are kept, to be shown when the process dies. Reading never blocks the loop and is bounded per turn.
 #
 # Processes write line by line, and to wake up for each line is what costs: after each look there is a rest in
 # which lines gather, so the first line is read at once and those that follow it together.
@@ -17,7 +18,8 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 _READ = 65536
-_LONGEST_LINE = 65536
+_LONGEST_LINE = 65536  # that is waited for, and that is kept of each of the last lines
+_PATIENCE = 1.0  # seconds that a line may take: a prompt or a progress bar has no end
 _AT_MOST = 16
 _REST = 0.05  # seconds
 _PIPES_AT_ONCE = 32  # before everybody else on the loop gets a turn
@@ -79,13 +81,15 @@ class _Pipes:
 
 
 class LineReader:
-    """Reads a pipe to its end. `sink` is called with one or more whole lines as bytes, newline included."""
+    """Reads a pipe to its end. `sink` is called with bytes: whole lines, or a part of one that took long."""
 
     def __init__(self, fd: int, sink: Callable[[bytes], None]) -> None:
         os.set_blocking(fd, False)
         self._fd = fd
         self._sink = sink
         self._rest = b""
+        self._waiting: asyncio.TimerHandle | None = None  # for the end of a line
+        self._is_open = False  # the last line that was passed on
         self.last: deque[str] = deque(maxlen=KEPT_LINES)
         self._pipes = _Pipes.here()
         self._pipes.add(fd, self._read)
@@ -100,17 +104,40 @@ class LineReader:
             self.close()
             return 0
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
-        if len(rest) > _LONGEST_LINE:  # a writer that never ends its line is cut rather than collected
-            cut = _between_characters(rest)
-            whole, newline, rest = whole + newline + rest[:cut], b"\n", rest[cut:]
-        self._rest = rest
         if newline:
-            self._pass_on(whole + b"\n")
+            self._stop_waiting()
+            self._pass_on(whole + newline)
+        self._rest = rest
+        if len(rest) > _LONGEST_LINE:
+            self._pass_rest(_between_characters(rest))
+        if self._rest and self._waiting is None:
+            self._waiting = asyncio.get_running_loop().call_later(_PATIENCE, self._waited)
         return len(data)
 
-    def _pass_on(self, lines: bytes) -> None:
-        self.last.extend(lines.decode("utf-8", "replace").splitlines()[-KEPT_LINES:])
-        self._sink(lines)
+    def _waited(self) -> None:
+        self._waiting = None
+        self._pass_rest(_between_characters(self._rest))
+        if self._rest:  # a part of a character
+            self._waiting = asyncio.get_running_loop().call_later(_PATIENCE, self._waited)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _pass_rest(self, size: int) -> None:
+        part, self._rest = self._rest[:size], self._rest[size:]
+        if part:
+            self._pass_on(part)
+
+    def _pass_on(self, data: bytes) -> None:
+        lines = data.decode("utf-8", "replace").splitlines()
+        if self._is_open and self.last:
+            begun = self.last.pop()
+            lines[0] = (begun + lines[0])[:_LONGEST_LINE]
+        self.last.extend(lines[-KEPT_LINES:])
+        self._is_open = not data.endswith(b"\n")
+        self._sink(data)
 
     def catch_up(self) -> None:
         """Read what waits in the pipe: the last words of a process whose death was noticed first."""
@@ -125,14 +152,13 @@ class LineReader:
         self._pipes.remove(self._fd)
         os.close(self._fd)
         self._fd = -1
-        if self._rest:
-            self._pass_on(self._rest + b"\n")
-            self._rest = b""
+        self._stop_waiting()
+        self._pass_rest(len(self._rest))
 
 
 def _between_characters(data: bytes) -> int:
     """Return where to cut `data`: at its end, or before a character of UTF-8 that is not whole there."""
-    for back in range(1, 4):
+    for back in range(1, min(4, len(data) + 1)):
         byte = data[-back]
         if byte >= 0xC0:  # the first byte of a character of so many bytes
             length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4

@@ -1,35 +1,26 @@
 # Everything that processes write, on its way from the event loop to where it belongs.
 #
-# Rules: the loop only puts whole lines into a queue of bounded size; one thread takes them out and writes. A
-# disk that hangs therefore costs lines, which are counted and told, and never the supervision of anything.
-# The last lines of each process are kept for `tail`, and whoever follows is told of each new one.
+# Rules: the loop only puts lines into queues of bounded size, one for each place that is written to
+# (queues.py); one thread takes them out and writes. A reader that is slow, or missing, therefore costs lines
+# of its own, which are counted and told, and never those of others or the supervision of anything. The last
+# lines of each process are kept for `tail`, and whoever follows is told of each new one.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 
-from bigtop.supervisor.spec import WatcherSpec
+from bigtop.record import replace
+from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.streams import sinks
 from bigtop.supervisor.streams.formats import Chunk
+from bigtop.supervisor.streams.queues import ROOM, Queues
 
-_GATHER = 0.01  # seconds that lines may wait for others: two threads that wake each other by turns are slow
-ROOM = 16 << 20  # bytes that may wait to be written
 KEPT_BYTES = 32 << 10
 _FORGET = 1000  # processes whose last lines are kept
 
 Follower = Callable[[Chunk], None]
-
-
-@dataclass(slots=True)
-class _Outlet:
-    """The sinks of one watcher by "stdout" and "stderr", and what they could not take."""
-
-    sinks: dict[str, sinks.Sink]
-    failing: set[str] = field(default_factory=set)
 
 
 class Tail:
@@ -40,6 +31,10 @@ class Tail:
         self._size = 0
 
     def add(self, chunk: Chunk) -> None:
+        last = self.chunks[-1] if self.chunks else None
+        if last is not None and last.which == chunk.which and not last.is_finished:  # its line goes on
+            self._size -= len(self.chunks.pop().lines)
+            chunk = replace(chunk, lines=last.lines + chunk.lines)
         if len(chunk.lines) > KEPT_BYTES:
             _cut, _newline, rest = chunk.lines[-KEPT_BYTES:].partition(b"\n")
             chunk = replace(chunk, lines=rest or chunk.lines[-KEPT_BYTES:])
@@ -50,44 +45,41 @@ class Tail:
 
 
 class Outputs:
-    """The outputs of all watchers. Event loop only, but for the one thread of its own.
+    """The outputs of all watchers. Event loop only.
 
-    `complain` is called in that thread: with a watcher's name and what is wrong.
+    `complain` is called in the thread that writes: with a watcher's name and what is wrong. `prefix`: what
+    has no stream of its own gets the watcher's name in front.
     """
 
-    def __init__(self, complain: Callable[[str, str], None], room: int = ROOM) -> None:
-        self._complain = complain
-        self._room = room
-        self._outlets: dict[str, _Outlet] = {}
+    def __init__(
+        self, complain: Callable[[str, str], None], room: int = ROOM, *, prefix: bool = False
+    ) -> None:
+        self._prefix = prefix
+        self._queues = Queues(complain, room)
+        self._sinks: dict[str, dict[str, sinks.Sink]] = {}  # by watcher, then by "stdout" and "stderr"
         self._tails: dict[int, Tail] = {}  # by pid, oldest process first
         self._followers: dict[str, list[Follower]] = {}  # by watcher
-        self._queue: deque[tuple[_Outlet, Chunk] | _Outlet] = deque()
-        self._waiting = 0  # bytes in the queue
-        self._dropped: dict[str, int] = {}  # lines, by watcher
-        self._wake = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._asleep = False  # the thread, until it is notified
-        self._ending = threading.Event()
 
     # ---- which there are
 
     def open(self, spec: WatcherSpec) -> None:
         """Make the sinks of a watcher, in place of those it had; ConfigError if that cannot be."""
-        made = sinks.make_all(spec)
+        made = sinks.make_all(spec, prefix=self._prefix)
         self.close(spec.name)
-        self._outlets[spec.name] = _Outlet(made)
+        self._sinks[spec.name] = made
 
     def close(self, name: str) -> None:
         """Close the sinks of a watcher when all that is on its way was written."""
-        outlet = self._outlets.pop(name, None)
-        if outlet is not None and outlet.sinks:
-            self._put(outlet)
+        self._close(self._sinks.pop(name, {}))
 
     def reopen(self) -> None:
         """Have every file opened anew, once what is on its way was written: somebody moved them."""
-        for outlet in self._outlets.values():
-            if outlet.sinks:
-                self._put(outlet)
+        for made in self._sinks.values():
+            self._close(made)
+
+    def _close(self, made: dict[str, sinks.Sink]) -> None:
+        for sink in {id(sink): sink for sink in made.values()}.values():
+            self._queues.close(sink)
 
     def forget(self, name: str) -> None:
         """The watcher is gone, and with it whoever followed it."""
@@ -99,13 +91,12 @@ class Outputs:
         self._tails.pop(pid, None)
 
     def sink(self, name: str, which: str) -> sinks.Sink | None:
-        outlet = self._outlets.get(name)
-        return None if outlet is None else outlet.sinks.get(which)
+        return self._sinks.get(name, {}).get(which)
 
     # ---- what is written
 
     def take(self, name: str, pid: int, wid: int, which: str, lines: bytes) -> None:
-        """Pass on whole lines of one process."""
+        """Pass on what one process wrote."""
         chunk = Chunk(name, pid, wid, which, lines, time.time())
         if pid not in self._tails:
             if len(self._tails) >= _FORGET:
@@ -114,15 +105,9 @@ class Outputs:
         self._tails[pid].add(chunk)
         for follower in list(self._followers.get(name, ())):
             follower(chunk)
-        outlet = self._outlets.get(name)
-        if outlet is None or which not in outlet.sinks:
-            return
-        with self._wake:
-            if self._waiting + len(lines) > self._room:
-                self._dropped[name] = self._dropped.get(name, 0) + lines.count(b"\n")
-                return
-            self._waiting += len(lines)
-        self._put((outlet, chunk))
+        sink = self.sink(name, which)
+        if sink is not None:
+            self._queues.put(sink, chunk)
 
     def tail(self, pids: Iterable[int], count: int = 200) -> list[Chunk]:
         """Return the last lines of these processes together, oldest first, one line each."""
@@ -131,10 +116,7 @@ class Outputs:
         found: deque[Chunk] = deque(maxlen=count)
         for chunk in chunks:
             parts = chunk.split()
-            found.extend(
-                Chunk(chunk.watcher, chunk.pid, chunk.wid, chunk.which, part + b"\n", chunk.at)
-                for part in parts
-            )
+            found.extend(replace(chunk, lines=part + b"\n") for part in parts)
         return list(found)
 
     def follow(self, name: str, follower: Follower) -> Callable[[], None]:
@@ -147,64 +129,8 @@ class Outputs:
 
         return unfollow
 
-    def end(self, timeout: float = 5.0) -> bool:
-        """Write what waits, for at most `timeout` seconds; return whether that was all."""
-        for name in list(self._outlets):
+    def end(self, timeout: float = 3.0) -> bool:
+        """Write what waits, for at most `timeout` seconds; return whether that was all. The rest is told."""
+        for name in list(self._sinks):
             self.close(name)
-        with self._wake:
-            self._ending.set()
-            self._wake.notify()
-        if self._thread is not None:
-            self._thread.join(timeout)
-        return self._thread is None or not self._thread.is_alive()
-
-    def _put(self, work: tuple[_Outlet, Chunk] | _Outlet) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write_all, name="outputs", daemon=True)
-            self._thread.start()
-        with self._wake:
-            self._queue.append(work)
-            if self._asleep:
-                self._asleep = False
-                self._wake.notify()
-
-    # ---- the writer's thread
-
-    def _write_all(self) -> None:
-        while True:
-            self._await_work()
-            with self._wake:
-                if not self._queue:
-                    return
-                work = self._queue.popleft()
-                dropped, self._dropped = self._dropped, {}
-                if isinstance(work, tuple):
-                    self._waiting -= len(work[1].lines)
-            for name, lines in dropped.items():
-                self._complain(
-                    name, f"{lines} lines were dropped: they came faster than they could be written"
-                )
-            if isinstance(work, tuple):
-                self._write(*work)
-            else:
-                for sink in work.sinks.values():
-                    sink.close()
-
-    def _await_work(self) -> None:
-        """Return when there is something in the queue, or when there never will be again."""
-        with self._wake:
-            if self._queue or self._ending.is_set():
-                return
-            self._asleep = True
-            self._wake.wait_for(lambda: self._queue or self._ending.is_set())
-        self._ending.wait(_GATHER)
-
-    def _write(self, outlet: _Outlet, chunk: Chunk) -> None:
-        try:
-            outlet.sinks[chunk.which].write(chunk)
-        except OSError as error:  # a full disk, a lost folder: told once, tried again with each line
-            if chunk.which not in outlet.failing:
-                outlet.failing.add(chunk.which)
-                self._complain(chunk.watcher, f"{chunk.which} cannot be written: {error}")
-        else:
-            outlet.failing.discard(chunk.which)
+        return self._queues.end(timeout)

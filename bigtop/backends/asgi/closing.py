@@ -1,0 +1,71 @@
+# What connections have in common, whatever is spoken on them: how they end.
+#
+# Rule: a connection that may still send is closed by halves, for a close with unread input is a reset, and a
+# reset can destroy the answer before the client has read it (RFC 9112, 9.6).
+
+from __future__ import annotations
+
+from time import monotonic_ns
+
+from bigtop.backends.asgi.buffered_transport import BufferedTransport
+from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.native.timeouts import Wait
+
+
+class ClientConnection:
+    """An TransportOwner of a transport that says goodbye. `wait` is the clock that runs."""
+
+    __slots__ = ("_context", "_lingering", "transport", "wait")
+
+    def __init__(self, context: WorkerContext, transport: BufferedTransport) -> None:
+        self._context = context
+        self._lingering = False  # all is said; what the client still sends is dropped
+        self.transport = transport
+        self.wait: Wait | None = None
+
+    def sending(self) -> None:
+        """Something waits for the client to read."""
+        timers = self._context.timers
+        if self.wait is not timers.send:
+            timers.start(self, timers.send, monotonic_ns())
+
+    def progressed(self) -> None:
+        timers, now = self._context.timers, monotonic_ns()
+        write_buffer = self.transport.write_buffer
+        if write_buffer is not None and write_buffer.size:
+            if write_buffer.is_too_slow(timers.send, now):
+                self.cut()
+            else:
+                timers.start(self, timers.send, now)
+        elif self._lingering:
+            self.linger()
+        elif self.wait is timers.send:
+            timers.stop(self)
+
+    def linger(self) -> None:
+        """Close, but let the client read what it was sent."""
+        self._lingering = True
+        if self.transport.waiting:
+            self.sending()
+            return
+        self.transport.end_output()
+        self._context.timers.start(self, self._context.timers.linger, monotonic_ns())
+        self.transport.resume()
+
+    def cut(self) -> None:
+        """Close at once."""
+        self.transport.close()
+        self.lost()
+
+    def ended(self) -> None:
+        self.cut()
+
+    def lost(self) -> None:
+        self._context.remove(self)
+        self.transport.turn.need()  # its last request was booked, perhaps without a word to send
+
+    def late(self, wait: Wait) -> None:
+        self.cut()
+
+    def drain(self) -> None:
+        raise NotImplementedError

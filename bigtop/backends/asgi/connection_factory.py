@@ -1,0 +1,80 @@
+# What makes a connection of a client that was accepted, or passed on by another worker.
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from bigtop.backends.asgi.buffered_transport import BufferedTransport, LoopTurn
+from bigtop.backends.asgi.connection import Connection
+from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.asgi.proxied_connection import ProxiedConnection
+from bigtop.backends.asgi.routed_connection import RoutedConnection
+from bigtop.backends.native.acceptor import Accepted
+from bigtop.backends.native.app_queues import ProxiedAddresses
+from bigtop.backends.native.engines import Engines
+from bigtop.backends.native.transport import TransportFactory
+from bigtop.backends.native.trust import forwarding
+from bigtop.http.paths import root_of
+from bigtop.http.proxyprotocol import Address
+from bigtop.http.requestid import RequestIds
+from bigtop.http.routes import RoutedEngine, Routes
+from bigtop.http.scope import Peer, Peers
+
+UPGRADES: Final = (b"websocket",)
+
+
+class ConnectionFactory:
+    """Makes connections. Where `routes` tell whose a request is, `leave` hands one over."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        transport_of: TransportFactory,
+        routes: Routes | None,
+        leave: Callable[[RoutedConnection, int, bytes], None],
+    ) -> None:
+        options = context.options
+        self._context = context
+        self._transport_of = transport_of
+        self._engines = Engines(options, routes)
+        self._leave = leave
+        self._turn = LoopTurn(context.loop, options.limits.send_memory, context.metrics.post)
+        ids = RequestIds(secrets.token_hex(8))  # which no other worker has
+        self._peers = Peers(forwarding(options), root_of(options.root_path), ids)
+
+    def welcome(self, client: Accepted, data: bytes) -> None:
+        """Serve a client, of which `data` was read elsewhere."""
+        context, engines = self._context, self._engines
+        transport = BufferedTransport(self._transport_of(client.socket), self._turn)
+        peer = self._peers.peer(client.server, client.client)
+        if engines.is_balancer(peer):
+            connection: RoutedConnection = self._proxied(transport, peer, client.proxied)
+        elif engines.has_routes:
+            connection = RoutedConnection(
+                context, transport, peer, engines.routed(peer, UPGRADES), self._leave
+            )
+        else:
+            Connection(context, transport, peer, engines.plain(peer, UPGRADES))
+            return
+        if data:
+            connection.take(data)
+
+    def _proxied(
+        self, transport: BufferedTransport, peer: Peer, proxied: ProxiedAddresses | None
+    ) -> ProxiedConnection:
+        """Return the connection of a balancer; `proxied` is what it said to another application."""
+
+        def learn(source: Address, destination: Address) -> None:
+            learned = ProxiedAddresses(source, destination)
+            connection.learn(self._peers.peer(destination, source), learned)
+
+        if proxied is None:
+            engine: RoutedEngine = self._engines.proxied(peer, UPGRADES, learn)
+        else:
+            engine = self._engines.routed(peer, UPGRADES)
+        connection = ProxiedConnection(self._context, transport, peer, engine, self._leave)
+        if proxied is not None and proxied.source is not None and proxied.destination is not None:
+            learn(proxied.source, proxied.destination)
+        return connection

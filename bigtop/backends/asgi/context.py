@@ -1,0 +1,91 @@
+# What all connections of a worker share.
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bigtop.backends.asgi.clients import Client, Clients
+from bigtop.backends.asgi.eager import Tasks
+from bigtop.backends.asgi.metrics import AsgiMetrics
+from bigtop.backends.asgi.timers import Timers
+from bigtop.backends.base import App, ServeOptions
+from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.timeouts import Wait
+from bigtop.http.response import Stamps
+
+
+class WorkerContext:
+    """One worker's application, what stands in front of it, loop and metrics."""
+
+    __slots__ = (
+        "_moved",
+        "app",
+        "chain",
+        "clients",
+        "draining",
+        "loop",
+        "metrics",
+        "options",
+        "stamps",
+        "state",
+        "tasks",
+        "timers",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        app: App,
+        chain: Chain,
+        options: ServeOptions,
+        loop: asyncio.AbstractEventLoop,
+        metrics: AsgiMetrics,
+    ) -> None:
+        self.app = app
+        self.chain = chain
+        self.options = options
+        self.loop = loop
+        self.metrics = metrics
+        self.draining = False
+        self.state: dict[str, Any] = {}  # what the application left at its start, for all requests
+        self._moved = asyncio.Event()  # while draining: something ended
+        self.clients = Clients(metrics, chain.connections, self._moved.set)
+        self.tasks = Tasks(loop, options.slow_callback, self._moved.set)  # application calls
+        self.timers: Timers[Client] = Timers(options.limits, loop, _late)
+        self.stamps = Stamps(options.server_header, time.time)
+
+    def replace(self, old: Client, new: Client) -> None:
+        """Let `new` speak for a connection on which the protocol was switched."""
+        self.timers.stop(old)
+        self.clients.replace(old, new)
+
+    def remove(self, client: Client) -> None:
+        self.timers.stop(client)
+        self.clients.remove(client)
+
+    def drain(self) -> None:
+        """Take no further work; see emptied(). May be repeated when the time for it changed."""
+        self._moved.set()
+        if not self.draining:
+            self.draining = True
+            for client in self.clients:
+                client.drain()
+
+    async def emptied(self, seconds_left: Callable[[], float]) -> None:
+        """Wait until the site is drained and nothing is open, or no time is left."""
+        while not self.draining or self.clients or self.tasks.open:
+            self._moved.clear()
+            left = seconds_left()
+            if left <= 0:
+                return
+            try:
+                async with asyncio.timeout(left if self.draining else None):
+                    await self._moved.wait()
+            except TimeoutError:
+                return
+
+
+def _late(client: Client, wait: Wait) -> None:
+    client.late(wait)

@@ -1,0 +1,55 @@
+# Files that an application sends by a message: http.response.pathsend and http.response.zerocopysend.
+#
+# What a file holds on the disk is sent by the kernel (`send_file`). What is made as it is read, as in /proc,
+# is read through, and sent as a body is (`send`).
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bigtop.backends.native.file_answers import is_stored, read_through
+from bigtop.http.asgi import Message
+from bigtop.http.handlers import FilePart
+
+Send = Callable[[Message], Awaitable[None]]
+SendFile = Callable[[Message, FilePart, bool], Awaitable[None]]  # the last is whether more follows
+
+
+async def send_path(message: Message, send: Send, send_file: SendFile) -> None:
+    """Send the file that pathsend names."""
+    fd = os.open(message["path"], os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if is_stored(status):
+            await send_file(message, FilePart(fd, 0, status.st_size), False)
+        else:
+            for piece in read_through(fd, 0, None):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body"})
+    finally:
+        os.close(fd)
+
+
+async def send_open_file(message: Message, send: Send, send_file: SendFile) -> None:
+    """Send what zerocopysend names of an open file."""
+    file: Any = message["file"]
+    fd: int = file if isinstance(file, int) else file.fileno()
+    offset, count = message.get("offset"), message.get("count")
+    more = bool(message.get("more_body", False))
+    start: int = os.lseek(fd, 0, os.SEEK_CUR) if offset is None else offset
+    status = os.fstat(fd)
+    if is_stored(status):
+        left = max(0, status.st_size - start)
+        part = FilePart(fd, start, left if count is None else min(count, left))
+        end = start + part.count
+        await send_file(message, part, more)
+    else:
+        end = start
+        for piece in read_through(fd, start, count):
+            end += len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "more_body": more})
+    if offset is None:
+        os.lseek(fd, end, os.SEEK_SET)

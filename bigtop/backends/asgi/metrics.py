@@ -1,0 +1,105 @@
+# Metrics of a worker with the native ASGI server; event loop only.
+#
+# Rule: a request that waits (for a database, for its client) is not stuck, however long it takes; one that
+# blocks the event loop is, and all others with it. So while anything runs, the loop writes down every second
+# that it still turns (Word.BEAT), and it is the age of that note which the supervisor looks at. An idle loop
+# has nothing to prove and sleeps.
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from bigtop.backends.base import Life
+from bigtop.backends.native.access_log import AccessLog
+from bigtop.backends.native.metrics import BUSY, Metrics
+from bigtop.http.accesslog import Access
+from bigtop.http.asgi import Answer
+from bigtop.http.messages import Request
+from bigtop.http.requestid import KEY
+from bigtop.http.response import Stamps
+from bigtop.http.scope import Peer, shown_of
+from bigtop.ipc.scoreboard import SHARED, Word
+from bigtop.system.clock import monotonic_ns
+
+BEAT_SECONDS: Final = 1.0
+BEAT: Final = int(Word.BEAT)
+
+
+class MeteredCall:
+    """A request and its answer, as metrics count them, whatever the application speaks of it."""
+
+    __slots__ = ("answer", "bytes_out", "called", "peer", "record", "request", "request_id", "shown")
+
+    def __init__(self, request: Request, peer: Peer, stamps: Stamps) -> None:
+        self.request = request
+        self.peer = peer
+        self.shown = shown = shown_of(request, peer.policy)
+        self.request_id = shown.request_id or peer.ids.new_bytes()
+        self.answer = Answer(request, stamps)
+        self.called = monotonic_ns()  # when the application was
+        self.record = SHARED  # its place on the scoreboard
+        self.bytes_out = 0
+
+
+class AsgiMetrics(Metrics):
+    """Metrics of calls in an event loop. A post() must follow at the end of each turn of the loop."""
+
+    __slots__ = ("_is_beating", "_loop")
+
+    def __init__(self, life: Life, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(life, access_log)
+        self._loop = loop
+        self._is_beating = False
+
+    def _beat(self) -> None:
+        self._words[BEAT] = monotonic_ns()
+        self._is_beating = self.busy > 0
+        if self._is_beating:
+            self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    def called(self, call: MeteredCall) -> None:
+        """The application is called."""
+        now = call.called
+        self.busy += 1
+        if self._posted_busy < self.busy:  # otherwise a call before was of this turn, too
+            self._words[BUSY] = self._posted_busy = self.busy
+            self._words[BEAT] = now
+        if not self._is_beating:
+            self._is_beating = True
+            self._loop.call_later(BEAT_SECONDS, self._beat)
+        request = call.request
+        method = request.method.encode()
+        call.record = self._slot.begin(now, method, call.peer.label, request.target, call.request_id)
+
+    def returned(self) -> None:
+        """The application has returned, in a later turn than that in which it was called."""
+        self.busy -= 1
+        self._words[BUSY] = self._posted_busy = self.busy
+
+    def answered(self, call: MeteredCall) -> None:
+        """The answer is out, or the client is gone."""
+        now = monotonic_ns()
+        self.bytes_out += call.bytes_out
+        self.call_ns += now - call.called
+        self.count(call.record, call.called, now, call.answer.status)
+        if self.access_log is not None:
+            self.access_log.add(_access(call, now))
+        finished = self.finished
+        if finished is not None:
+            finished()
+
+
+def _access(call: MeteredCall, ended: int) -> Access:
+    answer = call.answer
+    return Access(
+        request=call.request,
+        status=answer.status,
+        headers=answer.headers,
+        sent=answer.framing.sent if answer.framing is not None else 0,
+        address=call.peer.origin(call.request.headers).address,
+        received=call.called,
+        called=call.called,
+        ended=ended,
+        environ={KEY: call.request_id.decode("latin-1")},
+    )

@@ -1,0 +1,32 @@
+# What becomes of a request whose head is here: an application call, the answer of a handler, or a WebSocket.
+
+from __future__ import annotations
+
+from bigtop.backends.asgi.call import Call
+from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.asgi.filtered_call import FilteredCall
+from bigtop.backends.asgi.stream import Stream
+from bigtop.http.handlers import Reply
+from bigtop.http.messages import Request
+from bigtop.http.scope import Peer
+from bigtop.system.clock import monotonic_ns
+
+
+def new_call(context: WorkerContext, stream: Stream, peer: Peer, request: Request) -> Call | None:
+    """Return the call that answers `request`; None where a WebSocket is to be opened."""
+    chain = context.chain
+    reply: Reply | None = None
+    if chain.handlers is not None:
+        reply = chain.handlers.handle(request, peer, monotonic_ns())
+    if request.upgrade is not None:
+        if reply is None:
+            return None
+        request.keep_alive = False  # what comes now might be of the other protocol
+    if context.draining or not context.timers.keeps:
+        request.keep_alive = False
+    if chain.filters is None:
+        call = Call(context, stream, peer, request)
+    else:
+        call = FilteredCall(context, stream, peer, request, chain.filters)
+    call.reply = reply
+    return call

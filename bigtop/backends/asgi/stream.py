@@ -1,0 +1,69 @@
+# What an application call needs of the connection, and no more.
+#
+# A connection of HTTP/1.1 is one stream, for one call after the other, and what it sends by is all of the
+# client's transport. With HTTP/2 there will be many at once, each with its own share of that.
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol
+
+from bigtop.backends.asgi.metrics import MeteredCall
+from bigtop.backends.native.transport import Transport
+from bigtop.http.handlers import FilePart
+
+
+class StreamTransport:
+    """The bytes of one stream, both ways. Nothing here fails because the client has left."""
+
+    __slots__ = ("at_end", "raw")
+
+    def __init__(self, raw: Transport) -> None:
+        self.raw = raw
+        self.at_end = False  # the client sends nothing more
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Read from now on, if there can be anything to read."""
+
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """How many bytes the client has not taken yet."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Send, as soon as the client takes it."""
+
+    @abstractmethod
+    def write_between(self, before: bytes, part: FilePart | bytes, after: bytes) -> None:
+        """Send a piece of a file, which must stay open until flushed(), or of memory, which is not copied,
+        between two small ones."""
+
+    @abstractmethod
+    async def room(self) -> None:
+        """Wait while too much waits for the client."""
+
+    @abstractmethod
+    async def flushed(self) -> None:
+        """Wait until the client has taken everything, or is gone."""
+
+
+class Stream(Protocol):
+    """Who is told how an answer goes."""
+
+    @property
+    def transport(self) -> StreamTransport:
+        """Where the answer goes."""
+
+    def sending(self) -> None:
+        """Something waits for the client to read."""
+
+    def answered(self, call: MeteredCall) -> None:
+        """The answer to `call` is complete."""
+
+    def give_up(self, call: MeteredCall) -> None:
+        """The answer to `call` ends in the middle, or was not the application's."""
+
+    def cut(self) -> None:
+        """End it at once."""

@@ -1,0 +1,70 @@
+# What an event loop reports about a transport: that reading can go on, or writing.
+#
+# For a plain socket these are a reader and a writer of the loop. Other transports may have to write in order
+# to read, and the other way round: then both wait for the same event, or each for the other one's.
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context
+
+from bigtop.backends.native.transport import READABLE, WRITABLE, Transport
+
+
+class Events:
+    """Calls `read` and `write` of one transport when what they wait for has come."""
+
+    __slots__ = ("_loop", "_read", "_transport", "_watched", "_write", "reads", "writes")
+
+    def __init__(
+        self,
+        transport: Transport,
+        loop: asyncio.AbstractEventLoop,
+        read: Callable[[], None],
+        write: Callable[[], None],
+    ) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._read = read
+        self._write = write
+        self._watched = (0, 0)  # what reading and what writing waits for; 0: for nothing
+        self.reads = False
+        self.writes = False
+
+    def watch(self, reads: bool, writes: bool) -> None:
+        """Report whether reading can go on, or not; and writing."""
+        self.reads, self.writes = reads, writes
+        self.update()
+
+    def update(self) -> None:
+        """Look again what the transport waits for."""
+        reads = self._transport.read_event if self.reads else 0
+        writes = self._transport.write_event if self.writes else 0
+        before, self._watched = self._watched, (reads, writes)
+        if before == self._watched:
+            return
+        loop, fd = self._loop, self._transport.fileno()
+        for event, add, remove in (
+            (READABLE, loop.add_reader, loop.remove_reader),
+            (WRITABLE, loop.add_writer, loop.remove_writer),
+        ):
+            if event in self._watched:
+                # In no context: that of the call which takes a body would last as long as the connection.
+                Context().run(add, fd, self._callback(event, reads, writes))
+            elif event in before:
+                remove(fd)
+
+    def _callback(self, event: int, reads: int, writes: int) -> Callable[[], None]:
+        if event == READABLE == reads != writes:
+            return self._read
+        return self._write if event == WRITABLE == writes != reads else self._try
+
+    def _try(self) -> None:
+        """Try whatever waits, and look what it waits for now."""
+        if self.reads:
+            self._read()
+        if self.writes:
+            self._write()
+        if self.reads or self.writes:
+            self.update()

@@ -1,0 +1,121 @@
+# The listening sockets: open while this worker can begin something, shut while it cannot.
+#
+# Rule: whoever cannot serve does not accept; the connection then goes to another worker, or waits in the
+# kernel's queue for whoever is free first.
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from bigtop.backends.native.app_queues import ProxiedAddresses
+from bigtop.backends.native.timeouts import NEVER, SECOND
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.backend")
+
+RETRY: Final = SECOND // 10
+# accept(2): out of descriptors or memory. The queue stays readable: without a pause the loop would spin.
+STARVED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+
+class Accepted(NamedTuple):
+    """A client that was accepted: its socket, and both addresses as the socket module gives them; from
+    another application, what a balancer said there."""
+
+    socket: socket.socket
+    server: Any
+    client: Any
+    proxied: ProxiedAddresses | None = None
+
+
+class Acceptor:
+    """All listeners of a worker, in one epoll set or out of it together."""
+
+    def __init__(self, listeners: Sequence[socket.socket], epoll: select.epoll, room: int) -> None:
+        self.room = room  # connections that this worker may have open
+        self.retry_at = NEVER  # when to try again after running out of descriptors
+        self.epoll = epoll
+        self._listeners = {listener.fileno(): (listener, _address(listener)) for listener in listeners}
+        self.is_open = False
+        for listener in listeners:
+            # Also for the other workers: O_NONBLOCK belongs to the open socket that all of them share.
+            listener.setblocking(False)
+
+    def __contains__(self, fd: int) -> bool:
+        return fd in self._listeners
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._listeners)
+
+    def set(self, wide: bool) -> None:
+        """Open (True) or shut the acceptor, as long as there are descriptors."""
+        if wide == self.is_open or (wide and self.retry_at != NEVER):
+            return
+        self.is_open = wide
+        for fd in self._listeners:
+            if wide:
+                # EPOLLEXCLUSIVE wakes one worker per connection instead of all of them. It cannot be changed
+                # by EPOLL_CTL_MOD, hence in and out.
+                self.epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            else:
+                self.epoll.unregister(fd)
+
+    def accept(self, fd: int, now: int) -> Accepted | None:
+        """Take one client, not more: others are awake as well, and want their share of a burst."""
+        listener, server = self._listeners[fd]
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+        except OSError as error:
+            if error.errno not in STARVED:
+                raise
+            self.starve(error, now)
+            return None
+        client.setblocking(False)
+        return Accepted(client, client.getsockname() if server is None else server, address)
+
+    def accept_all(self, now: int) -> Iterator[Accepted]:
+        """Yield all clients that wait."""
+        for fd in self._listeners:
+            while (client := self.accept(fd, now)) is not None:
+                yield client
+
+    def close(self) -> None:
+        """Close the listeners: as soon as no process has one open, new clients are refused."""
+        self.set(False)
+        for listener, _ in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+
+    def starve(self, error: OSError, now: int) -> None:
+        """Shut until descriptors may be had again."""
+        log.warning("cannot take a connection: %s; trying again soon", error.strerror)
+        self.set(False)
+        self.retry_at = now + RETRY
+
+
+def _address(listener: socket.socket) -> Any:
+    """Return where its clients are connected to; None where that is another address for each of them."""
+    address = listener.getsockname()
+    return None if isinstance(address, tuple) and address[0] in _WILDCARDS else address
+
+
+def room(wanted: int) -> int:
+    """Return for how many connections there are descriptors, besides those that the application needs.
+
+    A connection that another worker sent is lost when there is no descriptor for it, so none may be taken
+    that does not fit.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return wanted
+    taken = len(os.listdir("/proc/self/fd"))
+    return max(1, min(wanted, (limit - taken) * 7 // 8))

@@ -1,0 +1,34 @@
+# Access log of one worker: who writes its lines, where anybody wants them.
+#
+# What a line says is for http/accesslog.py; each server has a function that says what is known of a request.
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from bigtop.backends.base import Life, ServeOptions
+from bigtop.http.accesslog import Access, Formatter, compile_format, compile_json
+from bigtop.log import zone
+
+
+class AccessLog:
+    """Writes what `line` makes of a request, now."""
+
+    def __init__(self, write: Callable[[str], None], line: Formatter) -> None:
+        self._write = write
+        self._line = line
+
+    def add(self, access: Access) -> None:
+        access.when, access.pid = time.time(), os.getpid()
+        self._write(self._line(access))
+
+
+def access_log(options: ServeOptions, life: Life) -> AccessLog | None:
+    """Return the access log that was asked for; None: no requests are logged."""
+    if options.access_json:
+        return AccessLog(life.access, compile_json())
+    if options.access_format:
+        return AccessLog(life.access, compile_format(options.access_format, zone()))
+    return None

@@ -1,0 +1,81 @@
+# Metrics of one worker: what it tells of its requests on the scoreboard, in the access log, and to whoever
+# counts them towards its retirement. The servers extend it: backends/wsgi, backends/asgi and the adapters.
+#
+# Rule 1: every word of the slot has one writer at a time, which each server sees to in its own way.
+# Rule 2: what is only added up is kept here and copied to the slot by post(), since to read a word of it
+# costs as much as to write one. What tells that something runs is written at once, for it matters when the
+# worker hangs; that nothing runs any more can wait.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from bigtop.backends.base import Life
+from bigtop.backends.native.access_log import AccessLog
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
+
+# Plain numbers: an enum's member costs a look-up each time it is named.
+BUSY: Final = int(Word.BUSY)
+CONNECTIONS: Final = int(Seat.CONNECTIONS)
+ACCEPTED: Final = int(Word.ACCEPTED)
+REQUESTS: Final = int(Word.REQUESTS)
+ERRORS: Final = int(Word.ERRORS)
+CALL_NS: Final = int(Word.CALL_NS)
+QUEUE_NS: Final = int(Word.QUEUE_NS)
+BYTES_IN: Final = int(Word.BYTES_IN)
+BYTES_OUT: Final = int(Word.BYTES_OUT)
+
+
+class Metrics:
+    """What all servers count. Times are monotonic nanoseconds; no requests are logged where `access_log` is
+    None."""
+
+    __slots__ = (
+        "_posted_busy", "_posted_requests", "_requests", "_slot", "_words",
+        "access_log", "busy", "bytes_in", "bytes_out", "call_ns", "finished", "queue_ns",
+    )  # fmt: skip
+
+    def __init__(self, life: Life, access_log: AccessLog | None) -> None:
+        self._slot = life.slot
+        self._words = life.slot.words
+        self.access_log = access_log
+        self.finished: Callable[[], None] | None = life.finished
+        self.busy = self._posted_busy = 0  # application calls that run; the same, as the slot says
+        self._requests = self._posted_requests = 0  # those that were answered
+        self.bytes_in = self.bytes_out = 0
+        self.call_ns = self.queue_ns = 0  # in the application, and before it
+
+    def post(self) -> None:
+        """Write down what was added up."""
+        words = self._words
+        if self._posted_busy != self.busy:
+            words[BUSY] = self._posted_busy = self.busy
+        if self.bytes_in:  # of servers that see it
+            words[BYTES_IN] = self.bytes_in
+        words[BYTES_OUT] = self.bytes_out
+        if self._posted_requests != self._requests:
+            words[REQUESTS] = self._posted_requests = self._requests
+            words[CALL_NS] = self.call_ns
+            if self.queue_ns:  # likewise
+                words[QUEUE_NS] = self.queue_ns
+
+    def connected(self, open_now: int) -> None:
+        self._words[ACCEPTED] += 1
+        self._slot.seat[CONNECTIONS] = open_now
+
+    def disconnected(self, open_now: int) -> None:
+        self._slot.seat[CONNECTIONS] = open_now
+
+    def writing(self, record: int) -> None:
+        """The application is done with, or held back by, a client that reads slowly: --timeout is no concern
+        of the rest."""
+        self._slot.writing(record)
+
+    def count(self, record: int, called: int, now: int, status: int) -> None:
+        """The answer of a call is out, or its client is gone."""
+        self._slot.end(record, called, now, status)
+        self._requests += 1
+        if status >= 500:
+            self._words[ERRORS] += 1

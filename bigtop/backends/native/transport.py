@@ -1,0 +1,132 @@
+# A client's socket, and all that is done to it.
+#
+# The servers know the contract, Transport. Nobody but a transport calls a method of a socket that leads to a
+# client.
+#
+# Rule 1: nothing here waits. What cannot be done yet raises BlockingIOError, and `read_event` or
+# `write_event` tells what to wait for at the descriptor then: a transport that encrypts may have to write
+# before it can go on reading, and the other way round. After an operation that could be done, each is the
+# usual one again. Any other OSError is the end of the connection.
+# Rule 2: recv() returns all that it took from the kernel and could make out. So nothing that is to be read
+# lies in a transport, and epoll tells the truth. It may return more bytes than it was asked for.
+# Rule 3: send() returns how many bytes it took over. What it did not take comes again, as the first bytes of
+# the next send, however they are cut; none are left out before the connection ends.
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+READABLE: Final[int] = select.EPOLLIN  # the same number for poll(2)
+WRITABLE: Final[int] = select.EPOLLOUT
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with no time makes close(2) send a reset
+
+Bytes = bytes | memoryview
+
+
+class Transport(Protocol):
+    """The way to one client.
+
+    `recv` and `send` may be attributes, so that those of a socket are called without one more call of ours.
+    `is_movable` tells whether the descriptor is all there is of it: then another worker, or the application,
+    can go on with a copy.
+    """
+
+    read_event: int  # READABLE or WRITABLE
+    write_event: int
+    is_movable: bool
+
+    def recv(self, size: int, /) -> bytes:
+        """Return what came; b"" at the end."""
+
+    def send(self, data: Bytes, /) -> int:
+        """Send what can be sent now; return how many bytes that was."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, to wait for events at and to copy it; -1 when it is closed."""
+
+    def sendmsg(self, pieces: Sequence[Bytes], more: bool) -> int:
+        """Send `pieces` in one go; `more` follows at once."""
+
+    def sendfile(self, fd: int, offset: int, count: int) -> int:
+        """Send a part of a file; 0 at its end."""
+
+    def peek(self, size: int) -> bytes:
+        """Return what lies in the kernel, at most `size` bytes, as it came; b"" at the end."""
+
+    def is_broken(self) -> bool:
+        """Whether the client has reset the connection; tells it once."""
+
+    def shutdown(self, how: int) -> None:
+        """Say that nothing more comes (SHUT_WR), or listen no more (SHUT_RD)."""
+
+    def reset(self) -> None:
+        """Have close() tell the client that this was no proper end."""
+
+    def close(self) -> None:
+        """Close; there may be copies elsewhere."""
+
+    # For an application that speaks to the client by itself; only where the transport `is_movable`.
+
+    def lend(self) -> int:
+        """Return a copy of the descriptor."""
+
+    def send_beside(self, data: Bytes) -> int:
+        """Send what can be sent now, as send() does, although a copy may be in use that waits."""
+
+    def take_back(self) -> None:
+        """Go on without waiting: a copy that waits made this one wait as well."""
+
+
+TransportFactory = Callable[[socket.socket], Transport]
+
+
+class PlainTransport:
+    """A socket as it is: connected, not blocking."""
+
+    __slots__ = ("_socket", "is_movable", "read_event", "recv", "send", "write_event")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.recv: Callable[[int], bytes] = sock.recv
+        self.send: Callable[[Bytes], int] = sock.send
+        self.read_event: int = READABLE
+        self.write_event: int = WRITABLE
+        self.is_movable: bool = True
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def sendmsg(self, pieces: Sequence[Bytes], more: bool) -> int:
+        return self._socket.sendmsg(pieces, (), socket.MSG_MORE if more else 0)
+
+    def sendfile(self, fd: int, offset: int, count: int) -> int:
+        return os.sendfile(self._socket.fileno(), fd, offset, count)
+
+    def peek(self, size: int) -> bytes:
+        return self._socket.recv(size, socket.MSG_PEEK)
+
+    def is_broken(self) -> bool:
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    def shutdown(self, how: int) -> None:
+        self._socket.shutdown(how)
+
+    def reset(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def lend(self) -> int:
+        return os.dup(self._socket.fileno())
+
+    def send_beside(self, data: Bytes) -> int:
+        return self._socket.send(data, socket.MSG_DONTWAIT)
+
+    def take_back(self) -> None:
+        self._socket.setblocking(False)

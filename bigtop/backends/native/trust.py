@@ -1,0 +1,17 @@
+# Whom a native server believes, and which requests it lets through: its options as a Forwarding.
+
+from __future__ import annotations
+
+from bigtop.backends.base import ServeOptions
+from bigtop.http.forwarded import Forwarding, Trust
+
+
+def forwarding(options: ServeOptions) -> Forwarding:
+    return Forwarding(
+        Trust(options.forwarded_allow_ips),
+        options.forwarded_headers,
+        options.secure_scheme_headers,
+        options.header_map,
+        options.forwarder_headers,
+        options.methods,
+    )

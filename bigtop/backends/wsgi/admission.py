@@ -1,0 +1,164 @@
+# How connections come into a worker: accepted, or handed over by another one.
+#
+# Rule 1: leader only. Rule 2: taken in is only what something could be done for, so that everything else
+# finds a worker which is free: not while all application slots are taken, nor with too many connections open.
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
+
+from bigtop.backends.base import Life
+from bigtop.backends.native.acceptor import Accepted, Acceptor
+from bigtop.backends.native.app_queues import Arrival
+from bigtop.backends.native.timeouts import NEVER
+from bigtop.backends.wsgi.balancer import Balancer
+from bigtop.backends.wsgi.connection import Connection
+from bigtop.backends.wsgi.connections import Connections
+from bigtop.backends.wsgi.executor import Executor
+from bigtop.backends.wsgi.request_flow import RequestFlow
+from bigtop.ipc.seats import Seat
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.wsgi")
+
+OPEN: Final = int(Seat.OPEN)
+AT_ONCE: Final = 8  # let in each time a slot becomes free
+
+
+class Admission:
+    """Opens and shuts acceptor and balancer; `connection_factory` makes connections of clients."""
+
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        balancer: Balancer,
+        connection_factory: Callable[[Accepted], Connection],
+        connections: Connections,
+        flow: RequestFlow,
+        executor: Executor,
+        life: Life,
+    ) -> None:
+        self.balancer = balancer
+        self.crowded = False  # as many connections as there may be
+        self._told = False
+        self._acceptor = acceptor
+        self._connection_factory = connection_factory
+        self._connections = connections
+        self._flow = flow
+        self._executor = executor
+        self._life = life
+
+    def regulate(self) -> None:
+        """Take what comes exactly while something could be done for it."""
+        self.crowded = len(self._connections.table) >= self._acceptor.room
+        if self.crowded and not self._told:
+            self._told = True
+            log.warning("%d connections are open, as many as may be; others wait", self._acceptor.room)
+        draining, starved = self._life.draining, self._acceptor.retry_at != NEVER
+        able = self._executor.has_slot and not self.crowded and not starved
+        self._life.slot.seat[OPEN] = able and not draining
+        self._acceptor.set(able and not draining)
+        takes = able and not (draining and self.balancer.has_heir())
+        self.balancer.set(takes, inbox=not starved)
+        self.balancer.app_handoff.set(takes)
+        self._connections.timeouts.wake(self.due)
+
+    def enter(self, fd: int, now: int, at_work: int) -> Connection | None:
+        """Take one connection from `fd`, if it is one of ours; return it if it came from another worker.
+
+        Of new clients one more for each of the `at_work` that are served before the next look at them:
+        otherwise a busy worker lets them in so slowly that the last of them waits for seconds.
+        """
+        if fd in self._acceptor:
+            for _ in range(1 + at_work):
+                if self.crowded:
+                    break
+                client = self._acceptor.accept(fd, now)
+                if client is None:
+                    self.regulate()  # out of descriptors, perhaps
+                    break
+                if not self.balancer.spread(client.socket):
+                    self._admit(client, now)
+        elif fd in self.balancer:
+            return self._take_over_from(self.balancer.arrival(fd), now)
+        elif fd in self.balancer.app_handoff:
+            self._take_over_from(self.balancer.app_handoff.arrival(), now)
+        return None
+
+    def let_in(self, now: int) -> None:
+        """Accept some of those who wait outside, although there is work here for the slot that is free: they
+        have their turn behind it, and would have none if those who are here always came first."""
+        if self._acceptor.is_open:
+            for client in islice(self._acceptor.accept_all(now), AT_ONCE):
+                self._admit(client, now)
+                if self.crowded:
+                    break
+
+    def close(self, now: int) -> None:
+        """Leave the listeners to others; if there are none, accept first what waits in their queues."""
+        if not self.balancer.has_heir():
+            for client in self._acceptor.accept_all(now):
+                self._admit(client, now)
+        self._acceptor.close()
+
+    def take_rest(self, now: int) -> None:
+        """Take over, before leaving, what nobody else might."""
+        self._take_over_from(self.balancer.rest(), now)
+        if not self.balancer.has_heir():
+            self._take_over_from(self.balancer.app_handoff.rest(), now)
+
+    @property
+    def due(self) -> int:
+        """When tend() is to be called."""
+        return min(self._acceptor.retry_at, self.balancer.due, self.balancer.app_handoff.due)
+
+    def tend(self, now: int) -> None:
+        """Do what time has come for."""
+        if now >= self._acceptor.retry_at:
+            self._acceptor.retry_at = NEVER
+            self.regulate()
+        if now >= self.balancer.app_handoff.due:
+            self._take_over_from(self.balancer.app_handoff.tend(now), now)
+        if now >= self.balancer.due:
+            self._take_over_from(self.balancer.tend(now), now)
+            if self._acceptor.is_open:  # a worker that was told of a client may have been killed since
+                for client in islice(self._acceptor.accept_all(now), 1):
+                    self._admit(client, now)
+            self.regulate()  # a draining worker's heirs may have gone
+
+    def _take_over_from(self, source: Iterator[socket.socket | Arrival], now: int) -> Connection | None:
+        """Return the last one that was taken over."""
+        connection = None
+        try:
+            for arrived in source:
+                connection = self._take_over(arrived, now)
+        except OSError as error:
+            self._acceptor.starve(error, now)
+            self.regulate()
+        return connection
+
+    def _take_over(self, arrived: socket.socket | Arrival, now: int) -> Connection | None:
+        data, proxied = b"", None
+        if isinstance(arrived, Arrival):
+            arrived, data, proxied = arrived
+        try:
+            client = Accepted(arrived, arrived.getsockname(), arrived.getpeername(), proxied)
+        except OSError:  # the client has left on the way
+            arrived.close()
+            return None
+        return self._admit(client, now, data)
+
+    def _admit(self, client: Accepted, now: int, data: bytes = b"") -> Connection:
+        connection = self._connection_factory(client)
+        if (refusal := self._connections.add(connection)) is not None:
+            self._flow.refuse(connection, refusal)
+        elif data:
+            self._flow.resume(connection, data)
+        else:
+            self._flow.await_more(connection, now)
+        if len(self._connections.table) >= self._acceptor.room:
+            self.regulate()
+        return connection

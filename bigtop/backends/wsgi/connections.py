@@ -1,0 +1,118 @@
+# The connections of a worker in its epoll set, and how they end.
+#
+# Rule: leader only.
+#
+# A connection that is closed while unread bytes of the client lie in the kernel is reset, and the reset can
+# destroy the answer before the client has read it (RFC 9112, 9.6). So whoever may still be sending is told
+# first (shutdown), and listened to until it has understood, for a bounded time.
+
+from __future__ import annotations
+
+import select
+from contextlib import suppress
+from socket import SHUT_WR
+from time import monotonic_ns
+from typing import Final
+
+from bigtop.backends.native.metrics import Metrics
+from bigtop.backends.native.timeouts import Timeouts
+from bigtop.backends.wsgi.connection import LINGERING, RECEIVE, Connection
+from bigtop.backends.wsgi.stream import Stream
+from bigtop.errors import ProtocolError
+from bigtop.http.handlers import ConnectionHandler
+
+# Plain numbers: see clock.py.
+EPOLLIN: Final[int] = select.EPOLLIN
+
+
+class Connections:
+    """All open connections, by descriptor. `handler` decides who may have one; None: everybody."""
+
+    __slots__ = ("_epoll", "_handler", "_metrics", "table", "timeouts")
+
+    def __init__(
+        self,
+        epoll: select.epoll,
+        timeouts: Timeouts[Connection],
+        metrics: Metrics,
+        handler: ConnectionHandler | None,
+    ) -> None:
+        self._epoll = epoll
+        self.timeouts = timeouts
+        self._metrics = metrics
+        self._handler = handler
+        self.table: dict[int, Connection] = {}
+
+    def of(self, stream: Stream) -> Connection | None:
+        """Return the connection that a stream belongs to, None if that is closed."""
+        connection = self.table.get(stream.fd)
+        return connection if connection is not None and connection.stream is stream else None
+
+    def add(self, connection: Connection) -> ProtocolError | None:
+        """Take a connection in; return why it has to be refused, None if it has not."""
+        self.table[connection.fd] = connection
+        self._metrics.connected(len(self.table))
+        self.watch(connection, EPOLLIN)
+        return self._handler.opened(connection.visitor) if self._handler is not None else None
+
+    def watch(self, connection: Connection, interest: int) -> None:
+        """Have it reported that there is something to read (EPOLLIN), or that more can be sent (EPOLLOUT);
+        nothing for 0 (epoll reports errors of whatever is in its set)."""
+        if interest:
+            transport = connection.transport
+            interest = transport.read_event if interest == EPOLLIN else transport.write_event
+        if interest == connection.interest:
+            return
+        if not connection.interest:
+            self._epoll.register(connection.fd, interest)
+        elif not interest:
+            self._epoll.unregister(connection.fd)
+        else:
+            self._epoll.modify(connection.fd, interest)
+        connection.interest = interest
+
+    def part(self, connection: Connection) -> None:
+        """Close, but let the client read what it was sent."""
+        connection.stage = LINGERING
+        try:
+            connection.transport.shutdown(SHUT_WR)
+        except OSError:  # not connected any more
+            self.close(connection)
+            return
+        self.timeouts.start(connection, self.timeouts.linger, monotonic_ns())
+        self.watch(connection, EPOLLIN)
+
+    def refuse(self, connection: Connection, answer: bytes) -> None:
+        """Answer with an error of the server's own, and part."""
+        # A few hundred bytes for a socket where nothing waits: they fit, or the client reads nothing anyway.
+        with suppress(OSError):
+            connection.transport.send(answer)
+        self.part(connection)
+
+    def drop_input(self, connection: Connection) -> None:
+        """Read on after part(). The time for it is not prolonged: the client was told."""
+        try:
+            ended = not connection.transport.recv(RECEIVE)
+        except BlockingIOError:
+            ended = False
+        except OSError:
+            ended = True
+        if ended:
+            self.close(connection)
+        else:
+            self.watch(connection, EPOLLIN)
+
+    def abort(self, connection: Connection, reset: bool) -> None:
+        """Close in the middle of an answer; `reset` where a mere end would look like the answer's own."""
+        if reset:
+            connection.transport.reset()
+        self.close(connection)
+
+    def close(self, connection: Connection) -> None:
+        self.watch(connection, 0)
+        self.timeouts.stop(connection)
+        del self.table[connection.fd]
+        if self._handler is not None:
+            self._handler.closed(connection.visitor)
+        connection.close()
+        self._metrics.disconnected(len(self.table))

@@ -1,0 +1,62 @@
+# What all requests of a worker share: the application, and the few options that a request meets.
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from bigtop.backends.base import App, ServeOptions
+from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.write_buffer import Bounds, Pause
+from bigtop.backends.wsgi.body import Body
+from bigtop.backends.wsgi.body_stream import Streaming
+from bigtop.backends.wsgi.stream import Leader
+from bigtop.http.messages import Request
+from bigtop.http.requestid import RequestIds
+from bigtop.http.response import Stamps
+from bigtop.ipc.scoreboard import Slot
+
+
+class WorkerContext:
+    """`chain` is what stands in front of the application. `leader` sends what a client does not take, or what
+    may wait for others. `wait` is for calls that have to send by themselves (write_buffer.Bounds), and
+    `streaming` for those that read their body as it comes."""
+
+    __slots__ = (
+        "_body_memory",
+        "_temp_dir",
+        "app",
+        "bounds",
+        "chain",
+        "ids",
+        "leader",
+        "slot",
+        "stamps",
+        "streaming",
+    )
+
+    def __init__(
+        self,
+        app: App,
+        options: ServeOptions,
+        slot: Slot,
+        chain: Chain,
+        leader: Leader,
+        wait: Pause | None,
+        streaming: Streaming | None,
+    ) -> None:
+        self.app = app
+        self.slot = slot
+        self.leader = leader
+        self.chain = chain
+        limits = options.limits
+        self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, wait)
+        self.streaming = streaming
+        self._body_memory = options.limits.body_memory
+        self._temp_dir = options.temp_dir
+        self.ids = RequestIds(secrets.token_hex(8))  # which no other worker has
+        self.stamps = Stamps(options.server_header, time.time)
+
+    def body_of(self, request: Request) -> Body:
+        """Return the place where the body of `request` is collected."""
+        return Body(self._body_memory, self._temp_dir, request)

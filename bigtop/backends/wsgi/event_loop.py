@@ -1,0 +1,267 @@
+# The event loop of a worker: who can go on, and who must wait. What going on means is in request_flow.py.
+#
+# Rule 1: everything here runs in the leader (executor.py). During a call the lead may be lost: whatever runs
+# one returns its Lead at once, and a leader that was replaced touches nothing any more.
+# Rule 2: a connection is registered once, and epoll is level-triggered: what was not read is reported again,
+# so a batch of events may be dropped at any point. Interest changes only when bytes must wait.
+#
+# A keep-alive GET costs three system calls: epoll_wait, recv, send.
+
+from __future__ import annotations
+
+import select
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
+from typing import Final
+
+from bigtop.backends.base import Life
+from bigtop.backends.cutoff import LAST_WORDS
+from bigtop.backends.native.timeouts import NEVER, SECOND
+from bigtop.backends.wsgi.admission import Admission
+from bigtop.backends.wsgi.connection import ANSWERING, LINGERING, QUEUED, READING, Connection, unbegun
+from bigtop.backends.wsgi.connections import Connections
+from bigtop.backends.wsgi.executor import KEPT, LOST, SPARED, Executor, Lead
+from bigtop.backends.wsgi.request_flow import RequestFlow
+from bigtop.http.engine import IDLE
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat, State
+from bigtop.log import logger as get_logger
+from bigtop.system.clock import monotonic_ns
+
+log = get_logger("bigtop.wsgi")
+
+STATE: Final = int(Seat.STATE)
+WAITING: Final = int(Word.WAITING)
+IDLE_NOW: Final = int(Seat.IDLE)
+
+
+class EventLoop:
+    """What comes next in this worker."""
+
+    def __init__(
+        self,
+        epoll: select.epoll,
+        admission: Admission,
+        connections: Connections,
+        flow: RequestFlow,
+        executor: Executor,
+        life: Life,
+    ) -> None:
+        self._epoll = epoll
+        self._poll = executor.poll_of(epoll)
+        self._admission = admission
+        self._balancer = admission.balancer
+        self._connections = connections
+        self._flow = flow
+        self._metrics = flow.metrics
+        self._executor = executor
+        self._life = life
+        self._timeouts = connections.timeouts
+        self._leave_at = NEVER  # when a draining worker cuts off what is still open
+        self._epoll.register(executor.fileno(), EPOLLIN)
+        self._epoll.register(life.fileno(), EPOLLIN)
+
+    def lead(self) -> None:
+        """Serve until another thread has taken the lead, or nothing is left to do."""
+        self._flow.flush()
+        self._admission.regulate()
+        # The leader before us may have run the last one that waited, without coming back to say so.
+        self._life.slot.words[WAITING] = len(self._flow.ready)
+        while self._turn() is not LOST:
+            self._flow.flush()
+            if self._life.draining and self._is_done():
+                self._leave()
+                return
+
+    def _turn(self) -> Lead:
+        patience = self._patience()
+        self._metrics.post()
+        events = self._poll(patience) if self._executor.size == 1 else self._poll_visibly(patience)
+        now = monotonic_ns()
+        table = self._connections.table
+        special, batch = [], []
+        for fd, mask in events:
+            connection = table.get(fd)
+            if connection is None:
+                special.append((fd, mask))
+            else:
+                batch.append((connection, mask))
+        # Before any call: an exclusive wake-up was spent on this worker, nobody else is told of that client.
+        for fd, mask in special:
+            batch += self._on_special(fd, mask, now, len(batch))
+        # What another application handed over cannot be handed on; what is to be read can.
+        if special and self._flow.ready:
+            lead = self._run_ready(now)
+            if lead is not KEPT and lead is not SPARED:
+                return lead
+        holds_up = self._executor.detached and self._executor.holds_up
+        for connection, mask in batch:
+            if connection.stage is not READING:
+                self._on_event(connection, mask, now)
+                continue
+            if (
+                holds_up
+                and mask == EPOLLIN
+                and self._balancer.relieve(connection, not self._executor.has_slot, now)
+            ):
+                continue
+            lead = self._flow.read(connection, now)
+            if lead is not KEPT and lead is not SPARED:
+                return lead
+        if now >= self._timeouts.soonest:
+            self._expire(now)
+        if self._admission.crowded:
+            self._admission.regulate()
+        return self._run_ready(now) if self._flow.ready else KEPT
+
+    def _poll_visibly(self, patience: float) -> list[tuple[int, int]]:
+        """Tell siblings, meanwhile, whether there is nothing else to do here (see balancer.py)."""
+        seat = self._life.slot.seat
+        seat[IDLE_NOW] = patience != 0 and not (self._executor.detached and self._executor.holds_up)
+        events = self._poll(patience)
+        seat[IDLE_NOW] = 0
+        return events
+
+    def _patience(self) -> float:
+        """Return how many seconds epoll may wait, -1 for ever."""
+        if self._flow.ready and self._executor.has_slot:
+            return 0
+        until = min(self._timeouts.soonest, self._leave_at)
+        return -1 if until == NEVER else max(0, until - monotonic_ns()) / SECOND
+
+    # ---- what epoll reports
+
+    def _on_special(self, fd: int, mask: int, now: int, at_work: int) -> list[tuple[Connection, int]]:
+        """Return what may be readable besides: connections from other workers mostly come with a request."""
+        if fd == self._executor.fileno():
+            self._on_reports(now)
+        elif fd == self._life.fileno():
+            self._on_lifeline(mask, now)
+        else:
+            connection = self._admission.enter(fd, now, at_work)
+            if connection is not None:
+                return [(connection, EPOLLIN)]
+        return []
+
+    def _on_event(self, connection: Connection, mask: int, now: int) -> None:
+        stage = connection.stage
+        if stage is LINGERING:
+            self._connections.drop_input(connection)
+        elif (
+            stage is ANSWERING
+            and connection.stream.write_buffer is not None
+            and mask & (EPOLLOUT | connection.transport.write_event)
+        ):
+            self._flow.send_rest(connection, now)
+        elif stage is ANSWERING or stage is QUEUED:
+            self._connections.watch(connection, 0)  # what comes now is read when its turn has come
+            if mask & (EPOLLERR | EPOLLHUP) and connection.stream.write_buffer is not None:
+                self._flow.lose(connection)
+
+    def _on_reports(self, now: int) -> None:
+        """Do what threads without the lead asked for."""
+        executor = self._executor
+        executor.hear()
+        while executor.blocked:
+            stream = executor.blocked.popleft()
+            connection = self._connections.of(stream)
+            call = connection.call if connection is not None else None
+            if connection is not None and call is not None and not call.settled and stream.waits:
+                self._timeouts.start(connection, self._timeouts.send, now)
+                self._connections.watch(connection, EPOLLOUT)
+        while executor.finished:
+            executor.detached -= 1
+            self._flow.settle(executor.finished.popleft())
+        self._admission.regulate()
+        if self._flow.ready:
+            self._admission.let_in(now)
+
+    def _on_lifeline(self, mask: int, now: int) -> None:
+        life = self._life
+        life.on_lifeline()
+        if not life.draining:
+            return
+        self._flow.draining = True
+        if mask & EPOLLHUP:  # the supervisor is gone; that would be reported for ever
+            self._epoll.unregister(life.fileno())
+        self._leave_at = min(self._leave_at, now + int(life.grace * SECOND))
+        self._admission.close(now)
+        self._admission.regulate()
+        self._balancer.leave_all(now)
+        self._executor.part()
+        has_heir = self._balancer.has_heir()
+        for connection in self._connections.table.values():
+            if connection.call is not None and (connection.stays or not has_heir):
+                connection.call.request.keep_alive = False  # unless its head is out
+            elif connection.stage is READING and connection.engine.phase is IDLE:
+                self._timeouts.start(connection, self._timeouts.last, now)
+
+    def _run_ready(self, now: int) -> Lead:
+        """Run what waits, once round, so that reading is never put off for long."""
+        lead = KEPT
+        for _ in range(len(self._flow.ready)):
+            if (lead is not KEPT and lead is not SPARED) or not self._executor.has_slot:
+                break
+            connection = self._connections.of(self._flow.ready.popleft())
+            if connection is None:
+                continue
+            if connection.stage is QUEUED:
+                lead = self._flow.advance(connection, now)
+            elif connection.call is not None:
+                lead = self._flow.run(connection.call)
+        if lead is not LOST:
+            self._life.slot.words[WAITING] = len(self._flow.ready)
+        return lead
+
+    # ---- time
+
+    def _expire(self, now: int) -> None:
+        for connection, wait in self._timeouts.expired(now):
+            if connection.stage is READING:
+                self._flow.late(connection, wait)
+            elif connection.stage is LINGERING:
+                self._connections.close(connection)
+            elif wait is self._timeouts.send:
+                self._flow.lose(connection)
+        if now >= self._admission.due:
+            self._admission.tend(now)
+        self._timeouts.wake(self._admission.due)
+
+    # ---- the end
+
+    def _is_done(self) -> bool:
+        now = monotonic_ns()
+        if now >= self._leave_at:
+            return True
+        if self._connections.table or self._executor.detached:
+            return False
+        # Whoever sends us a connection from now on sees that we are gone when it looks for stranded ones.
+        seat = self._life.slot.seat
+        seat[STATE] = State.EMPTY
+        self._admission.take_rest(now)
+        if not self._connections.table:
+            return True
+        seat[STATE] = State.DRAINING
+        return False
+
+    def _leave(self) -> None:
+        if self._connections.table or self._executor.detached:
+            self._end_calls()
+        for connection in list(self._connections.table.values()):
+            if connection.stage is not ANSWERING:  # its thread may be using it; the process ends soon
+                self._connections.close(connection)
+        self._metrics.post()
+        self._executor.stop()
+
+    def _end_calls(self) -> None:
+        """Cut off what was not done in time: nobody gets more of an answer, and calls come to their end."""
+        table, executor = self._connections.table, self._executor
+        self._life.cut_off([request for one in table.values() if (request := unbegun(one)) is not None])
+        for connection in list(table.values()):
+            if connection.call is not None and connection.call.called:
+                connection.stream.abandon()
+                if connection.call.settled:
+                    self._flow.lose(connection)
+        executor.cut_off(LAST_WORDS)
+        self._on_reports(monotonic_ns())
+        if executor.detached:
+            log.error("the worker ends without %d calls that cannot be interrupted", executor.detached)

@@ -1,0 +1,96 @@
+# gevent: our own server, with a greenlet for each application call instead of a thread.
+#
+# Rule 1: the standard library is made cooperative before the application is imported (prepare()), also in a
+# fork server that preloads it; --no-monkey leaves that to the application.
+# Rule 2: a hub does not survive a fork, its event loop is shared with the parent (gevent.reinit()).
+# A greenlet that computes instead of waiting stops everybody: a thread beside the hub notices that and writes
+# its stack to the log.
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import gevent
+import gevent.lock
+import gevent.socket
+
+from bigtop.backends.base import App, BackendDefaults, Features, Life
+from bigtop.backends.native.handler_chain import Chain, chain_of
+from bigtop.backends.native.transport import READABLE, PlainTransport, Transport
+from bigtop.backends.native.write_buffer import Pause
+from bigtop.backends.wsgi.backend import HEEDS, ConnectionFactory, environ_of, routes, serve, streaming
+from bigtop.backends.wsgi.context import WorkerContext
+from bigtop.backends.wsgi.greenlet_executor import GreenletExecutor
+from bigtop.backends.wsgi.upgraded import Means, Spoken, Upgrades
+
+BLOCKED = 2.0  # seconds without a turn of the hub that are worth a report
+
+
+class _SpokenSocket(Spoken, gevent.socket.socket):
+    """One that gives way to other greenlets. (Here: compiled code cannot extend a class with slots.)"""
+
+
+class GeventBackend(BackendDefaults):
+    """Serves a WSGI application with one event loop and a greenlet per call."""
+
+    name: ClassVar[str] = "gevent"
+    features: ClassVar[Features] = Features(
+        interface="wsgi",
+        static=True,
+        sendfile=True,
+        balancers=True,
+        routes=True,
+        request_hooks=True,
+        heeds=HEEDS | {"limit_concurrency", "monkey"},
+    )
+
+    def prepare(self) -> None:
+        """Make the standard library cooperative, unless that is not wanted."""
+        if self._options.monkey:
+            from gevent import monkey
+
+            monkey.patch_all()
+
+    def transport_of(self, client: socket.socket) -> Transport:
+        """Return how to speak to a client."""
+        return PlainTransport(client)
+
+    def chain_of(self, busy: Callable[[], int]) -> Chain:
+        """Return what stands in front of the application."""
+        return chain_of(self._options, busy)
+
+    def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
+        gevent.reinit()
+        gevent.config.monitor_thread = True
+        gevent.config.max_blocking_time = BLOCKED
+        gevent.get_hub().start_periodic_monitoring_thread()
+        options = self._options
+        # A lock of gevent's also where the standard library is not cooperative.
+        upgrades = Upgrades(Means(_SpokenSocket, gevent.lock.Semaphore, _patient), options.limits)
+        executor = GreenletExecutor(options.worker_connections, life.slot, upgrades)
+        wait = _patient(options.limits.send_timeout)
+        await_input = _patient(options.limits.body_timeout)
+        chain = self.chain_of(lambda: executor.detached)
+        streams = streaming(options, await_input)
+        context = WorkerContext(app, options, life.slot, chain, executor, wait, streams)
+        environ = environ_of(options, multithread=True)
+        connection_factory = ConnectionFactory(
+            self.transport_of, options, context, environ, routes(life), upgrades={b"websocket"}
+        )
+        serve(listeners, life, options, executor, chain, connection_factory)
+
+
+def _patient(seconds: float) -> Pause:
+    """Return what waits as write_buffer.patient() does, but gives way to other greenlets."""
+
+    def wait(fd: int, event: int) -> bool:
+        until = gevent.socket.wait_read if event == READABLE else gevent.socket.wait_write
+        try:
+            until(fd, timeout=seconds or None)
+        except TimeoutError:
+            return False
+        return True
+
+    return wait

@@ -1,0 +1,65 @@
+# Metrics of a worker with the native WSGI server.
+#
+# Rule: leader only, so that every word of the slot has one writer at a time.
+
+from __future__ import annotations
+
+from bigtop.backends.native.metrics import BUSY, Metrics
+from bigtop.backends.wsgi.call import Call
+from bigtop.http.accesslog import Access
+from bigtop.system.clock import monotonic_ns
+
+
+class WsgiMetrics(Metrics):
+    """Metrics of calls, which may be called several times: once more to close their response."""
+
+    __slots__ = ()
+
+    def called(self, call: Call) -> None:
+        """The application is called next."""
+        self.busy += 1
+        if self._posted_busy < self.busy:  # otherwise the call before was of this turn, too
+            self._words[BUSY] = self._posted_busy = self.busy
+        if not call.called:
+            call.called = now = monotonic_ns()
+            self.queue_ns += now - call.readable
+
+    def returned(self, call: Call) -> int:
+        """The application is done, its answer may still be on the way. Returns when that was."""
+        self.busy -= 1
+        now = monotonic_ns()
+        if not call.settled:
+            self.call_ns += now - call.called
+        return now
+
+    def answered(self, call: Call, now: int) -> None:
+        """The answer is out, or the client is gone."""
+        self.bytes_out += call.stream.written
+        self.count(call.record, call.called, now, call.exchange.status)
+        if self.access_log is not None:
+            self.access_log.add(_access(call, now))
+        finished = self.finished
+        if finished is not None:
+            finished()
+
+
+def _access(call: Call, ended: int) -> Access:
+    exchange = call.exchange
+    return Access(
+        request=call.request,
+        status=exchange.status,
+        headers=exchange.headers,
+        sent=exchange.framing.sent if exchange.framing is not None else 0,
+        address=_client(call),
+        received=call.readable,
+        called=call.called,
+        ended=ended,
+        environ=call.environ,
+    )
+
+
+def _client(call: Call) -> str:
+    """Return the address of the client behind the proxies."""
+    if call.environ is not None:
+        return str(call.environ.get("REMOTE_ADDR", ""))
+    return call.stream.peer.origin(call.request.headers).address

@@ -1,0 +1,278 @@
+# What happens to one connection: a request comes in, the application runs, an answer goes out.
+#
+# Rule: leader only, and after run() only if that did not lose the lead (executor.py).
+# Rule: a clock that runs out while the application works means nothing, so that calls need not stop it.
+
+from __future__ import annotations
+
+import select
+from collections import deque
+from typing import Final
+
+from bigtop.backends.native.handler_chain import Handlers
+from bigtop.backends.native.timeouts import Wait
+from bigtop.backends.native.write_buffer import ClientGone
+from bigtop.backends.wsgi.balancer import Balancer
+from bigtop.backends.wsgi.call import BREAK, CLOSE, Call
+from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
+from bigtop.backends.wsgi.connections import Connections
+from bigtop.backends.wsgi.executor import KEPT, LOST, SPARED, Executor, Lead
+from bigtop.backends.wsgi.metrics import WsgiMetrics
+from bigtop.backends.wsgi.stream import Stream
+from bigtop.errors import ProtocolError
+from bigtop.http.engine import BODY, ELSEWHERE, HEAD
+from bigtop.http.handlers import Reply
+from bigtop.http.response import refusal
+from bigtop.system.clock import monotonic_ns
+
+EPOLLIN: Final[int] = select.EPOLLIN  # see clock.py
+EPOLLOUT: Final[int] = select.EPOLLOUT
+HOLD: Final = 1_000_000  # nanoseconds for which an answer may be held, if no call takes longer
+
+
+class RequestFlow:
+    """Moves connections from stage to stage."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        executor: Executor,
+        metrics: WsgiMetrics,
+        balancer: Balancer,
+        handlers: Handlers | None,
+    ) -> None:
+        self._handlers = handlers
+        self._connections = connections
+        self._timeouts = connections.timeouts
+        self._executor = executor
+        self.draining = False  # the leader was told so
+        self.metrics = metrics
+        self._balancer = balancer
+        self.ready: deque[Stream] = deque()  # have something to run and wait for their turn
+        self._unsent: deque[Call] = deque()  # calls that are over, with an answer that is held
+
+    # ---- a request comes in
+
+    def resume(self, connection: Connection, data: bytes) -> None:
+        """Go on with what another application's worker read."""
+        connection.take(data)
+        connection.stage = QUEUED
+        self.ready.append(connection.stream)
+
+    def read(self, connection: Connection, now: int) -> Lead:
+        try:
+            size = connection.receive()
+        except ClientGone:
+            self._connections.close(connection)
+            return KEPT
+        self.metrics.bytes_in += size
+        return self.advance(connection, now)
+
+    def advance(self, connection: Connection, now: int) -> Lead:
+        """Go on with what was read: run the application if a request is complete."""
+        try:
+            complete = connection.next_request()
+        except ProtocolError as error:
+            self.refuse(connection, error)
+            return KEPT
+        if complete is None:
+            self._await_rest(connection, now)
+            return KEPT
+        request, body = complete
+        reply: Reply | None = None
+        if self._handlers is not None and (request.ended or request is connection.asked):
+            reply = self._handlers.handle(request, connection.stream.peer, now)
+            if reply is None and request is connection.asked:
+                return self.advance(connection, now)  # with its body
+            if reply is not None:
+                connection.decline_rest(request)
+        if not self._timeouts.keeps or (
+            self.draining and (connection.stays or not self._balancer.has_heir())
+        ):
+            request.keep_alive = False
+        if connection.wait is not self._timeouts.idle:
+            self._timeouts.stop(connection)
+        connection.stage = ANSWERING
+        connection.call = call = Call(connection.context, connection.stream, request, body, now)
+        if reply is not None:
+            self.metrics.called(call)
+            call.reply(reply)
+            self.settle(call)
+            return KEPT
+        if self.ready or self._executor.detached == self._executor.size:
+            self.ready.append(connection.stream)
+            return KEPT
+        return self.run(call)
+
+    def _await_rest(self, connection: Connection, now: int) -> None:
+        """Not all of a request is here."""
+        if self._unsent:
+            self.flush()  # to read on, from many perhaps, takes time and needs nothing of the application
+        if connection.engine.phase is ELSEWHERE and not connection.has_backlog:
+            self._balancer.app_handoff.leave(connection, now)
+        elif connection.stage is READING and connection.wait and connection.engine.has_only_blanks:
+            pass  # empty lines, however many, win no time
+        else:
+            self.await_more(connection, now)
+
+    def await_more(self, connection: Connection, now: int) -> None:
+        connection.stage = READING
+        timeouts = self._timeouts
+        phase = connection.engine.phase
+        if phase is BODY:
+            if connection.is_too_slow(timeouts.body, now):
+                self.refuse(connection, ProtocolError(408, "the body comes too slowly"))
+                return
+            timeouts.start(connection, timeouts.body, now)
+        elif phase is not HEAD:
+            if self.draining and self._balancer.leave(connection, now):
+                return
+            # HTTP/1.1 has no way to take back an open connection: a request may be on its way when it closes.
+            # So a worker that drains without an heir does not close idle ones at once, but waits for one more
+            # request each, whose answer says that it was the last; only a client that is silent all the time,
+            # and speaks in the very moment of the close, has to try again (RFC 9110, 9.2.2 expects that).
+            timeouts.start(connection, timeouts.last if self.draining else timeouts.idle, now)
+        elif connection.wait is not timeouts.head:
+            timeouts.start(connection, timeouts.head, now)
+        elif timeouts.head.rate and connection.is_too_slow(timeouts.head, now):
+            self.refuse(connection, ProtocolError(408, "the head comes too slowly"))
+            return
+        self._connections.watch(connection, EPOLLIN)
+
+    def late(self, connection: Connection, wait: Wait) -> None:
+        if wait is self._timeouts.head or wait is self._timeouts.body:
+            self.refuse(connection, ProtocolError(408, "the request did not arrive in time"))
+            return
+        try:
+            size = connection.receive()  # a last look: it may have come just now
+        except ClientGone:
+            size = 0
+        if size:
+            self.metrics.bytes_in += size
+            connection.stage = QUEUED
+            self.ready.append(connection.stream)
+        else:
+            self._connections.close(connection)
+
+    def refuse(self, connection: Connection, error: ProtocolError) -> None:
+        self._connections.refuse(connection, refusal(error, connection.context.stamps.now()))
+
+    # ---- the application
+
+    def run(self, call: Call) -> Lead:
+        self.metrics.called(call)
+        if self._unsent and call.called - self._unsent[0].called > HOLD:
+            self.flush()
+        lead = self._executor.run(call)
+        if lead is not LOST and lead is not SPARED:
+            self.settle(call)
+        return lead
+
+    def settle(self, call: Call) -> None:
+        """The application is done with `call`."""
+        now = self.metrics.returned(call)
+        call.settled = True
+        held = self._executor.held
+        if held and held[-1][0] is call.stream:
+            self._unsent.append(call)
+        else:
+            if self._unsent and now - self._unsent[0].called > HOLD:
+                self.flush()  # static files take their time as well
+            self._handed_over(call, now)
+
+    # ---- an answer goes out
+
+    def flush(self) -> None:
+        """Send all answers that are held."""
+        held, unsent = self._executor.held, self._unsent
+        while held:
+            stream, data = held.popleft()
+            stream.deliver(data)
+        if unsent:
+            now = monotonic_ns()
+            while unsent:
+                self._handed_over(unsent.popleft(), now)
+
+    def _handed_over(self, call: Call, now: int) -> None:
+        """All of the answer is with the kernel or in the write buffer."""
+        write_buffer = call.stream.write_buffer
+        if write_buffer is not None and write_buffer.size:
+            connection = self._connections.table[call.stream.fd]
+            self.metrics.writing(call.record)
+            self._timeouts.start(connection, self._timeouts.send, now)
+            self._connections.watch(connection, EPOLLOUT)
+        else:
+            self._answered(call, now)
+
+    def send_rest(self, connection: Connection, now: int) -> None:
+        call, write_buffer = connection.call, connection.stream.write_buffer
+        assert call is not None
+        assert write_buffer is not None
+        try:
+            empty = write_buffer.flush()
+        except ClientGone:
+            self.lose(connection)
+            return
+        if not empty:
+            if write_buffer.is_too_slow(self._timeouts.send, now):
+                self.lose(connection)
+            else:
+                self._timeouts.start(connection, self._timeouts.send, now)
+                self._connections.watch(connection, EPOLLOUT)
+            return
+        self._timeouts.stop(connection)
+        self._connections.watch(connection, EPOLLIN)
+        if call.settled:
+            self._answered(call, now)
+
+    def lose(self, connection: Connection) -> None:
+        """The client of an answer is gone, or too slow."""
+        call, write_buffer = connection.call, connection.stream.write_buffer
+        assert call is not None
+        assert write_buffer is not None
+        write_buffer.abandon()
+        self._timeouts.stop(connection)
+        self._connections.watch(connection, 0)
+        if call.settled:
+            self._answered(call, monotonic_ns())
+
+    def _answered(self, call: Call, now: int) -> None:
+        """The whole answer is out, or never will be."""
+        stream = call.stream
+        connection = self._connections.table[stream.fd]
+        if call.unclosed is not None:
+            # To close it is the application's code, and takes a slot. Until then nothing may happen here: an
+            # event could queue this connection a second time.
+            self._connections.watch(connection, 0)
+            self.ready.append(connection.stream)
+            return
+        self.metrics.answered(call, now)
+        call.environ = call.exchange.wire = None
+        write_buffer = stream.write_buffer
+        if write_buffer is not None:
+            write_buffer.close()
+        connection.call = stream.write_buffer = None
+        if call.fate is BREAK or (write_buffer is not None and write_buffer.gone):
+            framing = call.exchange.framing
+            self._connections.abort(connection, framing is not None and framing.is_close_delimited)
+        elif call.fate is CLOSE:
+            # Whoever asked for the close sends nothing more; the others might.
+            if call.request.keep_alive or self.draining or connection.engine.goes_on:
+                self._connections.part(connection)
+            else:
+                self._connections.close(connection)
+        elif connection.has_backlog:
+            connection.stage = QUEUED
+            self.ready.append(connection.stream)
+        elif connection.engine.phase is ELSEWHERE:
+            connection.stage = READING
+            self._balancer.app_handoff.leave(connection, now)
+        elif (
+            connection.interest == EPOLLIN
+            and not self.draining
+            and connection.wait is self._timeouts.idle
+            and self._timeouts.idle.is_fresh(connection, now)
+        ):
+            connection.stage = READING
+        else:
+            self.await_more(connection, now)

@@ -1,0 +1,122 @@
+# An [app:NAME] section: what `bigtop serve` is told by flags, as keys of a file.
+#
+# Rule: only the file counts. $BIGTOP_WORKERS and $PORT are for one site, and here may be several.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bigtop.config.file import daemon_options as d
+from bigtop.config.file.document import Entry, Problems, Section
+from bigtop.config.file.expand import expanded
+from bigtop.config.file.key import Values, read, refuse_unknown
+from bigtop.config.file.watcher_options import DEPENDS, PRIORITY, SOCKETS
+from bigtop.config.file.watchers import Surroundings, check_socket
+from bigtop.config.serve import feasible, paste_server, serve
+from bigtop.config.serve.options import OPTIONS
+from bigtop.config.serve.settings import Given, ServeConfig, resolve
+from bigtop.errors import AppError, ConfigError, one_line
+from bigtop.http.declarations import Route
+from bigtop.record import Record, replace
+
+# By each name of such an option, what to use instead.
+_COMMON: Final = {
+    name: d.NOT_OF_APPS[option.name]
+    for option in OPTIONS
+    if option.name in d.NOT_OF_APPS
+    for name in (option.name, option.also)
+    if name
+}
+
+
+class AppSpec(Record):
+    """A site that is served next to the watchers. Without `sockets` it binds its own addresses.
+
+    `table` says which requests go to whom, by name, where its sockets are not its own (routing.py);
+    `mounted`, that it is told the path by which it was found."""
+
+    name: str
+    site: serve.ServeSpec
+    sockets: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
+    priority: int = 0
+    table: tuple[tuple[str, Route], ...] = ()
+    mounted: bool = False
+
+
+def app(section: Section, around: Surroundings) -> tuple[Values, ServeConfig, AppSpec] | None:
+    """Read an [app:NAME] section; None once there are errors."""
+    options = {name: option for option in d.APP_OPTIONS for name in (option.name, option.also) if name}
+    section = _without_common(section, around.problems)
+    refuse_unknown(section, [*options, *(key.name for key in d.APP)], around.problems)
+    env = around.environments.of_sections(section.name)
+    entries = expanded(section.entries, around.environments.environ | env)
+    own = read(replace(section, entries=entries), d.APP, around.problems)
+    sockets = tuple(name.lower() for name in own[SOCKETS])
+    for name in sockets:
+        check_socket(name, SOCKETS, own, around)
+    if own[d.APP_TARGET] is None:
+        around.problems.error(section.place, f'[{section.title}] needs app, such as "myproj.wsgi:app"')
+        return None
+    layer = _layer(entries, env, around)
+    layer.setdefault("name", Given((section.name,), str(section.place)))
+    try:
+        config = resolve(own[d.APP_TARGET] or "", OPTIONS, [layer])
+        site = serve.spec(config)
+        feasible.check(config, site)
+    except AppError as error:
+        around.problems.error(own.place_of(d.APP_TARGET), f"app: {error}")
+        return None
+    except ConfigError as error:
+        _blame(error, section, around)
+        return None
+    if note := paste_server.advice(site.app, site.folder, paste_server.as_key):
+        around.problems.warn(own.place_of(d.APP_TARGET), note)
+    if sockets and "bind" not in layer:
+        site = replace(site, binds=())
+    return replace(own, options={}), config, AppSpec(section.name, site, sockets, own[DEPENDS], own[PRIORITY])
+
+
+def _without_common(section: Section, problems: Problems) -> Section:
+    """Report what is of Bigtop as a whole, and leave it out."""
+    for name, entry in section.entries.items():
+        if name in _COMMON:
+            problems.error(entry.place, f"[{section.title}] has no key {name}: {_COMMON[name]}")
+    return replace(section, entries={k: v for k, v in section.entries.items() if k not in _COMMON})
+
+
+def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: Surroundings) -> dict[str, Given]:
+    layer: dict[str, Given] = {}
+    for option in d.APP_OPTIONS:
+        entry = entries.get(option.name) or entries.get(option.also)
+        if entry and option.name in entries and option.also in entries:
+            around.problems.error(
+                entry.place, f"{option.name} and {option.also} are the same; give one of them"
+            )
+        if entry:
+            texts = entry.texts
+            if option.many and not entry.is_list:
+                texts = tuple(entry.text.split())
+            if len(texts) != 1 and not option.many:
+                around.problems.error(entry.place, f"{option.name}: takes one value, got {list(texts)}")
+            if entry.is_number and option.metavar == "OCTAL":
+                around.problems.error(entry.place, f'{option.name}: must be a text, such as "022"')
+            layer[option.name] = Given(texts, f"{entry.place}: {option.name}")
+    if env:
+        given = layer.get("env", Given((), "[env]"))
+        layer["env"] = replace(
+            given, texts=(*(f"{name}={value}" for name, value in env.items()), *given.texts)
+        )
+    return layer
+
+
+def _blame(error: ConfigError, section: Section, around: Surroundings) -> None:
+    """Give each line of the error to its place: those of options begin with it."""
+    for line in str(error).split("\n"):
+        for entry in section.entries.values():
+            if line.startswith(f"{one_line(str(entry.place))}: "):
+                around.problems.error(entry.place, line.removeprefix(f"{one_line(str(entry.place))}: "))
+                break
+        else:
+            around.problems.error(section.place, f"[{section.title}] {line}")

@@ -1,0 +1,239 @@
+# A configuration file, INI or TOML, as one frozen DaemonSpec (daemon_spec.py).
+#
+# The way: ini.py or toml.py (a Document) -> expand.py (the environment) -> watchers.py, plugins.py, apps.py,
+# sockets.py (a spec for each section) -> here. Rule: either everything is right, or one ConfigError holds all
+# that is wrong.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from bigtop.config.file import advice, ini, toml
+from bigtop.config.file import daemon_options as d
+from bigtop.config.file.apps import AppSpec, app
+from bigtop.config.file.daemon_spec import DaemonSpec
+from bigtop.config.file.document import Document, Place, Problems, Section
+from bigtop.config.file.expand import Environments, expanded
+from bigtop.config.file.key import Values, read, refuse_unknown, suggestion, suspect_unknown
+from bigtop.config.file.plugins import flapping_defaults, is_flapping, plugin
+from bigtop.config.file.routing import routed
+from bigtop.config.file.sockets import check_taken, socket
+from bigtop.config.file.watchers import Surroundings, watcher
+from bigtop.config.serve.settings import Given, ServeConfig, Setting
+from bigtop.errors import ConfigError
+from bigtop.record import Record, replace
+from bigtop.sockets import SocketSpec
+from bigtop.supervisor.policy.spec import Command, WatcherSpec
+from bigtop.supervisor.processes.resolve import sockets_used
+from bigtop.system import workdir
+
+
+class Resolved(Record):
+    """A DaemonSpec, and for people each value with its place."""
+
+    daemon: DaemonSpec
+    sections: tuple[Values, ...]
+    apps: tuple[tuple[Values, ServeConfig], ...]
+
+
+def load(path: str) -> DaemonSpec:
+    """Read a file; raises ConfigError with a line for each mistake."""
+    return resolve(path, os.environ).daemon
+
+
+def of_tables(source: str, tables: Mapping[str, object]) -> DaemonSpec:
+    """Return what a program gave instead of a file, in the form of TOML; ConfigError as load() raises it."""
+    problems = Problems()
+    document = toml.of_tables(source, tables, problems)
+    try:
+        return _resolved(document, os.environ, problems).daemon
+    except ConfigError as error:  # there are no lines to tell of
+        raise ConfigError(str(error).replace(f"{source}:1: ", f"{source}: ")) from None
+
+
+def resolve(path: str, environ: Mapping[str, str], drafts: Mapping[str, str] = ini.NOTHING) -> Resolved:
+    """Read a file and keep the place of each value. `drafts` are texts that stand for files."""
+    problems = Problems()
+    resolved = _resolved(read_document(path, environ, problems, drafts), environ, problems)
+    return replace(resolved, daemon=replace(resolved.daemon, path=workdir.absolute(path)))
+
+
+def _resolved(document: Document, environ: Mapping[str, str], problems: Problems) -> Resolved:
+    environments = Environments(document, environ)
+    circus = _circus(document, environments, problems)
+    around = Surroundings(
+        environments,
+        problems,
+        document.strict,
+        frozenset(section.name for section in document.of_kind("socket")),
+        flapping_defaults(document.of_kind("plugin"), problems),
+    )
+    sockets = [socket(section, around) for section in _sorted(document, "socket")]
+    watchers = [watcher(section, around) for section in _sorted(document, "watcher")]
+    plugins = [
+        plugin(section, circus, around) for section in _sorted(document, "plugin") if not is_flapping(section)
+    ]
+    apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
+    apps = routed(apps, document.of_kind("app"), problems)
+    _check_names(document, problems)
+    daemon = replace(
+        _daemon(circus),
+        watchers=tuple(spec for _, spec in watchers if spec),
+        sockets=tuple(_queued(spec, watchers, apps) for _, spec in sockets if spec),
+        apps=tuple(spec for _, _, spec in apps),
+        plugins=tuple(spec for _, spec in plugins if spec),
+        where={name: str(entry.place) for name, entry in circus.given.items()},
+    )
+    places = {section.title: section.place for section in document.sections}
+    check_taken(daemon.sockets, places, problems)
+    _check_dependencies(daemon, document, problems)
+    problems.raise_any()
+    if not (watchers or apps or plugins):
+        place = document.sections[0].place if document.sections else Place(document.path, 1)
+        problems.warn(place, "there is nothing to run: no [watcher:NAME], no [app:NAME], no [plugin:NAME]")
+    advice.give(daemon, places, problems)
+    values = [circus, *(found for found, _ in [*sockets, *watchers, *plugins])]
+    return Resolved(
+        replace(daemon, warnings=problems.shown_warnings()),
+        tuple(values),
+        tuple((own, config) for own, config, _ in apps),
+    )
+
+
+def read_document(
+    path: str, environ: Mapping[str, str], problems: Problems, drafts: Mapping[str, str] = ini.NOTHING
+) -> Document:
+    """Read a file as what its name says it is."""
+    reader = toml.read if path.endswith(".toml") else ini.read
+    return reader(path, environ, problems, drafts)
+
+
+def _sorted(document: Document, kind: str) -> list[Section]:
+    return sorted(document.of_kind(kind), key=lambda section: section.name)
+
+
+# ---- [circus]
+
+
+def _circus(document: Document, environments: Environments, problems: Problems) -> Values:
+    section = document.only("circus")
+    check = refuse_unknown if document.strict else suspect_unknown
+    check(section, [key.name for key in d.CIRCUS], problems)
+    entries = expanded(section.entries, environments.everywhere)
+    values = read(replace(section, entries=entries), d.CIRCUS, problems)
+    if document.strict:
+        return values
+    settings = {
+        name: Setting(Given((url,), "default of Circus"), url)
+        for name, url in d.INI_ENDPOINTS.items()
+        if name not in values.given
+    }
+    if values.is_given(d.STATS_ENDPOINT) and not values[d.STATSD]:
+        place = values.place_of(d.STATS_ENDPOINT)
+        problems.warn(place, "stats_endpoint switches statsd on, as in Circus; say statsd = yes")
+        settings[d.STATSD.name] = Setting(Given(("yes",), str(place)), True)
+    return replace(values, settings={**values.settings, **settings})
+
+
+def _daemon(circus: Values) -> DaemonSpec:
+    return DaemonSpec(
+        endpoint=circus[d.ENDPOINT],
+        pubsub_endpoint=circus[d.PUBSUB_ENDPOINT],
+        stats_endpoint=circus[d.STATS_ENDPOINT],
+        multicast_endpoint=circus[d.MULTICAST_ENDPOINT],
+        multicast_allow_ips=circus[d.MULTICAST_ALLOW_IPS],
+        endpoint_owner=circus[d.ENDPOINT_OWNER],
+        server_key=circus[d.SERVER_KEY],
+        client_keys=circus[d.CLIENT_KEYS],
+        check_delay=circus[d.CHECK_DELAY],
+        warmup_delay=circus[d.WARMUP_DELAY],
+        umask=circus[d.UMASK],
+        pidfile=circus[d.PIDFILE],
+        log_time_zone=circus[d.LOG_TIME_ZONE],
+        output_prefix=circus[d.OUTPUT_PREFIX],
+        loglevel=circus[d.LOGLEVEL],
+        logoutput=circus[d.LOGOUTPUT],
+        loggerconfig=circus[d.LOGGERCONFIG],
+        fqdn_prefix=circus[d.FQDN_PREFIX],
+        debug=circus[d.DEBUG],
+        debug_gc=circus[d.DEBUG_GC],
+        statsd=circus[d.STATSD],
+        httpd=circus[d.HTTPD],
+    )
+
+
+# ---- what concerns several sections
+
+
+def _queued(
+    spec: SocketSpec,
+    watchers: Sequence[tuple[Values, WatcherSpec | None]],
+    apps: Sequence[tuple[Values, ServeConfig, AppSpec]],
+) -> SocketSpec:
+    """Give each process a queue of its own where that was asked for, and nobody needs one that all share."""
+    commands = [watcher for _, watcher in watchers if watcher]
+    shared = {name for _, _, app in apps for name in app.sockets}
+    for command in commands:
+        if command.lifetime.on_demand:
+            shared.update(sockets_used(command, {spec.name}))
+        if isinstance(command.target, Command) and command.target.stdio.stdin_socket:
+            shared.add(command.target.stdio.stdin_socket)
+    return replace(spec, own_queues=spec.reuse_port and spec.kind == "stream" and spec.name not in shared)
+
+
+def _check_names(document: Document, problems: Problems) -> None:
+    """Names are looked up without regard to case, so none may be there twice."""
+    taken: dict[tuple[bool, str], Section] = {}
+    for section in document.sections:
+        if section.kind not in ("watcher", "app", "plugin", "socket"):
+            continue
+        name = section.title if section.kind == "plugin" else section.name
+        if not section.name.strip():
+            problems.error(section.place, f"[{section.kind}:] needs a name, such as [{section.kind}:web]")
+        key = (section.kind == "socket", name.lower())
+        if first := taken.get(key):
+            problems.error(
+                section.place,
+                f"[{section.title}] has the name of [{first.title}] at {first.place}; case does not count",
+            )
+        taken.setdefault(key, section)
+
+
+def _check_dependencies(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
+    """Every name in `depends` exists, and nobody waits for himself."""
+    wants = {spec.name.lower(): _lower(spec.depends) for spec in (*daemon.watchers, *daemon.plugins)}
+    sections = {s.name.lower(): s for s in document.sections if s.kind in ("watcher", "app")}
+    wants |= {spec.name.lower(): _lower(spec.depends) for spec in daemon.apps}
+    for name, depends in wants.items():
+        section = sections.get(name)
+        if section is None:
+            continue
+        # Where an app and a watcher claim one name, an error of its own, this section may say nothing.
+        entry = section.entries.get("depends")
+        place = entry.place if entry else section.place
+        for other in depends:
+            if other not in sections:
+                problems.error(
+                    place, f"depends: there is no watcher or app {other}{suggestion(other, sections)}"
+                )
+        if circle := _circle(name, wants):
+            problems.error(place, f"depends: {' -> '.join(circle)} wait for each other")
+
+
+def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.lower() for name in names)
+
+
+def _circle(name: str, wants: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the way from a name back to itself, if there is one."""
+    ways = [[name, other] for other in wants[name]]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop()
+        if way[-1] == name:
+            return way
+        if way[-1] not in seen:
+            seen.add(way[-1])
+            ways += [[*way, other] for other in wants.get(way[-1], ())]
+    return []

@@ -1,0 +1,84 @@
+# A [socket:NAME] section as a SocketSpec.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from bigtop.config.file import daemon_options as d
+from bigtop.config.file.document import Place, Problems, Section
+from bigtop.config.file.expand import expanded
+from bigtop.config.file.key import Values, read, refuse_unknown, suspect_unknown
+from bigtop.config.file.watchers import Surroundings
+from bigtop.errors import ConfigError
+from bigtop.sockets import SocketSpec
+from bigtop.system import unixpaths
+
+_OF_FILES: Final = (d.SOCKET_MODE, d.SOCKET_UMASK, d.OWNER, d.GROUP)
+
+
+def socket(section: Section, around: Surroundings) -> tuple[Values, SocketSpec | None]:
+    """Read a [socket:NAME] section; None once there are errors."""
+    check = refuse_unknown if around.strict else suspect_unknown
+    check(section, [key.name for key in d.SOCKET], around.problems)
+    entries = expanded(section.entries, around.environments.everywhere)
+    section = Section(section.kind, section.name, section.place, entries)
+    values = read(section, d.SOCKET, around.problems)
+    if values[d.FAMILY] == "unix" and not values[d.PATH]:
+        around.problems.error(section.place, f"[{section.title}] needs path, where the unix socket is bound")
+        return values, None
+    path = values[d.PATH]
+    if values.is_given(d.SOCKET_MODE) and values.is_given(d.SOCKET_UMASK):
+        around.problems.error(values.place_of(d.SOCKET_MODE), "mode says what umask says; give one of them")
+    for key in _OF_FILES:
+        if values.is_given(key) and not path:
+            around.problems.warn(values.place_of(key), f"{key.name} does nothing without path")
+    if path and (problem := unixpaths.problem(path)):
+        around.problems.error(values.place_of(d.PATH), f"path: {problem}")
+    for key in (d.HOST, d.PORT):
+        if values[d.PATH] and values.is_given(key):
+            around.problems.warn(values.place_of(key), f"{key.name} does nothing beside path")
+    try:
+        return values, _spec(section.name, values)
+    except ConfigError as error:
+        around.problems.error(section.place, f"[{section.title}] {error}")
+        return values, None
+
+
+def check_taken(sockets: Iterable[SocketSpec], places: Mapping[str, Place], problems: Problems) -> None:
+    """Report an address that two sections want to have."""
+    taken: dict[tuple[object, ...], str] = {}
+    for spec in sockets:
+        if spec.fd is not None or (spec.path is None and (spec.port == 0 or spec.reuse_port)):
+            continue
+        host = "127.0.0.1" if spec.host == "localhost" else spec.host
+        where = (
+            (unixpaths.absolute(spec.path),) if spec.path else (host, spec.port, spec.kind, spec.interface)
+        )
+        title = f"socket:{spec.name}"
+        if where in taken:
+            first = taken[where]
+            problems.error(places[title], f"[{title}] has the address of [{first}] at {places[first]}")
+        taken.setdefault(where, title)
+
+
+def _spec(name: str, values: Values) -> SocketSpec:
+    path, mode, umask = values[d.PATH], values[d.SOCKET_MODE], values[d.SOCKET_UMASK]
+    return SocketSpec(
+        name,
+        host="" if path else values[d.HOST],
+        port=0 if path else values[d.PORT],
+        path=path,
+        backlog=values[d.BACKLOG],
+        reuse_port=values[d.SO_REUSEPORT],
+        mode=mode if umask is None else 0o777 & ~umask,
+        owner=values[d.OWNER],
+        group=values[d.GROUP],
+        kind=values[d.TYPE],
+        family="" if path else values[d.FAMILY],
+        protocol=values[d.PROTO] or 0,
+        interface=values[d.INTERFACE],
+        replace=values[d.REPLACE],
+        blocking=values[d.BLOCKING],
+        close_when_unused=values[d.CLOSE_WHEN_UNUSED],
+    )

@@ -1,0 +1,47 @@
+# What a site asks for and cannot have on this machine, found out before anything is started.
+#
+# Rule: nothing of the application is imported, nothing bound. It is asked for every site that is described,
+# by flags, by arguments and in files, so that checking and running cannot disagree.
+
+from __future__ import annotations
+
+import importlib.util
+
+from bigtop import loader
+from bigtop.backends import registry
+from bigtop.config.serve import options as o
+from bigtop.config.serve.option import Option
+from bigtop.config.serve.serve import ServeSpec
+from bigtop.config.serve.settings import ServeConfig
+from bigtop.errors import ConfigError
+from bigtop.hooks.names import REQUEST
+from bigtop.system import accounts
+
+
+def check(config: ServeConfig, spec: ServeSpec) -> None:
+    """ConfigError says which option asks for what cannot be had; AppError, that APP names nothing."""
+    for target in (spec.app, *(app for _path, app in spec.mounts)):
+        loader.check(target, spec.folder)
+    try:
+        accounts.account(spec.identity.user, spec.identity.group, "--group")
+    except LookupError as error:
+        raise _wrong(config, o.USER, str(error)) from None
+    if spec.backend is not None:
+        try:
+            backend = registry.load(spec.backend)
+            unix = any(bind.path is not None for bind in spec.binds)
+            registry.require(
+                backend,
+                interface=backend.features.interface,
+                options=spec.options,
+                unix=unix,
+                request_hooks=not REQUEST.isdisjoint(spec.hooks.names),
+            )
+        except ConfigError as error:
+            raise _wrong(config, o.BACKEND, str(error)) from None
+    if spec.reload and importlib.util.find_spec("watchfiles") is None:
+        raise _wrong(config, o.RELOAD, "needs watchfiles: pip install 'bigtop[reload]'")
+
+
+def _wrong(config: ServeConfig, option: Option[object], problem: str) -> ConfigError:
+    return ConfigError(f"{config.settings[option.name].given.origin}: {problem}")

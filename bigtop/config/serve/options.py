@@ -1,0 +1,851 @@
+# Every option of `bigtop serve`, once, by subject: in the order of --help.
+#
+# From this table come the flags, the variables, the arguments of bigtop.serve(), --help, --print-config and
+# docs/reference/serve.md. Rule: an option is described here. Where it has a `field`, it sets that of
+# backends.base.ServeOptions; the others are read in serve.py. docs/howto/add-an-option.md shows both.
+# Names and short flags are gunicorn's wherever the meaning is the same, and uvicorn's for ASGI; `also` lists
+# gunicorn's name of the setting where ours differs, which bigtop.serve() takes as well.
+#
+# A default is a text like any other: it is shown as it stands and read by the same converter.
+
+from __future__ import annotations
+
+from typing import Final
+
+from bigtop import zones
+from bigtop.backends.base import ServeOptions
+from bigtop.config.serve import values
+from bigtop.config.serve.option import Group, Option, Without
+from bigtop.config.serve.values import commas, each, maybe, one
+from bigtop.http.declarations import FIELDS, FORWARDER, MAPS, SECURE_SCHEMES
+from bigtop.http.limits import Limits, WebSocketLimits
+from bigtop.ipc.seats import CAPACITY
+from bigtop.log import LEVELS
+from bigtop.sockets import parse_bind
+
+# gunicorn's default, which is the combined format that log analysers know.
+ACCESS_FORMAT: Final = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+# During a reload a worker and its successor live side by side, each with a seat of its own.
+MAX_WORKERS: Final = CAPACITY // 2
+_DEFAULTS: Final = ServeOptions()
+_LIMITS: Final = Limits()
+_WEBSOCKET: Final = WebSocketLimits()
+
+# Why one of the native servers does without an option.
+_ONE_THREAD: Final = (
+    Without("gevent", "one thread runs all calls, each in a greenlet"),
+    Without("asgi", "one thread runs all calls, in its event loop"),
+)
+_MONKEY: Final = (
+    Without("wsgi", "threads need no cooperation"),
+    Without("asgi", "an event loop cannot have it"),
+)
+_NO_LOOP: Final = (
+    Without("wsgi", "an application for WSGI runs in no event loop"),
+    Without("gevent", "an application for WSGI runs in no event loop"),
+)
+_OWN_WEBSOCKETS: Final = (
+    Without("wsgi", "an application for WSGI speaks WebSocket by itself, with a library of its own"),
+    Without("gevent", "an application for WSGI speaks WebSocket by itself, with a library of its own"),
+)
+
+# ---- application
+
+FACTORY = Option(
+    "--factory",
+    Group.APPLICATION,
+    one(values.switch),
+    "APP names a function that returns the application.",
+    default=("off",),
+)
+INTERFACES = ("auto", "wsgi", "asgi", "asgi2")
+INTERFACE = Option(
+    "--interface",
+    Group.APPLICATION,
+    one(values.choice(*INTERFACES)),
+    "What the application speaks; auto looks at it.",
+    "|".join(INTERFACES),
+    ("auto",),
+)
+CHDIR = Option(
+    "--chdir",
+    Group.APPLICATION,
+    maybe(values.directory),
+    "Go to this directory first; it is importable, and relative file names count from it.",
+    "DIR",
+)
+PYTHONPATH = Option(
+    "--pythonpath",
+    Group.APPLICATION,
+    commas(values.path),
+    "Directories to import from before all others, separated by commas.",
+    "DIRS",
+    many=True,
+)
+ENV = Option(
+    "-e --env",
+    Group.APPLICATION,
+    each(values.variable),
+    "Set a variable in the application's environment.",
+    "NAME=VALUE",
+    many=True,
+    also="raw_env",
+)
+CONFIG = Option(
+    "-c --config",
+    Group.APPLICATION,
+    maybe(values.path),
+    "Take settings from this configuration file of gunicorn's, FILE or python:MODULE. Unless given, from "
+    "gunicorn.conf.py in the working folder, if it is there; off takes none.",
+    "FILE|off",
+)
+HOOKS = Option(
+    "--hooks",
+    Group.APPLICATION,
+    maybe(values.module),
+    "Call the functions of this module that have names of gunicorn's hooks: post_fork, child_exit and so on.",
+    "MODULE",
+)
+PASTE = Option(
+    "--paste --paster",
+    Group.APPLICATION,
+    maybe(values.path),
+    "Serve what this PasteDeploy file describes, in place of APP: FILE, or FILE#NAME.",
+    "FILE",
+)
+PASTE_LOGGING = Option(
+    "--paste-logging",
+    Group.APPLICATION,
+    one(values.switch),
+    "Set Python's logging up as that file says in [loggers], [handlers] and [formatters].",
+    default=("off",),
+)
+ROOT_PATH = Option(
+    "--root-path",
+    Group.APPLICATION,
+    one(values.mount_point),
+    "The path below which the application is mounted, whether or not a proxy takes it off. "
+    "$SCRIPT_NAME is the default.",
+    "PATH",
+    ("",),
+    field="root_path",
+)
+MOUNT = Option(
+    "--mount",
+    Group.APPLICATION,
+    each(values.mounted_app),
+    "Serve another application, WSGI or ASGI, below the path URL.",
+    "URL=APP",
+    many=True,
+)
+
+# ---- sockets
+
+BIND = Option(
+    "-b --bind",
+    Group.SOCKETS,
+    each(parse_bind),
+    "Listen here: HOST:PORT, [IPV6]:PORT, unix:PATH, unix:@NAME (an abstract socket) or fd://N. "
+    "With $PORT set, 0.0.0.0:$PORT is the default.",
+    "ADDRESS",
+    ("127.0.0.1:8000",),
+    many=True,
+)
+BIND_MODE = Option(
+    "--bind-mode",
+    Group.SOCKETS,
+    maybe(values.mode),
+    "Mode of unix sockets; 777 without the bits of --umask unless given.",
+    "OCTAL",
+)
+BIND_OWNER = Option(
+    "--bind-owner",
+    Group.SOCKETS,
+    maybe(values.user),
+    "Owner of unix sockets; --user unless given.",
+    "USER",
+)
+BIND_GROUP = Option(
+    "--bind-group",
+    Group.SOCKETS,
+    maybe(values.group),
+    "Group of unix sockets; --group, or that of --user, unless given.",
+    "GROUP",
+)
+BACKLOG = Option(
+    "--backlog",
+    Group.SOCKETS,
+    one(values.whole(1, 65535)),
+    "Connections that may wait to be accepted.",
+    "N",
+    ("2048",),
+)
+REUSE_PORT = Option(
+    "--reuse-port",
+    Group.SOCKETS,
+    one(values.switch),
+    "Bind with SO_REUSEPORT, so that another server may share the port.",
+    default=("off",),
+)
+FORWARDED_ALLOW_IPS = Option(
+    "--forwarded-allow-ips",
+    Group.SOCKETS,
+    commas(values.proxy),
+    "Proxies that may say that a request came by https: addresses, networks or *.",
+    "LIST",
+    ("127.0.0.1,::1",),
+    field="forwarded_allow_ips",
+)
+FORWARDED_HEADERS = Option(
+    "--forwarded-headers",
+    Group.SOCKETS,
+    commas(values.choice(*FIELDS)),
+    "What those proxies set themselves, so that it can be believed: X-Forwarded-For, -Proto, -Host, -Port, "
+    "or Forwarded.",
+    ",".join(FIELDS),
+    ("for,proto",),
+    field="forwarded_headers",
+)
+SECURE_SCHEME_HEADERS = Option(
+    "--secure-scheme-headers",
+    Group.SOCKETS,
+    commas(values.scheme_header),
+    "The fields that proto stands for, and what they say of a request that came by https.",
+    "LIST",
+    (",".join(f"{name}={value}" for name, value in SECURE_SCHEMES),),
+    many=True,
+    field="secure_scheme_headers",
+)
+HEADER_MAP = Option(
+    "--header-map",
+    Group.SOCKETS,
+    one(values.choice(*MAPS)),
+    "Header fields with _ in their names: drop them, refuse the request, or dangerously pass them on.",
+    "|".join(MAPS),
+    ("drop",),
+    field="header_map",
+)
+FORWARDER_HEADERS = Option(
+    "--forwarder-headers",
+    Group.SOCKETS,
+    commas(values.field_name),
+    "Such fields that proxies in --forwarded-allow-ips may send all the same; * is all of them.",
+    "LIST",
+    (",".join(FORWARDER),),
+    many=True,
+    field="forwarder_headers",
+)
+PROXY_PROTOCOL = Option(
+    "--proxy-protocol",
+    Group.SOCKETS,
+    one(values.proxy_protocol),
+    "Balancers say who their client is in front of the first request; auto, or no word, is v1 or v2.",
+    "off|v1|v2|auto",
+    ("off",),
+    bare="auto",
+    field="proxy_protocol",
+)
+PROXY_ALLOW_IPS = Option(
+    "--proxy-allow-ips",
+    Group.SOCKETS,
+    commas(values.proxy),
+    "Balancers that use --proxy-protocol, and must: addresses, networks or *.",
+    "LIST",
+    ("127.0.0.1,::1",),
+    field="proxy_allow_ips",
+)
+
+# ---- files
+
+STATIC = Option(
+    "--static",
+    Group.FILES,
+    each(values.mount),
+    "Serve the files in DIR below the path URL, without the application.",
+    "URL=DIR",
+    many=True,
+    field="static",
+)
+SENDFILE_ROOT = Option(
+    "--sendfile-root",
+    Group.FILES,
+    each(values.mount),
+    "Let the application answer with a file in DIR: by X-Sendfile, or as URL/... by X-Accel-Redirect.",
+    "URL=DIR",
+    many=True,
+    field="sendfile_roots",
+)
+
+# ---- workers
+
+WORKERS = Option(
+    "-w --workers",
+    Group.WORKERS,
+    one(values.workers(MAX_WORKERS)),
+    "Worker processes; auto is one per CPU that the control group grants. $WEB_CONCURRENCY is the default.",
+    "N|auto",
+    ("1",),
+)
+THREADS = Option(
+    "--threads",
+    Group.WORKERS,
+    one(values.whole(1, 1024)),
+    "Requests that a worker handles at once; more than 1 needs a thread-safe application.",
+    "N",
+    ("1",),
+    field="threads",
+    without=(
+        Without("gevent", "each call has a greenlet; `--worker-connections` is their number"),
+        Without("asgi", "any number of calls runs at once; with `--mount` it is for those for WSGI"),
+    ),
+)
+BACKEND = Option(
+    "-k --backend --worker-class",
+    Group.WORKERS,
+    one(values.name),
+    "The server inside a worker; auto takes the one for the application's interface.",
+    "NAME",
+    ("auto",),
+    also="worker_class",
+)
+PRELOAD = Option(
+    "--preload",
+    Group.WORKERS,
+    one(values.preload),
+    "Import the application once, fork workers from it; auto: unless that leaves threads, sockets, locks.",
+    "auto|on|off",
+    ("auto",),
+    bare="on",
+    also="preload_app",
+)
+MAX_REQUESTS = Option(
+    "--max-requests",
+    Group.WORKERS,
+    one(values.whole(0)),
+    "Replace a worker after so many requests; 0 is never.",
+    "N",
+    ("0",),
+)
+MAX_REQUESTS_JITTER = Option(
+    "--max-requests-jitter",
+    Group.WORKERS,
+    one(values.whole(0)),
+    "Add a random number up to N to --max-requests, so that workers do not retire together.",
+    "N",
+    ("0",),
+)
+MAIN_THREAD = Option(
+    "--main-thread",
+    Group.WORKERS,
+    one(values.switch),
+    "Call the application in the main thread only; during a call the worker does nothing else.",
+    default=("off",),
+    field="main_thread",
+    without=(
+        Without("gevent", "the main thread runs all calls as it is"),
+        Without("asgi", "the main thread runs all calls as it is"),
+    ),
+)
+SWITCH_INTERVAL = Option(
+    "--switch-interval",
+    Group.WORKERS,
+    one(values.duration),
+    "Time after which a thread that computes lets another one of its worker run.",
+    "SECONDS",
+    (f"{_DEFAULTS.switch_interval:g}",),
+    field="switch_interval",
+    without=_ONE_THREAD,
+)
+WORKER_CONNECTIONS = Option(
+    "--worker-connections",
+    Group.WORKERS,
+    one(values.whole(1)),
+    "Connections that a worker has open at most; the limit of open files counts too.",
+    "N",
+    (str(_DEFAULTS.worker_connections),),
+    field="worker_connections",
+)
+MONKEY = Option(
+    "--monkey",
+    Group.WORKERS,
+    one(values.switch),
+    "For gevent: make the standard library cooperative before the application is imported.",
+    default=("on",),
+    field="monkey",
+    without=_MONKEY,
+)
+
+# ---- times
+
+TIMEOUT = Option(
+    "-t --timeout",
+    Group.TIMES,
+    one(values.seconds),
+    "Replace a worker whose application takes longer over one request; 0 is never.",
+    "SECONDS",
+    ("30",),
+    field="timeout",
+)
+GRACEFUL_TIMEOUT = Option(
+    "--graceful-timeout",
+    Group.TIMES,
+    one(values.seconds),
+    "Time for open requests when a worker is told to end.",
+    "SECONDS",
+    ("30",),
+)
+BOOT_TIMEOUT = Option(
+    "--boot-timeout",
+    Group.TIMES,
+    one(values.seconds),
+    "Time for a worker from its start until it is ready; 0 is for ever.",
+    "SECONDS",
+    ("120",),
+)
+KEEP_ALIVE = Option(
+    "--keep-alive",
+    Group.TIMES,
+    one(values.seconds),
+    "Keep an idle connection open for the next request; 0 closes it after each.",
+    "SECONDS",
+    (f"{_LIMITS.keep_alive:g}",),
+    also="keepalive",
+    field="limits.keep_alive",
+)
+HEADER_TIMEOUT = Option(
+    "--header-timeout",
+    Group.TIMES,
+    one(values.seconds),
+    "Time for a client to send a whole request head; 0 is no limit.",
+    "SECONDS",
+    (f"{_LIMITS.header_timeout:g}",),
+    field="limits.header_timeout",
+)
+BODY_TIMEOUT = Option(
+    "--body-timeout",
+    Group.TIMES,
+    one(values.seconds),
+    "Time between two pieces of a request body; 0 is no limit.",
+    "SECONDS",
+    (f"{_LIMITS.body_timeout:g}",),
+    field="limits.body_timeout",
+)
+SEND_TIMEOUT = Option(
+    "--send-timeout",
+    Group.TIMES,
+    one(values.seconds),
+    "Time between two pieces that a client takes of a response; 0 is no limit.",
+    "SECONDS",
+    (f"{_LIMITS.send_timeout:g}",),
+    field="limits.send_timeout",
+)
+MIN_HEADER_RATE = Option(
+    "--min-header-rate",
+    Group.TIMES,
+    one(values.size(0)),
+    "Bytes of a head per second that a client has to send, after 5 seconds; 0 is no limit.",
+    "SIZE",
+    (str(_LIMITS.header_rate),),
+    field="limits.header_rate",
+)
+MIN_BODY_RATE = Option(
+    "--min-body-rate",
+    Group.TIMES,
+    one(values.size(0)),
+    "Bytes of a body per second that a client has to send, after 5 seconds; 0 is no limit.",
+    "SIZE",
+    (str(_LIMITS.body_rate),),
+    field="limits.body_rate",
+)
+MIN_SEND_RATE = Option(
+    "--min-send-rate",
+    Group.TIMES,
+    one(values.size(0)),
+    "Bytes of a response per second that a client has to take, after 5 seconds; 0 is no limit.",
+    "SIZE",
+    (str(_LIMITS.send_rate),),
+    field="limits.send_rate",
+)
+
+# ---- limits
+
+LIMIT_REQUEST_LINE = Option(
+    "--limit-request-line",
+    Group.LIMITS,
+    one(values.size(0)),
+    "Bytes of a request line; 0 is as many as the head may have.",
+    "SIZE",
+    (str(_LIMITS.request_line),),
+    field="limits.request_line",
+)
+LIMIT_REQUEST_FIELDS = Option(
+    "--limit-request-fields",
+    Group.LIMITS,
+    one(values.whole(0, 32768)),
+    "Header fields of a request; 0 is as many as the head has room for.",
+    "N",
+    (str(_LIMITS.fields),),
+    field="limits.fields",
+)
+LIMIT_REQUEST_FIELD_SIZE = Option(
+    "--limit-request-field-size --limit-request-field_size",
+    Group.LIMITS,
+    one(values.size(0)),
+    "Bytes of one header field; 0 is as many as the head may have.",
+    "SIZE",
+    (str(_LIMITS.field_size),),
+    field="limits.field_size",
+)
+LIMIT_REQUEST_HEAD = Option(
+    "--limit-request-head",
+    Group.LIMITS,
+    one(values.size(1)),
+    "Bytes of the request line and all header fields together.",
+    "SIZE",
+    (str(_LIMITS.head),),
+    field="limits.head",
+)
+LIMIT_REQUEST_BODY = Option(
+    "--limit-request-body",
+    Group.LIMITS,
+    one(values.size(0)),
+    "Bytes of a request body; 0 is no limit.",
+    "SIZE",
+    (f"{_LIMITS.body >> 30}G",),
+    field="limits.body",
+)
+TEMP_DIR = Option(
+    "--temp-dir",
+    Group.LIMITS,
+    maybe(values.directory),
+    "Where large bodies and responses wait; the system's directory for temporary files unless given.",
+    "DIR",
+    also="tmp_upload_dir",
+    field="temp_dir",
+)
+MAX_BUFFERED = Option(
+    "--max-buffered",
+    Group.LIMITS,
+    one(values.size(0)),
+    "Bytes of a response in a temporary file for a slow client, before the application has to wait.",
+    "SIZE",
+    (f"{_LIMITS.send_file >> 20}M",),
+    field="limits.send_file",
+    without=(Without("asgi", "a call that waits for its client takes no thread: it waits when 1 MB does"),),
+)
+STREAM_BODIES = Option(
+    "--stream-bodies",
+    Group.LIMITS,
+    each(values.path_pattern),
+    "Call the application before the body is here where the path is like PATTERN, as in /upload/*.",
+    "PATTERN",
+    many=True,
+    field="stream_bodies",
+)
+LIMIT_ADDRESS_CONNECTIONS = Option(
+    "--limit-address-connections",
+    Group.LIMITS,
+    one(values.whole(0)),
+    "Connections of one client address in a worker; 503 beyond it. 0 is no limit.",
+    "N",
+    (str(_DEFAULTS.address_connections),),
+    field="address_connections",
+)
+LIMIT_ADDRESS_RATE = Option(
+    "--limit-address-rate",
+    Group.LIMITS,
+    one(values.whole(0, 1_000_000)),
+    "Requests per second of one client address in a worker; 429 beyond it. 0 is no limit.",
+    "N",
+    (str(_DEFAULTS.address_rate),),
+    field="address_rate",
+)
+LIMIT_CONCURRENCY = Option(
+    "--limit-concurrency",
+    Group.LIMITS,
+    one(values.whole(0)),
+    "Requests that a worker runs at once, more are answered 503; 0 is any number.",
+    "N",
+    ("0",),
+    field="limit_concurrency",
+    without=(Without("wsgi", "`--threads` is that number; more requests wait, or go to another worker"),),
+)
+METHODS = Option(
+    "--methods",
+    Group.LIMITS,
+    commas(values.method),
+    "Methods of requests, such as GET,HEAD,POST; 405 for others. All of them unless given.",
+    "LIST",
+    many=True,
+    field="methods",
+)
+
+# ---- ASGI applications
+
+LOOP = Option(
+    "--loop",
+    Group.ASGI,
+    one(values.choice("auto", "asyncio", "uvloop")),
+    "The event loop; auto is uvloop where it is installed.",
+    "auto|asyncio|uvloop",
+    ("auto",),
+    field="loop",
+    without=_NO_LOOP,
+)
+LIFESPAN = Option(
+    "--lifespan",
+    Group.ASGI,
+    one(values.choice("auto", "on", "off")),
+    "Tell the application of start and end; auto: if it understands that.",
+    "auto|on|off",
+    ("auto",),
+    field="lifespan",
+    without=_NO_LOOP,
+)
+SLOW_CALLBACK = Option(
+    "--slow-callback",
+    Group.ASGI,
+    one(values.span),
+    "Log what keeps the event loop for longer, such as 100ms; costs speed. 0 is never.",
+    "TIME",
+    ("0",),
+    field="slow_callback",
+    without=_NO_LOOP,
+)
+WS_MAX_SIZE = Option(
+    "--ws-max-size",
+    Group.ASGI,
+    one(values.size(1)),
+    "Bytes of one WebSocket message.",
+    "SIZE",
+    (f"{_WEBSOCKET.message >> 20}M",),
+    field="websocket.message",
+    without=_OWN_WEBSOCKETS,
+)
+WS_MAX_QUEUE = Option(
+    "--ws-max-queue",
+    Group.ASGI,
+    one(values.whole(1)),
+    "WebSocket messages that may wait for the application before nothing more is read.",
+    "N",
+    (str(_WEBSOCKET.queue),),
+    field="websocket.queue",
+    without=_OWN_WEBSOCKETS,
+)
+WS_PING_INTERVAL = Option(
+    "--ws-ping-interval",
+    Group.ASGI,
+    one(values.seconds),
+    "Ask WebSocket clients for a sign of life so often; 0 is never.",
+    "SECONDS",
+    (f"{_WEBSOCKET.ping_interval:g}",),
+    field="websocket.ping_interval",
+    without=_OWN_WEBSOCKETS,
+)
+WS_PING_TIMEOUT = Option(
+    "--ws-ping-timeout",
+    Group.ASGI,
+    one(values.seconds),
+    "Time for that sign of life; 0 is for ever.",
+    "SECONDS",
+    (f"{_WEBSOCKET.ping_timeout:g}",),
+    field="websocket.ping_timeout",
+    without=_OWN_WEBSOCKETS,
+)
+WS_PER_MESSAGE_DEFLATE = Option(
+    "--ws-per-message-deflate",
+    Group.ASGI,
+    one(values.switch),
+    "Compress WebSocket messages for clients that ask for it.",
+    "true|false",
+    ("true",),
+    bare="true",
+    field="websocket.deflate",
+    without=_OWN_WEBSOCKETS,
+)
+WS_ORIGINS = Option(
+    "--ws-origins",
+    Group.ASGI,
+    commas(values.origin),
+    "Origins such as https://example.com whose pages may open WebSockets; all of them unless given.",
+    "LIST",
+    field="websocket.origins",
+    without=_OWN_WEBSOCKETS,
+)
+
+# ---- process
+
+NAME = Option(
+    "-n --name",
+    Group.PROCESS,
+    maybe(values.name),
+    "The site's name in process titles and logs; the application's top package unless given.",
+    "NAME",
+    also="proc_name",
+)
+USER = Option("-u --user", Group.PROCESS, maybe(values.user), "Run the application as this user.", "USER")
+GROUP = Option(
+    "-g --group",
+    Group.PROCESS,
+    maybe(values.group),
+    "Run the application as this group; the user's own unless given.",
+    "GROUP",
+)
+UMASK = Option(
+    "-m --umask",
+    Group.PROCESS,
+    maybe(values.umask),
+    "Mode bits that the application's new files and unix sockets of --bind do not get. Unless given, files "
+    "are made as the caller has it, and sockets with mode 777.",
+    "OCTAL",
+)
+PID = Option(
+    "-p --pid",
+    Group.PROCESS,
+    maybe(values.path),
+    "Write the supervisor's process id here.",
+    "FILE",
+    also="pidfile",
+)
+DAEMON = Option(
+    "-D --daemon",
+    Group.PROCESS,
+    one(values.switch),
+    "Go on in the background and return once the site is served; log to a file then (--error-logfile).",
+    default=("off",),
+)
+CONTROL = Option(
+    "--control",
+    Group.PROCESS,
+    one(values.path),
+    "Where bigtop ctl finds this site: a socket for this user alone; auto is one named after the site.",
+    "auto|off|PATH",
+    ("auto",),
+    also="control_socket",
+)
+SERVER_HEADER = Option(
+    "--server-header",
+    Group.PROCESS,
+    one(values.header_value),
+    'The Server header of responses; "" sends none.',
+    "TEXT",
+    ("bigtop",),
+    field="server_header",
+)
+
+# ---- logging
+
+ACCESS_LOGFILE = Option(
+    "--access-logfile",
+    Group.LOGGING,
+    maybe(values.path),
+    "Log each request here; - is stdout. No access log unless given.",
+    "FILE",
+    also="accesslog",
+)
+ACCESS_LOGFORMAT = Option(
+    "--access-logformat",
+    Group.LOGGING,
+    one(values.access_format),
+    "How a request is logged, in gunicorn's atoms.",
+    "FORMAT",
+    (ACCESS_FORMAT,),
+    also="access_log_format",
+)
+LOG_JSON = Option(
+    "--log-json",
+    Group.LOGGING,
+    one(values.switch),
+    "Write both logs as one JSON object per line.",
+    default=("off",),
+    field="access_json",
+)
+ERROR_LOGFILE = Option(
+    "--error-logfile --log-file",
+    Group.LOGGING,
+    one(values.path),
+    "Bigtop's own log; - is stderr.",
+    "FILE",
+    ("-",),
+    also="errorlog",
+)
+LOG_LEVEL = Option(
+    "--log-level",
+    Group.LOGGING,
+    one(values.choice(*LEVELS)),
+    "Leave out what matters less than this.",
+    "|".join(LEVELS),
+    ("info",),
+    also="loglevel",
+)
+LOG_TIME_ZONE = Option(
+    "--log-time-zone",
+    Group.LOGGING,
+    one(values.choice(*zones.NAMES)),
+    "The time zone of all log lines, whatever the application makes of its own.",
+    "|".join(zones.NAMES),
+    (zones.LOCAL,),
+)
+CAPTURE_OUTPUT = Option(
+    "--capture-output",
+    Group.LOGGING,
+    one(values.switch),
+    "Send what the application writes to stdout into the log (--error-logfile), as what it writes to stderr.",
+    default=("off",),
+)
+
+# ---- development and checks
+
+RELOAD = Option(
+    "--reload",
+    Group.DEVELOPMENT,
+    one(values.switch),
+    "Load the code anew whenever a source file changes.",
+    default=("off",),
+)
+RELOAD_EXTRA_FILE = Option(
+    "--reload-extra-file",
+    Group.DEVELOPMENT,
+    each(values.path),
+    "Watch this file too; a pattern such as templates/**/*.html is allowed.",
+    "FILE",
+    many=True,
+    also="reload_extra_files",
+)
+CHECK_CONFIG = Option(
+    "--check-config",
+    Group.DEVELOPMENT,
+    one(values.switch),
+    "Check everything and load the application, but bind nothing and serve nothing.",
+    default=("off",),
+)
+PRINT_CONFIG = Option(
+    "--print-config",
+    Group.DEVELOPMENT,
+    one(values.switch),
+    "Show every value and where it comes from, and end.",
+    default=("off",),
+)
+
+
+# ---- all of them
+
+OPTIONS: Final[tuple[Option[object], ...]] = (
+    FACTORY, INTERFACE, CHDIR, PYTHONPATH, ENV, CONFIG, HOOKS, PASTE, PASTE_LOGGING, ROOT_PATH, MOUNT,
+    BIND, BIND_MODE, BIND_OWNER, BIND_GROUP, BACKLOG, REUSE_PORT, FORWARDED_ALLOW_IPS,
+    FORWARDED_HEADERS, SECURE_SCHEME_HEADERS, HEADER_MAP, FORWARDER_HEADERS, PROXY_PROTOCOL,
+    PROXY_ALLOW_IPS,
+    STATIC, SENDFILE_ROOT,
+    WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAIN_THREAD, SWITCH_INTERVAL,
+    WORKER_CONNECTIONS, MONKEY,
+    TIMEOUT, GRACEFUL_TIMEOUT, BOOT_TIMEOUT, KEEP_ALIVE, HEADER_TIMEOUT, BODY_TIMEOUT, SEND_TIMEOUT,
+    MIN_HEADER_RATE, MIN_BODY_RATE, MIN_SEND_RATE,
+    LIMIT_REQUEST_LINE, LIMIT_REQUEST_FIELDS, LIMIT_REQUEST_FIELD_SIZE, LIMIT_REQUEST_HEAD,
+    LIMIT_REQUEST_BODY, TEMP_DIR, MAX_BUFFERED, STREAM_BODIES, LIMIT_ADDRESS_CONNECTIONS,
+    LIMIT_ADDRESS_RATE, LIMIT_CONCURRENCY, METHODS,
+    LOOP, LIFESPAN, SLOW_CALLBACK, WS_MAX_SIZE, WS_MAX_QUEUE, WS_PING_INTERVAL, WS_PING_TIMEOUT,
+    WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
+    NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, SERVER_HEADER,
+    ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE, CAPTURE_OUTPUT,
+    RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,
+)  # fmt: skip

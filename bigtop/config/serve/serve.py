@@ -1,0 +1,255 @@
+# What `bigtop serve` is told, as the objects that the rest of Bigtop works with.
+#
+# The way: table (options.py) and sources (sources.py) -> settings.resolve() -> spec() here -> launch/.
+# Rule: a ServeSpec is complete; nothing below asks the environment again. All paths in it are absolute,
+# counted from --chdir, since the supervisor and its workers may stand elsewhere.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import PurePath
+from typing import Any, Final
+
+from bigtop import paste
+from bigtop.backends.base import ServeOptions
+from bigtop.config.gunicorn.effective import effective
+from bigtop.config.serve import options as o
+from bigtop.config.serve import sources, values
+from bigtop.config.serve.option import Option
+from bigtop.config.serve.settings import DEFAULT, Layer, ServeConfig
+from bigtop.errors import ConfigError
+from bigtop.hooks.spec import HookSpec
+from bigtop.http.declarations import Mount
+from bigtop.http.limits import Limits, WebSocketLimits
+from bigtop.log import STANDARD
+from bigtop.record import Record, replace
+from bigtop.sockets import SocketSpec, parse_bind
+from bigtop.system import accounts, unixpaths, workdir
+from bigtop.workers.bootstrap import Identity, Logs
+
+_OF_FILES: Final = (o.BIND_MODE, o.BIND_OWNER, o.BIND_GROUP)
+
+
+class ServeSpec(Record):
+    """One site, ready to be launched. Times are seconds."""
+
+    name: str
+    app: str  # "pkg.mod:attr", see loader.py
+    factory: bool
+    paste_logging: bool
+    mounts: tuple[tuple[str, str], ...]  # further applications: path, "pkg.mod:attr"
+    interface: str | None  # "wsgi", "asgi" or None: to be found out
+    backend: str | None  # None: chosen by interface
+    preload: str  # "auto", "on" or "off"
+    binds: tuple[SocketSpec, ...]
+    workers: int
+    max_requests: int  # 0: never
+    max_requests_jitter: int
+    graceful_timeout: float
+    boot_timeout: float  # 0: for ever
+    folder: str  # from which relative names count: --chdir, or where we were started
+    identity: Identity
+    pidfile: str | None
+    control: str  # the path of the control socket, "auto" or "off"
+    error_logfile: str  # "-": stderr
+    logs: Logs
+    options: ServeOptions
+    reload: bool
+    reload_extra_files: tuple[str, ...]  # paths and glob patterns
+    remarks: tuple[str, ...] = ()  # what the log says first
+    hooks: HookSpec = HookSpec()
+
+
+def configure(app: str, environ: Mapping[str, str], last: Layer, *, by_itself: bool = False) -> ServeConfig:
+    """Resolve all options, as sources.py gathers them.
+
+    The application may be "" where --paste or a file names one; it is still "" in the answer where none did.
+    """
+    return sources.gather(app, environ, last, by_itself=by_itself).read()
+
+
+def spec(config: ServeConfig) -> ServeSpec:
+    """Turn checked options into what is to be launched; ConfigError for those that exclude each other."""
+    base = config[o.CHDIR] or workdir.current()
+    pidfile = config[o.PID]
+    return ServeSpec(
+        name=config[o.NAME] or site_name(config.app),
+        app=config.app,
+        factory=config[o.FACTORY],
+        paste_logging=_paste_logging(config),
+        mounts=config[o.MOUNT],
+        interface=_unless_auto(config[o.INTERFACE]),
+        backend=_unless_auto(config[o.BACKEND]),
+        preload=config[o.PRELOAD],
+        binds=_binds(config, base),
+        workers=config[o.WORKERS],
+        max_requests=config[o.MAX_REQUESTS],
+        max_requests_jitter=config[o.MAX_REQUESTS_JITTER],
+        graceful_timeout=config[o.GRACEFUL_TIMEOUT],
+        boot_timeout=config[o.BOOT_TIMEOUT],
+        folder=base,
+        identity=_identity(config, base),
+        pidfile=pidfile and os.path.join(base, pidfile),
+        control=_unless_word(base, config[o.CONTROL]),
+        error_logfile=_log(base, config[o.ERROR_LOGFILE]),
+        logs=_logs(config, base),
+        options=_options(config, base),
+        reload=config[o.RELOAD],
+        reload_extra_files=_normal(_joined(base, config[o.RELOAD_EXTRA_FILE])),
+        remarks=config.remarks,
+        hooks=_hooks(config),
+    )
+
+
+def site_name(app: str) -> str:
+    """Return the top package of "pkg.mod:attr", or the file's name without its ending for a path."""
+    if paste.is_named(app):
+        return PurePath(app.removeprefix("paste:").partition("#")[0]).stem
+    module = app.partition(":")[0]
+    if "/" in module or module.endswith(".py"):
+        return PurePath(module).stem
+    return module.partition(".")[0]
+
+
+def _paste_logging(config: ServeConfig) -> bool:
+    file, wanted = config[o.PASTE], config[o.PASTE_LOGGING]
+    if file is not None and config.app != f"paste:{file}":
+        origin = config.settings[o.PASTE.name].given.origin
+        raise ConfigError(f"{origin}: {config.app} is an application already; give one of them")
+    if wanted and not paste.is_named(config.app):
+        origin = config.settings[o.PASTE_LOGGING.name].given.origin
+        raise ConfigError(f"{origin}: {config.app} is not of a PasteDeploy file; name it as paste:FILE")
+    return wanted
+
+
+def _unless_auto(text: str) -> str | None:
+    return None if text == "auto" else text
+
+
+def _unless_word(base: str, place: str) -> str:
+    return place if place in ("auto", "off") else os.path.join(base, place)
+
+
+def _joined(base: str, paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(os.path.join(base, path) for path in paths)
+
+
+def _normal(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return `paths` without "." and "..", as files are named that change."""
+    return tuple(map(os.path.normpath, paths))
+
+
+def _log(base: str, path: str) -> str:
+    return path if path == STANDARD else os.path.join(base, path)
+
+
+def _binds(config: ServeConfig, base: str) -> tuple[SocketSpec, ...]:
+    binds = []
+    for text in config.texts(o.BIND):
+        bind = parse_bind(text, backlog=config[o.BACKLOG], reuse_port=config[o.REUSE_PORT])
+        binds.append(
+            bind if bind.path is None else _with_file(config, bind, unixpaths.absolute(bind.path, base))
+        )
+    if not any(bind.mode is not None for bind in binds):
+        for option in _OF_FILES:
+            if config[option] is not None:
+                origin = config.settings[option.name].given.origin
+                raise ConfigError(f"{origin}: is for unix sockets, and --bind names none that is a file")
+    return tuple(binds)
+
+
+def _with_file(config: ServeConfig, bind: SocketSpec, path: str) -> SocketSpec:
+    """Give a unix socket to who serves, as gunicorn does: what may connect is for the umask to say."""
+    if unixpaths.is_abstract(path):
+        return replace(bind, path=path)
+    mode = config[o.BIND_MODE]
+    group: str | int | None = config[o.BIND_GROUP]
+    if group is None:
+        with suppress(LookupError):  # told where it is looked whether all of this can be had
+            group = accounts.account(config[o.USER], config[o.GROUP], o.GROUP.flag).gid
+    return replace(
+        bind,
+        path=path,
+        mode=0o777 & ~(config[o.UMASK] or 0) if mode is None else mode,
+        owner=config[o.BIND_OWNER] or config[o.USER],
+        group=group,
+    )
+
+
+def _identity(config: ServeConfig, base: str) -> Identity:
+    return Identity(
+        user=config[o.USER],
+        group=config[o.GROUP],
+        umask=config[o.UMASK],
+        chdir=config[o.CHDIR],
+        pythonpath=_joined(base, config[o.PYTHONPATH]),
+        environ=config[o.ENV],
+    )
+
+
+def _logs(config: ServeConfig, base: str) -> Logs:
+    access = config[o.ACCESS_LOGFILE]
+    return Logs(
+        config[o.LOG_LEVEL],
+        config[o.LOG_JSON],
+        access and _log(base, access),
+        config[o.LOG_TIME_ZONE],
+        config[o.CAPTURE_OUTPUT],
+    )
+
+
+def _options(config: ServeConfig, base: str) -> ServeOptions:
+    """Return what each option with a `field` sets, and what depends on more than one option."""
+    fields: dict[str, Any] = {option.field: config[option] for option in o.OPTIONS if option.field}
+    for name in ("limits.request_line", "limits.fields", "limits.field_size"):
+        # Where there is no limit, that of the whole head is one.
+        fields[name] = fields[name] or config[o.LIMIT_REQUEST_HEAD]
+    fields["root_path"] = _root_path(config)
+    fields["static"] = _mounts(config, o.STATIC, base)
+    fields["sendfile_roots"] = _mounts(config, o.SENDFILE_ROOT, base)
+    fields["access_format"] = config[o.ACCESS_LOGFORMAT] if config[o.ACCESS_LOGFILE] else ""
+    return ServeOptions(
+        limits=Limits(**_below("limits.", fields)),
+        websocket=WebSocketLimits(**_below("websocket.", fields)),
+        **fields,
+    )
+
+
+def _below(prefix: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Take the fields of a record inside the options out of `fields`."""
+    return {name.removeprefix(prefix): fields.pop(name) for name in list(fields) if name.startswith(prefix)}
+
+
+def _hooks(config: ServeConfig) -> HookSpec:
+    found = [one for one in (config.file, config.hooks) if one is not None]
+    if not found:
+        return HookSpec()
+    names = {name: None for one in found for name in one.hooks}
+    return HookSpec(tuple(one.location for one in found), tuple(names), effective(config))
+
+
+def _root_path(config: ServeConfig) -> str:
+    """Return where the application is mounted. As with gunicorn, $SCRIPT_NAME of its own environment says so
+    where nothing else does."""
+    variable = dict(config[o.ENV]).get("SCRIPT_NAME")
+    if variable is None or config.settings[o.ROOT_PATH.name].given.origin not in (
+        DEFAULT,
+        "$SCRIPT_NAME",
+    ):
+        return config[o.ROOT_PATH]
+    try:
+        return values.mount_point(variable)
+    except ValueError as error:
+        origin = config.settings[o.ENV.name].given.origin
+        raise ConfigError(f"{origin}: SCRIPT_NAME: {error}") from None
+
+
+def _mounts(config: ServeConfig, option: Option[tuple[Mount, ...]], base: str) -> tuple[Mount, ...]:
+    mounts = [Mount(mount.prefix, os.path.join(base, mount.folder)) for mount in config[option]]
+    for mount in mounts:
+        if not os.path.isdir(mount.folder):
+            origin = config.settings[option.name].given.origin
+            raise ConfigError(f"{origin}: there is no directory {mount.folder}")
+    return tuple(mounts)

@@ -1,0 +1,149 @@
+# uvicorn's command line, so that `uvicorn` in a Dockerfile can be replaced by `bigtop serve`.
+#
+# Rule 1: only what differs is here. Flags that both have need no translation; those that choose a part of
+# uvicorn's inside (--http, --ws) are taken and mean nothing, where the choice makes no difference.
+# Rule 2: what cannot be had is refused, with what to use instead; nothing is dropped that would be missed.
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from bigtop.config.serve.values import SWITCH_WORDS
+from bigtop.errors import ConfigError
+
+_SAME = {
+    "--uds": "--bind=unix:",
+    "--fd": "--bind=fd://",
+    "--timeout-keep-alive": "--keep-alive=",
+    "--timeout-graceful-shutdown": "--graceful-timeout=",
+    "--limit-max-requests": "--max-requests=",
+    "--limit-max-requests-jitter": "--max-requests-jitter=",
+    "--app-dir": "--pythonpath=",
+    "--reload-include": "--reload-extra-file=",
+    "--h11-max-incomplete-event-size": "--limit-request-head=",
+}
+_SWITCHES = {
+    "--access-log": ("--access-logfile=-",),
+    "--no-access-log": (),  # there is none unless --access-logfile asks for one
+    "--no-server-header": ("--server-header=",),
+    "--date-header": (),
+    "--no-proxy-headers": ("--forwarded-allow-ips=",),
+    "--proxy-headers": (),
+    "--use-colors": (),
+    "--no-use-colors": (),
+    "--reset-contextvars": (),  # no request sees those of another one anyway
+}
+_INNER = ("--http", "--ws", "--reload-delay")
+_READ = ("--env-file", "--interface", "--log-level", "--reload-dir")
+
+_TLS = "TLS is not spoken here; use a proxy, and name it in --forwarded-allow-ips"
+_REFUSED: Final = {
+    "--http2": "HTTP/2 is spoken by --backend hypercorn, or by a proxy in front",
+    "--header": "set it in the application, or in a middleware around it",
+    "--no-date-header": "every answer has a Date, as RFC 9110 asks for",
+    "--reload-exclude": "every *.py below --chdir is watched, and what --reload-extra-file names",
+    "--timeout-worker-healthcheck": "use --timeout, the time for which an event loop may stand still",
+    **dict.fromkeys(
+        (
+            "--ssl-keyfile",
+            "--ssl-keyfile-password",
+            "--ssl-certfile",
+            "--ssl-version",
+            "--ssl-cert-reqs",
+            "--ssl-ca-certs",
+            "--ssl-ciphers",
+        ),
+        _TLS,
+    ),
+}
+FLAGS = frozenset((*_SAME, *_SWITCHES, *_INNER, *_READ, *_REFUSED, "--host", "--port"))
+
+# What click takes for a truth value. Flags of ours that need no value have a smaller choice.
+_TRUTHS = {**SWITCH_WORDS, "t": True, "y": True, "f": False, "n": False}
+
+
+def translate(argv: Sequence[str]) -> list[str]:
+    """Return a command line with uvicorn's flags replaced by ours; ConfigError for those that mean nothing
+    here, and for a bad --env-file."""
+    words: list[str] = []
+    place: dict[str, str] = {}
+    left = deque(argv)
+    while left:
+        word = left.popleft()
+        if word == "--":
+            words += [word, *left]
+            break
+        flag, equals, value = word.partition("=")
+
+        def argument(flag: str = flag, given: bool = bool(equals), value: str = value) -> str:
+            if not given and not left:
+                raise ConfigError(f"{flag} needs a value")
+            return value if given else left.popleft()
+
+        if flag in ("--host", "--port"):
+            place[flag] = argument()
+        elif flag in _SWITCHES:
+            words += _SWITCHES[flag]
+        elif flag in FLAGS:
+            words += _one(flag, argument)
+        else:
+            words += _ours(word, left)
+    if place:
+        host = place.get("--host", "127.0.0.1")
+        host = f"[{host}]" if ":" in host else host
+        words = [f"--bind={host}:{place.get('--port', '8000')}", *words]
+    return words
+
+
+def _one(flag: str, argument: Callable[[], str]) -> list[str]:
+    if flag in _REFUSED:
+        raise ConfigError(f"{flag}: {_REFUSED[flag]}")
+    value = argument()
+    if flag in _SAME:
+        return [_SAME[flag] + value]
+    match flag:
+        case "--interface":
+            return [f"--interface={'asgi' if value == 'asgi3' else value}"]
+        case "--log-level":
+            return [f"--log-level={'debug' if value == 'trace' else value}"]
+        case "--reload-dir":
+            return [f"--reload-extra-file={value}/*.py"]
+        case "--env-file":
+            return [f"--env={pair}" for pair in _variables(value)]
+    if value == "none":
+        raise ConfigError(f"{flag} none: there is no way to turn that off")
+    return []
+
+
+def _ours(word: str, left: deque[str]) -> list[str]:
+    """Return a word of ours, or one that both know but for the value behind it."""
+    following = left[0] if left else "--"
+    if word == "--server-header" and following.startswith("-"):
+        return []  # uvicorn's switch; there is one anyway
+    if word == "--ws-per-message-deflate" and following.lower() in _TRUTHS:
+        return [f"{word}={str(_TRUTHS[left.popleft().lower()]).lower()}"]
+    return [word]
+
+
+_LINE = re.compile(r"""(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:'([^']*)'|"([^"]*)"|([^#]*?))\s*(?:#.*)?""")
+
+
+def _variables(path: str) -> list[str]:
+    """Read lines of NAME=VALUE, with the quotes and comments of a shell but nothing else of it."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--env-file {path}: {error}") from error
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            raise ConfigError(f"{path}:{number}: wanted NAME=VALUE, got {line!r}")
+        pairs.append(f"{match[1]}={match[2] or match[3] or match[4] or ''}")
+    return pairs

@@ -1,0 +1,204 @@
+# Hooks around each request: pre_request and post_request, as a layer around the application.
+#
+# Rule: where there is no such hook there is no such layer, and a request pays nothing. The layer keeps what
+# servers look at: a list stays a list, and a file that is sent by sendfile(2) stays one.
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+
+from bigtop.hooks.load import Hook
+from bigtop.hooks.objects import Worker
+from bigtop.http.peer import host_and_port
+from bigtop.http.wsgi import FileWrapper
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.hooks")
+
+Environ = dict[str, Any]
+
+
+class Request:
+    """What is called req, out of an environ."""
+
+    def __init__(self, environ: Environ) -> None:
+        self.method: str = environ["REQUEST_METHOD"]
+        self.uri: str = environ["RAW_URI"]
+        rest, _, self.fragment = self.uri.partition("#")
+        self.path, _, self.query = rest.partition("?")
+        protocol = environ["SERVER_PROTOCOL"].removeprefix("HTTP/")
+        self.version = tuple(int(part) for part in f"{protocol}.0".split(".")[:2])
+        self.scheme: str = environ["wsgi.url_scheme"]
+        self.peer_addr = self.remote_addr = (environ["REMOTE_ADDR"], environ["REMOTE_PORT"])
+        self._environ = environ
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """All fields, with names in capitals; a field that came several times is one."""
+        environ = self._environ
+        found = [
+            (key.removeprefix("HTTP_").replace("_", "-"), value)
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+        ]
+        return found + [
+            (key.replace("_", "-"), environ[key])
+            for key in ("CONTENT_TYPE", "CONTENT_LENGTH")
+            if environ.get(key)
+        ]
+
+
+class Response:
+    """What is called resp."""
+
+    def __init__(self) -> None:
+        self.status = ""
+        self.status_code = 0
+        self.headers: list[tuple[str, str]] = []
+        self.response_length: int | None = None
+        self.sent = 0
+        self.headers_sent = False
+
+    def began(self, status: str, headers: list[tuple[str, str]]) -> None:
+        self.status, self.headers = status, list(headers)
+        self.status_code = int(status[:3])
+        self.headers_sent = True
+        lengths = [value for name, value in headers if name.lower() == "content-length"]
+        self.response_length = int(lengths[0]) if lengths else None
+
+
+class Around:
+    """What is done before and after each call. A `before` that fails costs the request, as with gunicorn."""
+
+    def __init__(self, worker: Worker, before: Hook | None, after: Hook | None) -> None:
+        self._worker = worker
+        self._before = before
+        self._after = after
+
+    def begin(self, request: Request) -> None:
+        if self._before is not None:
+            self._before(self._worker, request)
+
+    def end(self, request: Request, environ: Environ, response: Response) -> None:
+        if self._after is None:
+            return
+        try:
+            self._after(self._worker, request, environ, response)
+        except Exception:  # whatever other people's hook raises: the answer is given
+            log.exception("hook post_request failed")
+
+    # ---- WSGI
+
+    def wsgi(self, app: Callable[..., Any]) -> Callable[..., Any]:
+        def called(environ: Environ, start_response: Callable[..., Any]) -> Any:
+            request, response = Request(environ), Response()
+
+            def started(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+                response.began(status, headers)
+                return start_response(status, headers, exc_info)
+
+            try:
+                self.begin(request)
+                answer = app(environ, started)
+            except BaseException:  # whatever the application raises: the hook is told
+                self.end(request, environ, response)
+                raise
+            return _ending(answer, response, lambda: self.end(request, environ, response))
+
+        return called
+
+    # ---- ASGI
+
+    def asgi(self, app: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        async def called(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            environ = _environ(scope)
+            request, response = Request(environ), Response()
+
+            async def told(message: MutableMapping[str, Any]) -> None:
+                if message["type"] == "http.response.start":
+                    fields = [(_text(name), _text(value)) for name, value in message.get("headers", ())]
+                    response.began(str(message["status"]), fields)
+                elif message["type"] == "http.response.body":
+                    response.sent += len(message.get("body", b""))
+                await send(message)
+
+            try:
+                self.begin(request)
+                await app(scope, receive, told)
+            finally:
+                self.end(request, environ, response)
+
+        return called
+
+
+class _Pieces(list[bytes]):
+    """An answer that is whole, with something to be done when it was given."""
+
+    close: Callable[[], None]
+
+
+class _Iterated:
+    """An answer that comes by and by."""
+
+    def __init__(self, answer: Any, response: Response, close: Callable[[], None]) -> None:
+        self._answer = answer
+        self._response = response
+        self.close = close
+
+    def __iter__(self) -> Iterator[Any]:
+        for piece in self._answer:
+            self._response.sent += len(piece)
+            yield piece
+
+
+def _ending(answer: Any, response: Response, end: Callable[[], None]) -> Any:
+    """Return `answer` so that `end` is called when it is closed."""
+    inner = getattr(answer, "close", None)
+
+    def close() -> None:
+        try:
+            if inner is not None:
+                inner()
+        finally:
+            end()
+
+    if type(answer) is FileWrapper:
+        answer.close = close  # type: ignore[method-assign]
+        return answer
+    if isinstance(answer, (list, tuple)):
+        pieces = _Pieces(answer)
+        pieces.close = close
+        response.sent = sum(map(len, pieces))
+        return pieces
+    return _Iterated(answer, response, close)
+
+
+def _environ(scope: MutableMapping[str, Any]) -> Environ:
+    """Return what hooks look at in an environ, for a scope, which is in it, too."""
+    query = scope["query_string"]
+    raw = scope.get("raw_path") or scope["path"].encode()
+    address, port = host_and_port(scope.get("client"))
+    environ: Environ = {
+        "REQUEST_METHOD": scope["method"],
+        "RAW_URI": _text(raw + b"?" + query if query else raw),
+        "PATH_INFO": scope["path"],
+        "QUERY_STRING": _text(query),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": address,
+        "REMOTE_PORT": port,
+        "wsgi.url_scheme": scope["scheme"],
+        "asgi.scope": scope,
+    }
+    for name, value in scope["headers"]:
+        key = _text(name).upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{_text(value)}" if key in environ else _text(value)
+    return environ
+
+
+def _text(data: bytes) -> str:
+    return data.decode("latin-1")

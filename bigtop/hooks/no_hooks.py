@@ -1,0 +1,19 @@
+# Hooks of a worker that has none, and what each kind of them can be told.
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class NoHooks:
+    """Where nobody defines a hook, a worker pays nothing for them."""
+
+    def born(self) -> None:
+        """The worker's life begins. AppError, with a traceback: it cannot boot."""
+
+    def loaded(self, app: Any, interface: str) -> Any:
+        """The application is imported; return what is to be served in its place. AppError as in born()."""
+        return app
+
+    def over(self, *, at_once: bool) -> None:
+        """The worker's life ends; `at_once`: with no time for open requests."""

@@ -1,0 +1,91 @@
+# What hooks are given as server and worker: objects with the attributes of gunicorn's arbiter and workers.
+#
+# Rule: they show how things are and change nothing. Who sets `alive`, or the like, is not obeyed.
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bigtop.hooks.cfg import Cfg
+from bigtop.hooks.log import Log
+
+BOOTING = "[booting]"  # the pid of a worker that is none yet
+
+
+class Application:
+    """What is called app: of a server, and of a worker, whose `callable` is the application itself."""
+
+    def __init__(self, cfg: Cfg) -> None:
+        self.cfg = cfg
+        self.callable: Any = None
+        self.app_uri = cfg.wsgi_app
+
+    def wsgi(self) -> Any:
+        return self.callable
+
+
+class Server:
+    """The supervisor, as hooks see it; `pid` is its own."""
+
+    def __init__(self, cfg: Cfg, log: Log, pid: int) -> None:
+        self.cfg = cfg
+        self.log = log
+        self.app = Application(cfg)
+        self.pid = pid
+        self.address = cfg.address
+        self.proc_name = cfg.proc_name
+        self.timeout = cfg.timeout
+        self.num_workers: int = cfg.workers
+        self.worker_age = 0
+        self.WORKERS: dict[int, Worker] = {}
+
+    def __str__(self) -> str:
+        return f"<Server {self.pid}>"
+
+
+class Heartbeat:
+    """What is called tmp: a file by which gunicorn's workers show that they live."""
+
+    def notify(self) -> None:
+        """Nothing to be done."""
+
+    def last_update(self) -> float:
+        return time.monotonic()
+
+
+class Worker:
+    """A worker, as hooks see it; `requests` tells how many it has answered."""
+
+    sockets: Sequence[Any] = ()
+    alive = True
+    booted = False
+    aborted = False
+    wsgi: Any = None
+
+    def __init__(self, server: Server, age: int, pid: int | str, requests: Callable[[], int]) -> None:
+        self.cfg = server.cfg
+        self.log = server.log
+        self.app = Application(server.cfg)
+        self.age = age
+        self.pid = pid
+        self.ppid = server.pid
+        self.timeout = server.timeout
+        self.tmp = Heartbeat()
+        self._requests = requests
+
+    @property
+    def nr(self) -> int:
+        return self._requests()
+
+    def notify(self) -> None:
+        self.tmp.notify()
+
+    def __str__(self) -> str:
+        return f"<Worker {self.pid}>"
+
+
+def of_this_process(server: Server, age: int, requests: Callable[[], int]) -> Worker:
+    return Worker(server, age, os.getpid(), requests)

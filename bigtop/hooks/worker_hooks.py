@@ -1,0 +1,79 @@
+# Hooks in a worker, called where gunicorn calls them.
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from bigtop import loader
+from bigtop.hooks.calls import Around
+from bigtop.hooks.load import Loaded, fitting
+from bigtop.hooks.no_hooks import NoHooks
+from bigtop.hooks.objects import Server, of_this_process
+from bigtop.hooks.spec import HookSpec
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.hooks")
+
+
+class WorkerHooks(NoHooks):
+    """The hooks of this worker, which is the `age`th and a child of `supervisor`. Main thread only."""
+
+    def __init__(self, spec: HookSpec, age: int, supervisor: int, requests: Callable[[], int]) -> None:
+        loaded = Loaded(spec)
+        self._functions = loaded.functions
+        self._server = Server(loaded.cfg, loaded.log, supervisor)
+        self._worker = of_this_process(self._server, age, requests)
+
+    def born(self) -> None:
+        """post_fork; AppError with its traceback when that fails: the worker cannot boot."""
+        if "worker_abort" in self._functions:
+            signal.signal(signal.SIGABRT, self._abort)
+        with self._booting("post_fork") as hook:
+            hook(self._server, self._worker)
+
+    def loaded(self, app: Any, interface: str) -> Any:
+        """post_worker_init, which may put another application in place; return what is to be served."""
+        self._worker.wsgi = self._worker.app.callable = app
+        with self._booting("post_worker_init") as hook:
+            hook(self._worker)
+        self._worker.booted = True
+        before, after = self._functions.get("pre_request"), self._functions.get("post_request")
+        if before is None and after is None:
+            return self._worker.wsgi
+        around = Around(self._worker, before, after and fitting(after, 4))
+        return around.asgi(self._worker.wsgi) if interface == "asgi" else around.wsgi(self._worker.wsgi)
+
+    def over(self, *, at_once: bool) -> None:
+        """worker_int, if the worker ends at once, and worker_exit."""
+        self._worker.alive = False
+        if at_once and not self._worker.aborted:
+            self._told("worker_int", self._worker)
+        self._told("worker_exit", self._server, self._worker)
+
+    def _abort(self, _number: int, _frame: FrameType | None) -> None:
+        self._worker.aborted = True
+        self._told("worker_abort", self._worker)
+
+    def _told(self, name: str, *arguments: object) -> None:
+        hook = self._functions.get(name)
+        if hook is None:
+            return
+        try:
+            hook(*arguments)
+        except (Exception, SystemExit):  # whatever other people's hook raises: the worker ends anyway
+            log.exception("hook %s failed", name)
+
+    @contextlib.contextmanager
+    def _booting(self, name: str) -> Iterator[Callable[..., Any]]:
+        try:
+            yield self._functions.get(name, _nothing)
+        except (Exception, SystemExit) as error:  # likewise, and the worker cannot boot
+            raise loader.failure(f"hook {name} failed", error) from error
+
+
+def _nothing(*_arguments: object) -> None:
+    """What is called where there is no hook."""

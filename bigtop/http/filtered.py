@@ -1,0 +1,129 @@
+# Answers of applications that pass filters (handlers.py): what Exchange (WSGI) and Answer (ASGI) are where a
+# worker has any.
+#
+# Rule 1: the filters are asked once, when the head is about to go out: with the size of the body, if that is
+# known by then. Rule 2: where one of them replaced the body, nothing of the application's is taken any more
+# (AnswerOver); the `replacement` is for the owner to send.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bigtop.errors import AnswerOver
+from bigtop.http.asgi import Answer, Message, as_bytes
+from bigtop.http.handlers import Encoder, Filter, Reply, drafted, encoded
+from bigtop.http.messages import Request
+from bigtop.http.response import Head, Headers, Stamps
+from bigtop.http.wsgi import Exchange, Wire, joined
+
+
+class Passage:
+    """What the filters made of one answer."""
+
+    __slots__ = ("_encoders", "_filters", "is_passed", "replacement")
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self._filters = filters
+        self._encoders: Sequence[Encoder] = ()
+        self.is_passed = False
+        self.replacement: Reply | None = None
+
+    def take(self, request: Request, head: Head, headers: Headers, size: int | None) -> tuple[Head, Headers]:
+        """Ask the filters; return the head to be sent."""
+        self.is_passed = True
+        draft = drafted(self._filters, request, head, headers, size)
+        self.replacement = draft.reply()
+        made = Head(draft.status, draft.headers)
+        if not made.has_no_body(request):
+            self._encoders = draft.encoders
+        return made, draft.headers
+
+    def encode(self, piece: bytes, *, ends: bool = False) -> bytes:
+        return encoded(self._encoders, piece, ends=ends) if self._encoders else piece
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether the body may go out without passing through here."""
+        return not self._encoders and self.replacement is None
+
+
+class FilteredExchange(Exchange):
+    """An Exchange whose answer passes filters."""
+
+    __slots__ = ("_passage",)
+
+    def __init__(self, request: Request, stamps: Stamps, wire: Wire, filters: Sequence[Filter]) -> None:
+        Exchange.__init__(self, request, stamps, wire)
+        self._passage = Passage(filters)
+
+    @property
+    def replacement(self) -> Reply | None:
+        return self._passage.replacement
+
+    def takes_files(self, size: int) -> bool:
+        """Whether a body of `size` bytes may be sent from a file. AnswerOver: there is another one."""
+        self._pass(size)
+        return self._passage.takes_files
+
+    def data(self, piece: object) -> bytes:
+        data = joined((piece,))
+        if not data and not self._passage.is_passed and not self._started().has_no_body(self._request):
+            return b""
+        self._pass(None)
+        return Exchange.data(self, self._passage.encode(data))
+
+    def parts(self, piece: object) -> tuple[bytes, bytes]:
+        data = joined((piece,))
+        self._pass(len(data))
+        return Exchange.parts(self, self._passage.encode(data, ends=True))
+
+    def finish(self) -> bytes:
+        self._pass(0)
+        rest = self._passage.encode(b"", ends=True)
+        if self.framing is None:
+            head, body = Exchange.parts(self, rest)
+            return head + body
+        return self.framing.encode(rest) + self.framing.end()
+
+    def _pass(self, size: int | None) -> None:
+        if not self._passage.is_passed:
+            head = self._started()
+            self.head, self.headers = self._passage.take(self._request, head, self.headers, size)
+            self.head.dropped = head.dropped
+            self.status = self.head.code
+        if self.replacement is not None:
+            raise AnswerOver("another body is sent than that of the application")
+
+
+class FilteredAnswer(Answer):
+    """An Answer that passes filters."""
+
+    __slots__ = ("_passage",)
+
+    def __init__(self, request: Request, stamps: Stamps, filters: Sequence[Filter]) -> None:
+        Answer.__init__(self, request, stamps)
+        self._passage = Passage(filters)
+
+    @property
+    def replacement(self) -> Reply | None:
+        return self._passage.replacement
+
+    def takes_files(self, size: int | None) -> bool:
+        """Whether a body of `size` bytes, None: nobody knows how many, may be sent from a file; ask this
+        first, of every body."""
+        head = self._head
+        if head is not None and not self._passage.is_passed:
+            self._head, self.headers = self._passage.take(self._request, head, self.headers, size)
+            self.status = self._head.code
+        return self._passage.takes_files
+
+    def body(self, message: Message) -> bytes:
+        return Answer.body(self, self._encoded(message, as_bytes(message.get("body", b""))))
+
+    def large_body(self, message: Message, piece: bytes) -> tuple[bytes, bytes, bytes]:
+        changed = self._encoded(message, piece)
+        return Answer.large_body(self, changed, changed["body"])
+
+    def _encoded(self, message: Message, piece: bytes) -> Message:
+        more = bool(message.get("more_body", False))
+        return {**message, "body": self._passage.encode(piece, ends=not more)}

@@ -1,0 +1,37 @@
+# Paths of URLs: whether one is below another, and where an application is mounted.
+#
+# Rule: paths are compared as applications see them, without encoding, and whole segments count: /api is not
+# /apiary.
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+
+class Root(NamedTuple):
+    """The path below which an application is mounted, "" for none: as text (ASGI), as text with one character
+    per byte (WSGI), and encoded."""
+
+    text: str
+    latin: str
+    raw: bytes
+
+
+def root_of(path: str) -> Root:
+    """Return what --root-path says, encoded or not. Text that is no UTF-8 shows its bytes in `raw`."""
+    data = unquote_to_bytes(path)
+    return Root(data.decode("utf-8", "replace"), data.decode("latin-1"), quote_from_bytes(data).encode())
+
+
+def is_like(target: bytes, patterns: Iterable[str]) -> bool:
+    """Whether the path of a request target is like one of `patterns`, as in /upload/*."""
+    path = target.partition(b"?")[0].decode("latin-1")
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def is_below(path: str, prefix: str) -> bool:
+    """Whether a path is `prefix` ("" or "/api") or begins with it as with a folder."""
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/")

@@ -1,0 +1,301 @@
+# The scoreboard: what every worker is doing, in shared memory, readable even when a worker hangs.
+#
+# Each worker has a slot, which is memory of its own: a memfd that the supervisor makes for this one process
+# and maps; the worker is given the only other descriptor. Rule 1: a slot has a single writer, the worker it
+# was made for. Nobody else can write to it, so what the supervisor reads there, and kills by, was written by
+# that worker alone. But it may hold anything: a worker may have been taken over. Readers take what makes no
+# sense for nothing and never fail. Rule 2: numbers are aligned 64-bit words written by one store, so a reader
+# never sees half of one (x86-64 and AArch64 both promise that for aligned words; CPython memoryviews and
+# native struct codes make one 8-byte copy). Rule 3: a record of a request begins and ends with the same
+# number, which no other request of the slot has. The first is written first and the last one last; a reader
+# takes them in the other order, and tries again when they differ. (0 is none: the place is being written.)
+#
+# Layout (VERSION names it):  header | WORDS counters | BUCKETS latency histogram | RECORDS requests, running
+# or lately finished. What workers have to know of each other stands elsewhere, see seats.py.
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator
+from enum import IntEnum
+from itertools import count
+from typing import Final, NamedTuple
+
+from bigtop.errors import one_line
+from bigtop.ipc import seats
+from bigtop.system import kernel
+
+VERSION: Final = 4
+MAGIC: Final = int.from_bytes(b"bigtop\0\0", "little")
+
+
+class Word(IntEnum):
+    """The counters of a slot. Times are CLOCK_MONOTONIC nanoseconds, the same in all processes."""
+
+    PID = 0
+    KEY = 1  # the supervisor's number for this process
+    GENERATION = 2
+    STARTED = 3
+    BUSY = 4  # application calls running now
+    ACCEPTED = 5  # connections accepted so far, or taken over from other workers
+    REQUESTS = 6  # requests answered so far
+    ERRORS = 7  # of these, answered with a 5xx
+    BYTES_IN = 8
+    BYTES_OUT = 9
+    CALL_NS = 10  # time inside the application, all calls together
+    QUEUE_NS = 11  # time from readable to application called, all calls together
+    BEAT = 12  # last turn of the event loop, for backends that run applications in it; kept while BUSY
+    WAITING = 13  # complete requests waiting for an application slot
+    CUT = 14  # 1 once the worker has said which requests it cuts off
+
+
+class Phase(IntEnum):
+    """What a request is doing."""
+
+    NONE = 0
+    APP = 1  # inside the application
+    WRITING = 2  # the application is done or held back, the client reads slowly
+    DONE = 3
+
+
+WORDS: Final = 32  # half of them free, for later versions of the table
+BUCKETS: Final = 32  # bucket i counts requests of less than 2**i microseconds; the last one all longer ones
+RECORDS: Final = 32  # running requests and, in the others, the last finished ones
+SHARED: Final = RECORDS - 1  # the place of those that found no other
+
+# A record: its number, four words (indexes below), method, client address, path, X-Request-ID, its number.
+# Native packing ("@") copies a word at once, which "=" and "<" do not; it clears the whole place and then
+# writes in this order. So who reads the phase first never meets a new phase with an old beginning or end.
+_NUMBER: Final = 0
+_ENDED: Final = 2
+_STATUS: Final = 3
+_PHASE: Final = 4
+_RECORD: Final = struct.Struct("@5Q16s48s160s40sQ")
+_HEAD: Final = struct.Struct("@5Q")
+_FINISH: Final = struct.Struct("@3Q")  # ended, status, phase
+_LAST: Final = struct.Struct("@Q")
+RECORD_SIZE: Final = _RECORD.size
+_LAST_AT: Final = RECORD_SIZE - _LAST.size
+# The same numbers without the enum: a look-up of a member costs as much as a store, and these are hot.
+_APP: Final = int(Phase.APP)
+_WRITING: Final = int(Phase.WRITING)
+_DONE: Final = int(Phase.DONE)
+_PHASES: Final = {int(phase): phase for phase in Phase}
+_HEADER: Final = struct.Struct("@2Q")  # MAGIC, VERSION
+_WORDS_AT: Final = 64  # a cache line
+_BUCKETS_AT: Final = _WORDS_AT + WORDS * 8
+_RECORDS_AT: Final = _BUCKETS_AT + BUCKETS * 8
+SIZE: Final = 12288  # whole pages
+_PLACES: Final = range(_RECORDS_AT, _RECORDS_AT + RECORDS * RECORD_SIZE, RECORD_SIZE)
+_TRIES: Final = 200  # to catch a record between two stores
+assert _PLACES.stop <= SIZE
+assert RECORD_SIZE % 8 == 0
+
+
+class RequestRecord(NamedTuple):
+    """A request as the scoreboard shows it; times in monotonic nanoseconds, `ended` is 0 while it runs."""
+
+    phase: Phase
+    began: int
+    ended: int
+    status: int
+    method: str
+    client: str
+    path: str
+    id: str  # the beginning of its X-Request-ID; "" where the backend makes none
+
+    def __str__(self) -> str:
+        """Method, path, X-Request-ID and client, for a line of the log: what the client wrote is escaped."""
+        text = (
+            f"{self.method} {self.path}{f' ({self.id})' if self.id else ''} from {self.client or 'unknown'}"
+        )
+        return text.encode("unicode_escape").decode("ascii")
+
+    def cut_off(self, now: int) -> str:
+        """Say that it is not finished, at the monotonic time `now`."""
+        return f"{self} is cut off after {(now - self.began) / 1e9:.1f} s"
+
+
+def create(number: int) -> int:
+    """Return the descriptor of an empty slot for worker `number`."""
+    fd = kernel.shared_memory(f"bigtop-scoreboard-{number}", SIZE)
+    os.pwrite(fd, _HEADER.pack(MAGIC, VERSION), 0)
+    return fd
+
+
+def attach(fd: int) -> memoryview:
+    """Map a slot; ValueError for what is none. The descriptor can be closed then."""
+    size = os.fstat(fd).st_size
+    if size != SIZE:
+        raise ValueError(f"descriptor {fd} is not a scoreboard: it has {size} bytes")
+    memory = memoryview(mmap.mmap(fd, SIZE))
+    if _HEADER.unpack_from(memory) != (MAGIC, VERSION):
+        raise ValueError(f"descriptor {fd} is not a scoreboard of version {VERSION}")
+    return memory
+
+
+class Slot:
+    """A worker's own slot, for the worker itself; `seat` is what its siblings see of it.
+
+    Words are changed by `words[Word.X] = n`. A backend with threads sees to it that each word has one writer
+    at a time and that end() is never called by two threads at once; begin() may be.
+    """
+
+    __slots__ = ("_at", "_counts", "_free", "_heads", "_memory", "_number", "buckets", "seat", "words")
+
+    def __init__(self, memory: memoryview, seat: memoryview | None = None) -> None:
+        self.seat = seats.nowhere() if seat is None else seat
+        self.words = memory[_WORDS_AT:_BUCKETS_AT].cast("Q")
+        self.buckets = memory[_BUCKETS_AT:_RECORDS_AT].cast("Q")
+        self._counts: list[int] = self.buckets.tolist()
+        self._memory = memory
+        self._at = list(_PLACES)
+        self._heads = [memory[record : record + _HEAD.size].cast("Q") for record in self._at]
+        self._number = count(1).__next__  # which any thread may call
+        # The longest finished one is used first, so that the others stay readable. The last record is never
+        # in here: it is the one that is shared when all others run.
+        self._free = deque(range(SHARED))
+
+    @classmethod
+    def unseen(cls) -> Slot:
+        """Return the slot of a worker that nobody looks at."""
+        return cls(memoryview(bytearray(SIZE)))
+
+    def begin(self, began: int, method: bytes, client: bytes, path: bytes, request_id: bytes = b"") -> int:
+        """Show a request that enters the application; return the place of its record, for end().
+
+        With RECORDS or more requests running at once, the last record is shared: they are counted, but only
+        the newest of them is described.
+        """
+        try:
+            place = self._free.popleft()
+        except IndexError:
+            place = SHARED
+        number = self._number()
+        self._heads[place][_NUMBER] = number  # before the place is cleared, in whatever order that is done
+        _RECORD.pack_into(
+            self._memory, self._at[place],
+            number, began, 0, 0, _APP, method, client, path, request_id, number,
+        )  # fmt: skip
+        return place
+
+    def writing(self, place: int) -> None:
+        """The application is done with (or held back by) the client, which reads slowly."""
+        self._heads[place][_PHASE] = _WRITING
+
+    def running(self) -> list[RequestRecord]:
+        """Return the requests that are in progress, oldest first."""
+        return View(self._memory).running()
+
+    def end(self, place: int, began: int, ended: int, status: int) -> None:
+        """The request is answered: count its latency; its record stays until others need the place."""
+        _FINISH.pack_into(self._memory, self._at[place] + _ENDED * 8, ended, status, _DONE)
+        bucket = ((ended - began) // 1000).bit_length()
+        if bucket >= BUCKETS:
+            bucket = BUCKETS - 1
+        self._counts[bucket] += 1
+        self.buckets[bucket] = self._counts[bucket]
+        if place != SHARED:
+            self._free.append(place)
+
+
+class View:
+    """A slot for those who read it."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory = memory
+        self.words = memory[_WORDS_AT:_BUCKETS_AT].cast("Q")  # live; index with Word
+
+    def histogram(self) -> list[int]:
+        return self._memory[_BUCKETS_AT:_RECORDS_AT].cast("Q").tolist()
+
+    def running(self) -> list[RequestRecord]:
+        """Return the requests that are in progress, oldest first."""
+        live = (r for r in self._records() if r.phase is not Phase.DONE)
+        return sorted(live, key=lambda record: record.began)
+
+    def finished(self) -> list[RequestRecord]:
+        """Return the last finished requests, oldest first."""
+        done = (r for r in self._records() if r.phase is Phase.DONE)
+        return sorted(done, key=lambda record: record.ended)
+
+    def oldest(self) -> int:
+        """Return when the longest running application call began, or 0 when none runs.
+
+        Reads words only, so it is cheap enough to be asked about every worker each second.
+        """
+        oldest = 0
+        for at in _PLACES:
+            (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
+            _number, began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
+            if phase != _APP or (oldest and began >= oldest):
+                continue
+            # Where they differ a call begins this very moment, `began` may be its predecessor's.
+            if last != 0 and last == _HEAD.unpack_from(self._memory, at)[_NUMBER]:
+                oldest = began
+        return oldest
+
+    def _records(self) -> Iterator[RequestRecord]:
+        for at in _PLACES:
+            for _ in range(_TRIES):  # a writer that died half-way leaves it half for ever
+                (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
+                # The phase comes first: what was written before it is then seen as well.
+                phase = _PHASES.get(_HEAD.unpack_from(self._memory, at)[_PHASE], Phase.NONE)
+                _number, began, ended, status, _phase, *texts, _last = _RECORD.unpack_from(self._memory, at)
+                if last == _HEAD.unpack_from(self._memory, at)[_NUMBER]:
+                    break
+                time.sleep(0)  # let the writer, perhaps on this core, finish its few stores
+            else:
+                continue
+            if last and phase is not Phase.NONE:
+                if phase is not Phase.DONE:
+                    ended = status = 0
+                yield RequestRecord(phase, began, ended, status, *map(_str, texts))
+
+
+_EMPTY: Final = View(memoryview(bytes(SIZE)))
+
+
+class Scoreboard:
+    """The slots of all workers of one application, by number from 0, as the supervisor reads them, and the
+    seats that they sit in."""
+
+    def __init__(self, table: seats.Seats) -> None:
+        self._seats = table
+        self._views: dict[int, View] = {}
+
+    def renew(self, index: int) -> int:
+        """Make a slot for a worker that is to be; return the descriptor to give it, to be closed then."""
+        fd = create(index + 1)
+        try:
+            self.watch(index, fd)
+        except OSError:
+            os.close(fd)
+            raise
+        self._seats.vacate(index)
+        return fd
+
+    def watch(self, index: int, fd: int) -> None:
+        """Read the slot behind `fd` as that of worker `index`."""
+        self._views[index] = View(attach(fd))
+
+    def drop(self, index: int) -> None:
+        """Forget the slot of a worker that is gone."""
+        self._views.pop(index, None)
+        self.vacate(index)
+
+    def vacate(self, index: int) -> None:
+        """Have its siblings send it no more connections, and take over what is on its way."""
+        self._seats.vacate(index)
+
+    def of(self, index: int) -> View:
+        """Return the slot of one worker; an empty one where there is none."""
+        return self._views.get(index, _EMPTY)
+
+
+def _str(field: bytes) -> str:
+    return one_line(field.rstrip(b"\0").decode("latin-1"))

@@ -1,0 +1,86 @@
+# The generations of one watcher that are not over.
+#
+# Rule: a generation is listed from its Prepare to its Discard, and only discard() takes it out, so each is
+# discarded once. The first is kept (it works, as far as is known), the last is wanted; they are two during a
+# reload only.
+
+from __future__ import annotations
+
+from itertools import count
+from math import inf
+
+from bigtop.supervisor.policy.backoff import RestartWindow
+from bigtop.supervisor.policy.messages import Discard
+from bigtop.supervisor.policy.processtable import Proc
+from bigtop.supervisor.policy.spec import RestartPolicy
+
+# A fork server that dies is started again for as long as there are processes that it made.
+REPREPARE = RestartPolicy()
+
+
+class Generation:
+    def __init__(self, number: int, *, by_reload: bool, sequential: bool = False) -> None:
+        self.number = number
+        self.sequential = sequential  # no canary, and never more processes than the count
+        self.by_reload = by_reload  # somebody waits for Reloaded
+        self.prepare_at = -inf  # inf once it was asked for
+        self.usable_since: float | None = None
+        self.proven = False  # a process of it was ready
+        self._window = RestartWindow(REPREPARE)
+
+    def lost(self, now: float) -> None:
+        """Its fork server is gone: prepare it again, not in a hot loop."""
+        lived = 0.0 if self.usable_since is None else now - self.usable_since
+        self.usable_since = None
+        self.prepare_at = now + self._window.death(lived)
+
+
+class Generations(list[Generation]):
+    """Those between Prepare and Discard: none, one, or the kept one and the wanted one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = count(1)
+
+    def add(self, *, by_reload: bool, sequential: bool = False) -> None:
+        self.append(Generation(next(self._numbers), by_reload=by_reload, sequential=sequential))
+
+    def discard(self, number: int) -> Discard:
+        self[:] = [generation for generation in self if generation.number != number]
+        return Discard(number)
+
+    def due(self, now: float) -> list[int]:
+        """Return those that have to be prepared now, once."""
+        found = [generation for generation in self if generation.prepare_at <= now]
+        for generation in found:
+            generation.prepare_at = inf
+        return [generation.number for generation in found]
+
+    def find(self, number: int) -> Generation | None:
+        return next((generation for generation in self if generation.number == number), None)
+
+    def prove(self, number: int) -> None:
+        for generation in self:
+            generation.proven = generation.proven or generation.number == number
+
+    def is_reload_to(self, number: int) -> bool:
+        return len(self) > 1 and self[-1].number == number
+
+    def on_probation(self, number: int) -> bool:
+        """Whether one failure that a retry will not cure is enough to give it up."""
+        generation = self.find(number)
+        return generation is not None and (not generation.proven or self.is_reload_to(number))
+
+    def trial(self, wanted: int) -> Generation | None:
+        """The wanted generation while it is not proven and another is kept. No processes prove nothing."""
+        if len(self) < 2 or not wanted or self[-1].proven or self[-1].sequential:
+            return None
+        return self[-1]
+
+    def is_canary(self, proc: Proc, wanted: int) -> bool:
+        trial = self.trial(wanted)
+        return trial is not None and trial.number == proc.generation and proc.asked is None
+
+    def source(self, wanted: int) -> Generation:
+        """Where processes come from, but for the canary."""
+        return self[0] if self.trial(wanted) else self[-1]

@@ -1,0 +1,327 @@
+# The process table of one watcher: its processes, and the places of those that died.
+#
+# Rule 1: a process moves by TRANSITIONS and in no other way. What is not in there does not happen: such an
+# event is ignored, such an action is not taken.
+# Rule 2: nothing is decided here. machine.py says who comes and who leaves; this file knows how: under which
+# number, with which deadline, and that nobody is asked the same thing twice.
+#
+# A spawn waits until `warmup_delay` has passed since the one before it: for the first time, for a successor,
+# for one more. The age at which a process is replaced is drawn once, at its birth.
+#
+# A process for which there was no room leaves the table as if it had not been asked for, and for
+# SHORT_SECONDS no other is.
+#
+# DRAINING is for processes that were asked to leave. KILLED is entered past a deadline; a process that does
+# not die even then is waited for.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from itertools import count, islice
+from math import inf
+from random import Random
+
+from bigtop.record import Record
+from bigtop.supervisor.policy.backoff import RestartWindow
+from bigtop.supervisor.policy.messages import (
+    Action,
+    Drain,
+    Event,
+    Exited,
+    ExitStatus,
+    Kill,
+    Ready,
+    Short,
+    Spawn,
+    SpawnFailed,
+    Urgency,
+)
+from bigtop.supervisor.policy.spec import Respawn, RestartPolicy, WatcherSpec, Worker
+
+# A shell's word for a command that it cannot run; the status of a process that never was.
+NOT_SPAWNED = ExitStatus(code=127)
+
+# Time to leave for a process that is asked to be quick.
+QUICK_SECONDS = 1.0
+
+
+# Until it is tried again where there was no room for a process.
+SHORT_SECONDS = 1.0
+
+
+class State(Enum):
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    KILLED = "killed"
+    GONE = "gone"
+
+
+TRANSITIONS: Mapping[State, Mapping[type[Event | Action], State]] = {
+    State.STARTING: {
+        Ready: State.READY,
+        Drain: State.DRAINING,
+        Kill: State.KILLED,
+        Exited: State.GONE,
+        SpawnFailed: State.GONE,
+    },
+    State.READY: {Drain: State.DRAINING, Kill: State.KILLED, Exited: State.GONE},
+    State.DRAINING: {
+        Drain: State.DRAINING,  # once more, with less time
+        Kill: State.KILLED,
+        Exited: State.GONE,
+        SpawnFailed: State.GONE,
+    },
+    State.KILLED: {Exited: State.GONE, SpawnFailed: State.GONE},
+    State.GONE: {},
+}
+
+
+class Proc(Record, frozen=False, eq=False):
+    """One process from its Spawn to its end."""
+
+    key: int
+    wid: int
+    generation: int
+    spawned_at: float
+    deadline: float  # to be ready or to be gone; past it the process is killed
+    expires_at: float = inf  # replaced after that
+    state: State = State.STARTING
+    pid: int | None = None
+    asked: Urgency | None = None  # to leave; its exit is no death then
+    limit: float = 0.0  # seconds that it was given to end, if its deadline is about that
+    retiring: bool = False
+    killed: str = ""  # why
+
+    def moves(self, by: type[Event | Action]) -> bool:
+        """Take the transition for `by`, or say that there is none."""
+        after = TRANSITIONS[self.state].get(by)
+        if after is None:
+            return False
+        self.state = after
+        return True
+
+
+class Slots:
+    """The places of processes that died, and the windows of all that ever did."""
+
+    def __init__(self, policy: RestartPolicy) -> None:
+        self.holds: dict[int, float] = {}  # by wid: not used again before
+        self.gave_up = ""  # why the last one did
+        self._policy = policy
+        self._windows: dict[int, RestartWindow] = {}
+
+    @property
+    def over(self) -> int:
+        return sum(hold == inf for hold in self.holds.values())
+
+    def window(self, wid: int) -> RestartWindow:
+        return self._windows.setdefault(wid, RestartWindow(self._policy))
+
+    def drop(self, wid: int) -> None:
+        self.holds.pop(wid, None)
+        self._windows.pop(wid, None)
+
+    def clear(self) -> None:
+        self.holds.clear()
+        self._windows.clear()
+        self.gave_up = ""
+
+
+class Shortage:
+    """Why processes wait until there is room for them, told once, and until when nobody is asked for."""
+
+    def __init__(self) -> None:
+        self.until = -inf
+        self._reason = ""
+
+    def begin(self, reason: str, now: float) -> list[Action]:
+        before, self._reason = self._reason, self._reason or reason
+        self.until = now + SHORT_SECONDS
+        return [] if before else [Short(reason)]
+
+    def end(self) -> list[Action]:
+        before, self._reason = self._reason, ""
+        return [Short()] if before else []
+
+
+class Death(Record):
+    """The end of a process that was not asked to leave, judged by the restart policy."""
+
+    status: ExitStatus
+    reason: str  # why there was no process at all
+    how: str
+    expected: bool
+    deaths: int
+    wait: float  # inf: no successor
+    gave_up: bool  # there would have been one, but its slot used up its retries
+
+
+class ProcessTable:
+    """All processes of one watcher, by key, oldest first, until they are gone."""
+
+    def __init__(self, spec: WatcherSpec, keys: Iterator[int], random: Random) -> None:
+        self.processes: dict[int, Proc] = {}
+        self.slots = Slots(spec.restart)
+        self._spec = spec
+        self._keys = keys
+        self._random = random
+        self.shortage = Shortage()
+        self._warm_at = -inf  # no spawn before
+        self._wanting = False  # a spawn waits for these
+
+    def describe(self, spec: WatcherSpec) -> None:
+        """Take `spec` for what comes; processes may become older than before, or less old."""
+        if spec.restart != self._spec.restart:
+            self.slots = Slots(spec.restart)
+        before, self._spec = self._spec.lifetime, spec
+        ages = [(life.max_age, life.max_age_variance) for life in (before, spec.lifetime)]
+        if ages[0] != ages[1]:
+            for proc in self.processes.values():
+                self._draw_age(proc)
+
+    def _draw_age(self, proc: Proc) -> None:
+        life = self._spec.lifetime
+        age = life.max_age + self._random.uniform(0, life.max_age_variance)
+        proc.expires_at = proc.spawned_at + age if life.max_age and not proc.retiring else inf
+
+    def staying(self) -> list[Proc]:
+        """Those that were not asked to leave."""
+        return [proc for proc in self.processes.values() if proc.asked is None]
+
+    def overdue(self, now: float) -> list[Proc]:
+        return [proc for proc in self.processes.values() if proc.deadline <= now]
+
+    def advance(self, now: float) -> None:
+        """Take in that time has passed."""
+        if self.shortage.until <= now:
+            self.shortage.until = -inf
+        for proc in self.processes.values() if self._spec.lifetime.max_age else ():
+            if proc.state is State.READY and proc.expires_at <= now:
+                proc.retiring, proc.expires_at = True, inf
+
+    def next_spawn(self) -> float:
+        """When a spawn that waits is due."""
+        earliest = max(self._warm_at, self.shortage.until)
+        waits = [earliest] if self._wanting else []
+        return min([*waits, *(max(hold, earliest) for hold in self.slots.holds.values())], default=inf)
+
+    def postpone(self, proc: Proc, reason: str, now: float) -> list[Action]:
+        """Take a process out for which there was no room."""
+        proc.moves(SpawnFailed)
+        del self.processes[proc.key]
+        return self.shortage.begin(reason, now)
+
+    def next_expiry(self) -> float:
+        """Return when the next process is too old, or there may be room again."""
+        times = [self.shortage.until] if self.shortage.until > -inf else []
+        if self._spec.lifetime.max_age:
+            times += [proc.expires_at for proc in self.processes.values() if proc.state is State.READY]
+        return min(times, default=inf)
+
+    def spawn_missing(self, generation: int, room: int, now: float) -> list[Action]:
+        """The successors of the dead whose wait is over, then `room` more; later what is too early now."""
+        due = sorted(wid for wid, hold in self.slots.holds.items() if hold <= now)
+        actions: list[Action] = []
+        self._wanting = False
+        for wid in [*due, *(islice(self._free_places(), room) if room else ())]:
+            if now < max(self._warm_at, self.shortage.until):
+                self._wanting = True
+                break
+            self.slots.holds.pop(wid, None)
+            actions.append(self.spawn(generation, now, wid))
+        return actions
+
+    def spawn(self, generation: int, now: float, wid: int | None = None) -> Spawn:
+        """A process as `wid`, or in a new place, under the lowest number that is free."""
+        if wid is None:
+            wid = next(self._free_places())
+        key = next(self._keys)
+        lifetime = self._spec.lifetime
+        proc = Proc(key, wid, generation, now, now + (self._spec.boot_timeout or inf))
+        self._draw_age(proc)
+        self.processes[key] = proc
+        if lifetime.warmup_delay:
+            self._warm_at = now + lifetime.warmup_delay
+        return Spawn(key, wid, generation)
+
+    def _free_places(self) -> Iterator[int]:
+        """Yield the numbers that nobody has now, the lowest first."""
+        taken = {proc.wid for proc in self.processes.values()} | self.slots.holds.keys()
+        return (wid for wid in count(1) if wid not in taken)
+
+    def ask(
+        self,
+        proc: Proc,
+        urgency: Urgency,
+        now: float,
+        grace: float | None = None,
+        signum: int | None = None,
+    ) -> list[Action]:
+        """Ask to leave, unless that was done as urgently before."""
+        if proc.asked is not None and proc.asked.value >= urgency.value:
+            return []
+        proc.asked = urgency
+        if urgency is Urgency.NOW:
+            return self.kill(proc, "it is to be gone at once")
+        # A worker that was never ready has nothing to finish, and may hang; of a command that is not known.
+        idle = proc.state is State.STARTING and isinstance(self._spec.target, Worker)
+        if not proc.moves(Drain):
+            return []
+        limit = QUICK_SECONDS
+        if urgency is Urgency.GRACEFUL:
+            grace = self._spec.stop.graceful_timeout if grace is None else grace
+            limit = QUICK_SECONDS if idle else grace
+        limit += self._spec.stop.margin
+        if now + limit < proc.deadline:
+            proc.deadline, proc.limit = now + limit, limit
+        return [Drain(proc.key, grace or 0.0, signum)]
+
+    def is_ready(self, proc: Proc, now: float) -> bool:
+        """Take in that a process is ready; False if that comes too late to count."""
+        if proc.moves(Ready):
+            proc.deadline = inf
+            return True
+        worker = isinstance(self._spec.target, Worker)
+        if worker and proc.state is State.DRAINING and proc.asked is Urgency.GRACEFUL:
+            # It was asked to leave in the moment in which it began to answer: it may finish that.
+            proc.limit = self._spec.stop.graceful_timeout + self._spec.stop.margin
+            proc.deadline = now + proc.limit
+        return False
+
+    def kill(self, proc: Proc, reason: str) -> list[Action]:
+        proc.deadline = inf
+        if not proc.moves(Kill):
+            return []
+        proc.killed = reason
+        return [Kill(proc.key, reason)]
+
+    def bury(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> Death | None:
+        """Take a process that is gone out; None if it was asked to."""
+        del self.processes[proc.key]
+        if proc.asked is not None:
+            self.slots.drop(proc.wid)
+            return None
+        if isinstance(event, Exited):
+            how = f"was killed: {proc.killed}" if proc.killed else f"ended: {event.status}"
+            status, reason = event.status, ""
+        else:
+            status, reason, how = NOT_SPAWNED, event.reason, f"could not be started: {event.reason}"
+        policy = self._spec.restart
+        scheduled = bool(self._spec.lifetime.schedule)
+        expected = (
+            policy.respawn is not Respawn.ALWAYS or scheduled
+        ) and status.code in policy.expected_exits
+        finished = policy.respawn is Respawn.NEVER or expected or scheduled
+        window = self.slots.window(proc.wid)
+        wait = window.death(now - proc.spawned_at)
+        gave_up = wait == inf and not finished
+        return Death(status, reason, how, expected, window.deaths, inf if finished else wait, gave_up)
+
+
+def why_overdue(proc: Proc, boot_timeout: float) -> str:
+    """Return why a process whose deadline has passed is killed."""
+    if proc.limit:
+        return f"still there {proc.limit:g} seconds after it was asked to end"
+    return f"not ready after {boot_timeout:g} seconds"

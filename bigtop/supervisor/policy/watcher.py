@@ -1,0 +1,341 @@
+# What one watcher decides.
+#
+# Rule 1: every decision about processes is made here, from (spec, what is known, event, now).
+# Rule 2: nothing here performs anything. handle() returns actions; dispatcher.py has them performed.
+# Rule 3: time is an argument: a number of seconds on any clock that never goes back.
+# Rule 4: an event never raises. What is late, unknown or told twice changes nothing.
+#
+# How it works
+#
+# An event only changes what is wanted or what is known. Then converge() compares the two and returns what
+# is missing; it neither knows nor cares which event it was. Start, stop, scale, reload, retirement, death and
+# back-off are therefore one mechanism, and any of them may come in the middle of any other.
+#
+# A place is what the count counts. It is held by a process that stays (that was not asked to leave), or by a
+# slot: the number of a process that died, where its successor has to wait, or never comes.
+#
+# A process that stays is fresh or stale. Stale is what has to be replaced: it is of another generation, or it
+# asked to retire. Stale processes are replaced one by one, with one process more than the count (the surge),
+# and one that is ready leaves only when the ready ones are more than the count. This is all there is to a
+# rolling reload, to a roll-back and to a retirement.
+#
+# During a reload there are two generations: the one that is kept, and the one that is wanted. Until a process
+# of the wanted one has become ready it is on trial: it gets exactly one process, the canary, and all else
+# goes on with the kept one. When a reload fails, the kept generation is simply the wanted one again.
+#
+# So never more than count + 2 processes were not asked to leave: surge and canary.
+#
+# A sequential reload, and every replacement in a singleton, goes without both: an old process leaves first,
+# and its successor comes when it is gone.
+#
+# A Reload of a watcher that does not run is a Start. A Restart is a Stop that a Start follows.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from math import inf
+from random import Random
+from signal import SIGHUP, SIGKILL
+from types import MappingProxyType
+
+from bigtop.supervisor.policy.generations import Generations
+from bigtop.supervisor.policy.messages import (
+    Action,
+    BootFailed,
+    Died,
+    Event,
+    Exited,
+    Finished,
+    GaveUp,
+    GenerationFailed,
+    GenerationReady,
+    Late,
+    Leave,
+    Prepare,
+    Ready,
+    Reload,
+    Reloaded,
+    ReloadFailed,
+    Report,
+    Restart,
+    Retiring,
+    Scale,
+    Signal,
+    Spawned,
+    SpawnFailed,
+    Start,
+    Started,
+    Stop,
+    Stopped,
+    Tick,
+    Update,
+    Urgency,
+)
+from bigtop.supervisor.policy.processtable import Proc, ProcessTable, State, why_overdue
+from bigtop.supervisor.policy.rollout import Roster
+from bigtop.supervisor.policy.spec import WatcherSpec
+
+_ProcessEvent = Leave | Spawned | SpawnFailed | Ready | BootFailed | Retiring | Late | Exited
+
+
+class Status(Enum):
+    STOPPED = "stopped"
+    STARTING = "starting"  # until the wanted number was ready for the first time
+    ACTIVE = "active"
+    STOPPING = "stopping"
+
+
+RUNNING = (Status.STARTING, Status.ACTIVE)
+
+
+class Watcher:
+    """One watcher: tell it what happened, do what it answers, come back with a Tick at wake_at().
+
+    `keys` yields numbers that were never used before, by any watcher. Attributes are to be read only.
+    """
+
+    def __init__(self, spec: WatcherSpec, keys: Iterator[int], random: Random | None = None) -> None:
+        self.spec = spec
+        self.status = Status.STOPPED
+        self.numprocesses = spec.numprocesses  # as wanted
+        self._urgency = Urgency.GRACEFUL
+        self._again = False  # a Start follows the Stop
+        self._generations = Generations()
+        self._table = ProcessTable(spec, keys, random or Random())  # noqa: S311 (spreads ages)
+        self._actions: list[Action] = []
+
+    @property
+    def generation(self) -> int:
+        """The wanted generation, 0 while there is none."""
+        return self._generations[-1].number if self._generations else 0
+
+    @property
+    def processes(self) -> Mapping[int, Proc]:
+        """By key, oldest first, until they are gone."""
+        return MappingProxyType(self._table.processes)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is under way but waits after deaths."""
+        if self.status is Status.STOPPED:
+            return True
+        procs = self._table.processes.values()
+        calm = len(self._generations) == 1 and all(p.state is State.READY and not p.retiring for p in procs)
+        count = len(procs) + len(self._table.slots.holds)
+        return self.status is Status.ACTIVE and calm and count == self.numprocesses
+
+    def wake_at(self) -> float | None:
+        """When the next Tick is due, if one is."""
+        times = [proc.deadline for proc in self._table.processes.values()]
+        if self.status in RUNNING:
+            times += [generation.prepare_at for generation in self._generations]
+            if self._generations.source(self.numprocesses).usable_since is not None:
+                times.append(self._table.next_spawn())
+            times.append(self._table.next_expiry())
+        return min((time for time in times if time < inf), default=None)
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take one event in and draw all conclusions; return what to do, in this order."""
+        return self.take(event, now) + self.converge(now)
+
+    def take(self, event: Event, now: float) -> list[Action]:
+        """Take one event in; return what it leads to by itself, in this order."""
+        self._actions = []
+        match event:
+            case Start() if not self._again:
+                self._start()
+            case Stop(urgency) if self.status is not Status.STOPPED:
+                self._again = False
+                self.status = Status.STOPPING
+                self._urgency = max(urgency, self._urgency, key=lambda urgency: urgency.value)
+            case Restart() if self.status is not Status.STOPPED:
+                self._again = True
+                self.status = Status.STOPPING
+            case Restart():
+                self._start()
+            case Scale(wanted):
+                self.numprocesses = max(0, wanted)
+            case Reload(sequential, remake):
+                self._reload(sequential=sequential, remake=remake)
+            case Update(spec):
+                self.spec, self.numprocesses = spec, spec.numprocesses
+                self._table.describe(spec)
+            case GenerationReady() | GenerationFailed():
+                self._hear_generation(event, now)
+            case Start() | Stop() | Tick():
+                pass
+            case _:
+                self._hear_process(event, now)
+        return self._actions
+
+    # ---- events change what is wanted, or what is known
+
+    def _start(self) -> None:
+        if self.status not in RUNNING:
+            self.status = Status.STARTING
+            self._urgency = Urgency.GRACEFUL
+            self._table.slots.clear()
+        if not self._generations:
+            self._generations.add(by_reload=False)
+
+    def _reload(self, *, sequential: bool, remake: bool) -> None:
+        if self._again:
+            return
+        if self.spec.send_hup and not remake and self.status in RUNNING:
+            self._actions += [Signal(proc.key, SIGHUP) for proc in self._table.staying()]
+            self._actions.append(Reloaded(self.generation))
+            return
+        fresh = not self._generations
+        self._start()
+        if not fresh:
+            for given_up in self._generations[1:]:
+                self._actions.append(self._generations.discard(given_up.number))
+            self._generations.add(by_reload=True, sequential=sequential or self.spec.singleton)
+
+    def _hear_generation(self, event: GenerationReady | GenerationFailed, now: float) -> None:
+        generation = self._generations.find(event.generation)
+        if generation is None:
+            return
+        if isinstance(event, GenerationReady):
+            generation.usable_since = now
+        elif not event.short and self._generations.on_probation(generation.number):
+            self._fail(generation.number, event.reason)
+        else:
+            generation.lost(now)
+            self._actions += self._table.shortage.begin(event.reason, now) if event.short else []
+
+    def _hear_process(self, event: _ProcessEvent, now: float) -> None:
+        proc = self._table.processes.get(event.key)
+        if proc is None:
+            return
+        match event:
+            case Leave(_, grace, signum):
+                urgency = Urgency.NOW if signum == SIGKILL else Urgency.GRACEFUL
+                self._actions += self._table.ask(proc, urgency, now, grace, signum)
+            case Spawned(pid=pid):
+                proc.pid = pid
+            case Ready() if self._table.is_ready(proc, now):
+                if self._generations.is_canary(proc, self.numprocesses):
+                    self._table.slots.clear()  # new code, new count
+                self._generations.prove(proc.generation)
+            case BootFailed(reason=reason) if proc.state is State.STARTING:
+                if self._generations.on_probation(proc.generation):
+                    self._fail(proc.generation, reason)
+            case Retiring():
+                proc.retiring = True
+            case Late(reason=reason, alone=alone):
+                if proc.asked is None:
+                    self._actions.append(Report(proc.key, reason))
+                # What else it does may be finished first; when there is nothing else, it is not waited for.
+                urgency = Urgency.QUICK if alone else Urgency.GRACEFUL
+                self._actions += self._table.ask(proc, urgency, now)
+            case SpawnFailed() | Exited():
+                self._gone(proc, event, now)
+
+    def _gone(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> None:
+        if isinstance(event, SpawnFailed) and event.short and proc.asked is None:
+            self._actions += self._table.postpone(proc, event.reason, now)
+            return
+        was_ready = proc.state is State.READY
+        on_trial = self._generations.is_canary(proc, self.numprocesses)
+        if not proc.moves(type(event)):
+            return
+        death = self._table.bury(proc, event, now)
+        if death is None:
+            return
+        failed = on_trial or (death.gave_up and self._generations.is_reload_to(proc.generation))
+        wait = inf if failed else death.wait
+        if not death.expected:
+            who = (proc.key, proc.wid, death.status, was_ready, death.deaths)
+            until = None if wait == inf else wait
+            self._actions.append(Died(*who, until, death.reason, proc.killed))
+        if failed:
+            self._table.slots.drop(proc.wid)
+            self._fail(proc.generation, f"process {proc.wid} {death.how}")
+            return
+        self._table.slots.holds[proc.wid] = now + wait
+        if death.gave_up:
+            self._table.slots.gave_up = f"process {proc.wid} used up its retries; at last it {death.how}"
+            for other in self._table.processes.values():
+                other.retiring = False  # it is better than none, and its successor may have been this one
+
+    def _fail(self, number: int, reason: str) -> None:
+        """That generation cannot run: back to the kept one, or give up."""
+        wanted = self.generation
+        self._actions.append(self._generations.discard(number))
+        if not self._generations:
+            self._actions.append(GaveUp(reason))
+            self.status = Status.STOPPING
+        elif number == wanted:
+            self._actions.append(ReloadFailed(wanted, self.generation, reason))
+
+    # ---- what is wanted against what is
+
+    def converge(self, now: float) -> list[Action]:
+        """Compare what is wanted with what is, every process of it; return what to do, in this order."""
+        self._actions = []
+        for proc in self._table.overdue(now):
+            if self._generations.is_canary(proc, self.numprocesses):
+                self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
+            self._actions += self._table.kill(proc, why_overdue(proc, self.spec.boot_timeout))
+        if self.status in RUNNING:
+            self._table.advance(now)
+            self._adjust(now)
+            self._tell()
+        if self.status is Status.STOPPING:
+            for proc in self._table.processes.values():
+                self._actions += self._table.ask(proc, self._urgency, now)
+            if not self._table.processes:
+                self._actions += [self._generations.discard(each.number) for each in list(self._generations)]
+                self._actions.append(Stopped())
+                self.status = Status.STOPPED
+        if not self._again or self.status is not Status.STOPPED:
+            return self._actions
+        self._again = False
+        self._start()
+        return self._actions + self.converge(now)
+
+    def _adjust(self, now: float) -> None:
+        """Ask those to leave that are too many, or replaced; then start what is missing."""
+        facts = self._table, self._generations, self.numprocesses, self.spec.singleton
+        before = Roster(*facts)
+        leaving, idle = before.leaving(), before.idle_slots()
+        for wid in idle:
+            self._table.slots.drop(wid)
+        for proc in leaving:
+            self._actions += self._table.ask(proc, Urgency.GRACEFUL, now)
+        self._actions += [Prepare(number) for number in self._generations.due(now)]
+        after = Roster(*facts) if leaving or idle else before
+        if after.usable:
+            self._actions += self._table.spawn_missing(after.source.number, after.room(), now)
+        if after.canary_wanted:
+            self._actions.append(self._table.spawn(after.canary_wanted, now))
+        self._actions += self._table.shortage.end() if after.complete else []
+
+    def _tell(self) -> None:
+        """Say what was reached."""
+        wanted = self._generations[-1]
+        over = self._table.slots.over
+        trial = self._generations.trial(self.numprocesses)
+        if trial is None and 0 < self.numprocesses == over:
+            reason = self._table.slots.gave_up
+            self._actions.append(GaveUp(reason) if reason else Finished())
+            self.status = Status.STOPPING
+            return
+        if self.status is Status.ACTIVE and len(self._generations) == 1 and not wanted.by_reload:
+            return  # that was said before
+        staying = self._table.staying()
+        usable = self._generations.source(self.numprocesses).usable_since is not None
+        ready = [proc for proc in staying if proc.state is State.READY]
+        if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
+            self._actions.append(Started())
+            self.status = Status.ACTIVE
+        if trial is not None or not usable:
+            return
+        current = [proc for proc in ready if proc.generation == wanted.number]
+        if len(current) == len(staying) == self.numprocesses - over:
+            self._actions += [self._generations.discard(old.number) for old in self._generations[:-1]]
+            if wanted.by_reload:
+                wanted.by_reload = False
+                self._actions.append(Reloaded(wanted.number))

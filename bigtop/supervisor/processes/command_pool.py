@@ -1,0 +1,215 @@
+# Commands as their supervisor sees them: the Spawner of a watcher whose target is a Command.
+#
+# Rules: no policy. It joins by key what belongs to one process: the process itself, its outputs, its
+# readiness, its end; what they say becomes events. A generation is a description: a reload to a changed one
+# starts processes of the new, and a reload that fails goes back to those of the old.
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from bigtop.record import Record, field
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.plan import Taken, only_limits_differ
+from bigtop.supervisor.policy.spec import Command, WatcherSpec
+from bigtop.supervisor.processes import killing, rlimits, scarcity
+from bigtop.supervisor.processes.child import Process
+from bigtop.supervisor.processes.readiness import Watch, watch
+from bigtop.supervisor.processes.spawner import Made, Maker
+from bigtop.supervisor.processes.termination import Ending
+from bigtop.supervisor.streams.reader import LineReader
+from bigtop.supervisor.streams.writer import Outputs
+
+
+class Surroundings(Record):
+    """What the commands of all watchers share."""
+
+    maker: Maker
+    outputs: Outputs
+    tell: Callable[[str, messages.Notice], None]
+
+
+class _Member(Record, frozen=False):
+    """One process from its spawn to the end of its tree."""
+
+    key: int
+    wid: int
+    spec: WatcherSpec
+    command: Command
+    watch: Watch
+    readers: list[LineReader] = field(default_factory=list)
+    process: Process | None = None
+    ending: Ending | None = None
+    status: messages.ExitStatus | None = None
+    asked: tuple[float, int | None] | None = None  # before there was a process
+    doomed: str = ""  # likewise: why it is to be killed
+
+
+class CommandPool:
+    """A Spawner. Event loop only."""
+
+    def __init__(
+        self, spec: WatcherSpec, feed: Callable[[messages.Event], None], surroundings: Surroundings
+    ) -> None:
+        self._spec = spec
+        self._feed = feed
+        self._surroundings = surroundings
+        self._descriptions: dict[int, WatcherSpec] = {}  # by generation
+        self._members: dict[int, _Member] = {}
+        surroundings.outputs.open(spec)
+        self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
+
+    # ---- what the dispatcher asks for
+
+    def describe(self, spec: WatcherSpec) -> Taken:
+        """Take `spec` for what is to come; what runs is given new limits (prlimit(2))."""
+        if not isinstance(spec.target, Command):
+            return Taken.ELSEWHERE
+        self._surroundings.outputs.open(spec)
+        self._spec = spec
+        if not all(_adjusted(member, spec) for member in self._members.values()):
+            return Taken.BY_NEW
+        self._descriptions = dict.fromkeys(self._descriptions, spec)
+        return Taken.BY_ALL
+
+    def prepare(self, generation: int) -> None:
+        self._descriptions[generation] = self._spec
+        self._feed(messages.GenerationReady(generation))
+
+    def discard(self, generation: int) -> None:
+        del self._descriptions[generation]
+
+    def spawn(self, key: int, wid: int, generation: int) -> None:
+        spec = self._descriptions[generation]
+        assert isinstance(spec.target, Command), "describe() takes nothing else"
+        try:
+            ready = watch(spec.ready, lambda: self._feed(messages.Ready(key)))
+        except OSError as error:  # no descriptor is free for its socket
+            self._feed(messages.SpawnFailed(key, f"ready: {error.strerror}", scarcity.is_passing(error)))
+            return
+        member = _Member(key, wid, spec, spec.target, ready)
+        self._members[key] = member
+        self._surroundings.maker.make(spec, (key, wid), ready.environ, lambda made: self._made(member, made))
+
+    def drain(self, key: int, grace: float, signum: int | None = None) -> None:
+        member = self._members.get(key)
+        if member is not None and member.ending is not None:
+            member.ending.ask(grace, signum)
+        elif member is not None:
+            member.asked = grace, signum
+
+    def kill(self, key: int, reason: str) -> None:
+        member = self._members.get(key)
+        if member is not None and member.ending is not None:
+            member.ending.kill(reason)
+        elif member is not None:
+            member.doomed = reason
+
+    def signal(self, key: int, number: int, *, children: bool = False, recursive: bool = False) -> None:
+        member = self._members.get(key)
+        if member is not None and member.process is not None:
+            member.process.send(number, children=children, recursive=recursive)
+
+    def report(self, key: int, reason: str) -> None:
+        """Nothing can be asked of a command."""
+
+    timed = False
+
+    def look_for_late(self) -> None:
+        """Commands are not timed."""
+
+    def pids(self) -> set[int]:
+        found = {member.process.pid for member in self._members.values() if member.process is not None}
+        endings = [member.ending for member in self._members.values() if member.ending is not None]
+        return found | {ending.command_pid for ending in endings if ending.command_pid is not None}
+
+    def _tell(self, notice: messages.Notice) -> None:
+        self._surroundings.tell(self._spec.name, notice)
+
+    # ---- life and end
+
+    def _made(self, member: _Member, made: Made) -> None:
+        if made.degraded:
+            self._tell(messages.Degraded(made.degraded))
+        if made.pid:
+            _observe(member, made, self._wrote, self._exited)
+        if member.process is None:
+            member.watch.close()
+            del self._members[member.key]
+            self._feed(messages.SpawnFailed(member.key, made.reason, made.short))
+            return
+        member.ending = Ending(
+            f"{self._spec.name}: process {member.wid}",
+            member.process,
+            member.spec.stop,
+            dict(member.command.context.env),
+            made.group,
+            lambda number: self._tell(messages.Signalled(member.key, made.pid, number)),
+            lambda left: self._gone(member, left),
+        )
+        self._feed(messages.Spawned(member.key, made.pid))
+        member.watch.begin(made.pid)
+        if member.doomed:
+            member.ending.kill(member.doomed)
+        elif member.asked is not None:
+            member.ending.ask(*member.asked)
+
+    def _wrote(self, member: _Member, which: str, lines: bytes) -> None:
+        member.watch.heard(lines)
+        assert member.process is not None
+        self._surroundings.outputs.take(self._spec.name, member.process.pid, member.wid, which, lines)
+
+    def _exited(self, member: _Member, status: messages.ExitStatus) -> None:
+        member.status = status
+        member.watch.close()
+        assert member.ending is not None
+        member.ending.leader_exited()
+
+    def _gone(self, member: _Member, left: list[int]) -> None:
+        """The whole tree is: only now nobody writes to the outputs any more."""
+        for reader in member.readers:
+            reader.catch_up()
+            reader.close()
+        self.last_words[member.wid] = [line for reader in member.readers for line in reader.last]
+        assert member.status is not None
+        assert member.process is not None
+        self._surroundings.outputs.lose(member.process.pid)
+        del self._members[member.key]
+        if left:
+            self._tell(messages.Left(member.key, tuple(left)))
+        self._feed(messages.Exited(member.key, member.status))
+
+
+def _observe(
+    member: _Member,
+    made: Made,
+    wrote: Callable[[_Member, str, bytes], None],
+    exited: Callable[[_Member, messages.ExitStatus], None],
+) -> None:
+    """Read what a new process writes and watch for its end; without a descriptor for that, undo it."""
+    try:
+        for which, fd in list(made.pipes.items()):
+            member.readers.append(LineReader(fd, functools.partial(wrote, member, which)))
+            del made.pipes[which]
+        member.process = Process(made.pid, functools.partial(exited, member))
+    except OSError as error:
+        killing.unwatched(made.pid, f"{member.spec.name}: process {member.wid}", error)
+        for reader in member.readers:
+            reader.close()
+        made.fail(f"it cannot be watched: {error.strerror}", short=scarcity.is_passing(error))
+
+
+def _adjusted(member: _Member, spec: WatcherSpec) -> bool:
+    """Make a process that runs what `spec` says, and return True, if that takes limits alone."""
+    if member.process is None or not only_limits_differ(member.spec, spec):
+        return False  # without a process it will be what it was ordered to be
+    assert isinstance(spec.target, Command), "describe() takes nothing else"
+    wanted = spec.target.context.rlimits
+    try:
+        if wanted != member.command.context.rlimits:
+            rlimits.apply(member.process.pid, wanted)
+    except (OSError, ValueError):
+        return False  # a successor says why, if it cannot have them either
+    member.spec, member.command = spec, spec.target
+    return True

@@ -1,0 +1,124 @@
+# Who descends from whom, read from /proc.
+#
+# Rules: only the tree that is asked for is walked (psutil reads every process of the machine, which makes
+# stopping many processes a square). A process is named by its number and its time of birth, because numbers
+# are used again.
+#
+# Orphans are looked for among our own children: we are a subreaper (kernel.become_subreaper), so whatever
+# loses its parent comes to us. The session tells whose it was: every command leads a session of its own. What
+# began a new session (a daemon) and lost its parent is found by its control group only, or because it was
+# still seen below the process when that was asked to stop.
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from bigtop.record import Record
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Kin(Record):
+    pid: int
+    born: int  # in clock ticks since the machine started
+
+
+class Stat(Record):
+    """A line of /proc/PID/stat, as far as anybody here asks."""
+
+    state: str
+    parent: int
+    group: int
+    session: int
+    born: int
+    rss: int  # bytes
+
+
+def stat(pid: int) -> Stat | None:
+    """Return what is known of a process; None when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The second field is the program's name in parentheses, and may hold both of these.
+    fields = text[text.rindex(b")") + 2 :].split()
+    return Stat(
+        fields[0].decode(),
+        int(fields[1]),
+        int(fields[2]),
+        int(fields[3]),
+        int(fields[19]),
+        int(fields[21]) * _PAGE,
+    )
+
+
+def users(pid: int) -> list[int]:
+    """Return the real, effective and saved user of a process; none when there is none."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
+            if line.startswith(b"Uid:"):
+                return [int(word) for word in line.split()[1:4]]
+    return []
+
+
+def children(pid: int) -> list[int]:
+    """Return the direct children; each thread has its own list of them."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):  # a thread that ended meanwhile
+                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split())
+    return found
+
+
+def named(pids: Iterable[int]) -> list[Kin]:
+    """Return those of `pids` that live, with their times of birth; zombies left out."""
+    known = ((pid, stat(pid)) for pid in pids)
+    return [Kin(pid, it.born) for pid, it in known if it is not None and it.state not in "ZX"]
+
+
+def descendants(pid: int) -> list[Kin]:
+    """Return everything below `pid`, parents before their children; zombies left out."""
+    found: list[Kin] = []
+    waiting = children(pid)
+    while waiting:
+        for one in named([waiting.pop()]):
+            found.append(one)
+            waiting += children(one.pid)
+    return found
+
+
+def orphans(leader: int, adopted: Iterable[int]) -> list[Kin]:
+    """Return what the session that `leader` led has left among `adopted`, and all that descends from it."""
+    found: list[Kin] = []
+    for number in adopted:
+        known = stat(number)
+        if known is None or known.state in "ZX" or leader not in (known.session, known.group):
+            continue
+        found += [Kin(number, known.born), *descendants(number)]
+    return found
+
+
+def alive(kin: Iterable[Kin]) -> list[Kin]:
+    """Return those that are still there and not zombies."""
+    before = set(kin)
+    return [one for one in named(one.pid for one in before) if one in before]
+
+
+def send(kin: Iterable[Kin], number: int) -> None:
+    """Signal those that are still there."""
+    for one in alive(kin):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(one.pid, number)
+
+
+def memory(roots: Iterable[int]) -> dict[int, int]:
+    """Return the resident bytes of each root with all its descendants. Any thread."""
+    found = {}
+    for root in roots:
+        everyone = [stat(root), *(stat(one.pid) for one in descendants(root))]
+        found[root] = sum(known.rss for known in everyone if known is not None)
+    return found

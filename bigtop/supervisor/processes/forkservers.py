@@ -1,0 +1,89 @@
+# The fork servers of one watcher, one for each generation.
+#
+# Rule: no policy. Whatever happens becomes an event for the machine, which has a fork server that died
+# prepared again for as long as its generation is wanted.
+
+from __future__ import annotations
+
+import os
+
+from bigtop.ipc import lifeline
+from bigtop.log import logger as get_logger
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.processes import scarcity
+from bigtop.supervisor.processes.forkserver import ForkServer, Hearers, InheritedState, Unborn
+from bigtop.system import workdir
+
+logger = get_logger("bigtop.supervisor")
+
+
+class ForkServers:
+    """Starts, asks and ends fork servers; event loop only."""
+
+    def __init__(self, inherited: InheritedState, hearers: Hearers) -> None:
+        self.inherited = inherited  # of generations to come
+        self._inherited_by_generation: dict[int, InheritedState] = {}
+        self._hearers = hearers
+        self._servers: dict[int, ForkServer] = {}
+        self._all: list[ForkServer] = []  # that were not collected yet, discarded ones included
+
+    @property
+    def pids(self) -> set[int]:
+        self._all = [server for server in self._all if not server.gone]
+        return {server.process.pid for server in self._all}
+
+    def prepare(self, generation: int) -> None:
+        """Start the fork server of `generation`; GenerationReady or GenerationFailed follows."""
+        inherited = self._inherited_by_generation.setdefault(generation, self.inherited)
+        try:
+            real = os.path.realpath(inherited.chdir) if inherited.chdir else workdir.enter(inherited.folder)
+        except OSError as error:
+            reason = f"cannot enter {inherited.folder}: {error.strerror}"
+            self._hearers.feed(messages.GenerationFailed(generation, reason))
+            return
+        logger.info("%s: generation %d is of %s", inherited.name, generation, real)
+        try:
+            server = ForkServer(generation, inherited, self._hearers)
+        except OSError as error:  # out of descriptors, processes or memory
+            reason = f"cannot start a fork server: {error.strerror}"
+            short = scarcity.is_passing(error)
+            self._hearers.feed(messages.GenerationFailed(generation, reason, short))
+            return
+        self._servers[generation] = server
+        self._all = [one for one in self._all if not one.gone] + [server]
+
+    def spawn(self, fork: lifeline.Fork, generation: int, slot: int) -> None:
+        """Ask for a worker with the descriptor `slot`; Spawned or SpawnFailed follows."""
+        server = self._servers.get(generation)
+        if server is None or not server.usable:
+            reason = f"generation {generation} has no fork server"
+            self._hearers.feed(messages.SpawnFailed(fork.key, reason))
+            return
+        server.ask(fork, slot)
+
+    def discard(self, generation: int) -> None:
+        """End the fork server of `generation`."""
+        self._inherited_by_generation.pop(generation, None)
+        server = self._servers.pop(generation, None)
+        if server is not None:
+            server.discard()
+
+    def discard_all(self) -> None:
+        for generation in list(self._servers):
+            self.discard(generation)
+
+    def unborn(self, key: int) -> Unborn | None:
+        """Return what there is of a worker that did not report yet."""
+        found = (server.pending[key] for server in self._servers.values() if key in server.pending)
+        return next(found, None)
+
+    def kill(self, key: int, reason: str) -> None:
+        """End the fork server that was asked for worker `key` of which nothing is heard, if there is one."""
+        for server in self._servers.values():
+            if key in server.pending:
+                server.kill(key, reason)
+
+    @property
+    def forking(self) -> bool:
+        """Whether a worker may exist whose pid we do not know yet."""
+        return any(server.pending for server in self._servers.values())

@@ -1,0 +1,297 @@
+# Workers of one application as their supervisor sees them: the Spawner of a watcher whose target is a Worker.
+#
+# Rules: no policy. It joins three things by key: the process (pidfd), its lifeline, its standard error; what
+# they say becomes events. What a worker is doing is read from the scoreboard, so that is known of hung ones.
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bigtop.ipc import lifeline
+from bigtop.ipc.scoreboard import RequestRecord, Scoreboard, View, Word
+from bigtop.log import logger as get_logger
+from bigtop.record import Record, field
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.plan import Taken
+from bigtop.supervisor.policy.spec import WatcherSpec, Worker
+from bigtop.supervisor.processes import killing, scarcity
+from bigtop.supervisor.processes.child import Process
+from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
+from bigtop.supervisor.processes.forkservers import ForkServers
+from bigtop.supervisor.streams.reader import LineReader
+from bigtop.system.signals import CUT_SIGNAL, STACK_SIGNAL
+
+logger = get_logger("bigtop.supervisor")
+
+_CUT_AFTER = 1.0  # seconds after the time for open requests, in which a worker notices that by itself
+_TIME_TO_END = 1.0  # seconds between the end of a line and that of its process
+_SAID_BY_WORKERS = (lifeline.Ready, lifeline.BootFailed, lifeline.Retire)
+
+
+class _Member(Record, frozen=False):
+    wid: int
+    process: Process
+    line: socket.socket
+    stderr: LineReader
+    late: bool = False
+    said: set[type] = field(default_factory=set)
+    grace: float = 0.0  # of the last time it was asked to end
+    cut: asyncio.TimerHandle | None = None
+    why: str = ""  # it could not boot, and what it said of that
+
+    def hear(self, message: lifeline.Message) -> None:
+        """Take in that it said that; ValueError: no worker says so, or not twice."""
+        kind = type(message)
+        if kind in self.said or kind not in _SAID_BY_WORKERS:
+            raise ValueError(f"{kind.__name__} is not what a worker says now")
+        self.said.add(kind)
+
+    def cut_off_after(self, grace: float) -> None:
+        """See that a worker which was asked to end within `grace` seconds notices their end: it does not hear
+        us while its main thread is inside a call of the application, or still imports that."""
+        self.spare()
+        self.grace = grace
+        wait = (grace if lifeline.Ready in self.said else 0.0) + _CUT_AFTER
+        self.cut = asyncio.get_running_loop().call_later(wait, self.process.send_signal, CUT_SIGNAL)
+
+    def spare(self) -> None:
+        if self.cut is not None:
+            self.cut.cancel()
+
+
+class WorkerPool:
+    """A Spawner over fork servers. `timeout` is seconds for one application call, 0 for ever."""
+
+    def __init__(
+        self,
+        feed: Callable[[messages.Event], None],
+        inherited: InheritedState,
+        board: Scoreboard,
+        timeout: float,
+        line_sink: Callable[[], Callable[[bytes], None]],
+        on_loaded: Callable[[int, lifeline.Loaded], None],
+    ) -> None:
+        self._feed = feed
+        self._name = inherited.name
+        self._board = board
+        self._timeout_ns = int(timeout * 1e9)
+        self.timed = timeout > 0
+        self._line_sink = line_sink
+        self.servers = ForkServers(inherited, Hearers(feed, self._adopt, line_sink, on_loaded))
+        self._members: dict[int, _Member] = {}
+        self.interface = ""
+        self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
+
+    # ---- what the dispatcher asks for
+
+    def prepare(self, generation: int) -> None:
+        self.servers.prepare(generation)
+
+    def discard(self, generation: int) -> None:
+        self.servers.discard(generation)
+
+    def spawn(self, key: int, wid: int, generation: int) -> None:
+        try:
+            slot = self._board.renew(wid - 1)
+        except OSError as error:  # no descriptor is free, or no memory
+            reason = f"there is no scoreboard for it: {error.strerror}"
+            self._feed(messages.SpawnFailed(key, reason, scarcity.is_passing(error)))
+            return
+        try:
+            self.servers.spawn(lifeline.Fork(key, wid), generation, slot)
+        finally:
+            os.close(slot)
+
+    def describe(self, spec: WatcherSpec) -> Taken:
+        """Take what fork servers to come are told already, and nothing else."""
+        if not isinstance(spec.target, Worker) or spec.target.bootstrap != self.servers.inherited.bootstrap:
+            return Taken.ELSEWHERE
+        self._timeout_ns = int(spec.target.timeout * 1e9)
+        return Taken.BY_NEW
+
+    def drain(self, key: int, grace: float, signum: int | None = None) -> None:
+        if signum is not None and key in self._members:
+            self.signal(key, signum)
+        else:
+            self._tell(key, lifeline.Drain(grace))
+        if key in self._members:
+            self._members[key].cut_off_after(grace)
+
+    def kill(self, key: int, reason: str) -> None:
+        if key in self._members:
+            _kill(self._name, self._board, self._members[key], reason)
+        else:
+            self.servers.kill(key, reason)
+
+    def signal(self, key: int, number: int, *, children: bool = False, recursive: bool = False) -> None:
+        if key in self._members:
+            self._members[key].process.send(number, children=children, recursive=recursive)
+
+    def reopen_logs(self) -> None:
+        for key in self._members:
+            self._tell(key, lifeline.Reopen())
+
+    def pids(self) -> set[int]:
+        return {member.process.pid for member in self._members.values()} | self.servers.pids
+
+    def _tell(self, key: int, message: lifeline.Message) -> None:
+        whose = self._members.get(key) or self.servers.unborn(key)
+        if whose is None or whose.line.fileno() < 0:
+            return
+        with contextlib.suppress(OSError):  # it is dead or does not listen: its deadline will come
+            lifeline.send(whose.line, message)
+
+    # ---- who is stuck
+
+    def look_for_late(self) -> None:
+        if not self.timed:
+            return
+        now = time.monotonic_ns()
+        for key, member in list(self._members.items()):
+            late = _look(self._board.of(member.wid - 1), self._timeout_ns, now)
+            if late is not None and (late.alone or not member.late):
+                member.late = True
+                self._feed(messages.Late(key, late.reason, alone=late.alone))
+
+    def report(self, key: int, reason: str) -> None:
+        """Log what a late worker is doing and have it write the stack of every thread to its stderr."""
+        member = self._members.get(key)
+        if member is None:
+            return
+        logger.error(
+            "worker %d (pid %d) is stuck: %s; the stack of every thread follows",
+            member.wid,
+            member.process.pid,
+            reason,
+        )
+        for record in self._board.of(member.wid - 1).running():
+            logger.error("worker %d: %s", member.wid, _describe(record))
+        member.process.send_signal(STACK_SIGNAL)
+
+    # ---- what workers say
+
+    def _adopt(self, newborn: Unborn, pid: int) -> bool:
+        """Take over a newborn worker; False if that process is no child of ours which nobody has."""
+        key, line = newborn.key, newborn.line
+        try:
+            process = Process.adopt(pid, lambda status: self._ended(key, status))
+        except OSError as error:  # no descriptor is free; the worker ends with its line
+            newborn.close()
+            reason = f"it cannot be watched: {error.strerror}"
+            self._feed(messages.SpawnFailed(key, reason, scarcity.is_passing(error)))
+            return True
+        if process is None:
+            return False
+        member = _Member(newborn.wid, process, line, LineReader(newborn.stderr, self._line_sink()))
+        self._members[key] = member
+        asyncio.get_running_loop().add_reader(line, self._readable, key, member)
+        self._feed(messages.Spawned(key, pid))
+        if newborn.doomed:
+            _kill(self._name, self._board, member, "it was not wanted any more before it was born")
+        return True
+
+    def _readable(self, key: int, member: _Member) -> bool:
+        """Take one message; return whether there may be another."""
+        if member.line.fileno() < 0:
+            return False
+        try:
+            received = lifeline.receive(member.line)
+            if received is not None:
+                member.hear(received[0])
+        except BlockingIOError:
+            return False
+        except ValueError as error:  # an application wrote to our line, or took the worker over
+            who = member.wid, member.process.pid
+            logger.error("worker %d (pid %d) is not listened to any more: %s", *who, error)
+            received = None
+        except OSError:  # reset
+            received = None
+        match received:
+            case None:
+                # It is about to end; an honest worker drains without its line. One that goes on has the time
+                # to leave that all have, or until it had to be ready.
+                _close_line(member)
+                self._board.vacate(member.wid - 1)
+                if lifeline.Ready in member.said:
+                    asyncio.get_running_loop().call_later(_TIME_TO_END, self._feed, messages.Leave(key))
+            case (lifeline.Ready(interface), _):
+                self.interface = interface
+                if member.cut is not None:  # asked to leave at the very moment in which it began to answer
+                    member.cut_off_after(member.grace)
+                self._feed(messages.Ready(key))
+            case (lifeline.BootFailed(text, traceback), _):
+                member.why = f"{text}\n{traceback}".rstrip()
+                self._feed(messages.BootFailed(key, member.why))
+            case (lifeline.Retire(reason), _):
+                self._feed(messages.Retiring(key, reason))
+        return received is not None
+
+    def _ended(self, key: int, status: messages.ExitStatus) -> None:
+        member = self._members[key]
+        while self._readable(key, member):  # its last words may still be in the line
+            pass
+        _close_line(member)
+        member.spare()
+        member.stderr.catch_up()
+        member.stderr.close()
+        self.last_words[member.wid] = member.why.splitlines() or list(member.stderr.last)
+        del self._members[key]
+        self._board.drop(member.wid - 1)
+        self._feed(messages.Exited(key, status))
+
+
+def _kill(name: str, board: Scoreboard, member: _Member, reason: str) -> None:
+    """Kill a worker; which requests are cut off by that is said by us, unless it was able to."""
+    if not member.process.running:
+        return
+    killing.process(member.process, f"{name}: worker {member.wid}", reason)
+    slot = board.of(member.wid - 1)
+    if not slot.words[Word.CUT]:
+        now = time.monotonic_ns()
+        for record in slot.running():
+            logger.warning("%s: its worker %d is killed", record.cut_off(now), member.wid)
+
+
+def _close_line(member: _Member) -> None:
+    if member.line.fileno() >= 0:
+        asyncio.get_running_loop().remove_reader(member.line)
+        member.line.close()
+
+
+def _describe(record: RequestRecord) -> str:
+    age = max(0, time.monotonic_ns() - record.began) / 1e9
+    client = record.client or "unknown"
+    name = f" ({record.id})" if record.id else ""
+    return f"{record.method} {record.path}{name} from {client}, {record.phase.name.lower()} for {age:.1f} s"
+
+
+class _Late(NamedTuple):
+    reason: str
+    alone: bool  # nothing else runs in this worker that would be lost with it
+
+
+def _look(slot: View, timeout_ns: int, now: int) -> _Late | None:
+    """Return what keeps a worker for longer than it may take; None when all is well."""
+    words = slot.words
+    if beat := words[Word.BEAT]:
+        # Requests in an event loop may wait for as long as they like, as long as the loop turns.
+        if not words[Word.BUSY] or now - beat <= timeout_ns:
+            return None
+        what = f"its event loop stands still for {(now - beat) / 1e9:.0f} s"
+        running = ", ".join(f"{record.method} {record.path}" for record in slot.running())
+        return _Late(f"{what}, in one of: {running}" if running else what, alone=True)
+    began = slot.oldest()
+    if not began or now - began <= timeout_ns:
+        return None
+    records = slot.running()
+    stuck = [r for r in records if r.began and now - r.began > timeout_ns]
+    if not stuck:
+        return None
+    reason = ", ".join(f"{r.method} {r.path} for {(now - r.began) / 1e9:.0f} s" for r in stuck)
+    return _Late(reason, alone=len(stuck) == len(records))

@@ -1,0 +1,84 @@
+# Users and groups of the system: looked up by name or number, and become.
+#
+# Rules: a user's own group stands in for a group that is not given, and the further groups are those that the
+# system lists for that user (initgroups(3)). A number that the system does not know has no group of its own:
+# who is to become it needs a group as well, or would go on with those of this process, which may be root's.
+# Nobody keeps further groups of this process.
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+from collections.abc import Sequence
+
+from bigtop.record import Record
+
+_NUMBER = re.compile(r"[0-9]{1,10}")
+_UNCHANGED = 2**32 - 1  # the number that setuid(2) and chown(2) take for "as it is"
+
+
+class Account(Record):
+    """Who a process is to be, in numbers; None leaves things as they are."""
+
+    uid: int | None = None
+    gid: int | None = None
+    groups: tuple[int, ...] = ()  # further ones
+    home: str | None = None
+
+
+def uid_of(user: str) -> int:
+    """Return the number of a user; LookupError says that there is none."""
+    try:
+        return _number(user) if _NUMBER.fullmatch(user) else pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError):  # ValueError: a NUL byte
+        raise LookupError(f"there is no user {user!r} on this machine{_pair(user)}") from None
+
+
+def gid_of(group: str) -> int:
+    """Return the number of a group; LookupError says that there is none."""
+    try:
+        return _number(group) if _NUMBER.fullmatch(group) else grp.getgrnam(group).gr_gid
+    except (KeyError, ValueError):
+        raise LookupError(f"there is no group {group!r} on this machine") from None
+
+
+def account(user: str | None, group: str | None, group_option: str) -> Account:
+    """Return who `user` and `group` are; LookupError says what is missing. `group_option` names the option
+    that a group is given by."""
+    gid = None if group is None else gid_of(group)
+    if user is None:
+        return Account(gid=gid)
+    uid = uid_of(user)
+    try:
+        entry = pwd.getpwuid(uid) if _NUMBER.fullmatch(user) else pwd.getpwnam(user)
+    except KeyError:
+        if gid is None:
+            raise LookupError(
+                f"user {user} is not known on this machine and has no group of its own: add {group_option}"
+            ) from None
+        return Account(uid, gid, home="/")
+    gid = entry.pw_gid if gid is None else gid
+    return Account(uid, gid, tuple(os.getgrouplist(entry.pw_name, gid)), entry.pw_dir)
+
+
+def become(uid: int | None, gid: int | None, groups: Sequence[int]) -> None:
+    """Be these from now on; PermissionError where that takes rights that this process has not."""
+    # Groups go before the user: afterwards there is no right to change them.
+    if gid is not None:
+        if os.geteuid() == 0:
+            os.setgroups(groups)
+        os.setgid(gid)
+    if uid is not None:
+        os.setuid(uid)
+
+
+def _number(text: str) -> int:
+    if int(text) >= _UNCHANGED:
+        raise ValueError("no number of a user or a group")
+    return int(text)
+
+
+def _pair(user: str) -> str:
+    return "; the group is an option of its own" if ":" in user else ""

@@ -1,0 +1,186 @@
+# What one client may take of a worker: connections, requests, time. The same with both native servers.
+
+from __future__ import annotations
+
+import select
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from bigtop.backends.base import ServeOptions
+from bigtop.backends.native.timeouts import GRACE
+from bigtop.http.limits import Limits
+from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
+from tests.support.backend_server import BackendServer, eventually
+from tests.support.wire import UPGRADE, Client, request
+
+KINDS = {
+    "wsgi": "tests.apps.wsgi_basic:app",
+    "gevent": "tests.apps.wsgi_basic:app",
+    "asgi": "tests.apps.asgi_basic:app",
+}
+MB = 1 << 20
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def server(kind: str, **options: Any) -> BackendServer:
+    return BackendServer(KINDS[kind], ServeOptions(**options), backend=kind)
+
+
+def status(subject: BackendServer) -> int:
+    with subject.connect() as client:
+        return client.get("/").status
+
+
+def test_an_address_gets_so_many_connections(kind: str) -> None:
+    with server(kind, address_connections=2, forwarded_allow_ips=()) as subject:
+        for _ in range(2):
+            with subject.connect() as first, subject.connect() as second:
+                first.get("/")
+                second.get("/")
+                with subject.connect() as third:
+                    assert third.answer().status == 503
+                    assert third.at_end()
+                first.close()
+                eventually(lambda: subject.word(Seat.CONNECTIONS) == 1)
+                assert status(subject) == 200
+            eventually(lambda: subject.word(Seat.CONNECTIONS) == 0)
+
+
+def test_a_websocket_is_a_connection_of_its_address() -> None:
+    with server("asgi", address_connections=1, forwarded_allow_ips=()) as subject:
+        with subject.connect() as client:
+            client.send(request("/echo", *UPGRADE))
+            assert client.answer().status == 101
+            with subject.connect() as other:
+                assert other.answer().status == 503
+        eventually(lambda: subject.word(Seat.CONNECTIONS) == 0)
+        assert status(subject) == 200
+
+
+def test_proxies_are_not_limited_by_their_address(kind: str) -> None:
+    with (
+        server(kind, address_connections=1, address_rate=1) as subject,
+        subject.connect() as first,
+        subject.connect() as second,
+    ):
+        for client in (first, second) * 3:
+            assert client.get("/").status == 200
+
+
+def test_an_address_gets_so_many_requests_per_second(kind: str) -> None:
+    options: dict[str, Any] = {"address_rate": 5, "forwarded_allow_ips": (), "access_format": "%(s)s"}
+    with server(kind, **options) as subject:
+        with subject.connect() as client:
+            for _ in range(5):
+                assert client.get("/").status == 200
+            assert client.get("/").status == 429
+            assert client.at_end()
+        assert subject.access_lines()[5] == "429"
+        eventually(lambda: status(subject) == 200, what="a new second")
+
+
+def test_a_request_too_many_is_refused_without_its_body(kind: str) -> None:
+    with server(kind, address_rate=1, forwarded_allow_ips=()) as subject, subject.connect() as client:
+        assert client.get("/").status == 200
+        client.send(request("/echo", "Content-Length: 9", "Expect: 100-continue", method="POST"))
+        assert client.answer().status == 429
+
+
+@pytest.mark.parametrize("kind", ["gevent", "asgi"])
+def test_one_request_too_many_is_told_so(kind: str) -> None:
+    with server(kind, limit_concurrency=1) as subject, subject.connect() as one, subject.connect() as two:
+        one.send(request("/sleep/0.5"))
+        eventually(lambda: subject.word(Word.BUSY) == 1)
+        assert two.get("/").status == 503
+        assert one.answer().body == b"slept"
+        assert one.get("/").status == 200
+
+
+def test_a_websocket_too_many_is_told_so() -> None:
+    with server("asgi", limit_concurrency=1) as subject, subject.connect() as one, subject.connect() as two:
+        one.send(request("/sleep/0.5"))
+        eventually(lambda: subject.word(Word.BUSY) == 1)
+        two.send(request("/", *UPGRADE))
+        assert two.answer().status == 503
+        assert two.at_end()
+        assert one.answer().body == b"slept"
+
+
+def test_an_answer_that_closes_arrives_although_the_client_has_sent_more(kind: str) -> None:
+    """A close with unread input is a reset, which can destroy the answer on its way."""
+    app = f"tests.apps.faulty:{'asgi' if kind == 'asgi' else 'wsgi'}"
+    with BackendServer(app, backend=kind) as subject, subject.connect() as client:
+        client.send(request("/close") + request("/") * 5000)
+        answer = client.answer()
+        assert (answer.status, answer["Connection"]) == (200, "close")
+        assert client.at_end(), "and not a reset"
+
+
+# ---- minimum rates
+
+
+def drip(client: Client, began: float) -> None:
+    """Send a byte each 50 ms until there is an answer."""
+    while not select.select([client.socket], [], [], 0.05)[0]:
+        client.send(b"x")
+        assert time.monotonic() - began < 15
+
+
+def test_a_body_that_trickles_is_a_408(kind: str) -> None:
+    with server(kind) as subject, subject.connect() as client:
+        client.send(request("/echo", "Content-Length: 10000", method="POST"))
+        began = time.monotonic()
+        drip(client, began)
+        assert client.answer().status == 408
+        assert time.monotonic() - began > GRACE
+
+
+def test_a_head_that_trickles_is_a_408(kind: str) -> None:
+    with server(kind, limits=Limits(header_rate=100)) as subject, subject.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nX-Drip: ")
+        began = time.monotonic()
+        drip(client, began)
+        assert client.answer().status == 408
+        assert time.monotonic() - began > GRACE
+
+
+def test_a_client_that_takes_an_answer_in_drops_is_given_up(kind: str) -> None:
+    options = ServeOptions(limits=Limits(send_rate=1 << 30))
+    with (
+        BackendServer(KINDS[kind], options, backend=kind, send_buffer=65536) as subject,
+        Client(subject.address, timeout=30, receive_buffer=4096) as reader,
+    ):
+        reader.send(request(f"/stream?n=20&size={MB}"))
+        eventually(lambda: subject.word(Seat.CONNECTIONS) == 1)
+        began = time.monotonic()
+        while subject.word(Seat.CONNECTIONS):
+            with suppress(ConnectionError):
+                reader.socket.recv(20_000)
+            assert time.monotonic() - began < 15
+            time.sleep(0.05)  # a slow reader
+        assert time.monotonic() - began > GRACE
+
+
+def test_an_application_that_takes_its_time_over_a_body_makes_nobody_slow() -> None:
+    """What is not read, or not asked for, cannot come."""
+    body, path = b"x" * 2_000_000, f"/late-read/{GRACE + 1}"
+    options = ServeOptions(limits=Limits(body_rate=10_000_000))
+    with (
+        BackendServer(KINDS["asgi"], options, backend="asgi") as subject,
+        subject.connect(30) as sends,
+        subject.connect(30) as waits,
+    ):
+        waits.send(request(path, "Content-Length: 3", "Expect: 100-continue", method="POST"))
+        sends.send(request(path, f"Content-Length: {len(body)}", method="POST") + body)
+        assert sends.answer().body == str(len(body)).encode()
+        assert waits.answer().status == 100
+        waits.send(b"abc")
+        assert waits.answer().body == b"3"

@@ -1,0 +1,145 @@
+# What hooks around requests make of an application: nothing that a server would see.
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any
+
+import pytest
+
+from bigtop.backends import registry
+from bigtop.errors import ConfigError
+from bigtop.hooks.calls import Around, Response
+from bigtop.hooks.cfg import Cfg
+from bigtop.hooks.load import fitting
+from bigtop.hooks.log import Log
+from bigtop.hooks.objects import Server, Worker
+from bigtop.http.wsgi import FileWrapper
+
+pytestmark = pytest.mark.case("C3")
+
+SETTINGS = (
+    '{"bind": ["127.0.0.1:80", "unix:/s"], "wsgi_app": "a:app", "proc_name": "a", "timeout": 3, "workers": 2}'
+)
+ENVIRON = {
+    "REQUEST_METHOD": "GET",
+    "RAW_URI": "/a?b=c",
+    "SERVER_PROTOCOL": "HTTP/1.0",
+    "wsgi.url_scheme": "http",
+    "REMOTE_ADDR": "10.0.0.1",
+    "REMOTE_PORT": "99",
+    "HTTP_X_TWO_WORDS": "v",
+    "CONTENT_TYPE": "text/plain",
+}
+
+
+@pytest.fixture
+def worker() -> Worker:
+    cfg = Cfg(SETTINGS, {"own": 1})
+    return Worker(Server(cfg, Log(cfg), 1), 1, 2, lambda: 7)
+
+
+def answered(worker: Worker, answer: Any) -> tuple[Any, list[Response]]:
+    told: list[Response] = []
+
+    def app(_environ: Any, start_response: Any) -> Any:
+        start_response("404 Not Found", [("Content-Length", "4")])
+        return answer
+
+    around = Around(worker, None, lambda _worker, _req, _environ, resp: told.append(resp))
+    return around.wsgi(app)(dict(ENVIRON), lambda *_: None), told
+
+
+@pytest.mark.parametrize("answer", [[b"ab", b"cd"], (b"abcd",)])
+def test_a_whole_answer_stays_whole(worker: Worker, answer: Any) -> None:
+    given, told = answered(worker, answer)
+    assert isinstance(given, list)
+    assert list(given) == list(answer)
+    assert told == []
+    given.close()
+    assert (told[0].status_code, told[0].sent, told[0].response_length) == (404, 4, 4)
+
+
+def test_a_file_stays_one(worker: Worker) -> None:
+    file = io.BytesIO(b"abcd")
+    given, told = answered(worker, FileWrapper(file))
+    assert type(given) is FileWrapper
+    given.close()
+    assert file.closed
+    assert len(told) == 1
+
+
+def test_what_comes_by_and_by_is_counted_and_closed(worker: Worker) -> None:
+    closed = []
+
+    def pieces() -> Any:
+        try:
+            yield b"ab"
+            yield b"c"
+        finally:
+            closed.append(True)
+
+    given, told = answered(worker, pieces())
+    assert list(given) == [b"ab", b"c"]
+    given.close()
+    assert closed == [True]
+    assert told[0].sent == 3
+
+
+def test_what_a_request_shows(worker: Worker) -> None:
+    seen = []
+    Around(worker, lambda _worker, req: seen.append(req), None).wsgi(lambda *_: [])(dict(ENVIRON), None)
+    (req,) = seen
+    assert (req.method, req.uri, req.path, req.query, req.version) == ("GET", "/a?b=c", "/a", "b=c", (1, 0))
+    assert req.headers == [("X-TWO-WORDS", "v"), ("CONTENT-TYPE", "text/plain")]
+    assert req.remote_addr == ("10.0.0.1", "99")
+
+
+def test_what_a_configuration_shows(worker: Worker) -> None:
+    cfg = worker.cfg
+    assert (cfg.workers, cfg.own, cfg.address) == (2, 1, [("127.0.0.1", 80), "/s"])
+    with pytest.raises(AttributeError, match="No configuration setting for: nothing"):
+        _ = cfg.nothing
+    cfg.set("workers", 5)
+    assert (worker.cfg.workers, worker.nr) == (5, 7)
+
+
+@pytest.mark.parametrize(
+    ("hook", "given"),
+    [
+        (lambda *a: a, (1, 2, 3, 4)),
+        (lambda a: (a,), (1,)),
+        (lambda a, b: (a, b), (1, 2)),
+        (lambda a, b, c: (a, b, c), (1, 2, 3)),
+    ],
+)
+def test_a_hook_is_given_as_much_as_it_takes(hook: Any, given: tuple[int, ...]) -> None:
+    assert fitting(hook, 4)(1, 2, 3, 4) == given
+
+
+def test_servers_of_others_have_no_hooks_around_requests() -> None:
+    registry.require(registry.load("wsgi"), interface="wsgi", request_hooks=True)
+    with pytest.raises(ConfigError, match="pre_request and post_request; choose wsgi, gevent or asgi"):
+        registry.require(registry.load("wsgiref"), interface="wsgi", request_hooks=True)
+
+
+@pytest.mark.parametrize("client", [("1.2.3.4", 0), None])
+def test_a_port_that_is_not_known_is_none(worker: Worker, client: Any) -> None:
+    told = []
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [],
+    }
+    scope |= {"http_version": "1.1", "scheme": "http", "client": client}
+    around = Around(worker, lambda _worker, req: told.append(req.remote_addr), None)
+    asyncio.run(around.asgi(app)(scope, None, None))
+    assert told == [("1.2.3.4" if client else "", "")]
