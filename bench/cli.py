@@ -18,6 +18,7 @@ from bench.peers import Peer, UnknownNameError
 from bench.progress import tell
 from bench.results import Part, Results, load
 from bench.runner import Setup, measure, shape
+from bench.scenarios import Scenario
 from bench.table import render
 
 HINT = "Without a COMMAND it is `run`: `python -m bench run --help` tells what can be chosen."
@@ -146,7 +147,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-data-") as data:
             for scenario in chosen:
-                setup = _setup(options, scenario.workers, Path(data))
+                setup = _setup(options, scenario, Path(data))
                 part = Part(
                     scenario.name, scenario.title, scenario.kind, shape(scenario), setup.cores_by_use()
                 )
@@ -210,8 +211,11 @@ def _life(options: argparse.Namespace) -> int:
     return subprocess.run(command, cwd=workshop.ROOT).returncode
 
 
-def _setup(options: argparse.Namespace, workers: int, data: Path) -> Setup:
-    server, load_core = share_cores(sorted(os.sched_getaffinity(0)), workers)
+def _setup(options: argparse.Namespace, scenario: Scenario, data: Path) -> Setup:
+    usable = sorted(os.sched_getaffinity(0))
+    server, load_core = share_cores(usable, scenario.workers)
+    if scenario.starts:  # without load, there is nobody to leave a core to
+        server = load_core = frozenset(usable)
     return Setup(
         rounds=options.rounds,
         seconds=options.seconds,

@@ -18,6 +18,7 @@ OURS, OTHERS, FLOOR = "#b5462f", "#7d8ca3", "#c9ced6"
 TITLES = {
     "closed": ("CPU µs per request", "cpu_us", 1.0),
     "open": ("p99 in ms", "p99_us", 1000.0),
+    "start": ("ms from exec to the first answer", "first_answer_us", 1000.0),
     "burst": ("requests of the busiest worker over those of the idlest", "imbalance", 1.0),
 }
 

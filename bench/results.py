@@ -32,6 +32,9 @@ class Run:
     failed: int = 0  # errors and requests without an answer
     imbalance: float | None = None  # bursts: the busiest worker's requests over the idlest one's
     bursts: list[list[int]] = field(default_factory=list)  # requests per worker, one list per burst
+    first_answer_us: float | None = None  # starts: from exec
+    start_cpu_us: float | None = None  # starts: of all processes, until they are at rest
+    stop_us: float | None = None  # starts: from SIGTERM until the last process has ended
     histograms: dict[str, Histogram] = field(default_factory=dict)
 
 
@@ -56,6 +59,9 @@ class Measured:
             "generator_busy",
             "noise",
             "imbalance",
+            "first_answer_us",
+            "start_cpu_us",
+            "stop_us",
         )
         figures = {name: spread(asdict(run)[name] for run in self.runs) for name in names}
         first = [next(iter(run.histograms.values()), []) for run in self.runs]
@@ -71,7 +77,7 @@ class Part:
 
     name: str
     title: str
-    kind: str  # of load: "closed", "open" or "burst"
+    kind: str  # of load: "closed", "open" or "burst"; "start" has none
     shape: str
     cores: dict[str, list[int]]
     measured: list[Measured] = field(default_factory=list)

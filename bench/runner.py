@@ -26,6 +26,7 @@ from bench.server import Running, StartError, running
 WARM_UP_SECONDS = 0.5
 BURSTS = 8
 BURST_PAUSE = 0.1  # seconds in which all workers become idle again
+REST_SECONDS = 1.0  # after the first answer; then all workers are there and nobody does anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def measure(scenario: Scenario, peers: Sequence[Peer], setup: Setup, part: Part)
         for peer, measured in pairs[turn:] + pairs[:turn]:
             if not measured.left_out:
                 _attempt(peer, measured, scenario, setup, number)
-    if setup.count_syscalls and not scenario.burst:
+    if setup.count_syscalls and scenario.kind in {"closed", "open"}:
         for peer, measured in pairs:
             if not measured.left_out:
                 _count(peer, measured, scenario, setup)
@@ -74,6 +75,8 @@ def shape(scenario: Scenario) -> str:
     text = f"{scenario.workers} worker{plural}, {scenario.connections} connections, "
     if scenario.message_bytes:
         text += "a request is a message and its echo, "
+    if scenario.starts:
+        return f"{scenario.workers} worker{plural}, one start per round, no load"
     if scenario.burst:
         return text + f"{BURSTS} bursts per round"
     if scenario.rate is None:
@@ -99,7 +102,7 @@ def _attempt(peer: Peer, measured: Measured, scenario: Scenario, setup: Setup, n
     setup.tell(f"{scenario.name}, round {number + 1} of {setup.rounds}: {peer.name}")
     try:
         with running(peer, scenario, set(setup.server_cores), setup.data) as server:
-            run = _burst if scenario.burst else _load
+            run = _start if scenario.starts else _burst if scenario.burst else _load
             measured.runs.append(run(scenario, server, setup, number))
     except (StartError, OSError, workshop.NotAvailableError, CalledProcessError) as error:
         measured.left_out = str(error)
@@ -157,6 +160,22 @@ def _burst(scenario: Scenario, server: Running, setup: Setup, number: int) -> Ru
         noise=round(max(foreign, 0) / ((time.monotonic() - began) * len(setup.cores)), 4),
         imbalance=median(imbalance(counts) for counts in bursts),
         bursts=bursts,
+    )
+
+
+def _start(scenario: Scenario, server: Running, setup: Setup, number: int) -> Run:
+    before, busy_before = procfs.tree(server.roots), procfs.cores_busy(setup.cores)
+    time.sleep(REST_SECONDS)
+    at_rest, busy = procfs.tree(server.roots), procfs.cores_busy(setup.cores)
+    foreign = sum(busy) - sum(busy_before) - (procfs.cpu(at_rest) - procfs.cpu(before))
+    memory = _memory(server)
+    return Run(
+        round=number,
+        noise=round(max(foreign, 0) / (REST_SECONDS * len(setup.cores)), 4),
+        pss_tree=memory,
+        first_answer_us=server.first_answer * 1e6,
+        start_cpu_us=procfs.cpu(at_rest) * 1e6,
+        stop_us=server.end() * 1e6,
     )
 
 

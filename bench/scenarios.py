@@ -154,12 +154,17 @@ class Scenario:
     at_least: float = 0  # seconds; where requests are few, their tail needs more time than --seconds
     floor: bool = False  # the same bytes without the application mean something
     burst: bool = False  # all connections at once on idle workers: who answers how many?
+    starts: bool = (
+        False  # no load: how soon is the first answer there, how much is there then, how soon all gone?
+    )
     beside: Beside | None = None
     message_bytes: int = 0  # of WebSockets that the first request opens; then each message and its echo count
 
     @property
     def kind(self) -> str:
-        return "burst" if self.burst else "closed" if self.rate is None else "open"
+        if self.starts or self.burst:
+            return "start" if self.starts else "burst"
+        return "closed" if self.rate is None else "open"
 
 
 def slow_mix(slow_path: str) -> tuple[Request, ...]:
@@ -255,6 +260,7 @@ SCENARIOS = {
             workers=4,
             burst=True,
         ),
+        Scenario("start", "hello world: start, memory at rest, stop", "hello", workers=2, starts=True),
         Scenario(
             "websocket",
             "WebSocket: echo of 64 bytes, as fast as it goes, beside 1,000 idle ones",
@@ -295,6 +301,7 @@ SETS = {
         "three-of-four",
         "burst",
     ),
+    "start": ("start",),
     "static": ("static-small", "static-large"),
     "websocket": ("websocket", "websocket-paced", "websocket-16k"),
     "backends": ("hello", "django-page", "sleep-10ms", "body-100k", "body-1m"),

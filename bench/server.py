@@ -1,6 +1,6 @@
 # One peer running one application: started, ready, stopped. Nothing of it is left behind.
 #
-# Rules: ready means that it answered a real request with success. Stopping asks the peer first, then kills
+# Rules: ready means that it answered a real request with success; the bench asks each millisecond. Stopping asks the peer first, then kills
 # every process of its tree by pidfd, so that a process id used again by a stranger is never hit.
 
 from __future__ import annotations
@@ -36,6 +36,21 @@ class Running:
     port: int
     roots: tuple[int, ...]
     folder: Path
+    first_answer: float  # seconds from exec
+
+    def end(self) -> float:
+        """Ask it to stop and return after how many seconds its last process had ended."""
+        pidfds = [os.pidfd_open(pid) for pid in procfs.tree(self.roots)]
+        began = time.monotonic()
+        for root in self.roots:
+            os.kill(root, signal.SIGTERM)
+        try:
+            if not all([_is_over(pidfd, STOP_SECONDS) for pidfd in pidfds]):
+                raise StartError(f"it did not end within {STOP_SECONDS:g} s")
+            return time.monotonic() - began
+        finally:
+            for pidfd in pidfds:
+                os.close(pidfd)
 
 
 @contextlib.contextmanager
@@ -57,10 +72,13 @@ def running(peer: Peer, scenario: Scenario, cores: set[int], data: Path) -> Iter
         log = folder / "server.log"
         try:
             with pinned(cores), log.open("wb") as output:
-                for command in commands(peer, scenario, port, folder, data):
+                described = commands(peer, scenario, port, folder, data)
+                began = time.monotonic()
+                for command in described:
                     processes.append(_start(command, peer, scenario, data, output.fileno()))
             _wait_ready(port, scenario, processes, log)
-            yield Running(port, tuple(process.pid for process in processes), folder)
+            first_answer = time.monotonic() - began
+            yield Running(port, tuple(process.pid for process in processes), folder, first_answer)
         finally:
             stop(processes)
 
@@ -120,7 +138,7 @@ def _wait_ready(port: int, scenario: Scenario, processes: list[subprocess.Popen[
         status = _status(port, request)
         if status.startswith(b"2") or status == b"101":
             return
-        time.sleep(0.02)
+        time.sleep(0.001)
     answer = f"answers {status.decode(errors='replace')}" if status else "does not answer"
     raise StartError(f"{answer}; its log: {workshop.reason(log.read_text(errors='replace'))}")
 

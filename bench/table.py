@@ -74,7 +74,13 @@ OPEN_COLUMNS = (
     Column("CPU µs/req", "cpu_us", _short),
 )
 BURST_COLUMNS = (Column("busiest/idlest worker", "imbalance", _short, with_spread=True, with_ratio=True),)
-COLUMNS = {"closed": CLOSED_COLUMNS, "open": OPEN_COLUMNS, "burst": BURST_COLUMNS}
+START_COLUMNS = (
+    Column("first answer ms", "first_answer_us", _milliseconds, with_spread=True, with_ratio=True),
+    Column("CPU ms", "start_cpu_us", _milliseconds, with_spread=True, with_ratio=True),
+    Column("PSS tree MiB", "pss_tree", _mib, with_spread=True, with_ratio=True),
+    Column("stop ms", "stop_us", _milliseconds, with_spread=True, with_ratio=True),
+)
+COLUMNS = {"closed": CLOSED_COLUMNS, "open": OPEN_COLUMNS, "burst": BURST_COLUMNS, "start": START_COLUMNS}
 
 MARKS = {
     "~": "more than 5 % of the cores used went to others, or to the kernel on nobody's account",

@@ -58,6 +58,7 @@ def test_a_scenario_is_sound(scenario: Scenario) -> None:
     assert sum(request.share for request in scenario.requests) == pytest.approx(1)
     assert 0 < scenario.connections <= 1000
     assert scenario.rate is None or (scenario.pipeline == 1 and not scenario.burst)
+    assert not (scenario.burst and scenario.starts)
     assert not scenario.floor or all(request.method == "GET" for request in scenario.requests)
     assert APPS[scenario.app].wsgi or APPS[scenario.app].asgi
 
