@@ -22,7 +22,10 @@ DOCS = workshop.ROOT / "docs"
 SHOWN = {
     "servers": ("speed,bodies", "wsgi"),
     "fairness": ("fairness", "bigtop,nginx-gunicorn,gunicorn-sync,gunicorn-gthread,granian"),
-    "start": ("start", "bigtop,bigtop-asgi,gunicorn-sync,gunicorn-asgi,granian,granian-asgi,uvicorn"),
+    "start": (
+        "start",
+        "bigtop,bigtop-pure,bigtop-asgi,gunicorn-sync,gunicorn-asgi,granian,granian-asgi,uvicorn",
+    ),
     "static": ("static", "static"),
     "asgi": ("hello,hello-17,sleep-10ms,bodies", "asgi"),
     "websocket": ("websocket", "websocket"),

@@ -154,9 +154,7 @@ class Scenario:
     at_least: float = 0  # seconds; where requests are few, their tail needs more time than --seconds
     floor: bool = False  # the same bytes without the application mean something
     burst: bool = False  # all connections at once on idle workers: who answers how many?
-    starts: bool = (
-        False  # no load: how soon is the first answer there, how much is there then, how soon all gone?
-    )
+    starts: bool = False  # no load: how soon is the first answer there, how soon are all gone?
     beside: Beside | None = None
     message_bytes: int = 0  # of WebSockets that the first request opens; then each message and its echo count
 

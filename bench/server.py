@@ -1,7 +1,8 @@
 # One peer running one application: started, ready, stopped. Nothing of it is left behind.
 #
-# Rules: ready means that it answered a real request with success; the bench asks each millisecond. Stopping asks the peer first, then kills
-# every process of its tree by pidfd, so that a process id used again by a stranger is never hit.
+# Rules: ready means that it answered a real request with success; the bench asks each millisecond. Stopping
+# asks the peer first, then kills every process of its tree by pidfd, so that a process id used again by a
+# stranger is never hit.
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ class Running:
         for root in self.roots:
             os.kill(root, signal.SIGTERM)
         try:
-            if not all([_is_over(pidfd, STOP_SECONDS) for pidfd in pidfds]):
+            if not all(_is_over(pidfd, STOP_SECONDS) for pidfd in pidfds):
                 raise StartError(f"it did not end within {STOP_SECONDS:g} s")
             return time.monotonic() - began
         finally:
