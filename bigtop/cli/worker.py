@@ -200,7 +200,7 @@ def _watch(changed: threading.Event) -> None:
     """Set `changed` and drain this process when a source file changes."""
     if importlib.util.find_spec("watchfiles") is None:
         raise ConfigError("--use-reloader needs watchfiles: pip install 'bigtop[reload]'")
-    argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", os.getcwd(), "--"]
+    argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", str(os.getpid()), os.getcwd(), "--"]
     watcher = subprocess.Popen(argv, stdout=subprocess.PIPE)
 
     def wait() -> None:

@@ -64,12 +64,18 @@ class Descriptor(Protocol):
 
 
 def make(seats: int) -> list[socket.socket]:
-    """Return the ends of the common queue and of `seats` inboxes, each as where to read, where to write."""
+    """Return the ends of the common queue and of `seats` inboxes, each as where to read, where to write.
+
+    Raises OSError where descriptors run out; then none is left open.
+    """
     ends: list[socket.socket] = []
-    for _ in range(1 + seats):
-        ends += socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in ends:
-        end.setblocking(False)  # a property of the open socket, so of every inherited copy too
+    with contextlib.ExitStack() as undo:
+        for _ in range(1 + seats):
+            for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
+                undo.callback(end.close)
+                end.setblocking(False)  # a property of the open socket, so of every inherited copy too
+                ends.append(end)
+        undo.pop_all()
     return ends
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Sequence
 
 from bigtop import log
@@ -33,7 +34,10 @@ _MOST_INBOXES = 128  # a worker looks at all of them before it gives a connectio
 
 class App:
     """Made before the event loop runs; everything else on the loop. The listeners stay their owner's, and so
-    do seats that were given and what `routing` speaks of (routing.py)."""
+    do seats that were given and what `routing` speaks of (routing.py).
+
+    Making it raises ConfigError where descriptors run out.
+    """
 
     def __init__(
         self,
@@ -46,10 +50,22 @@ class App:
         self._routing = routing
         self._owns_seats = shared_seats is None
         self.preload = ""  # "yes", or why not
-        self._seats = seats.create() if shared_seats is None else shared_seats
-        self.board = Scoreboard(seats.Seats(self._seats))
-        # Twice as many as workers, since a reload has old and new ones side by side, and some to scale up.
-        self._queues = handoff.make(min(2 * spec.workers + 16, _MOST_INBOXES))
+        with contextlib.ExitStack() as undo:
+            try:
+                # Twice as many as workers, since a reload has old and new ones beside each other, and some to
+                # scale up.
+                self._queues = handoff.make(min(2 * spec.workers + 16, _MOST_INBOXES))
+                undo.callback(_close, self._queues)
+                self._seats = seats.create() if shared_seats is None else shared_seats
+                if self._owns_seats:
+                    undo.callback(os.close, self._seats)
+                self.board = Scoreboard(seats.Seats(self._seats))
+            except OSError as error:
+                raise ConfigError(
+                    f"{spec.name}: no descriptors for the queues of its workers: {error.strerror}"
+                    " (raise ulimit -n or LimitNOFILE=)"
+                ) from error
+            undo.pop_all()
         self.listeners = tuple(listeners)
         self._inherited = self._orders()
 
@@ -127,8 +143,7 @@ class App:
         self.pool.reopen_logs()
 
     def close(self) -> None:
-        for end in self._queues:
-            end.close()
+        _close(self._queues)
         if self._owns_seats:
             os.close(self._seats)
 
@@ -167,6 +182,11 @@ def _bootstrap(
         options=spec.options,
         hooks=spec.hooks,
     )
+
+
+def _close(queues: Sequence[socket.socket]) -> None:
+    for end in queues:
+        end.close()
 
 
 _stderr = Joint()

@@ -88,10 +88,11 @@ def serve(spec: ServeSpec, summary: Summary | None = None, rereading: Rereading 
         for listener in listeners:
             cleanup.callback(listener.close)
         notifier = Notifier(os.environ)
+        program.take_charge(f"bigtop: supervisor [{spec.name}]")
         app = App(spec, listeners)
         cleanup.callback(app.close)
+        program.check_room()
         app.own_access_log()
-        program.take_charge(f"bigtop: supervisor [{spec.name}]")
         logger.info("listening on %s", ", ".join(listener.address() for listener in listeners))
         cleanup.callback(program.sweep, program.children())
         return asyncio.run(Site(app, notifier, summary, rereading).run())
@@ -360,7 +361,8 @@ def _watch_files(spec: ServeSpec, changed: Callable[[bytes], None]) -> None:
     """Start the process that watches source files; it ends with us."""
     folders = [spec.folder, *spec.identity.pythonpath]
     read_end, write_end = os.pipe()
-    argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", *folders, "--", *spec.reload_extra_files]
+    argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", str(os.getpid())]
+    argv += [*folders, "--", *spec.reload_extra_files]
     try:
         spawn(argv, os.environ, stdout=write_end)
     finally:

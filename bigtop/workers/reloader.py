@@ -1,7 +1,7 @@
 # Watches source files and says when one changed: --reload, for development.
 #
-# A process of its own, started by launch/ as `python -m bigtop.workers.reloader DIR... -- FILE...`: the
-# watching library and its threads stay out of the supervisor. Rule: it knows nothing of what follows; one
+# A process of its own, started by launch/ as `python -m bigtop.workers.reloader PARENT DIR... -- FILE...`:
+# the watching library and its threads stay out of the supervisor. Rule: it knows nothing of what follows; one
 # line on stdout per set of changes is all it says, and it ends when its parent does.
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def _existing_parent(pattern: str) -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parent = os.getppid()
+    parent, *arguments = arguments
     kernel.set_title("bigtop: reloader")
     kernel.die_with_parent()
-    if os.getppid() != parent:
+    if os.getppid() != int(parent):  # it was gone before that, and nobody would tell
         return 0
     split = arguments.index("--")
     for paths in changes(arguments[:split], arguments[split + 1 :]):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
@@ -12,6 +14,7 @@ from bigtop.control.client.client import Client, RefusedError
 from tests.support.site import Site, until
 from tests.support.stack import Stack
 
+S = TypeVar("S", bound=Site)
 MANY = """
 [watcher.a]
 cmd = "sleep 1000"
@@ -22,9 +25,16 @@ EXTRA
 """
 
 
-def limited(stack: Stack, limit: int) -> Stack:
-    stack.command = ["/bin/sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *stack.command]
-    return stack
+APP = """
+[app.a]
+app = "tests.apps.wsgi_basic:app"
+bind = ["127.0.0.1:0"]
+"""
+
+
+def limited(site: S, limit: int) -> S:
+    site.command = ["/bin/sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *site.command]
+    return site
 
 
 @pytest.mark.case("B1")
@@ -74,15 +84,39 @@ def test_what_waits_starts_when_there_is_room() -> None:
 
 
 @pytest.mark.case("B1")
-def test_too_few_descriptors_for_a_start_are_told() -> None:
-    stack = limited(Stack(MANY.replace("EXTRA", "")), 20)
-    stack.start()
+@pytest.mark.parametrize(
+    ("make", "limit"),
+    [
+        pytest.param(lambda: Stack(MANY.replace("EXTRA", "")), 20, id="run"),
+        pytest.param(lambda: Stack(APP), 40, id="run-app"),
+        pytest.param(lambda: Site("tests.apps.wsgi_basic:app"), 20, id="serve-queues"),
+        pytest.param(lambda: Site("tests.apps.wsgi_basic:app", "--workers", "2"), 60, id="serve-room"),
+    ],
+)
+def test_too_few_descriptors_for_a_start_are_told(make: Callable[[], Site], limit: int) -> None:
+    site = limited(make(), limit)
+    site.start()
     try:
-        assert stack.process.wait(30) == 78
-        assert "raise ulimit -n" in stack.log()
-        assert "Traceback" not in stack.log()
+        assert site.process.wait(30) == 78
+        assert "raise ulimit -n" in site.log()
+        assert "Traceback" not in site.log()
     finally:
-        stack._end()
+        site._end()
+
+
+@pytest.mark.case("B1")
+def test_an_application_that_there_is_no_room_for_changes_nothing() -> None:
+    with Stack(MANY.replace("EXTRA", "")) as stack, Client(stack.endpoint, timeout=30.0) as client:
+        stack.wait_for("a: started")
+        limits = cramp(stack.pid, 15)
+        stack.write(MANY.replace("EXTRA", "") + APP.replace("app.a", "app.b"))
+        with pytest.raises(RefusedError, match="b: no descriptors for the queues of its workers"):
+            client.call("reloadconfig")
+        resource.prlimit(stack.pid, resource.RLIMIT_NOFILE, limits)
+        assert client.call("list")["watchers"] == ["a"]
+        client.call("reloadconfig", waiting=True)
+        assert sorted(client.call("list")["watchers"]) == ["a", "b"]
+        assert "Traceback" not in stack.log()
 
 
 @pytest.mark.case("B1")
