@@ -130,6 +130,8 @@ class Daemon:
             app = running
         else:
             app = App(spec.site, listeners, shared_seats, routing)
+            addresses = ", ".join(listener.address() for listener in listeners)
+            logger.info("%s: listening on %s", spec.name, addresses)
         if described is not None and described not in (running, app):
             described.close()  # it never got to run
         self._described[spec.name] = app

@@ -212,8 +212,24 @@ class TestForkServerDies:
         play = running(1)
         play.tell(GenerationFailed(1, "killed"), at=100)
         assert play.tell(Exited(1, BAD)) == [Died(1, 1, BAD, True, 1, 0.0)]
-        assert play.watcher.wake_at() is None
         assert play.tell(GenerationReady(1)) == [Spawn(2, 1, 1)]
+
+    def test_one_that_hangs_is_prepared_once_more(self):
+        play = running()
+        play.tell(GenerationFailed(1, "killed"), at=100)
+        assert play.watcher.wake_at() == 120
+        assert play.tick() == []
+        assert play.watcher.wake_at() == 121
+        assert play.tick() == [Prepare(1)]
+        assert play.states() == {1: "ready", 2: "ready"}
+
+    def test_one_that_comes_late_is_taken(self):
+        play = running()
+        play.tell(GenerationFailed(1, "killed"), at=100)
+        play.tick()
+        assert play.tell(GenerationReady(1)) == []
+        assert play.watcher.wake_at() is None
+        assert play.tell(Exited(1, BAD)) == [Died(1, 1, BAD, True, 1, 0.0), Spawn(3, 1, 1)]
 
     def test_again_and_again_it_waits_longer(self):
         play = running()
@@ -322,9 +338,34 @@ class TestBoot:
         killed = ExitStatus(signal=9)
         assert play.tell(Exited(1, killed)) == [Died(1, 1, killed, False, 1, 0.0), Spawn(2, 1, 1)]
 
+    def test_code_that_is_not_imported_in_time_is_given_up(self):
+        play = Play(numprocesses=1)
+        play.tell(Start())
+        assert play.watcher.wake_at() == 20
+        assert play.tick() == [Discard(1), GaveUp("not imported after 20 seconds"), Stopped()]
+        assert play.watcher.wake_at() is None
+        assert play.tell(GenerationReady(1)) == []
+
+    def test_new_code_that_is_not_imported_in_time_is_given_up_for_the_old(self):
+        play = running()
+        play.tell(Reload(), at=100)
+        assert play.watcher.wake_at() == 120
+        reason = "not imported after 20 seconds"
+        assert play.tick() == [Discard(2), ReloadFailed(2, 1, reason)]
+        assert play.watcher.wake_at() is None
+        assert play.states() == {1: "ready", 2: "ready"}
+
+    def test_a_stop_does_not_wait_for_an_import(self):
+        play = running(1)
+        play.tell(Reload(), at=100)
+        assert play.tell(Stop()) == [Drain(1, 30.0)]
+        assert play.tell(Tick(), at=125) == []
+        assert play.tell(Exited(1, OK)) == [Discard(1), Discard(2), Stopped()]
+
     def test_timeout_zero_is_for_ever(self):
         play = Play(numprocesses=1, boot_timeout=0)
         play.tell(Start())
+        assert play.watcher.wake_at() is None
         play.tell(GenerationReady(1))
         assert play.watcher.wake_at() is None
 

@@ -28,6 +28,7 @@ class World:
         self.watcher = Watcher(spec, itertools.count(1))
         self.now = 1000.0
         self.generations: dict[int, str] = {}  # asked, ready, discarded
+        self.asked_at: dict[int, float] = {}
         self.alive: dict[int, m.Spawn] = {}
         self.born: set[int] = set()  # Spawned was told
         self.ready: set[int] = set()
@@ -46,8 +47,12 @@ class World:
     def _perform(self, action: m.Action) -> None:
         match action:
             case m.Prepare(generation):
-                assert self.generations.get(generation) in (None, "failed")
+                late = self.now >= self.asked_at.get(generation, self.now) + self.watcher.spec.boot_timeout
+                assert self.generations.get(generation) in (
+                    (None, "failed", "asked") if late else (None, "failed")
+                )
                 self.generations[generation] = "asked"
+                self.asked_at[generation] = self.now
             case m.Discard(generation):
                 assert self.generations[generation] != "discarded"
                 self.generations[generation] = "discarded"

@@ -398,7 +398,7 @@ BOOT_TIMEOUT = Option(
     "--boot-timeout",
     Group.TIMES,
     one(values.seconds),
-    "Time for a worker from its start until it is ready; 0 is for ever.",
+    "Time to import the application, and for a worker from its start until it is ready; 0 is for ever.",
     "SECONDS",
     ("120",),
 )

@@ -24,14 +24,21 @@ class Generation:
         self.sequential = sequential  # no canary, and never more processes than the count
         self.by_reload = by_reload  # somebody waits for Reloaded
         self.prepare_at = -inf  # inf once it was asked for
+        self.late_at = inf  # when it is waited for no longer; inf while nobody waits
         self.usable_since: float | None = None
         self.proven = False  # a process of it was ready
         self._window = RestartWindow(REPREPARE)
+
+    def usable(self, now: float) -> None:
+        """Processes of it can be spawned."""
+        self.usable_since = now
+        self.prepare_at = self.late_at = inf
 
     def lost(self, now: float) -> None:
         """Its fork server is gone: prepare it again, not in a hot loop."""
         lived = 0.0 if self.usable_since is None else now - self.usable_since
         self.usable_since = None
+        self.late_at = inf
         self.prepare_at = now + self._window.death(lived)
 
 
@@ -49,12 +56,21 @@ class Generations(list[Generation]):
         self[:] = [generation for generation in self if generation.number != number]
         return Discard(number)
 
-    def due(self, now: float) -> list[int]:
-        """Return those that have to be prepared now, once."""
+    def due(self, now: float, limit: float) -> list[int]:
+        """Return those that have to be prepared now, once; that may take `limit` seconds, 0: for ever."""
         found = [generation for generation in self if generation.prepare_at <= now]
         for generation in found:
             generation.prepare_at = inf
+            generation.late_at = now + (limit or inf)
         return [generation.number for generation in found]
+
+    def too_late(self, now: float) -> list[int]:
+        """Return those that took too long to be prepared and are not tried again."""
+        late = [generation for generation in self if generation.late_at <= now]
+        found = [generation.number for generation in late if self.on_probation(generation.number)]
+        for generation in late:
+            generation.lost(now)
+        return found
 
     def find(self, number: int) -> Generation | None:
         return next((generation for generation in self if generation.number == number), None)

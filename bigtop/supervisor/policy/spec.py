@@ -219,7 +219,7 @@ class WatcherSpec(Record):
     numprocesses: int = 1
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     stop: StopPolicy = field(default_factory=StopPolicy)
-    boot_timeout: float = 120.0  # from spawn to ready; 0: for ever
+    boot_timeout: float = 120.0  # to be imported, and from spawn to ready; 0: for ever
     sockets: tuple[str, ...] = ()  # names of the sockets its processes inherit
     priority: int = 0  # higher starts earlier and stops later
     singleton: bool = False

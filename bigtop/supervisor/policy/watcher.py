@@ -129,7 +129,7 @@ class Watcher:
         """When the next Tick is due, if one is."""
         times = [proc.deadline for proc in self._table.processes.values()]
         if self.status in RUNNING:
-            times += [generation.prepare_at for generation in self._generations]
+            times += [time for each in self._generations for time in (each.prepare_at, each.late_at)]
             if self._generations.source(self.numprocesses).usable_since is not None:
                 times.append(self._table.next_spawn())
             times.append(self._table.next_expiry())
@@ -189,8 +189,7 @@ class Watcher:
         fresh = not self._generations
         self._start()
         if not fresh:
-            for given_up in self._generations[1:]:
-                self._actions.append(self._generations.discard(given_up.number))
+            self._actions += [self._generations.discard(old.number) for old in self._generations[1:]]
             self._generations.add(by_reload=True, sequential=sequential or self.spec.singleton)
 
     def _hear_generation(self, event: GenerationReady | GenerationFailed, now: float) -> None:
@@ -198,7 +197,7 @@ class Watcher:
         if generation is None:
             return
         if isinstance(event, GenerationReady):
-            generation.usable_since = now
+            generation.usable(now)
         elif not event.short and self._generations.on_probation(generation.number):
             self._fail(generation.number, event.reason)
         else:
@@ -248,8 +247,7 @@ class Watcher:
         wait = inf if failed else death.wait
         if not death.expected:
             who = (proc.key, proc.wid, death.status, was_ready, death.deaths)
-            until = None if wait == inf else wait
-            self._actions.append(Died(*who, until, death.reason, proc.killed))
+            self._actions.append(Died(*who, None if wait == inf else wait, death.reason, proc.killed))
         if failed:
             self._table.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {death.how}")
@@ -275,6 +273,8 @@ class Watcher:
     def converge(self, now: float) -> list[Action]:
         """Compare what is wanted with what is, every process of it; return what to do, in this order."""
         self._actions = []
+        for number in self._generations.too_late(now) if self.status in RUNNING else ():
+            self._fail(number, f"not imported after {self.spec.boot_timeout:g} seconds")
         for proc in self._table.overdue(now):
             if self._generations.is_canary(proc, self.numprocesses):
                 self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
@@ -305,7 +305,7 @@ class Watcher:
             self._table.slots.drop(wid)
         for proc in leaving:
             self._actions += self._table.ask(proc, Urgency.GRACEFUL, now)
-        self._actions += [Prepare(number) for number in self._generations.due(now)]
+        self._actions += [Prepare(number) for number in self._generations.due(now, self.spec.boot_timeout)]
         after = Roster(*facts) if leaving or idle else before
         if after.usable:
             self._actions += self._table.spawn_missing(after.source.number, after.room(), now)

@@ -113,12 +113,12 @@ class ForkServer:
     def usable(self) -> bool:
         return self.loaded and not self._over
 
-    def discard(self) -> None:
+    def discard(self, reason: str = "its generation is over") -> None:
         """End it, also if it hangs in an import. It owns nothing."""
         self._over = True
-        self._fail_pending("its generation is over")
+        self._fail_pending(reason)
         # Before its line closes: it has nothing to say about that.
-        self._kill("its generation is over", logging.INFO)
+        self._kill(reason, logging.INFO)
         self._close_line()
 
     def kill(self, key: int, reason: str) -> None:

@@ -41,6 +41,8 @@ class ForkServers:
             reason = f"cannot enter {inherited.folder}: {error.strerror}"
             self._hearers.feed(messages.GenerationFailed(generation, reason))
             return
+        if (late := self._servers.pop(generation, None)) is not None:
+            late.discard("another one is started in its place")
         logger.info("%s: generation %d is of %s", inherited.name, generation, real)
         try:
             server = ForkServer(generation, inherited, self._hearers)
