@@ -16,7 +16,7 @@ from tests.support.site import Site
 OTHERS = {
     *("bigtop.cli", "bigtop.config", "bigtop.control", "bigtop.launch", "bigtop.stats", "bigtop.supervisor"),
     *("bigtop.backends.adapters", "click", "cronsim", "dataclasses", "importlib.metadata", "psutil", "zmq"),
-    *("gzip", "shutil", "tempfile"),
+    *("gzip", "hashlib", "secrets", "shutil", "tempfile"),
 }
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import zlib
 from collections.abc import Collection, Sequence
 from struct import pack
@@ -86,6 +85,8 @@ def read_handshake(request: Request, origins: Collection[str] = ()) -> Handshake
     origin = fields.get(b"origin", [""])[0]
     if origins and origin and origin not in origins:
         raise ProtocolError(403, "this origin may not connect")
+    import hashlib  # OpenSSL comes with it, which a worker without WebSockets has no use for
+
     digest = hashlib.sha1(keys[0].encode() + _GUID, usedforsecurity=False).digest()
     return Handshake(
         base64.b64encode(digest).decode(),

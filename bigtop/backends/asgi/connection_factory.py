@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -41,7 +41,7 @@ class ConnectionFactory:
         self._engines = Engines(options, routes)
         self._leave = leave
         self._turn = LoopTurn(context.loop, options.limits.send_memory, context.metrics.post)
-        ids = RequestIds(secrets.token_hex(8))  # which no other worker has
+        ids = RequestIds(os.urandom(8).hex())  # which no other worker has
         self._peers = Peers(forwarding(options), root_of(options.root_path), ids)
 
     def welcome(self, client: Accepted, data: bytes) -> None:

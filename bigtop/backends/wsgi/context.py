@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 
 from bigtop.backends.base import App, ServeOptions
@@ -54,7 +54,7 @@ class WorkerContext:
         self.streaming = streaming
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
-        self.ids = RequestIds(secrets.token_hex(8))  # which no other worker has
+        self.ids = RequestIds(os.urandom(8).hex())  # which no other worker has
         self.stamps = Stamps(options.server_header, time.time)
 
     def body_of(self, request: Request) -> Body:

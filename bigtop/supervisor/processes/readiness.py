@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import re
-import secrets
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -102,7 +101,7 @@ class _Notify(Watch):
     def __init__(self, on_ready: Callable[[], None]) -> None:
         super().__init__(on_ready)
         self._pid = 0
-        name = f"bigtop/{os.getpid()}/{secrets.token_hex(16)}"
+        name = f"bigtop/{os.getpid()}/{os.urandom(16).hex()}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._socket.bind(f"\0{name}")
