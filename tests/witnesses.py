@@ -332,7 +332,7 @@ WATCHER: Witnesses = {
         "respawn": "test_the_end_of_a_critical_watcher_is_the_end",
         "critical": "test_the_end_of_a_critical_watcher_is_the_end",
     },
-    "supervisor/test_flapping.py": {
+    "supervisor/test_backoff.py": {
         "flapping.active": "test_a_night_of_crashes_does_not_overflow",
         "flapping.attempts": "test_without_attempts_the_first_death_waits",
         "flapping.window": "test_only_deaths_within_the_window_count",

@@ -17,7 +17,7 @@ from bigtop.http.response import Head, Headers, Stamps
 from bigtop.http.wsgi import Exchange, Wire, joined
 
 
-class Passage:
+class Filtering:
     """What the filters made of one answer."""
 
     __slots__ = ("_encoders", "_filters", "is_passed", "replacement")
@@ -50,45 +50,45 @@ class Passage:
 class FilteredExchange(Exchange):
     """An Exchange whose answer passes filters."""
 
-    __slots__ = ("_passage",)
+    __slots__ = ("_filtering",)
 
     def __init__(self, request: Request, stamps: Stamps, wire: Wire, filters: Sequence[Filter]) -> None:
         Exchange.__init__(self, request, stamps, wire)
-        self._passage = Passage(filters)
+        self._filtering = Filtering(filters)
 
     @property
     def replacement(self) -> Reply | None:
-        return self._passage.replacement
+        return self._filtering.replacement
 
     def takes_files(self, size: int) -> bool:
         """Whether a body of `size` bytes may be sent from a file. AnswerOver: there is another one."""
         self._pass(size)
-        return self._passage.takes_files
+        return self._filtering.takes_files
 
     def data(self, piece: object) -> bytes:
         data = joined((piece,))
-        if not data and not self._passage.is_passed and not self._started().has_no_body(self._request):
+        if not data and not self._filtering.is_passed and not self._started().has_no_body(self._request):
             return b""
         self._pass(None)
-        return Exchange.data(self, self._passage.encode(data))
+        return Exchange.data(self, self._filtering.encode(data))
 
     def parts(self, piece: object) -> tuple[bytes, bytes]:
         data = joined((piece,))
         self._pass(len(data))
-        return Exchange.parts(self, self._passage.encode(data, ends=True))
+        return Exchange.parts(self, self._filtering.encode(data, ends=True))
 
     def finish(self) -> bytes:
         self._pass(0)
-        rest = self._passage.encode(b"", ends=True)
+        rest = self._filtering.encode(b"", ends=True)
         if self.framing is None:
             head, body = Exchange.parts(self, rest)
             return head + body
         return self.framing.encode(rest) + self.framing.end()
 
     def _pass(self, size: int | None) -> None:
-        if not self._passage.is_passed:
+        if not self._filtering.is_passed:
             head = self._started()
-            self.head, self.headers = self._passage.take(self._request, head, self.headers, size)
+            self.head, self.headers = self._filtering.take(self._request, head, self.headers, size)
             self.head.dropped = head.dropped
             self.status = self.head.code
         if self.replacement is not None:
@@ -98,24 +98,24 @@ class FilteredExchange(Exchange):
 class FilteredAnswer(Answer):
     """An Answer that passes filters."""
 
-    __slots__ = ("_passage",)
+    __slots__ = ("_filtering",)
 
     def __init__(self, request: Request, stamps: Stamps, filters: Sequence[Filter]) -> None:
         Answer.__init__(self, request, stamps)
-        self._passage = Passage(filters)
+        self._filtering = Filtering(filters)
 
     @property
     def replacement(self) -> Reply | None:
-        return self._passage.replacement
+        return self._filtering.replacement
 
     def takes_files(self, size: int | None) -> bool:
         """Whether a body of `size` bytes, None: nobody knows how many, may be sent from a file; ask this
         first, of every body."""
         head = self._head
-        if head is not None and not self._passage.is_passed:
-            self._head, self.headers = self._passage.take(self._request, head, self.headers, size)
+        if head is not None and not self._filtering.is_passed:
+            self._head, self.headers = self._filtering.take(self._request, head, self.headers, size)
             self.status = self._head.code
-        return self._passage.takes_files
+        return self._filtering.takes_files
 
     def body(self, message: Message) -> bytes:
         return Answer.body(self, self._encoded(message, as_bytes(message.get("body", b""))))
@@ -126,4 +126,4 @@ class FilteredAnswer(Answer):
 
     def _encoded(self, message: Message, piece: bytes) -> Message:
         more = bool(message.get("more_body", False))
-        return {**message, "body": self._passage.encode(piece, ends=not more)}
+        return {**message, "body": self._filtering.encode(piece, ends=not more)}

@@ -1,4 +1,4 @@
-# Which processes of Bigtop's own `bigtop run` starts: plugins, and what its file asks for by an option.
+# Watchers that Bigtop adds to those of a file: its plugins, and helpers that it asks for by an option.
 #
 # Rule: nothing here starts one, and nothing else knows of one: it is a watcher as any other.
 

@@ -1,4 +1,4 @@
-# What a client has not taken yet.
+# Write buffer of one connection: what the client has not taken yet, in memory and then on disk.
 #
 # Rule 1: bytes leave in the order in which they came, whoever sends them: the thread of the application call
 # while nothing waits, the leader afterwards. The lock is held for system calls that do not block, and for

@@ -1,4 +1,4 @@
-# What the supervisor tells the launcher: one process to be made, completely described.
+# Request to the launcher: one process to be made, completely described.
 #
 # Rule: numbers and plain text only. Names of users, sockets and control groups are looked up by the
 # supervisor, so that a wrong one is an error with a place, and the child has nothing left to find out.

@@ -2,8 +2,9 @@
 #
 # Rule 1: a process moves by TRANSITIONS and in no other way. What is not in there does not happen: such an
 # event is ignored, such an action is not taken.
-# Rule 2: nothing is decided here. machine.py says who comes and who leaves; this file knows how: under which
-# number, with which deadline, and that nobody is asked the same thing twice.
+# Rule 2: watcher.py says who comes and who leaves. This file knows how: under which number, with which
+# deadline, and that nobody is asked the same thing twice. What a death means is decided here, in bury(): when
+# a successor comes, or that none does.
 #
 # A spawn waits until `warmup_delay` has passed since the one before it: for the first time, for a successor,
 # for one more. The age at which a process is replaced is drawn once, at its birth.

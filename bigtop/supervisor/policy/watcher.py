@@ -1,6 +1,7 @@
-# What one watcher decides.
+# The state machine of one watcher: an event in, actions out.
 #
-# Rule 1: every decision about processes is made here, from (spec, what is known, event, now).
+# Rule 1: every decision about processes is made here and in processtable.py, from (spec, what is known,
+# event, now).
 # Rule 2: nothing here performs anything. handle() returns actions; dispatcher.py has them performed.
 # Rule 3: time is an argument: a number of seconds on any clock that never goes back.
 # Rule 4: an event never raises. What is late, unknown or told twice changes nothing.

@@ -1,7 +1,7 @@
 # A child as its parent sees it: started, signalled, noticed when it ends, ended with all that it left.
 #
-# Rules: no policy (machine.py decides), no waiting. A death is learned from a pidfd in the event loop, so
-# nothing polls, and the process is reaped through that same descriptor: a pid that was used again can
+# Rules: no policy (policy/watcher.py decides), no waiting. A death is learned from a pidfd in the event loop,
+# so nothing polls, and the process is reaped through that same descriptor: a pid that was used again can
 # neither be signalled nor waited for by mistake (pidfd_open(2), waitid(2) with P_PIDFD).
 
 from __future__ import annotations

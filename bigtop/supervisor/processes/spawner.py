@@ -1,4 +1,4 @@
-# How a command comes into the world.
+# Maker of processes: one command becomes one process.
 #
 # Rule: two ways, one result. The plain case is posix_spawn(3), about a millisecond. A command that needs
 # limits, another user or a control group is made by the launcher (launcher_client.py), which can run code

@@ -1,12 +1,10 @@
-from __future__ import annotations
+# Order of starts and stops: priorities, dependencies, pauses.
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from __future__ import annotations
 
 import pytest
 
 from bigtop.errors import ConfigError
-from bigtop.supervisor import cron
 from bigtop.supervisor.policy import dependencies
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 
@@ -59,21 +57,6 @@ def test_what_cannot_be(described: dict[str, WatcherSpec], message: str):
     with pytest.raises(ConfigError) as caught:
         dependencies.check(described)
     assert str(caught.value) == message
-
-
-def test_a_schedule_knows_summer_time():
-    berlin = ZoneInfo("Europe/Berlin")
-    now = datetime(2026, 3, 28, 12, 0, tzinfo=berlin)
-    due = cron.next_run("0 4 * * *", now)
-    assert due == datetime(2026, 3, 29, 4, 0, tzinfo=berlin)
-    assert (due.astimezone(ZoneInfo("UTC")) - now.astimezone(ZoneInfo("UTC"))).total_seconds() == 15 * 3600
-    assert cron.next_run("*/15 * * * *", now) == datetime(2026, 3, 28, 12, 15, tzinfo=berlin)
-
-
-@pytest.mark.parametrize("text", ["", "* * *", "61 * * * *", "nonsense", "0 0 31 2 *"])
-def test_a_schedule_that_is_none(text: str):
-    with pytest.raises(ConfigError, match="cron's five fields are expected"):
-        cron.check(text)
 
 
 def test_a_pause_between_two_starts() -> None:
