@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from bigtop.control.client.client import AsyncClient, Client, NoReplyError, Refu
 from bigtop.control.client.connection import Way, way_to_events
 from bigtop.errors import ConfigError
 from tests.support.controlled import WATCHERS, Controlled
-from tests.support.site import until
+from tests.support.site import DEADLINE, until
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def daemon() -> Iterator[Controlled]:
 
 
 def test_a_call_returns_the_reply_or_says_what_is_wrong(daemon: Controlled) -> None:
-    with Client(daemon.endpoint) as client:
+    with Client(daemon.endpoint, timeout=DEADLINE) as client:
         assert client.call("numwatchers")["numwatchers"] == WATCHERS
         with pytest.raises(RefusedError, match="program nope not found"):
             client.call("status", name="nope")
@@ -36,33 +38,37 @@ def test_a_call_returns_the_reply_or_says_what_is_wrong(daemon: Controlled) -> N
 
 
 def test_a_reply_that_does_not_come_in_time_is_an_error_and_not_mixed_up(daemon: Controlled) -> None:
-    with Client(daemon.endpoint, timeout=0.3) as client:
+    (slow,) = daemon.pids("slow")
+    with Client(daemon.endpoint, timeout=DEADLINE) as client:
+        client.call("numwatchers")  # somebody is reached
+        client.timeout = 0.3
         with pytest.raises(NoReplyError, match=r"no reply within 0\.3 s"):
             client.call("stop", name="slow", waiting=True)
+        until(lambda: daemon.call("status", name="slow")["status"] == "stopping", "the stop")
+        os.kill(slow, signal.SIGKILL)
         client.timeout = None
         assert client.call("start", name="slow", waiting=True)["info"]["started"] != []
         assert client.call("numwatchers")["numwatchers"] == WATCHERS
 
 
 def test_nobody_there_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with Client(f"tcp://127.0.0.1:{port}", timeout=0.2) as client, pytest.raises(UnreachableError):
-        client.call("list")
     with pytest.raises(UnreachableError, match="nobody answers"):
         Client(f"ipc://{tmp_path}/no.ctl")
     # A wait without limit is for a reply, not for somebody to ask.
     monkeypatch.setattr(client_module, "REACHED_WITHIN", 0.2)
-    endpoint = f"tcp://127.0.0.1:{port}"
-    with Client(endpoint, timeout=None) as client, pytest.raises(UnreachableError):
-        client.call("stop", waiting=True)
+    with socket.socket() as taken:  # by somebody who does not listen
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        for timeout in (0.2, None):
+            with Client(endpoint, timeout=timeout) as client, pytest.raises(UnreachableError):
+                client.call("stop", waiting=True)
 
-    async def main() -> None:
-        async with AsyncClient(endpoint, timeout=None) as client:
-            await client.call("stop", waiting=True)
+        async def main() -> None:
+            async with AsyncClient(endpoint, timeout=None) as client:
+                await client.call("stop", waiting=True)
 
-    with pytest.raises(UnreachableError):
-        asyncio.run(main())
+        with pytest.raises(UnreachableError):
+            asyncio.run(main())
 
 
 def test_a_broken_connection_ends_a_wait_without_limit() -> None:
@@ -75,24 +81,36 @@ def test_a_broken_connection_ends_a_wait_without_limit() -> None:
         until(lambda: daemon.call("status", name="slow")["status"] == "stopping", "the stop")
         daemon.kill()
         with pytest.raises(UnreachableError, match="the connection broke"):
-            waiting.result(10)
+            waiting.result(DEADLINE)
 
 
 def test_events_are_iterated_over(daemon: Controlled) -> None:
-    with Client(daemon.endpoint) as client, client.events("watcher.web.", timeout=10.0) as events:
-        with client.events("output.chatty", timeout=10.0) as output:
+    with (
+        Client(daemon.endpoint, timeout=DEADLINE) as client,
+        client.events("watcher.web.", timeout=DEADLINE) as events,
+    ):
+        with client.events("output.chatty", timeout=DEADLINE) as output:
             first = next(output)
         assert (first.watcher, first.name, first.payload["line"]) == ("chatty", "", "chat")
+
+        numbers = itertools.count(1)
+
+        def arrives() -> bool:  # a subscription needs a moment to get there
+            client.call("set", name="web", options={"max_retry": next(numbers)})
+            return bool(events.socket.poll(50))
+
+        until(arrives, "a first event")
         client.call("restart", name="web", waiting=True)
-        names = [next(events).name for _ in range(4)]
-        assert {"spawn", "reap"} <= set(names)
-    with Client(daemon.endpoint) as client, client.events("nothing", timeout=0.05) as silent:
-        assert list(silent) == []
+        names = {next(events).name}
+        while not {"spawn", "reap"} <= names:
+            names.add(next(events).name)
+        with client.events("nothing", timeout=0.05) as silent:
+            assert list(silent) == []
 
 
 def test_the_async_client_does_the_same(daemon: Controlled) -> None:
     async def main() -> None:
-        async with AsyncClient(daemon.endpoint) as client:
+        async with AsyncClient(daemon.endpoint, timeout=DEADLINE) as client:
             slow = asyncio.create_task(client.call("restart", name="one", waiting=True))
             assert (await client.call("numwatchers"))["numwatchers"] == WATCHERS
             assert len((await slow)["info"]["started"]) == 1

@@ -13,6 +13,7 @@ from bigtop.control import keys
 from bigtop.control.client.client import Client, Identity, RefusedError, UnreachableError
 from bigtop.errors import ConfigError
 from tests.support.controlled import WATCHERS, Controlled, run
+from tests.support.site import DEADLINE
 
 ROLES = ("view", "operate", "admin")
 
@@ -36,7 +37,7 @@ def daemon(folder: Path) -> Iterator[Controlled]:
         yield running
 
 
-def client(daemon: Controlled, folder: Path, name: str, timeout: float = 10.0) -> Client:
+def client(daemon: Controlled, folder: Path, name: str, timeout: float = DEADLINE) -> Client:
     endpoint = daemon.endpoint.replace("0.0.0.0", "127.0.0.1")
     identity = Identity(folder / f"{name}.key_secret", str(folder / "server.key"))
     return Client(endpoint, timeout=timeout, identity=identity)
@@ -68,7 +69,7 @@ def test_each_role_may_what_it_may(
 
 
 def test_events_need_a_key_too(daemon: Controlled, folder: Path) -> None:
-    with client(daemon, folder, "admin") as talking, talking.events("output.", timeout=10.0) as events:
+    with client(daemon, folder, "admin") as talking, talking.events("output.", timeout=DEADLINE) as events:
         assert next(events).payload["line"] == "chat"
 
 
@@ -83,7 +84,8 @@ def test_a_stranger_does_not_get_in_and_a_revoked_key_stops_to_work(daemon: Cont
     with client(daemon, folder, "stranger") as talking:
         assert talking.call("numwatchers")["numwatchers"] == WATCHERS
         authorized.unlink()
-        with pytest.raises(RefusedError):
+        # The server looks at the keys now and then as well, and that may be now.
+        with pytest.raises((RefusedError, UnreachableError)):
             talking.call("numwatchers")
 
 

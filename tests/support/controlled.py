@@ -1,7 +1,7 @@
 # `bigtop run` of a Circus file with one watcher of each kind, and raw clients for its control channel.
 #
-# slow takes three seconds to stop, since sleep(1) does not mind the signal that it is asked to leave with;
-# broken never starts; chatty writes without end; two words only runs when it is told to.
+# slow stops when it is killed, or its grace is over: sleep(1) does not mind the signal that it is asked to
+# leave with; broken never starts; chatty writes without end; two words only runs when it is told to.
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ priority = 5
 [watcher:slow]
 cmd = sleep 1000
 stop_signal = CONT
-graceful_timeout = 3
+graceful_timeout = {grace}
 
 [watcher:one]
 cmd = sleep 1000
@@ -61,16 +61,23 @@ stdout_stream.filename = {folder}/chatty.log
 
 
 class Controlled(Site):
-    """A running daemon in a with statement; its processes end with it. `settings` are those of [circus]."""
+    """A running daemon in a with statement; its processes end with it. `settings` are those of [circus],
+    `grace` is the time that slow has: longer than any test takes."""
 
     def __init__(
-        self, endpoint: str = "tcp://127.0.0.1:0", pubsub: str = "tcp://127.0.0.1:0", **settings: str
+        self,
+        endpoint: str = "tcp://127.0.0.1:0",
+        pubsub: str = "tcp://127.0.0.1:0",
+        grace: float = 600,
+        **settings: str,
     ) -> None:
         super().__init__("-")
         self.file = self.folder / "circus.ini"
         settings = {"endpoint": endpoint, "pubsub_endpoint": pubsub, **settings}
         lines = "\n".join(f"{key} = {value}" for key, value in settings.items())
-        self.file.write_text(FILE.format(settings=lines, python=sys.executable, folder=self.folder))
+        self.file.write_text(
+            FILE.format(settings=lines, grace=grace, python=sys.executable, folder=self.folder)
+        )
         self.command = [sys.executable, "-m", "bigtop", "run", str(self.file)]
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
@@ -124,7 +131,8 @@ class Controlled(Site):
         return run("-m", "bigtop", "ctl", "--endpoint", self.endpoint, *words, **environ)
 
     def circusctl(self, *words: str) -> tuple[int, str, str]:
-        return run("-W", "ignore", "-m", "circus.circusctl", "--endpoint", self.endpoint, *words)
+        place = ("--endpoint", self.endpoint, "--timeout", str(int(DEADLINE)))
+        return run("-W", "ignore", "-m", "circus.circusctl", *place, *words)
 
 
 def receive(socket: zmq.Socket[bytes]) -> dict[str, Any]:
@@ -140,7 +148,7 @@ def run(*words: str, **environ: str) -> tuple[int, str, str]:
         env={**os.environ, "NO_COLOR": "1", **environ},
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
+        timeout=2 * DEADLINE,
         stdin=subprocess.DEVNULL,
     )
     return done.returncode, done.stdout, done.stderr
