@@ -36,7 +36,7 @@ def broken(**_facts: Any) -> bool:
 
 
 def stuck(**_facts: Any) -> bool:
-    time.sleep(3)  # it is a thread that nobody waits for
+    time.sleep(60)  # it is a thread that nobody waits for
     return True
 
 

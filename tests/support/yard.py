@@ -21,7 +21,7 @@ from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
 from bigtop.system import kernel
 
-DEADLINE = 20.0
+DEADLINE = 30.0
 PYTHON = sys.executable
 ENV = (("PATH", os.environ["PATH"]),)
 
@@ -74,7 +74,7 @@ class Yard:
             reap_strangers(known.__contains__)
 
     def end(self) -> None:
-        assert self.outputs.end(), "the writer hangs"
+        assert self.outputs.end(DEADLINE), "the writer hangs"
         self.launcher.close()
         for pid in descendants.children(os.getpid()):
             if pid not in _FOREIGN:
