@@ -200,9 +200,10 @@ def _questioner(one: Running) -> Iterator[list[float]]:
     def ask() -> None:
         control = one.manager.connect(one.folder)
         try:
-            while not over.is_set():
+            while True:  # once at least, however fast the other one is answered
                 waits.append(_seconds(control.small))
-                time.sleep(CHATTER_QUESTIONS_APART)
+                if over.wait(CHATTER_QUESTIONS_APART):
+                    break
         finally:
             control.close()
 
