@@ -79,7 +79,8 @@ class Target(Record):
         """Ask for words to complete with; nothing where nobody answers."""
         try:
             with self.client(self.endpoints[0]) as client:
-                client.timeout = 1.0
+                if self.timeout is None:
+                    client.timeout = 1.0
                 reply = client.call(command, **properties)
         except (BigtopError, NoReplyError):
             return []

@@ -8,8 +8,10 @@ import pty
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +20,15 @@ import click
 import pytest
 
 from bigtop.cli import ctl_arguments, ctl_show
+from bigtop.cli.ctl_target import Target
 from bigtop.cli.words import quoted, unfinished
 from bigtop.control.commands import config_commands, parameters, process_commands, queries, table
 from bigtop.control.commands.base import Command
 from tests.support.controlled import WATCHERS, Controlled, run
 from tests.support.site import DEADLINE, ROOT, until
 from tests.support.stack import Stack
+
+PATIENT = ["--timeout", "30"]  # completion gives up after a second
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +118,7 @@ def test_following_goes_on_until_it_is_interrupted(daemon: Controlled) -> None:
 
 def test_completion_knows_commands_watchers_and_pids(daemon: Controlled) -> None:
     def completed(*words: str) -> list[str]:
-        line = ["bigtop", "ctl", "-e", daemon.endpoint, *words]
+        line = ["bigtop", "ctl", "-e", daemon.endpoint, *PATIENT, *words]
         environ = {"_BIGTOP_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(line)}
         _, out, err = run("-m", "bigtop", COMP_CWORD=str(len(line) - 1), **environ)
         assert not err
@@ -125,10 +130,25 @@ def test_completion_knows_commands_watchers_and_pids(daemon: Controlled) -> None
     assert "graceful_timeout" in completed("get", "web", "gr")
 
 
+def test_completion_waits_as_long_as_it_is_told(daemon: Controlled) -> None:
+    target = Target((daemon.endpoint,), timeout=0.1)
+
+    def is_quick() -> bool:
+        began = time.monotonic()
+        assert target.words("list") == []
+        return time.monotonic() - began < 0.9
+
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        until(is_quick, "an end before the second that it has otherwise")
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+
+
 def test_bash_completes(daemon: Controlled) -> None:
     if shutil.which("bash") is None:
         pytest.skip("there is no bash")
-    line = ["bigtop", "ctl", "-e", daemon.endpoint, "stop", "sl"]
+    line = ["bigtop", "ctl", "-e", daemon.endpoint, *PATIENT, "stop", "sl"]
     script = (
         'eval "$(_BIGTOP_COMPLETE=bash_source bigtop)"\n'
         "complete -p bigtop\n"
@@ -157,10 +177,10 @@ def test_bash_completes(daemon: Controlled) -> None:
 def test_bash_completes_names_that_need_quotes(daemon: Controlled, begun: str, completed: str) -> None:
     if shutil.which("bash") is None:
         pytest.skip("there is no bash")
-    words = ["bigtop", "ctl", "-e", daemon.endpoint, "stop", begun]
+    words = ["bigtop", "ctl", "-e", daemon.endpoint, *PATIENT, "stop", begun]
     script = (
         'eval "$(_BIGTOP_COMPLETE=bash_source bigtop)"\n'
-        f"COMP_WORDS=({shlex.join(words)}); COMP_CWORD=5\n"
+        f"COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}\n"
         "_bigtop_completion bigtop x stop\n"
         "printf '%s\\n' \"${COMPREPLY[@]}\"\n"
     )
@@ -196,7 +216,7 @@ def test_fish_completes(daemon: Controlled) -> None:
         pytest.skip("there is no fish")
     script = (
         "_BIGTOP_COMPLETE=fish_source bigtop | source\n"
-        f"complete -C 'bigtop ctl -e {daemon.endpoint} stop sl'\n"
+        f"complete -C 'bigtop ctl -e {daemon.endpoint} {' '.join(PATIENT)} stop sl'\n"
         f"complete -C 'bigtop ctl -e {daemon.endpoint} st'\n"
     )
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -239,7 +259,7 @@ def test_several_are_listened_to_at_once(daemon: Controlled) -> None:
 def test_the_shell_completes_and_survives_mistakes(daemon: Controlled, tmp_path: Path) -> None:
     main, other = pty.openpty()
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "TERM": "dumb", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "bigtop", "ctl", "-e", daemon.endpoint]
+    command = [sys.executable, "-m", "bigtop", "ctl", "-e", daemon.endpoint, *PATIENT]
     with subprocess.Popen(command, cwd=ROOT, stdin=other, stdout=other, stderr=other, env=environ) as process:
         os.close(other)
         seen = b""
@@ -265,7 +285,7 @@ def test_the_shell_quotes_helps_and_asks_before_it_ends_everything(tmp_path: Pat
     main, other = pty.openpty()
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "TERM": "dumb", "PYTHONPATH": str(ROOT)}
     with Controlled(grace=0.1) as own:
-        command = [sys.executable, "-m", "bigtop", "ctl", "-e", own.endpoint]
+        command = [sys.executable, "-m", "bigtop", "ctl", "-e", own.endpoint, *PATIENT]
         with subprocess.Popen(
             command, cwd=ROOT, stdin=other, stdout=other, stderr=other, env=environ
         ) as process:
