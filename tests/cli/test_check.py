@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -205,18 +206,23 @@ def test_what_is_accepted_can_be_carried_out_as_far_as_its_processes(written: tu
 
 
 @given(files())
+@example(("[circus]\nlogoutput = x\n", "ini"))
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_is_accepted_starts_and_what_is_refused_does_not(written: tuple[str, str]) -> None:
     text, kind = written
-    with Stack("", f"x.{kind}") as stack:  # for its folder and its environment
+    with Stack("", f"x.{kind}", cwd=Path()) as stack:  # for its folder and its environment
         stack.send(9)
         stack.wait()
         stack.write(text)
-        is_accepted = accepted(str(stack.file)) is not None
-        stack.start()
-        if not is_accepted:
+        with contextlib.chdir(stack.folder):  # where relative names lead for both
+            spec = accepted(str(stack.file))
+            stack.start()
+        if spec is None:
             assert stack.wait() == 78
             return
+        if spec.logoutput != "-":
+            stack.log_path = stack.folder / spec.logoutput
+            stack.log_path.touch()
         try:
             stack.wait_for("control channel on")
         except AssertionError:
