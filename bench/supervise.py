@@ -35,6 +35,7 @@ RESPAWN_SECONDS = 30.0
 RESPAWNS = 20
 STATUS_QUESTIONS = 20
 STATS_QUESTIONS = 3
+CALM_SECONDS = 1.0  # after a start
 SLOW_STATS = 10.0  # seconds after which the question is not asked again
 CHATTERERS = 200
 CHATTER_QUESTIONS_APART = 0.005  # seconds
@@ -148,7 +149,7 @@ def live(manager: Manager, crowd: Crowd, idle_seconds: float) -> Life:
             life.start_s = _seconds(one.control.start)
             one.wait_for(crowd.count, 1.0)
             step("idle")
-            time.sleep(1.0)
+            time.sleep(CALM_SECONDS)
             life.idle_cpu = _idle(one, idle_seconds)
             own = one.own()
             life.rss, life.pss = sum(map(procfs.rss, own)), sum(map(procfs.pss, own))
@@ -255,7 +256,7 @@ def chat(manager: Manager, crowd: Crowd, rate: int, seconds: float) -> Chatter:
         with running(manager, crowd) as one:
             one.control.start()
             one.wait_for(crowd.count, 5.0)
-            time.sleep(1.0)
+            time.sleep(CALM_SECONDS)
             size, cpu, began = _written(one), one.cpu(), time.monotonic()
             while time.monotonic() - began < seconds:
                 for question in (one.control.status, one.control.small):

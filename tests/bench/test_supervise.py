@@ -17,6 +17,11 @@ BIGTOP = replace(
 )
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "CALM_SECONDS", 0.1)
+
+
 def test_a_crowd_is_started_asked_killed_and_stopped() -> None:
     life = supervise.live(BIGTOP, Crowd(3, "/bin/sleep 60", "sleep"), 0.1)
     assert life.problem == ""
