@@ -400,8 +400,10 @@ def _port_of(circusd: subprocess.Popen[bytes]) -> int:
 
 
 def _ends(circusd: subprocess.Popen[bytes]) -> bool:
-    """Ask it to end: again and again, since it forgets a signal that comes while it does something else."""
-    circusd.send_signal(signal.SIGTERM)
+    """Ask it to end: again and again, since it forgets a signal that comes while it does something else, but
+    not any more when its workers are gone: then it has forgotten its handler, too."""
+    if psutil.Process(circusd.pid).children():
+        circusd.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         circusd.wait(2)
     return circusd.returncode is not None
