@@ -53,6 +53,12 @@ class Word(IntEnum):
     CUT = 14  # 1 once the worker has said which requests it cuts off
 
 
+def beat_seconds(timeout: float) -> float:
+    """Return how often a loop that turns is to say so (Word.BEAT), if `timeout` seconds without that, 0 for
+    any, are too many."""
+    return min(1.0, timeout / 4) if timeout else 1.0
+
+
 class Phase(IntEnum):
     """What a request is doing."""
 

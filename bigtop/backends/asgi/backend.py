@@ -64,7 +64,7 @@ class AsgiBackend(BackendDefaults):
         """Answer requests until the drain is over; main thread only. AppError: it failed to start."""
         serve_here()
         loop = new_loop(self._options.loop, self._options.slow_callback)
-        metrics = AsgiMetrics(life, access_log(self._options, life), loop)
+        metrics = AsgiMetrics(life, access_log(self._options, life), loop, self._options.timeout)
         chain = self.chain_of(lambda: metrics.busy)
         context = WorkerContext(app, chain, self._options, loop, metrics)
         worker = Worker(context, life, listeners, self.transport_of)

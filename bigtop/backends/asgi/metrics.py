@@ -1,9 +1,9 @@
 # Metrics of a worker with the native ASGI server; event loop only.
 #
 # Rule: a request that waits (for a database, for its client) is not stuck, however long it takes; one that
-# blocks the event loop is, and all others with it. So while anything runs, the loop writes down every second
-# that it still turns (Word.BEAT), and it is the age of that note which the supervisor looks at. An idle loop
-# has nothing to prove and sleeps.
+# blocks the event loop is, and all others with it. So while anything runs, the loop writes down that it still
+# turns (Word.BEAT), every second or more often, and it is the age of that note which the supervisor looks at.
+# An idle loop has nothing to prove and sleeps.
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from bigtop.http.messages import Request
 from bigtop.http.requestid import KEY
 from bigtop.http.response import Stamps
 from bigtop.http.scope import Peer, shown_of
-from bigtop.ipc.scoreboard import SHARED, Word
+from bigtop.ipc.scoreboard import SHARED, Word, beat_seconds
 from bigtop.system.clock import monotonic_ns
 
-BEAT_SECONDS: Final = 1.0
 BEAT: Final = int(Word.BEAT)
 
 
@@ -45,18 +44,21 @@ class MeteredCall:
 class AsgiMetrics(Metrics):
     """Metrics of calls in an event loop. A post() must follow at the end of each turn of the loop."""
 
-    __slots__ = ("_is_beating", "_loop")
+    __slots__ = ("_beat_seconds", "_is_beating", "_loop")
 
-    def __init__(self, life: Life, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, life: Life, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop, timeout: float
+    ) -> None:
         super().__init__(life, access_log)
         self._loop = loop
+        self._beat_seconds = beat_seconds(timeout)
         self._is_beating = False
 
     def _beat(self) -> None:
         self._words[BEAT] = monotonic_ns()
         self._is_beating = self.busy > 0
         if self._is_beating:
-            self._loop.call_later(BEAT_SECONDS, self._beat)
+            self._loop.call_later(self._beat_seconds, self._beat)
 
     def called(self, call: MeteredCall) -> None:
         """The application is called."""
@@ -67,7 +69,7 @@ class AsgiMetrics(Metrics):
             self._words[BEAT] = now
         if not self._is_beating:
             self._is_beating = True
-            self._loop.call_later(BEAT_SECONDS, self._beat)
+            self._loop.call_later(self._beat_seconds, self._beat)
         request = call.request
         method = request.method.encode()
         call.record = self._slot.begin(now, method, call.peer.label, request.target, call.request_id)

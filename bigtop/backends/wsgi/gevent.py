@@ -69,7 +69,7 @@ class GeventBackend(BackendDefaults):
         options = self._options
         # A lock of gevent's also where the standard library is not cooperative.
         upgrades = Upgrades(Means(_SpokenSocket, gevent.lock.Semaphore, _patient), options.limits)
-        executor = GreenletExecutor(options.worker_connections, life.slot, upgrades)
+        executor = GreenletExecutor(options.worker_connections, life.slot, upgrades, options.timeout)
         wait = _patient(options.limits.send_timeout)
         await_input = _patient(options.limits.body_timeout)
         chain = self.chain_of(lambda: executor.detached)

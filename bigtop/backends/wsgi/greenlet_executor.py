@@ -23,22 +23,23 @@ from bigtop.backends.cutoff import CutOff
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.executor import Executor, Lead, leave_at_once
 from bigtop.backends.wsgi.upgraded import Upgrades
-from bigtop.ipc.scoreboard import Slot, Word
+from bigtop.ipc.scoreboard import Slot, Word, beat_seconds
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.wsgi")
 
 READABLE: Final = 1  # of an event loop's io watcher
 BEAT: Final = int(Word.BEAT)
-BEAT_SECONDS: Final = 1.0  # between two notes at most, while calls wait
 
 
 class GreenletExecutor(Executor):
-    """At most `size` greenlets for application calls. Made in the thread and the greenlet that will lead."""
+    """At most `size` greenlets for application calls, during which the hub may stand still for `timeout`
+    seconds. Made in the thread and the greenlet that will lead."""
 
-    def __init__(self, size: int, slot: Slot, upgrades: Upgrades) -> None:
+    def __init__(self, size: int, slot: Slot, upgrades: Upgrades, timeout: float) -> None:
         super().__init__(size)
         self._words = slot.words
+        self._beat_seconds = beat_seconds(timeout)
         self._leader: Any = gevent.getcurrent()
         self._hub: Any = gevent.get_hub()
         self._asleep = False
@@ -74,8 +75,8 @@ class GreenletExecutor(Executor):
         def poll(patience: float) -> list[tuple[int, int]]:
             if self.finished or self.blocked:
                 patience = 0.0
-            elif self.detached and not 0 <= patience <= BEAT_SECONDS:
-                patience = BEAT_SECONDS
+            elif self.detached and not 0 <= patience <= self._beat_seconds:
+                patience = self._beat_seconds
             watcher.start(self._wake)
             self._sleep(patience)
             watcher.stop()
