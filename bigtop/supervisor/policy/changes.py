@@ -46,8 +46,9 @@ class Changes:
         if change is None:
             return None
         match notice:
-            case messages.Died(deaths=1, was_ready=True) if now - change.made_at > change.window:
-                del self._changes[name]  # so it lived longer
+            # One that lived longer than the change is old is of what was before.
+            case messages.Died(was_ready=True) if change.window < notice.lived <= now - change.made_at:
+                del self._changes[name]
             case messages.Removed():
                 del self._changes[name]
             case messages.Reloaded():

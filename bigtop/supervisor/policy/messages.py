@@ -250,6 +250,7 @@ class Died(Record):
     wait: float | None
     reason: str = ""  # of a process that could not even be started
     killed: str = field(default="", compare=False)  # why, where that was done by us
+    lived: float = field(default=0.0, compare=False)  # seconds
 
 
 class Reloaded(Record):

@@ -156,6 +156,7 @@ class Death(Record):
     expected: bool
     deaths: int
     wait: float  # inf: no successor
+    lived: float
     gave_up: bool  # there would have been one, but its slot used up its retries
 
 
@@ -316,9 +317,10 @@ class ProcessTable:
         ) and status.code in policy.expected_exits
         finished = policy.respawn is Respawn.NEVER or expected or scheduled
         window = self.slots.window(proc.wid)
-        wait = window.death(now - proc.spawned_at)
+        lived = now - proc.spawned_at
+        wait = window.death(lived)
         gave_up = wait == inf and not finished
-        return Death(status, reason, how, expected, window.deaths, inf if finished else wait, gave_up)
+        return Death(status, reason, how, expected, window.deaths, inf if finished else wait, lived, gave_up)
 
 
 def why_overdue(proc: Proc, boot_timeout: float) -> str:

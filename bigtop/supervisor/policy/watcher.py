@@ -248,7 +248,8 @@ class Watcher:
         wait = inf if failed else death.wait
         if not death.expected:
             who = (proc.key, proc.wid, death.status, was_ready, death.deaths)
-            self._actions.append(Died(*who, None if wait == inf else wait, death.reason, proc.killed))
+            left = None if wait == inf else wait
+            self._actions.append(Died(*who, left, death.reason, proc.killed, death.lived))
         if failed:
             self._table.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {death.how}")
