@@ -391,6 +391,15 @@ class TestReload:
         assert play.tell(Ready(6)) == [Drain(3, 30.0), Discard(1), Reloaded(2)]
         assert play.tell(Exited(3, OK)) == []
 
+    def test_it_is_done_though_there_is_always_one_that_retires_and_its_successor(self):
+        play = running(2)
+        play.tell(Reload())
+        play.tell(GenerationReady(2))
+        play.tell(Ready(3))  # 1 leaves, 4 boots
+        assert play.tell(Retiring(3, "1000 requests")) == []
+        assert play.tell(Ready(4)) == [Drain(2, 30.0), Spawn(5, 5, 2), Discard(1), Reloaded(2)]
+        assert play.tell(Ready(5)) == [Drain(3, 30.0)]
+
     def test_of_a_stopped_watcher_it_is_a_start(self):
         play = Play(numprocesses=1)
         assert play.tell(Reload()) == [Prepare(1)]

@@ -335,8 +335,8 @@ class Watcher:
             self.status = Status.ACTIVE
         if trial is not None or not usable:
             return
-        current = [proc for proc in ready if proc.generation == wanted.number]
-        if len(current) == len(staying) == self.numprocesses - over:
+        # Who retires has a successor beside those that are wanted, and there may always be one.
+        if len(ready) + over >= self.numprocesses and all(p.generation == wanted.number for p in staying):
             self._actions += [self._generations.discard(old.number) for old in self._generations[:-1]]
             if wanted.by_reload:
                 wanted.by_reload = False
