@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support.site import ROOT, Site
+from bigtop.control.client.client import Client
+from tests.support.site import DEADLINE, ROOT, Site
 
 
 class Stack(Site):
@@ -62,11 +63,16 @@ class Stack(Site):
         """Return what `bigtop ctl --json ARGS` answers."""
         return json.loads(self.ctl("--json", *args))
 
+    def call(self, command: str, **properties: Any) -> dict[str, Any]:
+        """Give a command without a process for it, and return the reply."""
+        with Client(self.endpoint, timeout=DEADLINE) as client:
+            return dict(client.call(command, **properties))
+
     def pids(self, name: str) -> list[int]:
-        return sorted(self.asked("list", name)["pids"])
+        return sorted(self.call("list", name=name)["pids"])
 
     def status(self, name: str) -> str:
-        return str(self.asked("status")["statuses"][name])
+        return str(self.call("status")["statuses"][name])
 
     def circusctl(self, *args: str) -> str:
         """Run Circus' own, unmodified circusctl."""
@@ -85,8 +91,18 @@ class Stack(Site):
         return self.log().partition("control channel on ")[2].split()[0]
 
 
+_held: list[int] = []  # descriptors of sockets that keep ports for this process
+
+
 def free_port() -> int:
-    """A port that was free a moment ago, for files that have to name one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a file that has to name one; nobody else is given it for as long as this process lives.
+
+    Our socket is bound to it and does not listen: whoever says SO_REUSEADDR, as servers do, may listen there,
+    until then connections are refused, and the kernel chooses other ports where it is left the choice.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port = int(holder.getsockname()[1])
+    _held.append(holder.detach())
+    return port
