@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -19,7 +19,7 @@ STUBBORN = """
 import os, signal, socket, sys, time
 
 def leave(*_):
-    time.sleep(1.5)
+    time.sleep(0.5)
     os._exit(0)
 
 signal.signal(signal.SIGTERM, leave)
@@ -63,8 +63,11 @@ def pids(stack: Stack) -> list[int]:
     return sorted(call(stack, "list", name="a")["pids"])
 
 
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+def commands(stack: Stack) -> list[list[str]]:
+    """Return what the processes of "a" run; a process has no words for a moment after it was executed."""
+    with suppress(psutil.NoSuchProcess):
+        return [psutil.Process(pid).cmdline() for pid in pids(stack)]
+    return []
 
 
 @pytest.mark.case("B4")
@@ -117,29 +120,53 @@ def arrives(client: Client, events: Events) -> bool:
     return bool(events.socket.poll(50))
 
 
+# The second process says whether the first one is still there.
+MEETING = """
+import os, sys, time
+
+if os.path.exists("first"):
+    try:
+        os.kill(int(open("first").read()), 0)
+        answer = "met"
+    except ProcessLookupError:
+        answer = "alone"
+    name = "second"
+else:
+    name, answer = "first", str(os.getpid())
+with open(name + ".part", "w") as file:
+    file.write(answer)
+os.rename(name + ".part", name)
+time.sleep(1000)
+"""
+
+
 @pytest.mark.case("B4")
 @pytest.mark.parametrize(
     ("overlap", "word", "meet"),
     [("", "reload", True), ("overlap = false", "reload", False), ("overlap = true", "reloadconfig", True)],
 )
 def test_overlap_decides_for_both(overlap: str, word: str, meet: bool) -> None:
-    # Each process says how many there are when it comes.
-    code = "echo $$ >>{folder}/pids; exec sleep 1000"
-    described = "[watcher.a]\ncmd = '''sh -c \"CODE\"'''\ngraceful_timeout = 5\n"
-    described += "stop_command = 'sleep 1; kill $BIGTOP_PID'\n"
-    text = described.replace("CODE", code) + overlap + "\n"
-    with Stack(text) as stack:
-        stack.wait_for("a: started")
-        came: Path = stack.folder / "pids"
-        until(lambda: came.exists() and came.read_text().split(), "the first")
-        (first,) = map(int, came.read_text().split())
+    # Who is to be met leaves when that was done; who is not, after more time than a meeting would take.
+    leaves = "until test -e {folder}/second; do sleep 0.02; done" if meet else "sleep 1"
+    text = f"""
+[watcher.a]
+cmd = "{{python}} {{folder}}/meeting.py 1000"
+working_dir = "{{folder}}"
+graceful_timeout = 60
+stop_command = "{leaves}; kill $BIGTOP_PID"
+{overlap}
+"""
+    stack = Stack(text)
+    (stack.folder / "meeting.py").write_text(MEETING)
+    with stack:
+        until((stack.folder / "first").exists, "the first")
         if word == "reload":
             call(stack, "reload", name="a")
         else:
-            stack.write(text.replace("sleep 1000", "sleep 1001"))
+            stack.write(text.replace("1000", "1001"))
             call(stack, "reloadconfig")
-        until(lambda: len(came.read_text().split()) == 2, "the second")
-        assert alive(first) is meet
+        until((stack.folder / "second").exists, "the second")
+        assert (stack.folder / "second").read_text() == ("met" if meet else "alone")
 
 
 @pytest.mark.case("B4")
@@ -168,13 +195,11 @@ def test_a_change_that_fails_is_taken_back(broken: str, retry: str, count: int) 
         until(lambda: call(stack, "status", name="a")["status"] == "active", "the watcher")
         assert call(stack, "options", name="a")["options"]["cmd"] == "sleep 1000"
         assert "gave up" not in stack.log()
-        for pid in pids(stack):
-            assert psutil.Process(pid).cmdline() == ["sleep", "1000"]
+        until(lambda: commands(stack) == [["sleep", "1000"]] * count, "the old command")
         # A file that is right counts again.
         stack.write(text.replace("sleep 1000", "sleep 1002"))
         call(stack, "reloadconfig", waiting=True)
-        new = [["sleep", "1002"]] * count
-        until(lambda: [psutil.Process(p).cmdline() for p in pids(stack)] == new, "the new")
+        until(lambda: commands(stack) == [["sleep", "1002"]] * count, "the new")
 
 
 @pytest.mark.case("B4")
