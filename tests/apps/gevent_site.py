@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import gevent
 
 PATCHED = "gevent" in socket.socket.__module__
+MEETING = threading.Barrier(8)  # of so many calls at once
+DEADLINE = 20.0
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -20,10 +23,10 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         time.sleep(0.2)
         body = str(os.getpid())
     elif path == "/compute":
-        until = time.monotonic() + 4.5
-        while time.monotonic() < until:
+        while True:
             pass
-        body = "done"
+    elif path == "/meet":
+        body = str(MEETING.wait(DEADLINE))
     elif path == "/wait":
         time.sleep(3)
         body = "waited"
