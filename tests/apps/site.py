@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ def app(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         os.abort()
     elif path == "/exit":
         os._exit(7)
+    elif path == "/halt":
+        os.kill(os.getpid(), signal.SIGSTOP)
     elif path == "/hang":
         threading.Event().wait()
     elif path == "/say":

@@ -19,7 +19,7 @@ HOOKED = """
 [watcher.a]
 cmd = "sleep 1000"
 graceful_timeout = 1
-hooks.after_stop = "!sleep 1; touch {folder}/done"
+hooks.after_stop = "!sleep 0.4; touch {folder}/done"
 """
 CRITICAL = """
 [watcher.a]
@@ -49,14 +49,14 @@ def test_hooks_at_the_end_are_waited_for(how: str) -> None:
 
 @pytest.mark.case("B5")
 def test_a_hook_at_the_end_has_a_limit_and_a_second_signal_ends_it() -> None:
-    with Stack(HOOKED.replace("sleep 1;", "sleep 1000;")) as stack:
+    with Stack(HOOKED.replace("sleep 0.4;", "sleep 1000;")) as stack:
         stack.wait_for("a: started")
         os.kill(stack.pid, signal.SIGTERM)
         stack.wait_for("a: stopped")
         assert stack.process.poll() is None
         time.sleep(0.4)  # two signals that come together are one
         os.kill(stack.pid, signal.SIGTERM)
-        assert stack.process.wait(20) == 0
+        assert stack.process.wait(30) == 0
         assert "Traceback" not in stack.log()
 
 
@@ -103,20 +103,22 @@ def test_what_failed_before_a_start_is_not_the_status_of_the_end() -> None:
     assert critical.status == 0
 
 
+REFUSALS = [
+    ("said.nothing", "refused: it returned None"),
+    ("said.no", "refused: it returned False"),
+    ("said.broken", "failed: ZeroDivisionError: in a hook"),
+    ("!exit 3", "refused: it ended with exit status 3"),
+]
+
+
 @pytest.mark.case("B14")
 @pytest.mark.parametrize("hook", ["before_start", "after_start", "before_spawn", "after_spawn"])
-@pytest.mark.parametrize(
-    ("target", "reason"),
-    [
-        ("said.nothing", "refused: it returned None"),
-        ("said.no", "refused: it returned False"),
-        ("said.broken", "failed: ZeroDivisionError: in a hook"),
-        ("!exit 3", "refused: it ended with exit status 3"),
-    ],
-)
-def test_a_refusal_is_told_to_the_log_and_to_whoever_waits(hook: str, target: str, reason: str) -> None:
-    text = '[watcher.a]\ncmd = "sleep 1000"\ngraceful_timeout = 1\nautostart = false\n'
-    text += f'hooks.{hook} = "{target}"\n'
+def test_a_refusal_is_told_to_the_log_and_to_whoever_waits(hook: str) -> None:
+    text = "".join(
+        f'[watcher.w{number}]\ncmd = "sleep 1000"\ngraceful_timeout = 1\nautostart = false\n'
+        f'hooks.{hook} = "{target}"\n'
+        for number, (target, _) in enumerate(REFUSALS)
+    )
     stack = Stack(text)
     (stack.folder / "said.py").write_text(
         "def nothing(**facts): pass\ndef no(**facts): return False\n"
@@ -124,11 +126,11 @@ def test_a_refusal_is_told_to_the_log_and_to_whoever_waits(hook: str, target: st
     )
     stack.env["PYTHONPATH"] += f":{stack.folder}"
     with stack:
-        stack.wait_for("channel on")
-        told = stack.ctl("start", "a", "--waiting", status=1)
-        assert f"the hook {hook} {reason}" in told
-        assert "overtook" not in told
-        stack.wait_for(f"a: hook {hook} {reason}")
+        for number, (_, reason) in enumerate(REFUSALS):
+            told = stack.ctl("start", f"w{number}", "--waiting", status=1)
+            assert f"the hook {hook} {reason}" in told
+            assert "overtook" not in told
+            stack.wait_for(f"w{number}: hook {hook} {reason}")
 
 
 @pytest.mark.case("B18")

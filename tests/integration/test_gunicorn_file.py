@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.site import Site, until
+from tests.support.stack import free_port
 
 pytestmark = pytest.mark.case("C1")
 
@@ -26,12 +26,6 @@ from site_said import SAID
 """
 
 
-def port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def write(folder: Path, said: str, **settings: object) -> None:
     (folder / "site_app.py").write_text(APP)
     (folder / "site_said.py").write_text(f"SAID = {said!r}\n")
@@ -44,15 +38,15 @@ class Described(Site):
     """A site of which everything is said in a gunicorn.conf.py."""
 
     def __init__(self, folder: Path, *args: str, env: Mapping[str, str] | None = None) -> None:
-        super().__init__("", *args, cwd=folder, env=env)
+        # Python would take a file of the same second and size for what it has compiled.
+        super().__init__("", *args, cwd=folder, env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})})
         at = self.command.index("serve")
         self.command = [*self.command[: at + 1], *args]
 
 
 def test_a_file_of_gunicorn_is_all_that_a_site_needs(tmp_path: Path) -> None:
-    write(
-        tmp_path, "one", wsgi_app="site_app:app", workers=2, bind=[f"127.0.0.1:{port()}"], worker_tmp_dir="/x"
-    )
+    bind = [f"127.0.0.1:{free_port()}"]
+    write(tmp_path, "one", wsgi_app="site_app:app", workers=2, bind=bind, worker_tmp_dir="/x")
     with Described(tmp_path) as site:
         answer = json.loads(site.get("/"))
         assert (answer["variable"], answer["said"]) == ("of the file", "one")
@@ -63,13 +57,14 @@ def test_a_file_of_gunicorn_is_all_that_a_site_needs(tmp_path: Path) -> None:
 
 
 def test_a_reload_reads_it_again_and_names_what_takes_a_new_start(tmp_path: Path) -> None:
-    first, second = f"127.0.0.1:{port()}", f"127.0.0.1:{port()}"
+    first, second = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     write(tmp_path, "one", wsgi_app="site_app:app", bind=first, timeout=30)
     with Described(tmp_path) as site:
         write(tmp_path, "two", wsgi_app="site_app:app", bind=second, workers=3, timeout=20)
+        before = set(site.workers())
         site.send(signal.SIGHUP)
         site.wait_for("site_app: reloaded")
-        until(lambda: len(site.workers()) == 3, "three workers")
+        until(lambda: len(set(site.workers()) - before) == len(site.workers()) == 3, "three new workers")
         assert json.loads(site.get("/"))["said"] == "two"
         assert "gunicorn.conf.py: what changed in bind takes a new start of Bigtop" in site.log()
 
@@ -86,13 +81,15 @@ def test_a_reload_reads_it_again_and_names_what_takes_a_new_start(tmp_path: Path
 
 
 def test_a_reload_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    write(tmp_path, "one", wsgi_app="site_app:app", bind=f"127.0.0.1:{port()}")
+    write(tmp_path, "one", wsgi_app="site_app:app", bind=f"127.0.0.1:{free_port()}")
     with Described(tmp_path) as site:
         write(tmp_path, "two", wsgi_app="site_app:lacking", workers=1)
         site.send(signal.SIGHUP)
         site.wait_for("reload failed")
         assert json.loads(site.get("/"))["said"] == "one"
         write(tmp_path, "three", wsgi_app="site_app:app", workers=1)
+        before = set(site.workers())
         site.send(signal.SIGHUP)
         site.wait_for("site_app: reloaded")
+        until(lambda: not before & set(site.workers()), "the end of the old worker")
         assert json.loads(site.get("/"))["said"] == "three"

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_gunicorn_file import Described, port
-from tests.support.site import Site, until
+from tests.integration.test_gunicorn_file import Described
+from tests.support.site import DEADLINE, Site, until
+from tests.support.stack import free_port
 from tests.support.users import python_for_nobody
 
 pytestmark = pytest.mark.case("C3")
@@ -94,7 +95,7 @@ async def app(scope, receive, send):
 class Folder:
     def __init__(self, path: Path, app: str = WSGI, hooks: str = HOOKS, **settings: object) -> None:
         self.path = path
-        self.address = f"127.0.0.1:{port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         settings = {"bind": [self.address], "wsgi_app": "hooked:app", **settings}
         lines = [f"{name} = {value!r}" for name, value in settings.items()]
         (path / "hooked.py").write_text(app)
@@ -105,7 +106,8 @@ class Folder:
     @property
     def notes(self) -> list[list[object]]:
         with suppress(FileNotFoundError):
-            return [json.loads(line) for line in (self.path / "notes").read_text().splitlines()]
+            whole, _, _begun = (self.path / "notes").read_text().rpartition("\n")
+            return [json.loads(line) for line in whole.splitlines()]
         return []
 
     def names(self) -> list[object]:
@@ -136,7 +138,7 @@ def expected(address: str) -> list[list[object]]:
 
 
 def get(address: str, path: str = "/a%20b?c=d") -> bytes:
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as response:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=DEADLINE) as response:
         return bytes(response.read())
 
 
@@ -190,6 +192,7 @@ def test_reloads_scaling_and_quick_ends_are_told(tmp_path: Path) -> None:
         )
         site.send(signal.SIGTTIN)
         folder.wait_for("post_worker_init", 3)
+        folder.wait_for("nworkers_changed", 2)
         assert ["nworkers_changed", 2, 1] in folder.notes
         assert "worker_int" not in folder.names()
         assert site.stop(signal.SIGINT) == 0

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.support.load import Load
-from tests.support.site import ROOT, Site, until
+from tests.support.site import DEADLINE, ROOT, Site, until
 from tests.support.wire import Client, request
 
 APP = "tests.apps.site:app"
@@ -46,13 +46,12 @@ def slow(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("preload", ["on", "off"])
 def test_a_stop_before_the_first_worker_is_ready(preload: str, number: int, slow: Path) -> None:
-    site = Site("slowly:app", "--preload", preload, "--pythonpath", str(slow.parent), "--workers", "2")
+    args = ("--preload", preload, "--pythonpath", str(slow.parent), "--workers", "2")
+    site = Site("slowly:app", *args, "--graceful-timeout", "300")  # nothing has that time, and nobody waits
     site.start()
     try:
         site.wait_for("importing")
-        began = time.monotonic()
-        assert site.stop(number, 10) == 0
-        assert time.monotonic() - began < 5
+        assert site.stop(number) == 0
         until(site.is_gone, "everything to be gone")
     finally:
         site._end()
@@ -87,7 +86,7 @@ def test_a_supervisor_that_is_killed_before_the_first_worker_is_ready(preload: s
         site.family()
         os.kill(site.pid, signal.SIGKILL)
         site.process.wait()
-        until(site.is_gone, "everything to be gone", 10)
+        until(site.is_gone, "everything to be gone")
     finally:
         site._end()
 
@@ -140,7 +139,7 @@ def test_a_signal_as_soon_as_the_pidfile_is_there(number: int, tmp_path: Path) -
     site = Site(APP, "--pid", str(pidfile))
     site.start()
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + DEADLINE
         while not pidfile.exists() or not pidfile.read_text():
             assert time.monotonic() < end
         site.send(number)
@@ -171,14 +170,13 @@ def test_signals_that_come_too_late_do_not_change_the_exit_status() -> None:
 
 def test_a_stop_in_the_middle_of_a_reload(slow: Path) -> None:
     slow.unlink()
-    with Site("slowly:app", "--pythonpath", str(slow.parent), "--workers", "2") as site:
+    args = ("--pythonpath", str(slow.parent), "--workers", "2", "--graceful-timeout", "300")
+    with Site("slowly:app", *args) as site:
         slow.touch()
         site.send(signal.SIGHUP)
         site.wait_for("importing", 2)
         assert site.get() == "ok"
-        began = time.monotonic()
-        assert site.stop(timeout=10) == 0
-        assert time.monotonic() - began < 5
+        assert site.stop() == 0
         until(site.is_gone, "everything to be gone")
 
 
@@ -196,17 +194,15 @@ def test_twenty_reloads_at_once_lose_nothing() -> None:
 
 def test_reopening_logs_under_load_loses_no_line(tmp_path: Path) -> None:
     access = tmp_path / "access.log"
-    with (
-        Site(APP, "--workers", "2", "--access-logfile", str(access)) as site,
-        Load(site.port, 20) as load,
-    ):
-        for rotation in range(1, 6):
-            answered = load.answered
-            until(lambda: load.answered > answered + 200, "answers")  # noqa: B023
-            access.rename(tmp_path / f"access.log.{rotation}")
-            site.send(signal.SIGUSR1)
-            site.wait_for("logs reopened", rotation)
-        load._over = True
+    with Site(APP, "--workers", "2", "--access-logfile", str(access)) as site:
+        with Load(site.port, 20) as load:
+            for rotation in range(1, 6):
+                answered = load.answered
+                until(lambda: load.answered > answered + 200, "answers")  # noqa: B023
+                until(access.exists, "a worker that has opened it again")
+                access.rename(tmp_path / f"access.log.{rotation}")
+                site.send(signal.SIGUSR1)
+                site.wait_for("logs reopened", rotation)
         assert site.stop() == 0
     assert load.failures == []
     lines = [line for file in tmp_path.iterdir() for line in file.read_text().splitlines()]
@@ -218,43 +214,30 @@ def test_reopening_logs_under_load_loses_no_line(tmp_path: Path) -> None:
 
 
 def test_a_stopped_worker_delays_nobody_for_longer_than_its_grace_and_the_margin() -> None:
-    with Site(APP, "--workers", "2", "--graceful-timeout", "2") as site:
+    with Site(APP, "--workers", "2", "--graceful-timeout", "1") as site:
         until(lambda: len(site.workers()) == 2, "two workers")
         stopped = min(site.workers())
         os.kill(stopped, signal.SIGSTOP)
         site.send(signal.SIGHUP)
         site.wait_for("every worker is of generation 2 now")
-        until(lambda: stopped not in site.workers(), "the stopped worker to be gone", 25)
+        until(lambda: stopped not in site.workers(), "the stopped worker to be gone")
         stopped = min(site.workers())
         os.kill(stopped, signal.SIGSTOP)
-        assert site.stop(timeout=25) == 0
+        assert site.stop() == 0
         until(site.is_gone, "everything to be gone")
 
 
 def test_a_stopped_worker_with_a_request_is_late() -> None:
     with Site(APP, "--timeout", "1") as site, Client(("127.0.0.1", site.port)) as client:
         (worker,) = site.workers()
-
-        def stopped_meanwhile() -> bool:
-            """Stop it during a request that is over before it would be late; if that is over, in another."""
-            client.send(request("/sleep/0.5"))
-            until(lambda: _is_running(site) or client.is_answered(), "the request to be called")
-            os.kill(worker, signal.SIGSTOP)
-            until(lambda: psutil.Process(worker).status() == psutil.STATUS_STOPPED, "the halt")
-            if _is_running(site):
-                return True
-            os.kill(worker, signal.SIGCONT)
-            assert client.answer().status == 200
-            return False
-
-        until(stopped_meanwhile, "a worker that was stopped in time")
-        site.wait_for("is stuck: GET /sleep/0.5")
+        client.send(request("/halt"))  # it is stopped during the call, which would take no time
+        site.wait_for("is stuck: GET /halt")
         until(lambda: worker not in site.workers() and site.workers(), "the successor")
         assert site.get() == "ok"
 
 
 def _is_running(site: Site) -> bool:
-    """Whether an application call of the first worker goes on, or the last one did when it was stopped."""
+    """Whether an application call of the first worker goes on."""
     return bool(site.scoreboard[0].oldest())
 
 
@@ -288,7 +271,8 @@ def test_fork_servers_that_are_killed_while_they_fork() -> None:
     with Site(APP, "--workers", "2") as site:
         for _ in range(4):
             for pid in [*site.workers(), *site.fork_servers()]:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended because of those before it
+                    os.kill(pid, signal.SIGKILL)
             until(lambda: site.fork_servers() and site.workers(), "others", 60)
         until(lambda: len(site.fork_servers()) == 1 and len(site.workers()) == 2, "all to be back", 60)
         assert site.get() == "ok"
@@ -337,7 +321,7 @@ def test_a_supervisor_without_descriptors_recovers(room: int) -> None:
 
 
 def test_a_fork_server_that_does_not_answer_is_replaced() -> None:
-    with Site(APP, "--boot-timeout", "2") as site:
+    with Site(APP, "--boot-timeout", "5") as site:
         (fork_server,) = site.fork_servers()
         os.kill(fork_server, signal.SIGSTOP)
         os.kill(next(iter(site.workers())), signal.SIGKILL)
