@@ -27,6 +27,7 @@ from bigtop.record import Record
 from bigtop.supervisor.policy.backoff import RestartWindow
 from bigtop.supervisor.policy.messages import (
     Action,
+    Died,
     Drain,
     Event,
     Exited,
@@ -158,6 +159,11 @@ class Death(Record):
     wait: float  # inf: no successor
     lived: float
     gave_up: bool  # there would have been one, but its slot used up its retries
+
+    def told(self, proc: Proc, *, was_ready: bool, wait: float) -> Died:
+        """Return the notice of it, with a successor after `wait` seconds, inf for never."""
+        who = (proc.key, proc.wid, self.status, was_ready, self.deaths)
+        return Died(*who, None if wait == inf else wait, self.reason, proc.killed, self.lived)
 
 
 class ProcessTable:

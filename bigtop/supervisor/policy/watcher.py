@@ -44,7 +44,6 @@ from bigtop.supervisor.policy.generations import Generations
 from bigtop.supervisor.policy.messages import (
     Action,
     BootFailed,
-    Died,
     Event,
     Exited,
     Finished,
@@ -247,9 +246,7 @@ class Watcher:
         failed = on_trial or (death.gave_up and self._generations.is_reload_to(proc.generation))
         wait = inf if failed else death.wait
         if not death.expected:
-            who = (proc.key, proc.wid, death.status, was_ready, death.deaths)
-            left = None if wait == inf else wait
-            self._actions.append(Died(*who, left, death.reason, proc.killed, death.lived))
+            self._actions.append(death.told(proc, was_ready=was_ready, wait=wait))
         if failed:
             self._table.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {death.how}")
