@@ -75,10 +75,13 @@ class Arbiter:
 
     def start(self) -> None:
         """Start every watcher. In background mode return when all are ready, else when stop() was called.
+        That may be before they are: by another thread, or in a signal handler.
 
         Raises BigtopError when the supervisor cannot run; a watcher that cannot is told by statuses().
         """
         self._process.start()
+        if not self._process.runs:
+            return  # stop() was called meanwhile
         self._client = Client(self.endpoint, timeout=None)
         if not self._background:
             try:
@@ -212,6 +215,11 @@ class _Process:
         self._folder = ""
         self._line: socket.socket | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._stopped = False  # since the last start() began
+
+    @property
+    def runs(self) -> bool:
+        return self._child is not None
 
     @property
     def endpoint(self) -> str:
@@ -219,9 +227,10 @@ class _Process:
         return str(given or f"ipc://{self._folder}/supervisor.ctl")
 
     def start(self) -> None:
-        """Return when everything is started, or was given up."""
+        """Return when everything is started, or was given up; or when stop() was called and all is gone."""
         if self._child is not None:
             raise BigtopError("it is started already")
+        self._stopped = False
         try:
             self._folder = tempfile.mkdtemp(prefix="bigtop-")  # mode 0700
         except OSError as error:
@@ -255,7 +264,9 @@ class _Process:
         with contextlib.suppress(OSError), ours.makefile("rb") as reader:  # it may end at any moment
             ours.sendall(json.dumps(orders).encode() + b"\n")
             answer = json.loads(reader.readline() or b"{}")
-        if "ready" not in answer:
+        if self._stopped:
+            self.stop()  # the first may have come before there was a process to end
+        elif "ready" not in answer:
             kind = _KINDS.get(answer.get("kind", ""), BigtopError)
             raise kind(answer.get("error", "the supervisor ended before it was ready"))
 
@@ -271,6 +282,7 @@ class _Process:
 
     def stop(self) -> None:
         """Hang up, which stops everything, and wait for the end. Of several calls at once one does it all."""
+        self._stopped = True
         line, self._line = self._line, None
         child, self._child = self._child, None
         folder, self._folder = self._folder, ""

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bigtop import Arbiter, Client, ConfigError, Supervisor, get_arbiter, get_trainer
-from tests.support.site import DEADLINE, ROOT, until
+from tests.support.site import DEADLINE, ROOT, descriptors, until
 
 JOB = "sleep 1000"
 
@@ -33,7 +34,8 @@ def test_a_trainer_from_start_to_stop() -> None:
         assert trainer.statuses() == {"sleep": "active"}
         pids = trainer.pids("sleep")
         assert len(pids) == 3
-        assert set(os.listdir(f"/proc/{pids[0]}/fd")) == {"0", "1", "2"}
+        # A program that has just begun still opens its libraries.
+        until(lambda: set(descriptors(pids[0])) == {0, 1, 2}, "nothing else to be open")
         os.kill(pids[0], signal.SIGKILL)
         until(lambda: len(set(trainer.pids("sleep")) - {pids[0]}) == 3, "a successor")
         pids = trainer.pids("sleep")
@@ -146,10 +148,12 @@ def test_a_program_that_is_killed_leaves_nothing() -> None:
     until(lambda: not any(map(alive, pids)), "everything to be gone")
 
 
-def test_a_signal_handler_may_stop_it() -> None:
+@pytest.mark.parametrize("ready", ["spawn", "file:/no/such/file"])
+def test_a_signal_handler_may_stop_it(ready: str) -> None:
+    """Also before everything is ready."""
     program = (
         "import signal, bigtop\n"
-        f"arbiter = bigtop.get_arbiter([{{'cmd': {JOB!r}}}])\n"
+        f"arbiter = bigtop.get_arbiter([{{'cmd': {JOB!r}, 'ready': {ready!r}}}])\n"
         "signal.signal(signal.SIGTERM, lambda *_: arbiter.stop())\n"
         "arbiter.start()\n"
         "print('stopped')\n"
@@ -158,8 +162,11 @@ def test_a_signal_handler_may_stop_it() -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
 
         def sleepers() -> list[psutil.Process]:
-            below = psutil.Process(owner.pid).children(recursive=True)
-            return [child for child in below if child.cmdline() == JOB.split()]
+            found = []
+            for child in psutil.Process(owner.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    found += [child] * (child.cmdline() == JOB.split())
+            return found
 
         try:
             until(sleepers, "the watcher")

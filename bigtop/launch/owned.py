@@ -61,7 +61,10 @@ def main() -> int:
     descriptors.settle()
     signals.heed_children()
     with line.makefile("rb") as reader:
-        orders = json.loads(reader.readline())
+        said = reader.readline()
+    if not said.endswith(b"\n"):
+        return 0  # the owner is gone already
+    orders = json.loads(said)
     owner = Owner(line)
     sys.path[:0] = [folder for folder in orders["path"] if folder not in sys.path]  # for hooks
     try:
