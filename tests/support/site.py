@@ -58,7 +58,7 @@ class Site:
             "XDG_RUNTIME_DIR": str(self.folder),
             **(env or {}),
         }
-        self._seen: set[int] = set()
+        self._seen: set[psutil.Process] = set()
 
     def __enter__(self) -> Site:
         self.start()
@@ -97,11 +97,11 @@ class Site:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for pid in self._seen:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        for process in self._seen:
+            with suppress(psutil.NoSuchProcess):  # nor is it killed who has its number now
+                process.kill()
+        # Who is killed holds its sockets until it has had a turn to die.
+        until(lambda: not any(map(lives, self._seen)), "the end of all processes")
 
     # ---- what it says
 
@@ -133,7 +133,7 @@ class Site:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
-    def get(self, path: str = "/", timeout: float = 10.0) -> str:
+    def get(self, path: str = "/", timeout: float = DEADLINE) -> str:
         with urllib.request.urlopen(self.url + path, timeout=timeout) as response:
             return str(response.read().decode())
 
@@ -145,7 +145,7 @@ class Site:
             found = psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             found = []
-        self._seen.update(process.pid for process in found)
+        self._seen.update(found)
         return found
 
     def workers(self) -> dict[int, str]:
@@ -216,7 +216,7 @@ class Site:
 
     def is_gone(self) -> bool:
         """Whether nothing of it is left: no process, no listener on its port."""
-        alive = [pid for pid in self._seen if psutil.pid_exists(pid) and _not_zombie(pid)]
+        alive = any(map(lives, self._seen))
         listening = [
             connection
             for connection in psutil.net_connections("tcp")
@@ -225,8 +225,37 @@ class Site:
         return not alive and not listening
 
 
-def _not_zombie(pid: int) -> bool:
+def lives(process: psutil.Process) -> bool:
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """Return what a process has open, by number; what it closes meanwhile is left out."""
+    found = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found[int(link.name)] = os.readlink(link)
+    return found
+
+
+@contextmanager
+def halted(pid: int) -> Iterator[None]:
+    """Let no thread of a process do anything before the end of the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: _threads_stand(pid), f"process {pid} to stand still")
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _threads_stand(pid: int) -> bool:
+    try:
+        stats = [link.joinpath("stat").read_text() for link in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:  # one has ended
+        return False
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
