@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 class Failure:
     worker: int | None  # the pid that answered on this connection before
     error: str
+    port: int = 0  # of the client
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Load:
                 if not self._over:
                     self.failures.append(Failure(None, f"connect: {error!r}"))
                 return
+            port = writer.get_extra_info("sockname")[1]
             try:
                 closing = False
                 while not self._over and not closing:
@@ -64,6 +66,6 @@ class Load:
                     self.answered += 1
                     closing = head.startswith(b"HTTP/1.0") or b"connection: close" in head.lower()
             except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
-                self.failures.append(Failure(worker, repr(error)))
+                self.failures.append(Failure(worker, repr(error), port))
             finally:
                 writer.close()
