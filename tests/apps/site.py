@@ -32,6 +32,10 @@ def app(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         threading.Event().wait()
     elif path == "/say":
         print("the application says so", file=sys.stderr, flush=True)
+    elif path == "/until":  # there is the file that the query names
+        while not os.path.exists(environ["QUERY_STRING"]):
+            time.sleep(0.01)
+        body = str(os.getpid()).encode()
     elif path == "/id":
         body = f"{os.getuid()} {os.getgid()} {os.umask(0)} {os.getcwd()} {os.environ.get('COLOUR')}".encode()
     elif path == "/orphan":

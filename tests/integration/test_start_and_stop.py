@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.support.load import Load
-from tests.support.site import ROOT, Site, until
+from tests.support.site import DEADLINE, ROOT, Site, descriptors, until
 
 APP = "tests.apps.site:app"
 
@@ -43,7 +43,7 @@ def _socket_inode(pid: int, port: int) -> int:
         for row in table
         if row.split()[3] == "0A" and int(row.split()[1].rpartition(":")[2], 16) == port
     }
-    mine = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    mine = set(descriptors(pid).values())
     (inode,) = [inode for inode in inodes if f"socket:[{inode}]" in mine]
     return inode
 
@@ -93,23 +93,25 @@ def test_a_taken_address_is_one_message_and_status_1() -> None:
 
 
 def test_term_finishes_what_is_open() -> None:
-    with Site(APP) as site, socket.create_connection(("127.0.0.1", site.port)) as client:
-        client.sendall(b"GET /sleep/1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: _busy(site.port), "the request to be read")
-        started = time.monotonic()
-        assert site.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - started < 8
+    with (
+        Site(APP, "--graceful-timeout", "60") as site,
+        socket.create_connection(("127.0.0.1", site.port)) as client,
+    ):
+        over = site.folder / "over"
+        client.sendall(f"GET /until?{over} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        until(lambda: _busy(site), "the request to be read")
+        site.family()
+        site.send(signal.SIGTERM)
+        site.wait_for("stopping when open requests are answered")
+        over.touch()
+        assert site.wait() == 0, "long before the grace is over"
         assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
         until(site.is_gone, "everything to be gone")
 
 
-def _busy(port: int) -> bool:
-    """Whether the server has read all that clients of `port` sent."""
-    return any(
-        row.split()[4].endswith(":00000000")
-        for row in Path("/proc/net/tcp").read_text().splitlines()[1:]
-        if int(row.split()[1].rpartition(":")[2], 16) == port and row.split()[3] == "01"
-    )
+def _busy(site: Site) -> bool:
+    """Whether the application answers a request."""
+    return any(view.running() for view in site.scoreboard.values())
 
 
 @pytest.mark.parametrize("app", ["tests.apps.wsgi_basic:app", "tests.apps.asgi_basic:app"])
@@ -135,23 +137,21 @@ def test_int_is_quick() -> None:
         socket.create_connection(("127.0.0.1", site.port)) as client,
     ):
         client.sendall(b"GET /sleep/50 HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: _busy(site.port), "the request to be read")
-        started = time.monotonic()
-        assert site.stop(signal.SIGINT) == 0
-        assert time.monotonic() - started < 5
+        until(lambda: _busy(site), "the request to be read")
+        assert site.stop(signal.SIGINT) == 0, "long before the grace is over"
+        assert "worker 1 (pid" not in site.log(), "nobody was killed"
         until(site.is_gone, "everything to be gone")
 
 
 def test_the_graceful_timeout_is_kept() -> None:
     with (
-        Site(APP, "--graceful-timeout", "1") as site,
+        Site(APP, "--graceful-timeout", "0.5") as site,
         socket.create_connection(("127.0.0.1", site.port)) as client,
     ):
         client.sendall(b"GET /sleep/50 HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: _busy(site.port), "the request to be read")
-        started = time.monotonic()
-        assert site.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - started < 8
+        until(lambda: _busy(site), "the request to be read")
+        assert site.stop(signal.SIGTERM) == 0, "long before the request is answered"
+        assert "worker 1 (pid" not in site.log(), "nobody was killed"
         until(site.is_gone, "everything to be gone")
 
 
@@ -161,7 +161,7 @@ def test_a_second_signal_forces() -> None:
         socket.create_connection(("127.0.0.1", site.port)) as client,
     ):
         client.sendall(b"GET /sleep/50 HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: _busy(site.port), "the request to be read")
+        until(lambda: _busy(site), "the request to be read")
         site.family()
         site.send(signal.SIGTERM)
         site.wait_for("stopping when open requests are answered")
@@ -169,7 +169,7 @@ def test_a_second_signal_forces() -> None:
         until(lambda: time.monotonic() > asked + 0.4, "the time in which two signals are one")
         site.send(signal.SIGTERM)
         site.wait_for("killing what is left")
-        assert site.wait(10) == 0
+        assert site.wait() == 0
         until(site.is_gone, "everything to be gone")
 
 
@@ -177,25 +177,27 @@ def test_a_killed_supervisor_leaves_nothing_and_its_workers_finish() -> None:
     with Site(APP, "--workers", "2") as site:
         until(lambda: len(site.workers()) == 2, "two workers")
         with socket.create_connection(("127.0.0.1", site.port)) as client:
-            client.sendall(b"GET /sleep/1 HTTP/1.1\r\nHost: x\r\n\r\n")
-            until(lambda: _busy(site.port), "the request to be read")
+            over = site.folder / "over"
+            client.sendall(f"GET /until?{over} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            until(lambda: _busy(site), "the request to be read")
             os.kill(site.pid, signal.SIGKILL)
             site.process.wait()
+            over.touch()
             assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
-        until(site.is_gone, "everything to be gone", 15)
+        until(site.is_gone, "everything to be gone")
 
 
 def test_a_killed_supervisor_with_a_hung_application_leaves_nothing() -> None:
     with (
-        Site(APP, "--graceful-timeout", "2") as site,
+        Site(APP, "--graceful-timeout", "0.5") as site,
         socket.create_connection(("127.0.0.1", site.port)) as client,
     ):
         client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
-        until(lambda: _busy(site.port), "the request to be read")
+        until(lambda: _busy(site), "the request to be read")
         site.family()
         os.kill(site.pid, signal.SIGKILL)
         site.process.wait()
-        until(site.is_gone, "everything to be gone", 20)
+        until(site.is_gone, "everything to be gone")
 
 
 def test_what_the_application_left_behind_is_ended_with_the_site() -> None:
@@ -271,12 +273,12 @@ def test_systemd_socket_activation(tmp_path: Path) -> None:
         )
         log.close()
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
                 client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
         finally:
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(DEADLINE) == 0
 
 
 def test_the_library_serves_too(tmp_path: Path) -> None:
