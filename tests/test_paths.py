@@ -77,13 +77,22 @@ def test_the_figures_are_of_the_files_that_have_a_mark(row: dict[str, str]) -> N
 )
 def test_a_request(path: str, app: str, first: str) -> None:
     rounds = 10
-    with Site(app) as site, Client(("127.0.0.1", site.port)) as client:
-        client.get("/")  # what is remembered of it is known then
+
+    def measured() -> list[str] | None:
+        """Return what ran from inside the first call of the application to inside the last: so many whole
+        rounds."""
         client.get("/start")
         for _ in range(rounds - 1):
             client.get("/")
-        # From inside the first call of the application to inside the last: so many whole rounds.
-        lines = json.loads(client.get("/stop").body)
+        found: list[str] | None = json.loads(client.get("/stop").body)
+        return found
+
+    with Site(app) as site, Client(("127.0.0.1", site.port), 30) as client:
+        client.get("/")  # what is remembered of it is known then
+        # A thread that is held up for a while has more to do then: the clock moved, others took over.
+        found: list[list[str]] = []
+        until(lambda: found.extend(filter(None, [measured()])) or len(found) == 5, "five whole ones")
+        lines = min(found, key=len)
     begin = next(at for at, line in enumerate(lines) if line.endswith(f":{first}"))
     check(path, lines[begin:] + lines[:begin], rounds)
 
@@ -101,7 +110,12 @@ def control(site: Site, *words: str) -> None:
     subprocess.run(
         [sys.executable, "-m", "bigtop", "ctl", *words],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(site.folder)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "XDG_RUNTIME_DIR": str(site.folder),
+            "BIGTOP_CTL_ENDPOINT": "tests",  # and not the only one: others may run on this machine
+        },
         check=True,
         timeout=60,
     )
@@ -111,6 +125,7 @@ def kill_a_worker(site: Site) -> None:
     os.kill(min(site.workers()), signal.SIGKILL)
 
 
+IDLE = "launch/program.py:_reap_for_ever"  # begins each
 PROVED = "generations.py:Generations.prove"  # one more process is ready
 
 
@@ -142,7 +157,9 @@ def test_an_idle_second(tmp_path: Path) -> None:
     with site:
         site.wait_for("kill -HUP")
         until(lambda: len(site.workers()) == 1, "the worker")
-        before = calls.stat().st_size
+        # Whoever waits for the start is told of it at the end of that turn.
+        until(lambda: IDLE in calls.read_text().partition("Notifier.ready")[2], "an idle second")
+        before, began = calls.stat().st_size, time.monotonic()
         time.sleep(SECONDS)  # what is measured, not what is waited for
-        lines = calls.read_text()[before:].split()
-    check("An idle second", lines, SECONDS + 1)  # the edges of the measured time may have one each
+        lines, took = calls.read_text()[before:].split(), time.monotonic() - began
+    check("An idle second", lines, int(took) + 1)  # the edges of the measured time may have one each

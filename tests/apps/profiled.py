@@ -1,4 +1,5 @@
-# An application that writes down which functions of Bigtop run between two of its calls.
+# An application that writes down which functions of Bigtop run between two of its calls. It tells null where
+# these calls were not all made by one thread: somebody took over from it meanwhile.
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from threading import get_ident
 from types import FrameType
 from typing import Any
 
@@ -13,17 +15,26 @@ import bigtop
 
 ROOT = str(Path(bigtop.__file__).parent) + "/"
 calls: list[str] = []
+threads: set[int] = set()
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    body = b"ok"
-    if environ["PATH_INFO"] == "/start":
-        sys.setprofile(note)
-    elif environ["PATH_INFO"] == "/stop":
-        sys.setprofile(None)
-        body = json.dumps(calls).encode()
+    body = seen(environ["PATH_INFO"])
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+
+def seen(path: str) -> bytes:
+    """Begin at /start; return at /stop what ran since."""
+    threads.add(get_ident())
+    if path == "/start":
+        threads.intersection_update([get_ident()])
+        calls.clear()
+        sys.setprofile(note)
+    elif path == "/stop":
+        sys.setprofile(None)
+        return json.dumps(calls if len(threads) == 1 else None).encode()
+    return b"ok"
 
 
 def note(frame: FrameType, event: str, _argument: object) -> None:

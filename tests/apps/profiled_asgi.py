@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.apps.profiled import calls, note
+from tests.apps.profiled import seen
 
 
 async def app(
@@ -15,12 +13,7 @@ async def app(
 ) -> None:
     if scope["type"] != "http":
         raise RuntimeError("no lifespan here")
-    body = b"ok"
-    if scope["path"] == "/start":
-        sys.setprofile(note)
-    elif scope["path"] == "/stop":
-        sys.setprofile(None)
-        body = json.dumps(calls).encode()
+    body = seen(scope["path"])
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
