@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -111,7 +110,8 @@ def test_however_the_worker_was_asked_to_leave(app: str, path: str, how: str, tm
             until(lambda: "exit handler" in ended.notes(), "the end of the old worker")
         expected = CUT_ASGI if app == ASGI else CUT
         assert ended.notes()[: len(expected)] == expected
-        assert ended.cut_off(path) == 1
+        # The old worker said so before; its supervisor may still have to read that.
+        until(lambda: ended.cut_off(path) == 1, "the line about the request")
 
 
 @pytest.mark.case("A1", "F5", "B14")
@@ -120,12 +120,11 @@ def test_a_call_that_nothing_interrupts_keeps_no_exit_handler_from_running(
     args: tuple[str, ...], tmp_path: Path
 ) -> None:
     with Ended(tmp_path, WSGI, "/hang", *args) as ended:
-        began = time.monotonic()
         assert ended.site.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - began < 9
         assert ended.notes() == ["begun", "exit handler"]
         assert ended.cut_off("/hang") == 1
         assert "cannot be interrupted" in ended.site.log()
+        assert "worker 1 (pid" not in ended.site.log(), "nobody was killed"
 
 
 @pytest.mark.case("A1", "F5")
@@ -159,7 +158,7 @@ def test_a_worker_that_still_imports_runs_its_exit_handlers(tmp_path: Path) -> N
     )
     args = ("--preload", "off", "--pythonpath", f"{tmp_path},{ROOT}")
     with Site("slow_site:app", *args, env={"TEST_NOTES": str(notes)}).attempt() as site:
-        until(notes.exists, "the import")
+        until(lambda: notes.exists() and notes.read_text() == "begun\n", "the import")
         site.send(signal.SIGTERM)
         site.wait()
         assert notes.read_text().split("\n")[:-1] == ["begun", "exit handler"]

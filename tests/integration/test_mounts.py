@@ -67,7 +67,7 @@ def test_what_fails_in_one_is_no_matter_to_the_others() -> None:
         with Client(("127.0.0.1", site.port)) as client:
             assert len(client.get("/stream").body) == 64 * 65536
             assert told(client, "/")["speaks"] == "asgi"
-        assert "no answer today" in site.log()
+        site.wait_for("no answer today")
 
 
 def test_reloads_lose_nothing_of_either() -> None:

@@ -33,6 +33,7 @@ stdout_stream = {{ class = "FileStream", filename = "{tmp_path}/web.log" }}
         stack.wait_for("flood: ", times=2)  # started, and that lines are dropped
         stack.wait_for("lines were dropped: they came faster than they could be written")
         log = tmp_path / "web.log"
+        until(log.exists, "lines of the other one")
         before = log.read_text().count("tick")
         until(lambda: log.read_text().count("tick") > before + 3, "further lines of the other one")
         assert stack.stop() == 0
@@ -74,23 +75,37 @@ class OnTerminal(Stack):
         os.close(ours)
 
 
-TWO = """
+TWO = '''
 [circus]
 output_prefix = %s
 [watcher.web]
 cmd = "echo out; echo err >&2; test -t 1 && echo on a terminal; exec sleep 100"
 shell = true
 [watcher.mail]
-cmd = "echo sent; printf half; sleep 2; echo ' done'; test -t 1 && echo at the screen; exec sleep 100"
+cmd = """
+hold() { while ! test -e {folder}/$1; do sleep 0.05; done; }
+echo sent; hold half; printf half; hold done; echo ' done'; test -t 1 && echo at the screen; exec sleep 100
+"""
 shell = true
 output_prefix = %s
-"""
+'''
+
+
+def finish_a_line(stack: Stack) -> None:
+    """Have mail write half a line when nobody else writes any more, and the rest when that half is shown."""
+    stack.wait_for("err\n")
+    stack.wait_for("sent\n")
+    (stack.folder / "half").touch()
+    stack.wait_for("half")
+    (stack.folder / "done").touch()
+    stack.wait_for(" done\n")
 
 
 @pytest.mark.case("F9")
 def test_a_shared_output_has_names() -> None:
     with Stack(TWO % ("true", "true")) as stack:
-        stack.wait_for("mail | half done\n")
+        finish_a_line(stack)
+        assert "mail | half done\n" in stack.log()
         lines = stack.log().splitlines()
         assert {"web | out", "web | err", "mail | sent"} <= set(lines)
         assert "\x1b" not in stack.log()
@@ -112,8 +127,7 @@ def test_names_can_be_left_out(general: str, own: str, flags: list[str], named: 
     stack = OnTerminal(TWO % (general, own))
     stack.command += flags
     with stack:
-        stack.wait_for("out\n")
-        stack.wait_for(" done\n")
+        finish_a_line(stack)
         assert ("\x1b[0m" in stack.log()) == bool(named)
         assert {name for name in ("web", "mail") if f"{name} | \x1b[0m" in stack.log()} == named
         stack.wait_for("on a terminal" if "web" not in named else "\x1b[0merr")
