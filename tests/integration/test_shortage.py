@@ -122,6 +122,7 @@ def test_an_application_that_there_is_no_room_for_changes_nothing() -> None:
 @pytest.mark.case("B1")
 def test_workers_of_a_site_wait_for_room() -> None:
     with Site("tests.apps.wsgi_basic:app", "--workers", "1", "--name", "short") as site:
+        site.wait_for("kill -HUP")  # what it opens for its start is closed again
         limits = cramp(site.pid, 8)
         for count in range(2, 12):
             os.kill(site.pid, signal.SIGTTIN)
@@ -138,6 +139,7 @@ def test_workers_of_a_site_wait_for_room() -> None:
 @pytest.mark.case("B1")
 def test_a_reload_of_a_site_waits_for_room() -> None:
     with Site("tests.apps.wsgi_basic:app", "--workers", "1", "--name", "short") as site:
+        site.wait_for("kill -HUP")  # what it opens for its start is closed again
         limits = cramp(site.pid, 0)
         site.send(signal.SIGHUP)
         site.wait_for("short: processes wait until there is room")
@@ -154,8 +156,8 @@ def test_a_worker_that_cannot_be_watched_for_want_of_room_is_made_anew() -> None
         (fork_server,) = site.fork_servers()
         os.kill(fork_server, signal.SIGSTOP)
         try:
-            site.send(signal.SIGTTIN)
-            site.wait_for("2 workers from now on")
+            with Client(f"ipc://{site.folder}/bigtop/short.ctl", timeout=30.0) as client:
+                client.call("incr", name="short")  # who has the reply knows that the order is given
             limits = resource.prlimit(
                 site.pid, resource.RLIMIT_NOFILE, (8, resource.prlimit(site.pid, resource.RLIMIT_NOFILE)[1])
             )
