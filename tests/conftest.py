@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes depends on what else the machine does. Speed is measured in bench/.
-settings.register_profile("bigtop", deadline=None)
+# How long an example takes, and how long to make one, depends on what else the machine does. Speed is
+# measured in bench/.
+settings.register_profile("bigtop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bigtop")
 
 

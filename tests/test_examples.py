@@ -24,10 +24,10 @@ def test_a_backend_of_ones_own_serves_a_site(tmp_path: Path) -> None:
         assert site.get() == "ok"
         assert site.stop() == 0
     command = [sys.executable, "-m", "bigtop", "serve", "x:y", "--backend", "plain", "--threads", "2"]
-    found = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    found = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "'plain' does not support threads" in found.stderr
     command = [sys.executable, "-m", "bigtop", "backends"]
-    found = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    found = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert re.search(r"plain +1\.0 +wsgi +wsgiref with nothing around it", found.stdout)
 
 

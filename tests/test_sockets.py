@@ -235,7 +235,7 @@ class TestConflicts:
             try:
                 yield int(process.stdout.readline()), process
             finally:
-                process.communicate("\n", timeout=10)
+                process.communicate("\n", timeout=30)
 
     def test_a_wildcard_collides_with_a_single_address(self, bound):
         (web,) = bound(loopback())
@@ -473,7 +473,7 @@ class TestUnix:
             results = sorted(racer.stdout.readline() for racer in racers)
         finally:
             for racer in racers:
-                racer.communicate("\n", timeout=20)
+                racer.communicate("\n", timeout=30)
         assert results == ["lost\n"] * 3 + ["won\n"]
 
 
@@ -490,7 +490,7 @@ class TestAdoption:
             [sys.executable, "-c", code, str(handed["web"])], pass_fds=tuple(handed.values())
         )
         try:
-            with socket.create_connection(web.socket.getsockname(), timeout=10) as client:
+            with socket.create_connection(web.socket.getsockname(), timeout=30) as client:
                 assert client.recv(5) == b"child"
         finally:
             child.kill()
@@ -558,7 +558,7 @@ class TestSystemd:
                 pass_fds=(a.fileno(), b.fileno()),
                 capture_output=True,
                 text=True,
-                timeout=20,
+                timeout=30,
             )
             addresses = [f"http://127.0.0.1:{s.getsockname()[1]}" for s in (a, b)]
         return result, addresses

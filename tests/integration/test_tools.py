@@ -20,6 +20,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.site import ROOT, until
+from tests.support.stack import free_port
 from tests.support.wire import Client, request
 
 PAGE: Final = (ROOT / "docs/howto/debug.md").read_text()
@@ -102,11 +103,13 @@ class Running:
                 return
 
     def text(self) -> str:
-        return self._text.decode()
+        return self._text.decode(errors="replace")  # the last character may be a half
 
     def wait_for(self, text: str) -> None:
         def there() -> bool:
-            assert self.process.poll() is None or text in self.text(), self.text()
+            if self.process.poll() is not None:
+                self._reader.join(30)  # what it wrote last may still be in the terminal
+                assert text in self.text(), self.text()
             return text in self.text()
 
         until(there, f"{text!r} in {self.text()}")
@@ -214,12 +217,6 @@ class Editor:
     def close(self) -> None:
         self._file.close()
         self._socket.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.case("F11")
