@@ -400,6 +400,21 @@ class TestReload:
         assert play.tell(Ready(4)) == [Drain(2, 30.0), Spawn(5, 5, 2), Discard(1), Reloaded(2)]
         assert play.tell(Ready(5)) == [Drain(3, 30.0)]
 
+    def test_it_is_settled_though_there_is_always_one_that_retires(self):
+        play = running(2)
+        play.tell(Retiring(1, "1000 requests"))
+        assert play.watcher.settled  # 3 boots
+        play.tell(Ready(3))
+        assert play.watcher.settled  # 1 leaves
+        play.tell(Scale(1))
+        assert not play.watcher.settled  # 2 leaves
+        play.tell(Exited(2, OK))
+        assert play.watcher.settled
+        play.tell(Scale(2))
+        assert not play.watcher.settled  # 4 boots, for nobody that retires
+        play.tell(Ready(4))
+        assert play.watcher.settled
+
     def test_of_a_stopped_watcher_it_is_a_start(self):
         play = Play(numprocesses=1)
         assert play.tell(Reload()) == [Prepare(1)]

@@ -194,6 +194,16 @@ class ProcessTable:
         age = life.max_age + self._random.uniform(0, life.max_age_variance)
         proc.expires_at = proc.spawned_at + age if life.max_age and not proc.retiring else inf
 
+    def settled(self, count: int) -> bool:
+        """Whether there are `count`, ready or waited for after a death; beside them only those that retire,
+        of which there may always be some, and no more successors than those."""
+        procs, holds = self.processes.values(), len(self.slots.holds)
+        others = [proc for proc in procs if not proc.retiring]
+        starting = sum(proc.state is State.STARTING for proc in others)
+        ready = sum(proc.state is State.READY for proc in procs)
+        calm = all(proc.state in (State.STARTING, State.READY) for proc in others)
+        return calm and starting <= len(procs) - len(others) and len(others) + holds <= count <= ready + holds
+
     def staying(self) -> list[Proc]:
         """Those that were not asked to leave."""
         return [proc for proc in self.processes.values() if proc.asked is None]

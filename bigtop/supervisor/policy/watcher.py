@@ -117,13 +117,10 @@ class Watcher:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is under way but waits after deaths."""
-        if self.status is Status.STOPPED:
-            return True
-        procs = self._table.processes.values()
-        calm = len(self._generations) == 1 and all(p.state is State.READY and not p.retiring for p in procs)
-        count = len(procs) + len(self._table.slots.holds)
-        return self.status is Status.ACTIVE and calm and count == self.numprocesses
+        """Whether nothing is under way but waits after deaths, and replacements of those that retire."""
+        if self.status is not Status.ACTIVE:
+            return self.status is Status.STOPPED
+        return len(self._generations) == 1 and self._table.settled(self.numprocesses)
 
     def wake_at(self) -> float | None:
         """When the next Tick is due, if one is."""
