@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.apps import gate
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -224,6 +226,18 @@ async def sleep(scope: Message, receive: Receive, send: Send) -> None:
     await respond(send, b"slept")
 
 
+async def held(scope: Message, receive: Receive, send: Send) -> None:
+    """/held/GATE: a call that is as slow as a test wants it; /held-thread/GATE: one in a thread."""
+    await gate.awaited(scope["path"].removeprefix("/held"))
+    await respond(send, b"slept")
+
+
+async def held_thread(scope: Message, receive: Receive, send: Send) -> None:
+    path = scope["path"].removeprefix("/held-thread")
+    await asyncio.get_running_loop().run_in_executor(None, gate.wait, path)
+    await respond(send, b"slept")
+
+
 async def block(scope: Message, receive: Receive, send: Send) -> None:
     time.sleep(float(scope["path"].split("/")[2]))
     await respond(send, b"blocked")
@@ -237,9 +251,11 @@ async def thread(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def background(scope: Message, receive: Receive, send: Send) -> None:
+    """/background/GATE"""
     await respond(send, b"first")
-    await asyncio.sleep(0.3)
+    await gate.awaited(scope["path"].removeprefix("/background"))
     events.append("background done")
+    print("background done", file=sys.stderr, flush=True)
 
 
 async def broken(scope: Message, receive: Receive, send: Send) -> None:
@@ -362,6 +378,8 @@ VIEWS: dict[str, Callable[[Message, Receive, Send], Awaitable[None]]] = {
     "kept": kept,
     "duplex": duplex,
     "wait": wait,
+    "held": held,
+    "held-thread": held_thread,
     "sleep": sleep,
     "block": block,
     "thread": thread,

@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
+from tests.apps import gate
+
 PIECE = b"x" * 1000
 calls = {"now": 0, "most": 0, "closed": 0}
 _lock = threading.Lock()
@@ -50,13 +52,13 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
         body = str(os.getpid()).encode()
     elif path == "/calls":
         body = json.dumps(calls).encode()
-    elif path.startswith("/sleep/"):
+    elif path.startswith(("/sleep/", "/held/")):
         with _counted():
-            time.sleep(float(path.rpartition("/")[2]))
+            _last(path)
         body = b"slept"
     elif path == "/broken":
         raise RuntimeError("this view is broken")
-    elif path in ("/stream", "/half", "/trickle"):
+    elif path in ("/stream", "/half") or path.startswith("/trickle/"):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return _Closing(_pieces(path))
     else:
@@ -65,6 +67,13 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
         headers = [("Content-Length", str(len(body)))]
     start_response(f"{status} {REASONS[status]}", list(headers))
     return [body] if body and environ["REQUEST_METHOD"] != "HEAD" else []
+
+
+def _last(path: str) -> None:
+    if path.startswith("/held/"):
+        gate.wait(path.removeprefix("/held"))
+    else:
+        time.sleep(float(path.rpartition("/")[2]))
 
 
 def _read(environ: dict[str, Any]) -> bytes:
@@ -82,8 +91,8 @@ def _pieces(path: str) -> Iterator[bytes]:
     for n in range(50):
         if path == "/half" and n == 25:
             raise RuntimeError("failed in the middle")
-        if path == "/trickle" and n == 1:
-            time.sleep(1)
+        if path.startswith("/trickle/") and n == 1:
+            gate.wait(path.removeprefix("/trickle"))
         yield PIECE
 
 
@@ -138,13 +147,13 @@ async def asgi(scope: dict[str, Any], receive: Callable[..., Any], send: Callabl
         body = str(os.getpid()).encode()
     elif path == "/calls":
         body = json.dumps(calls).encode()
-    elif path.startswith("/sleep/"):
+    elif path.startswith(("/sleep/", "/held/")):
         with _counted():
-            await asyncio.sleep(float(path.rpartition("/")[2]))
+            await _lasts(path)
         body = b"slept"
     elif path == "/broken":
         raise RuntimeError("this view is broken")
-    elif path in ("/stream", "/half", "/trickle"):
+    elif path in ("/stream", "/half") or path.startswith("/trickle/"):
         await _stream(path, send)
         return
     else:
@@ -154,6 +163,13 @@ async def asgi(scope: dict[str, Any], receive: Callable[..., Any], send: Callabl
     coded = [(name.lower().encode(), value.encode()) for name, value in headers]
     await send({"type": "http.response.start", "status": status, "headers": coded})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _lasts(path: str) -> None:
+    if path.startswith("/held/"):
+        await gate.awaited(path.removeprefix("/held"))
+    else:
+        await asyncio.sleep(float(path.rpartition("/")[2]))
 
 
 async def _received(receive: Callable[..., Any]) -> AsyncIterator[bytes]:
@@ -169,8 +185,8 @@ async def _stream(path: str, send: Callable[..., Any]) -> None:
         for n in range(50):
             if path == "/half" and n == 25:
                 raise RuntimeError("failed in the middle")
-            if path == "/trickle" and n == 1:
-                await asyncio.sleep(1)
+            if path.startswith("/trickle/") and n == 1:
+                await gate.awaited(path.removeprefix("/trickle"))
             await send({"type": "http.response.body", "body": PIECE, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:

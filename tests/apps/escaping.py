@@ -1,4 +1,5 @@
-# Views that raise what is no Exception: /WHERE/WHAT, as WSGI and as ASGI. /slow takes a while.
+# Views that raise what is no Exception: /WHERE/WHAT, as WSGI and as ASGI. /slow takes a while, /held/GATE as
+# long as a test wants.
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Any
 from bigtop.backends.asgi.mounted import combine
 from bigtop.backends.base import ServeOptions
 from bigtop.loader import LoadedApp
+from tests.apps import gate
 
 
 class Own(BaseException):
@@ -55,6 +57,9 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
         sys.exit(3)
     if where == "slow":
         time.sleep(0.1)
+    if where == "held":
+        gate.wait(f"/{name}")
+        name = ""
     if where == "read":
         environ["wsgi.input"].read()
         fail(name)
@@ -86,8 +91,8 @@ async def asgi(scope: dict[str, Any], receive: Callable[..., Any], send: Callabl
         asyncio.get_running_loop().call_soon(fail, name)
     if where == "fork" and os.fork() == 0:
         sys.exit(3)
-    if where == "slow":
-        await asyncio.sleep(0.1)
+    if where in ("slow", "held"):
+        await (gate.awaited(f"/{name}") if name else asyncio.sleep(0.1))
     await send({"type": "http.response.start", "status": 200, "headers": []})
     if where == "iterate":
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})

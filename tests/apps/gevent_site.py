@@ -11,6 +11,8 @@ from typing import Any
 
 import gevent
 
+from tests.apps import gate
+
 PATCHED = "gevent" in socket.socket.__module__
 MEETING = threading.Barrier(8)  # of so many calls at once
 DEADLINE = 20.0
@@ -22,6 +24,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     if path == "/nap":
         time.sleep(0.2)
         body = str(os.getpid())
+    elif path.startswith("/held/"):
+        gate.wait(path.removeprefix("/held"))
     elif path == "/compute":
         while True:
             pass

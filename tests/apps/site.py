@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tests.apps import gate
+
 Start = Callable[..., Any]
 VERSION = os.environ.get("TEST_VERSION", "1")
 
@@ -21,6 +23,9 @@ def app(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         body = str(os.getpid()).encode()
     elif path.startswith("/sleep/"):
         time.sleep(float(path.rpartition("/")[2]))
+        body = str(os.getpid()).encode()
+    elif path.startswith("/held/"):
+        gate.wait(path.removeprefix("/held"))
         body = str(os.getpid()).encode()
     elif path == "/crash":
         os.abort()

@@ -11,9 +11,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs
+
+from tests.apps import gate
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -142,11 +144,12 @@ def not_closing(environ: Environ, start_response: Start) -> Iterable[bytes]:
 
 
 def slow_closing(environ: Environ, start_response: Start) -> Iterable[bytes]:
-    """Work behind the answer, as many do it."""
+    """/slow-closing/GATE: work behind the answer, as many do it."""
+    path = environ["PATH_INFO"].removeprefix("/slow-closing")
 
     class Slow(Closing):
         def close(self) -> None:
-            time.sleep(1)
+            gate.wait(path)
             super().close()
 
     start_response("200 OK", [*TEXT, ("Content-Length", "2")])
@@ -213,14 +216,28 @@ def empty(environ: Environ, start_response: Start) -> Iterable[bytes]:
 
 def sleep(environ: Environ, start_response: Start) -> Iterable[bytes]:
     """/sleep/SECONDS: one slow call; /overlap tells how many ran at once."""
+    with _overlapping():
+        time.sleep(float(environ["PATH_INFO"].split("/")[2]))
+    start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+    return [b"slept"]
+
+
+def held(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """/held/GATE: a call that is as slow as a test wants it."""
+    with _overlapping():
+        gate.wait(environ["PATH_INFO"].removeprefix("/held"))
+    start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+    return [b"slept"]
+
+
+@contextmanager
+def _overlapping() -> Iterator[None]:
     with _lock:
         overlap["now"] += 1
         overlap["most"] = max(overlap["most"], overlap["now"])
-    time.sleep(float(environ["PATH_INFO"].split("/")[2]))
+    yield
     with _lock:
         overlap["now"] -= 1
-    start_response("200 OK", [*TEXT, ("Content-Length", "5")])
-    return [b"slept"]
 
 
 def overlap_view(environ: Environ, start_response: Start) -> Iterable[bytes]:
@@ -327,6 +344,7 @@ VIEWS: dict[str, Callable[[Environ, Start], Iterable[bytes]]] = {
     "events": events_view,
     "file": file,
     "half": half,
+    "held": held,
     "hello": hello,
     "hints": hints,
     "hoard": hoard,

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 
 import psutil
@@ -16,9 +15,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from bigtop.backends.base import ServeOptions
+from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, State
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.site import Site, until
 from tests.support.wire import Client, request
 
@@ -29,10 +29,8 @@ OPTIONS = [ServeOptions(loop="uvloop"), ServeOptions(loop="asyncio")]
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.loop)
 def test_a_worker_with_nothing_to_do_shuts_down_at_once(options: ServeOptions) -> None:
     with BackendServer(APP, options, backend="asgi") as server:
-        began = time.monotonic()
-        server.drain(30)
+        server.drain(600)
         assert server.wait() == 0
-        assert time.monotonic() - began < 2
         assert "shut down" in server.log()
 
 
@@ -43,12 +41,12 @@ def test_a_worker_whose_supervisor_vanished_leaves() -> None:
         assert "shut down" in server.log()
 
 
-@pytest.mark.parametrize("path", ["/sleep/0.5", "/thread/0.5"])
-def test_a_running_call_is_finished_and_said_to_be_the_last(path: str) -> None:
+@pytest.mark.parametrize("view", ["/held", "/held-thread"])
+def test_a_running_call_is_finished_and_said_to_be_the_last(view: str) -> None:
     with BackendServer(APP, backend="asgi") as server, server.connect() as client:
-        client.send(request(path))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        server.drain(30)
+        gate = server.hold(client, view=view)
+        server.drain()
+        gate.open()
         answer = client.answer()
         assert (answer.body, answer["Connection"]) == (b"slept", "close")
         assert client.at_end()
@@ -60,7 +58,7 @@ def test_idle_connections_go_to_a_sibling() -> None:
     with BackendServer(APP, backend="asgi", siblings=1) as server, server.connect() as client:
         client.get("/")
         server.play(State.READY)
-        server.drain(30)
+        server.drain()
         eventually(lambda: (moved := server.sibling.take_own()) is not None and not moved.close())
         assert server.wait() == 0
 
@@ -84,7 +82,7 @@ def test_who_comes_from_a_sibling_is_served_until_the_end() -> None:
             assert server.sibling.send(0, theirs)
             theirs.close()
             eventually(lambda: server.word(Seat.CONNECTIONS) == 2)
-            server.drain(30)
+            server.drain()
             ours.sendall(request("/"))
             assert b"Connection: close" in ours.recv(4096)
             ours.close()
@@ -102,12 +100,13 @@ def _pair() -> tuple[socket.socket, socket.socket]:
 
 def test_background_work_is_finished() -> None:
     with BackendServer(APP, backend="asgi") as server, server.connect() as client:
-        client.get("/background")
-        began = time.monotonic()
-        server.drain(30)
+        gate = server.gate("/background")
+        assert client.get(gate.target).body == b"first"
+        server.drain()
         client.close()
+        gate.open()
         assert server.wait() == 0
-        assert time.monotonic() - began > 0.1
+        assert "background done" in server.log()
 
 
 def test_requests_that_are_half_here_are_answered() -> None:
@@ -115,8 +114,7 @@ def test_requests_that_are_half_here_are_answered() -> None:
         head.send(b"GET / HTTP/1.1\r\nHost: t")
         body.send(request("/echo", "Content-Length: 4", method="POST") + b"bo")
         eventually(lambda: server.word(Word.BYTES_IN) > 60)
-        server.drain(30)
-        eventually(lambda: _refuses(server))
+        server.drain()
         head.send(b"est\r\n\r\n")
         body.send(b"dy")
         for client in (head, body):
@@ -126,63 +124,69 @@ def test_requests_that_are_half_here_are_answered() -> None:
         assert server.wait() == 0
 
 
-def _refuses(server: BackendServer) -> bool:
-    """Whether the worker accepts no more: a new connection stays in the kernel's queue."""
-    accepted = server.word(Word.ACCEPTED)
-    with Client(server.address) as client:
-        time.sleep(0.05)
-        client.close()
-    return server.word(Word.ACCEPTED) == accepted
+def test_new_clients_are_left_to_the_next_generation() -> None:
+    with BackendServer(APP, backend="asgi") as server, server.connect() as old:
+        gate = server.hold(old)
+        server.drain()
+        eventually(lambda: server.word(Seat.OPEN) == 0)
+        with server.connect() as new:
+            new.send(request("/"))
+            gate.open()
+            assert old.answer().body == b"slept"
+            old.close()
+            assert server.wait() == 0
+        assert server.word(Word.ACCEPTED) == 1
 
 
 def test_an_idle_connection_gets_one_more_answer() -> None:
-    with BackendServer(APP, backend="asgi") as server, server.connect() as client:
-        client.get("/")
-        server.drain(30)
-        eventually(lambda: _refuses(server))
-        answer = client.get("/")
-        assert (answer.status, answer["Connection"]) == (200, "close")
-        assert client.at_end()
+    def ask(step: Steps) -> None:
+        with BackendServer(APP, backend="asgi") as server, server.connect() as client:
+            client.get("/")
+            step()
+            server.drain()
+            client.send(request("/"))
+            step()
+            answer = client.answer()
+            assert (answer.status, answer["Connection"]) == (200, "close")
+            assert client.at_end()
+
+    in_time(LAST_REQUEST, ask)
 
 
 def test_a_silent_connection_does_not_keep_the_worker() -> None:
     with BackendServer(APP, backend="asgi") as server, server.connect() as client:
         client.get("/")
-        began = time.monotonic()
-        server.drain(30)
+        server.drain(600)
         assert server.wait() == 0
-        assert time.monotonic() - began < 5
 
 
 def test_nothing_lasts_longer_than_the_grace() -> None:
     with BackendServer(APP, backend="asgi") as server, server.connect() as client:
-        client.send(request("/sleep/60"))
+        client.send(request("/sleep/600"))
         eventually(lambda: server.word(Word.BUSY) == 1)
-        began = time.monotonic()
         server.drain(0.5)
         assert server.wait() == 0
-        assert time.monotonic() - began < 5
         assert "shut down" in server.log()
 
 
 def test_a_second_drain_can_only_be_more_urgent() -> None:
     with BackendServer(APP, backend="asgi") as server, server.connect() as client:
-        client.send(request("/sleep/60"))
+        client.send(request("/sleep/600"))
         eventually(lambda: server.word(Word.BUSY) == 1)
-        server.drain(30)
+        server.drain(600)
         server.drain(0.1)
-        assert server.wait(8) == 0
+        assert server.wait() == 0
 
 
 def test_websockets_are_told_to_come_again() -> None:
     with BackendServer(APP, backend="asgi") as server:
         host, port = server.address
-        with connect(f"ws://{host}:{port}/echo", proxy=None) as socket:
+        with connect(f"ws://{host}:{port}/echo", proxy=None, open_timeout=60) as socket:
             socket.send("hello")
-            assert socket.recv() == "hello"
-            server.drain(30)
+            assert socket.recv(timeout=30) == "hello"
+            server.drain()
             with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=5)
+                socket.recv(timeout=30)
             assert socket.close_code == 1012
         assert server.wait() == 0
 
@@ -190,7 +194,7 @@ def test_websockets_are_told_to_come_again() -> None:
 def test_a_start_that_fails_is_a_failed_boot_with_its_reason() -> None:
     command = [sys.executable, "-m", "bigtop", "serve", APP, "--bind", "127.0.0.1:0"]
     ended = subprocess.run(
-        command, env={**os.environ, "TEST_STARTUP": "fails"}, capture_output=True, text=True, timeout=30
+        command, env={**os.environ, "TEST_STARTUP": "fails"}, capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 3
     assert "the application failed to start: the database is away" in ended.stdout + ended.stderr
@@ -233,16 +237,16 @@ def test_which_loop_it_is(loop: str, hidden: bool, said: str) -> None:
         f"import sys; {hidden} and sys.modules.update(uvloop=None)\n"
         f"from bigtop.backends.asgi.loops import new_loop\nprint(new_loop({loop!r}, 0))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert said in ended.stdout + ended.stderr
 
 
 def test_a_loop_that_stands_still_is_reported_and_replaced() -> None:
     with Site(APP, "--timeout", "1") as site:
-        assert site.get("/sleep/2.5") == "slept"  # waiting is no standing still
+        assert site.get("/sleep/3.5", timeout=30) == "slept"  # waiting is no standing still
         assert "stuck" not in site.log()
         with Client(("127.0.0.1", site.port)) as client:
             client.send(request("/block/60"))
             site.wait_for("is stuck: its event loop stands still")
             site.wait_for(" in block")
-        assert site.get("/pid").isdigit()
+        assert site.get("/pid", timeout=30).isdigit()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import Phase, Word
 from bigtop.ipc.seats import Seat
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, eventually, stopped
 from tests.support.wire import Client, Closed, request
 
 APP = "tests.apps.asgi_basic:app"
@@ -153,14 +155,14 @@ def test_what_the_application_does_not_read_is_not_read(server: BackendServer) -
         client.socket.settimeout(0.5)
         sent = _send_until_stuck(client)
         assert sent < size / 2
-        client.socket.settimeout(10)
+        client.socket.settimeout(30)
         with server.connect() as other:
             other.get("/release")
         while sent < size:
             sent += client.socket.send(b"x" * min(65536, size - sent))
         assert client.answer().body == b"read"
-        with server.connect() as other:
-            assert other.get("/weights").body == b"0"  # an idle connection holds nothing of its last request
+        with server.connect() as other:  # an idle connection holds nothing of its last request
+            eventually(lambda: other.get("/weights").body == b"0")
 
 
 def _send_until_stuck(client: Client) -> int:
@@ -195,9 +197,7 @@ def test_continue_is_not_said_when_the_body_is_not_read(client: Client) -> None:
 
 
 def test_an_early_answer_arrives_although_the_client_sends_on(client: Client) -> None:
-    client.send(request("/unread", f"Content-Length: {1 << 20}", method="POST"))
-    for _ in range(16):
-        client.send(b"x" * 65536)
+    client.send(request("/unread", f"Content-Length: {1 << 20}", method="POST") + bytes(1 << 20))
     answer = client.answer()
     assert (answer.status, answer.body, answer["Connection"]) == (403, b"not interested", "close")
 
@@ -284,7 +284,7 @@ def test_who_does_not_read_is_not_read(server: BackendServer) -> None:
         before = server.word(Word.BYTES_IN)
         more, sent = request("/") * 2000, 0
         client.socket.settimeout(0.5)  # the kernel takes what its buffers hold, and then no more
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):
             while sent < 64_000_000:
                 sent += client.socket.send(more)
         assert sent < 64_000_000
@@ -348,8 +348,8 @@ def test_files_are_sent_by_the_kernel(server: BackendServer, tmp_path: Path, pat
         before = server.written()
         body = client.get(f"{path}?{file}").body
         assert len(body) >= 2_900_000
-        # sendfile(2) counts as writing, what goes into a socket by other ways does not.
-        assert server.written() - before >= 2_900_000
+        # sendfile(2) counts as writing, behind its last byte; what goes into a socket by other ways does not.
+        eventually(lambda: server.written() - before >= 2_900_000)
         client.get("/stream?n=30&size=100000")
         assert server.written() - before < 4_000_000
 
@@ -437,7 +437,7 @@ def test_a_long_body_is_cut(client: Client, server: BackendServer) -> None:
 def test_an_application_learns_that_its_client_left(server: BackendServer) -> None:
     with server.connect() as client:
         client.send(request("/wait"))
-        eventually(lambda: events(server)[-1] == "waiting")
+        eventually(lambda: events(server)[-1:] == ["waiting"])
     eventually(lambda: events(server)[-2:] == ["http.disconnect", "sent all the same"])
 
 
@@ -454,7 +454,7 @@ def test_what_an_error_kept_in_its_own_frame_holds_ends_with_the_client(server: 
         client.send(request("/kept"))
         assert client.answer(head_only=True).status == 200
         assert client.socket.recv(100)
-    eventually(lambda: events(server)[-1] == "pieces closed")
+    eventually(lambda: events(server)[-1:] == ["pieces closed"])
 
 
 def test_a_client_that_closed_its_side_gets_its_answer(client: Client) -> None:
@@ -465,9 +465,11 @@ def test_a_client_that_closed_its_side_gets_its_answer(client: Client) -> None:
 
 
 def test_the_next_request_does_not_wait_for_background_work(client: Client, server: BackendServer) -> None:
-    assert client.get("/background").body == b"first"
+    gate = server.gate("/background")
+    assert client.get(gate.target).body == b"first"
     assert client.get("/").body == b"Hello World\n"
     assert "background done" not in events(server)
+    gate.open()
     eventually(lambda: "background done" in events(server))
 
 
@@ -475,7 +477,7 @@ def test_the_next_request_does_not_wait_for_background_work(client: Client, serv
 
 
 def test_slow_clients_are_told_so() -> None:
-    limits = Limits(header_timeout=0.2, body_timeout=0.2, keep_alive=0.4)
+    limits = Limits(header_timeout=0.2, body_timeout=0.2)
     with BackendServer(APP, ServeOptions(limits=limits), backend="asgi") as server:
         with server.connect() as client:
             client.send(b"GET / HTTP/1.1\r\n")
@@ -483,11 +485,20 @@ def test_slow_clients_are_told_so() -> None:
         with server.connect() as client:
             client.send(request("/echo", "Content-Length: 5", method="POST") + b"abc")
             assert client.answer().status == 408
-        with server.connect() as client:
-            client.get("/")
-            assert client.at_end()
         with server.connect() as client:  # an application may take longer than any of these
             assert client.get("/sleep/0.8").body == b"slept"
+
+
+def test_silent_clients_are_left() -> None:
+    limits = Limits(keep_alive=0.2)
+    with BackendServer(APP, ServeOptions(limits=limits), backend="asgi") as server:
+        for path in ("/", "/sleep/0.8"):
+            with ExitStack() as opened:
+                with stopped(server):  # it finds the request together with the connection
+                    client = opened.enter_context(server.connect())
+                    client.send(request(path))
+                assert client.answer().status == 200
+                assert client.at_end()
 
 
 def test_a_client_that_reads_nothing_is_cut_off() -> None:
@@ -495,8 +506,8 @@ def test_a_client_that_reads_nothing_is_cut_off() -> None:
     with BackendServer(APP, options, backend="asgi") as server:
         with Client(server.address, receive_buffer=4096) as client:
             client.send(request("/stream?n=1000&size=65536"))
-            eventually(lambda: server.word(Word.BUSY) == 1)
-            eventually(lambda: server.word(Seat.CONNECTIONS) == 0)
+            eventually(lambda: server.word(Word.ACCEPTED) == 1 and server.word(Seat.CONNECTIONS) == 0)
+        eventually(lambda: server.word(Word.REQUESTS) == 1)
         eventually(lambda: server.word(Word.BUSY) == 0)
 
 
@@ -531,8 +542,10 @@ def test_scoreboard_and_access_log_count_what_happened() -> None:
 
 def test_slow_callbacks_are_logged_when_asked_for() -> None:
     with BackendServer(APP, ServeOptions(slow_callback=0.1), backend="asgi") as server:
+        took = re.compile(r"took (\d+\.\d+)")
         with server.connect() as client:
+            began = time.monotonic()
             client.get("/")
-            assert "took" not in server.log()
+            assert "took" not in server.log() or time.monotonic() - began > 0.1, "it was kept waiting"
             client.get("/block/0.2")
-        eventually(lambda: "took 0.2" in server.log())
+        eventually(lambda: any(float(seconds) >= 0.2 for seconds in took.findall(server.log())))

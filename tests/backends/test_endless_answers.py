@@ -75,8 +75,8 @@ def test_no_answer_outlives_its_client_or_its_own_end(server: BackendServer) -> 
         if how in ("half", "deaf"):
             staying.append(client)
     count = sum(how != "reset" for _, how in cases)  # what is reset at once may never have been a request
-    eventually(lambda: server.word(Word.REQUESTS) >= before + count, 30, "all answers are over")
-    eventually(lambda: server.word(Word.BUSY) == 0, 30, "all calls are over")
+    eventually(lambda: server.word(Word.REQUESTS) >= before + count, 60, "all answers are over")
+    eventually(lambda: server.word(Word.BUSY) == 0, 60, "all calls are over")
     for client in staying:
         client.close()
     with server.connect() as client:

@@ -12,7 +12,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from bigtop.backends.base import ServeOptions
-from bigtop.ipc.scoreboard import Word
 from tests.apps.escaping import ERRORS
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.site import Site, until
@@ -87,8 +86,7 @@ def test_an_asgi_application_may_raise_it_anywhere(
 ) -> None:
     server = servers[name]
     with server.connect() as other:
-        other.send(request("/slow"))
-        eventually(lambda: server.word(Word.BUSY) >= 1)
+        gate = server.hold(other)
         # In a callback all others are the event loop's affair.
         for error in ("SystemExit", "KeyboardInterrupt") if where == "callback" else ERRORS:
             with server.connect() as client:
@@ -100,6 +98,7 @@ def test_an_asgi_application_may_raise_it_anywhere(
                         client.answer()
                 else:
                     assert client.answer().body == b"here"
+        gate.open()
         assert other.answer().body == b"here"
     with server.connect() as client:
         assert client.get("/ready").body == b"here"
@@ -115,7 +114,7 @@ def test_a_websocket_of_it_is_refused_or_closed(servers: dict[str, BackendServer
         with pytest.raises(InvalidStatus, match="500"), connect(f"{url}/asked/{error}"):
             pass
         with connect(f"{url}/open/{error}") as socket, pytest.raises(ConnectionClosed, match="1011"):
-            socket.recv(10)
+            socket.recv(30)
     with server.connect() as client:
         assert client.get("/ready").body == b"here"
 

@@ -163,7 +163,7 @@ def test_no_client_is_made_up(backend: str, options: ServeOptions) -> None:
         with mine:
             with theirs:
                 send(subject, framed(b"", request("/environ", *UNIX)), theirs.fileno())
-            mine.settimeout(10)
+            mine.settimeout(30)
             assert mine.recv(65536) == b"", "it was answered"
         assert client.get("/").status == 200
 
@@ -175,7 +175,7 @@ subprocess.run(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"], check=True
 queue = socket.socket(fileno=int(sys.argv[1]))
 listener = socket.create_server(("192.0.2.1", 80))
 client = socket.create_connection(("192.0.2.1", 80), source_address=("192.0.2.1", 0))
-client.settimeout(10)
+client.settimeout(30)
 accepted, _ = listener.accept()
 socket.send_fds(queue, [bytes.fromhex(sys.argv[2])], [accepted.fileno()])
 accepted.close()

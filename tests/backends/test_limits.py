@@ -12,7 +12,6 @@ import pytest
 from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.timeouts import GRACE
 from bigtop.http.limits import Limits
-from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import UPGRADE, Client, request
@@ -79,38 +78,42 @@ def test_an_address_gets_so_many_requests_per_second(kind: str) -> None:
     options: dict[str, Any] = {"address_rate": 5, "forwarded_allow_ips": (), "access_format": "%(s)s"}
     with server(kind, **options) as subject:
         with subject.connect() as client:
-            for _ in range(5):
-                assert client.get("/").status == 200
-            assert client.get("/").status == 429
+            began, answered = time.monotonic(), 0
+            client.send(request("/") * 100)
+            while (code := client.answer().status) == 200:
+                answered += 1
+            assert 5 <= answered <= 5 + 5 * (time.monotonic() - began)
+            assert code == 429
             assert client.at_end()
-        assert subject.access_lines()[5] == "429"
+        assert subject.access_lines() == ["200"] * answered + ["429"]
         eventually(lambda: status(subject) == 200, what="a new second")
 
 
 def test_a_request_too_many_is_refused_without_its_body(kind: str) -> None:
     with server(kind, address_rate=1, forwarded_allow_ips=()) as subject, subject.connect() as client:
-        assert client.get("/").status == 200
-        client.send(request("/echo", "Content-Length: 9", "Expect: 100-continue", method="POST"))
+        upload = request("/echo", "Content-Length: 9", "Expect: 100-continue", method="POST")
+        client.send(request("/") + upload)  # within a second
+        assert client.answer().status == 200
         assert client.answer().status == 429
 
 
 @pytest.mark.parametrize("kind", ["gevent", "asgi"])
 def test_one_request_too_many_is_told_so(kind: str) -> None:
     with server(kind, limit_concurrency=1) as subject, subject.connect() as one, subject.connect() as two:
-        one.send(request("/sleep/0.5"))
-        eventually(lambda: subject.word(Word.BUSY) == 1)
+        gate = subject.hold(one)
         assert two.get("/").status == 503
+        gate.open()
         assert one.answer().body == b"slept"
         assert one.get("/").status == 200
 
 
 def test_a_websocket_too_many_is_told_so() -> None:
     with server("asgi", limit_concurrency=1) as subject, subject.connect() as one, subject.connect() as two:
-        one.send(request("/sleep/0.5"))
-        eventually(lambda: subject.word(Word.BUSY) == 1)
+        gate = subject.hold(one)
         two.send(request("/", *UPGRADE))
         assert two.answer().status == 503
         assert two.at_end()
+        gate.open()
         assert one.answer().body == b"slept"
 
 
@@ -131,13 +134,13 @@ def drip(client: Client, began: float) -> None:
     """Send a byte each 50 ms until there is an answer."""
     while not select.select([client.socket], [], [], 0.05)[0]:
         client.send(b"x")
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
 
 
 def test_a_body_that_trickles_is_a_408(kind: str) -> None:
     with server(kind) as subject, subject.connect() as client:
-        client.send(request("/echo", "Content-Length: 10000", method="POST"))
         began = time.monotonic()
+        client.send(request("/echo", "Content-Length: 10000", method="POST"))
         drip(client, began)
         assert client.answer().status == 408
         assert time.monotonic() - began > GRACE
@@ -145,8 +148,8 @@ def test_a_body_that_trickles_is_a_408(kind: str) -> None:
 
 def test_a_head_that_trickles_is_a_408(kind: str) -> None:
     with server(kind, limits=Limits(header_rate=100)) as subject, subject.connect() as client:
-        client.send(b"GET / HTTP/1.1\r\nX-Drip: ")
         began = time.monotonic()
+        client.send(b"GET / HTTP/1.1\r\nX-Drip: ")
         drip(client, began)
         assert client.answer().status == 408
         assert time.monotonic() - began > GRACE
@@ -158,13 +161,13 @@ def test_a_client_that_takes_an_answer_in_drops_is_given_up(kind: str) -> None:
         BackendServer(KINDS[kind], options, backend=kind, send_buffer=65536) as subject,
         Client(subject.address, timeout=30, receive_buffer=4096) as reader,
     ):
+        began = time.monotonic()
         reader.send(request(f"/stream?n=20&size={MB}"))
         eventually(lambda: subject.word(Seat.CONNECTIONS) == 1)
-        began = time.monotonic()
         while subject.word(Seat.CONNECTIONS):
             with suppress(ConnectionError):
                 reader.socket.recv(20_000)
-            assert time.monotonic() - began < 15
+            assert time.monotonic() - began < 60
             time.sleep(0.05)  # a slow reader
         assert time.monotonic() - began > GRACE
 
@@ -175,8 +178,8 @@ def test_an_application_that_takes_its_time_over_a_body_makes_nobody_slow() -> N
     options = ServeOptions(limits=Limits(body_rate=10_000_000))
     with (
         BackendServer(KINDS["asgi"], options, backend="asgi") as subject,
-        subject.connect(30) as sends,
-        subject.connect(30) as waits,
+        subject.connect(60) as sends,
+        subject.connect(60) as waits,
     ):
         waits.send(request(path, "Content-Length: 3", "Expect: 100-continue", method="POST"))
         sends.send(request(path, f"Content-Length: {len(body)}", method="POST") + body)

@@ -47,7 +47,7 @@ def arrival(subject: BackendServer) -> Arrival:
 def answered(subject: BackendServer) -> Arrival:
     """Take a connection as the neighbour, and answer it."""
     came = arrival(subject)
-    came.socket.settimeout(10)
+    came.socket.settimeout(30)
     came.socket.sendall(ANSWER)
     return came
 
@@ -131,8 +131,8 @@ def test_a_worker_whose_slots_are_taken_hands_over_all_the_same(backend: str) ->
         subject.serve_neighbour()
         client.get("/")
         subject.play(State.READY)
-        slow.send(request("/sleep/3"))
-        eventually(lambda: subject.word(Word.BUSY) == 1 and subject.word(Seat.OPEN) == 0)
+        subject.hold(slow)
+        eventually(lambda: subject.word(Seat.OPEN) == 0)
         client.send(FOREIGN)
         came = answered(subject)
         assert subject.word(Word.BUSY) == 1
@@ -147,7 +147,6 @@ def test_a_draining_worker_hands_over(backend: str) -> None:
         subject.serve_neighbour()
         client.get("/")
         subject.drain()
-        eventually(lambda: subject.word(Seat.STATE) == State.DRAINING)
         client.send(FOREIGN)
         answered(subject).socket.close()
         assert client.answer().body == b"neighbour"
@@ -195,7 +194,7 @@ def test_it_waits_for_an_application_that_starts(backend: str) -> None:
 
 @ALL
 def test_an_application_that_does_not_come_is_told(backend: str) -> None:
-    with server(backend) as subject, subject.connect(PATIENCE // SECOND + 10) as client:
+    with server(backend) as subject, subject.connect(PATIENCE // SECOND + 30) as client:
         client.send(FOREIGN + request("/"))
         answer = client.answer()
         assert (answer.status, answer["Connection"]) == (503, "close")

@@ -8,9 +8,10 @@ import time
 import pytest
 
 from bigtop.backends.base import ServeOptions
-from bigtop.ipc.scoreboard import Word
+from bigtop.backends.native.timeouts import LAST_REQUEST
+from bigtop.ipc.scoreboard import Phase, Word
 from bigtop.ipc.seats import Seat
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.wire import Client, Closed, request
 
 APP = "tests.apps.wsgi_basic:app"
@@ -18,10 +19,8 @@ APP = "tests.apps.wsgi_basic:app"
 
 def test_a_worker_with_nothing_to_do_leaves_at_once() -> None:
     with BackendServer(APP) as server:
-        began = time.monotonic()
-        server.drain(30)
+        server.drain(600)
         assert server.wait() == 0
-        assert time.monotonic() - began < 1
 
 
 def test_a_worker_whose_supervisor_vanished_leaves() -> None:
@@ -33,9 +32,9 @@ def test_a_worker_whose_supervisor_vanished_leaves() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_running_call_is_finished_and_said_to_be_the_last(threads: int) -> None:
     with BackendServer(APP, ServeOptions(threads=threads)) as server, server.connect() as client:
-        client.send(request("/sleep/0.5"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        server.drain(30)
+        gate = server.hold(client)
+        server.drain()
+        gate.open()
         answer = client.answer()
         assert (answer.body, answer["Connection"]) == (b"slept", "close")
         assert client.at_end()
@@ -48,10 +47,12 @@ def test_requests_that_wait_for_a_slot_are_answered() -> None:
         clients = [server.connect() for _ in range(5)]
         for client in clients:
             client.get("/")
-        for client in clients:
-            client.send(request("/sleep/0.1"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        server.drain(30)
+        gate = server.hold(clients[0])
+        for client in clients[1:]:
+            client.send(request("/sleep/0.01"))
+        eventually(lambda: server.word(Word.WAITING) == 4)
+        server.drain()
+        gate.open()
         for client in clients:
             assert client.answer().body == b"slept"
             client.close()
@@ -63,8 +64,7 @@ def test_a_request_that_is_half_here_is_answered() -> None:
         head.send(b"GET / HTTP/1.1\r\nHost: t")
         body.send(request("/echo", "Content-Length: 4", method="POST") + b"bo")
         eventually(lambda: server.word(Word.BYTES_IN) > 60)
-        server.drain(30)
-        time.sleep(0.1)  # the drain is under way when the rest comes
+        server.drain()
         head.send(b"est\r\n\r\n")
         body.send(b"dy")
         for client in (head, body):
@@ -75,23 +75,26 @@ def test_a_request_that_is_half_here_is_answered() -> None:
 
 
 def test_an_idle_connection_gets_one_more_answer() -> None:
-    with BackendServer(APP) as server, server.connect() as client:
-        client.get("/")
-        server.drain(30)
-        time.sleep(0.2)  # the drain is under way
-        answer = client.get("/")
-        assert (answer.status, answer["Connection"]) == (200, "close")
-        assert client.at_end()
+    def ask(step: Steps) -> None:
+        with BackendServer(APP) as server, server.connect() as client:
+            client.get("/")
+            step()
+            server.drain()
+            client.send(request("/"))
+            step()
+            answer = client.answer()
+            assert (answer.status, answer["Connection"]) == (200, "close")
+            assert client.at_end()
+
+    in_time(LAST_REQUEST, ask)
 
 
 def test_a_silent_connection_does_not_keep_the_worker() -> None:
     with BackendServer(APP) as server, server.connect() as client:
         client.get("/")
-        began = time.monotonic()
-        server.drain(30)
+        server.drain(600)
         assert client.at_end()
         assert server.wait() == 0
-        assert time.monotonic() - began < 6
 
 
 def test_the_rest_of_a_large_answer_goes_out() -> None:
@@ -100,8 +103,8 @@ def test_the_rest_of_a_large_answer_goes_out() -> None:
         Client(server.address, receive_buffer=65536) as client,
     ):
         client.send(request("/stream?n=20&size=1000000"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        server.drain(30)
+        eventually(lambda: any(one.phase is Phase.WRITING for one in server.scoreboard.running()))
+        server.drain()
         assert len(client.answer().body) == 20_000_000
         client.close()
         assert server.wait() == 0
@@ -110,35 +113,33 @@ def test_the_rest_of_a_large_answer_goes_out() -> None:
 @pytest.mark.parametrize("grace", [0, 0.5])
 def test_nothing_lasts_longer_than_the_grace(grace: float) -> None:
     with BackendServer(APP) as server, server.connect() as client:
-        client.send(request("/sleep/20"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
+        server.hold(client)
         began = time.monotonic()
         server.drain(grace)
         server.wait()
-        assert grace <= time.monotonic() - began < grace + 2.5
+        assert time.monotonic() - began >= grace
         with pytest.raises((Closed, ConnectionError)):
             client.answer()
 
 
 def test_a_second_drain_can_only_be_more_urgent() -> None:
     with BackendServer(APP) as server, server.connect() as client:
-        client.send(request("/sleep/20"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        server.drain(30)
-        began = time.monotonic()
+        server.hold(client)
+        server.drain(600)
         server.drain(0)
         server.wait()
-        assert time.monotonic() - began < 3
 
 
 def test_new_clients_are_left_to_the_next_generation() -> None:
-    with BackendServer(APP) as server, server.connect() as old:
-        old.send(request("/sleep/0.5"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        server.drain(30)
-        time.sleep(0.1)  # the drain is under way
+    # With one thread it would let nobody in, drain or not, while that is busy.
+    with BackendServer(APP, ServeOptions(threads=2)) as server, server.connect() as old:
+        gate = server.hold(old)
+        eventually(lambda: server.word(Seat.OPEN) == 1)
+        server.drain()
+        eventually(lambda: server.word(Seat.OPEN) == 0)
         with server.connect() as new:
             new.send(request("/"))
+            gate.open()
             assert old.answer().body == b"slept"
             old.close()
             assert server.wait() == 0
@@ -150,28 +151,32 @@ def test_fifty_busy_clients_lose_nothing(threads: int) -> None:
     """They ask on and on, on kept connections, while the worker drains; each must be told that it ends."""
     with BackendServer(APP, ServeOptions(threads=threads)) as server:
         failures: list[str] = []
-        answered = [0]
+        answered: list[int] = []
 
         def ask(number: int) -> None:
+            before = asked = time.monotonic()
             with server.connect() as client:
                 try:
                     while True:
-                        answer = client.get("/" if number % 5 else "/sleep/0.01")
+                        client.send(request("/" if number % 5 else "/sleep/0.01"))
+                        before, asked = asked, time.monotonic()
+                        answer = client.answer()
                         assert answer.status == 200
-                        answered[0] += 1
+                        answered.append(number)
                         if answer["Connection"] == "close":
                             assert client.at_end()
                             return
                 except (AssertionError, Closed, OSError) as error:
-                    failures.append(f"client {number}: {error!r}")
+                    if asked - before < LAST_REQUEST:  # who was kept from asking for longer proves nothing
+                        failures.append(f"client {number}: {error!r}")
 
         threads_ = [threading.Thread(target=ask, args=(number,)) for number in range(50)]
         for thread in threads_:
             thread.start()
         eventually(lambda: server.word(Word.REQUESTS) > 500 and server.word(Seat.CONNECTIONS) == 50)
-        server.drain(30)
+        server.drain()
         for thread in threads_:
             thread.join()
         assert not failures
         assert server.wait() == 0
-        assert answered[0] == server.word(Word.REQUESTS)
+        assert len(answered) == server.word(Word.REQUESTS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import socket
 import struct
 import threading
@@ -22,7 +21,7 @@ from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import Phase, Word
 from bigtop.ipc.seats import Seat
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, Steps, eventually, in_time, stopped
 from tests.support.wire import Client, Closed, request
 
 APP = "tests.apps.wsgi_basic:app"
@@ -44,30 +43,33 @@ def test_one_thread_means_one_call_at_a_time() -> None:
 
 
 def test_n_threads_mean_n_calls_at_a_time_and_no_more() -> None:
-    with BackendServer(APP, ServeOptions(threads=4)) as server, ThreadPoolExecutor(10) as pool:
-        began = time.monotonic()
-        assert list(pool.map(lambda _: _get(server, "/sleep/0.3"), range(8))) == [b"slept"] * 8
-        assert time.monotonic() - began < 1.6, "8 calls of 0.3 s in 4 threads"
+    with BackendServer(APP, ServeOptions(threads=4)) as server, ExitStack() as opened:
+        clients = [opened.enter_context(server.connect()) for _ in range(8)]
+        for client in clients:
+            client.get("/")  # it is let in while a thread is free
+        gate = server.gate()
+        for client in clients:
+            client.send(request(gate.target))
+        eventually(lambda: gate.entered() == 4 and server.word(Word.WAITING) == 4)
+        gate.open()
+        assert [client.answer().body for client in clients] == [b"slept"] * 8
         assert _get(server, "/overlap") == b"4"
         assert json.loads(_get(server, "/environ"))["wsgi.multithread"] is True
 
 
 def test_quick_calls_of_a_threaded_worker_pass_slow_ones() -> None:
     with BackendServer(APP, ServeOptions(threads=2)) as server, server.connect() as slow:
-        slow.send(request("/sleep/1"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        began = time.monotonic()
+        gate = server.hold(slow)
         for _ in range(20):
             assert _get(server, "/") == b"Hello World\n"
-        assert time.monotonic() - began < 0.8
+        gate.open()
         assert slow.answer().body == b"slept"
 
 
 def test_bytes_move_during_a_slow_call_although_there_is_one_thread() -> None:
     body = b"u" * (4 * MB)
     with BackendServer(APP) as server, server.connect() as slow, server.connect() as upload:
-        slow.send(request("/sleep/1.5"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
+        gate = server.hold(slow)
         with server.connect() as newcomer:
             newcomer.send(request("/"))  # the worker has nothing to offer: it is left to others
             received = server.word(Word.BYTES_IN)
@@ -75,6 +77,7 @@ def test_bytes_move_during_a_slow_call_although_there_is_one_thread() -> None:
             eventually(lambda: server.word(Word.BYTES_IN) > received + 3 * MB, what="the upload goes on")
             assert server.word(Word.BUSY) == 1, "and all of that during the slow call"
             assert server.word(Word.ACCEPTED) <= 2
+            gate.open()
             assert slow.answer().body == b"slept"
             assert upload.answer().body == body
             assert newcomer.answer().status == 200
@@ -85,10 +88,9 @@ def test_an_answer_is_flushed_during_a_slow_call() -> None:
         with Client(server.address, receive_buffer=65536) as reader:
             reader.send(request("/echo", f"Content-Length: {4 * MB}", method="POST") + b"e" * (4 * MB))
             eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
-            slow.send(request("/sleep/1"))
-            eventually(lambda: server.word(Word.BUSY) == 1)
+            gate = server.hold(slow)
             assert len(reader.answer().body) == 4 * MB
-            assert server.word(Word.BUSY) == 1, "the slow call still runs"
+            gate.open()
         assert slow.answer().body == b"slept"
 
 
@@ -96,21 +98,23 @@ def test_an_answer_is_flushed_during_a_slow_call() -> None:
 def test_no_answer_waits_for_a_slow_call_that_came_with_it(main_thread: bool) -> None:
     with BackendServer(APP, ServeOptions(main_thread=main_thread)) as server, ExitStack() as stack:
         first, quick, slow = (stack.enter_context(server.connect()) for _ in range(3))
-        first.send(request("/sleep/0.3"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
+        gate, later = server.hold(first), server.gate()
         quick.send(request("/"))  # both are there when the first call ends: one turn of the loop runs them
-        slow.send(request("/sleep/2"))
+        slow.send(request(later.target))
+        gate.open()
         assert quick.answer().body == b"Hello World\n"
-        assert not slow.is_answered()
-        assert server.word(Word.BUSY) == 1
+        eventually(lambda: later.entered() == 1)
+        later.open()
         assert [first.answer().body, slow.answer().body] == [b"slept", b"slept"]
 
 
 def test_no_answer_waits_for_its_own_close() -> None:
     with BackendServer(APP) as server, server.connect() as client, server.connect() as other:
-        assert client.get("/slow-closing").body == b"ok"
+        gate = server.gate("/slow-closing")
+        assert client.get(gate.target).body == b"ok"
         assert server.word(Word.BUSY) == 1
         other.send(request("/events"))
+        gate.open()
         eventually(lambda: server.word(Word.BUSY) == 0)
         assert json.loads(other.answer().body)[-1:] == ["slow closed"]
         assert client.get("/").status == 200
@@ -119,17 +123,17 @@ def test_no_answer_waits_for_its_own_close() -> None:
 def test_a_client_that_is_gone_when_its_answer_is_sent_with_others() -> None:
     with BackendServer(APP) as server, server.connect() as first, server.connect() as third:
         with server.connect() as second:
-            first.send(request("/sleep/0.5"))
-            eventually(lambda: server.word(Word.BUSY) == 1)
+            gate = server.hold(first)
             second.send(request("/"))
             eventually(lambda: server.word(Word.WAITING) == 1)
             # To close with a reset: SO_LINGER without time.
             second.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         third.send(request("/"))
+        gate.open()
         assert third.answer().body == b"Hello World\n"
         assert first.answer().body == b"slept"
         eventually(lambda: server.word(Seat.CONNECTIONS) == 2)
-        assert server.word(Word.REQUESTS) == 3
+        eventually(lambda: server.word(Word.REQUESTS) == 3)
 
 
 def test_clients_at_work_do_not_lock_out_a_new_one() -> None:
@@ -144,9 +148,7 @@ def test_clients_at_work_do_not_lock_out_a_new_one() -> None:
         jobs = [pool.submit(ask) for _ in range(4)]
         try:
             eventually(lambda: server.word(Word.WAITING) == 3)
-            began = time.monotonic()
             assert _get(server, "/") == b"Hello World\n"
-            assert time.monotonic() - began < 1
         finally:
             stop.set()
         for job in jobs:
@@ -155,23 +157,34 @@ def test_clients_at_work_do_not_lock_out_a_new_one() -> None:
 
 def test_many_new_clients_of_a_busy_worker_come_in_together() -> None:
     """Not one for each round of those who are there: the last would wait for as many rounds."""
-    with BackendServer(APP, options=ServeOptions(main_thread=True)) as server, ThreadPoolExecutor(20) as pool:
-        stop, rounds = threading.Event(), Counter[int]()
+    options = ServeOptions(main_thread=True, access_format="%(q)s")
+    with (
+        BackendServer(APP, options) as server,
+        ThreadPoolExecutor(4) as pool,
+        ExitStack() as opened,
+    ):
+        stop, newcomers = threading.Event(), list[Client]()
 
         def ask(number: int) -> None:
             with server.connect() as client:
                 while not stop.is_set():
-                    client.get("/sleep/0.005")
-                    rounds[number] += 1
+                    client.get(f"/sleep/0.005?{number}")
 
         jobs = [pool.submit(ask, number) for number in range(4)]
         try:
-            eventually(lambda: len(rounds) == 4)
-            before = max(rounds.values())
-            newcomers = [pool.submit(_get, server, "/sleep/0.005") for _ in range(16)]
+            eventually(lambda: len(set(server.access_lines())) == 4)
+            with stopped(server):
+                for _ in range(16):
+                    newcomers.append(opened.enter_context(server.connect()))
+                    newcomers[-1].send(request("/sleep/0.005?new"))
+                before = len(server.access_lines())
             for newcomer in newcomers:
-                newcomer.result(30)
-            assert max(rounds.values()) - before < 12
+                assert newcomer.answer().body == b"slept"
+            eventually(lambda: server.access_lines().count("new") == 16)
+            lines = server.access_lines()
+            last = max(number for number, line in enumerate(lines) if line == "new")
+            rounds = Counter(line for line in lines[before:last] if line != "new")
+            assert max(rounds.values(), default=0) < 12
         finally:
             stop.set()
         for job in jobs:
@@ -183,10 +196,11 @@ def test_queued_time_is_counted() -> None:
         first.get("/")
         second.get("/")
         eventually(lambda: server.word(Word.BUSY) == 0)  # an answer is out before its call is in the books
-        first.send(request("/sleep/0.5"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
+        gate = server.hold(first)
         second.send(request("/"))
         eventually(lambda: server.word(Word.WAITING) == 1)
+        time.sleep(0.1)  # the subject
+        gate.open()
         second.answer()
         eventually(lambda: server.word(Word.QUEUE_NS) > 100_000_000)
         eventually(lambda: server.word(Word.WAITING) == 0)
@@ -267,7 +281,7 @@ def test_a_slow_reader_of_a_finished_answer_holds_no_slot() -> None:
     ):
         reader.send(request("/echo", f"Content-Length: {20 * MB}", method="POST") + b"e" * (20 * MB))
         eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
-        assert server.word(Word.BUSY) == 0
+        eventually(lambda: server.word(Word.BUSY) == 0)
         assert _get(server, "/") == b"Hello World\n"
         assert len(reader.answer().body) == 20 * MB
 
@@ -289,9 +303,9 @@ def test_a_file_is_closed_once_when_a_slot_is_free() -> None:
         with Client(server.address, receive_buffer=65536) as reader:
             reader.send(request(f"/file?size={5 * MB}") + request("/"))
             eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
-            slow.send(request("/sleep/0.5"))
-            eventually(lambda: server.word(Word.BUSY) == 1)
+            gate = server.hold(slow)
             assert len(reader.answer().body) == 5 * MB
+            gate.open()
             assert slow.answer().body == b"slept"
             assert reader.answer().body == b"Hello World\n"
         assert json.loads(_get(server, "/events")) == ["file closed"]
@@ -383,7 +397,7 @@ def test_a_head_that_does_not_come_is_a_408() -> None:
             began = time.monotonic()
             while not select.select([client.socket], [], [], 0.02)[0]:
                 client.send(b"x")  # dripping does not prolong it
-                assert time.monotonic() - began < 3
+                assert time.monotonic() - began < 30
             assert client.answer().status == 408
 
 
@@ -393,25 +407,39 @@ def test_a_body_that_does_not_come_is_a_408_but_a_slow_one_is_not() -> None:
             client.send(request("/echo", "Content-Length: 5", method="POST") + b"ab")
             assert client.answer().status == 408
             assert client.at_end()
-        with server.connect() as client:
-            client.send(request("/echo", "Content-Length: 8", method="POST"))
-            for byte in b"abcdefgh":
-                client.send(bytes([byte]))
-                time.sleep(0.1)
-            assert client.answer().body == b"abcdefgh"
+
+        def drip(step: Steps) -> None:
+            with server.connect() as client:
+                step()
+                client.send(request("/echo", "Content-Length: 8", method="POST"))
+                step()
+                for byte in b"abcdefgh":
+                    time.sleep(0.1)
+                    client.send(bytes([byte]))
+                    step()
+                assert client.answer().body == b"abcdefgh"
+
+        in_time(0.3, drip)
 
 
 def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
-    with (
-        BackendServer(APP, ServeOptions(limits=Limits(keep_alive=0.3))) as server,
-        server.connect() as client,
-    ):
-        for _ in range(8):
-            assert client.get("/sleep/0.1").status == 200
-        assert client.get("/sleep/0.6").status == 200
-        began = time.monotonic()
-        assert client.at_end()
-        assert 0.2 < time.monotonic() - began < 3
+    with BackendServer(APP, ServeOptions(limits=Limits(keep_alive=0.3))) as server:
+
+        def ask(step: Steps) -> None:
+            step()
+            with server.connect() as client:
+                for _ in range(8):
+                    client.send(request("/sleep/0.1"))
+                    step()
+                    assert client.answer().status == 200
+                began = time.monotonic()
+                client.send(request("/sleep/0.6"))
+                step()
+                assert client.answer().status == 200
+                assert client.at_end()
+                assert time.monotonic() - began > 0.85
+
+        in_time(0.1 + 0.29, ask)
 
 
 @pytest.mark.parametrize("path", [f"/stream?n=200&size={MB}", f"/file?size={50 * MB}"])
@@ -421,8 +449,7 @@ def test_a_client_that_does_not_read_is_given_up(path: str) -> None:
         Client(server.address, receive_buffer=65536) as reader,
     ):
         reader.send(request(path))
-        eventually(lambda: server.word(Seat.CONNECTIONS) == 1)
-        eventually(lambda: server.word(Seat.CONNECTIONS) == 0)
+        eventually(lambda: server.word(Word.ACCEPTED) == 1 and server.word(Seat.CONNECTIONS) == 0)
         assert b"closed" in _get(server, "/events")
         with pytest.raises((Closed, ConnectionError)):
             reader.answer()
@@ -494,25 +521,27 @@ def test_in_the_main_thread_alone_everything_works_but_nothing_moves_meanwhile()
 def test_idle_connections_cost_memory_only() -> None:
     count = 2000
     with BackendServer(APP, nofile=4096) as server, server.connect() as client:
-        client.get("/")
-        before, cpu = server.rss(), server.cpu()
+        _cpu_of_requests(server, client)
+        alone = _cpu_of_requests(server, client)
+        before = server.rss()
         idle = [server.connect() for _ in range(count)]
         try:
             for one in idle[::2]:
                 one.send(b"GET / HTTP/1.1\r\nHost: ")
             eventually(lambda: server.word(Seat.CONNECTIONS) == count + 1)
             assert (server.rss() - before) / count < 10_000
-            cpu = server.cpu()
-            took = []
-            for _ in range(100):
-                began = time.monotonic()
-                assert client.get("/").status == 200
-                took.append(time.monotonic() - began)
-            assert sorted(took)[50] < 0.01
-            assert server.cpu() - cpu < 0.5
+            assert _cpu_of_requests(server, client) < 2 * alone + 0.1
         finally:
             for one in idle:
                 one.close()
+
+
+def _cpu_of_requests(server: BackendServer, client: Client) -> float:
+    """Return the seconds that the worker computes for a thousand requests."""
+    before = server.cpu()
+    for _ in range(1000):
+        assert client.get("/").status == 200
+    return server.cpu() - before
 
 
 def test_a_worker_has_so_many_connections_and_no_more() -> None:
@@ -536,11 +565,10 @@ def test_newcomers_beside_requests_keep_to_the_number_of_connections() -> None:
         here = [opened.enter_context(server.connect()) for _ in range(2)]
         for client in here:
             client.get("/")
-        os.kill(server.process.pid, signal.SIGSTOP)  # so that all of it is there at once
-        newcomers = [opened.enter_context(server.connect()) for _ in range(3)]
-        for client in (*here, *newcomers):
-            client.send(request("/"))
-        os.kill(server.process.pid, signal.SIGCONT)
+        with stopped(server):  # so that all of it is there at once
+            newcomers = [opened.enter_context(server.connect()) for _ in range(3)]
+            for client in (*here, *newcomers):
+                client.send(request("/"))
         for client in here:
             assert client.answer().status == 200
         eventually(lambda: server.word(Word.REQUESTS) == 5)

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import pytest
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 from tests.backends.test_wsgi_stress import CLIENTS, converse
+from tests.support.gate import Gate
 from tests.support.load import Load
 from tests.support.site import Site, until
 from tests.support.wire import Client, request
@@ -55,16 +55,17 @@ def _pid(client: Client, path: str = "/pid") -> int:
 def test_kept_connections_of_a_stuck_worker_are_answered_by_others(opened: Clients) -> None:
     with Site(APP, "--workers", "3") as site:
         clients = opened.kept(site, 30)
-        owners = [_pid(client) for client in clients]
-        stuck = owners[0]
-        mates = [client for client, owner in zip(clients[1:], owners[1:], strict=True) if owner == stuck]
+        owners = {client: _pid(client) for client in clients}
+        [(stuck, _)] = Counter(owners.values()).most_common(1)
+        first, *mates = [client for client in clients if owners[client] == stuck]
         assert mates
-        clients[0].send(request("/sleep/3"))
-        began = time.monotonic()
-        for client in mates:
-            assert _pid(client) != stuck
-        assert time.monotonic() - began < 2
-        assert int(clients[0].answer().body) == stuck
+        with Gate() as gate:
+            first.send(request(gate.target))
+            until(lambda: gate.entered() == 1, "a worker is stuck")
+            for client in mates:
+                assert _pid(client) != stuck
+            gate.open()
+            assert int(first.answer().body) == stuck
 
 
 def test_a_slow_call_in_three_of_four_workers_leaves_the_others_quick(opened: Clients) -> None:
@@ -73,24 +74,23 @@ def test_a_slow_call_in_three_of_four_workers_leaves_the_others_quick(opened: Cl
         by_owner = {_pid(client): client for client in clients}
         assert len(by_owner) == 4
         slow = list(by_owner.values())[:3]
-        for client in slow:
-            client.send(request("/sleep/3"))
         quick = [client for client in clients if client not in slow]
-        took = []
-        for _ in range(10):
-            for client in quick:
-                began = time.monotonic()
-                client.get("/pid")
-                took.append(time.monotonic() - began)
-        assert max(took) < 0.5
-        for client in slow:
-            assert client.answer().status == 200
+        with Gate() as gate:
+            for client in slow:
+                client.send(request(gate.target))
+            until(lambda: gate.entered() == 3, "three workers are busy")
+            for _ in range(10):
+                for client in quick:
+                    assert client.get("/pid").status == 200
+            gate.open()
+            for client in slow:
+                assert client.answer().status == 200
 
 
 def test_a_burst_is_spread_over_idle_workers(opened: Clients) -> None:
     """Workers that wait for the processor are not idle, so on a busy machine it takes several tries."""
     with Site(APP, "--workers", "4") as site:
-        for _ in range(6):
+        for _ in range(30):
             ratios = [_ratio_of_a_burst(site, opened) for _ in range(8)]
             if median(ratios) <= 1.3 and max(ratios) < 2:
                 return
@@ -112,18 +112,20 @@ def _ratio_of_a_burst(site: Site, opened: Clients) -> float:
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix"])
 def test_what_waits_in_the_kernel_at_a_stop_is_answered(bind: str, tmp_path: Path, opened: Clients) -> None:
     path = f"{tmp_path}/s.sock"
-    with Site(APP, "--workers", "2", bind=f"unix:{path}" if bind == "unix" else bind) as site:
+    unix = f"unix:{path}"
+    with Site(APP, "--workers", "2", bind=unix if bind == "unix" else bind) as site, Gate() as gate:
         address = path if bind == "unix" else ("127.0.0.1", site.port)
         family = socket.AF_UNIX if bind == "unix" else socket.AF_INET
         slow = opened.open(address, 2)
         for client in slow:
-            client.send(request("/sleep/0.5"))
-        until(lambda: site.total(Word.BUSY) == 2, "both workers are busy")
+            client.send(request(gate.target))
+        until(lambda: gate.entered() == 2, "both workers are busy")
         waiting = opened.open(address, 50)
         for client in waiting:
             client.send(request("/sleep/0.02"))
         site.send(signal.SIGTERM)
-        until(lambda: _refused(family, address), "new clients are refused", timeout=5)
+        until(lambda: _refused(family, address), "new clients are refused")
+        gate.open()
         answers = [client.answer() for client in (*slow, *waiting)]
         assert [answer.status for answer in answers] == [200] * 52
         for client in (*slow, *waiting):
@@ -140,11 +142,9 @@ def test_a_reload_moves_idle_connections_to_the_new_generation(opened: Clients) 
     with Site(APP, "--workers", "2") as site:
         clients = opened.kept(site, 400)
         old = set(site.workers())
-        began = time.monotonic()
         site.send(signal.SIGHUP)
         site.wait_for("reloaded")
         until(lambda: not old & set(site.workers()), "the old workers are gone")
-        assert time.monotonic() - began < 15
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda client: client.get("/pid"), clients))
         assert {int(answer.body) for answer in answers} <= set(site.workers())
@@ -186,22 +186,21 @@ def test_nothing_is_lost_under_reload_scaling_and_stop(threads: str) -> None:
 
 def test_connections_that_wait_for_a_slot_move_to_the_new_generation() -> None:
     """All workers are stuck when a reload comes: what they gave away, the new ones find in the queue."""
-    with Site(APP, "--workers", "2") as site, Clients() as opened:
+    with Site(APP, "--workers", "2") as site, Clients() as opened, Gate() as gate:
         clients = opened.kept(site, 40)
         owners = {_pid(client): client for client in clients}
         old = set(owners)
         assert len(old) == 2
         for client in owners.values():
-            client.send(request("/sleep/4"))
-        until(lambda: site.total(Word.BUSY) == 2, "both are stuck")
+            client.send(request(gate.target))
+        until(lambda: gate.entered() == 2, "both are stuck")
         rest = [client for client in clients if client not in owners.values()]
         for client in rest:
             client.send(request("/pid"))
         site.send(signal.SIGHUP)
-        began = time.monotonic()
-        answers = {int(client.answer().body) for client in rest}
-        assert time.monotonic() - began < 3.5, "nobody waits for the slow calls"
+        answers = {int(client.answer().body) for client in rest}  # nobody waits for the slow calls
         assert not answers & old
+        gate.open()
         assert {int(client.answer().body) for client in owners.values()} == old
 
 
@@ -211,11 +210,11 @@ def test_every_answer_is_right_while_connections_move(threads: str) -> None:
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(lambda seed: converse(lambda: _connect(site), random.Random(seed)), range(CLIENTS)))
         until(lambda: site.total(Seat.CONNECTIONS) == 0, "no connection is left")
-        assert site.total(Word.BUSY) == 0
+        until(lambda: site.total(Word.BUSY) == 0, "no call is left")
         assert site.total(Word.ACCEPTED) > 3 * CLIENTS
         assert "Traceback" not in site.log()
         assert site.stop() == 0
 
 
 def _connect(site: Site) -> Client:
-    return Client(("127.0.0.1", site.port), 8)
+    return Client(("127.0.0.1", site.port), 60)

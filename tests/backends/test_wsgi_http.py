@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -14,7 +12,7 @@ from bigtop.backends.base import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, eventually, stopped
 from tests.support.wire import Client, Closed, request
 
 APP = "tests.apps.wsgi_basic:app"
@@ -185,18 +183,19 @@ def test_continue_is_not_said_when_the_body_is_too_large(client: Client) -> None
     assert client.at_end()
 
 
-def test_the_answer_to_a_body_that_is_too_large_arrives_although_the_client_sends_on(client: Client) -> None:
-    client.send(request("/echo", "Content-Length: 4000000", method="POST"))
-    for _ in range(40):
-        client.send(b"x" * 100_000)
+def test_the_answer_to_a_body_that_is_too_large_arrives_although_the_client_sends_on(
+    client: Client, server: BackendServer
+) -> None:
+    with stopped(server):  # it finds more than it reads at once
+        client.send(request("/echo", "Content-Length: 4000000", method="POST") + b"x" * 400_000)
     assert client.answer().status == 413
+    client.send(b"x" * 100_000)
     assert client.at_end()
 
 
 def test_a_chunked_body_that_is_too_large_is_refused(client: Client) -> None:
-    client.send(request("/echo", "Transfer-Encoding: chunked", method="POST"))
-    for _ in range(12):
-        client.send(b"186a0\r\n" + b"x" * 100_000 + b"\r\n")
+    chunk = b"186a0\r\n" + b"x" * 100_000 + b"\r\n"
+    client.send(request("/echo", "Transfer-Encoding: chunked", method="POST") + chunk * 12)
     assert client.answer().status == 413
 
 
@@ -325,7 +324,7 @@ def test_scoreboard_and_access_log_count_what_happened() -> None:
         assert server.word(Word.ACCEPTED) == 1
         assert server.word(Word.ERRORS) == 1
         assert server.word(Word.BUSY) == 0
-        assert 50_000_000 <= server.word(Word.CALL_NS) < 5_000_000_000
+        assert 50_000_000 <= server.word(Word.CALL_NS) < 60_000_000_000
         assert server.word(Word.BYTES_IN) == len(request("/sleep/0.05") + request("/broken"))
         assert server.word(Word.BYTES_OUT) > 200
         slept, broken = server.scoreboard.finished()
@@ -345,10 +344,10 @@ def test_scoreboard_and_access_log_count_what_happened() -> None:
 
 def test_a_running_call_is_on_the_scoreboard() -> None:
     with BackendServer(APP) as server, server.connect() as client:
-        client.send(request("/sleep/0.3"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        assert [record.path for record in server.scoreboard.running()] == ["/sleep/0.3"]
+        gate = server.hold(client)
+        assert [record.path for record in server.scoreboard.running()] == [gate.target]
         assert server.scoreboard.oldest() > 0
+        gate.open()
         client.answer()
         eventually(lambda: server.word(Word.BUSY) == 0)
         assert server.scoreboard.oldest() == 0
@@ -370,20 +369,19 @@ def test_no_answer_is_held_while_others_are_read() -> None:
     with BackendServer(APP) as server, ExitStack() as stack:
         quick, slow, fatal = (stack.enter_context(server.connect()) for _ in range(3))
         assert [client.get("/").status for client in (slow, fatal, quick)] == [200] * 3
-        os.kill(server.process.pid, signal.SIGSTOP)  # so that one turn of the loop finds all three
-        os.waitid(os.P_PID, server.process.pid, os.WSTOPPED)
-        quick.send(request("/"))
-        slow.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
-        fatal.send(request("/die"))
-        os.kill(server.process.pid, signal.SIGCONT)
+        with stopped(server):  # so that one turn of the loop finds all three
+            quick.send(request("/"))
+            slow.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+            fatal.send(request("/die"))
         assert quick.answer().body == b"Hello World\n"
         assert server.wait() == 7
 
 
 def test_the_scoreboard_knows_a_request_by_its_id() -> None:
     with BackendServer(APP) as server, server.connect() as client:
-        client.send(request("/sleep/0.3", "X-Request-ID: from-a-proxy-7f"))
-        eventually(lambda: [one.id for one in server.scoreboard.running()] == ["from-a-proxy-7f"])
+        gate = server.hold(client, headers=["X-Request-ID: from-a-proxy-7f"])
+        assert [one.id for one in server.scoreboard.running()] == ["from-a-proxy-7f"]
+        gate.open()
         assert client.answer().status == 200
         client.get("/")
         eventually(

@@ -94,7 +94,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        theirs.settimeout(10)
+        theirs.settimeout(60)
         yield ours, theirs
 
 
@@ -154,7 +154,7 @@ def test_the_producer_waits_until_half_is_free(pair: tuple[socket.socket, socket
         buffer.flush()
         theirs.recv(1 << 20)
     buffer.flush()
-    waiter.join(10)
+    waiter.join(60)
     assert not waiter.is_alive()
 
 
@@ -176,7 +176,7 @@ def test_a_client_that_is_gone_ends_the_wait(pair: tuple[socket.socket, socket.s
     with pytest.raises(ClientGone):
         buffer.flush()
     buffer.abandon()
-    waiter.join(10)
+    waiter.join(60)
     assert seen == [ClientGone]
     with pytest.raises(ClientGone):
         buffer.put(b"more")
@@ -226,7 +226,7 @@ class Task:
     def close(self) -> None:
         if self._lets_go is not None:
             self._lets_go.go.set()
-        assert self.go.wait(10)
+        assert self.go.wait(60)
 
 
 UPGRADES = Upgrades(Means(SpokenSocket, threading.Lock, patient), Limits())
@@ -241,26 +241,40 @@ def _call() -> Call:
 
 
 def test_the_lead_passes_on_during_a_slow_call_and_only_then() -> None:
+    log, longest = _passing_on()
+    while longest >= TICK:  # the machine is so busy that a quick call was a slow one
+        log, longest = _passing_on()
+    me = threading.current_thread().name
+    assert sorted(log, key=str) == sorted([("leads", me), ("leads", "executor-1"), (Lead.LOST, me)], key=str)
+
+
+def _passing_on() -> tuple[list[tuple[object, str]], float]:
+    """Run quick calls and a slow one; return who led and who lost the lead, and how long a quick one took."""
     executor = ThreadExecutor(1, Slot.unseen().buckets, UPGRADES)
-    slow, log = Task(), []
+    slow, log, took = Task(), list[tuple[object, str]](), [0.0]
 
     def lead() -> None:
         log.append(("leads", threading.current_thread().name))
         if len(log) == 1:
             for _ in range(3):
-                assert executor.run(Task(quick=True).call) is Lead.KEPT
+                began = time.monotonic()
+                outcome = executor.run(Task(quick=True).call)
+                took.append(time.monotonic() - began)
+                if outcome is not Lead.KEPT:
+                    log.append(("loses it in a quick call", threading.current_thread().name))
+                    return
             outcome = executor.run(slow.call)
             log.append((outcome, threading.current_thread().name))
             return
         assert executor.detached == 1
         slow.go.set()
         eventually(lambda: bool(executor.finished))
-        assert executor.finished.popleft() is slow.call
+        if executor.finished.popleft() is not slow.call:
+            log.append(("finishes a quick call", threading.current_thread().name))
         executor.stop()
 
     executor.work(lead)
-    me = threading.current_thread().name
-    assert sorted(log, key=str) == sorted([("leads", me), ("leads", "executor-1"), (Lead.LOST, me)], key=str)
+    return log, max(took)
 
 
 def test_a_finished_call_takes_the_lead_back_from_a_leader_inside_a_call() -> None:
@@ -319,17 +333,20 @@ def test_a_full_disk_holds_the_producer_back_and_breaks_nothing(
 
 def test_a_producer_without_a_leader_sends_for_itself(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    buffer = WriteBuffer(PlainTransport(ours), Bounds(1000, 0, None, patient(0.1)))
+    seconds = [0.1]
+    bounds = Bounds(1000, 0, None, lambda fd, event: patient(seconds[0])(fd, event))
+    buffer = WriteBuffer(PlainTransport(ours), bounds)
     buffer.put(b"x" * 5_000_000)
     with pytest.raises(ClientGone):
         buffer.wait_for_room()
+    seconds[0] = 30
     received = [0]
     reader = threading.Thread(target=lambda: _read(theirs, received))
     reader.start()
     buffer.wait_for_room()
     assert buffer.size <= 500
     theirs.shutdown(socket.SHUT_RDWR)
-    reader.join(10)
+    reader.join(60)
 
 
 def _read(sock: socket.socket, received: list[int]) -> None:
@@ -386,15 +403,16 @@ def test_addresses_that_left_are_forgotten() -> None:
 
 
 def test_it_looks_more_often_just_after_it_found_a_slow_call() -> None:
-    bell, took = _Bell(Slot.unseen().buckets), []
-    for fine_until in (NEVER, 0):
-        bell.fine_until = fine_until
+    bell = _Bell(Slot.unseen().buckets)
+
+    def tick() -> float:
         began = time.monotonic()
-        for _ in range(20):
-            bell.tick()
-        took.append(time.monotonic() - began)
-    assert took[1] >= 20 * TICK
-    assert took[0] < took[1]
+        bell.tick()
+        return time.monotonic() - began
+
+    assert min(tick() for _ in range(20)) >= TICK
+    bell.fine_until = NEVER
+    eventually(lambda: tick() < TICK, what="a fine tick, on a machine that is not too busy for one")
 
 
 def test_what_most_calls_take_is_what_three_of_four_do() -> None:

@@ -26,19 +26,19 @@ def test_every_answer_is_right(threads: int) -> None:
         with ThreadPoolExecutor(CLIENTS) as pool:
             list(
                 pool.map(
-                    lambda seed: converse(lambda: server.connect(timeout=8), random.Random(seed)),
+                    lambda seed: converse(lambda: server.connect(timeout=60), random.Random(seed)),
                     range(CLIENTS),
                 )
             )
         eventually(lambda: server.word(Seat.CONNECTIONS) == 0)
         eventually(lambda: server.word(Word.BUSY) == 0)
-        assert server.word(Word.WAITING) == 0
-        assert not server.scoreboard.running()
+        eventually(lambda: server.word(Word.WAITING) == 0)
+        eventually(lambda: not server.scoreboard.running())
         if threads == 1:
             with server.connect() as client:
                 assert client.get("/overlap").body == b"1"
         assert "Traceback" not in server.log()
-        server.drain(10)
+        server.drain()
         assert server.wait() == 0
 
 

@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from bigtop.backends.base import ServeOptions
 from bigtop.ipc.scoreboard import Word
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.site import Site, until
 from tests.support.wire import UPGRADE, request
@@ -31,7 +31,7 @@ def serve(kind: str) -> BackendServer:
 
 
 def dial(server: BackendServer, path: str = "/echo") -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{server.address[1]}{path}", proxy=None, open_timeout=20)
+    return connect(f"ws://127.0.0.1:{server.address[1]}{path}", proxy=None, open_timeout=60)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -47,13 +47,13 @@ def test_messages_go_to_and_fro_and_others_are_answered(server: BackendServer) -
         for message in ("a", "b" * 100_000, b"c" * 70_000):
             for client in (first, second):
                 client.send(message)
-                assert client.recv(10) == message
+                assert client.recv(30) == message
         with server.connect() as client:
             assert client.get("/").status == 200
         eventually(lambda: [one.path for one in server.scoreboard.running()] == ["/echo", "/echo"])
         first.send("enough")
         with pytest.raises(ConnectionClosed):
-            first.recv(10)
+            first.recv(30)
     eventually(lambda: server.word(Word.BUSY) == 0)
     eventually(lambda: server.word(Seat.CONNECTIONS) == before)
     eventually(lambda: server.access_lines().count('"GET /echo HTTP/1.1" 101 -') == 2)
@@ -64,7 +64,7 @@ def test_what_fails_behind_the_handshake_gets_no_http(server: BackendServer) -> 
     with dial(server, "/broken") as client:
         client.send("hello")
         with pytest.raises(ConnectionClosed) as caught:
-            client.recv(10)
+            client.recv(30)
         assert caught.value.sent is None or caught.value.sent.code != 1002, "an error page is no frame"
     eventually(lambda: "after hello" in server.log())
     eventually(lambda: server.word(Word.BUSY) == 0)
@@ -75,9 +75,9 @@ def test_werkzeugs_way_to_leave_is_no_failure(server: BackendServer) -> None:
     for path in ("/raise/late", "/raise/refused"):
         with dial(server, path) as client:
             client.send("hello")
-            assert client.recv(10) == "hello"
+            assert client.recv(30) == "hello"
             with pytest.raises(ConnectionClosed) as caught:
-                client.recv(10)
+                client.recv(30)
             assert caught.value.sent is None or caught.value.sent.code != 1002, "an error page is no frame"
     eventually(lambda: "GET /raise/refused failed" in server.log())
     assert "GET /raise/late failed" not in server.log()
@@ -94,13 +94,13 @@ def test_a_drain_ends_them_with_1012(kind: str, path: str) -> None:
     with serve(kind) as server, dial(server, path) as client:
         client.send("hello")
         if path == "/echo":
-            assert client.recv(10) == "hello"
-        server.drain(20)
+            assert client.recv(30) == "hello"
+        server.drain()
         with pytest.raises(ConnectionClosed) as caught:
-            client.recv(10)
+            client.recv(30)
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1012
-        assert server.wait(10) == 0
+        assert server.wait() == 0
 
 
 @pytest.mark.case("F1")
@@ -112,25 +112,24 @@ def test_a_drain_in_the_middle_of_a_message_says_it_behind_that(kind: str) -> No
         assert client.answer(head_only=True).status == 101
         client.send(masked_text(b"%d" % size))
         eventually(lambda: client.is_answered())
-        server.drain(20)
-        eventually(lambda: server.word(Seat.STATE) == State.DRAINING)
+        server.drain()
         frames = client.rest()
 
         assert frames[10:] == b"x" * size + b"\x88\x02" + (1012).to_bytes(2, "big")
-        assert server.wait(10) == 0
+        assert server.wait() == 0
 
 
 @pytest.mark.case("F1")
 def test_timeout_is_no_concern_of_an_open_one() -> None:
     with Site(APP, "--threads", "4", "--timeout", "1", "--control", "off") as site:
         [worker] = site.workers()
-        with connect(f"ws://127.0.0.1:{site.port}/echo", proxy=None) as client:
+        with connect(f"ws://127.0.0.1:{site.port}/echo", proxy=None, open_timeout=60) as client:
             client.send("early")
-            assert client.recv(10) == "early"
-            with connect(f"ws://127.0.0.1:{site.port}/echo", proxy=None) as other:
+            assert client.recv(30) == "early"
+            with connect(f"ws://127.0.0.1:{site.port}/echo", proxy=None, open_timeout=60) as other:
                 with pytest.raises(TimeoutError):
                     other.recv(3)  # three times what a call may take
                 client.send("late")
-                assert client.recv(10) == "late"
+                assert client.recv(30) == "late"
         assert list(site.workers()) == [worker]
         until(lambda: site.total(Word.BUSY) == 0, "the end of both calls")

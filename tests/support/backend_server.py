@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -28,7 +28,8 @@ from bigtop.http.routes import Routes
 from bigtop.ipc import handoff, lifeline, scoreboard, seats
 from bigtop.ipc.scoreboard import View, Word
 from bigtop.ipc.seats import Seat, Seats, State
-from tests.support.wire import Client
+from tests.support.gate import Gate
+from tests.support.wire import Client, Closed, request
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,6 +73,7 @@ class BackendServer:
             copies = [os.dup(fd) for fd in self._app_queue_fds]
             self.neighbour = AppQueues(copies, Routes(routes, 1), [self.listener.fileno()])
         self._line, self._far = lifeline.pair()
+        self._gates: list[Gate] = []
         self._access = tempfile.TemporaryFile()  # noqa: SIM115
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
 
@@ -100,8 +102,10 @@ class BackendServer:
             ],
         )
         self._far.close()
-        self._line.settimeout(20)
-        received = lifeline.receive(self._line)
+        self._line.settimeout(60)
+        received = None
+        with suppress(TimeoutError):
+            received = lifeline.receive(self._line)
         if received is None or not isinstance(received[0], lifeline.Ready):
             self._end()
             raise AssertionError(f"the backend did not start:\n{self.log()}")
@@ -121,6 +125,8 @@ class BackendServer:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        for gate in self._gates:
+            gate.close()
         self.listener.close()
         if self._queues:
             self.sibling.close()
@@ -138,20 +144,49 @@ class BackendServer:
 
     # ---- the client's side
 
-    def connect(self, timeout: float = 10.0) -> Client:
+    def connect(self, timeout: float = 30.0) -> Client:
         return Client(self.address, timeout)
+
+    def hold(self, *clients: Client, view: str = "/held", headers: Sequence[str] = ()) -> Gate:
+        """Have each of `clients` make a request that lasts until the gate is opened; return when all calls
+        are inside the application."""
+        gate = self.gate(view)
+        for client in clients:
+            client.send(request(gate.target, *headers))
+        eventually(lambda: gate.entered() == len(clients), what="the calls are inside the application")
+        return gate
+
+    def gate(self, view: str = "/held") -> Gate:
+        """Return a gate that is there as long as the server."""
+        self._gates.append(Gate(view))
+        return self._gates[-1]
 
     # ---- the supervisor's side
 
-    def drain(self, grace: float = 10.0) -> None:
+    def tell_to_drain(self, grace: float) -> None:
         lifeline.send(self._line, lifeline.Drain(grace))
+
+    def drain(self, grace: float = 60.0) -> None:
+        """Tell the worker to drain, and return when it has heard that: what comes now, comes behind it."""
+        self.tell_to_drain(grace)
+        eventually(lambda: self.word(Seat.STATE) != State.READY, what="the drain is heard")
 
     def vanish(self) -> None:
         """Let the worker believe that its supervisor died."""
         self._line.close()
 
-    def wait(self, timeout: float = 15.0) -> int:
+    def wait(self, timeout: float = 30.0) -> int:
         return self.process.wait(timeout)
+
+    def listens(self) -> bool:
+        """Whether the worker has the listener open."""
+        inode = os.fstat(self.listener.fileno()).st_ino
+        with suppress(OSError):  # it has ended
+            for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    if os.readlink(link) == f"socket:[{inode}]":
+                        return True
+        return False
 
     def play(self, state: State, *, is_open: bool = True, idle: bool = False, connections: int = 0) -> None:
         """Say what the sibling in slot 1 is doing."""
@@ -191,11 +226,43 @@ class BackendServer:
 def stopped(server: BackendServer) -> Iterator[None]:
     """Let the worker see nothing before the end of the block, and everything at once then."""
     server.process.send_signal(signal.SIGSTOP)
-    eventually(lambda: psutil.Process(server.process.pid).status() == psutil.STATUS_STOPPED)
     try:
+        eventually(lambda: psutil.Process(server.process.pid).status() == psutil.STATUS_STOPPED)
         yield
     finally:
         server.process.send_signal(signal.SIGCONT)
+
+
+class Steps:
+    """Says when a test did something. Call it at each step."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+
+    def __call__(self) -> None:
+        self._times.append(time.monotonic())
+
+    def longest(self) -> float:
+        """Return how many seconds two steps took at most. Two: one may be marked late."""
+        ends = self._times[2:] or self._times[-1:]
+        return max((end - begin for begin, end in zip(self._times, ends, strict=False)), default=0.0)
+
+
+def in_time(limit: float, attempt: Callable[[Steps], None]) -> None:
+    """Run `attempt`, of whose steps no two in a row may take `limit` seconds: a server does not wait longer.
+
+    Where it fails although they did not, it has failed. Otherwise this process was kept waiting by others on
+    the machine, which tells nothing, and another attempt is made.
+    """
+    for _ in range(9):
+        steps = Steps()
+        try:
+            attempt(steps)
+            return
+        except (AssertionError, ConnectionError, Closed):
+            if steps.longest() < limit:
+                raise
+    raise AssertionError(f"each attempt was kept waiting for {limit} s")
 
 
 def _listen(unix: str | None, send_buffer: int | None) -> socket.socket:
@@ -213,7 +280,7 @@ def _listen(unix: str | None, send_buffer: int | None) -> socket.socket:
     return listener
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 10.0, what: str = "") -> None:
+def eventually(condition: Callable[[], bool], timeout: float = 30.0, what: str = "") -> None:
     """Wait until `condition()` holds; fail when it does not in time."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -33,7 +33,7 @@ class Client:
     """One connection. `address` is (host, port) or the path of a unix socket."""
 
     def __init__(
-        self, address: tuple[str, int] | str, timeout: float = 10.0, receive_buffer: int = 0
+        self, address: tuple[str, int] | str, timeout: float = 30.0, receive_buffer: int = 0
     ) -> None:
         self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(timeout)
