@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import ExitStack
 
 import pytest
 
@@ -192,15 +193,20 @@ def test_it_waits_for_an_application_that_starts(backend: str) -> None:
         assert client.answer().body == b"neighbour"
 
 
-@ALL
-def test_an_application_that_does_not_come_is_told(backend: str) -> None:
-    with server(backend) as subject, subject.connect(PATIENCE // SECOND + 30) as client:
-        client.send(FOREIGN + request("/"))
-        answer = client.answer()
-        assert (answer.status, answer["Connection"]) == (503, "close")
-        assert b"not running" in answer.body
-        assert client.at_end()
-        eventually(lambda: subject.word(Seat.CONNECTIONS) == 0)
+def test_an_application_that_does_not_come_is_told() -> None:
+    with ExitStack() as opened:
+        pairs = []
+        for backend in APPS:  # at once, for the patience of each is long
+            subject = opened.enter_context(server(backend))
+            pairs.append((subject, opened.enter_context(subject.connect(PATIENCE // SECOND + 30))))
+        for _subject, client in pairs:
+            client.send(FOREIGN + request("/"))
+        for subject, client in pairs:
+            answer = client.answer()
+            assert (answer.status, answer["Connection"]) == (503, "close")
+            assert b"not running" in answer.body
+            assert client.at_end()
+            eventually(lambda subject=subject: subject.word(Seat.CONNECTIONS) == 0)  # type: ignore[misc]
 
 
 @ALL
