@@ -75,19 +75,23 @@ def test_new_connections_go_to_a_sibling_that_has_fewer() -> None:
 
 
 def test_who_comes_from_a_sibling_is_served_until_the_end() -> None:
-    with BackendServer(APP, backend="asgi", siblings=1) as server:
-        with socket.create_connection(server.address) as dialled:
-            eventually(lambda: server.word(Seat.CONNECTIONS) == 1)
-            ours, theirs = _pair()
-            assert server.sibling.send(0, theirs)
-            theirs.close()
-            eventually(lambda: server.word(Seat.CONNECTIONS) == 2)
-            server.drain()
-            ours.sendall(request("/"))
-            assert b"Connection: close" in ours.recv(4096)
-            ours.close()
-            dialled.close()
-        assert server.wait() == 0
+    def ask(step: Steps) -> None:
+        with BackendServer(APP, backend="asgi", siblings=1) as server:
+            with socket.create_connection(server.address):
+                eventually(lambda: server.word(Seat.CONNECTIONS) == 1)
+                ours, theirs = _pair()
+                with ours:
+                    assert server.sibling.send(0, theirs)
+                    theirs.close()
+                    eventually(lambda: server.word(Seat.CONNECTIONS) == 2)
+                    step()
+                    server.drain()
+                    ours.sendall(request("/"))
+                    step()
+                    assert b"Connection: close" in ours.recv(4096)
+            assert server.wait() == 0
+
+    in_time(LAST_REQUEST, ask)
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:

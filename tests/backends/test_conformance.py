@@ -255,7 +255,9 @@ def test_a_silent_client_holds_nobody_up(server: BackendServer) -> None:
 
 
 def test_requests_are_counted(server: BackendServer) -> None:
-    eventually(lambda: server.word(Word.BUSY) == 0)  # an answer may be here before its request is counted
+    # An answer may be here before its request is counted and logged.
+    eventually(lambda: server.word(Word.BUSY) == 0)
+    eventually(lambda: server.word(Word.REQUESTS) == len(server.access_lines()))
     requests, errors = server.word(Word.REQUESTS), server.word(Word.ERRORS)
     for path in ("/hello", "/stream", "/broken", "/missing"):
         get(server, path)

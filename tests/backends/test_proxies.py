@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from bigtop.backends.base import ServeOptions
+from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits
 from bigtop.http.proxyprotocol import SIGNATURE
 from bigtop.ipc.seats import Seat, State
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.wire import UPGRADE, Client, request
 
 KINDS = {
@@ -152,17 +153,24 @@ def test_off_is_the_default(kind: str) -> None:
 
 def test_a_connection_of_a_balancer_stays_where_its_client_is_known(kind: str) -> None:
     """A worker that drains hands its idle connections over: not those whose header is read."""
-    with server(kind, proxy_protocol="v1", siblings=1) as one, one.connect() as client:
-        one.play(State.READY)
-        client.send(V1)
-        assert environ_of(client)["REMOTE_ADDR"] == "203.0.113.9"
-        one.drain()
-        eventually(lambda: one.word(Seat.OPEN) == 0)
-        answer = client.get("/")
-        assert (answer.status, answer["Connection"]) == (200, "close")
-        assert one.sibling.take_own() is None
-        assert one.sibling.take() is None
-        assert one.wait() == 0
+
+    def ask(step: Steps) -> None:
+        with server(kind, proxy_protocol="v1", siblings=1) as one, one.connect() as client:
+            one.play(State.READY)
+            client.send(V1)
+            assert environ_of(client)["REMOTE_ADDR"] == "203.0.113.9"
+            step()
+            one.drain()
+            eventually(lambda: one.word(Seat.OPEN) == 0)
+            client.send(request("/"))
+            step()
+            answer = client.answer()
+            assert (answer.status, answer["Connection"]) == (200, "close")
+            assert one.sibling.take_own() is None
+            assert one.sibling.take() is None
+            assert one.wait() == 0
+
+    in_time(LAST_REQUEST, ask)
 
 
 def test_limits_are_those_of_the_client_that_a_balancer_names(kind: str) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.app_queues import PATIENCE, Arrival, ProxiedAddresses
-from bigtop.backends.native.timeouts import SECOND
+from bigtop.backends.native.timeouts import LAST_REQUEST, SECOND
 from bigtop.http.declarations import Route
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, State
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.wire import Client, request
 
 ROUTES = [(Route("", ""), 0), (Route("", "/api"), 1)]
@@ -144,14 +144,19 @@ def test_a_worker_whose_slots_are_taken_hands_over_all_the_same(backend: str) ->
 
 @ALL
 def test_a_draining_worker_hands_over(backend: str) -> None:
-    with server(backend) as subject, subject.connect() as client:
-        subject.serve_neighbour()
-        client.get("/")
-        subject.drain()
-        client.send(FOREIGN)
-        answered(subject).socket.close()
-        assert client.answer().body == b"neighbour"
-        assert subject.wait() == 0
+    def ask(step: Steps) -> None:
+        with server(backend) as subject, subject.connect() as client:
+            subject.serve_neighbour()
+            client.get("/")
+            step()
+            subject.drain()
+            client.send(FOREIGN)
+            step()
+            answered(subject).socket.close()
+            assert client.answer().body == b"neighbour"
+            assert subject.wait() == 0
+
+    in_time(LAST_REQUEST, ask)
 
 
 @ALL

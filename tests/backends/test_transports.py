@@ -17,7 +17,7 @@ from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.http.declarations import Mount, Route
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, State
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.scrambled import ScrambledClient
 from tests.support.site import ROOT, Site, until
 from tests.support.wire import Closed, request
@@ -111,17 +111,24 @@ def test_no_websocket_is_offered_where_the_descriptor_is_of_no_use(kind: str) ->
 @ALL
 def test_it_stays_where_it_is(kind: str) -> None:
     """A worker that drains hands its idle connections over: not those that nobody could go on with."""
-    with server(kind, siblings=1) as subject, ScrambledClient(subject.address) as client:
-        subject.play(State.READY)
-        assert client.get("/hello").status == 200
-        subject.drain()
-        eventually(lambda: subject.word(Seat.OPEN) == 0)
-        answer = client.get("/hello")
-        assert (answer.body, answer["Connection"]) == (b"hello\n", "close")
-        assert client.at_end()
-        assert subject.sibling.take_own() is None
-        assert subject.sibling.take() is None
-        assert subject.wait() == 0
+
+    def ask(step: Steps) -> None:
+        with server(kind, siblings=1) as subject, ScrambledClient(subject.address) as client:
+            subject.play(State.READY)
+            assert client.get("/hello").status == 200
+            step()
+            subject.drain()
+            eventually(lambda: subject.word(Seat.OPEN) == 0)
+            client.send(request("/hello"))
+            step()
+            answer = client.answer()
+            assert (answer.body, answer["Connection"]) == (b"hello\n", "close")
+            assert client.at_end()
+            assert subject.sibling.take_own() is None
+            assert subject.sibling.take() is None
+            assert subject.wait() == 0
+
+    in_time(LAST_REQUEST, ask)
 
 
 @ALL
