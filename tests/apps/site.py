@@ -19,34 +19,36 @@ VERSION = os.environ.get("TEST_VERSION", "1")
 def app(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
     path = environ["PATH_INFO"]
     body = b"ok"
-    if path == "/pid":
-        body = str(os.getpid()).encode()
-    elif path.startswith("/sleep/"):
-        time.sleep(float(path.rpartition("/")[2]))
-        body = str(os.getpid()).encode()
-    elif path.startswith("/held/"):
-        gate.wait(path.removeprefix("/held"))
-        body = str(os.getpid()).encode()
-    elif path == "/crash":
-        os.abort()
-    elif path == "/exit":
-        os._exit(7)
-    elif path == "/halt":
-        os.kill(os.getpid(), signal.SIGSTOP)
-    elif path == "/hang":
-        threading.Event().wait()
-    elif path == "/say":
-        print("the application says so", file=sys.stderr, flush=True)
-    elif path == "/until":  # there is the file that the query names
-        while not os.path.exists(environ["QUERY_STRING"]):
-            time.sleep(0.01)
-        body = str(os.getpid()).encode()
+    if path in ACTIONS:
+        ACTIONS[path]()
     elif path == "/id":
         body = f"{os.getuid()} {os.getgid()} {os.umask(0)} {os.getcwd()} {os.environ.get('COLOUR')}".encode()
     elif path == "/orphan":
         body = str(_orphan()).encode()
+    elif path in ("/pid", "/until") or path.startswith(("/sleep/", "/held/")):
+        _take_time(path, environ["QUERY_STRING"])
+        body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+
+ACTIONS: dict[str, Callable[[], object]] = {
+    "/crash": os.abort,
+    "/exit": lambda: os._exit(7),
+    "/halt": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "/hang": lambda: threading.Event().wait(),
+    "/say": lambda: print("the application says so", file=sys.stderr, flush=True),
+}
+
+
+def _take_time(path: str, query: str) -> None:
+    if path.startswith("/sleep/"):
+        time.sleep(float(path.rpartition("/")[2]))
+    elif path.startswith("/held/"):
+        gate.wait(path.removeprefix("/held"))
+    elif path == "/until":  # there is the file that the query names
+        while not os.path.exists(query):
+            time.sleep(0.01)
 
 
 def _orphan() -> int:
