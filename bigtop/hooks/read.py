@@ -5,8 +5,9 @@
 # each DIR. FD is where the answer is written: a file in memory, so that
 # nobody waits for what the configuration may have started.
 #
-# {"values": {name: value}, "strange": {name: type}, "hooks": {name: arguments}, "lines": {name: line}} or
-# {"error": "..."}. Hooks are what can be called; `arguments` is how many a hook takes at most, -1 for any.
+# {"values": {name: value}, "strange": {name: type}, "hooks": {name: arguments}, "lines": {name: line},
+# "environ": {name: value}} or {"error": "..."}. Hooks are what can be called; `arguments` is how many a hook
+# takes at most, -1 for any. In `environ` is what became of the environment, null where a variable is gone.
 
 from __future__ import annotations
 
@@ -29,8 +30,11 @@ def main(argv: list[str]) -> int:
     os.set_inheritable(fd, False)
     os.chdir(folder)
     sys.path[:0] = [*argv[4:], folder]
+    before = dict(os.environ)
     try:
         answer = describe(source.execute(location), location)
+        after = {**dict.fromkeys(before), **os.environ}
+        answer["environ"] = {name: value for name, value in after.items() if before.get(name) != value}
     except ConfigError as error:
         answer = {"error": str(error)}
     os.pwrite(fd, json.dumps(answer).encode(), 0)

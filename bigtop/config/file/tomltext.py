@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
+from bigtop.errors import one_line
 from bigtop.record import Record, field
 
 Literal = str | int | float | bool | list[str]
@@ -55,7 +56,12 @@ def assignments(keys: Mapping[str, Literal]) -> Iterable[str]:
 
 
 def comment(notes: Iterable[str]) -> Iterable[str]:
-    return (f"# {line}".rstrip() for note in notes for line in note.splitlines() or [""])
+    return (f"# {_visible(line)}".rstrip() for note in notes for line in note.splitlines() or [""])
+
+
+def _visible(line: str) -> str:
+    """Return a line without characters that may not stand in a comment."""
+    return "\t".join(map(one_line, line.split("\t")))
 
 
 def page(head: Iterable[str], tables: Iterable[Table]) -> str:

@@ -51,9 +51,20 @@ class Execution(Record):
 
 def read(wanted: Execution) -> ConfigFile:
     """Execute what is wanted and wait for it; ConfigError names file and line of what is wrong."""
+    return understood(wanted, *_executed(wanted, {}))
+
+
+def execute(wanted: Execution, environ: Mapping[str, str]) -> Mapping[str, Any]:
+    """Execute what is wanted, with `environ` besides our own environment, and wait for it; return what it
+    says, as hooks/read.py describes that. ConfigError names the line that failed."""
+    return _said(_label(wanted.location), *_executed(wanted, environ))
+
+
+def _executed(wanted: Execution, environ: Mapping[str, str]) -> tuple[bytes, int]:
     with reading(wanted) as (command, answer):
-        status = subprocess.run(command, pass_fds=(answer,), stdin=subprocess.DEVNULL, check=False).returncode
-        return understood(wanted, answered(answer), status)
+        env = {**os.environ, **environ}
+        done = subprocess.run(command, pass_fds=(answer,), stdin=subprocess.DEVNULL, env=env, check=False)
+        return answered(answer), done.returncode
 
 
 @contextmanager
@@ -74,11 +85,7 @@ def answered(answer: int) -> bytes:
 def understood(wanted: Execution, answer: bytes, status: int) -> ConfigFile:
     """Return what the process said that executed it and ended with `status`."""
     label = _label(wanted.location)
-    if not answer:
-        raise ConfigError(f"{label}: the process that executed it ended with status {status}")
-    said: dict[str, Any] = json.loads(answer)
-    if "error" in said:
-        raise ConfigError(said["error"])
+    said = _said(label, answer, status)
     values, lines = said["values"], said["lines"]
     values.pop("config", None)  # a file names no other one
     if not wanted.has_settings:
@@ -110,6 +117,15 @@ def understood(wanted: Execution, answer: bytes, status: int) -> ConfigFile:
     return ConfigFile(
         wanted.location, label, made, _known(values), str(app or ""), _hooks({**values, **hooks})
     )
+
+
+def _said(label: str, answer: bytes, status: int) -> dict[str, Any]:
+    if not answer:
+        raise ConfigError(f"{label}: the process that executed it ended with status {status}")
+    said: dict[str, Any] = json.loads(answer)
+    if "error" in said:
+        raise ConfigError(said["error"])
+    return said
 
 
 def _label(location: str) -> str:

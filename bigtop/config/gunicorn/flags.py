@@ -42,6 +42,12 @@ def _parameter_name(name: str) -> str:
 
 def collect(params: Mapping[str, object], where: str) -> Layer:
     """Return what click found; `where` ends the origin's name. ConfigError for flags that are refused."""
+    values, origins = given(params)
+    return layer(values, {name: origin + where for name, origin in origins.items()})
+
+
+def given(params: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+    """Return what click found, and the flag of each, by gunicorn's names."""
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for name, flags in _THEIRS.items():
@@ -54,5 +60,5 @@ def collect(params: Mapping[str, object], where: str) -> Layer:
                 values[name] = list(several)
             case value:
                 values[name] = value
-        origins[name] = next(flag for flag in flags if flag.startswith("--")) + where
-    return layer(values, origins)
+        origins[name] = next(flag for flag in flags if flag.startswith("--"))
+    return values, origins

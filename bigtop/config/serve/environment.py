@@ -48,16 +48,17 @@ def _variables(environ: Mapping[str, str]) -> Layer:
     for option in OPTIONS:
         text = environ.get(option.variable)
         if text:
-            texts = tuple(_words(text, option.variable)) if option.many else (text,)
+            texts = tuple(words_of(text, option.variable)) if option.many else (text,)
             layer[option.name] = Given(texts, f"${option.variable}")
     return layer
 
 
 def _cmd_args(environ: Mapping[str, str], variable: str) -> Layer:
-    return flags.parse(_words(environ.get(variable, ""), variable), f"${variable}")
+    return flags.parse(words_of(environ.get(variable, ""), variable), f"${variable}")
 
 
-def _words(text: str, variable: str) -> list[str]:
+def words_of(text: str, variable: str) -> list[str]:
+    """Return the words of a variable, quoted as in a shell; ConfigError names it."""
     try:
         return shlex.split(text)
     except ValueError as error:

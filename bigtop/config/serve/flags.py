@@ -60,13 +60,17 @@ def describe(option: Option[object]) -> str:
 
 
 def expand(argv: Sequence[str]) -> list[str]:
-    """Complete flags whose value may be left out, after translating those of uvicorn.
+    """Complete flags whose value may be left out, after translating those of uvicorn."""
+    return completed(uvicorn.translate(argv))
+
+
+def completed(argv: Sequence[str]) -> list[str]:
+    """Complete flags whose value may be left out.
 
     gunicorn's users write `--preload myproj.wsgi`: only a word that --preload knows is its value.
     """
     bare = {option.flag: option for option in OPTIONS if option.bare}
     expanded: list[str] = []
-    argv = uvicorn.translate(argv)
     for position, word in enumerate(argv):
         option = bare.get(word)
         following = argv[position + 1] if position + 1 < len(argv) else ""
@@ -81,17 +85,23 @@ def collect(params: Mapping[str, object], where: str = "") -> Layer:
     ConfigError for flags of gunicorn's that cannot be had."""
     layer: dict[str, Given] = dict(gunicorn.collect(params, where))
     for option in OPTIONS:
-        match params.get(option.name):
-            case None | ():
-                continue
-            case bool(value):
-                texts: tuple[str, ...] = ("on" if value else "off",)
-            case tuple(value):
-                texts = value
-            case value:
-                texts = (str(value),)
-        layer[option.name] = Given(texts, option.flag + where)
+        if (given := own(params, option, where)) is not None:
+            layer[option.name] = given
     return layer
+
+
+def own(params: Mapping[str, object], option: Option[object], where: str = "") -> Given | None:
+    """Return what click found of one option of ours, None where that is nothing."""
+    match params.get(option.name):
+        case None | ():
+            return None
+        case bool(value):
+            texts: tuple[str, ...] = ("on" if value else "off",)
+        case tuple(value):
+            texts = value
+        case value:
+            texts = (str(value),)
+    return Given(texts, option.flag + where)
 
 
 def parse(argv: Sequence[str], source: str) -> Layer:

@@ -59,15 +59,22 @@ _REFUSED: Final = {
         _TLS,
     ),
 }
+# Of these, what takes no value.
+_REFUSED_SWITCHES: Final = ("--http2", "--no-date-header")
 FLAGS = frozenset((*_SAME, *_SWITCHES, *_INNER, *_READ, *_REFUSED, "--host", "--port"))
 
 # What click takes for a truth value. Flags of ours that need no value have a smaller choice.
 _TRUTHS = {**SWITCH_WORDS, "t": True, "y": True, "f": False, "n": False}
 
 
-def translate(argv: Sequence[str]) -> list[str]:
-    """Return a command line with uvicorn's flags replaced by ours; ConfigError for those that mean nothing
-    here, and for a bad --env-file."""
+def _refuse(flag: str, reason: str) -> None:
+    raise ConfigError(f"{flag}: {reason}")
+
+
+def translate(argv: Sequence[str], refuse: Callable[[str, str], None] = _refuse) -> list[str]:
+    """Return a command line with uvicorn's flags replaced by ours; ConfigError for a bad --env-file.
+
+    `refuse` is told of flags that mean nothing here, and why; unless given, that is a ConfigError."""
     words: list[str] = []
     place: dict[str, str] = {}
     left = deque(argv)
@@ -87,8 +94,12 @@ def translate(argv: Sequence[str]) -> list[str]:
             place[flag] = argument()
         elif flag in _SWITCHES:
             words += _SWITCHES[flag]
+        elif flag in _REFUSED:
+            refuse(flag, _REFUSED[flag])
+            if flag not in _REFUSED_SWITCHES:
+                argument()
         elif flag in FLAGS:
-            words += _one(flag, argument)
+            words += _one(flag, argument, refuse)
         else:
             words += _ours(word, left)
     if place:
@@ -98,9 +109,7 @@ def translate(argv: Sequence[str]) -> list[str]:
     return words
 
 
-def _one(flag: str, argument: Callable[[], str]) -> list[str]:
-    if flag in _REFUSED:
-        raise ConfigError(f"{flag}: {_REFUSED[flag]}")
+def _one(flag: str, argument: Callable[[], str], refuse: Callable[[str, str], None]) -> list[str]:
     value = argument()
     if flag in _SAME:
         return [_SAME[flag] + value]
@@ -112,9 +121,9 @@ def _one(flag: str, argument: Callable[[], str]) -> list[str]:
         case "--reload-dir":
             return [f"--reload-extra-file={value}/*.py"]
         case "--env-file":
-            return [f"--env={pair}" for pair in _variables(value)]
+            return [f"--env={pair}" for pair in variables(value)]
     if value == "none":
-        raise ConfigError(f"{flag} none: there is no way to turn that off")
+        refuse(f"{flag} none", "there is no way to turn that off")
     return []
 
 
@@ -131,8 +140,9 @@ def _ours(word: str, left: deque[str]) -> list[str]:
 _LINE = re.compile(r"""(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(?:'([^']*)'|"([^"]*)"|([^#]*?))\s*(?:#.*)?""")
 
 
-def _variables(path: str) -> list[str]:
-    """Read lines of NAME=VALUE, with the quotes and comments of a shell but nothing else of it."""
+def variables(path: str) -> list[str]:
+    """Return the lines of an --env-file, NAME=VALUE with the quotes and comments of a shell and nothing else
+    of it; ConfigError names a line that is none."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()
