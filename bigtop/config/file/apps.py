@@ -12,7 +12,7 @@ from bigtop.config.file.document import Entry, Problems, Section
 from bigtop.config.file.expand import expanded
 from bigtop.config.file.key import Values, read, refuse_unknown
 from bigtop.config.file.watcher_options import DEPENDS, PRIORITY, SOCKETS
-from bigtop.config.file.watchers import Surroundings, check_socket
+from bigtop.config.file.watchers import Surroundings, check_socket, env_file
 from bigtop.config.serve import feasible, paste_server, serve
 from bigtop.config.serve.options import OPTIONS
 from bigtop.config.serve.settings import Given, ServeConfig, resolve
@@ -50,8 +50,9 @@ def app(section: Section, around: Surroundings) -> tuple[Values, ServeConfig, Ap
     options = {name: option for option in d.APP_OPTIONS for name in (option.name, option.also) if name}
     section = _without_common(section, around.problems)
     refuse_unknown(section, [*options, *(key.name for key in d.APP)], around.problems)
-    env = around.environments.of_sections(section.name)
-    entries = expanded(section.entries, around.environments.environ | env)
+    environ, from_sections = around.environments.environ, around.environments.of_sections(section.name)
+    env = env_file(section, environ | from_sections, around.problems) | from_sections
+    entries = expanded(section.entries, environ | env)
     own = read(replace(section, entries=entries), d.APP, around.problems)
     sockets = tuple(name.lower() for name in own[SOCKETS])
     for name in sockets:

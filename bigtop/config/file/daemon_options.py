@@ -8,7 +8,7 @@ from typing import Final
 from bigtop import zones
 from bigtop.config.file import watcher_values as wv
 from bigtop.config.file.key import Key
-from bigtop.config.file.watcher_options import DEPENDS, NO, PRIORITY, SOCKETS, YES
+from bigtop.config.file.watcher_options import DEPENDS, ENV_FILE, NO, PRIORITY, SOCKETS, YES
 from bigtop.config.serve import values
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.options import (
@@ -242,7 +242,7 @@ MOUNTED = Key(
     NO,
     ours=True,
 )
-APP: Final[tuple[Key[object], ...]] = (APP_TARGET, SOCKETS, ROUTES, MOUNTED, DEPENDS, PRIORITY)
+APP: Final[tuple[Key[object], ...]] = (APP_TARGET, ENV_FILE, SOCKETS, ROUTES, MOUNTED, DEPENDS, PRIORITY)
 # What is of Bigtop as a whole, and not of one application of several: option -> what to use instead.
 NOT_OF_APPS: Final[dict[str, str]] = {
     CHECK_CONFIG.name: "`bigtop check FILE` looks at a whole file",

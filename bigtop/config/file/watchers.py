@@ -60,7 +60,7 @@ def read_watcher(section: Section, around: Surroundings) -> tuple[Values, dict[s
     """Return the section's values and the complete environment of its processes."""
     environments = around.environments
     from_sections = environments.of_sections(section.name)
-    from_file = _env_file(section, environments.environ | from_sections, around.problems)
+    from_file = env_file(section, environments.environ | from_sections, around.problems)
     names = environments.environ | from_file | from_sections
     entries = expanded({**around.defaults, **section.entries}, names)
     options = expanded(section.options, names)
@@ -80,7 +80,8 @@ def read_watcher(section: Section, around: Surroundings) -> tuple[Values, dict[s
     return values, env
 
 
-def _env_file(section: Section, names: Mapping[str, str], problems: Problems) -> dict[str, str]:
+def env_file(section: Section, names: Mapping[str, str], problems: Problems) -> dict[str, str]:
+    """Return the variables of the file that a section names; `names` are what its path may hold."""
     entry = section.entries.get(o.ENV_FILE.name)
     if entry is None or not entry.text:
         return {}
