@@ -277,7 +277,27 @@ bigtop convert FILE -o OUT
 ```
 
 `bigtop check` reads a file, shows each value with its line, and names everything that is wrong or unwise.
-It starts nothing. `bigtop convert` turns a Circus INI file or a `supervisord.conf` into TOML.
+It starts nothing. `bigtop convert` turns files and command lines of other programs into TOML:
+
+| of | it takes |
+| --- | --- |
+| [Circus](../howto/from-circus.md) | an INI file, and what it includes |
+| [supervisord](../howto/from-circus.md#come-from-supervisord) | `supervisord.conf` |
+| [gunicorn](../howto/from-gunicorn.md) | `gunicorn.conf.py`, which is executed; a command line |
+| [uvicorn](../howto/asgi.md#coming-from-uvicorn), granian | a command line |
+| [uWSGI](../howto/from-uwsgi.md) | an INI file, a command line |
+| [honcho, foreman](../howto/from-procfile.md) | a `Procfile`, and the `.env` beside it |
+| [pm2](../howto/from-procfile.md#come-from-pm2) | an ecosystem file in JSON |
+
+```console
+bigtop convert uwsgi.ini -o bigtop.toml
+bigtop convert --command "uvicorn myproj.asgi:app --workers 4" -o bigtop.toml
+bigtop convert start.sh --from command
+```
+
+Whose file it is, `bigtop convert` finds out by its name and contents; `--from` says it where that fails. A
+command line may stand in a script. Its variables have the values that they have when it is converted. What
+has no equal becomes a comment that begins with `no equal` and says what to use instead.
 
 A file is TOML if its name ends with `.toml`, otherwise INI as Circus reads it. A web application and a
 program beside it, in both:

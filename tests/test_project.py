@@ -24,9 +24,10 @@ from tests.cases import CASES, marked_tests
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/*.md")])
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMENT = re.compile(r"(?:^|  )# .*", re.MULTILINE)
+QUOTED = re.compile(r'"[^"]*"|\'[^\']*\'')  # another program's flags may stand in there
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -125,7 +126,7 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
     flags = {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS | gunicorn.FLAGS
     unknown = []
     for command in commands(page):
-        match command.split():
+        match QUOTED.sub("", command).split():
             case ["make", target, *_] if target not in targets:
                 unknown.append(command)
             case ["bigtop", "serve", *words]:
@@ -154,6 +155,7 @@ def test_options_named_in_prose_exist() -> None:
         {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS | gunicorn.FLAGS | ctl_flags()
     )
     flags |= {
+        "--from",
         "--help",
         "--no-reload",
         "--no-monkey",

@@ -228,6 +228,9 @@ PLUGIN: Witnesses = {
     },
 }
 APP: Witnesses = {
+    "integration/test_converted.py": {
+        "env_file": "test_what_was_converted_serves",
+    },
     "integration/test_run.py": {
         "app": "test_an_application_that_is_described_anew_is_served_anew",
         "sockets": "test_sockets_keep_their_connections_over_a_reload_of_the_file",

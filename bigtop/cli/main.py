@@ -26,7 +26,7 @@ COMMANDS = {
     "backends": ("bigtop.cli.backends", "Show what can answer requests, and how to get it."),
     "check": ("bigtop.cli.check_file", "Check a configuration file and show what it comes to."),
     "init": ("bigtop.cli.init", "Write what starts Bigtop with the system."),
-    "convert": ("bigtop.cli.convert", "Turn a configuration of Circus or supervisord into TOML."),
+    "convert": ("bigtop.cli.convert", "Turn a configuration of another program into TOML."),
 }
 
 _COMPLETION = """\b

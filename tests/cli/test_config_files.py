@@ -124,6 +124,25 @@ def test_convert_writes_a_file_that_check_accepts(bigtop, tmp_path: Path) -> Non
     assert bigtop("check", "x.toml").returncode == 0
 
 
+def test_convert_takes_command_lines_and_counts_what_has_no_equal(bigtop, tmp_path: Path) -> None:
+    (tmp_path / "site_app.py").write_text("def app(environ, start_response): ...\n")
+    line = "gunicorn -w ${WORKERS} --certfile x.pem site_app:app"
+    done = bigtop("convert", "--command", line, "-o", "x.toml", WORKERS="2")
+    told = 'bigtop: x.toml: 1 without an equal; look for "no equal"\n'
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", told)
+    assert "workers = 2" in (tmp_path / "x.toml").read_text().splitlines()
+    assert bigtop("check", "x.toml").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("x.ini", "--command", "gunicorn a"), ("--command", "x", "--from", "circus")]
+)
+def test_convert_wants_one_thing(bigtop, words: tuple[str, ...]) -> None:
+    done = bigtop("convert", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: give a FILE or --command" in done.stderr or "Error: --from is for a FILE" in done.stderr
+
+
 def test_convert_writes_over_nothing_unasked(bigtop, tmp_path: Path) -> None:
     (tmp_path / "x.ini").write_text(GOOD)
     (tmp_path / "x.toml").write_text("precious")

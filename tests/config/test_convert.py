@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.config.convert.circus import convert
+from bigtop.config.convert.sources import convert
 from bigtop.config.file.daemon import DaemonSpec, load
 from bigtop.errors import ConfigError
 from bigtop.record import replace
@@ -140,6 +140,12 @@ def test_values_are_numbers_and_switches_where_they_can_be(tmp_path: Path) -> No
     assert (watcher["shell"], watcher["autostart"], watcher["respawn"]) == (True, False, "0")
     watcher = tomllib.loads(convert(written(tmp_path, WATCHERS["times"])))["watcher"]["x"]
     assert (watcher["graceful_timeout"], watcher["priority"]) == (2.5, -4)
+
+
+def test_comments_hold_no_character_that_toml_forbids(tmp_path: Path) -> None:
+    text = convert(written(tmp_path, "[circus]\nunknown = a\x07\x7f\tb\n"))
+    assert "# unknown = a\\x07\\x7f\tb means nothing here." in text.splitlines()
+    assert tomllib.loads(text)["circus"]
 
 
 def test_a_broken_file_is_not_converted(tmp_path: Path) -> None:

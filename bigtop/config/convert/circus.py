@@ -1,19 +1,16 @@
-# `bigtop convert`: a Circus INI file as TOML that means the same.
+# A Circus INI file as TOML that means the same.
 #
 # What an INI file says by saying nothing (its endpoints) is written down. Dead keys stay as comments.
 # $(circus.…) and $NAME stay as they are: they are expanded when the new file is read.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from bigtop.config.convert import supervisord
 from bigtop.config.file import daemon_options as d
-from bigtop.config.file import ini
-from bigtop.config.file.document import Document, Entry, Problems, Section
+from bigtop.config.file.document import Document, Entry, Section
 from bigtop.config.file.expand import as_in_toml
 from bigtop.config.file.key import Key
 from bigtop.config.file.tomltext import Literal, Table, page
@@ -35,17 +32,6 @@ _TABLES: Mapping[str, tuple[Key[object], ...]] = {
     "plugin": (*d.PLUGIN, *WATCHER),
 }
 _NUMBERS = ("N", "N|auto", "SECONDS", "PORT")
-
-
-def convert(path: str) -> str:
-    """Return the TOML of a Circus INI file or a supervisord.conf; raises ConfigError for what is neither."""
-    problems = Problems()
-    if supervisord.is_supervisord(path):
-        text = supervisord.convert(path, problems)
-    else:
-        text = from_ini(ini.read(path, os.environ, problems))
-    problems.raise_any()
-    return text
 
 
 def from_ini(document: Document) -> str:

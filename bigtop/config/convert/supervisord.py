@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 
+from bigtop.config.convert.notes import no_equal
 from bigtop.config.file.document import Place, Problems
 from bigtop.config.file.expand import with_dollars
 from bigtop.config.file.ini import text_of
@@ -46,9 +47,8 @@ _NEEDLESS = {
 }
 
 
-def is_supervisord(path: str) -> bool:
-    """Tell by its sections whether a file is supervisord's."""
-    text = text_of(path, Problems(), Place(path, 1))
+def is_supervisord(text: str) -> bool:
+    """Tell by its sections whether a text is a file of supervisord's."""
     return bool(re.search(r"^\[(supervisord\]|program:|fcgi-program:|eventlistener:)", text, re.MULTILINE))
 
 
@@ -130,7 +130,7 @@ def _daemon(items: Mapping[str, str]) -> list[Table]:
 
 
 def _no_equal(key: str, text: str) -> str:
-    return f"no equal: {key} = {text}" + (f" ({_NEEDLESS[key]})" if key in _NEEDLESS else "")
+    return no_equal(f"{key} = {text}", _NEEDLESS.get(key, ""))
 
 
 _PAIR = re.compile(r"""\s*([^\s=,"']+)\s*=\s*("[^"]*"|'[^']*'|[^,"']*?)\s*(?:,|$)""")

@@ -1,0 +1,192 @@
+# A command line of granian's as a site: every flag of granian 2.8, and what becomes of it.
+#
+# tests/config/test_convert_servers.py compares the names with granian's own.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from bigtop.config.convert import flagline
+from bigtop.config.convert.site import Site
+from bigtop.config.gunicorn.setting import Refused, SetAside, Setting, Taken
+from bigtop.config.gunicorn.values import count, small, word
+from bigtop.config.serve import options as o
+
+_TLS: Final = Refused("TLS is not spoken yet; put a proxy in front, and name it in forwarded_allow_ips")
+_HTTP2: Final = Refused("HTTP/2 is not spoken yet; a proxy in front can")
+_METRICS: Final = Refused("metrics are not published yet; `bigtop ctl stats` shows what processes use")
+_RELOAD: Final = Refused("`bigtop serve --reload` is for development")
+_INSIDE: Final = SetAside("it is of granian's inside")
+_RSGI: Final = "RSGI is not spoken; the application has to be one for ASGI or WSGI"
+
+
+def _interface(given: object) -> object:
+    if given == "rsgi":
+        raise ValueError(_RSGI)
+    return "asgi" if given == "asginl" else given
+
+
+def _seconds(given: object) -> object:
+    """Milliseconds as seconds."""
+    if not isinstance(given, str) or not re.fullmatch(r"[0-9]{1,12}", given):
+        raise ValueError("is no number of milliseconds")
+    return f"{int(given) / 1000:f}".rstrip("0").rstrip(".")
+
+
+def _level(given: object) -> object:
+    return {"notset": "debug", "warn": "warning"}.get(str(given).lower(), given)
+
+
+def _on_disk(_given: object) -> object:
+    return "-"
+
+
+def _never(_given: object) -> object:
+    return "0"
+
+
+def _flag(
+    name: str, fate: Taken | Refused | SetAside, default: object = None, takes: str = "VALUE"
+) -> Setting:
+    return Setting(name, fate, (f"--{name.replace('_', '-')}",), default, takes)
+
+
+def _switch(name: str, fate: Taken | Refused | SetAside) -> Setting:
+    return _flag(name, fate, takes="")
+
+
+_ROWS: Final = (
+    _flag("host", SetAside("")),  # together with the port, below
+    _flag("port", SetAside("")),
+    _flag("uds", SetAside("")),
+    _flag("uds_permissions", Taken(o.BIND_MODE)),
+    _flag("interface", Taken(o.INTERFACE, _interface)),
+    _flag("http", _HTTP2, "auto"),
+    _switch("ws", SetAside("WebSockets are always spoken")),
+    _switch("no_ws", Refused("there is no way to turn WebSockets off")),
+    _flag("workers", Taken(o.WORKERS, count)),
+    _flag("blocking_threads", Taken(o.THREADS, count)),
+    _flag("blocking_threads_idle_timeout", _INSIDE),
+    _flag("runtime_threads", _INSIDE),
+    _flag("runtime_blocking_threads", _INSIDE),
+    _flag("runtime_mode", _INSIDE),
+    _flag("loop", Taken(o.LOOP, small)),
+    _flag("task_impl", _INSIDE),
+    _flag("backlog", Taken(o.BACKLOG, count)),
+    _flag(
+        "backpressure",
+        Refused("worker_connections limits what a worker accepts, limit_concurrency what it runs"),
+    ),
+    _flag("http1_buffer_size", Refused("limit_request_head is the limit of request heads")),
+    _flag("http1_header_read_timeout", Taken(o.HEADER_TIMEOUT, _seconds)),
+    _switch("http1_keep_alive", SetAside("connections are kept anyway")),
+    _switch("no_http1_keep_alive", Taken(o.KEEP_ALIVE, _never)),
+    _switch("http1_pipeline_flush", _INSIDE),
+    _switch("no_http1_pipeline_flush", _INSIDE),
+    _switch("http2_adaptive_window", _HTTP2),
+    _switch("no_http2_adaptive_window", SetAside("HTTP/2 is not spoken")),
+    *(
+        _flag(f"http2_{name}", _HTTP2)
+        for name in (
+            *("initial_connection_window_size", "initial_stream_window_size", "keep_alive_interval"),
+            *("keep_alive_timeout", "max_concurrent_streams", "max_frame_size", "max_headers_size"),
+            "max_send_buffer_size",
+        )
+    ),
+    _switch("log", SetAside("there is always a log")),
+    _switch("no_log", Refused('there is always a log; logoutput = "/dev/null" of [circus] throws it away')),
+    _flag("log_level", Taken(o.LOG_LEVEL, _level)),
+    _flag("log_config", Refused("use log_level and log_json, and set the application's loggers up there")),
+    _switch("access_log", Taken(o.ACCESS_LOGFILE, _on_disk)),
+    _switch("no_access_log", SetAside("there is none unless access_logfile asks for one")),
+    _flag("access_log_fmt", Refused("access_logformat has gunicorn's atoms, not granian's")),
+    *(
+        _flag(f"ssl_{name}", _TLS)
+        for name in ("certificate", "keyfile", "keyfile_password", "protocol_min", "ca")
+    ),
+    _flag("ssl_crl", _TLS, []),
+    _switch("ssl_client_verify", _TLS),
+    _switch("no_ssl_client_verify", SetAside("TLS is not spoken")),
+    _flag("url_path_prefix", Taken(o.ROOT_PATH)),
+    _switch("respawn_failed_workers", SetAside("workers that died are always replaced")),
+    _switch("no_respawn_failed_workers", Refused("workers that died are always replaced")),
+    _flag("respawn_interval", SetAside("a reload waits for each new worker to be ready, not for a time")),
+    _flag("rss_sample_interval", Refused("workers have no limit of memory; max_requests replaces them")),
+    _flag("rss_samples", Refused("workers have no limit of memory; max_requests replaces them")),
+    _flag("workers_lifetime", Refused("max_requests replaces workers, after a number of requests")),
+    _flag("workers_max_rss", Refused("workers have no limit of memory; max_requests replaces them")),
+    _flag("workers_kill_timeout", Taken(o.GRACEFUL_TIMEOUT, count)),
+    _switch("factory", Taken(o.FACTORY)),
+    _switch("no_factory", SetAside("APP is the application itself unless factory says otherwise")),
+    _flag("working_dir", Taken(o.CHDIR)),
+    _flag("env_files", SetAside(""), []),  # below
+    _flag("static_path_route", SetAside(""), []),  # below
+    _flag("static_path_mount", SetAside(""), []),
+    _flag(
+        "static_path_dir_to_file", Refused("there are no index pages; let the application answer for them")
+    ),
+    _flag("static_path_expires", SetAside("names with a hash are kept for a year, all others are asked for")),
+    _switch("metrics", _METRICS),
+    _switch("no_metrics", SetAside("there are none")),
+    *(_flag(f"metrics_{name}", _METRICS) for name in ("scrape_interval", "address", "port")),
+    _switch("reload", _RELOAD),
+    _switch("no_reload", SetAside("`bigtop run` watches no source files")),
+    *(
+        _flag(f"reload_{name}", _RELOAD, [])
+        for name in ("paths", "ignore_dirs", "ignore_patterns", "ignore_paths")
+    ),
+    _flag("reload_tick", _RELOAD),
+    _switch("reload_ignore_worker_failure", _RELOAD),
+    _switch("no_reload_ignore_worker_failure", SetAside("`bigtop run` watches no source files")),
+    _flag("process_name", Taken(o.NAME, word)),
+    _flag("pid_file", Taken(o.PID)),
+)
+FLAGS: Final = {row.name: row for row in _ROWS}
+_TOGETHER: Final = ("host", "port", "uds", "static_path_route", "static_path_mount", "env_files")
+
+
+def from_command(site: Site, argv: Sequence[str], place: str) -> None:
+    """Add what a command line says; ConfigError names `place` for what is no flag of granian's."""
+    values, said, site.app = flagline.parsed(FLAGS, argv, place)
+    alone = {name: value for name, value in values.items() if name not in _TOGETHER}
+    if values.get("interface") != "wsgi" and (threads := alone.pop("blocking_threads", None)) is not None:
+        site.needs_not(f"--blocking-threads {threads}", "one thread runs all calls of an ASGI application")
+    _bind(site, values)
+    site.apply(FLAGS, alone, said)
+    match values.get("interface", "rsgi"):
+        case "asginl":
+            site.put(o.LIFESPAN, "off", "--interface asginl")
+        case "wsgi":
+            site.put(o.TIMEOUT, 0, "no limit")
+            site.notes.append("granian has no time limit for calls; timeout = 30 has hung workers replaced.")
+        case "rsgi" if "interface" not in values:
+            site.lacks("--interface rsgi, which is granian's default", _RSGI)
+    _static(site, values)
+    files = values.get("env_files", [])
+    assert isinstance(files, list)
+    for path in files[:1]:
+        site.env_file = path
+    for path in files[1:]:
+        site.lacks(f"--env-files {path}", "an application has one env_file")
+
+
+def _bind(site: Site, values: dict[str, object]) -> None:
+    host, port = str(values.get("host", "127.0.0.1")), values.get("port", "8000")
+    said = f"--host {host} --port {port}"
+    if "uds" in values:
+        site.put(o.BIND, f"unix:{values['uds']}", f"--uds {values['uds']}")
+        if "host" in values or "port" in values:
+            site.needs_not(said, "granian has one address, that of --uds")
+    else:
+        site.put(o.BIND, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", said)
+
+
+def _static(site: Site, values: dict[str, object]) -> None:
+    routes, folders = values.get("static_path_route", []), values.get("static_path_mount", [])
+    assert isinstance(routes, list)
+    assert isinstance(folders, list)
+    for number, folder in enumerate(folders):
+        route = routes[number] if number < len(routes) else "/static"
+        site.put(o.STATIC, f"{route}={folder}", f"--static-path-mount {folder}")
