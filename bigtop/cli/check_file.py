@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from bigtop import build
-from bigtop.config.file import daemon, report
+from bigtop.cli.readfile import resolved as read
+from bigtop.config.file import report
 
 _HELP = """\
 Check a configuration file, INI as Circus has it or TOML, and show what it comes to.
@@ -22,7 +21,7 @@ nothing and binds nothing. Ends with 0, or with 78 after having named every mist
 @click.option("--all", "every", is_flag=True, help="Show the defaults as well.")
 @click.option("--quiet", is_flag=True, help="Show mistakes and warnings only.")
 def command(file: str, every: bool, quiet: bool) -> None:
-    resolved = daemon.resolve(file, os.environ)
+    resolved = read(file)
     if not quiet:
         click.echo(report.show(resolved, every) + "\n")
     # The whole supervisor hangs on this import; a file with a mistake does without.

@@ -6,7 +6,7 @@ import click
 
 from bigtop import zones
 from bigtop.cli.detach import detach
-from bigtop.config.file import daemon
+from bigtop.cli.readfile import resolved
 from bigtop.config.file.daemon_spec import Flag, overridden
 from bigtop.log import LEVELS
 
@@ -43,7 +43,7 @@ started then.
 def command(context: click.Context, /, file: str, background: bool, **flags: str | bool | None) -> None:
     names = {option.name: option.opts[0] for option in context.command.params}
     given = {key: Flag(names[key], value) for key, value in flags.items() if value not in (None, "")}
-    spec = overridden(daemon.load(file), given)
+    spec = overridden(resolved(file).daemon, given)
     if background:
         detach((*spec.sockets, *(bind for app in spec.apps for bind in app.site.binds)))
     # The whole supervisor hangs on this import; --help does without.

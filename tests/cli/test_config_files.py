@@ -135,6 +135,24 @@ def test_convert_takes_command_lines_and_counts_what_has_no_equal(bigtop, tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("command", "name", "text", "whose"),
+    [
+        ("check", "Procfile", "web: gunicorn a:b\n", "procfile"),
+        ("run", "uwsgi.ini", "[uwsgi]\nmodule = a\n", "uwsgi"),
+        ("check", "x.conf", "[program:x]\ncommand = x\n", "supervisord"),
+    ],
+)
+def test_files_of_others_are_told(
+    bigtop, command: str, name: str, text: str, whose: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    done = bigtop(command, name)
+    told = f"make one of it: bigtop convert {name} -o bigtop.toml"
+    assert (done.returncode, done.stdout) == (78, "")
+    assert done.stderr == f"bigtop: {name}: is no file for Bigtop as it stands ({whose}); {told}\n"
+
+
+@pytest.mark.parametrize(
     "words", [(), ("x.ini", "--command", "gunicorn a"), ("--command", "x", "--from", "circus")]
 )
 def test_convert_wants_one_thing(bigtop, words: tuple[str, ...]) -> None:

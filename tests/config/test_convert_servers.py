@@ -247,6 +247,7 @@ def test_every_flag_of_granian_has_a_row() -> None:
         ("uvicorn site_app:asgi --port $NOT_SET", r"^--command: \$NOT_SET has no value here"),
         ("uvicorn site_app:asgi | tee log", r"^--command: takes a shell"),
         ("uvicorn --port 1", r"^--command: names no application"),
+        ("gunicorn -c nothing.py site_app:app", r"^--command: there is no file .*/nothing.py"),
         ("gunicorn --nonsense site_app:app", r"^--command: No such option"),
         ("granian --nonsense site_app:app", r"^--command: No such option"),
     ],

@@ -24,7 +24,7 @@ _SECRETS: Final = "env holds what the file put into os.environ; secrets are bett
 
 def from_file(site: Site, path: str) -> None:
     """Execute a configuration file and add what it says."""
-    said = _execute(path, {})
+    said = _execute(path, {}, path)
     site.apply(SETTINGS, said["values"], {})
     _strange(site, said)
 
@@ -36,7 +36,7 @@ def from_command(site: Site, argv: Sequence[str], place: str, environ: Mapping[s
     named = values.pop("config", None)
     path = files.DEFAULT if named is None and files.by_itself() else named
     if path is not None:
-        said = _execute(str(path), environ)
+        said = _execute(str(path), environ, place)
         # A flag replaces what the file says of the same.
         site.apply(
             SETTINGS, {name: value for name, value in said["values"].items() if name not in values}, {}
@@ -46,11 +46,11 @@ def from_command(site: Site, argv: Sequence[str], place: str, environ: Mapping[s
     site.app = app or site.app
 
 
-def _execute(path: str, environ: Mapping[str, str]) -> Mapping[str, Any]:
+def _execute(path: str, environ: Mapping[str, str], place: str) -> Mapping[str, Any]:
     try:
         location = files.location(path)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"{place}: {error}") from None
     said = files.execute(files.Execution(location, workdir.current()), environ)
     said["values"].pop("config", None)
     return said

@@ -36,18 +36,23 @@ def convert(path: str, source: str | None = None, beside: str = "") -> str:
 
     `source` says whose file it is, one of NAMES; unless given, that is found out. Raises ConfigError.
     """
-    problems = Problems()
-    if source is None and path.startswith(MODULE):
-        source = "gunicorn"
-    if source is None:
-        text = text_of(path, problems, Place(path, 1))
-        problems.raise_any()
-        source = next((name for name, one in _SOURCES.items() if one.is_it(path, text)), None)
-    if source is None:
+    source = source or whose(path)
+    if not source:
         raise ConfigError(f"{path}: is none of the files that are known; --from says whose it is")
+    problems = Problems()
     made = _SOURCES[source].convert(path, beside or os.getcwd(), problems)
     problems.raise_any()
     return made
+
+
+def whose(path: str) -> str:
+    """Return whose file this is, one of NAMES, or "" where that is not to be seen. Raises ConfigError."""
+    if path.startswith(MODULE):
+        return "gunicorn"
+    problems = Problems()
+    text = text_of(path, problems, Place(path, 1))
+    problems.raise_any()
+    return next((name for name, one in _SOURCES.items() if one.is_it(path, text)), "")
 
 
 def of_command(line: str, environ: Mapping[str, str], beside: str = "") -> str:
@@ -166,6 +171,7 @@ def _is_script(path: str, text: str) -> bool:
     )
 
 
+CIRCUS: Final = "circus"
 # In the order in which they are tried.
 _SOURCES: Final = {
     "gunicorn": _Source(_is_python, _gunicorn),
@@ -174,6 +180,6 @@ _SOURCES: Final = {
     "supervisord": _Source(lambda _path, text: supervisord.is_supervisord(text), _supervisord),
     "procfile": _Source(procfile.is_procfile, procfile.convert),
     "command": _Source(_is_script, _script),
-    "circus": _Source(_is_ini, _circus),
+    CIRCUS: _Source(_is_ini, _circus),
 }
 NAMES: Final = tuple(_SOURCES)
