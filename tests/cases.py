@@ -263,6 +263,12 @@ CASES = (
         "its master in a process of the site's user. `--hooks` has them without a file of gunicorn's.",
     ),
     Case(
+        "C4",
+        "child of multiprocessing that is not daemonic",
+        "At its worker's end it has what remains of the grace period, at most 8 seconds; then one line names "
+        "it, it is ended, and exit handlers run.",
+    ),
+    Case(
         "D1",
         "every supported Python",
         "`make test` passes with each Python that the README names, however the interpreter rounds. "

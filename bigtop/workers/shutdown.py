@@ -75,11 +75,11 @@ class Shutdown:
 
     def end(self, status: int) -> None:
         """Nothing is left to do but to exit with `status`. Exit handlers get their time, and so does what
-        still runs in threads; past the time for open requests it was given up, and gets less. Main thread
-        only."""
+        still runs in threads; past the time for open requests it was given up, and gets less. Child processes
+        that Python waits for have what open requests would have. Main thread only."""
         self.cut_off()
         self.is_over = True
         seconds = ending.EXIT_SECONDS
         if self._leave_by is not None and not self.left:
             seconds = min(seconds, max(_LATE, self._leave_by + _HANGS - time.monotonic()))
-        ending.expect(seconds, status)
+        ending.expect(seconds, status, processes=self.left)
