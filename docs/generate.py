@@ -15,7 +15,7 @@ from typing import Any
 
 from bigtop.config.file import daemon_options, watcher_options
 from bigtop.config.file.key import Key
-from bigtop.config.gunicorn.setting import AppName, Hook, Refused, SetAside, Setting, Taken
+from bigtop.config.gunicorn.setting import AppName, ByApplication, Hook, Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.settings import HEADINGS
 from bigtop.config.serve.option import Group, Option
 from bigtop.config.serve.options import OPTIONS
@@ -424,7 +424,7 @@ GUNICORN_HEAD = """\
 Every setting of gunicorn 27, and what it means to `bigtop serve`. How to move is in
 [Come from gunicorn](../howto/from-gunicorn.md).
 
-- *Taken*: it is the option that is named, whose default may be another one.
+- *Taken*: it is the option that is named, whose default may be another one; or what is said of it.
 - *Refused*: Bigtop ends with status 78 and says what to do instead. gunicorn's default is never refused.
 - *Set aside*: nothing is missing without it. A warning says so once.
 
@@ -482,6 +482,8 @@ def _setting_row(setting: Setting) -> str:
             fate = f"*Set aside*: {reason}."
         case Hook(when, arguments):
             fate = f"({', '.join(arguments)}) {when}"
+        case ByApplication(effect):
+            fate = f"*Taken*: {effect}."
         case AppName():
             fate = "`APP`"
     return (

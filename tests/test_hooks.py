@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
+import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from bigtop.backends import registry
 from bigtop.errors import ConfigError
-from bigtop.hooks.calls import Around, Response
+from bigtop.hooks import log, stand_ins
+from bigtop.hooks.calls import Around
 from bigtop.hooks.cfg import Cfg
 from bigtop.hooks.load import fitting
-from bigtop.hooks.log import Log
 from bigtop.hooks.objects import Server, Worker
+from bigtop.hooks.requests import Request, Response, environ_of, response_of
+from bigtop.http.accesslog import Access
+from bigtop.http.messages import Request as Asked
 from bigtop.http.wsgi import FileWrapper
 
 pytestmark = pytest.mark.case("C3")
 
-SETTINGS = (
-    '{"bind": ["127.0.0.1:80", "unix:/s"], "wsgi_app": "a:app", "proc_name": "a", "timeout": 3, "workers": 2}'
+SETTINGS = json.dumps(
+    {
+        "bind": ["127.0.0.1:80", "unix:/s"],
+        "wsgi_app": "a:app",
+        "proc_name": "a",
+        "timeout": 3,
+        "workers": 2,
+        "loglevel": "info",
+        "errorlog": "-",
+        "accesslog": None,
+        "access_log_format": "%(m)s %(U)s",
+        "logconfig": None,
+        "logconfig_json": None,
+    }
 )
 ENVIRON = {
     "REQUEST_METHOD": "GET",
@@ -37,7 +55,7 @@ ENVIRON = {
 @pytest.fixture
 def worker() -> Worker:
     cfg = Cfg(SETTINGS, {"own": 1})
-    return Worker(Server(cfg, Log(cfg), 1), 1, 2, lambda: 7)
+    return Worker(Server(cfg, log.of(cfg), 1), 1, 2, lambda: 7)
 
 
 def answered(worker: Worker, answer: Any) -> tuple[Any, list[Response]]:
@@ -143,3 +161,35 @@ def test_a_port_that_is_not_known_is_none(worker: Worker, client: Any) -> None:
     around = Around(worker, lambda _worker, req: told.append(req.remote_addr), None)
     asyncio.run(around.asgi(app)(scope, None, None))
     assert told == [("1.2.3.4" if client else "", "")]
+
+
+# ---- the log
+
+
+GUNICORN = "pip install 'bigtop[test]' brings gunicorn 27"
+ASKED = Asked("GET", b"/a%0a?b=c")
+ASKED.headers = [(b"User-Agent", b'x"y'), (b"Authorization", b"Basic YTpi")]
+ACCESS = Access(ASKED, 404, [("Content-Type", "text/html")], 7, "10.0.0.1", 0, 0, 1_234_567_000)
+
+
+def test_atoms_are_those_of_gunicorn(worker: Worker) -> None:
+    glogging = pytest.importorskip("gunicorn.glogging", reason=GUNICORN)
+    environ = environ_of(ACCESS)
+    told = response_of(ACCESS), Request(environ), environ, timedelta(microseconds=ACCESS.duration)
+    ours, theirs = log.Logger.__new__(log.Logger), glogging.Logger.__new__(glogging.Logger)
+    assert ours.atoms(*told) == theirs.atoms(*told)
+    assert log.SafeAtoms(ours.atoms(*told))["U"] == "/a\\n"
+    assert log.SafeAtoms({"{a}i": 'x"'})["{A}i"] == 'x\\"'
+    assert log.SafeAtoms({})["zz"] == "-"
+
+
+def test_a_configuration_of_logging_is_added_to_what_gunicorn_adds_it_to() -> None:
+    glogging = pytest.importorskip("gunicorn.glogging", reason=GUNICORN)
+    assert log.defaults() == glogging.CONFIG_DEFAULTS
+
+
+def test_each_stand_in_is_something_of_gunicorns() -> None:
+    pytest.importorskip("gunicorn", reason=GUNICORN)
+    for name, names in stand_ins.MODULES.items():
+        module = importlib.import_module(name)
+        assert [one for one in names() if not hasattr(module, one)] == [], name

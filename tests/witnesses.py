@@ -34,6 +34,11 @@ SERVE: Witnesses = {
     "integration/test_gunicorn_hooks.py": {
         "hooks": "test_a_module_has_hooks_without_a_file_of_gunicorn",
     },
+    "integration/test_gunicorn_logs.py": {
+        "logger_class": "test_a_class_and_a_file_of_pythons_logging_without_any_of_gunicorns",
+        "log_config": "test_a_class_and_a_file_of_pythons_logging_without_any_of_gunicorns",
+        "log_config_json": "test_a_class_and_a_file_of_pythons_logging_without_any_of_gunicorns",
+    },
     "integration/test_gunicorn_file.py": {
         "config": "test_a_file_of_gunicorn_is_all_that_a_site_needs",
     },

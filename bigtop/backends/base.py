@@ -17,6 +17,7 @@ from bigtop.record import Record, field, replace
 
 if TYPE_CHECKING:  # a supervisor reads ServeOptions, and has no use for what a worker is given
     from bigtop.backends.native.app_queues import AppQueues
+    from bigtop.http.accesslog import Access
     from bigtop.ipc.handoff import Handoff
     from bigtop.ipc.scoreboard import RequestRecord, Slot
 
@@ -213,6 +214,10 @@ class Life(Protocol):
 
     def access(self, line: str) -> None:
         """Write one line, given without a newline, to the access log. From any thread."""
+
+    @property
+    def accesses(self) -> Callable[[Access], None] | None:
+        """What is to be told of answered requests in place of that. From any thread."""
 
 
 class BackendDefaults:

@@ -8,6 +8,7 @@ from bigtop import build, loader
 from bigtop.backends import registry
 from bigtop.backends.asgi import mounted
 from bigtop.config.serve.serve import ServeSpec
+from bigtop.hooks import load, source
 from bigtop.record import replace
 from bigtop.workers import identity
 
@@ -18,6 +19,10 @@ def check(spec: ServeSpec) -> str:
     Raises AppError or ConfigError. User and group stay ours, so that a check needs no root.
     """
     identity.assume(replace(spec.identity, user=None, group=None))
+    if spec.hooks.asks_for_something:
+        for location in spec.hooks.locations:
+            source.execute(location)
+        load.Loaded(spec.hooks)
     if spec.backend is not None:
         registry.load(spec.backend)(spec.options).prepare()
     main = loader.load(spec.app, factory=spec.factory, interface=spec.interface)

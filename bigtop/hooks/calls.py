@@ -10,62 +10,12 @@ from typing import Any
 
 from bigtop.hooks.load import Hook
 from bigtop.hooks.objects import Worker
+from bigtop.hooks.requests import Environ, Request, Response, add_field
 from bigtop.http.peer import host_and_port
 from bigtop.http.wsgi import FileWrapper
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.hooks")
-
-Environ = dict[str, Any]
-
-
-class Request:
-    """What is called req, out of an environ."""
-
-    def __init__(self, environ: Environ) -> None:
-        self.method: str = environ["REQUEST_METHOD"]
-        self.uri: str = environ["RAW_URI"]
-        rest, _, self.fragment = self.uri.partition("#")
-        self.path, _, self.query = rest.partition("?")
-        protocol = environ["SERVER_PROTOCOL"].removeprefix("HTTP/")
-        self.version = tuple(int(part) for part in f"{protocol}.0".split(".")[:2])
-        self.scheme: str = environ["wsgi.url_scheme"]
-        self.peer_addr = self.remote_addr = (environ["REMOTE_ADDR"], environ["REMOTE_PORT"])
-        self._environ = environ
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        """All fields, with names in capitals; a field that came several times is one."""
-        environ = self._environ
-        found = [
-            (key.removeprefix("HTTP_").replace("_", "-"), value)
-            for key, value in environ.items()
-            if key.startswith("HTTP_")
-        ]
-        return found + [
-            (key.replace("_", "-"), environ[key])
-            for key in ("CONTENT_TYPE", "CONTENT_LENGTH")
-            if environ.get(key)
-        ]
-
-
-class Response:
-    """What is called resp."""
-
-    def __init__(self) -> None:
-        self.status = ""
-        self.status_code = 0
-        self.headers: list[tuple[str, str]] = []
-        self.response_length: int | None = None
-        self.sent = 0
-        self.headers_sent = False
-
-    def began(self, status: str, headers: list[tuple[str, str]]) -> None:
-        self.status, self.headers = status, list(headers)
-        self.status_code = int(status[:3])
-        self.headers_sent = True
-        lengths = [value for name, value in headers if name.lower() == "content-length"]
-        self.response_length = int(lengths[0]) if lengths else None
 
 
 class Around:
@@ -194,9 +144,7 @@ def _environ(scope: MutableMapping[str, Any]) -> Environ:
         "asgi.scope": scope,
     }
     for name, value in scope["headers"]:
-        key = _text(name).upper().replace("-", "_")
-        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-        environ[key] = f"{environ[key]},{_text(value)}" if key in environ else _text(value)
+        add_field(environ, _text(name), _text(value))
     return environ
 
 

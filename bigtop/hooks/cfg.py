@@ -14,6 +14,9 @@ class Cfg:
     def __init__(self, settings: str, namespace: Mapping[str, Any]) -> None:
         self._values: dict[str, Any] = json.loads(settings)
         self._namespace = namespace
+        for name, number in (("user", os.geteuid()), ("group", os.getegid())):
+            if name in self._values:
+                self._values[name] = number
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -27,6 +30,24 @@ class Cfg:
     def set(self, name: str, value: object) -> None:
         """Change a setting for whoever looks at this object; what was made from it stays as it is."""
         self._values[name] = value
+
+    def for_logs(self, errorlog: str | None) -> Cfg:
+        """Return what loggers are told: another place for what belongs into Bigtop's log."""
+        told = Cfg("{}", self._namespace)
+        told._values = {**self._values, "errorlog": errorlog, "capture_output": False}
+        return told
+
+    @property
+    def logger_class(self) -> Any:
+        """A class as a file defines it, or the name of one."""
+        given, defined = self._values.get("logger_class"), self._namespace.get("logger_class")
+        is_that = isinstance(defined, type) and given == f"{defined.__module__}.{defined.__qualname__}"
+        return defined if is_that else given
+
+    @property
+    def logconfig_dict(self) -> Any:
+        """As a file defines it: there may be anything in it."""
+        return self._values.get("logconfig_dict") or self._namespace.get("logconfig_dict") or {}
 
     @property
     def address(self) -> list[Any]:

@@ -5,30 +5,50 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
-from bigtop.hooks import source
+from bigtop.errors import ConfigError, one_line
+from bigtop.hooks import log, source
 from bigtop.hooks.cfg import Cfg
-from bigtop.hooks.log import Log
 from bigtop.hooks.spec import HookSpec
 
 Hook = Callable[..., Any]
 
 
 class Loaded:
-    """The hooks of this process; each location has to be executed before."""
+    """The hooks of this process and its log; each location has to be executed before. ConfigError says what
+    is wrong with what the log is told."""
 
     def __init__(self, spec: HookSpec) -> None:
-        namespace: dict[str, Any] = {}
+        self._names = spec.names
+        self._namespace: dict[str, Any] = {}
         for location in spec.locations:
-            namespace.update(vars(source.module_of(location)))
-        self.functions: dict[str, Hook] = {name: _function(namespace[name]) for name in spec.names}
-        self.cfg = Cfg(spec.settings, namespace)
-        self.log = Log(self.cfg)
+            self._namespace.update(source.namespace_of(location))
+        self.cfg = Cfg(spec.settings, self._namespace)
+        self.log = log.of(self.cfg)
+
+    @cached_property
+    def functions(self) -> dict[str, Hook]:
+        """All by name; ConfigError for texts that name nothing."""
+        return {name: _function(name, self._namespace[name]) for name in self._names}
+
+    def take_over(self) -> None:
+        """This process is of the application: have its log be that of Bigtop's words, too."""
+        if log.is_asked_for(self.cfg):
+            log.forward()
+
+    @property
+    def logs_accesses(self) -> bool:
+        """Whether accesses go through the log; otherwise Bigtop writes them by itself."""
+        return log.is_asked_for(self.cfg) or log.has_filters()
 
 
-def _function(given: Any) -> Hook:
-    found: Hook = pkgutil.resolve_name(given) if isinstance(given, str) else given
+def _function(name: str, given: Any) -> Hook:
+    try:
+        found: Hook = pkgutil.resolve_name(given) if isinstance(given, str) else given
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(one_line(f"{name}: {given}: {error}")) from error
     return found
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from bigtop.http.accesslog import Access
 
 
 class NoHooks:
@@ -14,6 +17,14 @@ class NoHooks:
     def loaded(self, app: Any, interface: str) -> Any:
         """The application is imported; return what is to be served in its place. AppError as in born()."""
         return app
+
+    @property
+    def accesses(self) -> Callable[[Access], None] | None:
+        """What is told of answered requests in place of the access log; None: the access log."""
+        return None
+
+    def reopen_logs(self) -> None:
+        """Files were rotated."""
 
     def over(self, *, at_once: bool) -> None:
         """The worker's life ends; `at_once`: with no time for open requests."""

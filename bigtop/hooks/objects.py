@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bigtop.hooks.cfg import Cfg
-from bigtop.hooks.log import Log
 
 BOOTING = "[booting]"  # the pid of a worker that is none yet
 
@@ -30,7 +29,7 @@ class Application:
 class Server:
     """The supervisor, as hooks see it; `pid` is its own."""
 
-    def __init__(self, cfg: Cfg, log: Log, pid: int) -> None:
+    def __init__(self, cfg: Cfg, log: Any, pid: int) -> None:
         self.cfg = cfg
         self.log = log
         self.app = Application(cfg)

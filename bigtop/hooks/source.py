@@ -10,26 +10,31 @@ import importlib.util
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
-from types import ModuleType
 from typing import Any
 
 from bigtop.errors import ConfigError, one_line
+from bigtop.hooks import program, stand_ins
 
-FILE, MODULE = "file:", "python:"
+FILE, MODULE, PROGRAM = "file:", "python:", "program:"
 _NAME = "__config__"  # gunicorn's, which a file may look at
 
 
-def execute(location: str) -> dict[str, Any]:
-    """Return what `file:/PATH` or `python:MODULE` defines; ConfigError names the line that failed."""
+def execute(location: str) -> Mapping[str, Any]:
+    """Return what `file:/PATH` or `python:MODULE` defines, or what the application of `program:/PATH` has
+    set. ConfigError names the line that failed."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    stand_ins.install()
     if location.startswith(MODULE):
         name = location.removeprefix(MODULE)
         try:
             return vars(importlib.import_module(name))
         except (Exception, SystemExit) as error:  # whatever other people's code raises
             raise ConfigError(_import_failed(name, error)) from error
+    if location.startswith(PROGRAM):
+        return _execute_program(location.removeprefix(PROGRAM))
     path = location.removeprefix(FILE)
     loader = SourceFileLoader(_NAME, path)
     spec = importlib.util.spec_from_file_location(_NAME, path, loader=loader)
@@ -46,9 +51,21 @@ def execute(location: str) -> dict[str, Any]:
     return vars(module)
 
 
-def module_of(location: str) -> ModuleType:
-    """Return the module that execute() made."""
-    return sys.modules[location.removeprefix(MODULE) if location.startswith(MODULE) else _NAME]
+def _execute_program(path: str) -> Mapping[str, Any]:
+    try:
+        program.execute(path)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:  # likewise
+        raise ConfigError(_failed(path, error)) from error
+    return program.settings()
+
+
+def namespace_of(location: str) -> Mapping[str, Any]:
+    """Return what execute() has returned."""
+    if location.startswith(PROGRAM):
+        return program.settings()
+    return vars(sys.modules[location.removeprefix(MODULE) if location.startswith(MODULE) else _NAME])
 
 
 def _failed(path: str, error: BaseException) -> str:

@@ -14,6 +14,10 @@ class HookSpec(Record):
     names: tuple[str, ...] = ()
     settings: str = "{}"  # JSON: what hooks find as cfg, by gunicorn's names
 
+    @property
+    def asks_for_something(self) -> bool:
+        return self != HookSpec()
+
     @classmethod
     def of(cls, locations: Sequence[str], names: Sequence[str], settings: str) -> HookSpec:
         return cls(tuple(locations), tuple(names), settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -13,7 +14,8 @@ from bigtop.hooks.calls import Around
 from bigtop.hooks.load import Loaded, fitting
 from bigtop.hooks.no_hooks import NoHooks
 from bigtop.hooks.objects import Server, of_this_process
-from bigtop.hooks.spec import HookSpec
+from bigtop.hooks.requests import Request, environ_of, response_of
+from bigtop.http.accesslog import Access
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.hooks")
@@ -22,8 +24,9 @@ log = get_logger("bigtop.hooks")
 class WorkerHooks(NoHooks):
     """The hooks of this worker, which is the `age`th and a child of `supervisor`. Main thread only."""
 
-    def __init__(self, spec: HookSpec, age: int, supervisor: int, requests: Callable[[], int]) -> None:
-        loaded = Loaded(spec)
+    def __init__(self, loaded: Loaded, age: int, supervisor: int, requests: Callable[[], int]) -> None:
+        self._loaded = loaded
+        self._log = loaded.log
         self._functions = loaded.functions
         self._server = Server(loaded.cfg, loaded.log, supervisor)
         self._worker = of_this_process(self._server, age, requests)
@@ -46,6 +49,21 @@ class WorkerHooks(NoHooks):
             return self._worker.wsgi
         around = Around(self._worker, before, after and fitting(after, 4))
         return around.asgi(self._worker.wsgi) if interface == "asgi" else around.wsgi(self._worker.wsgi)
+
+    @property
+    def accesses(self) -> Callable[[Access], None] | None:
+        return self._access if self._loaded.logs_accesses else None
+
+    def _access(self, access: Access) -> None:
+        environ = environ_of(access)
+        try:
+            took = timedelta(microseconds=access.duration)
+            self._log.access(response_of(access), Request(environ), environ, took)
+        except Exception:  # whatever other people's class raises: the answer is given
+            log.exception("a request cannot be logged")
+
+    def reopen_logs(self) -> None:
+        self._log.reopen_files()
 
     def over(self, *, at_once: bool) -> None:
         """worker_int, if the worker ends at once, and worker_exit."""

@@ -12,6 +12,7 @@ import random
 import socket
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bigtop import loader, paste, sockets
 from bigtop.backends import registry
@@ -35,6 +36,9 @@ from bigtop.workers.life import Life
 from bigtop.workers.quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 
+if TYPE_CHECKING:
+    from bigtop.hooks.load import Loaded
+
 log = get_logger("bigtop.worker")
 
 
@@ -49,8 +53,10 @@ class Birth(Record):
     slot: int
 
 
-def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> int:
-    """Be a worker until told to leave; return the exit status."""
+def run(
+    bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None, executed: Loaded | None = None
+) -> int:
+    """Be a worker until told to leave; return the exit status. `executed` is what hooks there are."""
     line = socket.socket(fileno=birth.line)
     with contextlib.suppress(OSError):  # the supervisor is gone; that is looked for below
         lifeline.send(line, lifeline.Born())
@@ -67,14 +73,16 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     if lifeline.is_cut(line):  # it went before that: whose child we are now lives on
         return 0
     status = 0
-    hooks = _hooks(bootstrap, birth.key, slot)
+    hooks = NoHooks()
     try:
+        hooks = _hooks(executed, birth.key, slot)
         life.open_access_log(bootstrap.logs.access)
         hooks.born()
         backend, app = _application(bootstrap, loaded)
         served = hooks.loaded(app.app, app.interface)
         kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
         life.interface = app.interface
+        life.accesses, life.reopen_logs = hooks.accesses, hooks.reopen_logs
         backend.serve(_listeners(bootstrap.listeners), served, life)  # a backend may find out that it cannot
     except CutOff:  # in an import, or in a backend that knows no such end
         log.warning("the worker ends in the middle of what its main thread did: its time is over")
@@ -86,12 +94,12 @@ def run(bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None) -> 
     return status
 
 
-def _hooks(bootstrap: Bootstrap, key: int, slot: Slot) -> NoHooks:
-    if not bootstrap.hooks.names:
+def _hooks(executed: Loaded | None, key: int, slot: Slot) -> NoHooks:
+    if executed is None:
         return NoHooks()
     from bigtop.hooks.worker_hooks import WorkerHooks  # here: few sites have hooks
 
-    return WorkerHooks(bootstrap.hooks, key, os.getppid(), lambda: slot.words[Word.REQUESTS])
+    return WorkerHooks(executed, key, os.getppid(), lambda: slot.words[Word.REQUESTS])
 
 
 def load(bootstrap: Bootstrap) -> loader.LoadedApp:

@@ -19,18 +19,22 @@ import signal
 import socket
 import sys
 from os import _exit, close, getpid, getppid, pipe, read, sched_yield, write
+from typing import TYPE_CHECKING
 
 from bigtop import loader, log
 from bigtop.backends import registry
 from bigtop.backends.base import Backend
 from bigtop.errors import AppError, BigtopError
-from bigtop.hooks import source
+from bigtop.hooks.spec import HookSpec
 from bigtop.ipc import lifeline
 from bigtop.record import Record
 from bigtop.system import kernel
 from bigtop.workers import boot, identity
 from bigtop.workers.again import Again
 from bigtop.workers.bootstrap import Bootstrap, Logs
+
+if TYPE_CHECKING:
+    from bigtop.hooks.load import Loaded
 
 # Whoever signals "all of bigtop" (pkill, a service manager that signals a whole control group) means the
 # supervisor; it tells us what follows from that. A handler that does nothing is not SIG_IGN: that one would
@@ -82,8 +86,7 @@ def main(argv: list[str]) -> int:
         if lifeline.is_cut(control):  # the supervisor was gone before that, and would not be missed
             return 0
         again = Again.prepared(argv[:4], control.fileno(), bootstrap)
-        for location in bootstrap.hooks.locations:  # before the import, which may count on what it does
-            source.execute(location)
+        executed = _execute(bootstrap.hooks)  # before the import, which may count on what it does
         backend = registry.load(bootstrap.backend)(bootstrap.options) if bootstrap.backend else None
         loaded, reason = _preload(bootstrap, backend, importing[0] if importing else None)
         if reason and loaded:
@@ -102,7 +105,21 @@ def main(argv: list[str]) -> int:
         bootstrap,
         boot.Birth(order.fork.key, order.fork.wid, generation, order.line, order.stderr, order.slot),
         loaded,
+        executed,
     )
+
+
+def _execute(hooks: HookSpec) -> Loaded | None:
+    """Execute files and modules with settings and hooks, None where there are none."""
+    if not hooks.asks_for_something:
+        return None
+    from bigtop.hooks import load, source  # here: few sites have any
+
+    for location in hooks.locations:
+        source.execute(location)
+    loaded = load.Loaded(hooks)
+    loaded.take_over()
+    return loaded
 
 
 def _begin_to_log(logs: Logs) -> None:

@@ -16,6 +16,7 @@ from types import FrameType
 
 from bigtop.backends.cutoff import CutOff
 from bigtop.backends.native.app_queues import AppQueues
+from bigtop.http.accesslog import Access
 from bigtop.ipc import lifeline
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import RequestRecord, Slot
@@ -53,6 +54,8 @@ class Life:
         self._line: socket.socket | None = line
         self.finished: Callable[[], None] | None = partial(self._count, quota) if quota.limit else None
         self._access: AccessFile | None = None
+        self.accesses: Callable[[Access], None] | None = None
+        self.reopen_logs: Callable[[], None] | None = None  # those of other people
         # The backend watches one descriptor; behind it are the lifeline and what signals wake us with. An
         # epoll descriptor is itself readable when something in it is (epoll(7), Q3).
         self._signals = SignalPipe((*ASKED_TO_LEAVE, signal.SIGUSR1, signals.CUT_SIGNAL), self._on_signal)
@@ -117,7 +120,7 @@ class Life:
             if number in ASKED_TO_LEAVE:
                 self._drain(ASKED_TO_LEAVE[number])
             elif number == signal.SIGUSR1:
-                _reopen(self._access)
+                self._reopen()
         while self._line is not None:
             try:
                 received = lifeline.receive(self._line)
@@ -134,7 +137,7 @@ class Life:
                 case (lifeline.Drain(grace), _):
                     self._drain(grace)
                 case (lifeline.Reopen(), _):
-                    _reopen(self._access)
+                    self._reopen()
 
     def _say(self, message: lifeline.Message) -> None:
         if self._line is None:
@@ -163,7 +166,8 @@ class Life:
         if self._access is not None:
             self._access.write(line)
 
-
-def _reopen(access: AccessFile | None) -> None:
-    if access is not None:
-        access.reopen()
+    def _reopen(self) -> None:
+        if self._access is not None:
+            self._access.reopen()
+        if self.reopen_logs is not None:
+            self.reopen_logs()

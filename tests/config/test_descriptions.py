@@ -27,6 +27,7 @@ OF_KIND = {
     "URL=APP": "/x=m:b", "ADDRESS": "127.0.0.1:7", "HOST": "127.0.0.2", "LIST": "10.9.8.7",
     "COMMAND": "run it", "ARGUMENTS": "one two", "TARGET[,yes|no]": "!true", "CLASS": "m.Plugin",
     "APP": "m:b", "TEXT": "other", "FORMAT": "%(h)s", "PATTERN": "/x", "SIGNAL": "INT", "SIGNALS": "INT,TERM",
+    "FILE.ini": "{folder}/file", "FILE.json": "{folder}/file", "MODULE.CLASS": "string.Formatter",
     "FAMILY": "AF_INET6", "TYPE": "SOCK_DGRAM", "LEVEL": "debug",
     "debug|info|warning|error|critical": "debug", "local|utc": "utc", "off|try|require": "try",
     "yes|no|auto": "yes", "yes|no|unexpected": "no", "auto|on|off": "on", "auto|off|PATH": "off",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.backends.base import ServeOptions
+from bigtop.config.serve import feasible
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
@@ -138,6 +139,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
     }
     # The first is one of two that exclude each other; the others are in tests of their own.
     others = {"main_thread", "paste", "paste_logging", "config", "hooks"}
+    others |= {"logger_class", "log_config", "log_config_json"}
     assert {option.name for option in OPTIONS} - given.keys() == others
     made = specified(**given)
     here = str(tmp_path)
@@ -291,3 +293,20 @@ def test_no_limit_is_that_of_the_head() -> None:
     none = dict.fromkeys(("limit_request_line", "limit_request_fields", "limit_request_field_size"), 0)
     limits = spec(configure("x:y", {}, layer({**none, "limit_request_head": "1k"}))).options.limits
     assert (limits.request_line, limits.fields, limits.field_size) == (1024, 1024, 1024)
+
+
+def test_only_a_logger_class_may_have_atoms_of_its_own() -> None:
+    given = {"access_logfile": "-", "access_logformat": "%(zz)s"}
+    with pytest.raises(ConfigError) as caught:
+        spec(configure("x:y", {}, layer(given)))
+    assert str(caught.value).startswith("access_logformat: access log format: there is no %(zz)s; known are ")
+    made = spec(configure("x:y", {}, layer({**given, "logger_class": "site.logs.Own"})))
+    assert made.options.access_format == "%(zz)s"
+    assert made.hooks.asks_for_something
+
+
+@pytest.mark.parametrize("name", ["log_config", "log_config_json"])
+def test_a_configuration_of_logging_has_to_be_there(name: str, tmp_path: Path) -> None:
+    config = configure("x:y", {}, layer({name: str(tmp_path / "nix")}))
+    with pytest.raises(ConfigError, match=f"^{name}: there is no file {tmp_path}/nix$"):
+        feasible.check(config, spec(config))

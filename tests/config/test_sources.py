@@ -150,6 +150,7 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 SAMPLES = {
     "hooks": "string",
     "config": "off",
+    "logger_class": "string.Formatter",
     "stream_bodies": "/upload/*",
     "bind": "[::1]:0",
     "access_logformat": "%(h)s %(r)s",
@@ -221,7 +222,8 @@ def test_what_was_a_switch_of_gunicorns_takes_its_words(given: object, value: st
         ({}, ["--worker-class", "a b"], "--backend: must be a word"),
         ({}, ["-t", "soon"], "--timeout: must be a number of seconds, 0 or more, got 'soon'"),
         ({}, ["--access-logformat", ""], "--access-logformat: must not be empty"),
-        ({}, ["--access-logformat", "%(zz)s"], "--access-logformat: access log format: there is no %(zz)s"),
+        ({}, ["--log-config", "a.json"], "--log-config: reads INI files; give a.json as --log-config-json"),
+        ({}, ["--logger-class", "Own"], "--logger-class: must name a class as package.module.Class"),
         ({}, ["-b", "localhost"], "--bind: bind address 'localhost' has no port"),
         ({"WEB_CONCURRENCY": "many"}, [], "$WEB_CONCURRENCY: must be auto or a whole number"),
         ({"PORT": "http"}, [], "$PORT: bind address '0.0.0.0:http': 'http' is not a port"),

@@ -34,6 +34,7 @@ class WorkerLife:
         self.draining = False
         self.grace = orphan_grace
         self.answered = 0
+        self.accesses = None
         self._line = line
         self._access_fd = access_fd
         line.setblocking(False)

@@ -14,21 +14,26 @@ from bigtop.log import zone
 
 
 class AccessLog:
-    """Writes what `line` makes of a request, now."""
+    """Tells `put` of each request, now."""
 
-    def __init__(self, write: Callable[[str], None], line: Formatter) -> None:
-        self._write = write
-        self._line = line
+    def __init__(self, put: Callable[[Access], None]) -> None:
+        self._put = put
 
     def add(self, access: Access) -> None:
         access.when, access.pid = time.time(), os.getpid()
-        self._write(self._line(access))
+        self._put(access)
 
 
 def access_log(options: ServeOptions, life: Life) -> AccessLog | None:
     """Return the access log that was asked for; None: no requests are logged."""
+    if life.accesses is not None:
+        return AccessLog(life.accesses)
     if options.access_json:
-        return AccessLog(life.access, compile_json())
+        return AccessLog(_lines(life, compile_json()))
     if options.access_format:
-        return AccessLog(life.access, compile_format(options.access_format, zone()))
+        return AccessLog(_lines(life, compile_format(options.access_format, zone())))
     return None
+
+
+def _lines(life: Life, line: Formatter) -> Callable[[Access], None]:
+    return lambda access: life.access(line(access))

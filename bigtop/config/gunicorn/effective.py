@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bigtop.config.gunicorn.setting import AppName, Hook, Setting, Taken
+from bigtop.config.gunicorn.setting import AppName, ByApplication, Hook, Setting, Taken
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.config.serve import options as o
 from bigtop.config.serve.settings import ServeConfig
@@ -14,11 +14,11 @@ _TEXTS = (o.BIND.name, o.ENV.name, o.BACKEND.name)  # that hooks are given as th
 
 
 def effective(config: ServeConfig) -> str:
-    """Return the settings as JSON, by gunicorn's names; hooks are none of them."""
+    """Return the settings as JSON, by gunicorn's names; hooks are none of them, nor what files alone have."""
     values = {
         name: _value(config, setting)
         for name, setting in SETTINGS.items()
-        if not isinstance(setting.fate, Hook)
+        if not isinstance(setting.fate, (Hook, ByApplication))
     }
     values["chdir"] = values["chdir"] or workdir.current()
     return json.dumps(values, default=str)

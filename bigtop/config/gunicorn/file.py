@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from bigtop.config.gunicorn.layer import layer
-from bigtop.config.gunicorn.setting import AppName, Hook, Setting
+from bigtop.config.gunicorn.setting import AppName, ByApplication, Hook, Setting
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.config.serve.settings import ConfigFile
 from bigtop.errors import ConfigError, one_line
-from bigtop.hooks.source import FILE, MODULE
+from bigtop.hooks.source import FILE, MODULE, PROGRAM
 from bigtop.record import Record
 from bigtop.system import workdir
 
@@ -27,7 +27,7 @@ OFF: Final = "off"
 
 def location(given: str) -> str:
     """Return the location that `--config GIVEN` means; ValueError if there is nothing."""
-    if given.startswith(MODULE):
+    if given.startswith((MODULE, PROGRAM)):
         return given
     path = workdir.absolute(os.path.expanduser(given.removeprefix(FILE)))
     if not os.path.isfile(path):
@@ -90,13 +90,16 @@ def understood(wanted: Execution, answer: bytes, status: int) -> ConfigFile:
     values.pop("config", None)  # a file names no other one
     if not wanted.has_settings:
         values, said["strange"] = {}, {}
+    strange = said["strange"]
+    for name in [name for name in strange if _is_anything(name)]:
+        values[name] = f"of type {strange.pop(name)}"
 
     def origin(name: str) -> str:
         return f"{label}:{lines[name]}: {name}" if name in lines else f"{label}: {name}"
 
     problems = [
         one_line(f"{origin(name)}: cannot be of type {kind}")
-        for name, kind in said["strange"].items()
+        for name, kind in strange.items()
         if name in SETTINGS
     ]
     hooks = {name: count for name, count in said["hooks"].items() if name in SETTINGS}
@@ -128,11 +131,15 @@ def _said(label: str, answer: bytes, status: int) -> dict[str, Any]:
     return said
 
 
+def _is_anything(name: str) -> bool:
+    return name in SETTINGS and isinstance(SETTINGS[name].fate, ByApplication)
+
+
 def _label(location: str) -> str:
     """Return how messages call a file: as short as can be from where we are."""
     if location.startswith(MODULE):
         return location
-    path = location.removeprefix(FILE)
+    path = location.removeprefix(FILE).removeprefix(PROGRAM)
     near = os.path.relpath(path, workdir.current())
     return path if near.startswith("..") else near
 

@@ -40,11 +40,17 @@ class Hook(Record):
     least: int
 
 
+class ByApplication(Record):
+    """It may be anything of Python's, and is worked out where the application is: what comes of it."""
+
+    effect: str
+
+
 class AppName(Record):
     """It names the application."""
 
 
-Fate = Taken | Refused | SetAside | Hook | AppName
+Fate = Taken | Refused | SetAside | Hook | ByApplication | AppName
 
 
 class Setting(Record):

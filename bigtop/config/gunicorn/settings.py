@@ -10,16 +10,13 @@ from __future__ import annotations
 from typing import Final
 
 from bigtop.config.gunicorn import hooks, values
-from bigtop.config.gunicorn.setting import AppName, Refused, SetAside, Setting, Taken
+from bigtop.config.gunicorn.setting import AppName, ByApplication, Refused, SetAside, Setting, Taken
 from bigtop.config.serve import options as o
 
 _TLS: Final = Refused("TLS is not spoken yet; use a proxy, and name it in --forwarded-allow-ips")
 _HTTP2: Final = Refused("HTTP/2 is not spoken yet; use --backend hypercorn, or a proxy in front")
 _STATSD: Final = Refused("metrics are not sent to statsd yet; `bigtop ctl stats` shows what processes use")
 _SYSLOG: Final = Refused("logs go to files and to stderr, which systemd's journal and containers collect")
-_LOGCONFIG: Final = Refused(
-    "not yet; use --log-level and --log-json, and set the application's loggers up there"
-)
 _DIRTY: Final = Refused("there are no dirty arbiters; run such work beside the site with `bigtop run`")
 _STRICT: Final = Refused("requests that bend HTTP are refused; let a proxy in front straighten them")
 
@@ -178,10 +175,20 @@ _LOGGING: Final = (
     Setting("errorlog", Taken(o.ERROR_LOGFILE), ("--error-logfile", "--log-file"), "-"),
     Setting("loglevel", Taken(o.LOG_LEVEL, values.small), ("--log-level",), "info"),
     Setting("capture_output", Taken(o.CAPTURE_OUTPUT), ("--capture-output",), False, ""),
-    Setting("logger_class", _LOGCONFIG, ("--logger-class",), "gunicorn.glogging.Logger"),
-    Setting("logconfig", _LOGCONFIG, ("--log-config",)),
-    Setting("logconfig_dict", _LOGCONFIG, (), {}),
-    Setting("logconfig_json", _LOGCONFIG, ("--log-config-json",)),
+    Setting(
+        "logger_class",
+        Taken(o.LOGGER_CLASS, values.logger_class),
+        ("--logger-class",),
+        "gunicorn.glogging.Logger",
+    ),
+    Setting("logconfig", Taken(o.LOG_CONFIG), ("--log-config",)),
+    Setting(
+        "logconfig_dict",
+        ByApplication("workers log as it says, to gunicorn's loggers; no flag is like it"),
+        (),
+        {},
+    ),
+    Setting("logconfig_json", Taken(o.LOG_CONFIG_JSON), ("--log-config-json",)),
     Setting(
         "syslog_addr", SetAside("nothing is sent to syslog"), ("--log-syslog-to",), "udp://localhost:514"
     ),

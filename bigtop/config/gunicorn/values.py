@@ -44,6 +44,21 @@ def worker_class(given: object) -> object:
     return backend
 
 
+_DEFAULT_LOGGER = ("gunicorn.glogging.Logger", "simple")
+
+
+def logger_class(given: object) -> object:
+    """The name of a class, None for gunicorn's own."""
+    if not isinstance(given, str):
+        return given
+    name = given.strip()
+    if name.startswith("gunicorn.instrument."):
+        raise ValueError("metrics are not sent to statsd yet; `bigtop ctl stats` shows what processes use")
+    if name.startswith("egg:"):
+        raise ValueError(f"name the class behind {name} as package.module.Class")
+    return None if name in _DEFAULT_LOGGER else name
+
+
 def count(given: object) -> object:
     """A number, which gunicorn takes as a text, too."""
     return given.strip() if isinstance(given, str) else given

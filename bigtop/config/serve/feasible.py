@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 
 from bigtop import loader
 from bigtop.backends import registry
@@ -39,6 +40,10 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
             )
         except ConfigError as error:
             raise _wrong(config, o.BACKEND, str(error)) from None
+    for option in (o.LOG_CONFIG, o.LOG_CONFIG_JSON):
+        path = config[option]
+        if path is not None and not os.path.isfile(os.path.join(spec.folder, path)):
+            raise _wrong(config, option, f"there is no file {os.path.join(spec.folder, path)}")
     if spec.reload and importlib.util.find_spec("watchfiles") is None:
         raise _wrong(config, o.RELOAD, "needs watchfiles: pip install 'bigtop[reload]'")
 

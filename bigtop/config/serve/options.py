@@ -786,6 +786,29 @@ LOG_TIME_ZONE = Option(
     "|".join(zones.NAMES),
     (zones.LOCAL,),
 )
+LOGGER_CLASS = Option(
+    "--logger-class",
+    Group.LOGGING,
+    maybe(values.dotted),
+    "Have workers log through this class, which is like gunicorn's.",
+    "MODULE.CLASS",
+)
+LOG_CONFIG = Option(
+    "--log-config",
+    Group.LOGGING,
+    maybe(values.ini_file),
+    "Have workers log as this file of Python's logging says, to gunicorn's loggers.",
+    "FILE.ini",
+    also="logconfig",
+)
+LOG_CONFIG_JSON = Option(
+    "--log-config-json",
+    Group.LOGGING,
+    maybe(values.path),
+    "The same, as JSON.",
+    "FILE.json",
+    also="logconfig_json",
+)
 CAPTURE_OUTPUT = Option(
     "--capture-output",
     Group.LOGGING,
@@ -846,6 +869,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     LOOP, LIFESPAN, SLOW_CALLBACK, WS_MAX_SIZE, WS_MAX_QUEUE, WS_PING_INTERVAL, WS_PING_TIMEOUT,
     WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
     NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, SERVER_HEADER,
-    ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE, CAPTURE_OUTPUT,
+    ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
+    LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,
 )  # fmt: skip

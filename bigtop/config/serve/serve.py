@@ -19,7 +19,7 @@ from bigtop.config.serve import options as o
 from bigtop.config.serve import sources, values
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, Layer, ServeConfig
-from bigtop.errors import ConfigError
+from bigtop.errors import ConfigError, one_line
 from bigtop.hooks.spec import HookSpec
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
@@ -209,7 +209,7 @@ def _options(config: ServeConfig, base: str) -> ServeOptions:
     fields["root_path"] = _root_path(config)
     fields["static"] = _mounts(config, o.STATIC, base)
     fields["sendfile_roots"] = _mounts(config, o.SENDFILE_ROOT, base)
-    fields["access_format"] = config[o.ACCESS_LOGFORMAT] if config[o.ACCESS_LOGFILE] else ""
+    fields["access_format"] = _access_format(config) if config[o.ACCESS_LOGFILE] else ""
     return ServeOptions(
         limits=Limits(**_below("limits.", fields)),
         websocket=WebSocketLimits(**_below("websocket.", fields)),
@@ -224,10 +224,29 @@ def _below(prefix: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 def _hooks(config: ServeConfig) -> HookSpec:
     found = [one for one in (config.file, config.hooks) if one is not None]
-    if not found:
+    if not (found or _has_logger(config)):
         return HookSpec()
     names = {name: None for one in found for name in one.hooks}
     return HookSpec(tuple(one.location for one in found), tuple(names), effective(config))
+
+
+def _has_logger(config: ServeConfig) -> bool:
+    """Whether gunicorn's loggers are told what to do."""
+    by_file = config.file is not None and config.file.values.get("logconfig_dict")
+    return bool(by_file or config[o.LOGGER_CLASS] or config[o.LOG_CONFIG] or config[o.LOG_CONFIG_JSON])
+
+
+def _access_format(config: ServeConfig) -> str:
+    text = config[o.ACCESS_LOGFORMAT]
+    if text != o.ACCESS_FORMAT and not _has_logger(config):
+        from bigtop.http.accesslog import compile_format  # with all of HTTP's answers, for those who give one
+
+        try:
+            compile_format(text)
+        except ConfigError as error:
+            origin = config.settings[o.ACCESS_LOGFORMAT.name].given.origin
+            raise ConfigError(one_line(f"{origin}: {error}")) from None
+    return text
 
 
 def _root_path(config: ServeConfig) -> str:

@@ -255,6 +255,20 @@ def path(given: str) -> str:
     return os.path.expanduser(given)
 
 
+def ini_file(given: str) -> str:
+    """A configuration of Python's logging, as its fileConfig() reads it."""
+    if given.lower().endswith(".json"):
+        raise ValueError(f"reads INI files; give {given} as --log-config-json")
+    return path(given)
+
+
+def dotted(given: str) -> str:
+    """The name of something in a module."""
+    if not all(given.partition(".")):
+        raise ValueError(f"must name a class as package.module.Class, got {given!r}")
+    return given
+
+
 def name(given: str) -> str:
     """A word that can stand in a process title and on the control channel."""
     if not re.fullmatch(r"[\w.:@+-]+", given):
@@ -285,12 +299,9 @@ def header_value(given: str) -> str:
 
 
 def access_format(given: str) -> str:
-    """A format of accesslog.py, which raises ConfigError for atoms that it does not know."""
+    """A format of accesslog.py, or of a logger class, which may have atoms of its own: see serve.py."""
     if not given:
         raise ValueError("must not be empty; without --access-logfile no request is logged")
-    from bigtop.http.accesslog import compile_format  # with all of HTTP's answers, for those who give one
-
-    compile_format(given)
     return given
 
 
