@@ -45,6 +45,7 @@ LAYERS = {
     "bigtop.__main__": 5,
     "bigtop.cli": 5,
     "bigtop.embedded": 5,
+    "bigtop.gunicorn": 5,
     "bigtop.library": 5,
 }
 
@@ -53,10 +54,16 @@ PURE = tuple(room for room, number in LAYERS.items() if number == 1)
 IMPURE = {"asyncio", "os", "select", "selectors", "socket", "subprocess", "threading", "time", "zmq"}
 
 # Who may know the text forms of configuration. Everybody else is given the few values it needs.
-KNOW_CONFIG = ("bigtop.config", "bigtop.launch", "bigtop.cli", "bigtop.embedded", "bigtop.library")
+KNOW_CONFIG = (
+    *("bigtop.config", "bigtop.launch", "bigtop.cli"),
+    *("bigtop.embedded", "bigtop.gunicorn", "bigtop.library"),
+)
 
-# Where turning a name into an attribute is the task itself; `bigtop` is the lazy menu of the library.
-COMPUTED_NAMES = ("bigtop", "bigtop.config", "bigtop.interface", "bigtop.loader", "bigtop.record")
+# What people import names from, which are imported when they are used.
+MENUS = ("bigtop", "bigtop.gunicorn")
+
+# Where turning a name into an attribute is the task itself.
+COMPUTED_NAMES = (*MENUS, "bigtop.config", "bigtop.interface", "bigtop.loader", "bigtop.record")
 
 
 def within(name: str, rooms: tuple[str, ...]) -> bool:
@@ -153,7 +160,7 @@ def full_inits(modules: Modules) -> list[str]:
     return [
         module.at(1, "the __init__ of a sub-package stays empty: importing a module must import nothing else")
         for module in modules.values()
-        if module.is_package and module.name != "bigtop" and module.source.strip()
+        if module.is_package and module.name not in MENUS and module.source.strip()
     ]
 
 
