@@ -450,6 +450,9 @@ finds what the file puts into `os.environ`. HUP reads it again. What cannot be c
 (`bind`, `user`, `worker_class` ...) is named in a warning and stays. A mistake in the file changes nothing:
 the log names the line.
 
+A file that sets `gunicorn.SERVER` sets `--server-header`. `gunicorn.SERVER_SOFTWARE` has no effect, and a
+warning says so.
+
 ## Flags
 
 gunicorn's flags are understood as well, with the same fate:

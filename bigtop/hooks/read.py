@@ -6,8 +6,9 @@
 # nobody waits for what the configuration may have started.
 #
 # {"values": {name: value}, "strange": {name: type}, "hooks": {name: arguments}, "lines": {name: line},
-# "environ": {name: value}} or {"error": "..."}. Hooks are what can be called; `arguments` is how many a hook
-# takes at most, -1 for any. In `environ` is what became of the environment, null where a variable is gone.
+# "environ": {name: value}, "renamed": {name: text}} or {"error": "..."}. Hooks are what can be called;
+# `arguments` is how many a hook takes at most, -1 for any. In `environ` is what became of the environment, null
+# where a variable is gone. `renamed` is what was put into gunicorn's module in the place of its own name.
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from typing import Any
 from bigtop.errors import ConfigError
 from bigtop.hooks import source
 from bigtop.hooks.load import arguments
+from bigtop.hooks.spec import FILE
 
 
 def main(argv: list[str]) -> int:
@@ -57,7 +59,19 @@ def describe(namespace: Mapping[str, Any], location: str) -> dict[str, object]:
                 values[name] = plain(value)
             except TypeError:
                 strange[name] = type(value).__name__
-    return {"values": values, "strange": strange, "hooks": hooks, "lines": _lines(location)}
+    return {
+        "values": values,
+        "strange": strange,
+        "hooks": hooks,
+        "lines": _lines(location),
+        "renamed": _renamed(),
+    }
+
+
+def _renamed() -> dict[str, str]:
+    module = vars(sys.modules.get("gunicorn") or ModuleType("gunicorn"))
+    own = {"SERVER": "gunicorn", "SERVER_SOFTWARE": f"gunicorn/{module.get('__version__')}"}
+    return {name: str(module[name]) for name, text in own.items() if module.get(name, text) != text}
 
 
 def plain(value: object) -> object:
@@ -82,9 +96,9 @@ def plain(value: object) -> object:
 
 def _lines(location: str) -> dict[str, int]:
     """Return in which line of a file each name was given last, as far as that can be told."""
-    if not location.startswith(source.FILE):
+    if not location.startswith(FILE):
         return {}
-    with open(location.removeprefix(source.FILE), "rb") as file:
+    with open(location.removeprefix(FILE), "rb") as file:
         tree = ast.parse(file.read())
     found: dict[str, int] = {}
     for node in ast.walk(tree):

@@ -16,8 +16,8 @@ from typing import Any
 
 from bigtop.errors import ConfigError, one_line
 from bigtop.hooks import program, stand_ins
+from bigtop.hooks.spec import FILE, MODULE, PROGRAM
 
-FILE, MODULE, PROGRAM = "file:", "python:", "program:"
 _NAME = "__config__"  # gunicorn's, which a file may look at
 
 

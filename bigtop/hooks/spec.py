@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from bigtop.record import Record
+
+FILE: Final = "file:"  # what locations begin with
+MODULE: Final = "python:"
+PROGRAM: Final = "program:"  # that embeds the server: see program.py
 
 
 class HookSpec(Record):
     """Files and modules to be executed, in this order, and the hooks that they define together."""
 
-    locations: tuple[str, ...] = ()  # "file:/PATH" or "python:MODULE"
+    locations: tuple[str, ...] = ()  # "file:/PATH", "python:MODULE" or "program:/PATH"
     names: tuple[str, ...] = ()
     settings: str = "{}"  # JSON: what hooks find as cfg, by gunicorn's names
 

@@ -29,6 +29,8 @@ class WorkerHooks(NoHooks):
         self._log = loaded.log
         self._functions = loaded.functions
         self._server = Server(loaded.cfg, loaded.log, supervisor)
+        if loaded.logs_accesses:
+            self.reopen_logs()  # the fork server, which does not hear of rotations, has opened them
         self._worker = of_this_process(self._server, age, requests)
 
     def born(self) -> None:
@@ -63,7 +65,9 @@ class WorkerHooks(NoHooks):
             log.exception("a request cannot be logged")
 
     def reopen_logs(self) -> None:
-        self._log.reopen_files()
+        reopen = getattr(self._log, "reopen_files", None)  # which a class of its own kind may lack
+        if reopen is not None:
+            reopen()
 
     def over(self, *, at_once: bool) -> None:
         """worker_int, if the worker ends at once, and worker_exit."""

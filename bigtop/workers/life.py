@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from select import EPOLLIN, epoll  # by name: gevent removes epoll from its module
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from bigtop.backends.cutoff import CutOff
 from bigtop.backends.native.app_queues import AppQueues
-from bigtop.http.accesslog import Access
 from bigtop.ipc import lifeline
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import RequestRecord, Slot
@@ -26,6 +26,9 @@ from bigtop.system import signals
 from bigtop.workers.quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 from bigtop.workers.signalpipe import SignalPipe
+
+if TYPE_CHECKING:
+    from bigtop.http.accesslog import Access
 
 # Seconds for open requests; None: as long as they may take.
 ASKED_TO_LEAVE: dict[int, float | None] = {signal.SIGTERM: None, signal.SIGINT: 0.0, signal.SIGQUIT: 0.0}

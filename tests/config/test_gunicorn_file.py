@@ -78,6 +78,17 @@ def test_what_files_do_besides_is_nobodys_affair() -> None:
     assert configured()[o.WORKERS] == 2
 
 
+def test_other_names_for_the_server_are_those_of_the_header() -> None:
+    Path("gunicorn.conf.py").write_text("import gunicorn\ngunicorn.SERVER = 'shop'\nworkers = 2\n")
+    assert configured()[o.SERVER_HEADER] == "shop"
+    assert configured().remarks == ()
+    assert configured(["--server-header", ""])[o.SERVER_HEADER] == ""
+    Path("gunicorn.conf.py").write_text("import gunicorn\ngunicorn.SERVER_SOFTWARE = 'shop'\n")
+    assert configured()[o.SERVER_HEADER] == "bigtop"
+    (remark,) = configured().remarks
+    assert remark.startswith("gunicorn.conf.py: gunicorn.SERVER_SOFTWARE has no effect: --server-header")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

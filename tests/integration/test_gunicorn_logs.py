@@ -183,6 +183,11 @@ def test_workers_log_as_a_file_says(tmp_path: Path, app: str, installed: bool) -
         until((tmp_path / "access.log").exists, "a new file")
         folder.get("/")
         until(lambda: folder.lines("access.log") == EXPECTED[-1:], "a line in the new file")
+        (worker,) = site.workers()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: site.workers().keys() - {worker}, "another worker")
+        folder.get("/")
+        until(lambda: folder.lines("access.log") == 2 * EXPECTED[-1:], "a line of that in the same file")
         assert "has no effect" not in site.log()
         assert "Traceback" not in site.log(), "it is in errors.log"
 
@@ -224,9 +229,6 @@ class Own:
     def access(self, resp, req, environ, request_time):
         with open(self.path, "a") as file:
             print(req.method, environ["PATH_INFO"], resp.status, file=file)
-
-    def reopen_files(self):
-        pass
 """
 
 

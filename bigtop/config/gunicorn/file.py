@@ -15,9 +15,10 @@ from typing import Any, Final
 from bigtop.config.gunicorn.layer import layer
 from bigtop.config.gunicorn.setting import AppName, ByApplication, Hook, Setting
 from bigtop.config.gunicorn.settings import SETTINGS
-from bigtop.config.serve.settings import ConfigFile
+from bigtop.config.serve import options as o
+from bigtop.config.serve.settings import ConfigFile, Given, Layer, remark
 from bigtop.errors import ConfigError, one_line
-from bigtop.hooks.source import FILE, MODULE, PROGRAM
+from bigtop.hooks.spec import FILE, MODULE, PROGRAM
 from bigtop.record import Record
 from bigtop.system import workdir
 
@@ -112,6 +113,7 @@ def understood(wanted: Execution, answer: bytes, status: int) -> ConfigFile:
     try:
         # What is refused is refused as a function, too.
         made = layer({**values, **dict.fromkeys(hooks, "a function")}, origins)
+        made = {**_renamed(said["renamed"], label), **made}
     except ConfigError as error:
         problems.append(str(error))
     if problems:
@@ -129,6 +131,18 @@ def _said(label: str, answer: bytes, status: int) -> dict[str, Any]:
     if "error" in said:
         raise ConfigError(said["error"])
     return said
+
+
+def _renamed(names: Mapping[str, str], label: str) -> Layer:
+    """Return what it means that a file has given gunicorn's module other names of the server."""
+    made: dict[str, Given] = {}
+    for name, text in names.items():
+        origin = f"{label}: gunicorn.{name}"
+        if name == "SERVER":
+            made[o.SERVER_HEADER.name] = Given((text,), origin)
+        else:
+            made.update(remark(origin, "has no effect: --server-header names the server in responses"))
+    return made
 
 
 def _is_anything(name: str) -> bool:

@@ -21,7 +21,7 @@ from bigtop.config.serve import environment
 from bigtop.config.serve import options as o
 from bigtop.config.serve.settings import ConfigFile, Layer, ServeConfig, resolve
 from bigtop.errors import ConfigError
-from bigtop.hooks.source import MODULE
+from bigtop.hooks.spec import MODULE
 from bigtop.record import Record, replace
 from bigtop.system import workdir
 
