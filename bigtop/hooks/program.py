@@ -19,7 +19,8 @@ from typing import Any, Final, NoReturn
 from bigtop.errors import ConfigError
 
 TARGET: Final = "bigtop.hooks.program:load()"  # as what is served
-_VARIABLE: Final = "_BIGTOP_PROGRAM"  # how it was called: JSON of {"module": ..., "argv": [...]}
+# How it was called: JSON of {"module": ..., "argv": [...], "folder": ...}.
+_VARIABLE: Final = "_BIGTOP_PROGRAM"
 _folder: Final = os.getcwd()  # as the program was started: it may go elsewhere before it says run()
 _argv: Final = tuple(sys.argv)
 
@@ -45,28 +46,29 @@ def reached(application: Any) -> NoReturn:
     if path is None:
         raise ConfigError("run() has to be called by a program that is a file: it is executed once more")
     spec = getattr(main, "__spec__", None)
-    called = {"module": spec.name if spec is not None else "", "argv": _argv}
+    called = {"module": spec.name if spec is not None else "", "argv": _argv, "folder": _folder}
     os.environ[_VARIABLE] = json.dumps(called)
     become_server(["--config", f"program:{os.path.join(_folder, path)}", TARGET])
 
 
 def become_server(words: Sequence[str]) -> NoReturn:
-    """Be `bigtop serve WORDS` from now on, where the program was started."""
+    """Be `bigtop serve WORDS` from now on."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os.chdir(_folder)
     os.execv(sys.executable, [sys.executable, "-P", "-m", "bigtop", "serve", *words])  # noqa: S606
 
 
 def execute(path: str) -> None:
-    """Execute the program up to its run(). Whatever it raises comes out; ConfigError where it does not say
-    run()."""
+    """Execute the program up to its run(), where it was started. Whatever it raises comes out; ConfigError
+    where it does not say run()."""
     global _executing, _application
-    called = json.loads(os.environ.get(_VARIABLE) or '{"module": "", "argv": [""]}')
+    if _VARIABLE not in os.environ:
+        raise ConfigError(f"{path}: is no program that has said run()")
+    called, here = json.loads(os.environ[_VARIABLE]), os.getcwd()
+    os.chdir(called["folder"])
+    sys.path.insert(0, called["folder"] if called["module"] else os.path.dirname(path))
     main, code = _compiled(path, called["module"])
     sys.argv[:] = [path, *called["argv"][1:]]
-    if not called["module"]:
-        sys.path.insert(0, os.path.dirname(path))
     sys.modules["__main__"] = main
     _executing = True
     try:
@@ -74,6 +76,8 @@ def execute(path: str) -> None:
     except Reached as reached:
         _application = reached.application
         return
+    finally:
+        os.chdir(here)
     raise ConfigError(f"{path}: it has ended and not called run() of an application")
 
 

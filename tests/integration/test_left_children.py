@@ -30,16 +30,18 @@ graceful_timeout = 1
 """
 
 
-def test_a_child_has_the_time_of_open_requests(tmp_path: Path) -> None:
-    notes = {"TEST_NOTES": str(tmp_path / "notes")}
-    with Site("tests.apps.parent:wsgi", "--graceful-timeout", "1", env=notes) as site:
-        child = int(site.get("/60"))
+def test_children_have_the_time_of_open_requests(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    with Site("tests.apps.parent:wsgi", "--graceful-timeout", "1", env={"TEST_NOTES": str(notes)}) as site:
+        quick, child = int(site.get("/0.4")), int(site.get("/60"))
+        until(lambda: notes.exists() and notes.read_text().count("begun") == 2, "both")
         began = time.monotonic()
         assert site.stop() == 0
         assert time.monotonic() - began < 6
         assert site.log().count(LINE.format(child)) == 1
         assert not psutil.pid_exists(child)
-        assert "exit handler" in (tmp_path / "notes").read_text()
+        assert not psutil.pid_exists(quick)
+        assert notes.read_text().split("\n")[2:4] == ["finished", "exit handler"]
         said = site.log().partition("stopping")[2]
         assert not re.search("Timeout|Traceback|File |exit handlers|left behind", said)
 
@@ -61,13 +63,3 @@ def test_whatever_the_worker_is() -> None:
         for child in children:
             assert stack.log().count(LINE.format(child)) == 1
         assert "Timeout" not in stack.log()
-
-
-def test_a_child_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
-    notes = tmp_path / "notes"
-    with Site("tests.apps.parent:wsgi", env={"TEST_NOTES": str(notes)}) as site:
-        site.get("/0.5")
-        until(lambda: notes.exists() and "begun" in notes.read_text(), "the child")
-        assert site.stop() == 0
-        assert "finished" in notes.read_text()
-        assert "without waiting" not in site.log()
