@@ -21,7 +21,7 @@ from tests.support.stack import Stack
 
 pytestmark = pytest.mark.case("C1")
 
-# What Python finds when gunicorn is not installed.
+# What Python finds when gunicorn is not installed: perhaps a folder that is called so.
 HIDING = """
 import sys
 from importlib.machinery import PathFinder
@@ -29,8 +29,9 @@ from importlib.machinery import PathFinder
 class Hiding:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] != "gunicorn":
-            return PathFinder.find_spec(name, path, target)
+        if name == "gunicorn":
+            path = [folder for folder in sys.path if "site-packages" not in folder]
+        return PathFinder.find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 """
@@ -173,6 +174,7 @@ def test_workers_log_as_a_file_says(tmp_path: Path, app: str, installed: bool) -
         hiding = tmp_path / "hiding"
         hiding.mkdir()
         (hiding / "sitecustomize.py").write_text(HIDING)
+        (tmp_path / "gunicorn").mkdir()
         env["PYTHONPATH"] = f"{hiding}:{ROOT}"
     folder = Folder(tmp_path, app)
     with Described(tmp_path, env=env) as site:
