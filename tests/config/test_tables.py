@@ -63,8 +63,12 @@ def named(constant: str) -> Iterator[str]:
 
 # What gunicorn has under another name, and what applications on one socket must agree about.
 LISTS = {"gunicorn/settings.py", "file/routing.py"}
-# What depends on more than one option, or has a second variable: serve.py and environment.py say how.
-DEPENDING = {"LIMIT_REQUEST_HEAD", "ROOT_PATH", "STATIC", "SENDFILE_ROOT", "LOG_JSON", "FORWARDED_ALLOW_IPS"}
+# What depends on more than one option, or is said in a second way, too: serve.py, environment.py and
+# gunicorn/file.py say how.
+DEPENDING = {
+    *("LIMIT_REQUEST_HEAD", "ROOT_PATH", "STATIC", "SENDFILE_ROOT", "LOG_JSON", "FORWARDED_ALLOW_IPS"),
+    "SERVER_HEADER",
+}
 
 
 def test_an_option_with_a_field_is_in_the_table_and_nowhere_else() -> None:
