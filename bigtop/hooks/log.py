@@ -199,22 +199,25 @@ def of(cfg: Cfg) -> Any:
     """Return the log that a configuration asks for. ConfigError says what is wrong with its class, or with
     what that is told."""
     given = cfg.logger_class
-    if given in _DEFAULT:
-        _share()
-        return Logger(cfg.for_logs(errorlog=None))
-    kind = _class(given)
     try:
-        return kind(cfg.for_logs(errorlog=own.STANDARD))
+        if given in _DEFAULT:
+            logging.getLogger(ERROR).propagate = False
+            _share()
+            return Logger(cfg.for_logs(errorlog=None))
+        made = _class(given)(cfg.for_logs(errorlog=own.STANDARD))
     except ConfigError:
         raise
     except Exception as error:  # whatever other people's class raises
-        raise ConfigError(one_line(f"logger_class {given}: {type(error).__name__}: {error}")) from error
+        who = "accesslog" if given in _DEFAULT else f"logger_class {given}"
+        raise ConfigError(one_line(f"{who}: {type(error).__name__}: {error}")) from error
+    _share()
+    return made
 
 
 def _share() -> None:
-    """Where nobody names a class, have what is no access go into Bigtop's own log."""
+    """Where nobody says where it goes, have what is no access go into Bigtop's own log."""
     theirs = logging.getLogger(ERROR)
-    if not theirs.handlers:
+    if not theirs.hasHandlers():
         theirs.handlers[:] = own.logger("bigtop").handlers
 
 
