@@ -38,6 +38,12 @@ class Loaded:
         if log.is_asked_for(self.cfg):
             log.forward()
 
+    def reopen_logs(self) -> None:
+        """Files were rotated."""
+        reopen = getattr(self.log, "reopen_files", None)  # which a class of its own kind may lack
+        if reopen is not None:
+            reopen()
+
     @property
     def logs_accesses(self) -> bool:
         """Whether accesses go through the log; otherwise Bigtop writes them by itself."""

@@ -65,9 +65,7 @@ class WorkerHooks(NoHooks):
             log.exception("a request cannot be logged")
 
     def reopen_logs(self) -> None:
-        reopen = getattr(self._log, "reopen_files", None)  # which a class of its own kind may lack
-        if reopen is not None:
-            reopen()
+        self._loaded.reopen_logs()
 
     def over(self, *, at_once: bool) -> None:
         """worker_int, if the worker ends at once, and worker_exit."""

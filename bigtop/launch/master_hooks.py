@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -102,6 +103,11 @@ class MasterHooks:
             case messages.Reaped(key, _, pid):
                 self._workers.pop(pid, None)
                 self._tell("child_exit", (pid, key))
+
+    def reopen_logs(self) -> None:
+        """Files were rotated: hooks log where the file of hooks says."""
+        if self._host is not None:
+            self._host.signal(signal.SIGUSR1)
 
     # ---- one call after the other
 
@@ -209,6 +215,9 @@ class _Host:
             raise HookProcessError(f"the process of hooks ended with {self._ended.result()}")
         if error:
             raise HookError(error)
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
 
     async def close(self, reason: str = "it has nothing more to do") -> None:
         """Have the process end, as it does when its line does, and wait for that."""

@@ -210,6 +210,7 @@ class Site:
         elif number == signal.SIGUSR1:
             log.reopen()
             self._app.reopen_logs()
+            self._hooks.reopen_logs()
             logger.info("logs reopened")
         elif number == signal.SIGHUP:
             logger.info("%s: reloading", name)

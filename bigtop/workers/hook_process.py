@@ -48,7 +48,9 @@ def main(argv: list[str]) -> int:
             identity.assume(bootstrap.identity)
             for location in bootstrap.hooks.locations:
                 source.execute(location)
-            master = Master(Loaded(bootstrap.hooks), supervisor)
+            loaded = Loaded(bootstrap.hooks)
+            signal.signal(signal.SIGUSR1, lambda _number, _frame: loaded.reopen_logs())
+            master = Master(loaded, supervisor)
         except BigtopError as error:
             answer(line, str(error))
             return error.exit_status

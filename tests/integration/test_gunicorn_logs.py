@@ -97,6 +97,12 @@ logconfig_dict = {
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["errors"], "propagate": False}},
 }
 
+def when_ready(server):
+    server.log.info("ready")
+
+def child_exit(server, worker):
+    server.log.info("gone: %s", worker.pid)
+
 def post_fork(server: Arbiter, worker: Worker):
     worker.log.info("forked in %s", util.getcwd())
 """
@@ -180,7 +186,8 @@ def test_workers_log_as_a_file_says(tmp_path: Path, app: str, installed: bool) -
     with Described(tmp_path, env=env) as site:
         folder.ask()
         folder.check()
-        (tmp_path / "access.log").rename(tmp_path / "access.log.1")
+        for name in ("access.log", "errors.log"):
+            (tmp_path / name).rename(tmp_path / f"{name}.1")
         site.send(signal.SIGUSR1)
         until((tmp_path / "access.log").exists, "a new file")
         folder.get("/")
@@ -188,6 +195,8 @@ def test_workers_log_as_a_file_says(tmp_path: Path, app: str, installed: bool) -
         (worker,) = site.workers()
         os.kill(worker, signal.SIGKILL)
         until(lambda: site.workers().keys() - {worker}, "another worker")
+        gone = f"gunicorn.error|INFO|gone: {worker}"
+        until(lambda: gone in folder.lines("errors.log"), "a line of the process of hooks")
         folder.get("/")
         until(lambda: folder.lines("access.log") == 2 * EXPECTED[-1:], "a line of that in the same file")
         assert "has no effect" not in site.log()
