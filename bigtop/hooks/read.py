@@ -7,8 +7,8 @@
 #
 # {"values": {name: value}, "strange": {name: type}, "hooks": {name: arguments}, "lines": {name: line},
 # "environ": {name: value}, "renamed": {name: text}} or {"error": "..."}. Hooks are what can be called;
-# `arguments` is how many a hook takes at most, -1 for any. In `environ` is what became of the environment, null
-# where a variable is gone. `renamed` is what was put into gunicorn's module in the place of its own name.
+# `arguments` is how many a hook takes at most, -1 for any. In `environ` is what became of the environment,
+# null where a variable is gone. `renamed` is what was put into gunicorn's module in place of its own name.
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ sockets = ["bad"]
 routes = ["/"]
 workers = 2
 timeout = 3
-boot_timeout = 3
+boot_timeout = 20
 graceful_timeout = 1
 user = "nobody"
 env = ["ATTACK={folder}/attack", "VICTIM={folder}/victim"]

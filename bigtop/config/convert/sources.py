@@ -18,7 +18,7 @@ from bigtop.config.file import ini
 from bigtop.config.file.document import Place, Problems
 from bigtop.config.file.ini import text_of
 from bigtop.errors import ConfigError
-from bigtop.hooks.source import MODULE
+from bigtop.hooks.spec import MODULE
 
 FLAG: Final = "--command"
 _ONLY: Final = f"starts none of {', '.join(SERVERS)}; any other program is a watcher: [watcher.NAME] with cmd"

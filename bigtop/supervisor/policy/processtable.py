@@ -197,12 +197,20 @@ class ProcessTable:
     def settled(self, count: int) -> bool:
         """Whether there are `count`, ready or waited for after a death; beside them only those that retire,
         of which there may always be some, and no more successors than those."""
-        procs, holds = self.processes.values(), len(self.slots.holds)
-        others = [proc for proc in procs if not proc.retiring]
-        starting = sum(proc.state is State.STARTING for proc in others)
-        ready = sum(proc.state is State.READY for proc in procs)
-        calm = all(proc.state in (State.STARTING, State.READY) for proc in others)
-        return calm and starting <= len(procs) - len(others) and len(others) + holds <= count <= ready + holds
+        stable = len(self.slots.holds)
+        ready = starting = retiring = 0
+        for proc in self.processes.values():
+            if proc.state is State.READY:
+                ready += 1
+            elif proc.state is State.STARTING:
+                starting += 1
+            elif not proc.retiring:
+                return False
+            if proc.retiring:
+                retiring += 1
+            else:
+                stable += 1
+        return starting <= retiring and stable <= count <= ready + len(self.slots.holds)
 
     def staying(self) -> list[Proc]:
         """Those that were not asked to leave."""
