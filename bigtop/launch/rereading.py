@@ -85,12 +85,15 @@ class Rereading:
 
     async def _executed(self, wanted: Execution) -> ConfigFile:
         with files.reading(wanted) as (command, answer):
-            status = await _executed(command, answer)
+            status = await _executed(files.named(wanted), command, answer, self._config[o.BOOT_TIMEOUT])
             return files.understood(wanted, files.answered(answer), status)
 
 
-async def _executed(command: Sequence[str], answer: int) -> int:
-    """Execute a command that has the descriptor `answer`; return how it ended, negative for a signal."""
+async def _executed(name: str, command: Sequence[str], answer: int, limit: float) -> int:
+    """Execute a command that has the descriptor `answer`; return how it ended, negative for a signal.
+
+    ConfigError where that cannot be, or takes more than `limit` seconds; 0 is for ever.
+    """
     ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
 
     def on_exit(status: ExitStatus) -> None:
@@ -100,12 +103,15 @@ async def _executed(command: Sequence[str], answer: int) -> int:
     try:
         pid = spawn(list(command), os.environ, (answer,), stderr=log.descriptor())
     except OSError as error:
-        raise ConfigError(f"{command[-1]}: cannot be executed: {error.strerror}") from error
+        raise ConfigError(f"{name}: cannot be executed: {error.strerror}") from error
     process = Process(pid, on_exit)
     try:
-        status = await ended
+        async with asyncio.timeout(limit or None):
+            status = await ended
+    except TimeoutError:
+        raise ConfigError(f"{name}: not executed after {limit:g} seconds (--boot-timeout)") from None
     finally:
-        killing.process(process, command[-1], "nobody waits for the file any more")
+        killing.process(process, name, "nobody waits for the file any more")
     return status.code if status.code is not None else -(status.signal or 0)
 
 

@@ -121,6 +121,7 @@ class Site:
         self._channel: Channel | None = None
         self._started = False
         self._failure: str | None = None
+        self._before: ServeSpec | None = None  # what a reload that fails goes back to
         self._stopping = Stopping()
         self.over = asyncio.Event()
         self.supervisor.dispatcher.enter(app.watcher())
@@ -233,6 +234,7 @@ class Site:
         try:
             spec = None if self._rereading is None else await self._rereading.read()
             if spec is not None and self._stopping.urgency is None:
+                self._before = self._before or self._app.spec
                 change(self._app, self.supervisor, spec)
             await self._hooks.reloading(self._app.spec.hooks)
         except BigtopError as error:
@@ -280,6 +282,10 @@ class Site:
                 self._tell_summary()
                 self._notifier.ready(self._state())
             case messages.Reloaded() | messages.ReloadFailed():
+                before, self._before = self._before, None
+                if before is not None and isinstance(notice, messages.ReloadFailed):
+                    # Hooks are those of the file as it is now: it is what their process executes.
+                    change(self._app, self.supervisor, replace(before, hooks=self._app.spec.hooks))
                 self._notifier.ready(self._state())
             case messages.Report(key) if "worker_abort" in self._app.spec.hooks.names:
                 self._app.pool.signal(key, signal.SIGABRT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,12 +81,28 @@ def test_a_reload_reads_it_again_and_names_what_takes_a_new_start(tmp_path: Path
         assert site.stop() == 0
 
 
-def test_a_reload_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+def test_a_file_whose_end_does_not_come_changes_nothing(tmp_path: Path) -> None:
     write(tmp_path, "one", wsgi_app="site_app:app", bind=f"127.0.0.1:{free_port()}")
+    with Described(tmp_path, "--boot-timeout", "3") as site:
+        (tmp_path / "gunicorn.conf.py").write_text("import threading\nthreading.Event().wait()\n")
+        site.send(signal.SIGHUP)
+        site.wait_for(
+            "reload: gunicorn.conf.py: not executed after 3 seconds (--boot-timeout); nothing changes"
+        )
+        assert json.loads(site.get("/"))["said"] == "one"
+
+
+def test_a_reload_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    write(tmp_path, "one", wsgi_app="site_app:app", bind=f"127.0.0.1:{free_port()}", workers=2)
     with Described(tmp_path) as site:
         write(tmp_path, "two", wsgi_app="site_app:lacking", workers=1)
         site.send(signal.SIGHUP)
         site.wait_for("reload failed")
+        assert json.loads(site.get("/"))["said"] == "one"
+        until(lambda: len(site.workers()) == 2, "as many workers as before")
+        (worker, *_) = site.workers()
+        os.kill(worker, signal.SIGKILL)  # its successor is of the old file, too
+        until(lambda: worker not in site.workers() and len(site.workers()) == 2, "its successor")
         assert json.loads(site.get("/"))["said"] == "one"
         write(tmp_path, "three", wsgi_app="site_app:app", workers=1)
         before = set(site.workers())

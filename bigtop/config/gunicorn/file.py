@@ -58,7 +58,7 @@ def read(wanted: Execution) -> ConfigFile:
 def execute(wanted: Execution, environ: Mapping[str, str]) -> Mapping[str, Any]:
     """Execute what is wanted, with `environ` besides our own environment, and wait for it; return what it
     says, as hooks/read.py describes that. ConfigError names the line that failed."""
-    return _said(_label(wanted.location), *_executed(wanted, environ))
+    return _said(named(wanted), *_executed(wanted, environ))
 
 
 def _executed(wanted: Execution, environ: Mapping[str, str]) -> tuple[bytes, int]:
@@ -85,7 +85,7 @@ def answered(answer: int) -> bytes:
 
 def understood(wanted: Execution, answer: bytes, status: int) -> ConfigFile:
     """Return what the process said that executed it and ended with `status`."""
-    label = _label(wanted.location)
+    label = named(wanted)
     said = _said(label, answer, status)
     values, lines = said["values"], said["lines"]
     values.pop("config", None)  # a file names no other one
@@ -149,8 +149,9 @@ def _is_anything(name: str) -> bool:
     return name in SETTINGS and isinstance(SETTINGS[name].fate, ByApplication)
 
 
-def _label(location: str) -> str:
+def named(wanted: Execution) -> str:
     """Return how messages call a file: as short as can be from where we are."""
+    location = wanted.location
     if location.startswith(MODULE):
         return location
     path = location.removeprefix(FILE).removeprefix(PROGRAM)
