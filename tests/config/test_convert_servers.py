@@ -33,6 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "site_app.py").write_text(APP)
     (tmp_path / "public").mkdir()
+    for folder in (tmp_path, tmp_path / "public"):  # where things may be told to be
+        (folder / "log.ini").write_text("[loggers]\nkeys=root\n")
+        (folder / "log.json").write_text('{"version": 1}')
     return tmp_path
 
 
@@ -162,7 +165,7 @@ def test_a_command_of_uvicorn(folder: Path) -> None:
     command = (
         "uvicorn site_app:asgi --host 0.0.0.0 --port ${PORT:-8080} --workers 2 --timeout-keep-alive 5 "
         "--ws-max-size 1000 --limit-concurrency 7 --env-file .env --ssl-keyfile x.pem --http2 --http h11 "
-        "--header a:b --log-config log.ini"
+        "--header a:b --log-config log.json"
     )
     text = of_command(command, {})
     assert checked(text, folder)["app"]["site_app"] == {
@@ -173,10 +176,17 @@ def test_a_command_of_uvicorn(folder: Path) -> None:
         "keep_alive": 5,
         "limit_concurrency": 7,
         "ws_max_size": 1000,
+        "log_config_json": "log.json",
         "access_logfile": "-",
     }
     lacking = [note.split()[2] for note in comments(text) if note.startswith("no equal: ")]
-    assert lacking == ["--ssl-keyfile", "--http2", "--header", "--log-config"]
+    assert lacking == ["--ssl-keyfile", "--http2", "--header"]
+
+
+def test_what_uvicorn_reads_as_yaml_has_no_equal(folder: Path) -> None:
+    text = of_command("uvicorn site_app:asgi --log-config log.yaml", {})
+    assert "log_config" not in checked(text, folder)["app"]["site_app"]
+    assert [note for note in comments(text) if "write log.yaml as JSON" in note]
 
 
 def test_what_a_file_of_variables_says_differently_is_copied(folder: Path) -> None:
@@ -284,7 +294,12 @@ VALUES = st.one_of(
 )
 OF_A_MACHINE = {"chdir": "public", "chdir2": "public", "cd": "public", "working_dir": "public"}
 OF_A_MACHINE |= dict.fromkeys(("tmp_upload_dir", "cwd", "static_path_mount"), "public")
-OF_A_MACHINE["chown-socket"] = "0:0"
+OF_A_MACHINE |= {
+    "logconfig": "log.ini",
+    "log_config": "log.ini",
+    "logconfig_json": "log.json",
+    "chown-socket": "0:0",
+}
 OF_A_MACHINE |= dict.fromkeys(("user", "group", "uid", "gid"), "0")
 LOOSE = {"max_examples": 15}
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_gunicorn_file import Described, port
+from tests.integration.test_gunicorn_file import Described
 from tests.support.site import ROOT, until
-from tests.support.stack import Stack
+from tests.support.stack import Stack, free_port
 
 pytestmark = pytest.mark.case("C1")
 
@@ -115,7 +115,7 @@ EXPECTED = [
 class Folder:
     def __init__(self, path: Path, app: str = WSGI) -> None:
         self.path = path
-        self.address = f"127.0.0.1:{port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         (path / "logged.py").write_text(app)
         (path / "gunicorn.conf.py").write_text(CONF + f"bind = {self.address!r}\n")
 

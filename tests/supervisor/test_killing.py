@@ -32,6 +32,10 @@ NAMED = {
 }
 
 
+# Who may end an object of somebody else's with it, for the reason said here.
+OBJECTS = {"backends/ending.py": "a child of multiprocessing, which the log has named before"}
+
+
 def test_one_module_sends_sigkill() -> None:
     found = {}
     for path in (ROOT / "bigtop").rglob("*.py"):
@@ -42,8 +46,11 @@ def test_one_module_sends_sigkill() -> None:
             assert not _kills_by_number(node), f"{name}: a kill that hides behind a number"
             called = node.func if isinstance(node, ast.Call) else None
             if isinstance(called, ast.Attribute) and called.attr == "kill" and not node.args:
+                if name in OBJECTS:
+                    found[name] = "kills an object"
+                    continue
                 raise AssertionError(f"{name}:{node.lineno}: kill() of a process that is somebody's object")
-    assert found.keys() == NAMED.keys()
+    assert found.keys() == NAMED.keys() | OBJECTS.keys()
 
 
 def _kills_by_number(node: ast.AST) -> bool:

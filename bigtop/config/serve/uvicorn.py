@@ -37,7 +37,7 @@ _SWITCHES = {
     "--reset-contextvars": (),  # no request sees those of another one anyway
 }
 _INNER = ("--http", "--ws", "--reload-delay")
-_READ = ("--env-file", "--interface", "--log-level", "--reload-dir")
+_READ = ("--env-file", "--interface", "--log-config", "--log-level", "--reload-dir")
 
 _TLS = "TLS is not spoken here; use a proxy, and name it in --forwarded-allow-ips"
 _REFUSED: Final = {
@@ -116,6 +116,13 @@ def _one(flag: str, argument: Callable[[], str], refuse: Callable[[str, str], No
     match flag:
         case "--interface":
             return [f"--interface={'asgi' if value == 'asgi3' else value}"]
+        case "--log-config" if value.lower().endswith((".yaml", ".yml")):
+            refuse(flag, f"YAML is not read; write {value} as JSON, for --log-config-json")
+            return []
+        case "--log-config" if value.lower().endswith(".json"):
+            return [f"--log-config-json={value}"]
+        case "--log-config":
+            return [f"--log-config={value}"]
         case "--log-level":
             return [f"--log-level={'debug' if value == 'trace' else value}"]
         case "--reload-dir":

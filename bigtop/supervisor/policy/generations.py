@@ -66,10 +66,12 @@ class Generations(list[Generation]):
 
     def too_late(self, now: float) -> list[int]:
         """Return those that took too long to be prepared and are not tried again."""
-        late = [generation for generation in self if generation.late_at <= now]
-        found = [generation.number for generation in late if self.on_probation(generation.number)]
-        for generation in late:
-            generation.lost(now)
+        found = []
+        for generation in self:
+            if generation.late_at <= now:
+                if self.on_probation(generation.number):
+                    found.append(generation.number)
+                generation.lost(now)
         return found
 
     def find(self, number: int) -> Generation | None:
