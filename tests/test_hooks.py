@@ -17,7 +17,7 @@ from bigtop.hooks import log, stand_ins
 from bigtop.hooks.calls import Around
 from bigtop.hooks.cfg import Cfg
 from bigtop.hooks.load import fitting
-from bigtop.hooks.objects import Server, Worker
+from bigtop.hooks.objects import Counts, Server, Worker
 from bigtop.hooks.requests import Request, Response, environ_of, response_of
 from bigtop.http.accesslog import Access
 from bigtop.http.messages import Request as Asked
@@ -55,7 +55,7 @@ ENVIRON = {
 @pytest.fixture
 def worker() -> Worker:
     cfg = Cfg(SETTINGS, {"own": 1})
-    return Worker(Server(cfg, log.of(cfg), 1), 1, 2, lambda: 7)
+    return Worker(Server(cfg, log.of(cfg), 1), 1, 2, Counts(lambda: 7, lambda: 3))
 
 
 def answered(worker: Worker, answer: Any) -> tuple[Any, list[Response]]:

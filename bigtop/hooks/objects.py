@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bigtop.hooks.cfg import Cfg
 
@@ -40,6 +40,7 @@ class Server:
         self.num_workers: int = cfg.workers
         self.worker_age = 0
         self.WORKERS: dict[int, Worker] = {}
+        self.LISTENERS: list[Any] = []  # those who are given this have no sockets of the supervisor's
 
     def __str__(self) -> str:
         return f"<Server {self.pid}>"
@@ -55,8 +56,18 @@ class Heartbeat:
         return time.monotonic()
 
 
+class Counts(NamedTuple):
+    """What a worker counts: requests that it has answered, connections that are open."""
+
+    requests: Callable[[], int] = lambda: 0
+    connections: Callable[[], int] = lambda: 0
+
+
+UNKNOWN = Counts()  # of a worker that is another process
+
+
 class Worker:
-    """A worker, as hooks see it; `requests` tells how many it has answered."""
+    """A worker, as hooks see it."""
 
     sockets: Sequence[Any] = ()
     alive = True
@@ -64,7 +75,7 @@ class Worker:
     aborted = False
     wsgi: Any = None
 
-    def __init__(self, server: Server, age: int, pid: int | str, requests: Callable[[], int]) -> None:
+    def __init__(self, server: Server, age: int, pid: int | str, counts: Counts = UNKNOWN) -> None:
         self.cfg = server.cfg
         self.log = server.log
         self.app = Application(server.cfg)
@@ -73,11 +84,15 @@ class Worker:
         self.ppid = server.pid
         self.timeout = server.timeout
         self.tmp = Heartbeat()
-        self._requests = requests
+        self._counts = counts
 
     @property
     def nr(self) -> int:
-        return self._requests()
+        return self._counts.requests()
+
+    @property
+    def nr_conns(self) -> int:
+        return self._counts.connections()
 
     def notify(self) -> None:
         self.tmp.notify()
@@ -86,5 +101,5 @@ class Worker:
         return f"<Worker {self.pid}>"
 
 
-def of_this_process(server: Server, age: int, requests: Callable[[], int]) -> Worker:
-    return Worker(server, age, os.getpid(), requests)
+def of_this_process(server: Server, age: int, counts: Counts) -> Worker:
+    return Worker(server, age, os.getpid(), counts)

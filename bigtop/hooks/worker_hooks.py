@@ -13,7 +13,7 @@ from bigtop import loader
 from bigtop.hooks.calls import Around
 from bigtop.hooks.load import Loaded, fitting
 from bigtop.hooks.no_hooks import NoHooks
-from bigtop.hooks.objects import Server, of_this_process
+from bigtop.hooks.objects import Counts, Server, of_this_process
 from bigtop.hooks.requests import Request, environ_of, response_of
 from bigtop.http.accesslog import Access
 from bigtop.log import logger as get_logger
@@ -24,14 +24,14 @@ log = get_logger("bigtop.hooks")
 class WorkerHooks(NoHooks):
     """The hooks of this worker, which is the `age`th and a child of `supervisor`. Main thread only."""
 
-    def __init__(self, loaded: Loaded, age: int, supervisor: int, requests: Callable[[], int]) -> None:
+    def __init__(self, loaded: Loaded, age: int, supervisor: int, counts: Counts) -> None:
         self._loaded = loaded
         self._log = loaded.log
         self._functions = loaded.functions
         self._server = Server(loaded.cfg, loaded.log, supervisor)
         if loaded.logs_accesses:
             self.reopen_logs()  # the fork server, which does not hear of rotations, has opened them
-        self._worker = of_this_process(self._server, age, requests)
+        self._worker = of_this_process(self._server, age, counts)
 
     def born(self) -> None:
         """post_fork; AppError with its traceback when that fails: the worker cannot boot."""

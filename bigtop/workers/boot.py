@@ -97,9 +97,11 @@ def run(
 def _hooks(executed: Loaded | None, key: int, slot: Slot) -> NoHooks:
     if executed is None:
         return NoHooks()
-    from bigtop.hooks.worker_hooks import WorkerHooks  # here: few sites have hooks
+    from bigtop.hooks.objects import Counts  # here: few sites have hooks
+    from bigtop.hooks.worker_hooks import WorkerHooks
 
-    return WorkerHooks(executed, key, os.getppid(), lambda: slot.words[Word.REQUESTS])
+    counts = Counts(lambda: slot.words[Word.REQUESTS], lambda: slot.seat[Seat.CONNECTIONS])
+    return WorkerHooks(executed, key, os.getppid(), counts)
 
 
 def load(bootstrap: Bootstrap) -> loader.LoadedApp:

@@ -102,7 +102,7 @@ class Master:
         self._server.WORKERS = {pid: before.get(pid) or self._worker(pid, age) for pid, age in workers}
 
     def _worker(self, pid: int | str, age: int) -> Worker:
-        worker = Worker(self._server, age, pid, lambda: 0)
+        worker = Worker(self._server, age, pid)
         worker.booted = pid != BOOTING
         return worker
 

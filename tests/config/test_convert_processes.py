@@ -126,6 +126,24 @@ release: python manage.py migrate
 """
 
 
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("exec celery -A site_app worker", 'cmd = "celery -A site_app worker"'),
+        ("exec  beside.py --port $PORT", 'cmd = "beside.py --port $(circus.env.PORT)"'),
+        ("exec echo 'two words'", "cmd = \"echo 'two words'\""),
+        ("exec echo | cat", 'cmd = "exec echo | cat"'),
+        ("executor --of x", 'cmd = "executor --of x"'),
+    ],
+)
+def test_a_command_that_a_shell_would_be_replaced_by(line: str, command: str) -> None:
+    Path("Procfile").write_text(f"worker: {line}\n")
+    new = convert("Procfile")
+    assert command in new.splitlines()
+    assert ("shell = true" in new) == ("|" in line)
+    checked(new)
+
+
 def test_a_procfile() -> None:
     Path(".env").write_text("# secrets\nSECRET='a b'\nWEB_CONCURRENCY=2\n")
     tables, notes, daemon = made("Procfile", PROCFILE)

@@ -28,6 +28,8 @@ class Watcher:
         found = shell.words(re.sub(r"\$\(circus\.\S+?\)", "x", line), {})
         if found is None or not found or _is_assignment(found[0]):
             self.table.keys |= {w.SHELL.name: True, w.STOP_CHILDREN.name: True}
+        elif found[0] == "exec":  # a word for a shell, which there is none of
+            self.table.keys[w.CMD.name] = line.strip().removeprefix("exec").lstrip()
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.config.gunicorn.setting import Hook, Refused, Setting
+from bigtop.config.gunicorn.setting import Hook, SetAside, Setting
 
 _SERVER, _WORKER, _BOTH = ("server",), ("worker",), ("server", "worker")
 
@@ -34,5 +34,5 @@ HOOKS: Final = (
     _hook("on_exit", _SERVER, "When the last worker has ended."),
     _hook("pre_request", ("worker", "req"), "In a worker, before the application is called."),
     _hook("post_request", ("worker", "req", "environ", "resp"), "In a worker, when the answer was given.", 1),
-    Setting("pre_exec", Refused("a supervisor is not replaced by another one; HUP loads new code")),
+    Setting("pre_exec", SetAside("a supervisor is not replaced by another one, and HUP loads new code")),
 )
