@@ -183,6 +183,11 @@ def test_atoms_are_those_of_gunicorn(worker: Worker) -> None:
     assert log.SafeAtoms({})["zz"] == "-"
 
 
+def test_a_request_that_was_cut_off_has_no_status() -> None:
+    response = response_of(Access(ASKED, 0, [], 0, "10.0.0.1", 0, 0, 0))
+    assert (response.status_code, response.status, response.sent) == (0, "0 Unknown", 0)
+
+
 def test_a_configuration_of_logging_is_added_to_what_gunicorn_adds_it_to() -> None:
     glogging = pytest.importorskip("gunicorn.glogging", reason=GUNICORN)
     assert log.defaults() == glogging.CONFIG_DEFAULTS

@@ -33,11 +33,12 @@ def interrupt(thread_id: int) -> None:
     """Raise CutOff in a thread, as soon as that runs Python code."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(CutOff))
     if thread_id == threading.main_thread().ident:
-        _wake_main()
+        wake_main()
 
 
-def _wake_main() -> None:
-    """End the main thread's wait in C, as far as the C code allows that: the handler has nothing to do."""
+def wake_main() -> None:
+    """End the main thread's wait in C, as far as the C code allows that, and have it handle signals. That of
+    this one has nothing to do for a call that is cut off."""
     main = threading.main_thread().ident
     assert main is not None
     signal.pthread_kill(main, CUT_SIGNAL)
@@ -60,7 +61,7 @@ class Cutting:
         self.begun = True
         # A signal that another thread took from the kernel is handled by the main thread, which has to run
         # for that: now, and not in the moment in which the exception comes.
-        _wake_main()
+        wake_main()
         time.sleep(_PASSING)
         for thread in inside():
             interrupt(thread)

@@ -26,5 +26,11 @@ class NoHooks:
     def reopen_logs(self) -> None:
         """Files were rotated."""
 
+    @property
+    def interrupted(self) -> Callable[[], None] | None:
+        """What is told when there is no time for open requests, which still run; perhaps more than once.
+        Main thread only. None: nobody asks."""
+        return None
+
     def over(self, *, at_once: bool) -> None:
         """The worker's life ends; `at_once`: with no time for open requests."""

@@ -54,7 +54,7 @@ class Response:
 
     def began(self, status: str, headers: list[tuple[str, str]]) -> None:
         self.status, self.headers = status, list(headers)
-        self.status_code = int(status[:3])
+        self.status_code = int(status.partition(" ")[0])
         self.headers_sent = True
         lengths = [value for name, value in headers if name.lower() == "content-length"]
         self.response_length = int(lengths[0]) if lengths else None

@@ -31,6 +31,7 @@ class WorkerHooks(NoHooks):
         self._server = Server(loaded.cfg, loaded.log, supervisor)
         if loaded.logs_accesses:
             self.reopen_logs()  # the fork server, which does not hear of rotations, has opened them
+        self._is_interrupted = False
         self._worker = of_this_process(self._server, age, counts)
 
     def born(self) -> None:
@@ -67,11 +68,22 @@ class WorkerHooks(NoHooks):
     def reopen_logs(self) -> None:
         self._loaded.reopen_logs()
 
-    def over(self, *, at_once: bool) -> None:
-        """worker_int, if the worker ends at once, and worker_exit."""
+    @property
+    def interrupted(self) -> Callable[[], None] | None:
+        return self._interrupt if "worker_int" in self._functions else None
+
+    def _interrupt(self) -> None:
+        """worker_int, once: it may say which requests are being answered."""
         self._worker.alive = False
-        if at_once and not self._worker.aborted:
+        if not (self._is_interrupted or self._worker.aborted):
+            self._is_interrupted = True
             self._told("worker_int", self._worker)
+
+    def over(self, *, at_once: bool) -> None:
+        """worker_int, if the worker ends at once and has not heard of it, and worker_exit."""
+        self._worker.alive = False
+        if at_once:
+            self._interrupt()
         self._told("worker_exit", self._server, self._worker)
 
     def _abort(self, _number: int, _frame: FrameType | None) -> None:

@@ -83,6 +83,7 @@ def run(
         kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
         life.interface = app.interface
         life.accesses, life.reopen_logs = hooks.accesses, hooks.reopen_logs
+        life.interrupted = hooks.interrupted
         backend.serve(_listeners(bootstrap.listeners), served, life)  # a backend may find out that it cannot
     except CutOff:  # in an import, or in a backend that knows no such end
         log.warning("the worker ends in the middle of what its main thread did: its time is over")

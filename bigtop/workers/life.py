@@ -15,7 +15,7 @@ from select import EPOLLIN, epoll  # by name: gevent removes epoll from its modu
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from bigtop.backends.cutoff import CutOff
+from bigtop.backends.cutoff import CutOff, wake_main
 from bigtop.backends.native.app_queues import AppQueues
 from bigtop.ipc import lifeline
 from bigtop.ipc.handoff import Handoff
@@ -59,6 +59,7 @@ class Life:
         self._access: AccessFile | None = None
         self.accesses: Callable[[Access], None] | None = None
         self.reopen_logs: Callable[[], None] | None = None  # those of other people
+        self.interrupted: Callable[[], None] | None = None  # told by the main thread that there is no time
         # The backend watches one descriptor; behind it are the lifeline and what signals wake us with. An
         # epoll descriptor is itself readable when something in it is (epoll(7), Q3).
         self._signals = SignalPipe((*ASKED_TO_LEAVE, signal.SIGUSR1, signals.CUT_SIGNAL), self._on_signal)
@@ -89,12 +90,17 @@ class Life:
             self.cut_off()
             self._drain(0.0)
             raise CutOff
+        elif self._shutdown.at_once and self.interrupted is not None:
+            self.interrupted()
 
     def _drain(self, grace: float | None) -> None:
+        before = self._shutdown.at_once
         self._shutdown.begin(grace)
         if not self.draining:
             self.draining = True
             self.slot.seat[Seat.STATE] = State.DRAINING
+        if self._shutdown.at_once and not before and self.interrupted is not None:
+            wake_main()  # it handles an earlier SIGABRT first
 
     @property
     def grace(self) -> float:

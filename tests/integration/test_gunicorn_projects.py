@@ -41,6 +41,18 @@ _PID = re.compile(r"pid \d+|\[\d+\]")
 Answer = tuple[int, dict[str, str], bytes]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what Python compiles for all tests, wherever it would be kept otherwise: frameworks are large."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose folder is one of those of the run
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(folder / "compiled"))
+        yield
+
+
 class Server:
     """One server of a project, in a with statement; what it says is in two files."""
 
@@ -275,6 +287,9 @@ def test_a_tracker_logs_json_and_says_what_a_worker_was_doing(tmp_path: Path) ->
         assert not pair.bigtop.read("stdout")
         said = pair.lines("tracker: b") + pair.lines("tracker: i")
         assert any("interrupted in GET /stuck/ (from 192.0.2.9, -)" in line for line in said)
+        # On purpose: a request that was cut off has no status, as no client has seen one.
+        statuses = [re.findall(r"GET /stuck/ HTTP/1.1.{1,2} (\d+) 0", one.said()) for one in pair.each]
+        assert statuses == [["500"], ["0"]]
         for name in ("gunicorn.access", "django.request"):
             theirs, ours = (
                 [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+import time
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
@@ -30,8 +30,8 @@ def document(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def stuck(_request: HttpRequest) -> HttpResponse:
-    threading.Event().wait()
-    return HttpResponse()
+    while True:
+        time.sleep(0.01)
 
 
 urlpatterns = [path("doc/<str:name>/", document), path("stuck/", stuck)]
