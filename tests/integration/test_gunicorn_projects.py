@@ -303,14 +303,23 @@ def test_a_tracker_logs_json_and_says_what_a_worker_was_doing(tmp_path: Path) ->
             assert ours
 
 
+def refusal(project: str, *words: str, **env: str) -> str:
+    """Return what Bigtop says of a file that it refuses."""
+    command = [sys.executable, "-m", "bigtop", "serve", "--check-config", *words]
+    env = {**os.environ, "PYTHONPATH": f"{PROJECTS}:{ROOT}", **env}
+    done = subprocess.run(
+        command, cwd=PROJECTS / project, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 78, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
 def test_an_archive_has_its_own_worker_class_and_the_hooks_of_an_example(tmp_path: Path) -> None:
     words = ("-c", "gunicorn.conf.py", "archive:application")
-    command = [sys.executable, "-m", "bigtop", "serve", "--check-config", *words]
-    done = subprocess.run(command, cwd=PROJECTS / "archive", capture_output=True, text=True, check=False)
     # On purpose: a class that drives gunicorn's machinery has nothing to drive here.
-    assert done.returncode == 78
-    assert "workers.PlacedWorker is a worker class for gunicorn's own machinery" in done.stderr
-    assert "Traceback" not in done.stderr
+    refused = refusal("archive", *words)
+    assert "workers.PlacedWorker is a worker class for gunicorn's own machinery" in refused
     # What it says to do instead, in the same file.
     env, instead = {"ARCHIVE_PORT": "{port}", "ARCHIVE_PLACE": "/below"}, {"ARCHIVE_WORKER_CLASS": "asgi"}
     with both("archive", tmp_path, *words, env=env, more=("--root-path", "/below"), instead=instead) as pair:
@@ -348,8 +357,14 @@ def test_an_index_behind_a_socket_hides_its_clients(tmp_path: Path) -> None:
             one.address = str(one.out / "index.sock")
         pair.ask("/simple/x/", {**FIELDS, "Hashed-Client": "d41d8"})
         pair.ask("/nothing", {"Hashed-Client": "98f00"}, method="DELETE")
+        # On purpose: who is asked over a file has no name that a client could choose.
+        names = [json.loads(one.ask("/environ")[2])["SERVER_NAME"] for one in pair.each]
+        assert names == ["site.example", "localhost"]
         pair.stop()
         assert len(pair.lines("d41d8", "stdout")) == len(pair.lines("98f00", "stdout")) == 1
+    # On purpose: nothing is sent to statsd yet, and who asks for that is told so.
+    refused = refusal("index", *words, RUN_FOLDER=str(tmp_path), STATSD_HOST="127.0.0.1:8125")
+    assert "statsd_host: metrics are not sent to statsd yet" in refused
 
 
 def test_analytics_have_metrics_on_a_port_of_their_own(tmp_path: Path) -> None:
@@ -396,7 +411,10 @@ def test_notices_wait_in_greenlets_with_defaults_of_a_library(tmp_path: Path) ->
         assert b"gevent" in pair.ask("/patched")[2]
         pair.environ("/environ?x=%2F", {**FIELDS, "X-Forwarded-Proto": "https"}, b"a=b")
         pair.stop()
-        pair.notes()
+        for one in pair.each:
+            assert ["slow", "/wait"] in one.notes()
+        theirs, ours = ([note for note in one.notes() if note[0] != "slow"] for one in pair.each)
+        assert ours == theirs
         assert pair.lines("|notices: ") == ["|notices: starts notices", "|notices: stops notices"]
 
 
@@ -409,6 +427,10 @@ def test_courses_close_their_caches_in_each_worker(tmp_path: Path) -> None:
             until(lambda one=one: one.names().count("child_exit") == 1, "the end of a worker")
         pair.stop()
         assert len(pair.lines("courses: GET")) == 5
+        # On purpose: a successor is there before a worker leaves, so that nobody has to wait.
+        born, gone = ["post_fork", 2], ["worker_exit", 1]
+        for one, order in ((pair.gunicorn, [gone, born]), (pair.bigtop, [born, gone])):
+            assert [note[:2] for note in one.notes() if note[:2] in order] == order
 
 
 def test_cards_make_their_connections_anew_after_the_fork(tmp_path: Path) -> None:
@@ -416,10 +438,14 @@ def test_cards_make_their_connections_anew_after_the_fork(tmp_path: Path) -> Non
         assert b'"answer":42' in pair.ask("/card/ace", FIELDS)[2]
         assert b"true" in pair.ask("/imported", FIELDS)[2]
         pair.environ("/environ", {**FIELDS, "Cookie": "a=b", "X-Forwarded-Proto": "https"}, b"some")
+        # On purpose: whom a trusted proxy names is the client, for applications and logs.
+        answers = [one.ask("/environ", {"X-Forwarded-For": "192.0.2.7"})[2] for one in pair.each]
+        assert [json.loads(one)["REMOTE_ADDR"] for one in answers] == ["127.0.0.1", "192.0.2.7"]
         pair.stop()
         assert pair.notes() == [["post_fork", True]]
-        theirs, ours = (moments(one.read("stdout")) for one in pair.each)
-        assert ours == theirs
+        theirs, ours = (moments(one.read("stdout")).splitlines() for one in pair.each)
+        assert ours[:-1] == theirs[:-1]
+        assert (theirs[-1].split()[0], ours[-1].split()[0]) == ("127.0.0.1", "192.0.2.7")
 
 
 def test_levels_part_what_is_harmless_from_what_is_not(tmp_path: Path) -> None:
@@ -429,7 +455,12 @@ def test_levels_part_what_is_harmless_from_what_is_not(tmp_path: Path) -> None:
         pair.stop()
         pair.lines("[INFO] levels:", "stdout")
         assert len(pair.lines("[WARNING] levels:", "stderr")) == 2
-        pair.lines("[INFO] uvicorn.error:", "stdout")
+        assert len(pair.lines("[INFO] uvicorn.error: Application", "stdout")) == 2
+        # On purpose: lines of accesses have gunicorn's form, which uvicorn's class overrules.
+        assert '"GET /fine HTTP/1.1" 200\n' in pair.gunicorn.read("stdout")
+        assert '"GET /fine HTTP/1.1" 200 17 "http://other.example/" "visitor/1"\n' in pair.bigtop.read(
+            "stdout"
+        )
 
 
 def test_every_hook_of_a_service_in_all_that_may_happen_to_it(tmp_path: Path) -> None:

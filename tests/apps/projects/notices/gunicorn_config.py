@@ -33,5 +33,7 @@ if threshold:
     def post_request(worker, req, environ, resp):
         global running
         took = os.times().elapsed - req._began
-        note("post_request", running, req.path, environ["PATH_INFO"], resp.status, took > float(threshold))
+        note("post_request", running, req.path, environ["PATH_INFO"], resp.status)
+        if took > float(threshold):
+            note("slow", req.path)
         running -= 1
