@@ -339,7 +339,8 @@ CASES = (
     Case(
         "E10",
         "malformed transfers between applications",
-        "They are dropped and closed; a client's address is believed only where the protocol is on.",
+        "They are dropped and closed; a client's address is believed only where the protocol is on. A queue "
+        "or a listener that a neighbour made block, or shut down, holds up nobody.",
     ),
     Case(
         "E11",

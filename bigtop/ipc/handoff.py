@@ -256,7 +256,7 @@ class Queues:
             data, ancillary, flags, _address = queue.recvmsg(size, _ROOM_FOR_FD, _RECEIVE)
         except BlockingIOError:
             return None
-        if not data and not ancillary and _is_shut(queue):
+        if not data and not ancillary and is_shut(queue):
             self._give_up(self.ended, queue.fileno(), "somebody shut it down")
             return None
         client = _connection(ancillary)
@@ -283,10 +283,10 @@ class Queues:
             self._dropped, self._complain_at = 0, now + _SILENCE
 
 
-def _is_shut(queue: socket.socket) -> bool:
-    """Whether an empty message is the end of the queue; an empty one can be sent, too."""
+def is_shut(end: socket.socket) -> bool:
+    """Whether somebody shut a unix socket down. Of a queue: an empty message can be sent, too."""
     look = _POLL()
-    look.register(queue, _SHUT)
+    look.register(end, _SHUT)
     return any(found & _SHUT for _, found in look.poll(0))
 
 

@@ -1,7 +1,8 @@
 # The listening sockets: open while this worker can begin something, shut while it cannot.
 #
 # Rule: whoever cannot serve does not accept; the connection then goes to another worker, or waits in the
-# kernel's queue for whoever is free first.
+# kernel's queue for whoever is free first. Whoever else has a listener open can make it block, or shut it
+# down: nobody waits for one, and one that is shut down is closed.
 
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ import resource
 import select
 import socket
 from collections.abc import Iterator, Sequence
+from os import set_blocking  # by name: an application may put its own in its place
 from typing import Any, Final, NamedTuple
 
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.timeouts import NEVER, SECOND
+from bigtop.ipc.handoff import is_shut
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.backend")
@@ -45,8 +48,7 @@ class Acceptor:
         self._listeners = {listener.fileno(): (listener, _address(listener)) for listener in listeners}
         self.is_open = False
         for listener in listeners:
-            # Also for the other workers: O_NONBLOCK belongs to the open socket that all of them share.
-            listener.setblocking(False)
+            listener.setblocking(False)  # the object; accept() sees to the open socket that all share
 
     def __contains__(self, fd: int) -> bool:
         return fd in self._listeners
@@ -71,20 +73,26 @@ class Acceptor:
         """Take one client, not more: others are awake as well, and want their share of a burst."""
         listener, server = self._listeners[fd]
         try:
+            set_blocking(fd, False)  # another one may have cleared O_NONBLOCK, for all
             client, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
+            if listener.family == socket.AF_UNIX and is_shut(listener):
+                self._give_up(fd)
             return None
         except OSError as error:
-            if error.errno not in STARVED:
+            if error.errno == errno.EINVAL:  # it does not listen any more
+                self._give_up(fd)
+            elif error.errno in STARVED:
+                self.starve(error, now)
+            else:
                 raise
-            self.starve(error, now)
             return None
         client.setblocking(False)
         return Accepted(client, client.getsockname() if server is None else server, address)
 
     def accept_all(self, now: int) -> Iterator[Accepted]:
         """Yield all clients that wait."""
-        for fd in self._listeners:
+        for fd in tuple(self._listeners):
             while (client := self.accept(fd, now)) is not None:
                 yield client
 
@@ -94,6 +102,19 @@ class Acceptor:
         for listener, _ in self._listeners.values():
             listener.close()
         self._listeners.clear()
+
+    def _give_up(self, fd: int) -> None:
+        """Close a listener that somebody shut down: it would be readable for ever."""
+        listener, _ = self._listeners.pop(fd)
+        where = listener.getsockname()
+        log.error(
+            "nobody can connect to %s any more: somebody shut that listening socket down; a restart of "
+            "Bigtop makes a new one",
+            f"{where[0]}:{where[1]}" if isinstance(where, tuple) else where,
+        )
+        if self.is_open:
+            self.epoll.unregister(fd)
+        listener.close()
 
     def starve(self, error: OSError, now: int) -> None:
         """Shut until descriptors may be had again."""
