@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bigtop.backends.native.app_queues import AppQueue, AppQueues
@@ -24,7 +24,7 @@ from bigtop.ipc.handoff import Handoff
 pytestmark = pytest.mark.case("E10")
 
 SO_PASSPIDFD, SO_PASSRIGHTS = 76, 83  # Linux 6.5, 6.16
-KINDS = ("file", "listener", "datagram", "loose", "connection", "unix", "pidfd", "memory")
+KINDS = ("file", "listener", "datagram", "loose", "connection", "unix", "foreign", "pidfd", "memory")
 # What somebody else has set on the queue by the time a message comes.
 OPTIONS = (None, socket.SO_PASSCRED, SO_PASSPIDFD)
 
@@ -48,11 +48,20 @@ class Ends(ExitStack):
             "loose": self.enter_context(socket.socket()).fileno(),
             "connection": accepted.fileno(),
             "unix": unix[0].fileno(),
+            "foreign": self.enter_context(_foreign()).fileno(),
             "pidfd": pidfd,
             "memory": memory,
         }
         for kind in ("file", "pidfd", "memory"):
             self.callback(os.close, self.fds[kind])
+
+
+def _foreign() -> socket.socket:
+    """Return a stream socket of a family in which no client has an address that could be told."""
+    try:
+        return socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    except OSError:  # this kernel has none
+        return socket.socket(type=socket.SOCK_DGRAM)
 
 
 class Queue:
@@ -113,6 +122,7 @@ MESSAGES = st.lists(
 
 
 @given(MESSAGES)
+@example([(b"c", ["foreign"], None)])
 def test_any_message_is_a_connection_or_nothing(messages: list[tuple[bytes, list[str], int | None]]) -> None:
     with Ends() as ends:
         queue = Queue()

@@ -60,7 +60,14 @@ def _end_processes(seconds: float) -> None:
         one.terminate()
     sleep(_LATE)
     for one in running:
-        one.kill()
+        if one.is_alive():
+            log.error(
+                "%s (pid %d) is killed: still there %g seconds after it was asked to end",
+                one.name,
+                one.pid,
+                _LATE,
+            )
+            one.kill()
 
 
 def leave(status: int) -> NoReturn:

@@ -57,8 +57,12 @@ def _look_for(target: str) -> None:
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is None and path is None:
             raise ValueError(f"there is no module {name} here; PYTHONPATH says where else to look")
-        if spec is None or spec.submodule_search_locations is None:
-            return  # an attribute, or a module whose attribute the rest is
+        if spec is None:
+            return  # an attribute
+        if spec.submodule_search_locations is None:
+            if name == target:
+                break
+            return  # a module whose attribute the rest is
         path = list(spec.submodule_search_locations)
     raise ValueError(f"{target} is a module: name what is to be called in it")
 

@@ -13,6 +13,7 @@ _forking = multiprocessing.get_context("fork")
 
 
 def work(seconds: float) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     note("begun")
     signal.sigtimedwait([], seconds)  # unlike sleep(), with gevent it lets no greenlet of the worker run
     note("finished")

@@ -254,6 +254,22 @@ def test_a_neighbour_sees_who_is_there_and_can_write_it_nowhere() -> None:
         queue.close()
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "too short"),
+        (b"\0", "too short"),
+        (struct.pack("!H", len(SAID) + 1) + SAID, "too long"),
+        (framed(SAID.ljust(257), b"GET /"), "too long"),
+        (framed(SAID[:-1], b"GET /"), "no address"),
+    ],
+)
+def test_lengths_are_those_of_what_is_there(data: bytes, reason: str) -> None:
+    assert unpack(framed(SAID.ljust(256), b"GET /"))[0] == b"GET /"
+    with pytest.raises(ValueError, match=reason):
+        unpack(data)
+
+
 @given(
     st.binary(max_size=400)
     | st.builds(lambda n, d: struct.pack("!H", n) + d, st.integers(0, 300), st.binary())

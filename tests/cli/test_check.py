@@ -53,6 +53,8 @@ WRONG_SECTIONS = [
     ('stdout_stream.max_bytes = "10X"', "stdout_stream.max_bytes: must be a size of at least 0 such as 8190"),
     ('uid = "no-such-user"', "uid: there is no user 'no-such-user' on this machine"),
     ('hooks.after_stop = "os.path"', ""),
+    ('hooks.before_stop = "xml.dom"', "hooks.before_stop: xml.dom is a module: name what is to be called in"),
+    ('hooks.after_start = "json.decoder"', "hooks.after_start: json.decoder is a module: name what is to be"),
     ("[socket.s]", ""),
     ('path = "{folder}/nowhere/s"', "path: there is no directory {folder}/nowhere"),
     ("[socket.t]", ""),

@@ -207,6 +207,15 @@ def test_what_a_pattern_cannot_mean_is_refused(running: Controlled, pattern: str
     assert "is no regular expression: what looks at more than the next character" in str(reply["reason"])
 
 
+@pytest.mark.case("E13")
+def test_a_pattern_is_short(running: Controlled) -> None:
+    """One state may have any number of tests."""
+    long, longest = (f"{'[' + 's' * size + ']'}leeper" for size in (243, 242))
+    reply = running.call("start", name=long, match="regex")
+    assert "a pattern has at most 250 characters" in str(reply["reason"])
+    assert running.call("start", name=longest, match="regex")["status"] == "ok"
+
+
 @pytest.mark.parametrize(
     ("pattern", "status"),
     [(r"SLEE\Der$", "ok"), (r"slee\der", "error"), (r"\AS[A-L]e+\w", "ok"), ("[^S]leeper", "error")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -227,13 +228,17 @@ def test_a_stopped_worker_delays_nobody_for_longer_than_its_grace_and_the_margin
         until(site.is_gone, "everything to be gone")
 
 
-def test_a_stopped_worker_with_a_request_is_late() -> None:
+@pytest.mark.case("B14")
+def test_a_stopped_worker_with_a_request_is_late_and_is_killed() -> None:
     with Site(APP, "--timeout", "1") as site, Client(("127.0.0.1", site.port)) as client:
         (worker,) = site.workers()
         client.send(request("/halt"))  # it is stopped during the call, which would take no time
         site.wait_for("is stuck: GET /halt")
         until(lambda: worker not in site.workers() and site.workers(), "the successor")
         assert site.get() == "ok"
+        why = r"still there [\d.]+ seconds after it was asked to end"
+        assert re.search(rf"worker 1 \(pid {worker}\) is killed: {why}", site.log())
+        assert re.search(r"GET /halt .* is cut off after .*: its worker 1 is killed", site.log())
 
 
 def _is_running(site: Site) -> bool:

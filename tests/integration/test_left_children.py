@@ -39,6 +39,8 @@ def test_children_have_the_time_of_open_requests(tmp_path: Path) -> None:
         assert site.stop() == 0
         assert time.monotonic() - began < 6
         assert site.log().count(LINE.format(child)) == 1
+        killed = f"export (pid {child}) is killed: still there 1 seconds after it was asked to end"
+        assert site.log().count(killed) == 1
         assert not psutil.pid_exists(child)
         assert not psutil.pid_exists(quick)
         assert notes.read_text().split("\n")[2:4] == ["finished", "exit handler"]

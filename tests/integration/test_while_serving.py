@@ -178,12 +178,13 @@ def test_max_requests_replaces_workers_and_loses_nothing() -> None:
     assert load.failures == []
 
 
+@pytest.mark.case("B14")
 def test_a_hung_request_is_reported_and_its_worker_replaced() -> None:
     with Site(APP, "--timeout", "1") as site:
         (hung,) = site.workers()
         with socket.create_connection(("127.0.0.1", site.port)) as client:
             client.sendall(b"GET /hang?why HTTP/1.1\r\nHost: x\r\n\r\n")
-            site.wait_for("is stuck: GET /hang")
+            site.wait_for("is stuck: GET /hang?why for ")
             site.wait_for("in app\n")  # the stack of the thread, by faulthandler
             assert "tests/apps/site.py" in site.log()
             assert client.recv(100) == b""

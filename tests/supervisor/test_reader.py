@@ -7,6 +7,9 @@ import os
 import threading
 import time
 
+import pytest
+
+from bigtop.supervisor.streams import reader
 from bigtop.supervisor.streams.reader import _REST, LineReader
 from tests.support.yard import until
 
@@ -70,10 +73,80 @@ def test_nothing_is_open_when_the_last_pipe_is_closed() -> None:
             readers = [LineReader(read_end, lambda _lines: None) for read_end, _ in ends]
             for _, write_end in ends:
                 os.write(write_end, b"word\n")
-            await until(lambda: all(reader.last for reader in readers), "the words")  # noqa: B023
-            for (_, write_end), reader in zip(ends, readers, strict=True):
+            await until(lambda: all(each.last for each in readers), "the words")  # noqa: B023
+            for (_, write_end), each in zip(ends, readers, strict=True):
                 os.close(write_end)
-                reader.close()
+                each.close()
         assert set(os.listdir("/proc/self/fd")) == before
+
+    asyncio.run(play())
+
+
+LONG = 150_000  # bytes of a line that is not waited for
+
+
+@pytest.mark.case("B12")
+def test_a_long_line_is_passed_on_between_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_PATIENCE", 1000.0)
+    text = ("x" + "€" * (LONG // 3)).encode()
+
+    async def play() -> None:
+        heard: list[bytes] = []
+        read_end, write_end = os.pipe()
+        LineReader(read_end, heard.append)
+        writer = threading.Thread(target=os.write, args=(write_end, text))
+        writer.start()
+        await until(lambda: len(b"".join(heard)) > LONG // 2, "the beginning, although it has no end yet")
+        writer.join()
+        os.close(write_end)
+        await until(lambda: b"".join(heard) == text, "all of it")
+        for part in heard:
+            part.decode()
+
+    asyncio.run(play())
+
+
+@pytest.mark.case("B12")
+def test_a_byte_that_is_no_character_is_passed_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another encoding it is one."""
+    monkeypatch.setattr(reader, "_PATIENCE", 0.05)
+
+    async def play() -> None:
+        heard: list[bytes] = []
+        read_end, write_end = os.pipe()
+        lines = LineReader(read_end, heard.append)
+        os.write(write_end, "café".encode("latin-1"))
+        await until(lambda: b"".join(heard) == b"caf\xe9", "all of the prompt")
+        assert heard[0] == b"caf"
+        os.close(write_end)
+        lines.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.case("B12")
+def test_each_line_is_waited_for_from_its_own_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_PATIENCE", 1000.0)
+
+    async def play() -> None:
+        heard: list[bytes] = []
+        read_end, write_end = os.pipe()
+        lines = LineReader(read_end, heard.append)
+        loop = asyncio.get_running_loop()
+        clock, ahead = loop.time, 0.0
+        monkeypatch.setattr(loop, "time", lambda: clock() + ahead)
+        os.write(write_end, b"one")
+        await until(lambda: lines._rest == b"one", "the first line to begin")
+        ahead = 900.0
+        os.write(write_end, b"\ntwo")
+        await until(lambda: lines._rest == b"two", "the second line to begin")
+        ahead = 1800.0
+        for _ in range(3):  # turns of the loop, in which what is due is done
+            await asyncio.sleep(0)
+        assert heard == [b"one\n"]
+        ahead = 1950.0
+        await until(lambda: heard == [b"one\n", b"two"], "the second line")
+        os.close(write_end)
+        lines.close()
 
     asyncio.run(play())

@@ -116,8 +116,9 @@ class LineReader:
 
     def _waited(self) -> None:
         self._waiting = None
-        self._pass_rest(_between_characters(self._rest))
-        if self._rest:  # a part of a character
+        # A part of a character is waited for once more; what comes to nothing then, was none.
+        self._pass_rest(_between_characters(self._rest) or len(self._rest))
+        if self._rest:
             self._waiting = asyncio.get_running_loop().call_later(_PATIENCE, self._waited)
 
     def _stop_waiting(self) -> None:
