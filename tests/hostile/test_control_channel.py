@@ -233,15 +233,42 @@ def test_a_revoked_key_hears_nothing_more(keyed: Controlled, place: Path) -> Non
     with (
         joined(keyed.context.socket(zmq.SUB), where, place, "fired") as fired,
         joined(keyed.context.socket(zmq.SUB), where, place, "looker") as looker,
+        dealer(keyed, place, "fired") as asking,
     ):
+        asking.send_json({"command": "numwatchers", "id": 1})
+        assert receive(asking)["status"] == "ok"
         for listening in (fired, looker):
             listening.subscribe("output.chatty.")
             assert listening.poll(20_000)
+        for _ in range(60):  # more than a second, in which the keys are looked at
+            fired.recv_multipart()
         (place / "clients" / "fired.key").unlink()
-        keyed.wait_for("its key is not known any more")
+        keyed.wait_for("its key is not known any more", 2)
         while fired.poll(500):
             fired.recv_multipart()
         assert looker.poll(20_000)
+
+
+@pytest.mark.case("E15")
+def test_a_revoked_key_subscribes_to_nothing_more(place: Path) -> None:
+    """Whenever the keys are looked at: here, they are not."""
+    settings = {"server_key": str(place / "server.key_secret"), "client_keys": str(place / "clients")}
+    patient = "from bigtop.control.server import server; server.KEYS_PERIOD = 600; "
+    run = "from bigtop.cli.main import main; main()"
+    controlled = Controlled("tcp://0.0.0.0:0", "tcp://0.0.0.0:0", **settings)
+    controlled.command[1:3] = ["-c", patient + run]
+    key = place / "clients" / "late.key"
+    keys.generate(place, "late", "view")
+    shutil.copy(place / "late.key", key)
+    with controlled:
+        where = str(asked(controlled, place, "globaloptions")["options"]["pubsub_endpoint"])  # type: ignore[index]
+        where = where.replace("0.0.0.0", "127.0.0.1")
+        with joined(controlled.context.socket(zmq.SUB), where, place, "late") as late:
+            late.subscribe("output.chatty.")
+            assert late.poll(20_000)
+            key.unlink()
+            late.subscribe("output.Web.")
+            controlled.wait_for("its key is not known any more")
 
 
 @pytest.mark.case("B1")

@@ -256,7 +256,7 @@ class Gate:
         try:
             door.bind(f"\0{name}")
             door.listen()
-            if self._zsocket.socket_type == zmq.ROUTER:
+            if self._zsocket.getsockopt(zmq.TYPE) == zmq.ROUTER:
                 self._zsocket.setsockopt(zmq.CONNECT_ROUTING_ID, name.encode())
             self._zsocket.connect(address)
         except BaseException:  # whatever it was: raised again

@@ -1,0 +1,49 @@
+# The door of the control channel, with ZeroMQ behind it and a client in front that writes its bytes itself.
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+import zmq
+
+from bigtop.control.server.acceptor import Gate, Limits
+from bigtop.control.server.zmq_socket import EdgeSocket
+
+HELLO = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+PING = b"\x04\x07\x04PING\x00\x00"
+ROOM = 100  # bytes: less than a frame and a heartbeat, as they are counted
+
+
+@pytest.mark.case("E12")
+def test_a_client_that_says_no_more_than_that_it_lives_is_never_cut_off(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(context: zmq.Context[zmq.Socket[bytes]], listener: socket.socket) -> None:
+        router = context.socket(zmq.ROUTER)
+        gate = Gate(listener, router, Limits(1000, ROOM))
+        edge = EdgeSocket(router, lambda _frames: None)
+        loop = asyncio.get_running_loop()
+        clock, ahead = loop.time, 0.0
+        monkeypatch.setattr(loop, "time", lambda: clock() + ahead)
+        incoming, outgoing = await asyncio.open_connection(*listener.getsockname())
+        try:
+            outgoing.write(HELLO + READY)
+            await asyncio.wait_for(incoming.readuntil(b"READY"), 30)
+            for _ in range(10):
+                ahead += 10.0  # longer than a message may take
+                outgoing.write(PING)
+                await asyncio.wait_for(incoming.readuntil(b"PONG"), 30)
+            assert len(gate.passages) == 1
+        finally:
+            outgoing.close()
+            gate.shut()
+            edge.close(0)
+            await asyncio.to_thread(context.term)
+            await gate.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        asyncio.run(play(zmq.Context(), listener))
+    assert "is cut off" not in caplog.text
