@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -51,9 +52,10 @@ def test_a_low_port_needs_a_capability() -> None:
     assert unit("serve", "a:b", "-b", ":80")["Service"]["AmbientCapabilities"] == "CAP_NET_BIND_SERVICE"
 
 
+@pytest.mark.case("B16")
 def test_words_that_mean_something_to_systemd() -> None:
-    command = unit("serve", "a:b", "-e", 'A=1 $HOME "%h" \\')["Service"]["ExecStart"]
-    assert command.endswith(r'''-e "A=1 $$HOME \"%%h\" \\"''')
+    command = unit("serve", "a:b", "-e", 'A=1 $HOME "%h" \\', "-e", "B=\tö")["Service"]["ExecStart"]
+    assert command.endswith(r'''-e "A=1 $$HOME \"%%h\" \\" -e "B=\x09ö"''')
 
 
 def test_a_file(tmp_path: Path) -> None:
@@ -116,11 +118,13 @@ def test_systemd_takes_every_name(tmp_path: Path, name: str) -> None:
     assert "written.service" not in verified.stderr
     assert f"WorkingDirectory={str(folder).replace('%', '%%')}\n" in done.stdout
     assert "TimeoutStopSec=10000020\n" in done.stdout
+    assert f"bigtop ctl -e {shlex.quote(name)}\n" in done.stdout
 
 
 @pytest.mark.case("B16")
-def test_a_folder_that_no_unit_can_name(tmp_path: Path) -> None:
-    folder = tmp_path / "a\nb"
+@pytest.mark.parametrize("name", ["a\nb", "a ", "a\\"])
+def test_a_folder_that_no_unit_can_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
     folder.mkdir()
     done = init("serve", "a:b", cwd=folder)
     assert done.returncode == 78
