@@ -52,6 +52,24 @@ def test_every_page_is_in_the_navigation(source: Path) -> None:
     assert pages(settings()["nav"]) == written
 
 
+def test_pages_are_found_and_copied_and_light_or_dark_as_one_likes() -> None:
+    site = settings()
+    assert {"search", "offline"} <= set(site["plugins"])
+    assert {"content.code.copy", "content.tabs.link", "navigation.tabs"} <= set(site["theme"]["features"])
+    schemes = {one.get("scheme"): one["toggle"]["name"] for one in site["theme"]["palette"]}
+    assert schemes.keys() == {None, "default", "slate"}, "that of the system, light and dark"
+    assert site["theme"]["font"] is False, "it would come from another host"
+
+
+def test_the_first_page_says_what_it_is_before_it_lists_anything(source: Path) -> None:
+    """In one screen: the words before the first heading below the title, the blocks of code apart."""
+    first = (source / "index.md").read_text().partition("# Bigtop")[2].partition("\n## ")[0]
+    prose = [line for line in first.splitlines() if line and not line.startswith((" " * 4 + "`", "<", "==="))]
+    assert 100 < len(" ".join(prose).split()) < 250
+    assert "(tutorial.md)" in first
+    assert first.count('=== "') == 2, "how it begins, for a site and for a file"
+
+
 def test_alternatives_become_tabs_and_single_blocks_stay(source: Path) -> None:
     assert '=== "A site"\n\n    ```console\n    pip install bigtop\n' in (source / "index.md").read_text()
     assert '```python title="hello.py"\n' in (source / "tutorial.md").read_text()
