@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -296,11 +297,17 @@ def test_the_shell_quotes_helps_and_asks_before_it_ends_everything(tmp_path: Pat
                 """Write a line once the prompt is there; return what was said before that."""
                 nonlocal seen
                 while not seen.rstrip(b"\x1b[?2004h").rstrip().endswith(prompt):
-                    seen += os.read(main, 4096)
+                    seen += heard(4096)
                 before, seen = seen.decode(), b""
                 os.write(main, line)
-                seen += os.read(main, 1)
+                seen += heard(1)
                 return before
+
+            def heard(size: int) -> bytes:
+                if not select.select([main], [], [], DEADLINE)[0]:
+                    process.kill()
+                    raise AssertionError(f"nothing more comes after {seen!r}")
+                return os.read(main, size)
 
             say(b"status tw\t\n", b"bigtop>")
             assert r"status two\ words" in (said := say(b'status "two\t\n', b"bigtop>"))

@@ -25,6 +25,7 @@ from bigtop.supervisor.policy.spec import (
     RestartPolicy,
     StopPolicy,
 )
+from bigtop.supervisor.processes.command_pool import CommandPool
 from tests.support.troupe import SLEEP, Troupe, perform, watcher
 from tests.support.yard import DEADLINE, ENV, command, lives, until
 
@@ -476,3 +477,29 @@ class TestLifetime:
             assert time.monotonic() - began >= 0.2
 
         perform(play, replace(WEB, numprocesses=3, lifetime=Lifetime(warmup_delay=0.1)))
+
+
+class TestLooks:
+    @pytest.mark.case("E9")
+    def test_what_goes_wrong_in_one_watcher_stops_no_look_at_the_others(
+        self, caplog: pytest.LogCaptureFixture
+    ):
+        looks: list[str] = []
+
+        class Watched(CommandPool):
+            """Processes that are timed; at those of one watcher nobody can look."""
+
+            timed = True
+
+            def look_for_late(self) -> None:
+                looks.append(self._spec.name)
+                if looks[-1] == "bad":
+                    raise ValueError("what stands there is nonsense")
+
+        async def play(troupe: Troupe) -> None:
+            troupe.supervisor.start()
+            await until(lambda: looks.count("good") == 2, "two looks")
+            assert looks == ["bad", "good"] * 2
+
+        perform(play, watcher("bad"), watcher("good"), pool=Watched)
+        assert caplog.text.count("bad: cannot see whether anybody is stuck") == 2

@@ -22,8 +22,9 @@ def watcher(name: str, target: Command = SLEEP, **more: Any) -> WatcherSpec:
 
 
 class Troupe:
-    def __init__(self, yard: Yard, *specs: WatcherSpec) -> None:
+    def __init__(self, yard: Yard, *specs: WatcherSpec, pool: type[CommandPool] = CommandPool) -> None:
         self.yard = yard
+        self._kind = pool
         self.told: list[tuple[str, messages.Notice]] = []
         self.supervisor = Supervisor(self._hear, self._pool, lambda: yard.sockets)
         yard.more_pids = self.supervisor.watchers.pids
@@ -31,7 +32,7 @@ class Troupe:
             self.supervisor.dispatcher.enter(spec)
 
     def _pool(self, spec: WatcherSpec, feed: Feed) -> CommandPool:
-        return CommandPool(spec, feed, self.yard.surroundings)
+        return self._kind(spec, feed, self.yard.surroundings)
 
     def _hear(self, name: str, notice: messages.Notice) -> None:
         self.told.append((name, notice))
@@ -58,11 +59,13 @@ class Troupe:
             await until(lambda name=name: self.status(name) == "stopped", f"{name} to have stopped")
 
 
-def perform(play: Callable[[Troupe], Awaitable[None]], *specs: WatcherSpec) -> None:
+def perform(
+    play: Callable[[Troupe], Awaitable[None]], *specs: WatcherSpec, pool: type[CommandPool] = CommandPool
+) -> None:
     """Run `play` with these watchers; all are ended afterwards."""
 
     async def main(place: Yard) -> None:
-        troupe = Troupe(place, *specs)
+        troupe = Troupe(place, *specs, pool=pool)
         try:
             await play(troupe)
         finally:
