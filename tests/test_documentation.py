@@ -101,6 +101,9 @@ def test_the_site_is_built_strictly_and_needs_no_other_host(source: Path) -> Non
     for page in site.rglob("*.html"):
         hosts = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="((?:https?:)?//[^"]*)"', page.read_text())
         assert hosts == [], page
+    first = (site / "index.html").read_text()
+    for part in ('data-md-component="search"', '"content.code.copy"', 'data-md-color-scheme="slate"'):
+        assert part in first
     texts = [path for kind in ("html", "xml", "json", "js") for path in site.rglob(f"*.{kind}")]
     assert [path for path in texts if str(ROOT) in path.read_text() or str(folder) in path.read_text()] == []
     shutil.rmtree(site)
