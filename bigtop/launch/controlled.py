@@ -148,7 +148,7 @@ class Steered:
             if not ours or psutil.Process(child).ppid() != pid:
                 raise CommandError(f"process {pid} of {name} has no child {child}")
             if signum == SIGKILL:
-                killing.say(f"{name}: child of process {pid}", [child], "a client sends that signal")
+                killing.by_client(f"{name}: child of process {pid}", child)
             os.kill(child, signum)
         except (psutil.NoSuchProcess, ProcessLookupError) as error:
             raise CommandError(f"there is no process {child}") from error

@@ -104,7 +104,9 @@ class Supervisor:
         for key in self._keys_of(name, pid):
             if signum == SIGKILL:
                 victim = runtime.machine.processes[key]
-                killing.say(f"{name}: process {victim.wid}", [victim.pid or 0], "a client sends that signal")
+                if victim.pid is not None:
+                    who = f"{name}: process {victim.wid}"
+                    killing.by_client(who, victim.pid, children=children, recursive=recursive)
             runtime.spawner.signal(key, signum, children=children, recursive=recursive)
 
     def close(self) -> None:

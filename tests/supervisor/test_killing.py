@@ -86,6 +86,9 @@ after_start = "!sleep 300,yes"
 [watcher.signalled]
 cmd = "sleep 300"
 
+[watcher.parent]
+cmd = '''sh -c "sleep 300 & sleep 300 & wait; exec sleep 300"'''
+
 [watcher.late]
 cmd = "sleep 300"
 ready = "file:{{folder}}/never"
@@ -113,6 +116,17 @@ def test_the_log_says_who_is_killed_and_why() -> None:
         (pid,) = stack.pids("signalled")
         stack.ctl("signal", "signalled", str(pid), "KILL")
         stack.wait_for("signalled: process 1 died with signal 9")
+        (parent,) = stack.pids("parent")
+        until(lambda: len(psutil.Process(parent).children()) == 2, "both children")
+        one, other = psutil.Process(parent).children()
+        stack.call("signal", name="parent", pid=parent, childpid=one.pid, signum="KILL")
+        stack.wait_for(f"parent: child of process {parent} (pid {one.pid}) is killed: a client sends that")
+        until(lambda: psutil.Process(parent).children() == [other], "the end of one")
+        stack.ctl("signal", "parent", str(parent), "KILL", "--children")
+        stack.wait_for(f"parent: process 1: what it started (pid {other.pid}) is killed: a client sends that")
+        stack.ctl("signal", "parent", str(parent), "KILL", "--recursive")
+        stack.wait_for(f"parent: process 1 (pid {parent}) is killed: a client sends that signal")
+        assert stack.log().count(f"(pid {parent}) is killed") == 1
         stack.wait_for("late: process 1 died with signal 9 before it was ready (killed: not ready after 0.3")
         stack.wait_for("aged: process 1 (pid ")
         assert stack.stop() == 0

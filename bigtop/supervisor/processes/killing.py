@@ -20,8 +20,22 @@ logger = get_logger("bigtop.supervisor")
 
 
 def say(who: str, pids: Iterable[int], reason: str, level: int = logging.WARNING) -> None:
-    """Announce a kill; for a SIGKILL that somebody else asked for and sends as any signal."""
+    """Announce a kill."""
     logger.log(level, "%s (pid %s) is killed: %s", who, ", ".join(map(str, pids)), reason)
+
+
+def by_client(who: str, pid: int, *, children: bool = False, recursive: bool = False) -> None:
+    """Announce that a client sends SIGKILL: to a process, to its `children`, or to it and all below it."""
+    reason = "a client sends that signal"
+    below: list[int] = []
+    if recursive:
+        below = [one.pid for one in descendants.descendants(pid)]
+    elif children:
+        below = descendants.children(pid)
+    if recursive or not children:
+        say(who, [pid], reason)
+    if below:
+        say(f"{who}: what it started", below, reason)
 
 
 def process(victim: Process, who: str, reason: str, level: int = logging.WARNING) -> None:
