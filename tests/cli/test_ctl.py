@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -103,6 +103,15 @@ def test_too_late_is_told_apart(daemon: Controlled) -> None:
         return True
 
     until(is_too_late, "a reply that is too late")
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End a process also where the test fails; nobody would wait for it otherwise."""
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 def test_following_goes_on_until_it_is_interrupted(daemon: Controlled) -> None:
@@ -287,9 +296,12 @@ def test_the_shell_quotes_helps_and_asks_before_it_ends_everything(tmp_path: Pat
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "TERM": "dumb", "PYTHONPATH": str(ROOT)}
     with Controlled(grace=0.1) as own:
         command = [sys.executable, "-m", "bigtop", "ctl", "-e", own.endpoint, *PATIENT]
-        with subprocess.Popen(
-            command, cwd=ROOT, stdin=other, stdout=other, stderr=other, env=environ
-        ) as process:
+        with (
+            subprocess.Popen(
+                command, cwd=ROOT, stdin=other, stdout=other, stderr=other, env=environ
+            ) as process,
+            ended(process),
+        ):
             os.close(other)
             seen = b""
 
@@ -304,9 +316,7 @@ def test_the_shell_quotes_helps_and_asks_before_it_ends_everything(tmp_path: Pat
                 return before
 
             def heard(size: int) -> bytes:
-                if not select.select([main], [], [], DEADLINE)[0]:
-                    process.kill()
-                    raise AssertionError(f"nothing more comes after {seen!r}")
+                assert select.select([main], [], [], DEADLINE)[0], f"nothing more comes after {seen!r}"
                 return os.read(main, size)
 
             say(b"status tw\t\n", b"bigtop>")
