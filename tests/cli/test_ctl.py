@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bigtop.cli import ctl_arguments, ctl_show
+from bigtop.cli import ctl_arguments, ctl_shell, ctl_show
 from bigtop.cli.ctl_target import Target
 from bigtop.cli.words import quoted, unfinished
 from bigtop.control.commands import config_commands, parameters, process_commands, queries, table
@@ -218,6 +218,12 @@ def test_what_completion_writes_is_read_as_the_name(name: str, quote: str) -> No
     if bash := shutil.which("bash"):
         line = f"printf %s {quote}{quoted(name, quote, 'bash')}{quote}"
         assert subprocess.run([bash, "-c", line], capture_output=True, text=True).stdout == name
+
+
+@pytest.mark.case("B15")
+def test_what_may_follow_is_shown_as_it_is_to_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    ctl_shell._show_matches("status ", [r"status two\ words ", "status plain "], 18)
+    assert "'two words'  plain\n" in capsys.readouterr().out
 
 
 def test_fish_completes(daemon: Controlled) -> None:
