@@ -262,9 +262,12 @@ def test_a_neighbour_sees_who_is_there_and_can_write_it_nowhere() -> None:
         (struct.pack("!H", len(SAID) + 1) + SAID, "too long"),
         (framed(SAID.ljust(257), b"GET /"), "too long"),
         (framed(SAID[:-1], b"GET /"), "no address"),
+        (framed(b'[["192.0.2.1", 65536], null]', b"GET /"), "no address"),
+        (framed(b'[["192.0.2.1", -1], null]', b"GET /"), "no address"),
+        (framed(b'[["192.0.2.1", 1.5], null]', b"GET /"), "no address"),
     ],
 )
-def test_lengths_are_those_of_what_is_there(data: bytes, reason: str) -> None:
+def test_lengths_and_addresses_are_possible_ones(data: bytes, reason: str) -> None:
     assert unpack(framed(SAID.ljust(256), b"GET /"))[0] == b"GET /"
     with pytest.raises(ValueError, match=reason):
         unpack(data)

@@ -43,6 +43,7 @@ WRONG_SECTIONS = [
     ),
     ("[watcher.b]", ""),
     ('cmd = "sleep 1000"', ""),
+    ('uid = "54321"', "uid: user 54321 is not known on this machine and has no group of its own: add gid"),
     ('stderr_stream.filename = "x"', ""),
     ("stderr_stream.max_byte = 1", "stderr_stream.max_byte: FileStream has no option max_byte; did "),
     ('hooks.before_start = "no_such_module.f"', "hooks.before_start: there is no module no_such_module here"),
