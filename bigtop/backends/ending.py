@@ -76,7 +76,8 @@ def leave(status: int) -> NoReturn:
         sleep(EXIT_SECONDS)  # the process ends meanwhile
         _flush()
         os._exit(status)
-    start_new_thread(_end_processes, (_LATE,))
+    with suppress(RuntimeError):  # Python 3.12 starts no thread any more when it ends
+        start_new_thread(_end_processes, (_LATE,))
     atexit._run_exitfuncs()  # what Python calls from the main thread, which does not get there
     logging.shutdown()
     _flush()
