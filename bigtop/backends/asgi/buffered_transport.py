@@ -20,7 +20,7 @@ from contextvars import Context
 from socket import SHUT_WR
 from typing import Final, Protocol
 
-from bigtop.backends.asgi.stream import StreamTransport
+from bigtop.backends.asgi.stream import Stream
 from bigtop.backends.asgi.transport_events import Events
 from bigtop.backends.asgi.waiters import Waiters
 from bigtop.backends.native.app_queues import READ
@@ -90,7 +90,7 @@ class TransportOwner(Protocol):
         """What waits for the client became more or less; see `BufferedTransport.waiting`."""
 
 
-class BufferedTransport(StreamTransport):
+class BufferedTransport(Stream):
     """A transport that takes what it is given, and tells what came."""
 
     __slots__ = (
@@ -107,7 +107,7 @@ class BufferedTransport(StreamTransport):
     )  # fmt: skip
 
     def __init__(self, transport: Transport, turn: LoopTurn) -> None:
-        StreamTransport.__init__(self, transport)
+        Stream.__init__(self, transport)
         self._recv: Callable[[int], bytes] = transport.recv
         self._send: Callable[[Bytes], int] = transport.send
         self._events = Events(transport, turn.loop, self._on_readable, self._on_writable)

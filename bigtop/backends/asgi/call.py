@@ -16,7 +16,7 @@ from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.disconnect import ClientDisconnected, release
 from bigtop.backends.asgi.file_messages import send_open_file, send_path
 from bigtop.backends.asgi.metrics import MeteredCall
-from bigtop.backends.asgi.stream import Stream, StreamTransport
+from bigtop.backends.asgi.stream import Stream, StreamOwner
 from bigtop.backends.cutoff import CutOff
 from bigtop.backends.failures import leave_fork
 from bigtop.backends.native.hangup import Hangup
@@ -46,18 +46,20 @@ class Call(MeteredCall):
         "_hangup",
         "_invites",
         "_lasts",
+        "_owner",
         "_stream",
-        "_transport",
         "body",
         "gone",
         "reply",
     )
 
-    def __init__(self, context: WorkerContext, stream: Stream, peer: Peer, request: Request) -> None:
+    def __init__(
+        self, context: WorkerContext, owner: StreamOwner, stream: Stream, peer: Peer, request: Request
+    ) -> None:
         MeteredCall.__init__(self, request, peer, context.stamps)  # super() costs as much again
         self._context = context
+        self._owner = owner
         self._stream = stream
-        self._transport: StreamTransport = stream.transport
         self._invites = request.expects_continue
         self._lasts = False  # longer than the turn in which it was called
         self.body = None if request.ended else BodyQueue(context.loop, ended=False)
@@ -81,15 +83,15 @@ class Call(MeteredCall):
         if self.body is not None and not self.body.ended:
             self.request.keep_alive = False  # the rest would be read for nothing
         head, count = self.answer.whole(reply.head, reply.headers, reply.size)
-        transport = self._transport
+        stream = self._stream
         self.bytes_out += len(head) + count
         for part in reply.parts if count else ():
             if isinstance(part, FilePart):
-                transport.write_between(head, part, b"")
+                stream.write_between(head, part, b"")
                 head = b""
             else:
                 head += part
-        transport.write(head)
+        stream.write(head)
         self._complete()
 
     async def _run(self) -> None:
@@ -116,15 +118,15 @@ class Call(MeteredCall):
         body = self.body
         if body is None:
             body = self.body = BodyQueue(self._context.loop, ended=True)
-            body.gone = self.gone or self.answer.complete or self._transport.at_end
+            body.gone = self.gone or self.answer.complete or self._stream.at_end
         while (message := body.take()) is None:
             if self._invites and not body.ended and self.answer.framing is None:
-                self._transport.write(CONTINUE)
+                self._stream.write(CONTINUE)
                 body.pause()
             self._invites = False
             await body.wait()
         if not body.ended:
-            self._transport.resume()
+            self._stream.resume()
         return message
 
     async def send(self, message: Message) -> None:
@@ -135,7 +137,7 @@ class Call(MeteredCall):
         if self.gone:
             _check_last(kind, message)
         elif kind == "http.response.body":
-            answer, transport, body = self.answer, self._transport, self.body
+            answer, stream, body = self.answer, self._stream, self.body
             if body is not None and not body.ended and not message.get("more_body"):
                 # The answer is here before the body is: the rest of that would be read for nothing.
                 self.request.keep_alive = False  # unless the head is out
@@ -143,18 +145,18 @@ class Call(MeteredCall):
             if type(piece) is bytes and len(piece) >= LARGE:
                 before, piece, after = answer.large_body(message, piece)
                 self.bytes_out += len(before) + len(piece) + len(after)
-                transport.write_between(before, piece, after)
+                stream.write_between(before, piece, after)
             elif data := answer.body(message):
                 self.bytes_out += len(data)
-                transport.write(data)
+                stream.write(data)
             elif not answer.complete and self.is_deserted(monotonic_ns()):  # which no send will tell
-                self._stream.cut()
+                self._owner.cut()
                 raise ClientDisconnected("the client has left")
             if answer.complete:
                 self._complete()
-            elif transport.waiting:
-                self._stream.sending()
-                await transport.room()
+            elif stream.waiting:
+                self._owner.sending()
+                await stream.room()
         elif kind == "http.response.start":
             head = self.answer.start(message)
             if head.dropped:
@@ -165,11 +167,11 @@ class Call(MeteredCall):
     async def _send_extension(self, kind: str, message: Message) -> None:
         match kind:
             case "http.response.early_hint":
-                transport = self._transport
-                transport.write(self.answer.early_hint(message))
-                if transport.waiting:
-                    self._stream.sending()
-                    await transport.room()
+                stream = self._stream
+                stream.write(self.answer.early_hint(message))
+                if stream.waiting:
+                    self._owner.sending()
+                    await stream.room()
             case "http.response.trailers":
                 if data := self.answer.trailers(message):
                     self._put(data)
@@ -186,22 +188,22 @@ class Call(MeteredCall):
         """Have the kernel send `part`; return when it has, since the file is closed after that."""
         before, part.count = self.answer.file(message, part.count, more)
         after = self.answer.after_file(message, part.count, more)
-        transport = self._transport
+        stream = self._stream
         if part.count:
             self.bytes_out += len(before) + part.count + len(after)
-            transport.write_between(before, part, after)
+            stream.write_between(before, part, after)
             if self.answer.complete:
                 self._complete()
         else:
             self._put(before + after)
-        if transport.waiting:
-            self._stream.sending()
-            await transport.flushed()
+        if stream.waiting:
+            self._owner.sending()
+            await stream.flushed()
 
     def _put(self, data: bytes) -> None:
         if data:
             self.bytes_out += len(data)
-            self._transport.write(data)
+            self._stream.write(data)
         if self.answer.complete:
             self._complete()
 
@@ -215,13 +217,13 @@ class Call(MeteredCall):
             self.body.leave()
         if not self.answer.over:
             self.gone = True
-        self._stream.answered(self)
+        self._owner.answered(self)
 
     # ---- what the connection tells
 
     def is_deserted(self, now: int) -> bool:
         """Whether the client has left, as far as that shows without reading or sending; receive() tells."""
-        self._hangup = self._hangup or Hangup(self._transport.raw)
+        self._hangup = self._hangup or Hangup(self._stream.raw)
         if not self._hangup.is_certain(now):
             return False
         if self.body is None:
@@ -249,7 +251,7 @@ class Call(MeteredCall):
             log.debug("%s: the client has left", self._name())
             release(error)
             if not self.gone:  # it may be there still to read, but it was taken at its word
-                self._stream.cut()
+                self._owner.cut()
         elif error is None:
             log.error("%s: the application returned before its answer was complete", self._name())
         elif isinstance(error, (asyncio.CancelledError, CutOff)):
@@ -260,7 +262,7 @@ class Call(MeteredCall):
             return
         if self.answer.framing is not None:
             self.gone = True
-            self._stream.give_up(self)
+            self._owner.give_up(self)
         else:
             self.answer_for(500, FAILED)
 

@@ -13,7 +13,7 @@ from bigtop.backends.native.timeouts import Wait
 
 
 class ClientConnection:
-    """An TransportOwner of a transport that says goodbye. `wait` is the clock that runs."""
+    """A TransportOwner of a transport that says goodbye. `wait` is the clock that runs."""
 
     __slots__ = ("_context", "_lingering", "transport", "wait")
 

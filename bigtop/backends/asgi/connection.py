@@ -114,7 +114,7 @@ class Connection(ClientConnection):
         return begun
 
     def _begin(self, request: Request) -> Call | None:
-        call = new_call(self._context, self, self._peer, request)
+        call = new_call(self._context, self, self.transport, self._peer, request)
         if call is None:
             self._over = True
             from bigtop.backends.asgi.websocket_call import begin  # here, with the libraries that it needs

@@ -7,7 +7,7 @@ from typing import Final
 
 from bigtop.backends.asgi.call import Call
 from bigtop.backends.asgi.context import WorkerContext
-from bigtop.backends.asgi.stream import Stream
+from bigtop.backends.asgi.stream import Stream, StreamOwner
 from bigtop.backends.native.file_answers import read_through
 from bigtop.http.asgi import Message
 from bigtop.http.filtered import FilteredAnswer
@@ -27,12 +27,13 @@ class FilteredCall(Call):
     def __init__(
         self,
         context: WorkerContext,
+        owner: StreamOwner,
         stream: Stream,
         peer: Peer,
         request: Request,
         filters: Sequence[Filter],
     ) -> None:
-        Call.__init__(self, context, stream, peer, request)
+        Call.__init__(self, context, owner, stream, peer, request)
         self._filters = filters
         self._filtered = FilteredAnswer(request, context.stamps, filters)
         self.answer = self._filtered

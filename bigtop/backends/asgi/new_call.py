@@ -5,14 +5,16 @@ from __future__ import annotations
 from bigtop.backends.asgi.call import Call
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.filtered_call import FilteredCall
-from bigtop.backends.asgi.stream import Stream
+from bigtop.backends.asgi.stream import Stream, StreamOwner
 from bigtop.http.handlers import Reply
 from bigtop.http.messages import Request
 from bigtop.http.scope import Peer
 from bigtop.system.clock import monotonic_ns
 
 
-def new_call(context: WorkerContext, stream: Stream, peer: Peer, request: Request) -> Call | None:
+def new_call(
+    context: WorkerContext, owner: StreamOwner, stream: Stream, peer: Peer, request: Request
+) -> Call | None:
     """Return the call that answers `request`; None where a WebSocket is to be opened."""
     chain = context.chain
     reply: Reply | None = None
@@ -25,8 +27,8 @@ def new_call(context: WorkerContext, stream: Stream, peer: Peer, request: Reques
     if context.draining or not context.timers.keeps:
         request.keep_alive = False
     if chain.filters is None:
-        call = Call(context, stream, peer, request)
+        call = Call(context, owner, stream, peer, request)
     else:
-        call = FilteredCall(context, stream, peer, request, chain.filters)
+        call = FilteredCall(context, owner, stream, peer, request, chain.filters)
     call.reply = reply
     return call

@@ -1,7 +1,7 @@
-# What an application call needs of the connection, and no more.
+# Stream: the bytes of one request and its answer, all that an application call needs of the connection.
 #
-# A connection of HTTP/1.1 is one stream, for one call after the other, and what it sends by is all of the
-# client's transport. With HTTP/2 there will be many at once, each with its own share of that.
+# A connection of HTTP/1.1 has one stream, for one call after the other, and that is the whole of the client's
+# transport (buffered_transport.py). One of HTTP/2 will have many at once, each with its own share of that.
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bigtop.backends.native.transport import Transport
 from bigtop.http.handlers import FilePart
 
 
-class StreamTransport:
-    """The bytes of one stream, both ways. Nothing here fails because the client has left."""
+class Stream:
+    """Bytes of one request after the other, both ways. Nothing here fails because the client has left."""
 
     __slots__ = ("at_end", "raw")
 
@@ -49,12 +49,8 @@ class StreamTransport:
         """Wait until the client has taken everything, or is gone."""
 
 
-class Stream(Protocol):
+class StreamOwner(Protocol):
     """Who is told how an answer goes."""
-
-    @property
-    def transport(self) -> StreamTransport:
-        """Where the answer goes."""
 
     def sending(self) -> None:
         """Something waits for the client to read."""

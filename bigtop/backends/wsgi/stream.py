@@ -1,4 +1,4 @@
-# The way of answers to one client: what an application call needs of the connection, and no more.
+# Stream: the answers to one client, all that an application call needs of the connection.
 #
 # A connection of HTTP/1.1 has one stream, for one call after the other.
 #
