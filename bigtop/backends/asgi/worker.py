@@ -15,12 +15,12 @@ from time import monotonic_ns
 from typing import Final
 
 from bigtop.backends.asgi.app_handoff import AppHandoff
-from bigtop.backends.asgi.balancer import Balancer
 from bigtop.backends.asgi.connection import Connection
 from bigtop.backends.asgi.connection_factory import ConnectionFactory
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.lifespan import Lifespan
 from bigtop.backends.asgi.proxied_connection import ProxiedConnection
+from bigtop.backends.asgi.worker_handoff import WorkerHandoff
 from bigtop.backends.base import Life
 from bigtop.backends.cutoff import LAST_WORDS
 from bigtop.backends.native.acceptor import RETRY, Accepted, Acceptor, room
@@ -53,7 +53,7 @@ class Worker:
         self._loop = context.loop
         self._accept_epoll = select.epoll()
         self._acceptor = Acceptor(listeners, self._accept_epoll, room(context.options.worker_connections))
-        self._balancer = Balancer(life.handoff, context.loop, self._take_over)
+        self._worker_handoff = WorkerHandoff(life.handoff, context.loop, self._take_over)
         self._app_handoff = AppHandoff(life, context.loop, self._accept_epoll, self._take_over)
         self._connections = ConnectionFactory(
             context, transport_of, self._app_handoff.routes, self._app_handoff.leave
@@ -72,11 +72,11 @@ class Worker:
         self._starting = None
         loop.add_reader(self._accept_epoll.fileno(), self._on_door)
         self._regulate()
-        self._balancer.open()
+        self._worker_handoff.open()
         self._app_handoff.open()
         life.ready()
         await self._context.emptied(self._seconds_left)
-        while (self._balancer.rest() or self._app_handoff.rest()) and self._seconds_left():
+        while (self._worker_handoff.rest() or self._app_handoff.rest()) and self._seconds_left():
             await self._context.emptied(self._seconds_left)
         await self._end_calls()
         await self._shut_down()
@@ -103,7 +103,7 @@ class Worker:
             for _ in range(BATCH):
                 if self._is_crowded or (accepted := self._acceptor.accept(fd, now)) is None:
                     break
-                if not self._balancer.spread(accepted.socket, len(self._context.clients)):
+                if not self._worker_handoff.spread(accepted.socket, len(self._context.clients)):
                     self._connections.welcome(accepted, b"")
         if self._acceptor.retry_at != NEVER or self._is_crowded:
             self._pause()
@@ -154,7 +154,7 @@ class Worker:
             return
         if _is_hung_up(life.fileno()):  # the supervisor is gone; that would be reported for ever
             self._loop.remove_reader(life.fileno())
-        if self._starting is None and not self._balancer.has_heir():
+        if self._starting is None and not self._worker_handoff.has_heir():
             for accepted in self._acceptor.accept_all(monotonic_ns()):  # nobody else will
                 self._connections.welcome(accepted, b"")
         self._acceptor.close()
@@ -171,7 +171,7 @@ class Worker:
             if isinstance(client, ProxiedConnection):
                 continue
             if isinstance(client, Connection) and client.is_idle:
-                if not self._balancer.leave(client.transport):
+                if not self._worker_handoff.leave(client.transport):
                     return
                 client.cut()
 

@@ -14,11 +14,11 @@ from bigtop.backends.base import Life
 from bigtop.backends.native.acceptor import Accepted, Acceptor
 from bigtop.backends.native.app_queues import Arrival
 from bigtop.backends.native.timeouts import NEVER
-from bigtop.backends.wsgi.balancer import Balancer
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.connections import Connections
 from bigtop.backends.wsgi.executor import Executor
 from bigtop.backends.wsgi.request_flow import RequestFlow
+from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
 from bigtop.ipc.seats import Seat
 from bigtop.log import logger as get_logger
 
@@ -29,19 +29,19 @@ AT_ONCE: Final = 8  # let in each time a slot becomes free
 
 
 class Admission:
-    """Opens and shuts acceptor and balancer; `connection_factory` makes connections of clients."""
+    """Opens and shuts acceptor and hand-off; `connection_factory` makes connections of clients."""
 
     def __init__(
         self,
         acceptor: Acceptor,
-        balancer: Balancer,
+        worker_handoff: WorkerHandoff,
         connection_factory: Callable[[Accepted], Connection],
         connections: Connections,
         flow: RequestFlow,
         executor: Executor,
         life: Life,
     ) -> None:
-        self.balancer = balancer
+        self.worker_handoff = worker_handoff
         self.crowded = False  # as many connections as there may be
         self._told = False
         self._acceptor = acceptor
@@ -61,9 +61,9 @@ class Admission:
         able = self._executor.has_slot and not self.crowded and not starved
         self._life.slot.seat[OPEN] = able and not draining
         self._acceptor.set(able and not draining)
-        takes = able and not (draining and self.balancer.has_heir())
-        self.balancer.set(takes, inbox=not starved)
-        self.balancer.app_handoff.set(takes)
+        takes = able and not (draining and self.worker_handoff.has_heir())
+        self.worker_handoff.set(takes, inbox=not starved)
+        self.worker_handoff.app_handoff.set(takes)
         self._connections.timeouts.wake(self.due)
 
     def enter(self, fd: int, now: int, at_work: int) -> Connection | None:
@@ -80,12 +80,12 @@ class Admission:
                 if client is None:
                     self.regulate()  # out of descriptors, perhaps
                     break
-                if not self.balancer.spread(client.socket):
+                if not self.worker_handoff.spread(client.socket):
                     self._admit(client, now)
-        elif fd in self.balancer:
-            return self._take_over_from(self.balancer.arrival(fd), now)
-        elif fd in self.balancer.app_handoff:
-            self._take_over_from(self.balancer.app_handoff.arrival(), now)
+        elif fd in self.worker_handoff:
+            return self._take_over_from(self.worker_handoff.arrival(fd), now)
+        elif fd in self.worker_handoff.app_handoff:
+            self._take_over_from(self.worker_handoff.app_handoff.arrival(), now)
         return None
 
     def let_in(self, now: int) -> None:
@@ -99,31 +99,31 @@ class Admission:
 
     def close(self, now: int) -> None:
         """Leave the listeners to others; if there are none, accept first what waits in their queues."""
-        if not self.balancer.has_heir():
+        if not self.worker_handoff.has_heir():
             for client in self._acceptor.accept_all(now):
                 self._admit(client, now)
         self._acceptor.close()
 
     def take_rest(self, now: int) -> None:
         """Take over, before leaving, what nobody else might."""
-        self._take_over_from(self.balancer.rest(), now)
-        if not self.balancer.has_heir():
-            self._take_over_from(self.balancer.app_handoff.rest(), now)
+        self._take_over_from(self.worker_handoff.rest(), now)
+        if not self.worker_handoff.has_heir():
+            self._take_over_from(self.worker_handoff.app_handoff.rest(), now)
 
     @property
     def due(self) -> int:
         """When tend() is to be called."""
-        return min(self._acceptor.retry_at, self.balancer.due, self.balancer.app_handoff.due)
+        return min(self._acceptor.retry_at, self.worker_handoff.due, self.worker_handoff.app_handoff.due)
 
     def tend(self, now: int) -> None:
         """Do what time has come for."""
         if now >= self._acceptor.retry_at:
             self._acceptor.retry_at = NEVER
             self.regulate()
-        if now >= self.balancer.app_handoff.due:
-            self._take_over_from(self.balancer.app_handoff.tend(now), now)
-        if now >= self.balancer.due:
-            self._take_over_from(self.balancer.tend(now), now)
+        if now >= self.worker_handoff.app_handoff.due:
+            self._take_over_from(self.worker_handoff.app_handoff.tend(now), now)
+        if now >= self.worker_handoff.due:
+            self._take_over_from(self.worker_handoff.tend(now), now)
             if self._acceptor.is_open:  # a worker that was told of a client may have been killed since
                 for client in islice(self._acceptor.accept_all(now), 1):
                     self._admit(client, now)

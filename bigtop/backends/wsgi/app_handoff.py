@@ -1,6 +1,6 @@
 # Hand-off between applications on the same socket, in the native WSGI server: see native/app_handoff.py.
 #
-# Rule 1: a connection leaves epoll before it leaves this worker, as in balancer.py.
+# Rule 1: a connection leaves epoll before it leaves this worker, as in worker_handoff.py.
 # Rule 2: it takes no application slot to hand a request over, so a busy worker does that too.
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ from bigtop.backends.native.transport import PlainTransport, Transport, Transpor
 from bigtop.backends.native.trust import forwarding
 from bigtop.backends.native.write_buffer import Pause, patient
 from bigtop.backends.wsgi.admission import Admission
-from bigtop.backends.wsgi.balancer import Balancer
 from bigtop.backends.wsgi.body_stream import Streaming
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.connections import Connections
@@ -37,6 +36,7 @@ from bigtop.backends.wsgi.metrics import WsgiMetrics
 from bigtop.backends.wsgi.request_flow import RequestFlow
 from bigtop.backends.wsgi.thread_executor import ThreadExecutor
 from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
+from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
 from bigtop.http.engine import Engine
 from bigtop.http.paths import root_of
 from bigtop.http.peer import Address as AnyAddress
@@ -108,9 +108,9 @@ def serve(
     acceptor = Acceptor(listeners, epoll, room(options.worker_connections))
     metrics = WsgiMetrics(life, access_log(options, life))
     connections = Connections(epoll, Timeouts(options.limits), metrics, chain.connections)
-    balancer = Balancer(life, connections, epoll, time.monotonic_ns())
-    flow = RequestFlow(connections, executor, metrics, balancer, chain.handlers)
-    admission = Admission(acceptor, balancer, connection_factory, connections, flow, executor, life)
+    worker_handoff = WorkerHandoff(life, connections, epoll, time.monotonic_ns())
+    flow = RequestFlow(connections, executor, metrics, worker_handoff, chain.handlers)
+    admission = Admission(acceptor, worker_handoff, connection_factory, connections, flow, executor, life)
     loop = EventLoop(epoll, admission, connections, flow, executor, life)
     admission.regulate()
     life.ready()

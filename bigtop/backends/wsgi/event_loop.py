@@ -49,7 +49,7 @@ class EventLoop:
         self._epoll = epoll
         self._poll = executor.poll_of(epoll)
         self._admission = admission
-        self._balancer = admission.balancer
+        self._worker_handoff = admission.worker_handoff
         self._connections = connections
         self._flow = flow
         self._metrics = flow.metrics
@@ -101,7 +101,7 @@ class EventLoop:
             if (
                 holds_up
                 and mask == EPOLLIN
-                and self._balancer.relieve(connection, not self._executor.has_slot, now)
+                and self._worker_handoff.relieve(connection, not self._executor.has_slot, now)
             ):
                 continue
             lead = self._flow.read(connection, now)
@@ -114,7 +114,7 @@ class EventLoop:
         return self._run_ready(now) if self._flow.ready else KEPT
 
     def _poll_visibly(self, patience: float) -> list[tuple[int, int]]:
-        """Tell siblings, meanwhile, whether there is nothing else to do here (see balancer.py)."""
+        """Tell siblings, meanwhile, whether there is nothing else to do here (see worker_handoff.py)."""
         seat = self._life.slot.seat
         seat[IDLE_NOW] = patience != 0 and not (self._executor.detached and self._executor.holds_up)
         events = self._poll(patience)
@@ -186,9 +186,9 @@ class EventLoop:
         self._leave_at = min(self._leave_at, now + int(life.grace * SECOND))
         self._admission.close(now)
         self._admission.regulate()
-        self._balancer.leave_all(now)
+        self._worker_handoff.leave_all(now)
         self._executor.part()
-        has_heir = self._balancer.has_heir()
+        has_heir = self._worker_handoff.has_heir()
         for connection in self._connections.table.values():
             if connection.call is not None and (connection.stays or not has_heir):
                 connection.call.request.keep_alive = False  # unless its head is out

@@ -12,13 +12,13 @@ from typing import Final
 from bigtop.backends.native.handler_chain import Handlers
 from bigtop.backends.native.timeouts import Wait
 from bigtop.backends.native.write_buffer import ClientGone
-from bigtop.backends.wsgi.balancer import Balancer
 from bigtop.backends.wsgi.call import BREAK, CLOSE, Call
 from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
 from bigtop.backends.wsgi.connections import Connections
 from bigtop.backends.wsgi.executor import KEPT, LOST, SPARED, Executor, Lead
 from bigtop.backends.wsgi.metrics import WsgiMetrics
 from bigtop.backends.wsgi.stream import Stream
+from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, ELSEWHERE, HEAD
 from bigtop.http.handlers import Reply
@@ -38,7 +38,7 @@ class RequestFlow:
         connections: Connections,
         executor: Executor,
         metrics: WsgiMetrics,
-        balancer: Balancer,
+        worker_handoff: WorkerHandoff,
         handlers: Handlers | None,
     ) -> None:
         self._handlers = handlers
@@ -47,7 +47,7 @@ class RequestFlow:
         self._executor = executor
         self.draining = False  # the leader was told so
         self.metrics = metrics
-        self._balancer = balancer
+        self._worker_handoff = worker_handoff
         self.ready: deque[Stream] = deque()  # have something to run and wait for their turn
         self._unsent: deque[Call] = deque()  # calls that are over, with an answer that is held
 
@@ -87,7 +87,7 @@ class RequestFlow:
             if reply is not None:
                 connection.decline_rest(request)
         if not self._timeouts.keeps or (
-            self.draining and (connection.stays or not self._balancer.has_heir())
+            self.draining and (connection.stays or not self._worker_handoff.has_heir())
         ):
             request.keep_alive = False
         if connection.wait is not self._timeouts.idle:
@@ -109,7 +109,7 @@ class RequestFlow:
         if self._unsent:
             self.flush()  # to read on, from many perhaps, takes time and needs nothing of the application
         if connection.engine.phase is ELSEWHERE and not connection.has_backlog:
-            self._balancer.app_handoff.leave(connection, now)
+            self._worker_handoff.app_handoff.leave(connection, now)
         elif connection.stage is READING and connection.wait and connection.engine.has_only_blanks:
             pass  # empty lines, however many, win no time
         else:
@@ -125,7 +125,7 @@ class RequestFlow:
                 return
             timeouts.start(connection, timeouts.body, now)
         elif phase is not HEAD:
-            if self.draining and self._balancer.leave(connection, now):
+            if self.draining and self._worker_handoff.leave(connection, now):
                 return
             # HTTP/1.1 has no way to take back an open connection: a request may be on its way when it closes.
             # So a worker that drains without an heir does not close idle ones at once, but waits for one more
@@ -266,7 +266,7 @@ class RequestFlow:
             self.ready.append(connection.stream)
         elif connection.engine.phase is ELSEWHERE:
             connection.stage = READING
-            self._balancer.app_handoff.leave(connection, now)
+            self._worker_handoff.app_handoff.leave(connection, now)
         elif (
             connection.interest == EPOLLIN
             and not self.draining

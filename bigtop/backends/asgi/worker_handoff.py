@@ -1,4 +1,5 @@
-# Which connections leave this worker for another one, and which come from there.
+# Hand-off between the workers of one application, in the native ASGI server: which connections leave this one
+# for another, and which come from there.
 #
 # A connection leaves between two requests, before anything of the next is read: a new one when there are more
 # of them here than elsewhere, an idle one when this worker drains. Who gets it is whoever has the fewest. (An
@@ -15,7 +16,7 @@ from bigtop.backends.native.timeouts import NEVER, SECOND
 from bigtop.ipc.handoff import LOOK, MOST, Handoff
 
 
-class Balancer:
+class WorkerHandoff:
     """The hand-off of one worker; where there is none, everything stays. `arrived` takes what comes."""
 
     def __init__(

@@ -1,4 +1,5 @@
-# Which connections leave this worker for another one, and which come from there.
+# Hand-off between the workers of one application, in the native WSGI server: which connections leave this one
+# for another, and which come from there.
 #
 # Rule 1: leader only. Rule 2: a connection leaves between two requests, before anything of the next is read;
 # one that arrived in part, that waits for its answer or whose state nobody else can have (TLS) stays.
@@ -29,7 +30,7 @@ from bigtop.backends.wsgi.connections import Connections
 from bigtop.ipc.handoff import FULL, LOOK, MOST
 
 
-class Balancer:
+class WorkerHandoff:
     """The hand-off of one worker; where there is none, everything stays."""
 
     def __init__(self, life: Life, connections: Connections, epoll: select.epoll, now: int) -> None:
