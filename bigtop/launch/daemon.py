@@ -31,11 +31,11 @@ from bigtop.supervisor.policy import log_lines, messages, plan
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status
 from bigtop.supervisor.processes import scarcity
-from bigtop.supervisor.processes.command_pool import CommandPool, Surroundings
+from bigtop.supervisor.processes.command_pool import CommandPool, PoolServices
 from bigtop.supervisor.processes.launcher_client import Launcher
 from bigtop.supervisor.processes.resolve import sockets_used
-from bigtop.supervisor.processes.spawner import Maker
-from bigtop.supervisor.runtime import Spawner
+from bigtop.supervisor.processes.spawner import Spawner
+from bigtop.supervisor.runtime import ProcessPool
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
 from bigtop.supervisor.supervisor import Supervisor
@@ -84,13 +84,13 @@ class Daemon:
         self._described: dict[
             str, App
         ] = {}  # as the file has them; one that changed runs when the old is gone
-        self.supervisor = Supervisor(self._publish, self._make_spawner, listening.fds)
+        self.supervisor = Supervisor(self._publish, self._make_pool, listening.fds)
         self.supervisor.scheduler.warmup.delay = spec.warmup_delay
-        maker = Maker(launcher, listening.for_watcher, spec.output_prefix, workdir.current())
+        spawner = Spawner(launcher, listening.for_watcher, spec.output_prefix, workdir.current())
         outputs = Outputs(
             lambda watcher, trouble: logger.error("%s: %s", watcher, trouble), prefix=spec.output_prefix
         )
-        self._surroundings = Surroundings(maker, outputs, self.supervisor.hear)
+        self._services = PoolServices(spawner, outputs, self.supervisor.hear)
         self.news = News()
         self._stopping = Stopping()
         self.over = asyncio.Event()
@@ -112,7 +112,7 @@ class Daemon:
         finally:
             await self.channel.close()
             self.supervisor.close()
-            self._surroundings.outputs.end()
+            self._services.outputs.end()
             for app in self.apps.values():
                 app.close()
         return self._critical.status
@@ -138,15 +138,15 @@ class Daemon:
         app.own_access_log()
         return app.watcher(spec.depends, spec.priority)
 
-    def _make_spawner(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> Spawner:
+    def _make_pool(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> ProcessPool:
         if isinstance(spec.target, Worker):
             before, app = self.apps.get(spec.name), self._described[spec.name]
             if before is not None and before is not app:
                 before.close()
             self.apps[spec.name] = app
             return app.make_pool(feed)
-        self._surroundings.outputs.follow(spec.name, self.channel.pass_on)
-        return CommandPool(spec, feed, self._surroundings)
+        self._services.outputs.follow(spec.name, self.channel.pass_on)
+        return CommandPool(spec, feed, self._services)
 
     # ---- what is asked of us
 
@@ -203,7 +203,7 @@ class Daemon:
 
     def reopen_logs(self) -> None:
         log.reopen()
-        self._surroundings.outputs.reopen()
+        self._services.outputs.reopen()
         for app in self.apps.values():
             app.reopen_logs()
         logger.info("logs reopened")
@@ -212,7 +212,7 @@ class Daemon:
         """Become what the file says now; return the steps in words. An error changes nothing."""
         try:
             scarcity.check()
-            workdir.enter(self._surroundings.maker.folder)  # the file may name others from there
+            workdir.enter(self._services.spawner.folder)  # the file may name others from there
             spec = overridden(config.load(self.spec.path), self.spec.flags)
             checks.check(spec)
             change = self.listening.change(spec.sockets, spec.apps)
@@ -258,7 +258,7 @@ class Daemon:
         if isinstance(notice, messages.Stopped):
             self.listening.shut(_wanted(self.supervisor), self.spec.apps)
         if isinstance(notice, messages.Removed):
-            self._surroundings.outputs.forget(name)
+            self._services.outputs.forget(name)
             if name in self.apps and name not in self._described:
                 self.apps.pop(name).close()
         if name not in self.supervisor.watchers or self._stopping.urgency is not None:
@@ -271,15 +271,15 @@ class Daemon:
     def _last_words(self, name: str, notice: messages.Notice) -> Sequence[str]:
         if not isinstance(notice, messages.Died) or name not in self.supervisor.watchers:
             return ()
-        return self.supervisor.watchers.runtime(name).spawner.last_words.get(notice.wid, ())
+        return self.supervisor.watchers.runtime(name).pool.last_words.get(notice.wid, ())
 
     def tail(self, name: str, lines: int) -> list[Chunk]:
         pids = [proc.pid for proc in self.supervisor.watchers.machine(name).processes.values() if proc.pid]
-        return self._surroundings.outputs.tail(pids, lines)
+        return self._services.outputs.tail(pids, lines)
 
     def _known(self) -> set[int] | None:
         # A child may be ours before we were told its pid; until then nobody is a stranger for sure.
-        launcher = self._surroundings.maker.launcher
+        launcher = self._services.spawner.launcher
         forking = any(app.pool.servers.forking for app in self.apps.values())
         if forking or launcher.launching:
             return None

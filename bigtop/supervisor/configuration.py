@@ -121,7 +121,7 @@ class Configuration:
         changed = differences(before, spec)
         if not changed:
             return
-        taken = Taken.BY_ALL if changed == ("numprocesses",) else runtime.spawner.describe(spec)
+        taken = Taken.BY_ALL if changed == ("numprocesses",) else runtime.pool.describe(spec)
         if taken is Taken.ELSEWHERE:  # another watcher takes the name once this one is gone
             self.remove(name)
             if name in self._watchers:
@@ -167,7 +167,7 @@ class Configuration:
         if isinstance(failure, messages.Died) and not undo.is_done:
             feed(name, messages.GenerationFailed(generation, undo.reason))
         fields = differences(machine.spec, undo.spec)
-        runtime.spawner.describe(undo.spec)
+        runtime.pool.describe(undo.spec)
         runtime.hooks.hooks = undo.spec.hooks
         feed(name, messages.Update(undo.spec))
         if isinstance(failure, messages.GaveUp) or undo.is_done:

@@ -19,7 +19,7 @@ from bigtop.supervisor.hooks import ArbiterView, Hooks, WatcherView
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
-from bigtop.supervisor.runtime import Spawner, WatcherRuntime, Watchers
+from bigtop.supervisor.runtime import ProcessPool, WatcherRuntime, Watchers
 
 logger = get_logger("bigtop.supervisor")
 
@@ -29,7 +29,7 @@ OFTEN = (messages.Spawned, messages.SpawnFailed, messages.Ready, messages.Exited
 
 Hear = Callable[[str, messages.Notice], None]
 Feed = Callable[[messages.Event], None]
-MakeSpawner = Callable[[WatcherSpec, Feed], Spawner]
+MakePool = Callable[[WatcherSpec, Feed], ProcessPool]
 
 
 class Dispatcher:
@@ -40,10 +40,10 @@ class Dispatcher:
     """
 
     def __init__(
-        self, watchers: Watchers, make_spawner: MakeSpawner, hear: Hear, stepped: Callable[[], None]
+        self, watchers: Watchers, make_pool: MakePool, hear: Hear, stepped: Callable[[], None]
     ) -> None:
         self._watchers = watchers
-        self._make_spawner = make_spawner
+        self._make_pool = make_pool
         self._hear = hear
         self.stepped = stepped
         self._keys = itertools.count(1)
@@ -58,8 +58,8 @@ class Dispatcher:
         machine = Watcher(spec, self._keys)
         feed, hear = partial(self.feed, name), partial(self._hear, name)
         hooks = Hooks(spec.hooks, lambda: (_view(machine), ArbiterView(tuple(self._watchers.names))), hear)
-        spawner = self._make_spawner(spec, feed)
-        self._watchers.runtimes[name] = WatcherRuntime(machine, spawner, hooks, feed, hear)
+        pool = self._make_pool(spec, feed)
+        self._watchers.runtimes[name] = WatcherRuntime(machine, pool, hooks, feed, hear)
 
     def feed(self, name: str, event: messages.Event) -> None:
         """The choke point. An event that comes up while another is performed waits for its turn."""
@@ -103,8 +103,7 @@ class Dispatcher:
 
     def _keep_looking(self) -> None:
         if self._look_timer is None and any(
-            runtime.spawner.timed and runtime.machine.processes
-            for runtime in self._watchers.runtimes.values()
+            runtime.pool.timed and runtime.machine.processes for runtime in self._watchers.runtimes.values()
         ):
             self._look_timer = asyncio.get_running_loop().call_later(1.0, self._look)
 
@@ -113,7 +112,7 @@ class Dispatcher:
         self._look_timer = None
         for name, runtime in list(self._watchers.runtimes.items()):
             try:
-                runtime.spawner.look_for_late()
+                runtime.pool.look_for_late()
             except Exception:  # of one watcher: the others are looked at, now and later
                 logger.exception("%s: cannot see whether anybody is stuck", name)
         self._keep_looking()

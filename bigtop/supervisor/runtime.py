@@ -2,7 +2,7 @@
 #
 # Rules: no decisions. Hooks that are asked (before_spawn, before_signal) stand between a decision and its
 # performance; those that are told hear of it afterwards, beside everything else. What a worker is, is for a
-# Spawner to know.
+# ProcessPool to know.
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
 
 
-class Spawner(Protocol):
+class ProcessPool(Protocol):
     """How the processes of one watcher are made and ended; answers come back as events."""
 
     last_words: dict[int, list[str]]  # lines of the process that died last, by wid
@@ -60,13 +60,13 @@ class WatcherRuntime:
     def __init__(
         self,
         machine: Watcher,
-        spawner: Spawner,
+        pool: ProcessPool,
         hooks: Hooks,
         feed: Callable[[messages.Event], None],
         hear: Callable[[messages.Notice], None],
     ) -> None:
         self.machine = machine
-        self.spawner = spawner
+        self.pool = pool
         self.hooks = hooks
         self.asked: dict[int, bool] = {}  # spawns that wait for a hook; False: they are not wanted any more
         self.restarting = False  # while its hooks are asked
@@ -102,29 +102,29 @@ class WatcherRuntime:
         self._feed(messages.Tick())  # for those who wait until it is over
 
     def perform(self, action: messages.Action) -> None:
-        spawner, hooks = self.spawner, self.hooks
+        pool, hooks = self.pool, self.hooks
         match action:
             case messages.Prepare(generation):
-                spawner.prepare(generation)
+                pool.prepare(generation)
             case messages.Discard(generation):
-                spawner.discard(generation)
+                pool.discard(generation)
             case messages.Spawn(key) if hooks.has("before_spawn"):
                 self.asked[key] = True
                 self._later(self._ask_and_spawn(action))
             case messages.Spawn(key, wid, generation):
-                spawner.spawn(key, wid, generation)
+                pool.spawn(key, wid, generation)
             case messages.Drain(key) | messages.Kill(key) if key in self.asked:
                 self.asked[key] = False
             case messages.Drain() if hooks.has("before_signal") or hooks.has("after_signal"):
                 self._later(self._ask_and_drain(action))
             case messages.Drain(key, grace, signum):
-                spawner.drain(key, grace, signum)
+                pool.drain(key, grace, signum)
             case messages.Kill(key, reason):
-                spawner.kill(key, reason)
+                pool.kill(key, reason)
             case messages.Signal(key, signum):
-                spawner.signal(key, signum)
+                pool.signal(key, signum)
             case messages.Report(key, reason):
-                spawner.report(key, reason)
+                pool.report(key, reason)
                 self._hear(action)
             case _:
                 self._hear(action)
@@ -164,7 +164,7 @@ class WatcherRuntime:
         allowed = await self.hooks.run("before_spawn")
         wanted = self.asked.pop(spawn.key)
         if allowed and wanted:
-            self.spawner.spawn(spawn.key, spawn.wid, spawn.generation)
+            self.pool.spawn(spawn.key, spawn.wid, spawn.generation)
             return
         if wanted:
             self._feed(messages.Stop())
@@ -176,7 +176,7 @@ class WatcherRuntime:
         pid = None if proc is None else proc.pid
         signum = drain.signum or int(self.machine.spec.stop.signal)
         if await self.hooks.run("before_signal", pid=pid, signum=signum):
-            self.spawner.drain(drain.key, drain.grace, drain.signum)
+            self.pool.drain(drain.key, drain.grace, drain.signum)
             await self.hooks.run("after_signal", pid=pid, signum=signum)
 
     async def restart(self) -> None:
@@ -248,13 +248,13 @@ class Watchers:
         return {name: runtime.machine.spec for name, runtime in self.runtimes.items()}
 
     def pids(self) -> set[int]:
-        return {pid for runtime in self._all() for pid in runtime.spawner.pids() | runtime.hooks.pids}
+        return {pid for runtime in self._all() for pid in runtime.pool.pids() | runtime.hooks.pids}
 
     def remove(self, name: str) -> None:
         """Forget a watcher; its processes, if there are any, go on."""
         runtime = self.runtimes.pop(name)
         runtime.cancel_timer()
-        self.abandoned = [one for one in self.abandoned if one.spawner.pids() or one.is_calling]
+        self.abandoned = [one for one in self.abandoned if one.pool.pids() or one.is_calling]
         if runtime.machine.processes or runtime.is_calling:
             self.abandoned.append(runtime)
 

@@ -15,7 +15,7 @@ from signal import SIGKILL
 
 from bigtop.errors import CommandError
 from bigtop.supervisor.configuration import Configuration, overlaps
-from bigtop.supervisor.dispatcher import Dispatcher, Hear, MakeSpawner
+from bigtop.supervisor.dispatcher import Dispatcher, Hear, MakePool
 from bigtop.supervisor.policy import dependencies, messages
 from bigtop.supervisor.policy.changes import Changes
 from bigtop.supervisor.policy.messages import Urgency
@@ -34,12 +34,12 @@ class Supervisor:
     def __init__(
         self,
         publish: Hear,
-        make_spawner: MakeSpawner,
+        make_pool: MakePool,
         sockets: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._publish = publish
         self.watchers = Watchers()
-        self.dispatcher = Dispatcher(self.watchers, make_spawner, self.hear, self._stepped)
+        self.dispatcher = Dispatcher(self.watchers, make_pool, self.hear, self._stepped)
         self.scheduler = Scheduler(self.watchers, self.dispatcher, self.hear, sockets)
         self._changes = Changes()
         self.configuration = Configuration(
@@ -107,7 +107,7 @@ class Supervisor:
                 if victim.pid is not None:
                     who = f"{name}: process {victim.wid}"
                     killing.by_client(who, victim.pid, children=children, recursive=recursive)
-            runtime.spawner.signal(key, signum, children=children, recursive=recursive)
+            runtime.pool.signal(key, signum, children=children, recursive=recursive)
 
     def close(self) -> None:
         """Let go of clocks and sockets; the processes are not touched."""

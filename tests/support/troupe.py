@@ -32,7 +32,7 @@ class Troupe:
             self.supervisor.dispatcher.enter(spec)
 
     def _pool(self, spec: WatcherSpec, feed: Feed) -> CommandPool:
-        return self._kind(spec, feed, self.yard.surroundings)
+        return self._kind(spec, feed, self.yard.services)
 
     def _hear(self, name: str, notice: messages.Notice) -> None:
         self.told.append((name, notice))

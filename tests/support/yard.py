@@ -14,9 +14,9 @@ from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes import descendants
 from bigtop.supervisor.processes.child import reap_strangers
-from bigtop.supervisor.processes.command_pool import CommandPool, Surroundings
+from bigtop.supervisor.processes.command_pool import CommandPool, PoolServices
 from bigtop.supervisor.processes.launcher_client import Launcher
-from bigtop.supervisor.processes.spawner import Maker
+from bigtop.supervisor.processes.spawner import Spawner
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
 from bigtop.system import kernel
@@ -50,8 +50,8 @@ class Yard:
         self.complaints: list[tuple[str, str]] = []
         self.outputs = Outputs(lambda name, problem: self.complaints.append((name, problem)))
         self.outputs.follow("job", self._write)
-        self.surroundings = Surroundings(
-            Maker(self.launcher, lambda _spec, _own: self.sockets), self.outputs, self._tell
+        self.services = PoolServices(
+            Spawner(self.launcher, lambda _spec, _own: self.sockets), self.outputs, self._tell
         )
         self.more_pids: Callable[[], set[int]] = set
         self._pools: list[Pool] = []
@@ -63,7 +63,7 @@ class Yard:
         self.notices.append((name, notice))
 
     def pool(self, spec: WatcherSpec) -> Pool:
-        pool = Pool(spec, self.surroundings)
+        pool = Pool(spec, self.services)
         self._pools.append(pool)
         return pool
 
@@ -109,9 +109,9 @@ def run(play: Callable[[Yard], Awaitable[None]], soft_limit: int = 0) -> None:
 class Pool:
     """A CommandPool with its events."""
 
-    def __init__(self, spec: WatcherSpec, surroundings: Surroundings) -> None:
+    def __init__(self, spec: WatcherSpec, services: PoolServices) -> None:
         self.events: list[messages.Event] = []
-        self.pool = CommandPool(spec, self.events.append, surroundings)
+        self.pool = CommandPool(spec, self.events.append, services)
         self.pool.prepare(1)
         self._key = 0
 

@@ -78,7 +78,7 @@ class Taken(Enum):
 
     BY_ALL = "what runs is that already"
     BY_NEW = "new processes have to come"
-    ELSEWHERE = "another spawner has to come"
+    ELSEWHERE = "another pool has to come"
 
 
 def only_limits_differ(old: WatcherSpec, new: WatcherSpec) -> bool:

@@ -1,4 +1,4 @@
-# Commands as their supervisor sees them: the Spawner of a watcher whose target is a Command.
+# Commands as their supervisor sees them: the ProcessPool of a watcher whose target is a Command.
 #
 # Rules: no policy. It joins by key what belongs to one process: the process itself, its outputs, its
 # readiness, its end; what they say becomes events. A generation is a description: a reload to a changed one
@@ -16,16 +16,16 @@ from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes import killing, rlimits, scarcity
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.readiness import Watch, watch
-from bigtop.supervisor.processes.spawner import Made, Maker
+from bigtop.supervisor.processes.spawner import Spawner, SpawnResult
 from bigtop.supervisor.processes.termination import Ending
 from bigtop.supervisor.streams.reader import LineReader
 from bigtop.supervisor.streams.writer import Outputs
 
 
-class Surroundings(Record):
+class PoolServices(Record):
     """What the commands of all watchers share."""
 
-    maker: Maker
+    spawner: Spawner
     outputs: Outputs
     tell: Callable[[str, messages.Notice], None]
 
@@ -47,17 +47,17 @@ class _Member(Record, frozen=False):
 
 
 class CommandPool:
-    """A Spawner. Event loop only."""
+    """A ProcessPool. Event loop only."""
 
     def __init__(
-        self, spec: WatcherSpec, feed: Callable[[messages.Event], None], surroundings: Surroundings
+        self, spec: WatcherSpec, feed: Callable[[messages.Event], None], services: PoolServices
     ) -> None:
         self._spec = spec
         self._feed = feed
-        self._surroundings = surroundings
+        self._services = services
         self._descriptions: dict[int, WatcherSpec] = {}  # by generation
         self._members: dict[int, _Member] = {}
-        surroundings.outputs.open(spec)
+        services.outputs.open(spec)
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
 
     # ---- what the dispatcher asks for
@@ -66,7 +66,7 @@ class CommandPool:
         """Take `spec` for what is to come; what runs is given new limits (prlimit(2))."""
         if not isinstance(spec.target, Command):
             return Taken.ELSEWHERE
-        self._surroundings.outputs.open(spec)
+        self._services.outputs.open(spec)
         self._spec = spec
         if not all(_adjusted(member, spec) for member in self._members.values()):
             return Taken.BY_NEW
@@ -90,7 +90,9 @@ class CommandPool:
             return
         member = _Member(key, wid, spec, spec.target, ready)
         self._members[key] = member
-        self._surroundings.maker.make(spec, (key, wid), ready.environ, lambda made: self._made(member, made))
+        self._services.spawner.spawn(
+            spec, (key, wid), ready.environ, lambda result: self._spawned(member, result)
+        )
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
         member = self._members.get(key)
@@ -125,31 +127,31 @@ class CommandPool:
         return found | {ending.command_pid for ending in endings if ending.command_pid is not None}
 
     def _tell(self, notice: messages.Notice) -> None:
-        self._surroundings.tell(self._spec.name, notice)
+        self._services.tell(self._spec.name, notice)
 
     # ---- life and end
 
-    def _made(self, member: _Member, made: Made) -> None:
-        if made.degraded:
-            self._tell(messages.Degraded(made.degraded))
-        if made.pid:
-            _observe(member, made, self._wrote, self._exited)
+    def _spawned(self, member: _Member, result: SpawnResult) -> None:
+        if result.degraded:
+            self._tell(messages.Degraded(result.degraded))
+        if result.pid:
+            _observe(member, result, self._wrote, self._exited)
         if member.process is None:
             member.watch.close()
             del self._members[member.key]
-            self._feed(messages.SpawnFailed(member.key, made.reason, made.short))
+            self._feed(messages.SpawnFailed(member.key, result.reason, result.short))
             return
         member.ending = Ending(
             f"{self._spec.name}: process {member.wid}",
             member.process,
             member.spec.stop,
             dict(member.command.context.env),
-            made.group,
-            lambda number: self._tell(messages.Signalled(member.key, made.pid, number)),
+            result.group,
+            lambda number: self._tell(messages.Signalled(member.key, result.pid, number)),
             lambda left: self._gone(member, left),
         )
-        self._feed(messages.Spawned(member.key, made.pid))
-        member.watch.begin(made.pid)
+        self._feed(messages.Spawned(member.key, result.pid))
+        member.watch.begin(result.pid)
         if member.doomed:
             member.ending.kill(member.doomed)
         elif member.asked is not None:
@@ -158,7 +160,7 @@ class CommandPool:
     def _wrote(self, member: _Member, which: str, lines: bytes) -> None:
         member.watch.heard(lines)
         assert member.process is not None
-        self._surroundings.outputs.take(self._spec.name, member.process.pid, member.wid, which, lines)
+        self._services.outputs.take(self._spec.name, member.process.pid, member.wid, which, lines)
 
     def _exited(self, member: _Member, status: messages.ExitStatus) -> None:
         member.status = status
@@ -174,7 +176,7 @@ class CommandPool:
         self.last_words[member.wid] = [line for reader in member.readers for line in reader.last]
         assert member.status is not None
         assert member.process is not None
-        self._surroundings.outputs.lose(member.process.pid)
+        self._services.outputs.lose(member.process.pid)
         del self._members[member.key]
         if left:
             self._tell(messages.Left(member.key, tuple(left)))
@@ -183,21 +185,21 @@ class CommandPool:
 
 def _observe(
     member: _Member,
-    made: Made,
+    result: SpawnResult,
     wrote: Callable[[_Member, str, bytes], None],
     exited: Callable[[_Member, messages.ExitStatus], None],
 ) -> None:
     """Read what a new process writes and watch for its end; without a descriptor for that, undo it."""
     try:
-        for which, fd in list(made.pipes.items()):
+        for which, fd in list(result.pipes.items()):
             member.readers.append(LineReader(fd, functools.partial(wrote, member, which)))
-            del made.pipes[which]
-        member.process = Process(made.pid, functools.partial(exited, member))
+            del result.pipes[which]
+        member.process = Process(result.pid, functools.partial(exited, member))
     except OSError as error:
-        killing.unwatched(made.pid, f"{member.spec.name}: process {member.wid}", error)
+        killing.unwatched(result.pid, f"{member.spec.name}: process {member.wid}", error)
         for reader in member.readers:
             reader.close()
-        made.fail(f"it cannot be watched: {error.strerror}", short=scarcity.is_passing(error))
+        result.fail(f"it cannot be watched: {error.strerror}", short=scarcity.is_passing(error))
 
 
 def _adjusted(member: _Member, spec: WatcherSpec) -> bool:

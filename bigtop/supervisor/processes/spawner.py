@@ -1,4 +1,4 @@
-# Maker of processes: one command becomes one process.
+# Spawner of processes: one command becomes one process.
 #
 # Rule: two ways, one result. The plain case is posix_spawn(3), about a millisecond. A command that needs
 # limits, another user or a control group is made by the launcher (launcher_client.py), which can run code
@@ -22,7 +22,7 @@ from bigtop.supervisor.processes.resolve import SpawnError, order_of, program, v
 from bigtop.system import workdir
 
 
-class Made(Record, frozen=False):
+class SpawnResult(Record, frozen=False):
     """What came of it: a process with our ends of its outputs and its control group, or a reason."""
 
     pid: int = 0
@@ -56,8 +56,8 @@ class Made(Record, frozen=False):
             cgroups.remove(self.group)
 
 
-class Maker(Record):
-    """Makes commands for all watchers.
+class Spawner(Record):
+    """Spawns commands of all watchers.
 
     `sockets` returns what descriptors there are for one, by name, and tells which are for it alone.
     `prefix`: the lines of those that share our own outputs get a name in front.
@@ -69,50 +69,50 @@ class Maker(Record):
     prefix: bool = False
     folder: str = "."
 
-    def make(
+    def spawn(
         self,
         spec: WatcherSpec,
         place: tuple[int, int],
         environ: Mapping[str, str],
-        on_done: Callable[[Made], None],
+        on_done: Callable[[SpawnResult], None],
     ) -> None:
         """Make a process of `spec`; `place` is its key and its wid, `environ` is added to its environment."""
-        made = Made()
+        result = SpawnResult()
         key, wid = place
         try:
             scarcity.check()
             assert isinstance(spec.target, Command), "a Worker is made by its fork server"
-            every = self.sockets(spec, made.own)
+            every = self.sockets(spec, result.own)
             sockets = visible_sockets(spec, spec.target, every)
             if spec.target.context.cwd is None:
                 workdir.enter(self.folder)
             order = order_of(spec, spec.target, wid, sockets)
             if environ:
                 order = replace(order, env=(*order.env, *environ.items()))
-            order = _grouped(made, spec.target, order, f"{spec.name}-{key}")
-            fds = (*self._stdio(made, spec, spec.target, every), *sockets.values())
+            order = _grouped(result, spec.target, order, f"{spec.name}-{key}")
+            fds = (*self._stdio(result, spec, spec.target, every), *sockets.values())
             if self.launcher.soft_limit or not order.is_plain:
                 self.launcher.launch(
                     order,
                     fds,
-                    made.give_ends(),
+                    result.give_ends(),
                     lambda pid, reason: _answer(
-                        made, pid, reason, on_done, short=scarcity.is_passing_text(reason)
+                        result, pid, reason, on_done, short=scarcity.is_passing_text(reason)
                     ),
                 )
                 return
-            pid = _spawn(made, order, fds)
+            pid = _spawn(result, order, fds)
         except BigtopError as error:
-            _answer(made, 0, str(error), on_done)
+            _answer(result, 0, str(error), on_done)
             return
         except OSError as error:
             short = scarcity.is_passing(error)
-            _answer(made, 0, str((short and error.strerror) or error), on_done, short=short)
+            _answer(result, 0, str((short and error.strerror) or error), on_done, short=short)
             return
-        _answer(made, pid, "", on_done)
+        _answer(result, pid, "", on_done)
 
     def _stdio(
-        self, made: Made, spec: WatcherSpec, command: Command, sockets: Mapping[str, int]
+        self, result: SpawnResult, spec: WatcherSpec, command: Command, sockets: Mapping[str, int]
     ) -> tuple[int, int, int]:
         """Return what the child's descriptors 0, 1 and 2 will be."""
         stdio = command.stdio
@@ -126,28 +126,28 @@ class Maker(Record):
         def output(which: str, stream: Stream | None, inherited: int, *, closed: bool) -> int:
             if closed:
                 return _null()
-            return made.pipe(which) if stream is not None or is_read else inherited
+            return result.pipe(which) if stream is not None or is_read else inherited
 
         stdout = output("stdout", stdio.stdout, 1, closed=stdio.close_stdout)
         return stdin, stdout, output("stderr", stdio.stderr, 2, closed=stdio.close_stderr)
 
 
-def _grouped(made: Made, command: Command, order: Order, name: str) -> Order:
+def _grouped(result: SpawnResult, command: Command, order: Order, name: str) -> Order:
     limits = command.context.cgroup
     if limits is None:
         return order
     try:
-        made.group = cgroups.create(name, limits)
+        result.group = cgroups.create(name, limits)
     except OSError as error:
         text = f"cgroup: {error.filename}: {error.strerror}"
         if limits.required:
             raise SpawnError(text) from error
-        made.degraded = text
+        result.degraded = text
         return order
-    return replace(order, cgroup=str(made.group))
+    return replace(order, cgroup=str(result.group))
 
 
-def _spawn(made: Made, order: Order, fds: tuple[int, ...]) -> int:
+def _spawn(result: SpawnResult, order: Order, fds: tuple[int, ...]) -> int:
     try:
         return spawn(
             list(order.argv),
@@ -159,17 +159,17 @@ def _spawn(made: Made, order: Order, fds: tuple[int, ...]) -> int:
             program=program(order),
         )
     finally:
-        for fd in made.give_ends():
+        for fd in result.give_ends():
             os.close(fd)
 
 
 def _answer(
-    made: Made, pid: int, reason: str, on_done: Callable[[Made], None], *, short: bool = False
+    result: SpawnResult, pid: int, reason: str, on_done: Callable[[SpawnResult], None], *, short: bool = False
 ) -> None:
-    made.pid = pid
+    result.pid = pid
     if not pid:
-        made.fail(reason, short=short)
-    on_done(made)
+        result.fail(reason, short=short)
+    on_done(result)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-# Workers of one application as their supervisor sees them: the Spawner of a watcher whose target is a Worker.
+# Workers of one application as their supervisor sees them: the ProcessPool of an application.
 #
 # Rules: no policy. It joins three things by key: the process (pidfd), its lifeline, its standard error; what
 # they say becomes events. What a worker is doing is read from the scoreboard, so that is known of hung ones.
@@ -66,7 +66,7 @@ class _Member(Record, frozen=False):
 
 
 class WorkerPool:
-    """A Spawner over fork servers. `timeout` is seconds for one application call, 0 for ever."""
+    """A ProcessPool over fork servers. `timeout` is seconds for one application call, 0 for ever."""
 
     def __init__(
         self,
