@@ -32,7 +32,7 @@ from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status
 from bigtop.supervisor.processes import scarcity
 from bigtop.supervisor.processes.command_pool import CommandPool, PoolServices
-from bigtop.supervisor.processes.launcher_client import Launcher
+from bigtop.supervisor.processes.launcher_client import LauncherClient
 from bigtop.supervisor.processes.resolve import sockets_used
 from bigtop.supervisor.processes.spawner import Spawner
 from bigtop.supervisor.runtime import ProcessPool
@@ -70,13 +70,15 @@ def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
         soft_limit = program.take_charge(f"bigtop: supervisor [{name}]")
         program.check_room()
         cleanup.callback(program.sweep, program.children())
-        return asyncio.run(Daemon(spec, listening, Launcher(soft_limit), starter).run())
+        return asyncio.run(Daemon(spec, listening, LauncherClient(soft_limit), starter).run())
 
 
 class Daemon:
     """The whole tree, from start to stop. Event loop only."""
 
-    def __init__(self, spec: DaemonSpec, listening: Listening, launcher: Launcher, starter: Starter) -> None:
+    def __init__(
+        self, spec: DaemonSpec, listening: Listening, launcher: LauncherClient, starter: Starter
+    ) -> None:
         self._starter = starter
         self.spec = spec
         self.listening = listening

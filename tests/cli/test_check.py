@@ -18,7 +18,7 @@ from bigtop.config.file import daemon_options as d
 from bigtop.config.file import watcher_options as o
 from bigtop.errors import ConfigError
 from bigtop.launch import checks
-from bigtop.supervisor.processes.resolve import order_of
+from bigtop.supervisor.processes.resolve import request_for
 from bigtop.supervisor.streams import sinks
 from tests.support.site import ROOT
 from tests.support.stack import Stack
@@ -205,7 +205,7 @@ def test_what_is_accepted_can_be_carried_out_as_far_as_its_processes(written: tu
         for watcher in spec.watchers if spec else ():
             for sink in sinks.make_all(watcher).values():
                 sink.close()
-            order_of(watcher, watcher.target, 1, dict.fromkeys(watcher.sockets, 9))  # type: ignore[arg-type]
+            request_for(watcher, watcher.target, 1, dict.fromkeys(watcher.sockets, 9))  # type: ignore[arg-type]
 
 
 @given(files())

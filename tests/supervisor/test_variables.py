@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.supervisor.policy.launch_order import Order
+from bigtop.supervisor.policy.launch_request import LaunchRequest
 from bigtop.supervisor.policy.spec import Command, ExecContext, WatcherSpec
 from bigtop.supervisor.policy.variables import argv_of, expand, names_of, sockets_named
 
@@ -75,7 +75,7 @@ _numbers = st.lists(st.integers(0, 99)).map(tuple)
 
 @given(
     st.builds(
-        Order,
+        LaunchRequest,
         argv=st.lists(_text).map(tuple),
         env=st.lists(st.tuples(_text, _text)).map(tuple),
         fds=_numbers,
@@ -85,11 +85,11 @@ _numbers = st.lists(st.integers(0, 99)).map(tuple)
         rlimits=st.lists(st.tuples(_text, st.integers())).map(tuple),
     )
 )
-def test_an_order_arrives_as_it_was_sent(order: Order):
-    assert Order.decode(order.encode()) == order
+def test_a_request_arrives_as_it_was_sent(launch: LaunchRequest):
+    assert LaunchRequest.decode(launch.encode()) == launch
 
 
 def test_what_the_launcher_is_needed_for():
-    assert Order(("a",), env=(("b", "c"),), fds=(0, 1, 2, 7)).is_plain
-    assert not Order(("a",), umask=0).is_plain
-    assert not Order(("a",), cwd="/").is_plain
+    assert LaunchRequest(("a",), env=(("b", "c"),), fds=(0, 1, 2, 7)).is_plain
+    assert not LaunchRequest(("a",), umask=0).is_plain
+    assert not LaunchRequest(("a",), cwd="/").is_plain

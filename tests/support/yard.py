@@ -15,7 +15,7 @@ from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes import descendants
 from bigtop.supervisor.processes.child import reap_strangers
 from bigtop.supervisor.processes.command_pool import CommandPool, PoolServices
-from bigtop.supervisor.processes.launcher_client import Launcher
+from bigtop.supervisor.processes.launcher_client import LauncherClient
 from bigtop.supervisor.processes.spawner import Spawner
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
@@ -43,7 +43,7 @@ class Yard:
     """What commands need around them, and what they said. Use within run()."""
 
     def __init__(self, soft_limit: int = 0) -> None:
-        self.launcher = Launcher(soft_limit)
+        self.launcher = LauncherClient(soft_limit)
         self.sockets: dict[str, int] = {}
         self.written: dict[str, bytes] = {"stdout": b"", "stderr": b""}
         self.notices: list[tuple[str, messages.Notice]] = []

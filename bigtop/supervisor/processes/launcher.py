@@ -6,9 +6,10 @@
 # comes too late for a program that is quick. This process is small and has one thread, so a fork is cheap
 # and may run Python. A launcher exec'd for each command would cost an interpreter's start, ten times more.
 #
-# Rules: it forks twice, so that the command is adopted by the supervisor, its nearest subreaper; orders that
-# wait share the process in the middle. One request is one message: the key, and with it the order (a memory
-# file), the pipe that tells of a failure, and the descriptors of the command. It ends when its line does.
+# Rules: it forks twice, so that the command is adopted by the supervisor, its nearest subreaper; requests
+# that wait share the process in the middle. A request comes as one message: its key, and with it descriptors
+# of the request itself (a memory file), of the pipe that tells of a failure, and those of the command. The
+# launcher ends when its line does.
 
 from __future__ import annotations
 
@@ -24,12 +25,12 @@ import signal
 import socket
 import sys
 
-from bigtop.supervisor.policy.launch_order import Order
+from bigtop.supervisor.policy.launch_request import LaunchRequest
 from bigtop.supervisor.processes import rlimits
 from bigtop.system import accounts, kernel, workdir
 
 MOST_FDS = 250  # SCM_MAX_FD is 253
-_MOST_AT_ONCE = 32  # orders; their answers fit into a pipe
+_MOST_AT_ONCE = 32  # requests; their answers fit into a pipe
 _LONGEST_ANSWERS = 65536
 _TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _PR_SET_NO_NEW_PRIVS = 38
@@ -50,11 +51,11 @@ def main(argv: list[str]) -> int:
     gc.disable()
     gc.freeze()
     while True:
-        orders = _receive(line)
-        if not orders:
+        requests = _receive(line)
+        if not requests:
             return 0
-        answers = _fork_twice(orders)
-        for key, fds in orders.items():
+        answers = _fork_twice(requests)
+        for key, fds in requests.items():
             for fd in fds:
                 os.close(fd)
             with contextlib.suppress(OSError):  # the supervisor is gone: the next message says so
@@ -62,21 +63,21 @@ def main(argv: list[str]) -> int:
 
 
 def _receive(line: socket.socket) -> dict[bytes, list[int]]:
-    """Wait for an order and take what else is there; return descriptors by key. Nothing: the line ended."""
-    orders: dict[bytes, list[int]] = {}
+    """Wait for a request and take what else is there; return descriptors by key. Nothing: the line ended."""
+    requests: dict[bytes, list[int]] = {}
     waiting = select.poll()
     waiting.register(line, select.POLLIN)
-    while not orders or (len(orders) < _MOST_AT_ONCE and waiting.poll(0)):
+    while not requests or (len(requests) < _MOST_AT_ONCE and waiting.poll(0)):
         key, fds, _flags, _address = socket.recv_fds(line, 64, MOST_FDS)
         if not key:
             break
         for fd in fds:
             os.set_inheritable(fd, False)  # recv_fds() takes flags and ignores them
-        orders[key] = fds
-    return orders
+        requests[key] = fds
+    return requests
 
 
-def _fork_twice(orders: dict[bytes, list[int]]) -> dict[bytes, bytes]:
+def _fork_twice(requests: dict[bytes, list[int]]) -> dict[bytes, bytes]:
     """Return by key the number of the new process, or 0 and the reason why there is none."""
     read_end, write_end = os.pipe()
     try:
@@ -84,9 +85,9 @@ def _fork_twice(orders: dict[bytes, list[int]]) -> dict[bytes, bytes]:
     except OSError as error:
         os.close(read_end)
         os.close(write_end)
-        return dict.fromkeys(orders, f"0 fork: {error.strerror}".encode())
+        return dict.fromkeys(requests, f"0 fork: {error.strerror}".encode())
     if middle == 0:
-        _be_in_the_middle(orders, write_end)
+        _be_in_the_middle(requests, write_end)
     os.close(write_end)
     os.waitpid(middle, 0)  # gone, so the supervisor is the parent by now and may wait
     answers = os.read(read_end, _LONGEST_ANSWERS).splitlines()
@@ -94,49 +95,49 @@ def _fork_twice(orders: dict[bytes, list[int]]) -> dict[bytes, bytes]:
     return {key: answer for key, _, answer in (line.partition(b" ") for line in answers)}
 
 
-def _be_in_the_middle(orders: dict[bytes, list[int]], write_end: int) -> None:
-    """Make a process for each order and end."""
+def _be_in_the_middle(requests: dict[bytes, list[int]], write_end: int) -> None:
+    """Make a process for each request and end."""
     try:
-        for key, fds in orders.items():
-            os.write(write_end, b"%s %s\n" % (key, _make(orders, key, fds)))
+        for key, fds in requests.items():
+            os.write(write_end, b"%s %s\n" % (key, _make(requests, key, fds)))
     finally:
         os._exit(0)
 
 
-def _make(orders: dict[bytes, list[int]], key: bytes, fds: list[int]) -> bytes:
-    """Return the answer to one order. A plain one is here for our limit of descriptors, which it inherits."""
-    order = _read(fds)
-    if order.folder is not None:
+def _make(requests: dict[bytes, list[int]], key: bytes, fds: list[int]) -> bytes:
+    """Return the answer to a request. A plain one is here for our limit of descriptors, which it inherits."""
+    request = _read(fds)
+    if request.folder is not None:
         try:
-            workdir.enter(order.folder)
+            workdir.enter(request.folder)
         except OSError as error:
-            return f"0 {order.folder}: {error.strerror}".encode()
-    path = shutil.which(order.argv[0], path=dict(order.env).get("PATH", os.defpath))
-    if order.is_plain and path is not None:
+            return f"0 {request.folder}: {error.strerror}".encode()
+    path = shutil.which(request.argv[0], path=dict(request.env).get("PATH", os.defpath))
+    if request.is_plain and path is not None:
         try:
-            return b"%d " % _spawn(order, path, fds[2:])
+            return b"%d " % _spawn(request, path, fds[2:])
         except (OSError, ValueError) as error:
-            return f"0 {order.argv[0]}: {getattr(error, 'strerror', error)}".encode()
+            return f"0 {request.argv[0]}: {getattr(error, 'strerror', error)}".encode()
     try:
         pid = os.fork()
     except OSError as error:
         return f"0 fork: {error.strerror}".encode()
     if pid == 0:
-        _close_all(orders, but=key)
+        _close_all(requests, but=key)
         become(fds)
     return b"%d " % pid
 
 
-def _spawn(order: Order, path: str, given: list[int]) -> int:
-    free = max((*order.fds, 2)) + 1
+def _spawn(request: LaunchRequest, path: str, given: list[int]) -> int:
+    free = max((*request.fds, 2)) + 1
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, free) for fd in given]  # out of each other's way
     try:
         return os.posix_spawn(
             path,
-            order.argv,
-            dict(order.env),
+            request.argv,
+            dict(request.env),
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, fd, target) for fd, target in zip(moved, order.fds, strict=True)
+                (os.POSIX_SPAWN_DUP2, fd, target) for fd, target in zip(moved, request.fds, strict=True)
             ],
             setsid=True,
             setsigmask=(),
@@ -147,32 +148,32 @@ def _spawn(order: Order, path: str, given: list[int]) -> int:
             os.close(fd)
 
 
-def _read(fds: list[int]) -> Order:
-    return Order.decode(os.pread(fds[0], os.fstat(fds[0]).st_size, 0))
+def _read(fds: list[int]) -> LaunchRequest:
+    return LaunchRequest.decode(os.pread(fds[0], os.fstat(fds[0]).st_size, 0))
 
 
 # ---- in the new process only
 
 
-def _close_all(orders: dict[bytes, list[int]], but: bytes) -> None:
+def _close_all(requests: dict[bytes, list[int]], but: bytes) -> None:
     """Nobody's pipe stays open because of another process that hangs before its exec."""
-    for key, fds in orders.items():
+    for key, fds in requests.items():
         for fd in fds if key != but else ():
             os.close(fd)
 
 
 def become(fds: list[int]) -> None:
-    """Execute the order; never returns. What fails is written to the pipe, which closes by the exec."""
+    """Execute the request; never returns. What fails is written to the pipe, which closes by the exec."""
     _, status, *given = fds
     step = "set-up"
     try:
-        order = _read(fds)
-        status = _place(given, order.fds, status)
+        request = _read(fds)
+        status = _place(given, request.fds, status)
         for name, perform in _STEPS:
             step = name
-            perform(order)
-        step = order.argv[0]
-        os.execvpe(order.argv[0], order.argv, dict(order.env))  # noqa: S606
+            perform(request)
+        step = request.argv[0]
+        os.execvpe(request.argv[0], request.argv, dict(request.env))  # noqa: S606
     except OSError as error:
         os.write(status, f"{step}: {error.strerror}".encode())
     except ValueError as error:  # an unknown limit, a NUL in an argument
@@ -191,43 +192,43 @@ def _place(given: list[int], targets: tuple[int, ...], status: int) -> int:
     return status
 
 
-def _begin_session(_order: Order) -> None:
+def _begin_session(_request: LaunchRequest) -> None:
     os.setsid()
     kernel.reset_signals()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
-def _join_cgroup(order: Order) -> None:
-    if order.cgroup is not None:
-        with open(f"{order.cgroup}/cgroup.procs", "w") as procs:
+def _join_cgroup(request: LaunchRequest) -> None:
+    if request.cgroup is not None:
+        with open(f"{request.cgroup}/cgroup.procs", "w") as procs:
             procs.write("0")
 
 
-def _set_priorities(order: Order) -> None:
-    if order.oom_score_adj is not None:
+def _set_priorities(request: LaunchRequest) -> None:
+    if request.oom_score_adj is not None:
         with open("/proc/self/oom_score_adj", "w") as score:
-            score.write(str(order.oom_score_adj))
-    if order.nice is not None:
-        os.setpriority(os.PRIO_PROCESS, 0, order.nice)
-    if order.cpu_affinity:
-        os.sched_setaffinity(0, order.cpu_affinity)
+            score.write(str(request.oom_score_adj))
+    if request.nice is not None:
+        os.setpriority(os.PRIO_PROCESS, 0, request.nice)
+    if request.cpu_affinity:
+        os.sched_setaffinity(0, request.cpu_affinity)
 
 
-def _set_limits(order: Order) -> None:
-    if order.umask is not None:
-        os.umask(order.umask)
-    for number, limit in rlimits.numbers(order.rlimits):
+def _set_limits(request: LaunchRequest) -> None:
+    if request.umask is not None:
+        os.umask(request.umask)
+    for number, limit in rlimits.numbers(request.rlimits):
         resource.setrlimit(number, (limit, limit))
 
 
-def _become_user(order: Order) -> None:
-    accounts.become(order.uid, order.gid, order.groups)
+def _become_user(request: LaunchRequest) -> None:
+    accounts.become(request.uid, request.gid, request.groups)
 
 
-def _enter(order: Order) -> None:
-    if order.cwd is not None:
-        os.chdir(order.cwd)
-    if order.no_new_privs and ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+def _enter(request: LaunchRequest) -> None:
+    if request.cwd is not None:
+        os.chdir(request.cwd)
+    if request.no_new_privs and ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 

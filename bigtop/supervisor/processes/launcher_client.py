@@ -1,7 +1,7 @@
 # The launcher from the supervisor's side: processes that cannot be made by posix_spawn(3).
 #
 # Rule: no policy. One launcher serves all watchers; it is started when it is first needed, and anew when it
-# died. Orders are given to it a few at a time, which bounds the descriptors in flight. An order is answered
+# died. Requests are given to it a few at a time, which bounds the descriptors in flight. Each is answered
 # twice: by the launcher with a number, and by a pipe that closes when the exec succeeded, or says why not.
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from itertools import count
 
 from bigtop.record import Record, field
-from bigtop.supervisor.policy.launch_order import Order
+from bigtop.supervisor.policy.launch_request import LaunchRequest
 from bigtop.supervisor.policy.messages import ExitStatus
 from bigtop.supervisor.processes import killing
 from bigtop.supervisor.processes.child import Process, spawn
@@ -27,7 +27,7 @@ _AT_ONCE = 32
 
 
 class _Launch(Record, frozen=False):
-    order: Order
+    request: LaunchRequest
     fds: tuple[int, ...]
     owned: tuple[int, ...]  # closed when they were sent
     on_done: OnDone
@@ -46,7 +46,7 @@ class _Line(Record, frozen=False):
     sent: dict[int, _Launch] = field(default_factory=dict)
 
 
-class Launcher:
+class LauncherClient:
     """Event loop only. `soft_limit` of open files is what commands get, 0: as the supervisor has it."""
 
     def __init__(self, soft_limit: int = 0) -> None:
@@ -56,13 +56,15 @@ class Launcher:
         self._queue: deque[_Launch] = deque()
         self._keys = count(1)
 
-    def launch(self, order: Order, fds: tuple[int, ...], owned: tuple[int, ...], on_done: OnDone) -> None:
-        """Make a process with `fds` as order.fds. `on_done` is given its number, or 0 and the reason.
+    def launch(
+        self, request: LaunchRequest, fds: tuple[int, ...], owned: tuple[int, ...], on_done: OnDone
+    ) -> None:
+        """Make a process with `fds` as request.fds. `on_done` is given its number, or 0 and the reason.
 
         It is a child of ours by then, and the caller waits for it. `owned` are descriptors that are closed
         as soon as they were passed on.
         """
-        self._queue.append(_Launch(order, fds, owned, on_done))
+        self._queue.append(_Launch(request, fds, owned, on_done))
         self._send_next()
 
     @property
@@ -108,12 +110,12 @@ class Launcher:
     def _send(self, line: _Line, launch: _Launch) -> None:
         key = next(self._keys)
         launch.status, status = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        orders = os.memfd_create("bigtop-order")
+        memory = os.memfd_create("bigtop-request")
         try:
-            os.write(orders, launch.order.encode())
-            socket.send_fds(line.socket, [str(key).encode()], [orders, status, *launch.fds])
+            os.write(memory, launch.request.encode())
+            socket.send_fds(line.socket, [str(key).encode()], [memory, status, *launch.fds])
         finally:
-            os.close(orders)
+            os.close(memory)
             os.close(status)
             self._release(launch)
         line.sent[key] = launch
@@ -131,7 +133,7 @@ class Launcher:
             answer = line.socket.recv(4096)
         except BlockingIOError:
             return
-        except OSError:  # reset by a launcher that died with orders unread
+        except OSError:  # reset by a launcher that died with requests unread
             answer = b""
         if not answer:
             self._lost(line, "the launcher ended")

@@ -1,4 +1,4 @@
-# From a description to an order: everything about a command that has to be looked up before it is made.
+# From the description of a command to its LaunchRequest: all that has to be looked up before it is made.
 #
 # Rule: what cannot be found is a SpawnError that says which option is wrong, before there is any process.
 
@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Collection, Mapping
 
 from bigtop.errors import BigtopError
-from bigtop.supervisor.policy.launch_order import Order
+from bigtop.supervisor.policy.launch_request import LaunchRequest
 from bigtop.supervisor.policy.spec import Command, ExecContext, WatcherSpec
 from bigtop.supervisor.policy.variables import argv_of, names_of, sockets_named
 from bigtop.system import accounts, workdir
@@ -47,8 +47,8 @@ def visible_sockets(spec: WatcherSpec, command: Command, sockets: Mapping[str, i
     return {name: fd for name, fd in sockets.items() if name in named}
 
 
-def order_of(spec: WatcherSpec, command: Command, wid: int, sockets: Mapping[str, int]) -> Order:
-    """Return the order for process `wid`; the descriptors of `sockets` keep their numbers."""
+def request_for(spec: WatcherSpec, command: Command, wid: int, sockets: Mapping[str, int]) -> LaunchRequest:
+    """Return the request for process `wid`; the descriptors of `sockets` keep their numbers."""
     context = command.context
     try:
         argv = argv_of(command, names_of(spec, command, wid, sockets))
@@ -58,7 +58,7 @@ def order_of(spec: WatcherSpec, command: Command, wid: int, sockets: Mapping[str
         raise SpawnError("cmd is empty")
     account = _account(context)
     stays = context.cwd is None or workdir.is_current(context.cwd)
-    return Order(
+    return LaunchRequest(
         argv=tuple(argv),
         env=context.env,
         fds=(0, 1, 2, *sockets.values()),
@@ -76,14 +76,14 @@ def order_of(spec: WatcherSpec, command: Command, wid: int, sockets: Mapping[str
     )
 
 
-def program(order: Order) -> str:
+def program(request: LaunchRequest) -> str:
     """Return the path of the program, found as execvp(3) finds it in the environment of the command."""
-    path = dict(order.env).get("PATH", os.defpath)
-    found = shutil.which(order.argv[0], path=path)
+    path = dict(request.env).get("PATH", os.defpath)
+    found = shutil.which(request.argv[0], path=path)
     if found is not None:
         return found
-    where = "" if "/" in order.argv[0] else f" on its PATH ({path})"
-    raise SpawnError(f"{order.argv[0]}: there is no such program{where}, or it may not be executed")
+    where = "" if "/" in request.argv[0] else f" on its PATH ({path})"
+    raise SpawnError(f"{request.argv[0]}: there is no such program{where}, or it may not be executed")
 
 
 def _account(context: ExecContext) -> Account:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from bigtop.errors import BigtopError
 from bigtop.record import Record, field, replace
-from bigtop.supervisor.policy.launch_order import Order
+from bigtop.supervisor.policy.launch_request import LaunchRequest
 from bigtop.supervisor.policy.spec import Command, Stream, WatcherSpec
 from bigtop.supervisor.processes import cgroups, scarcity
 from bigtop.supervisor.processes.child import spawn
-from bigtop.supervisor.processes.launcher_client import Launcher
-from bigtop.supervisor.processes.resolve import SpawnError, order_of, program, visible_sockets
+from bigtop.supervisor.processes.launcher_client import LauncherClient
+from bigtop.supervisor.processes.resolve import SpawnError, program, request_for, visible_sockets
 from bigtop.system import workdir
 
 
@@ -64,7 +64,7 @@ class Spawner(Record):
     `folder` is where those begin that have no other, by a name that may lead elsewhere later.
     """
 
-    launcher: Launcher
+    launcher: LauncherClient
     sockets: Callable[[WatcherSpec, Callable[[int], None]], Mapping[str, int]]
     prefix: bool = False
     folder: str = "."
@@ -86,14 +86,14 @@ class Spawner(Record):
             sockets = visible_sockets(spec, spec.target, every)
             if spec.target.context.cwd is None:
                 workdir.enter(self.folder)
-            order = order_of(spec, spec.target, wid, sockets)
+            request = request_for(spec, spec.target, wid, sockets)
             if environ:
-                order = replace(order, env=(*order.env, *environ.items()))
-            order = _grouped(result, spec.target, order, f"{spec.name}-{key}")
+                request = replace(request, env=(*request.env, *environ.items()))
+            request = _grouped(result, spec.target, request, f"{spec.name}-{key}")
             fds = (*self._stdio(result, spec, spec.target, every), *sockets.values())
-            if self.launcher.soft_limit or not order.is_plain:
+            if self.launcher.soft_limit or not request.is_plain:
                 self.launcher.launch(
-                    order,
+                    request,
                     fds,
                     result.give_ends(),
                     lambda pid, reason: _answer(
@@ -101,7 +101,7 @@ class Spawner(Record):
                     ),
                 )
                 return
-            pid = _spawn(result, order, fds)
+            pid = _spawn(result, request, fds)
         except BigtopError as error:
             _answer(result, 0, str(error), on_done)
             return
@@ -132,10 +132,10 @@ class Spawner(Record):
         return stdin, stdout, output("stderr", stdio.stderr, 2, closed=stdio.close_stderr)
 
 
-def _grouped(result: SpawnResult, command: Command, order: Order, name: str) -> Order:
+def _grouped(result: SpawnResult, command: Command, request: LaunchRequest, name: str) -> LaunchRequest:
     limits = command.context.cgroup
     if limits is None:
-        return order
+        return request
     try:
         result.group = cgroups.create(name, limits)
     except OSError as error:
@@ -143,20 +143,20 @@ def _grouped(result: SpawnResult, command: Command, order: Order, name: str) -> 
         if limits.required:
             raise SpawnError(text) from error
         result.degraded = text
-        return order
-    return replace(order, cgroup=str(result.group))
+        return request
+    return replace(request, cgroup=str(result.group))
 
 
-def _spawn(result: SpawnResult, order: Order, fds: tuple[int, ...]) -> int:
+def _spawn(result: SpawnResult, request: LaunchRequest, fds: tuple[int, ...]) -> int:
     try:
         return spawn(
-            list(order.argv),
-            dict(order.env),
+            list(request.argv),
+            dict(request.env),
             fds[3:],
             stdin=fds[0],
             stdout=fds[1],
             stderr=fds[2],
-            program=program(order),
+            program=program(request),
         )
     finally:
         for fd in result.give_ends():

@@ -11,7 +11,7 @@ from typing import Any
 from bigtop.record import Record, as_dict, replace
 
 
-class Order(Record):
+class LaunchRequest(Record):
     """See spec.ExecContext; `fds` are the numbers that the descriptors sent along get in the child."""
 
     argv: tuple[str, ...]
@@ -33,13 +33,13 @@ class Order(Record):
     @property
     def is_plain(self) -> bool:
         """Whether nothing has to be done between fork and exec but to place descriptors."""
-        return self == replace(Order(self.argv), env=self.env, fds=self.fds, folder=self.folder)
+        return self == replace(LaunchRequest(self.argv), env=self.env, fds=self.fds, folder=self.folder)
 
     def encode(self) -> bytes:
         return json.dumps(as_dict(self)).encode()  # in ASCII: arbitrary bytes survive as lone surrogates
 
     @classmethod
-    def decode(cls, data: bytes) -> Order:
+    def decode(cls, data: bytes) -> LaunchRequest:
         fields: dict[str, Any] = json.loads(data)
         for name in ("argv", "fds", "groups", "cpu_affinity"):
             fields[name] = tuple(fields[name])
