@@ -25,7 +25,7 @@ def command(file: str, every: bool, quiet: bool) -> None:
     if not quiet:
         click.echo(report.show(resolved, every) + "\n")
     # The whole supervisor hangs on this import; a file with a mistake does without.
-    from bigtop.launch.checks import check, notes
+    from bigtop.launch.file_preflight import check, notes
 
     for warning in (*resolved.daemon.warnings, *notes(resolved.daemon)):
         click.echo(f"bigtop: warning: {warning}", err=True)

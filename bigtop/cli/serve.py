@@ -8,7 +8,7 @@ import sys
 import click
 
 from bigtop.cli.detach import detach
-from bigtop.config.serve import feasible, flags, listing, paste_server
+from bigtop.config.serve import flags, listing, paste_server, site_preflight
 from bigtop.config.serve import options as o
 from bigtop.config.serve import serve as config_serve
 from bigtop.config.serve.option import Group
@@ -85,11 +85,11 @@ def run(sources: Sources) -> int:
     if config[o.PRINT_CONFIG]:
         click.echo(listing.print_config(config))
     if config[o.CHECK_CONFIG] or not config[o.PRINT_CONFIG]:
-        feasible.check(config, spec)
+        site_preflight.check(config, spec)
     if config[o.CHECK_CONFIG]:
-        from bigtop.cli.check import check
+        from bigtop.cli.check_config import check_config
 
-        click.echo(check(spec))
+        click.echo(check_config(spec))
         if note := paste_server.advice(spec.app, spec.folder, paste_server.as_flag):
             click.echo(f"bigtop: warning: {note}", err=True)
     if config[o.PRINT_CONFIG] or config[o.CHECK_CONFIG]:

@@ -17,7 +17,7 @@ from bigtop.config.file import daemon as config
 from bigtop.config.file.apps import AppSpec
 from bigtop.config.file.daemon_spec import DaemonSpec, overridden, taken_at_start
 from bigtop.errors import BigtopError, CommandError
-from bigtop.launch import checks, helper_watchers, program, saving
+from bigtop.launch import file_preflight, helper_watchers, program, saving
 from bigtop.launch.app import App
 from bigtop.launch.controlled import Steered
 from bigtop.launch.critical import Critical
@@ -51,12 +51,12 @@ def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
     Raises ConfigError and BindError with everything released again. Main thread only.
     """
     name = PurePath(spec.path).stem
-    checks.check(spec)
+    file_preflight.check(spec)
     if spec.loggerconfig is None or spec.loggerconfig.lower() == "default":
         log.configure(spec.loglevel, path=spec.logoutput, time_zone=spec.log_time_zone)
     else:
         log.configure_from(spec.loggerconfig, spec.log_time_zone)
-    for warning in (*spec.warnings, *checks.notes(spec)):
+    for warning in (*spec.warnings, *file_preflight.notes(spec)):
         logger.warning("%s", warning)
     if spec.umask is not None:
         os.umask(spec.umask)
@@ -216,7 +216,7 @@ class Daemon:
             scarcity.check()
             workdir.enter(self._services.spawner.folder)  # the file may name others from there
             spec = overridden(config.load(self.spec.path), self.spec.flags)
-            checks.check(spec)
+            file_preflight.check(spec)
             change = self.listening.change(spec.sockets, spec.apps)
             if dry_run:
                 plain = [*spec.watchers, *self.channel.tell(helper_watchers.asked_for(spec))]

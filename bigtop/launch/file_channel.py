@@ -13,7 +13,7 @@ from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.control import addresses
 from bigtop.control.server.discovery import Discovery
 from bigtop.errors import ConfigError
-from bigtop.launch import checks
+from bigtop.launch import file_preflight
 from bigtop.launch.channel import Channel
 from bigtop.launch.controlled import Program
 from bigtop.log import logger as get_logger
@@ -39,7 +39,7 @@ class FileChannel(Channel):
                 raise
             logger.warning("no control channel: %s (endpoint in the file names a place)", error)
             return
-        self.open(*pair, checks.access(spec))
+        self.open(*pair, file_preflight.access(spec))
         assert self.places is not None
         endpoint = self.places.endpoint
         logger.info("control channel on %s", endpoint)

@@ -13,8 +13,8 @@ from typing import Final
 from bigtop import log
 from bigtop.config.gunicorn import file as files
 from bigtop.config.gunicorn.file import Execution
-from bigtop.config.serve import feasible, serve, sources
 from bigtop.config.serve import options as o
+from bigtop.config.serve import serve, site_preflight, sources
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.config.serve.settings import ConfigFile, ServeConfig
 from bigtop.config.serve.sources import Sources
@@ -73,7 +73,7 @@ class Rereading:
         if (module := sources.hook_module(config)) is not None:
             config = replace(config, hooks=await self._executed(module))
         spec = serve.spec(config)
-        feasible.check(config, spec)
+        site_preflight.check(config, spec)
         for remark in config.remarks:
             logger.warning("%s", remark)
         if late:

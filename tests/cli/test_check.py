@@ -17,7 +17,7 @@ from bigtop.config.file import daemon
 from bigtop.config.file import daemon_options as d
 from bigtop.config.file import watcher_options as o
 from bigtop.errors import ConfigError
-from bigtop.launch import checks
+from bigtop.launch import file_preflight
 from bigtop.supervisor.processes.resolve import request_for
 from bigtop.supervisor.streams import sinks
 from tests.support.site import ROOT
@@ -93,7 +93,7 @@ def test_a_key_that_cannot_be_read_is_named_in_its_line(tmp_path: Path) -> None:
     lines = ["[bigtop]", f'client_keys = "{tmp_path}"', f'server_key = "{tmp_path}/nowhere"']
     file.write_text("\n".join([*lines, "[watcher.a]", 'cmd = "true"']))
     with pytest.raises(ConfigError, match=f"^{file}:3: server_key: {tmp_path}/nowhere: "):
-        checks.check(daemon.load(str(file)))
+        file_preflight.check(daemon.load(str(file)))
 
 
 def test_flags_of_run_are_named_where_they_are_wrong(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def accepted(path: str) -> daemon.DaemonSpec | None:
     """Return what a file comes to; None if it is refused, by a line with a place for each mistake."""
     try:
         spec = daemon.load(path)
-        checks.check(spec)
+        file_preflight.check(spec)
     except ConfigError as error:
         for line in str(error).splitlines():
             assert line.startswith(f"{path}:"), line

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.serve import feasible, serve
+from bigtop.config.serve import serve, site_preflight
 from bigtop.config.serve.arguments import layer
 from bigtop.control.commands import watcher_options
 from bigtop.control.protocol import RefusedError
@@ -76,7 +76,7 @@ def test_user_and_group_in_one_word_are_told_apart(tmp_path: Path) -> None:
 def test_flags_arguments_and_the_control_channel_ask_for_the_group() -> None:
     config = serve.configure("a:b", {}, layer({"user": 54321}))
     with pytest.raises(ConfigError, match=r"user: user 54321 .*: add --group"):
-        feasible.check(config, serve.spec(config))
+        site_preflight.check(config, serve.spec(config))
     spec = WatcherSpec("w", Command("id"))
     with pytest.raises(RefusedError, match=r"'uid': user 54321 .*: add gid"):
         watcher_options.changed(spec, {"uid": 54321})

@@ -18,7 +18,7 @@ from bigtop.config.convert import shell
 from bigtop.config.convert.sources import NAMES, convert
 from bigtop.config.file.daemon import DaemonSpec, resolve
 from bigtop.errors import ConfigError
-from bigtop.launch.checks import check
+from bigtop.launch.file_preflight import check
 from bigtop.supervisor.policy.spec import Command
 
 APP = "def app(environ, start_response): ...\nasync def asgi(scope, receive, send): ...\n"

@@ -22,7 +22,7 @@ from bigtop.config.convert.sources import convert, of_command
 from bigtop.config.file.daemon import resolve
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.errors import ConfigError
-from bigtop.launch.checks import check
+from bigtop.launch.file_preflight import check
 
 APP = "def app(environ, start_response): ...\nasync def asgi(scope, receive, send): ...\n"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.backends.base import ServeOptions
-from bigtop.config.serve import feasible
+from bigtop.config.serve import site_preflight
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
@@ -309,4 +309,4 @@ def test_only_a_logger_class_may_have_atoms_of_its_own() -> None:
 def test_a_configuration_of_logging_has_to_be_there(name: str, tmp_path: Path) -> None:
     config = configure("x:y", {}, layer({name: str(tmp_path / "nix")}))
     with pytest.raises(ConfigError, match=f"^{name}: there is no file {tmp_path}/nix$"):
-        feasible.check(config, spec(config))
+        site_preflight.check(config, spec(config))

@@ -13,7 +13,7 @@ from bigtop.config.file.expand import expanded
 from bigtop.config.file.key import Values, read, refuse_unknown
 from bigtop.config.file.watcher_options import DEPENDS, PRIORITY, SOCKETS
 from bigtop.config.file.watchers import Surroundings, check_socket, env_file
-from bigtop.config.serve import feasible, paste_server, serve
+from bigtop.config.serve import paste_server, serve, site_preflight
 from bigtop.config.serve.options import OPTIONS
 from bigtop.config.serve.settings import Given, ServeConfig, resolve
 from bigtop.errors import AppError, ConfigError, one_line
@@ -65,7 +65,7 @@ def app(section: Section, around: Surroundings) -> tuple[Values, ServeConfig, Ap
     try:
         config = resolve(own[d.APP_TARGET] or "", OPTIONS, [layer])
         site = serve.spec(config)
-        feasible.check(config, site)
+        site_preflight.check(config, site)
     except AppError as error:
         around.problems.error(own.place_of(d.APP_TARGET), f"app: {error}")
         return None

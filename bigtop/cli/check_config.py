@@ -1,4 +1,4 @@
-# --check-config: everything that can go wrong before the first bind, found out without binding.
+# `bigtop serve --check-config`: the application loaded once, as a worker would, and nothing bound.
 #
 # The application is imported into this process, which is fine here and nowhere else: it ends right after.
 
@@ -13,7 +13,7 @@ from bigtop.record import replace
 from bigtop.workers import identity
 
 
-def check(spec: ServeSpec) -> str:
+def check_config(spec: ServeSpec) -> str:
     """Load the application as a worker would and return a line that says so.
 
     Raises AppError or ConfigError. User and group stay ours, so that a check needs no root.

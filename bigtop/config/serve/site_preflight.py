@@ -1,4 +1,4 @@
-# What a site asks for and cannot have on this machine, found out before anything is started.
+# Preflight check of a site: what it asks for and cannot have on this machine, before anything is started.
 #
 # Rule: nothing of the application is imported, nothing bound. It is asked for every site that is described,
 # by flags, by arguments and in files, so that checking and running cannot disagree.

@@ -1,5 +1,6 @@
-# What `bigtop run` refuses of this machine although its file can be understood; for `bigtop check`, too, and
-# for reloadconfig.
+# Preflight check of a configuration file: what `bigtop run` refuses on this machine although it can be
+# understood. `bigtop check` and reloadconfig ask here, too. Its sites have one of their own
+# (config/serve/site_preflight.py).
 #
 # Rules: nothing is started, bound or changed. A problem is told with the line of the file, or the flag, that
 # asks for what cannot be had.
