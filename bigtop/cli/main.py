@@ -24,7 +24,7 @@ COMMANDS = {
     "ctl": ("bigtop.cli.ctl", "Control running supervisors."),
     "worker": ("bigtop.cli.worker", "Serve on an inherited socket, below another supervisor."),
     "backends": ("bigtop.cli.backends", "Show what can answer requests, and how to get it."),
-    "check": ("bigtop.cli.check_file", "Check a configuration file and show what it comes to."),
+    "check": ("bigtop.cli.check", "Check a configuration file and show what it comes to."),
     "init": ("bigtop.cli.init", "Write what starts Bigtop with the system."),
     "convert": ("bigtop.cli.convert", "Turn a configuration of another program into TOML."),
 }
