@@ -14,7 +14,8 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final
 
 from bigtop.backends import catalogue
-from bigtop.backends.base import FLAGS, Backend, Features, ServeOptions
+from bigtop.backends.base import Backend, Features
+from bigtop.backends.serve_options import FLAGS, ServeOptions
 from bigtop.errors import ConfigError, one_line
 
 if TYPE_CHECKING:

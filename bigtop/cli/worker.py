@@ -24,8 +24,8 @@ import click
 
 from bigtop import loader, log, sockets, zones
 from bigtop.backends import catalogue
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.cutoff import CutOff
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.config.serve import paste_server
 from bigtop.config.serve.options import ACCESS_FORMAT, INTERFACE, INTERFACES, LOG_TIME_ZONE, MAIN_THREAD
 from bigtop.config.serve.values import switch

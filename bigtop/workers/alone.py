@@ -20,8 +20,9 @@ from collections.abc import Iterator, Sequence
 from time import sleep
 
 from bigtop.backends import ending, registry
-from bigtop.backends.base import Backend, ServeOptions
+from bigtop.backends.base import Backend
 from bigtop.backends.cutoff import CutOff
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Slot, Word
 from bigtop.loader import LoadedApp
 from bigtop.log import logger as get_logger

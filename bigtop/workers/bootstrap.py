@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from bigtop import zones
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.hooks.spec import HookSpec
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bigtop.backends.asgi.mounted import combine
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.loader import LoadedApp
 
 PAUSE = 0.01  # seconds between two pieces

@@ -14,8 +14,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.timeouts import LAST_REQUEST
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, State
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time

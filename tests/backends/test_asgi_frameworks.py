@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import Phase, Word
 from bigtop.ipc.seats import Seat

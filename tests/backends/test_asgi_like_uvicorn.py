@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from tests.apps.asgi_tasks import CHECKS
 from tests.support.backend_server import ROOT, BackendServer, eventually
 from tests.support.wire import Client, Closed, request

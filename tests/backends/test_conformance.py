@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from bigtop.backends import registry
-from bigtop.backends.base import Features, ServeOptions
+from bigtop.backends.base import Features
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import ConfigError
 from bigtop.http.accesslog import compile_format
 from bigtop.ipc.scoreboard import Word

@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import Word
 from tests.support.backend_server import BackendServer, eventually, stopped

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from tests.apps.escaping import ERRORS
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.site import Site, until

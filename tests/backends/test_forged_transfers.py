@@ -21,8 +21,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.app_queues import AppQueue, ProxiedAddresses, unpack
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc import seats
 from tests.backends.test_routing import ALL, APPS, ROUTES, pair, server
 from tests.support.backend_server import BackendServer, eventually

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from tests.support.backend_server import BackendServer
 from tests.support.wire import Client, request
 

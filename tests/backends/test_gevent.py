@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import Phase, Word
 from tests.support.backend_server import BackendServer, eventually

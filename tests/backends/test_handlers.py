@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Word
 from tests.support import handlers
 from tests.support.backend_server import BackendServer, eventually

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bigtop.backends.asgi.lifespan import Lifespan
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import AppError
 from tests.backends.test_conformance import INSTALLED, features
 from tests.support.backend_server import BackendServer, eventually

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.timeouts import GRACE
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually

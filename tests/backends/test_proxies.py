@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.timeouts import LAST_REQUEST
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits
 from bigtop.http.proxyprotocol import SIGNATURE

@@ -8,7 +8,8 @@ from typing import ClassVar
 import pytest
 
 from bigtop.backends import registry
-from bigtop.backends.base import FLAGS, Features, ServeOptions
+from bigtop.backends.base import Features
+from bigtop.backends.serve_options import FLAGS, ServeOptions
 from bigtop.config.serve.option import NATIVE
 from bigtop.config.serve.options import OPTIONS
 from bigtop.errors import ConfigError

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.app_queues import PATIENCE, Arrival, ProxiedAddresses
 from bigtop.backends.native.timeouts import LAST_REQUEST, SECOND
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Route
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, State

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits
 from tests.apps import faulty

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.timeouts import LAST_REQUEST
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount, Route
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, State

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.timeouts import LAST_REQUEST
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Phase, Word
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time

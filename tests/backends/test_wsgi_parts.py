@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.client_limits import AddressConnections, AddressRate
 from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import GRACE, NEVER, SECOND, Timeouts, Wait
 from bigtop.backends.native.transport import PlainTransport
 from bigtop.backends.native.write_buffer import Bounds, ClientGone, WriteBuffer, patient
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.connection import Connection

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.transport import PlainTransport
 from bigtop.backends.native.write_buffer import patient
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.thread_executor import ThreadExecutor

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.config.serve import site_preflight
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config

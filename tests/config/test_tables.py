@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.config.file import daemon_options, watcher_options
 from bigtop.config.file.key import Key
 from bigtop.config.serve import options

@@ -21,8 +21,8 @@ from types import TracebackType
 
 import psutil
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.app_queues import AppQueue, AppQueues
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Route
 from bigtop.http.routes import Routes
 from bigtop.ipc import handoff, lifeline, scoreboard, seats

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import WebSocketLimits
 from bigtop.record import fields, replace

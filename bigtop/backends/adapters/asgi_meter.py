@@ -13,9 +13,10 @@ from typing import Any
 
 from bigtop.backends.adapters.metrics import AdapterMetrics, MeteredRequest, access
 from bigtop.backends.asgi.lifespan import Lifespan
-from bigtop.backends.base import App, Life, ServeOptions
+from bigtop.backends.base import App, Life
 from bigtop.backends.failures import contain
 from bigtop.backends.native.hopbyhop import left
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import AppError
 from bigtop.http.asgi import as_bytes, no_message, status_line, text_fields
 from bigtop.http.messages import Request

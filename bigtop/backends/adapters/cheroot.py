@@ -14,7 +14,8 @@ from cheroot.wsgi import Server
 from bigtop.backends.adapters.drain import SOON, drain, wait_until_draining
 from bigtop.backends.adapters.listeners import SharedListener, share, unclaimed, withdraw
 from bigtop.backends.adapters.wsgi_meter import WsgiMeter
-from bigtop.backends.base import App, BackendDefaults, Features, Life, ServeOptions
+from bigtop.backends.base import App, BackendDefaults, Features, Life
+from bigtop.backends.serve_options import ServeOptions
 
 
 class CherootBackend(BackendDefaults):

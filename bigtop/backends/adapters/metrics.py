@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
-from bigtop.backends.base import Life, ServeOptions
+from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.metrics import BUSY, Metrics
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.accesslog import Access
 from bigtop.http.messages import Request
 from bigtop.system.clock import monotonic_ns

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from bigtop.backends.adapters.list_response import ListResponse
 from bigtop.backends.adapters.metrics import AdapterMetrics, MeteredRequest, access
-from bigtop.backends.base import App, Life, ServeOptions
+from bigtop.backends.base import App, Life
 from bigtop.backends.failures import contain
 from bigtop.backends.native.hopbyhop import left
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.messages import Request
 
 Environ = dict[str, Any]

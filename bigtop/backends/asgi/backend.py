@@ -17,11 +17,12 @@ from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.loops import close_loop, new_loop, run_through
 from bigtop.backends.asgi.metrics import AsgiMetrics
 from bigtop.backends.asgi.worker import Worker
-from bigtop.backends.base import OURS, App, BackendDefaults, Features, Life
+from bigtop.backends.base import App, BackendDefaults, Features, Life
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.handler_chain import Chain, chain_of
 from bigtop.backends.native.transport import PlainTransport, Transport
+from bigtop.backends.serve_options import NATIVE_OPTIONS
 
 
 class AsgiBackend(BackendDefaults):
@@ -35,7 +36,7 @@ class AsgiBackend(BackendDefaults):
         static=True,
         sendfile=True,
         balancers=True,
-        heeds=OURS
+        heeds=NATIVE_OPTIONS
         | frozenset(
             {
                 "loop",

@@ -11,9 +11,10 @@ from bigtop.backends.asgi.clients import Client, Clients
 from bigtop.backends.asgi.eager import Tasks
 from bigtop.backends.asgi.metrics import AsgiMetrics
 from bigtop.backends.asgi.timers import Timers
-from bigtop.backends.base import App, ServeOptions
+from bigtop.backends.base import App
 from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import Wait
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.response import Stamps
 
 

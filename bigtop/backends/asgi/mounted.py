@@ -14,7 +14,8 @@ from typing import Any
 
 from bigtop.backends.asgi.lifespan import Lifespan
 from bigtop.backends.asgi.wsgi_app import InThreads
-from bigtop.backends.base import App, ServeOptions
+from bigtop.backends.base import App
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import AppError
 from bigtop.http.asgi import Message
 from bigtop.http.paths import is_below

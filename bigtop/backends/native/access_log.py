@@ -8,7 +8,8 @@ import os
 import time
 from collections.abc import Callable
 
-from bigtop.backends.base import Life, ServeOptions
+from bigtop.backends.base import Life
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.accesslog import Access, Formatter, compile_format, compile_json
 from bigtop.log import zone
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Trust
 from bigtop.http.peer import BasePeer

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bigtop.backends.base import ServeOptions
 from bigtop.backends.native.client_limits import AddressConnections, AddressRate, Concurrency
 from bigtop.backends.native.file_answers import NamedFiles, StaticFiles
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.handlers import ConnectionHandler, Filter, Handler, Reply, refusal_of
 from bigtop.http.messages import Request
 from bigtop.http.peer import BasePeer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.forwarded import Forwarding, Trust
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar, Final
 
-from bigtop.backends.base import OURS, App, BackendDefaults, Features, Life, ServeOptions
+from bigtop.backends.base import App, BackendDefaults, Features, Life
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.acceptor import Accepted, Acceptor, room
 from bigtop.backends.native.access_log import access_log
@@ -25,6 +25,7 @@ from bigtop.backends.native.timeouts import Timeouts, Wait
 from bigtop.backends.native.transport import PlainTransport, Transport, TransportFactory
 from bigtop.backends.native.trust import forwarding
 from bigtop.backends.native.write_buffer import Pause, patient
+from bigtop.backends.serve_options import NATIVE_OPTIONS, ServeOptions
 from bigtop.backends.wsgi.admission import Admission
 from bigtop.backends.wsgi.body_stream import Streaming
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
@@ -47,7 +48,7 @@ from bigtop.http.wsgi import Environ, Peer, worker_environ
 EPOLL: Final = select.epoll  # kept here: gevent takes it out of its module
 
 # What both executors of calls, threads and greenlets, heed besides.
-HEEDS: Final = OURS | {"limits.send_file"}
+HEEDS: Final = NATIVE_OPTIONS | {"limits.send_file"}
 
 
 class WsgiBackend(BackendDefaults):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-from bigtop.backends.base import App, ServeOptions
+from bigtop.backends.base import App
 from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.write_buffer import Bounds, Pause
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.body_stream import Streaming
 from bigtop.backends.wsgi.stream import Leader

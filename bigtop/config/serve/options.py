@@ -2,7 +2,8 @@
 #
 # From this table come the flags, the variables, the arguments of bigtop.serve(), --help, --print-config and
 # docs/reference/serve.md. Rule: an option is described here. Where it has a `field`, it sets that of
-# backends.base.ServeOptions; the others are read in serve.py. docs/howto/add-an-option.md shows both.
+# ServeOptions (backends/serve_options.py); the others are read in serve.py. docs/howto/add-an-option.md shows
+# both.
 # Names and short flags are gunicorn's wherever the meaning is the same, and uvicorn's for ASGI; `also` lists
 # gunicorn's name of the setting where ours differs, which bigtop.serve() takes as well.
 #
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from bigtop import zones
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.config.serve import values
 from bigtop.config.serve.option import Group, Option, Without
 from bigtop.config.serve.values import commas, each, maybe, one

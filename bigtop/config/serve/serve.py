@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from bigtop import paste
-from bigtop.backends.base import ServeOptions
+from bigtop.backends.serve_options import ServeOptions
 from bigtop.config.gunicorn.effective import effective
 from bigtop.config.serve import options as o
 from bigtop.config.serve import sources, values
