@@ -19,7 +19,7 @@ from bigtop.hooks.cfg import Cfg
 from bigtop.hooks.load import fitting
 from bigtop.hooks.objects import Counts, Server, Worker
 from bigtop.hooks.requests import Request, Response, environ_of, response_of
-from bigtop.http.accesslog import Access
+from bigtop.http.access_format import AccessRecord
 from bigtop.http.messages import Request as Asked
 from bigtop.http.wsgi import FileWrapper
 
@@ -169,7 +169,7 @@ def test_a_port_that_is_not_known_is_none(worker: Worker, client: Any) -> None:
 GUNICORN = "pip install 'bigtop[test]' brings gunicorn 27"
 ASKED = Asked("GET", b"/a%0a?b=c")
 ASKED.headers = [(b"User-Agent", b'x"y'), (b"Authorization", b"Basic YTpi")]
-ACCESS = Access(ASKED, 404, [("Content-Type", "text/html")], 7, "10.0.0.1", 0, 0, 1_234_567_000)
+ACCESS = AccessRecord(ASKED, 404, [("Content-Type", "text/html")], 7, "10.0.0.1", 0, 0, 1_234_567_000)
 
 
 def test_atoms_are_those_of_gunicorn(worker: Worker) -> None:
@@ -184,7 +184,7 @@ def test_atoms_are_those_of_gunicorn(worker: Worker) -> None:
 
 
 def test_a_request_that_was_cut_off_has_no_status() -> None:
-    response = response_of(Access(ASKED, 0, [], 0, "10.0.0.1", 0, 0, 0))
+    response = response_of(AccessRecord(ASKED, 0, [], 0, "10.0.0.1", 0, 0, 0))
     assert (response.status_code, response.status, response.sent) == (0, "0 Unknown", 0)
 
 

@@ -48,7 +48,17 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     others = (
         "click.shell_completion cronsim dataclasses difflib gzip importlib.metadata logging.config psutil"
     )
-    http = ("accesslog", "engine", "forwarded", "head", "messages", "response", "routes", "static", "wsgi")
+    http = (
+        "access_format",
+        "engine",
+        "forwarded",
+        "head",
+        "messages",
+        "response",
+        "routes",
+        "static",
+        "wsgi",
+    )
     supervisor = ("cron", "socket_activation", "streams.sinks")
     unwanted = {
         *others.split(),

@@ -15,7 +15,7 @@ from bigtop.record import Record
 
 if TYPE_CHECKING:  # what reads Features has no use for what a worker is given
     from bigtop.backends.native.app_queues import AppQueues
-    from bigtop.http.accesslog import Access
+    from bigtop.http.access_format import AccessRecord
     from bigtop.ipc.handoff import Handoff
     from bigtop.ipc.scoreboard import RequestRecord, Slot
 
@@ -85,7 +85,7 @@ class Life(Protocol):
         """Write one line, given without a newline, to the access log. From any thread."""
 
     @property
-    def accesses(self) -> Callable[[Access], None] | None:
+    def accesses(self) -> Callable[[AccessRecord], None] | None:
         """What is to be told of answered requests in place of that. From any thread."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bigtop.http.accesslog import Access
+from bigtop.http.access_format import AccessRecord
 
 
 class NoHooks:
@@ -19,7 +19,7 @@ class NoHooks:
         return app
 
     @property
-    def accesses(self) -> Callable[[Access], None] | None:
+    def accesses(self) -> Callable[[AccessRecord], None] | None:
         """What is told of answered requests in place of the access log; None: the access log."""
         return None
 

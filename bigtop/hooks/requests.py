@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from bigtop.http.accesslog import Access
+from bigtop.http.access_format import AccessRecord
 
 Environ = dict[str, Any]
 
@@ -60,7 +60,7 @@ class Response:
         self.response_length = int(lengths[0]) if lengths else None
 
 
-def environ_of(access: Access) -> Environ:
+def environ_of(access: AccessRecord) -> Environ:
     """Return the environ of an answered request, or what there would be in it without an application."""
     request = access.request
     target = request.target.decode("latin-1")
@@ -87,7 +87,7 @@ def add_field(environ: Environ, name: str, value: str) -> None:
     environ[key] = f"{environ[key]},{value}" if key in environ else value
 
 
-def response_of(access: Access) -> Response:
+def response_of(access: AccessRecord) -> Response:
     response = Response()
     response.began(f"{access.status} {_phrase(access.status)}", access.headers)
     response.sent = access.sent

@@ -15,7 +15,7 @@ from bigtop.hooks.load import Loaded, fitting
 from bigtop.hooks.no_hooks import NoHooks
 from bigtop.hooks.objects import Counts, Server, of_this_process
 from bigtop.hooks.requests import Request, environ_of, response_of
-from bigtop.http.accesslog import Access
+from bigtop.http.access_format import AccessRecord
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.hooks")
@@ -54,10 +54,10 @@ class WorkerHooks(NoHooks):
         return around.asgi(self._worker.wsgi) if interface == "asgi" else around.wsgi(self._worker.wsgi)
 
     @property
-    def accesses(self) -> Callable[[Access], None] | None:
+    def accesses(self) -> Callable[[AccessRecord], None] | None:
         return self._access if self._loaded.logs_accesses else None
 
-    def _access(self, access: Access) -> None:
+    def _access(self, access: AccessRecord) -> None:
         environ = environ_of(access)
         try:
             took = timedelta(microseconds=access.duration)

@@ -28,7 +28,7 @@ from bigtop.workers.shutdown import Shutdown
 from bigtop.workers.signalpipe import SignalPipe
 
 if TYPE_CHECKING:
-    from bigtop.http.accesslog import Access
+    from bigtop.http.access_format import AccessRecord
 
 # Seconds for open requests; None: as long as they may take.
 ASKED_TO_LEAVE: dict[int, float | None] = {signal.SIGTERM: None, signal.SIGINT: 0.0, signal.SIGQUIT: 0.0}
@@ -57,7 +57,7 @@ class Life:
         self._line: socket.socket | None = line
         self.finished: Callable[[], None] | None = partial(self._count, quota) if quota.limit else None
         self._access: AccessFile | None = None
-        self.accesses: Callable[[Access], None] | None = None
+        self.accesses: Callable[[AccessRecord], None] | None = None
         self.reopen_logs: Callable[[], None] | None = None  # those of other people
         self.interrupted: Callable[[], None] | None = None  # told by the main thread that there is no time
         # The backend watches one descriptor; behind it are the lifeline and what signals wake us with. An

@@ -15,7 +15,7 @@ from bigtop.backends import registry
 from bigtop.backends.base import Features
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import ConfigError
-from bigtop.http.accesslog import compile_format
+from bigtop.http.access_format import compile_format
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, State
 from tests.support.backend_server import BackendServer, eventually

@@ -13,7 +13,7 @@ from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.metrics import BUSY, Metrics
 from bigtop.backends.serve_options import ServeOptions
-from bigtop.http.accesslog import Access
+from bigtop.http.access_format import AccessRecord
 from bigtop.http.messages import Request
 from bigtop.system.clock import monotonic_ns
 
@@ -64,9 +64,9 @@ class AdapterMetrics(Metrics):
 
 def access(
     metered: MeteredRequest, request: Request, client: str, ended: int, environ: Mapping[str, Any]
-) -> Access:
+) -> AccessRecord:
     """Return what is known of a request. When its first byte came, only the server knows."""
-    return Access(
+    return AccessRecord(
         request=request,
         status=metered.status,
         headers=list(metered.headers),

@@ -13,7 +13,7 @@ from typing import Final
 from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import AccessLog
 from bigtop.backends.native.metrics import BUSY, Metrics
-from bigtop.http.accesslog import Access
+from bigtop.http.access_format import AccessRecord
 from bigtop.http.asgi import Answer
 from bigtop.http.messages import Request
 from bigtop.http.requestid import KEY
@@ -92,9 +92,9 @@ class AsgiMetrics(Metrics):
             finished()
 
 
-def _access(call: MeteredCall, ended: int) -> Access:
+def _access(call: MeteredCall, ended: int) -> AccessRecord:
     answer = call.answer
-    return Access(
+    return AccessRecord(
         request=call.request,
         status=answer.status,
         headers=answer.headers,

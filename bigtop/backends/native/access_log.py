@@ -1,6 +1,7 @@
-# Access log of one worker: who writes its lines, where anybody wants them.
+# Access log of one worker: each answered request goes into a line, or to hooks.
 #
-# What a line says is for http/accesslog.py; each server has a function that says what is known of a request.
+# What a line says is for http/access_format.py; each server has a function that says what is known of a
+# request.
 
 from __future__ import annotations
 
@@ -10,17 +11,17 @@ from collections.abc import Callable
 
 from bigtop.backends.base import Life
 from bigtop.backends.serve_options import ServeOptions
-from bigtop.http.accesslog import Access, Formatter, compile_format, compile_json
+from bigtop.http.access_format import AccessRecord, Formatter, compile_format, compile_json
 from bigtop.log import zone
 
 
 class AccessLog:
     """Tells `put` of each request, now."""
 
-    def __init__(self, put: Callable[[Access], None]) -> None:
+    def __init__(self, put: Callable[[AccessRecord], None]) -> None:
         self._put = put
 
-    def add(self, access: Access) -> None:
+    def add(self, access: AccessRecord) -> None:
         access.when, access.pid = time.time(), os.getpid()
         self._put(access)
 
@@ -36,5 +37,5 @@ def access_log(options: ServeOptions, life: Life) -> AccessLog | None:
     return None
 
 
-def _lines(life: Life, line: Formatter) -> Callable[[Access], None]:
+def _lines(life: Life, line: Formatter) -> Callable[[AccessRecord], None]:
     return lambda access: life.access(line(access))

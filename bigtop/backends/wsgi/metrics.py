@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bigtop.backends.native.metrics import BUSY, Metrics
 from bigtop.backends.wsgi.call import Call
-from bigtop.http.accesslog import Access
+from bigtop.http.access_format import AccessRecord
 from bigtop.system.clock import monotonic_ns
 
 
@@ -43,9 +43,9 @@ class WsgiMetrics(Metrics):
             finished()
 
 
-def _access(call: Call, ended: int) -> Access:
+def _access(call: Call, ended: int) -> AccessRecord:
     exchange = call.exchange
-    return Access(
+    return AccessRecord(
         request=call.request,
         status=exchange.status,
         headers=exchange.headers,

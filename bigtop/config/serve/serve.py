@@ -239,7 +239,9 @@ def _has_logger(config: ServeConfig) -> bool:
 def _access_format(config: ServeConfig) -> str:
     text = config[o.ACCESS_LOGFORMAT]
     if text != o.ACCESS_FORMAT and not _has_logger(config):
-        from bigtop.http.accesslog import compile_format  # with all of HTTP's answers, for those who give one
+        from bigtop.http.access_format import (
+            compile_format,  # with all of HTTP's answers, for those who give one
+        )
 
         try:
             compile_format(text)

@@ -299,7 +299,7 @@ def header_value(given: str) -> str:
 
 
 def access_format(given: str) -> str:
-    """A format of accesslog.py, or of a logger class, which may have atoms of its own: see serve.py."""
+    """A format of access_format.py, or of a logger class, which may have atoms of its own: see serve.py."""
     if not given:
         raise ValueError("must not be empty; without --access-logfile no request is logged")
     return given

@@ -1,11 +1,11 @@
-# The access log: one line per answered request.
+# Format of the access log: how an answered request becomes a line.
 #
 # Rule 1: a format is compiled once, when the server starts; a mistake in it is found there, and no request
 # pays for reading it.
 # Rule 2: a client cannot forge a line or a part of one: whatever came from outside is escaped until nothing
 # but printable ASCII is left, with a backslash before every quote. Outside of quotes in the format, what
 # stands between fields there (blanks above all) is escaped as well, and what is empty is a dash.
-# Rule 3: no clock here; times come with the Access.
+# Rule 3: no clock here; times come with the AccessRecord.
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bigtop.http.response import MONTHS
 from bigtop.record import Record
 
 
-class Access(Record, frozen=False):
+class AccessRecord(Record, frozen=False):
     """What is known of an answered request. `received`, `called` and `ended` are monotonic nanoseconds:
     request readable, application called, last byte given out. Who writes the line adds `when` and `pid`."""
 
@@ -55,8 +55,8 @@ class Access(Record, frozen=False):
         return (self.called - self.received) // 1000
 
 
-Formatter = Callable[[Access], str]
-Fact = Callable[[Access], str | None]
+Formatter = Callable[[AccessRecord], str]
+Fact = Callable[[AccessRecord], str | None]
 
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 
@@ -77,31 +77,31 @@ def _escaped(match: re.Match[str]) -> str:
 # ---- the facts
 
 
-def _path(access: Access) -> str:
+def _path(access: AccessRecord) -> str:
     return access.request.target.partition(b"?")[0].decode("latin-1")
 
 
-def _query(access: Access) -> str:
+def _query(access: AccessRecord) -> str:
     return access.request.target.partition(b"?")[2].decode("latin-1")
 
 
-def _request_line(access: Access) -> str:
+def _request_line(access: AccessRecord) -> str:
     request = access.request
     return f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"
 
 
-def _request_header(access: Access, name: bytes) -> str | None:
+def _request_header(access: AccessRecord, name: bytes) -> str | None:
     """Return the value of the request's fields `name` (lower case), joined when there are several."""
     found = [value for field, value in access.request.headers if field.lower() == name]
     return b",".join(found).decode("latin-1") if found else None
 
 
-def _response_header(access: Access, name: str) -> str | None:
+def _response_header(access: AccessRecord, name: str) -> str | None:
     found = [value for field, value in access.headers if field.lower() == name]
     return ",".join(found) if found else None
 
 
-def _environ(access: Access, name: str) -> str | None:
+def _environ(access: AccessRecord, name: str) -> str | None:
     environ = access.environ or {}
     for key in (name, name.upper(), name.lower()):
         if key in environ:
@@ -109,7 +109,7 @@ def _environ(access: Access, name: str) -> str | None:
     return None
 
 
-def _user(access: Access) -> str | None:
+def _user(access: AccessRecord) -> str | None:
     """Return the name that the client gave by basic authentication (RFC 7617); nobody has checked it here."""
     scheme, _, token = (_request_header(access, b"authorization") or "").partition(" ")
     if scheme.lower() != "basic":
@@ -128,7 +128,7 @@ def _clock(zone: tzinfo | None) -> Formatter:
     """Return what writes the time of an access like the common log format; `zone` None is the system's."""
     last = (-1, "")
 
-    def clock(access: Access) -> str:
+    def clock(access: AccessRecord) -> str:
         nonlocal last
         second = int(access.when)
         known, text = last
@@ -149,7 +149,7 @@ def _seconds(microseconds: int) -> str:
 def _quoted(fact: Fact) -> Formatter:
     """Make an atom of a fact that came from outside and stands in quotes."""
 
-    def atom(access: Access) -> str:
+    def atom(access: AccessRecord) -> str:
         value = fact(access)
         return _escape(value) if value is not None else "-"
 
@@ -160,7 +160,7 @@ def _field(fact: Fact, dividers: str) -> Formatter:
     """Make an atom of a fact that came from outside and stands in no quotes."""
     divider = re.compile(f"[{re.escape(dividers)}]") if dividers else None
 
-    def atom(access: Access) -> str:
+    def atom(access: AccessRecord) -> str:
         value = fact(access)
         if not value:
             return "-"
@@ -266,7 +266,7 @@ def compile_json() -> Formatter:
     `time` is RFC 3339 in UTC.
     """
 
-    def line(access: Access) -> str:
+    def line(access: AccessRecord) -> str:
         request = access.request
         facts: dict[str, str | int | None] = {
             "time": datetime.fromtimestamp(access.when, UTC)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.errors import ConfigError
-from bigtop.http.accesslog import Access, compile_format, compile_json
+from bigtop.http.access_format import AccessRecord, compile_format, compile_json
 from bigtop.http.messages import Request
 
 COMBINED = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
@@ -21,7 +21,7 @@ ZONE = timezone(timedelta(hours=-7))
 
 def access(
     target: bytes = b"/a%20b?x=1", headers: tuple[tuple[bytes, bytes], ...] = (), **facts: Any
-) -> Access:
+) -> AccessRecord:
     request = Request()
     request.target = target
     request.headers = [(b"Host", b"site"), *headers]
@@ -38,10 +38,10 @@ def access(
         "pid": 99,
         "environ": {"REMOTE_PORT": "50123", "wsgi.url_scheme": "https", "bigtop.x": 5},
     }
-    return Access(**{**known, **facts})
+    return AccessRecord(**{**known, **facts})
 
 
-def line(text: str, of: Access | None = None) -> str:
+def line(text: str, of: AccessRecord | None = None) -> str:
     return compile_format(text, ZONE)(of or access())
 
 
