@@ -9,8 +9,8 @@ from socket import socket
 from typing import TYPE_CHECKING
 
 from bigtop.control.server import binding
-from bigtop.control.server.access import Access
 from bigtop.control.server.binding import Places
+from bigtop.control.server.endpoint_security import OWNER_ONLY, EndpointSecurity
 from bigtop.control.server.standby import Standby
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy import messages
@@ -24,23 +24,23 @@ logger = get_logger("bigtop.supervisor")
 
 
 class Channel:
-    """Of `program`, for those who have `access`. Event loop only.
+    """Of `program`; open() says for whom. Event loop only.
 
     Until it is opened, and where there is none, nobody hears anything.
     """
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._access = Access()
+        self._security = OWNER_ONLY
         self.places: Places | None = None
         self._standby: Standby | None = None
         self._control: Controlled | None = None
         self._server: ControlServer | None = None
 
-    def open(self, endpoint: str, pubsub: str, access: Access = Access()) -> None:  # noqa: B008 - frozen
+    def open(self, endpoint: str, pubsub: str, security: EndpointSecurity = OWNER_ONLY) -> None:
         """Let clients in. Raises ConfigError and BindError; close() is to be called all the same."""
-        self._access = access
-        self.places = binding.bind(endpoint, pubsub, access)
+        self._security = security
+        self.places = binding.bind(endpoint, pubsub, security)
         self._standby = Standby(self.places, self._serve)
 
     def _serve(self, clients: Sequence[socket], listeners: Sequence[socket]) -> bool:
@@ -51,7 +51,7 @@ class Channel:
             from bigtop.launch.controlled import Controlled
 
             self._control = Controlled(self._program, self.places.endpoint, self.places.pubsub_endpoint)
-            self._server = ControlServer(self._control, self.places, self._access)
+            self._server = ControlServer(self._control, self.places, self._security)
         except Exception as error:  # too few descriptors; or another Bigtop was installed in our place
             logger.error("control channel: a client is sent away: %s: %s", type(error).__name__, error)
             return False

@@ -39,7 +39,7 @@ class FileChannel(Channel):
                 raise
             logger.warning("no control channel: %s (endpoint in the file names a place)", error)
             return
-        self.open(*pair, file_preflight.access(spec))
+        self.open(*pair, file_preflight.security(spec))
         assert self.places is not None
         endpoint = self.places.endpoint
         logger.info("control channel on %s", endpoint)

@@ -15,8 +15,8 @@ from pathlib import Path
 from bigtop import log
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.control import addresses
-from bigtop.control.server import access as rules
-from bigtop.control.server.access import Access, Curve
+from bigtop.control.server import endpoint_security
+from bigtop.control.server.endpoint_security import Curve, EndpointSecurity
 from bigtop.errors import ConfigError
 from bigtop.supervisor.policy.spec import Command, Stdio
 from bigtop.system import safeopen
@@ -48,12 +48,12 @@ def notes(spec: DaemonSpec) -> Iterator[str]:
                     )
 
 
-def access(spec: DaemonSpec) -> Access:
-    """Say who may come. A TCP endpoint stands in a file, and was asked for by that."""
+def security(spec: DaemonSpec) -> EndpointSecurity:
+    """Say who may come to the control channel. A TCP endpoint stands in a file, and was asked for by that."""
     curve = None
     if spec.server_key and spec.client_keys:
         curve = Curve(Path(spec.server_key), Path(spec.client_keys))
-    return Access(owner=spec.endpoint_owner, curve=curve, plain_loopback=True)
+    return EndpointSecurity(owner=spec.endpoint_owner, curve=curve, plain_loopback=True)
 
 
 def _problems(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
@@ -61,7 +61,7 @@ def _problems(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
     if bool(spec.server_key) != bool(spec.client_keys):
         given, lacking = ("server_key", "client_keys") if spec.server_key else ("client_keys", "server_key")
         yield given, f"keeps nobody out without {lacking}"
-    elif (curve := access(spec).curve) is not None:
+    elif (curve := security(spec).curve) is not None:
         try:
             from bigtop.control.server import auth  # with ZeroMQ, for those who have keys
 
@@ -72,7 +72,7 @@ def _problems(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
         if endpoint is None:
             continue
         try:
-            rules.check(endpoint, access(spec))
+            endpoint_security.check(endpoint, security(spec))
             addresses.check(endpoint)
         except ConfigError as error:
             yield key, str(error)

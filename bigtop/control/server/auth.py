@@ -1,7 +1,7 @@
 # What the holder of a key may: over TCP a key says who it is (CURVE, RFC 26), and its file what that may.
 #
 # Rule: what a key may is looked up at every command, so that a key file that is removed, or changed, counts
-# at once. access.py has the rules for those without keys.
+# at once. endpoint_security.py has the rules for those without keys.
 #
 # ZeroMQ asks a handler in this process about every key that connects (ZAP, RFC 27), over a socket inside the
 # context; what the handler returns as user id stands on every message of that connection.
@@ -15,7 +15,7 @@ import zmq
 
 from bigtop.control import keys
 from bigtop.control.commands.base import Role
-from bigtop.control.server.access import Curve
+from bigtop.control.server.endpoint_security import Curve
 from bigtop.control.server.zmq_socket import EdgeSocket
 from bigtop.errors import ConfigError
 

@@ -11,8 +11,8 @@ import stat
 from contextlib import suppress
 
 from bigtop.control import addresses
-from bigtop.control.server import access as rules
-from bigtop.control.server.access import Access
+from bigtop.control.server import endpoint_security
+from bigtop.control.server.endpoint_security import EndpointSecurity
 from bigtop.errors import BindError, ConfigError
 from bigtop.record import Record
 from bigtop.system import holders, unixpaths
@@ -39,13 +39,13 @@ class Places(Record):
         self.events.close()
 
 
-def bind(endpoint: str, pubsub: str, access: Access) -> Places:
+def bind(endpoint: str, pubsub: str, security: EndpointSecurity) -> Places:
     """Raises ConfigError for endpoints that would be open to others, BindError for those that are taken."""
     for address in (endpoint, pubsub):
-        rules.check(address, access)
-    commands, endpoint = _bind(endpoint, access)
+        endpoint_security.check(address, security)
+    commands, endpoint = _bind(endpoint, security)
     try:
-        events, pubsub = _bind(pubsub, access)
+        events, pubsub = _bind(pubsub, security)
     except BaseException:  # whatever it was: raised again
         _release(endpoint)
         commands.close()
@@ -53,10 +53,10 @@ def bind(endpoint: str, pubsub: str, access: Access) -> Places:
     return Places(commands, events, endpoint, pubsub)
 
 
-def _bind(endpoint: str, access: Access) -> tuple[socket.socket, str]:
+def _bind(endpoint: str, security: EndpointSecurity) -> tuple[socket.socket, str]:
     """Return a listening socket and the endpoint as it is, with a real port for port 0 or "*"."""
     if endpoint.startswith("ipc://"):
-        return _bind_unix(endpoint.removeprefix("ipc://"), access), endpoint
+        return _bind_unix(endpoint.removeprefix("ipc://"), security), endpoint
     try:
         listener = socket.create_server(_address(endpoint), family=_family(endpoint), backlog=_BACKLOG)
     except (OSError, OverflowError, ValueError) as error:
@@ -94,17 +94,17 @@ def _release(endpoint: str) -> None:
             os.unlink(endpoint.removeprefix("ipc://"))
 
 
-def _bind_unix(path: str, access: Access) -> socket.socket:
+def _bind_unix(path: str, security: EndpointSecurity) -> socket.socket:
     addresses.check_length(path)
     if addresses.answers(path):
         held = holders.of_unix(path)
         raise BindError(f"control endpoint ipc://{path}: another supervisor answers there; it is {held}")
     if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
         raise BindError(f"control endpoint ipc://{path}: there is a file which is no socket")
-    uid = None if access.owner is None else rules.uid_of(access.owner)
+    uid = None if security.owner is None else endpoint_security.uid_of(security.owner)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # A socket file has no mode before bind() but the umask's; chmod() afterwards would be a moment too late.
-    before = os.umask(0o777 & ~access.mode)
+    before = os.umask(0o777 & ~security.mode)
     try:
         with suppress(FileNotFoundError):
             os.unlink(path)
@@ -117,7 +117,7 @@ def _bind_unix(path: str, access: Access) -> socket.socket:
         os.umask(before)
     try:
         # bind() takes execute bits away or leaves them, as the system likes
-        unixpaths.give(path, access.mode, uid, None)
+        unixpaths.give(path, security.mode, uid, None)
     except OSError as error:
         listener.close()
         raise ConfigError(f"control endpoint ipc://{path}: {error.strerror}") from None

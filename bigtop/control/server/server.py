@@ -23,9 +23,9 @@ from bigtop.control.commands.target import Daemon
 from bigtop.control.events import Event
 from bigtop.control.protocol import Envelope, Errno, RefusedError, Reply
 from bigtop.control.server.acceptor import Gate, Limits, Passage
-from bigtop.control.server.access import Access
 from bigtop.control.server.auth import Guard
 from bigtop.control.server.binding import Places
+from bigtop.control.server.endpoint_security import OWNER_ONLY, EndpointSecurity
 from bigtop.control.server.publisher import QUEUE, Publisher
 from bigtop.control.server.zmq_socket import EdgeSocket
 from bigtop.errors import BigtopError, BindError
@@ -66,7 +66,7 @@ class ControlServer:
     are too few descriptors; then they are as they were.
     """
 
-    def __init__(self, daemon: Daemon, places: Places, access: Access = Access()) -> None:  # noqa: B008 - frozen
+    def __init__(self, daemon: Daemon, places: Places, security: EndpointSecurity = OWNER_ONLY) -> None:
         self._daemon = daemon
         self._places = places
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -76,8 +76,8 @@ class ControlServer:
         with contextlib.ExitStack() as undo:
             undo.callback(self._context.destroy, linger=0)
             try:
-                if access.curve:
-                    self._guard = Guard(self._context, access.curve)
+                if security.curve:
+                    self._guard = Guard(self._context, security.curve)
                     undo.callback(self._guard.close)
                 router = self._socket(zmq.ROUTER, LARGEST_MESSAGE)
                 xpub = self._socket(zmq.XPUB, LARGEST_SUBSCRIPTION)

@@ -1,4 +1,4 @@
-# Who may come to the control channel at all: the rules for its endpoints.
+# Security of an endpoint of the control channel: who can reach it at all, and where that would be too many.
 #
 # Rule: a unix socket belongs to one user (mode 0600): whoever can open it may do everything. Over TCP a key
 # says who it is (auth.py). Without keys TCP is for loopback alone, and only where that was asked for.
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import Final
 
 from bigtop.errors import ConfigError
 from bigtop.record import Record
@@ -20,7 +21,7 @@ class Curve(Record):
     clients: Path
 
 
-class Access(Record):
+class EndpointSecurity(Record):
     """How the channel is protected. `owner` and `mode` are those of the unix sockets."""
 
     mode: int = 0o600
@@ -29,20 +30,23 @@ class Access(Record):
     plain_loopback: bool = False  # TCP without keys: any user of this machine may do everything
 
 
-def check(endpoint: str, access: Access) -> None:
+OWNER_ONLY: Final = EndpointSecurity()  # a unix socket for our own user
+
+
+def check(endpoint: str, security: EndpointSecurity) -> None:
     """ConfigError: the endpoint would be open to others than those who are meant."""
     if endpoint.startswith("ipc://"):
         return
     if not endpoint.startswith("tcp://"):
         raise ConfigError(f"{endpoint}: an endpoint begins with ipc:// or tcp://")
-    if access.curve is not None:
+    if security.curve is not None:
         return
     if not is_loopback(endpoint):
         raise ConfigError(
             f"{endpoint}: anybody who reaches it could run anything here; use keys (bigtop ctl keygen),"
             " a unix socket (ipc://), or a loopback address"
         )
-    if not access.plain_loopback:
+    if not security.plain_loopback:
         raise ConfigError(f"{endpoint}: TCP needs keys (bigtop ctl keygen); a unix socket (ipc://) does not")
 
 
