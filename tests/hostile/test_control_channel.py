@@ -17,7 +17,7 @@ import zmq
 
 from bigtop.control import keys
 from bigtop.control.client.client import Client, Identity
-from bigtop.control.server.acceptor import Limits
+from bigtop.control.server.client_acceptor import Limits
 from tests.support.controlled import Controlled, receive
 from tests.support.site import until
 

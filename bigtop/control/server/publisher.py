@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 import zmq
 
 from bigtop.control import events
-from bigtop.control.server.acceptor import Passage
+from bigtop.control.server.client_acceptor import ClientRelay
 from bigtop.control.server.zmq_socket import EdgeSocket
 from bigtop.supervisor.policy import messages
 
@@ -33,8 +33,8 @@ class Publisher:
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        client: Callable[[zmq.Frame], Passage | None],
-        may_listen: Callable[[Passage, zmq.Frame], bool],
+        client: Callable[[zmq.Frame], ClientRelay | None],
+        may_listen: Callable[[ClientRelay, zmq.Frame], bool],
     ) -> None:
         self._prefixes: Counter[bytes] = Counter()
         self._client = client

@@ -22,9 +22,9 @@ from bigtop.control.commands.base import Command, Role, Steering
 from bigtop.control.commands.target import Daemon
 from bigtop.control.events import Event
 from bigtop.control.protocol import Envelope, Errno, RefusedError, Reply
-from bigtop.control.server.acceptor import Gate, Limits, Passage
 from bigtop.control.server.auth import Guard
 from bigtop.control.server.binding import Places
+from bigtop.control.server.client_acceptor import ClientAcceptor, ClientRelay, RelayLimits
 from bigtop.control.server.endpoint_security import OWNER_ONLY, EndpointSecurity
 from bigtop.control.server.publisher import QUEUE, Publisher
 from bigtop.control.server.zmq_socket import EdgeSocket
@@ -84,17 +84,21 @@ class ControlServer:
             except zmq.ZMQError as error:  # too few descriptors
                 raise BindError(f"control endpoint {places.endpoint}: {error.strerror}") from None
             undo.pop_all()
-        self._clients = Gate(places.commands, router, Limits(LARGEST_MESSAGE, COMMANDS_UNDER_WAY))
-        self._listeners = Gate(places.events, xpub, Limits(LARGEST_SUBSCRIPTION, SUBSCRIPTIONS_UNDER_WAY))
+        self._clients = ClientAcceptor(
+            places.commands, router, RelayLimits(LARGEST_MESSAGE, COMMANDS_UNDER_WAY)
+        )
+        self._listeners = ClientAcceptor(
+            places.events, xpub, RelayLimits(LARGEST_SUBSCRIPTION, SUBSCRIPTIONS_UNDER_WAY)
+        )
         self._router = EdgeSocket(router, self._receive)
         self.publisher = Publisher(xpub, self._listeners.of, self._may_listen)
         self._keys_timer: asyncio.TimerHandle | None = None
 
     def admit(self, clients: Iterable[socket.socket], listeners: Iterable[socket.socket]) -> None:
         """Let in those who came before there was a server."""
-        for gate, arrived in ((self._clients, clients), (self._listeners, listeners)):
+        for acceptor, arrived in ((self._clients, clients), (self._listeners, listeners)):
             for outer in arrived:
-                gate.admit(outer)
+                acceptor.admit(outer)
 
     def publish(self, name: str, notice: messages.Notice | Event) -> None:
         """Tell subscribers what happened to the watcher `name`."""
@@ -110,9 +114,9 @@ class ControlServer:
             # A client of ZeroMQ may forget a reply that it has not read yet when the connection ends.
             await asyncio.sleep(READING_TIME)
         self._places.release()
-        gates = self._clients, self._listeners
-        for gate in gates:
-            gate.shut()
+        acceptors = self._clients, self._listeners
+        for acceptor in acceptors:
+            acceptor.shut()
         if self._keys_timer is not None:
             self._keys_timer.cancel()
         self._router.close(LAST_WORDS)
@@ -120,7 +124,7 @@ class ControlServer:
         if self._guard:
             self._guard.close()
         await asyncio.to_thread(self._context.term)
-        await asyncio.gather(*(gate.close() for gate in gates))
+        await asyncio.gather(*(acceptor.close() for acceptor in acceptors))
 
     def _socket(self, kind: int, largest: int) -> zmq.Socket[bytes]:
         zsocket = self._context.socket(kind)
@@ -132,10 +136,10 @@ class ControlServer:
 
     # ---- whose key is not known any more
 
-    def _may_listen(self, client: Passage, frame: zmq.Frame) -> bool:
+    def _may_listen(self, client: ClientRelay, frame: zmq.Frame) -> bool:
         return self._known(client, frame) is not None
 
-    def _known(self, client: Passage | None, frame: zmq.Frame) -> Role | None:
+    def _known(self, client: ClientRelay | None, frame: zmq.Frame) -> Role | None:
         """Return what the sender of `frame` may, and remember whose connection it came by."""
         if self._guard is None:
             return Role.ADMIN
@@ -150,25 +154,25 @@ class ControlServer:
         """Cut off whose key was taken away: a subscription would go on for ever."""
         assert self._guard is not None
         self._keys_timer = None
-        passages = [*self._clients.passages.values(), *self._listeners.passages.values()]
-        keyed = [passage for passage in passages if passage.user]
+        relays = [*self._clients.relays.values(), *self._listeners.relays.values()]
+        keyed = [relay for relay in relays if relay.user]
         roles = self._guard.roles() if keyed else {}
-        for passage in keyed:
-            if roles.get(passage.user) is None:
-                passage.refuse("its key is not known any more")
+        for relay in keyed:
+            if roles.get(relay.user) is None:
+                relay.refuse("its key is not known any more")
         if keyed:
             self._keys_timer = asyncio.get_running_loop().call_later(KEYS_PERIOD, self._look_at_keys)
 
     # ---- a message
 
     def _receive(self, frames: Sequence[zmq.Frame]) -> None:
-        passage = self._clients.passages.get(frames[0].bytes.decode("utf-8", "replace"))
-        if passage is not None:
-            passage.took(len(frame) for frame in frames[1:])
+        relay = self._clients.relays.get(frames[0].bytes.decode("utf-8", "replace"))
+        if relay is not None:
+            relay.took(len(frame) for frame in frames[1:])
         *route, body = (frame.bytes for frame in frames)
         if len(route) != 1 and route[1:] != [b""]:
             return  # neither DEALER nor REQ: who could read a reply?
-        client = _Client(tuple(route), self._known(passage, frames[-1]))
+        client = _Client(tuple(route), self._known(relay, frames[-1]))
         envelope = Envelope()
         try:
             envelope = protocol.open_envelope(body)

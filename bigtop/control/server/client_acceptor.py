@@ -1,4 +1,4 @@
-# The door of the control channel: accepts clients and passes bytes between each and a ZeroMQ socket.
+# Acceptor of the control channel: lets clients in and relays bytes between each and a ZeroMQ socket.
 #
 # libzmq would do that itself, but it aborts the whole process when accept(2) finds no free descriptor, it
 # counts neither connections nor what they send (flow.py), and it cannot end a single one. So it accepts
@@ -33,7 +33,7 @@ _PATIENCE = 5.0  # seconds in which a message has to come out, a client to shake
 _QUIET = 60  # seconds in which a client says nothing, after which the network is asked whether it is there
 
 
-class Limits(Record):
+class RelayLimits(Record):
     """Of each client, in bytes, and how many there may be."""
 
     largest: int  # frame
@@ -41,8 +41,8 @@ class Limits(Record):
     clients: int = 128
 
 
-class _Way:
-    """One direction of a connection. `check` is asked before data is passed on; False: read no further."""
+class _Direction:
+    """One direction of a relay. `check` is asked before data is passed on; False: read no further."""
 
     def __init__(
         self,
@@ -106,8 +106,8 @@ class _Way:
             self._loop.add_reader(self._source, self._read)
 
 
-class Passage:
-    """One client and its connection into ZeroMQ; `name` is that of the unix socket between."""
+class ClientRelay:
+    """The bytes of one client, to ZeroMQ and back; `name` is that of the unix socket between."""
 
     def __init__(
         self, name: str, outer: socket.socket, inner: socket.socket, flow: Flow, on_end: Callable[[], None]
@@ -120,8 +120,8 @@ class Passage:
         self._flow = flow
         self._on_end = on_end
         self._waits: asyncio.TimerHandle | None = None
-        self._inward = _Way(outer, inner, self._may_pass, self.close)
-        self._outward = _Way(inner, outer, lambda _data: True, self.close)
+        self._inward = _Direction(outer, inner, self._may_pass, self.close)
+        self._outward = _Direction(inner, outer, lambda _data: True, self.close)
 
     def _may_pass(self, data: bytes) -> bool:
         loop = asyncio.get_running_loop()
@@ -161,15 +161,15 @@ class Passage:
         self._on_end()
 
 
-class Gate:
+class ClientAcceptor:
     """Brings the clients of `listener` to `zsocket`, from construction to close(). Event loop only."""
 
-    def __init__(self, listener: socket.socket, zsocket: zmq.Socket[bytes], limits: Limits) -> None:
+    def __init__(self, listener: socket.socket, zsocket: zmq.Socket[bytes], limits: RelayLimits) -> None:
         self._listener = listener
         self._zsocket = zsocket
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self.passages: dict[str, Passage] = {}
+        self.relays: dict[str, ClientRelay] = {}
         self._arriving: dict[str, Callable[[], None]] = {}  # how to give them up
         self._full = False  # that was told
         self._accepting: asyncio.TimerHandle | None = None
@@ -193,7 +193,7 @@ class Gate:
         self._accepting = self._loop.call_later(_PAUSE, self._listen)
 
     def _accept(self) -> None:
-        if len(self.passages) + len(self._arriving) >= self._limits.clients:
+        if len(self.relays) + len(self._arriving) >= self._limits.clients:
             self._pause(f"there are {self._limits.clients}")
             return
         if (left := kernel.descriptors_left()) < _LEAST_DESCRIPTORS:
@@ -226,12 +226,12 @@ class Gate:
         """Have ZeroMQ connect to us for one client."""
         name = f"bigtop/{os.getpid()}/{secrets.token_hex(16)}"
         address = f"ipc://@{name}"
-        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        inner_listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 
         def end() -> None:
             late.cancel()
-            self._loop.remove_reader(door)
-            door.close()
+            self._loop.remove_reader(inner_listener)
+            inner_listener.close()
             del self._arriving[name]
 
         def give_up() -> None:
@@ -242,7 +242,7 @@ class Gate:
 
         def come() -> None:
             try:
-                inner, _ = door.accept()
+                inner, _ = inner_listener.accept()
             except OSError:
                 return
             if _pid_of(inner) != os.getpid():  # somebody read the name in /proc/net/unix
@@ -251,34 +251,34 @@ class Gate:
             end()
             inner.setblocking(False)
             flow = Flow(self._limits.largest, self._limits.room)
-            self.passages[name] = Passage(name, outer, inner, flow, lambda: self._left(name))
+            self.relays[name] = ClientRelay(name, outer, inner, flow, lambda: self._left(name))
 
         try:
-            door.bind(f"\0{name}")
-            door.listen()
+            inner_listener.bind(f"\0{name}")
+            inner_listener.listen()
             if self._zsocket.getsockopt(zmq.TYPE) == zmq.ROUTER:
                 self._zsocket.setsockopt(zmq.CONNECT_ROUTING_ID, name.encode())
             self._zsocket.connect(address)
         except BaseException:  # whatever it was: raised again
-            door.close()
+            inner_listener.close()
             raise
         late = self._loop.call_later(_PATIENCE, give_up)
-        self._loop.add_reader(door, come)
+        self._loop.add_reader(inner_listener, come)
         self._arriving[name] = give_up
 
     def _left(self, name: str) -> None:
-        self.passages.pop(name, None)
+        self.relays.pop(name, None)
         if self._accepting is not None:
             self._accepting.cancel()
             self._listen()
-        if self._ended is not None and not self.passages:
+        if self._ended is not None and not self.relays:
             self._ended.set()
 
-    def of(self, frame: zmq.Frame) -> Passage | None:
+    def of(self, frame: zmq.Frame) -> ClientRelay | None:
         """Return by which way a frame came that does not say so: by the socket that it was read from."""
         try:
             with socket.socket(fileno=os.dup(int(frame.get("__fd")))) as zend:
-                return self.passages.get(str(os.fsdecode(zend.getpeername())[1:]))
+                return self.relays.get(str(os.fsdecode(zend.getpeername())[1:]))
         except (OSError, zmq.ZMQError, ValueError, TypeError):  # that client is gone
             return None
 
@@ -296,13 +296,13 @@ class Gate:
     async def close(self) -> None:
         """Pass on what ZeroMQ, whose sockets are closed, has left behind, and end."""
         self.shut()
-        if self.passages:
+        if self.relays:
             self._ended = asyncio.Event()
             with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._ended.wait()
-        for passage in list(self.passages.values()):
-            passage.close()
+        for relay in list(self.relays.values()):
+            relay.close()
 
 
 def _pid_of(end: socket.socket) -> int:

@@ -1,4 +1,4 @@
-# The door of the control channel, with ZeroMQ behind it and a client in front that writes its bytes itself.
+# Acceptor of the control channel, with ZeroMQ behind it and a client in front that writes its bytes itself.
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import pytest
 import zmq
 
-from bigtop.control.server.acceptor import Gate, Limits
+from bigtop.control.server.client_acceptor import ClientAcceptor, RelayLimits
 from bigtop.control.server.zmq_socket import EdgeSocket
 
 HELLO = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
@@ -23,7 +23,7 @@ def test_a_client_that_says_no_more_than_that_it_lives_is_never_cut_off(
 ) -> None:
     async def play(context: zmq.Context[zmq.Socket[bytes]], listener: socket.socket) -> None:
         router = context.socket(zmq.ROUTER)
-        gate = Gate(listener, router, Limits(1000, ROOM))
+        acceptor = ClientAcceptor(listener, router, RelayLimits(1000, ROOM))
         edge = EdgeSocket(router, lambda _frames: None)
         loop = asyncio.get_running_loop()
         clock, ahead = loop.time, 0.0
@@ -36,13 +36,13 @@ def test_a_client_that_says_no_more_than_that_it_lives_is_never_cut_off(
                 ahead += 10.0  # longer than a message may take
                 outgoing.write(PING)
                 await asyncio.wait_for(incoming.readuntil(b"PONG"), 30)
-            assert len(gate.passages) == 1
+            assert len(acceptor.relays) == 1
         finally:
             outgoing.close()
-            gate.shut()
+            acceptor.shut()
             edge.close(0)
             await asyncio.to_thread(context.term)
-            await gate.close()
+            await acceptor.close()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         asyncio.run(play(zmq.Context(), listener))
