@@ -70,6 +70,7 @@ HOT = (
     "http/filtered",
     "http/handlers",
     "http/head",
+    "http/keep_alive",
     "http/known",
     "http/messages",
     "http/paths",

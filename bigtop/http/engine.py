@@ -159,12 +159,6 @@ class Engine:
         return end + 4 if self._take(request, events) else at
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the client may send more of HTTP, as far as it has said."""
-        phase = self.phase
-        return phase is IDLE or phase is HEAD or phase is BODY
-
-    @property
     def has_only_blanks(self) -> bool:
         """Whether empty lines are all that came since the last request."""
         return self.phase is IDLE and self.spent > 0

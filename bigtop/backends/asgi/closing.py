@@ -1,7 +1,6 @@
 # What connections have in common, whatever is spoken on them: how they end.
 #
-# Rule: a connection that may still send is closed by halves, for a close with unread input is a reset, and a
-# reset can destroy the answer before the client has read it (RFC 9112, 9.6).
+# Rule: a connection that may still send is closed by halves (see http/keep_alive.py).
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from bigtop.backends.asgi.new_call import new_call
 from bigtop.backends.asgi.timers import Timers
 from bigtop.backends.native.timeouts import Wait
 from bigtop.errors import ProtocolError
-from bigtop.http.engine import BODY, CLOSED, HEAD, IDLE, Engine
+from bigtop.http.engine import BODY, HEAD, IDLE, Engine
+from bigtop.http.keep_alive import may_send
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import refusal
 from bigtop.http.scope import Peer
@@ -138,8 +139,7 @@ class Connection(ClientConnection):
             if self.transport.at_end:
                 self.cut()
             elif phase is not HEAD:
-                # A draining worker does not close idle connections at once, but waits for one more request
-                # each, whose answer says that it was the last: one may be on its way.
+                # For one more request, if this worker drains: see http/keep_alive.py.
                 timers.start(self, timers.last if context.draining else timers.idle, now)
                 self.transport.resume()
             elif self.wait is not timers.head:
@@ -209,15 +209,14 @@ class Connection(ClientConnection):
         call, self._call = self._call, None
         assert call is not None
         self._context.metrics.answered(call)
-        framing, phase, body = call.answer.framing, self._engine.phase, call.body
+        framing, body = call.answer.framing, call.body
         self._writing = False
         if framing is None or not framing.keep_alive or (body is not None and not body.ended):
-            # Whoever asked for the close sends nothing more; the others might.
-            if self.transport.at_end or (phase is CLOSED and self._engine.error is None):
-                self.cut()
-            else:
+            if may_send(self._engine) and not self.transport.at_end:
                 self._backlog.clear()
                 self.linger()
+            else:
+                self.cut()
         elif not self._advancing:
             if self._backlog:
                 self._context.loop.call_soon(self._advance)  # not from within this application call

@@ -7,6 +7,7 @@ from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.filtered_call import FilteredCall
 from bigtop.backends.asgi.stream import Stream, StreamOwner
 from bigtop.http.handlers import Reply
+from bigtop.http.keep_alive import is_last
 from bigtop.http.messages import Request
 from bigtop.http.scope import Peer
 from bigtop.system.clock import monotonic_ns
@@ -24,7 +25,8 @@ def new_call(
         if reply is None:
             return None
         request.keep_alive = False  # what comes now might be of the other protocol
-    if context.draining or not context.timers.keeps:
+    keeps = context.timers.keeps
+    if (context.draining or not keeps) and is_last(keeps, context.draining, False):
         request.keep_alive = False
     if chain.filters is None:
         call = Call(context, owner, stream, peer, request)

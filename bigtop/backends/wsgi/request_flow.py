@@ -22,6 +22,7 @@ from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, ELSEWHERE, HEAD
 from bigtop.http.handlers import Reply
+from bigtop.http.keep_alive import is_last, may_send
 from bigtop.http.response import refusal
 from bigtop.system.clock import monotonic_ns
 
@@ -86,10 +87,10 @@ class RequestFlow:
                 return self.advance(connection, now)  # with its body
             if reply is not None:
                 connection.decline_rest(request)
-        if not self._timeouts.keeps or (
-            self.draining and (connection.stays or not self._worker_handoff.has_heir())
-        ):
-            request.keep_alive = False
+        if self.draining or not self._timeouts.keeps:  # so that it costs other requests no call
+            has_heir = not connection.stays and self._worker_handoff.has_heir()
+            if is_last(self._timeouts.keeps, self.draining, has_heir):
+                request.keep_alive = False
         if connection.wait is not self._timeouts.idle:
             self._timeouts.stop(connection)
         connection.stage = ANSWERING
@@ -127,10 +128,7 @@ class RequestFlow:
         elif phase is not HEAD:
             if self.draining and self._worker_handoff.leave(connection, now):
                 return
-            # HTTP/1.1 has no way to take back an open connection: a request may be on its way when it closes.
-            # So a worker that drains without an heir does not close idle ones at once, but waits for one more
-            # request each, whose answer says that it was the last; only a client that is silent all the time,
-            # and speaks in the very moment of the close, has to try again (RFC 9110, 9.2.2 expects that).
+            # For one more request, if this worker drains: see http/keep_alive.py.
             timeouts.start(connection, timeouts.last if self.draining else timeouts.idle, now)
         elif connection.wait is not timeouts.head:
             timeouts.start(connection, timeouts.head, now)
@@ -256,8 +254,9 @@ class RequestFlow:
             framing = call.exchange.framing
             self._connections.abort(connection, framing is not None and framing.is_close_delimited)
         elif call.fate is CLOSE:
-            # Whoever asked for the close sends nothing more; the others might.
-            if call.request.keep_alive or self.draining or connection.engine.goes_on:
+            # An application has ended its WebSocket with the client; unless it was made to, by the drain.
+            is_over = call.exchange.status == 101 and not self.draining
+            if may_send(connection.engine) and not is_over:
                 self._connections.part(connection)
             else:
                 self._connections.close(connection)
