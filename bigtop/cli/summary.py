@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 
 from bigtop import __version__, build
-from bigtop.launch.site import Facts
+from bigtop.launch.site import SummaryFacts
 from bigtop.log import logger as get_logger
 from bigtop.system.terminal import shows_colours
 
 _BOLD, _GREEN, _PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[0m"
 
 
-def announce(facts: Facts) -> None:
+def announce(facts: SummaryFacts) -> None:
     """Say it on stderr, or in the log when that is JSON. Called by the supervisor when it serves."""
     rows = describe(facts)
     if facts.spec.logs.json:
@@ -30,7 +30,7 @@ def announce(facts: Facts) -> None:
             os.write(2, text.encode(sys.stderr.encoding, "backslashreplace"))
 
 
-def describe(facts: Facts) -> list[tuple[str, str]]:
+def describe(facts: SummaryFacts) -> list[tuple[str, str]]:
     """Return what is worth knowing, as pairs of a word and its value."""
     threads = facts.spec.options.threads
     return [

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 logger = get_logger("bigtop.supervisor")
 
 
-class Facts(Record):
+class SummaryFacts(Record):
     """What a start-up summary can tell, once it is known."""
 
     spec: ServeSpec
@@ -55,7 +55,7 @@ class Facts(Record):
     pid: int
 
 
-Summary = Callable[[Facts], None]
+Summary = Callable[[SummaryFacts], None]
 
 
 def serve(spec: ServeSpec, summary: Summary | None = None, rereading: Rereading | None = None) -> int:
@@ -302,7 +302,9 @@ class Site:
             return
         spec, interface = self._app.spec, self._app.pool.interface
         backend = _backend(spec.backend, interface)
-        self._summary(Facts(spec, interface, backend, self._app.preload, _addresses(self._app), os.getpid()))
+        self._summary(
+            SummaryFacts(spec, interface, backend, self._app.preload, _addresses(self._app), os.getpid())
+        )
 
     def _known(self) -> set[int] | None:
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.

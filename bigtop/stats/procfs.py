@@ -14,7 +14,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LONGEST = 65536
 
 
-class Facts(Record):
+class ProcessStat(Record):
     """A line of /proc/PID/stat, as far as anybody here asks."""
 
     pid: int
@@ -26,7 +26,7 @@ class Facts(Record):
     rss: int
 
 
-def facts(pid: int) -> Facts | None:
+def facts(pid: int) -> ProcessStat | None:
     """Return what is known of a process; None when there is none."""
     try:
         text = _read(pid, "stat")
@@ -34,7 +34,7 @@ def facts(pid: int) -> Facts | None:
         return None
     # The second field is the program's name in parentheses, and may hold both of these.
     fields = text[text.rindex(b")") + 2 :].split()
-    return Facts(
+    return ProcessStat(
         pid,
         int(fields[1]),
         (int(fields[11]) + int(fields[12])) * TICK,
@@ -45,7 +45,7 @@ def facts(pid: int) -> Facts | None:
     )
 
 
-def table() -> dict[int, Facts]:
+def table() -> dict[int, ProcessStat]:
     """Return every process of the machine, by pid."""
     every = (facts(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return {one.pid: one for one in every if one is not None}

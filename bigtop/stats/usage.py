@@ -18,7 +18,7 @@ from functools import lru_cache
 import psutil
 
 from bigtop.stats import procfs
-from bigtop.stats.procfs import Facts
+from bigtop.stats.procfs import ProcessStat
 
 Figure = dict[str, object]
 
@@ -55,7 +55,7 @@ class _Reader:
 
     def read(self, wids: Mapping[int, int]) -> dict[int, Figure | str]:
         table = procfs.table()
-        children: dict[int, list[Facts]] = {}
+        children: dict[int, list[ProcessStat]] = {}
         for facts in table.values():
             children.setdefault(facts.parent, []).append(facts)
         self._forget(table)
@@ -79,14 +79,14 @@ class _Reader:
         assert figure is not None
         return figure
 
-    def _forget(self, table: Mapping[int, Facts]) -> None:
+    def _forget(self, table: Mapping[int, ProcessStat]) -> None:
         self._seen = {
             (pid, born): seen
             for (pid, born), seen in self._seen.items()
             if pid in table and table[pid].born == born
         }
 
-    def _figure(self, facts: Facts) -> Figure | None:
+    def _figure(self, facts: ProcessStat) -> Figure | None:
         """Return None for a process that is gone."""
         try:
             user, words = procfs.owner(facts.pid), procfs.cmdline(facts.pid)
@@ -108,7 +108,7 @@ class _Reader:
             "children": [],
         }
 
-    def _share(self, facts: Facts) -> float:
+    def _share(self, facts: ProcessStat) -> float:
         """Return the percentage of a core that it used since the last look; 0 at the first."""
         now = time.monotonic()
         key = facts.pid, facts.born

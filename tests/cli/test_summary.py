@@ -15,11 +15,11 @@ from bigtop import build
 from bigtop.cli.summary import announce, describe, summary
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.serve import configure, spec
-from bigtop.launch.site import Facts
+from bigtop.launch.site import SummaryFacts
 
 
-def facts(**options: object) -> Facts:
-    return Facts(
+def facts(**options: object) -> SummaryFacts:
+    return SummaryFacts(
         spec=spec(configure("myproj.wsgi:app", {}, layer(options))),
         interface="wsgi",
         backend="wsgi",

@@ -16,7 +16,7 @@ from bigtop.config.file.tomltext import Table, page
 from bigtop.config.serve import options
 from bigtop.config.serve.option import Option
 from bigtop.errors import ConfigError
-from bigtop.supervisor.policy.spec import Stream
+from bigtop.supervisor.policy.spec import StreamSpec
 
 from . import files
 from .files import command_of, only_watcher, written
@@ -91,7 +91,7 @@ def test_toml_and_ini_say_the_same(tmp_path: Path) -> None:
         """
     first, second = loaded(tmp_path, toml), files.loaded(tmp_path, ini)
     assert (first.watchers, first.sockets) == (second.watchers, second.sockets)
-    assert only_watcher(first).target.stdio.stdout == Stream("FileStream", (("max_bytes", "5"),))  # type: ignore[union-attr]
+    assert only_watcher(first).target.stdio.stdout == StreamSpec("FileStream", (("max_bytes", "5"),))  # type: ignore[union-attr]
     assert (first.umask, first.endpoint, first.multicast_endpoint) == (
         second.umask,
         second.endpoint,

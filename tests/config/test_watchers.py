@@ -16,7 +16,7 @@ import pytest
 
 from bigtop.config.file.watcher_options import WATCHER
 from bigtop.config.serve.cpu_quota import available_cpus
-from bigtop.supervisor.policy.spec import Cgroup, Hook, Readiness, Respawn, Stream, WatcherSpec
+from bigtop.supervisor.policy.spec import Cgroup, Hook, Readiness, Respawn, StreamSpec, WatcherSpec
 
 from .files import ENVIRON, command_of, loaded, mistakes, only_watcher, written
 
@@ -92,8 +92,8 @@ MEANINGS = [
     ("cgroup = off\ncgroup_pids = 5", "target.context.cgroup", None),
     ("cgroup = yes", "target.context.cgroup", Cgroup()),
     ("rlimit_as = 1G\nrlimit_core = infinity", "target.context.rlimits", (("as", 1 << 30), ("core", -1))),
-    ("stdout_stream.filename = f", "target.stdio.stdout", Stream("FileStream", (("filename", "f"),))),
-    ("stderr_stream.class = circus.stream.StdoutStream", "target.stdio.stderr", Stream("StdoutStream")),
+    ("stdout_stream.filename = f", "target.stdio.stdout", StreamSpec("FileStream", (("filename", "f"),))),
+    ("stderr_stream.class = circus.stream.StdoutStream", "target.stdio.stderr", StreamSpec("StdoutStream")),
     ("hooks.after_start = os.path", "hooks", (Hook("after_start", "os.path"),)),
     (
         "hooks.after_stop = !rm -f a,b\nhook_timeout = 5",

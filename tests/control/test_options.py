@@ -6,7 +6,7 @@ import pytest
 
 from bigtop.control.commands import watcher_options
 from bigtop.control.protocol import RefusedError
-from bigtop.supervisor.policy.spec import Command, Hook, Respawn, Stream, WatcherSpec, Worker
+from bigtop.supervisor.policy.spec import Command, Hook, Respawn, StreamSpec, WatcherSpec, Worker
 
 SPEC = WatcherSpec("web", Command("sleep 1"), options=(("colour", "red"),))
 
@@ -50,7 +50,7 @@ def test_what_is_set_is_what_is_shown(key: str, value: object, shown: object) ->
 def test_streams_and_hooks_are_put_together() -> None:
     spec = watcher_options.changed(SPEC, {"stdout_stream.filename": "/a", "stdout_stream.max_bytes": 10})
     assert isinstance(spec.target, Command)
-    assert spec.target.stdio.stdout == Stream("FileStream", (("filename", "/a"), ("max_bytes", "10")))
+    assert spec.target.stdio.stdout == StreamSpec("FileStream", (("filename", "/a"), ("max_bytes", "10")))
     spec = watcher_options.changed(
         SPEC, {"stderr_stream": {"class": "StdoutStream"}, "hooks": {"after_stop": "os.getpid"}}
     )

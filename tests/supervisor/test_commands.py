@@ -24,14 +24,14 @@ from bigtop.supervisor.policy.spec import (
     Readiness,
     Stdio,
     StopPolicy,
-    Stream,
+    StreamSpec,
     WatcherSpec,
 )
 from bigtop.supervisor.processes import cgroups
 from bigtop.supervisor.processes.child import Process
 from tests.support.yard import ENV, Yard, command, lives, run, until
 
-PIPED = Stdio(stdout=Stream("QueueStream"), stderr=Stream("QueueStream"))
+PIPED = Stdio(stdout=StreamSpec("QueueStream"), stderr=StreamSpec("QueueStream"))
 # By posix_spawn(3); by the launcher, after a fork or, because of our own limit of files only, by posix_spawn.
 WAYS = {"plain": (None, 0), "launched": (3, 0), "launched plainly": (None, 777)}
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
@@ -227,7 +227,9 @@ class TestFailures:
     def test_each_says_what_is_wrong(self, target: Command, reason: str):
         async def play(yard: Yard) -> None:
             before = len(os.listdir("/proc/self/fd"))
-            pool = yard.pool(spec(replace(target, stdio=replace(target.stdio, stdout=Stream("QueueStream")))))
+            pool = yard.pool(
+                spec(replace(target, stdio=replace(target.stdio, stdout=StreamSpec("QueueStream"))))
+            )
             pool.spawn()
             assert (await pool.failed()).startswith(reason)
             await until(lambda: len(yard.launcher.pids) <= 1, "the burial")

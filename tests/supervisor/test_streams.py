@@ -25,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.errors import ConfigError
-from bigtop.supervisor.policy.spec import Command, ExecContext, Stdio, Stream
+from bigtop.supervisor.policy.spec import Command, ExecContext, Stdio, StreamSpec
 from bigtop.supervisor.streams import formats
 from bigtop.supervisor.streams.files import Keeping, LogFile, TimedLogFile, next_rotation
 from bigtop.supervisor.streams.formats import Chunk
@@ -43,8 +43,8 @@ def chunk(lines: bytes, which: str = "stdout", at: float = NOON) -> Chunk:
     return Chunk("web", 77, 1, which, lines, at)
 
 
-def stream(kind: str, **options: object) -> Stream:
-    return Stream(kind, tuple((name, str(value)) for name, value in options.items()))
+def stream(kind: str, **options: object) -> StreamSpec:
+    return StreamSpec(kind, tuple((name, str(value)) for name, value in options.items()))
 
 
 class TestFormats:
@@ -289,7 +289,7 @@ class TestDatagrams:
             assert server.recv(999) == fields + b"MESSAGE\n\x03\0\0\0\0\0\0\0a=\xff\n"
 
 
-def with_stream(one: Stream, code: str) -> Command:
+def with_stream(one: StreamSpec, code: str) -> Command:
     return command(code, context=ExecContext(env=ENV), stdio=Stdio(stdout=one, stderr=one))
 
 

@@ -12,7 +12,7 @@ from bigtop.config.file.document import Entry, Problems, Section
 from bigtop.config.file.expand import expanded
 from bigtop.config.file.key import Values, read, refuse_unknown
 from bigtop.config.file.watcher_options import DEPENDS, PRIORITY, SOCKETS
-from bigtop.config.file.watchers import Surroundings, check_socket, env_file
+from bigtop.config.file.watchers import FileContext, check_socket, env_file
 from bigtop.config.serve import paste_server, serve, site_preflight
 from bigtop.config.serve.options import OPTIONS
 from bigtop.config.serve.settings import Given, ServeConfig, resolve
@@ -45,7 +45,7 @@ class AppSpec(Record):
     mounted: bool = False
 
 
-def app(section: Section, around: Surroundings) -> tuple[Values, ServeConfig, AppSpec] | None:
+def app(section: Section, around: FileContext) -> tuple[Values, ServeConfig, AppSpec] | None:
     """Read an [app:NAME] section; None once there are errors."""
     options = {name: option for option in d.APP_OPTIONS for name in (option.name, option.also) if name}
     section = _without_common(section, around.problems)
@@ -87,7 +87,7 @@ def _without_common(section: Section, problems: Problems) -> Section:
     return replace(section, entries={k: v for k, v in section.entries.items() if k not in _COMMON})
 
 
-def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: Surroundings) -> dict[str, Given]:
+def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: FileContext) -> dict[str, Given]:
     layer: dict[str, Given] = {}
     for option in d.APP_OPTIONS:
         entry = entries.get(option.name) or entries.get(option.also)
@@ -112,7 +112,7 @@ def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: Surroun
     return layer
 
 
-def _blame(error: ConfigError, section: Section, around: Surroundings) -> None:
+def _blame(error: ConfigError, section: Section, around: FileContext) -> None:
     """Give each line of the error to its place: those of options begin with it."""
     for line in str(error).split("\n"):
         for entry in section.entries.values():

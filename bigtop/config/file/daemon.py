@@ -19,7 +19,7 @@ from bigtop.config.file.key import Values, read, refuse_unknown, suggestion, sus
 from bigtop.config.file.plugins import flapping_defaults, is_flapping, plugin
 from bigtop.config.file.routing import routed
 from bigtop.config.file.sockets import check_taken, socket
-from bigtop.config.file.watchers import Surroundings, watcher
+from bigtop.config.file.watchers import FileContext, watcher
 from bigtop.config.serve.settings import Given, ServeConfig, Setting
 from bigtop.errors import ConfigError
 from bigtop.record import Record, replace
@@ -62,7 +62,7 @@ def resolve(path: str, environ: Mapping[str, str], drafts: Mapping[str, str] = i
 def _resolved(document: Document, environ: Mapping[str, str], problems: Problems) -> Resolved:
     environments = Environments(document, environ)
     circus = _circus(document, environments, problems)
-    around = Surroundings(
+    around = FileContext(
         environments,
         problems,
         document.strict,

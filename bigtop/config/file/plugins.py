@@ -14,7 +14,7 @@ from bigtop.config.file import watcher_options as o
 from bigtop.config.file.document import Entry, Problems, Section
 from bigtop.config.file.expand import expanded
 from bigtop.config.file.key import Values, read
-from bigtop.config.file.watchers import Surroundings, command, read_watcher, watcher_spec
+from bigtop.config.file.watchers import FileContext, command, read_watcher, watcher_spec
 from bigtop.record import replace
 from bigtop.supervisor.policy import helper
 from bigtop.supervisor.policy.spec import WatcherSpec
@@ -41,7 +41,7 @@ def flapping_defaults(sections: list[Section], problems: Problems) -> dict[str, 
     return found
 
 
-def plugin(section: Section, circus: Values, around: Surroundings) -> tuple[Values, WatcherSpec | None]:
+def plugin(section: Section, circus: Values, around: FileContext) -> tuple[Values, WatcherSpec | None]:
     """Read a [plugin:NAME] section; None once there are errors."""
     section = replace(section, kind="", name=section.title)  # as Circus names its watcher
     use = _use(section, circus, around)
@@ -57,7 +57,7 @@ def plugin(section: Section, circus: Values, around: Surroundings) -> tuple[Valu
     return values, watcher_spec(section.name, values, target, around)
 
 
-def _use(section: Section, circus: Values, around: Surroundings) -> str:
+def _use(section: Section, circus: Values, around: FileContext) -> str:
     use = read(section, d.PLUGIN, around.problems)[d.USE]
     if not use and d.USE.name not in section.entries:
         around.problems.error(section.place, f"[{section.title}] needs use, the class of the plugin")
@@ -71,7 +71,7 @@ def _use(section: Section, circus: Values, around: Surroundings) -> str:
     return use or ""
 
 
-def _config(section: Section, entries: Mapping[str, Entry], around: Surroundings) -> str:
+def _config(section: Section, entries: Mapping[str, Entry], around: FileContext) -> str:
     environments = around.environments
     pairs = {name: entry.text for name, entry in expanded(entries, environments.everywhere).items()}
     pairs["name"] = section.name

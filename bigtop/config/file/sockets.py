@@ -9,7 +9,7 @@ from bigtop.config.file import daemon_options as d
 from bigtop.config.file.document import Place, Problems, Section
 from bigtop.config.file.expand import expanded
 from bigtop.config.file.key import Values, read, refuse_unknown, suspect_unknown
-from bigtop.config.file.watchers import Surroundings
+from bigtop.config.file.watchers import FileContext
 from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec
 from bigtop.system import unixpaths
@@ -17,7 +17,7 @@ from bigtop.system import unixpaths
 _OF_FILES: Final = (d.SOCKET_MODE, d.SOCKET_UMASK, d.OWNER, d.GROUP)
 
 
-def socket(section: Section, around: Surroundings) -> tuple[Values, SocketSpec | None]:
+def socket(section: Section, around: FileContext) -> tuple[Values, SocketSpec | None]:
     """Read a [socket:NAME] section; None once there are errors."""
     check = refuse_unknown if around.strict else suspect_unknown
     check(section, [key.name for key in d.SOCKET], around.problems)

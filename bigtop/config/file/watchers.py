@@ -31,7 +31,7 @@ T = TypeVar("T")
 _STREAM_PREFIXES = tuple(f"{stream}." for stream in o.STREAMS)
 
 
-class Surroundings(Record):
+class FileContext(Record):
     """What a section has to know of the rest of the file."""
 
     environments: Environments
@@ -41,7 +41,7 @@ class Surroundings(Record):
     defaults: Mapping[str, Entry] = field(default_factory=dict)  # of all watchers
 
 
-def watcher(section: Section, around: Surroundings) -> tuple[Values, s.WatcherSpec | None]:
+def watcher(section: Section, around: FileContext) -> tuple[Values, s.WatcherSpec | None]:
     """Read a [watcher:NAME] section; None once there are errors."""
     check = refuse_unknown if around.strict else suspect_unknown
     streams = [name for name in section.entries if name.startswith(_STREAM_PREFIXES)]
@@ -56,7 +56,7 @@ def watcher(section: Section, around: Surroundings) -> tuple[Values, s.WatcherSp
     return values, watcher_spec(section.name, values, target, around)
 
 
-def read_watcher(section: Section, around: Surroundings) -> tuple[Values, dict[str, str]]:
+def read_watcher(section: Section, around: FileContext) -> tuple[Values, dict[str, str]]:
     """Return the section's values and the complete environment of its processes."""
     environments = around.environments
     from_sections = environments.of_sections(section.name)
@@ -93,7 +93,7 @@ def env_file(section: Section, names: Mapping[str, str], problems: Problems) -> 
         return {}
 
 
-def watcher_spec(name: str, values: Values, target: s.Command, around: Surroundings) -> s.WatcherSpec | None:
+def watcher_spec(name: str, values: Values, target: s.Command, around: FileContext) -> s.WatcherSpec | None:
     """Put a spec together; what contradicts itself is reported."""
     try:
         return s.WatcherSpec(
@@ -175,7 +175,7 @@ def _stdio(values: Values, problems: Problems) -> s.Stdio:
     )
 
 
-def _stream(name: str, values: Values, problems: Problems) -> s.Stream | None:
+def _stream(name: str, values: Values, problems: Problems) -> s.StreamSpec | None:
     """Return a stream; Circus' own classes go by their last name, and a bare filename is a FileStream."""
     entries = {
         key.removeprefix(f"{name}."): entry
@@ -190,7 +190,7 @@ def _stream(name: str, values: Values, problems: Problems) -> s.Stream | None:
     kind = entries.pop("class").text if "class" in entries else "FileStream"
     module, _, last = kind.rpartition(".")
     kind = last if module in ("circus.stream", "circus.stream.file_stream") else kind
-    stream = s.Stream(kind, tuple(sorted((key, entry.text) for key, entry in entries.items())))
+    stream = s.StreamSpec(kind, tuple(sorted((key, entry.text) for key, entry in entries.items())))
     try:
         sinks.check(stream)
     except sinks.StreamError as error:
@@ -272,7 +272,7 @@ def _hooks(values: Values) -> tuple[s.Hook, ...]:
     return tuple(found)
 
 
-def _sockets(values: Values, target: s.Command, around: Surroundings) -> tuple[str, ...]:
+def _sockets(values: Values, target: s.Command, around: FileContext) -> tuple[str, ...]:
     """Return the sockets that a command names, in any way; a name that no socket has is an error."""
     args = (target.args,) if isinstance(target.args, str) else target.args
     texts = ((o.CMD, target.cmd), *((o.ARGS, arg) for arg in args), (o.SHELL_ARGS, target.shell_args))
@@ -290,7 +290,7 @@ def _sockets(values: Values, target: s.Command, around: Surroundings) -> tuple[s
     return tuple(sorted({name for name, _ in named}))
 
 
-def check_socket(name: str, key: Key[object], values: Values, around: Surroundings) -> None:
+def check_socket(name: str, key: Key[object], values: Values, around: FileContext) -> None:
     """Report a name that no socket has."""
     if name not in around.sockets:
         hint = suggestion(name, around.sockets) or f"; there is {', '.join(sorted(around.sockets)) or 'none'}"

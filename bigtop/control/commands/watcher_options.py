@@ -20,7 +20,7 @@ from bigtop.errors import ConfigError
 from bigtop.record import Record, replace
 from bigtop.supervisor import hooks
 from bigtop.supervisor.policy import variables
-from bigtop.supervisor.policy.spec import HOOK_NAMES, Command, Hook, Respawn, Stream, WatcherSpec
+from bigtop.supervisor.policy.spec import HOOK_NAMES, Command, Hook, Respawn, StreamSpec, WatcherSpec
 from bigtop.supervisor.streams import sinks
 from bigtop.system import accounts
 
@@ -235,8 +235,8 @@ def _with_stream(spec: WatcherSpec, path: str, values: Mapping[str, object]) -> 
     kind = options.pop("class", "FileStream" if "filename" in options else "")
     if not kind:
         raise RefusedError("a stream must have a 'class' key")
-    return _write(spec, path, Stream(kind, tuple(options.items())))
+    return _write(spec, path, StreamSpec(kind, tuple(options.items())))
 
 
-def _stream_shown(stream: Stream | None) -> dict[str, str]:
+def _stream_shown(stream: StreamSpec | None) -> dict[str, str]:
     return {"class": stream.kind, **dict(stream.options)} if stream else {}

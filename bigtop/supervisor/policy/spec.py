@@ -92,7 +92,7 @@ class ExecContext(Record):
     cgroup: Cgroup | None = None
 
 
-class Stream(Record):
+class StreamSpec(Record):
     """Where an output goes: the class' name and its options, see streams/."""
 
     kind: str
@@ -107,8 +107,8 @@ class Stdio(Record):
     close_stdin: bool = True  # closed means /dev/null
     close_stdout: bool = False
     close_stderr: bool = False
-    stdout: Stream | None = None
-    stderr: Stream | None = None
+    stdout: StreamSpec | None = None
+    stderr: StreamSpec | None = None
     prefix: bool = True
 
 

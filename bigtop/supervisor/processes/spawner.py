@@ -14,7 +14,7 @@ from pathlib import Path
 from bigtop.errors import BigtopError
 from bigtop.record import Record, field, replace
 from bigtop.supervisor.policy.launch_request import LaunchRequest
-from bigtop.supervisor.policy.spec import Command, Stream, WatcherSpec
+from bigtop.supervisor.policy.spec import Command, StreamSpec, WatcherSpec
 from bigtop.supervisor.processes import cgroups, scarcity
 from bigtop.supervisor.processes.child import spawn
 from bigtop.supervisor.processes.launcher_client import LauncherClient
@@ -123,7 +123,7 @@ class Spawner(Record):
                 raise SpawnError(f"stdin_socket: there is no socket {stdio.stdin_socket}")
         is_read = spec.ready.kind == "log" or (self.prefix and stdio.prefix)
 
-        def output(which: str, stream: Stream | None, inherited: int, *, closed: bool) -> int:
+        def output(which: str, stream: StreamSpec | None, inherited: int, *, closed: bool) -> int:
             if closed:
                 return _null()
             return result.pipe(which) if stream is not None or is_read else inherited

@@ -16,7 +16,7 @@ from typing import Protocol
 from bigtop import sizes
 from bigtop.errors import ConfigError
 from bigtop.log import zone
-from bigtop.supervisor.policy.spec import Command, Stream, WatcherSpec
+from bigtop.supervisor.policy.spec import Command, StreamSpec, WatcherSpec
 from bigtop.supervisor.streams import formats
 from bigtop.supervisor.streams.files import Keeping, LogFile, TimedLogFile, check_when
 from bigtop.supervisor.streams.flows import Bytes, Datagrams, Flow
@@ -144,7 +144,7 @@ def make_all(spec: WatcherSpec, *, prefix: bool = False) -> dict[str, Sink]:
     What has no stream goes to our own outputs, with `prefix` after the watcher's name.
     """
     made: dict[str, Sink] = {}
-    shared: dict[Stream, Sink] = {}  # both outputs may go to one file, through one descriptor
+    shared: dict[StreamSpec, Sink] = {}  # both outputs may go to one file, through one descriptor
     if isinstance(spec.target, Command):
         stdio = spec.target.stdio
         for which, stream in (("stdout", stdio.stdout), ("stderr", stdio.stderr)):
@@ -173,12 +173,12 @@ class StreamError(ConfigError):
         self.problem = problem
 
 
-def check(stream: Stream) -> None:
+def check(stream: StreamSpec) -> None:
     """Find out whether make() could make it, and make nothing. Raises StreamError."""
     make(stream, "", unnamed=_temporary_folder)
 
 
-def make(stream: Stream, watcher: str, unnamed: Callable[[], str] | None = None) -> Sink:
+def make(stream: StreamSpec, watcher: str, unnamed: Callable[[], str] | None = None) -> Sink:
     """Return the sink that `stream` describes; StreamError says what is wrong with its options.
 
     `unnamed` returns the file of streams that name none.
