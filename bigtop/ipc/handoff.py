@@ -86,7 +86,7 @@ class Handoff:
     """
 
     def __init__(self, fds: Sequence[int], seats: Seats, index: int) -> None:
-        self._queues = Queues(fds[0::2], fds[1::2])
+        self._queues = HandoffQueues(fds[0::2], fds[1::2])
         self.ended: AbstractSet[int] = self._queues.ended
         self._seats = len(self._queues) - 1
         self._words = [seats.words(seat) for seat in range(self._seats)]
@@ -193,7 +193,7 @@ class Handoff:
         return int.from_bytes(waiting, "little")
 
 
-class Queues:
+class HandoffQueues:
     """This process' copies of queues by number: of each, where to read and where to write. One thread at a
     time."""
 

@@ -30,7 +30,7 @@ from bigtop.backends.native.timeouts import SECOND
 from bigtop.errors import ConfigError
 from bigtop.http.routes import Routes
 from bigtop.ipc import seats
-from bigtop.ipc.handoff import MOST, Descriptor, Queues
+from bigtop.ipc.handoff import MOST, Descriptor, HandoffQueues
 from bigtop.ipc.seats import Seat, Seats, State
 from bigtop.system import kernel
 
@@ -107,7 +107,7 @@ class AppQueues:
         self.routes = routes
         self._origins = {_of_listener(fd) for fd in listeners}
         self._mine = routes.mine
-        self._queues = Queues(fds[0::3], fds[1::3])
+        self._queues = HandoffQueues(fds[0::3], fds[1::3])
         self.ended: AbstractSet[int] = self._queues.ended
         self._workers = [_ReadyWorkers(fd) for fd in fds[2::3]]
 
