@@ -227,7 +227,7 @@ def test_an_application_whose_queue_is_shut_is_not_served(ends: Ends) -> None:
         [os.dup(fd) for queue in queues for fd in queue.fds], routes, [ends.fds["listener"]]
     )
     try:
-        seats.Seats(queues[1].seats).words(0)[seats.Seat.STATE] = seats.State.READY
+        seats.Seats(queues[1].seats).words(0)[seats.Seat.STATE] = seats.SeatState.READY
         assert app_queues.is_served(1)
         with socket.socket(fileno=os.dup(queues[1].fds[0])) as reader:
             reader.shutdown(socket.SHUT_RD)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bigtop.ipc import scoreboard, seats
 from bigtop.ipc.scoreboard import BUCKETS, RECORDS, Phase, RequestRecord, Scoreboard, Slot, View, Word
-from bigtop.ipc.seats import Seat, Seats, State
+from bigtop.ipc.seats import Seat, Seats, SeatState
 
 
 class Board:
@@ -93,15 +93,15 @@ class TestScoreboard:
     def test_who_is_gone_has_no_slot(self, table):
         all_slots = Scoreboard(table)
         os.close(all_slots.renew(2))
-        table.words(2)[Seat.STATE] = State.READY
+        table.words(2)[Seat.STATE] = SeatState.READY
         all_slots.drop(2)
-        assert table.words(2)[Seat.STATE] == State.EMPTY
+        assert table.words(2)[Seat.STATE] == SeatState.EMPTY
         assert all_slots.of(2).running() == all_slots.of(99).running() == []
 
     def test_there_are_workers_without_a_seat(self, table):
         all_slots = Scoreboard(table)
         os.close(all_slots.renew(seats.CAPACITY))
-        table.words(seats.CAPACITY)[Seat.STATE] = State.READY
+        table.words(seats.CAPACITY)[Seat.STATE] = SeatState.READY
         assert not any(table.words(seats.CAPACITY - 1))
 
     def test_seats_that_nobody_takes_cost_no_memory(self):

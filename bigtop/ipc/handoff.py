@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
-from bigtop.ipc.seats import Seat, Seats, State
+from bigtop.ipc.seats import Seat, Seats, SeatState
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.worker")
@@ -53,7 +53,7 @@ _RECEIVE: Final = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 # Plain numbers: an enum's member costs a look-up each time it is named.
 _STATE, _CONNECTIONS, _OPEN, _IDLE = map(int, (Seat.STATE, Seat.CONNECTIONS, Seat.OPEN, Seat.IDLE))
-_EMPTY, _READY, _DRAINING = map(int, (State.EMPTY, State.READY, State.DRAINING))
+_EMPTY, _READY, _DRAINING = map(int, (SeatState.EMPTY, SeatState.READY, SeatState.DRAINING))
 
 
 class Descriptor(Protocol):

@@ -28,7 +28,7 @@ class Seat(IntEnum):
     IDLE = 3  # 1 while a worker with several threads has nothing at all to do
 
 
-class State(IntEnum):
+class SeatState(IntEnum):
     EMPTY = 0
     STARTING = 1
     READY = 2

@@ -27,7 +27,7 @@ from bigtop.http.routes import Routes
 from bigtop.ipc import lifeline, scoreboard
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import Slot, Word
-from bigtop.ipc.seats import Seat, Seats, State
+from bigtop.ipc.seats import Seat, Seats, SeatState
 from bigtop.log import logger as get_logger
 from bigtop.record import Record
 from bigtop.system import kernel, signals
@@ -141,7 +141,7 @@ def _take_slot(birth: Birth, seats: Seats) -> Slot:
     slot.words[Word.KEY] = birth.key
     slot.words[Word.GENERATION] = birth.generation
     slot.words[Word.STARTED] = time.monotonic_ns()
-    slot.seat[Seat.STATE] = State.STARTING
+    slot.seat[Seat.STATE] = SeatState.STARTING
     return slot
 
 

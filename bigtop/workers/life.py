@@ -20,7 +20,7 @@ from bigtop.backends.native.app_queues import AppQueues
 from bigtop.ipc import lifeline
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import RequestRecord, Slot
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 from bigtop.log import AccessFile
 from bigtop.system import signals
 from bigtop.workers.quota import RequestQuota
@@ -98,7 +98,7 @@ class Life:
         self._shutdown.begin(grace)
         if not self.draining:
             self.draining = True
-            self.slot.seat[Seat.STATE] = State.DRAINING
+            self.slot.seat[Seat.STATE] = SeatState.DRAINING
         if self._shutdown.at_once and not before and self.interrupted is not None:
             wake_main()  # it handles an earlier SIGABRT first
 
@@ -164,7 +164,7 @@ class Life:
 
     def ready(self) -> None:
         self._signals.wake()  # the application may have taken that, or left it unused
-        self.slot.seat[Seat.STATE] = State.READY
+        self.slot.seat[Seat.STATE] = SeatState.READY
         self._say(lifeline.Ready(self.interface))
 
     def _count(self, quota: RequestQuota) -> None:

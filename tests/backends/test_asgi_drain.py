@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Word
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.site import Site, until
 from tests.support.wire import Client, request
@@ -57,7 +57,7 @@ def test_a_running_call_is_finished_and_said_to_be_the_last(view: str) -> None:
 def test_idle_connections_go_to_a_sibling() -> None:
     with BackendServer(APP, backend="asgi", siblings=1) as server, server.connect() as client:
         client.get("/")
-        server.play(State.READY)
+        server.play(SeatState.READY)
         server.drain()
         eventually(lambda: (moved := server.sibling.take_own()) is not None and not moved.close())
         assert server.wait() == 0
@@ -66,10 +66,10 @@ def test_idle_connections_go_to_a_sibling() -> None:
 def test_new_connections_go_to_a_sibling_that_has_fewer() -> None:
     with BackendServer(APP, backend="asgi", siblings=1) as server, server.connect() as first:
         first.get("/")
-        server.play(State.READY)
+        server.play(SeatState.READY)
         with server.connect():
             eventually(lambda: (moved := server.sibling.take_own()) is not None and not moved.close())
-        server.play(State.READY, is_open=False)
+        server.play(SeatState.READY, is_open=False)
         with server.connect() as third:
             assert third.get("/").status == 200
 

@@ -17,7 +17,7 @@ from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import ConfigError
 from bigtop.http.access_format import compile_format
 from bigtop.ipc.scoreboard import Word
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Answer, Client, Closed, request
 
@@ -325,7 +325,7 @@ def test_a_draining_worker_accepts_nobody(backend: str) -> None:
     with start(backend) as server, server.connect() as busy:
         gate = server.hold(busy)
         heir = server.seats.words(1)  # without one, who comes in the last moment is answered
-        heir[Seat.STATE], heir[Seat.OPEN] = State.READY, 1
+        heir[Seat.STATE], heir[Seat.OPEN] = SeatState.READY, 1
         server.tell_to_drain(60)
         if not features(backend).interruptible:  # it hears of that when the call is over
             gate.open()

@@ -15,7 +15,7 @@ from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits
 from bigtop.http.proxyprotocol import SIGNATURE
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.wire import UPGRADE, Client, request
 
@@ -156,7 +156,7 @@ def test_a_connection_of_a_balancer_stays_where_its_client_is_known(kind: str) -
 
     def ask(step: Steps) -> None:
         with server(kind, proxy_protocol="v1", siblings=1) as one, one.connect() as client:
-            one.play(State.READY)
+            one.play(SeatState.READY)
             client.send(V1)
             assert environ_of(client)["REMOTE_ADDR"] == "203.0.113.9"
             step()

@@ -14,7 +14,7 @@ from bigtop.backends.native.timeouts import LAST_REQUEST, SECOND
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Route
 from bigtop.ipc.scoreboard import Word
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.wire import Client, request
 
@@ -131,7 +131,7 @@ def test_a_worker_whose_slots_are_taken_hands_over_all_the_same(backend: str) ->
     ):
         subject.serve_neighbour()
         client.get("/")
-        subject.play(State.READY)
+        subject.play(SeatState.READY)
         subject.hold(slow)
         eventually(lambda: subject.word(Seat.OPEN) == 0)
         client.send(FOREIGN)
@@ -178,9 +178,9 @@ def test_a_worker_says_again_that_it_is_there(backend: str) -> None:
     """A sibling that was taken over may have written otherwise, and then nobody hands anything over."""
     with server(backend) as subject:
         seat = subject.seats.words(0)
-        eventually(lambda: seat[Seat.STATE] == State.READY)
-        seat[Seat.STATE] = State.EMPTY
-        eventually(lambda: seat[Seat.STATE] == State.READY)
+        eventually(lambda: seat[Seat.STATE] == SeatState.READY)
+        seat[Seat.STATE] = SeatState.EMPTY
+        eventually(lambda: seat[Seat.STATE] == SeatState.READY)
 
 
 # ---- what cannot leave yet

@@ -16,7 +16,7 @@ from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount, Route
 from bigtop.ipc.scoreboard import Word
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.scrambled import ScrambledClient
 from tests.support.site import ROOT, Site, until
@@ -114,7 +114,7 @@ def test_it_stays_where_it_is(kind: str) -> None:
 
     def ask(step: Steps) -> None:
         with server(kind, siblings=1) as subject, ScrambledClient(subject.address) as client:
-            subject.play(State.READY)
+            subject.play(SeatState.READY)
             assert client.get("/hello").status == 200
             step()
             subject.drain()

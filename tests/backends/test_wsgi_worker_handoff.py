@@ -29,7 +29,7 @@ from bigtop.http.limits import Limits
 from bigtop.http.wsgi import Peer
 from bigtop.ipc import handoff, seats
 from bigtop.ipc.scoreboard import Slot, Word
-from bigtop.ipc.seats import Seat, Seats, State
+from bigtop.ipc.seats import Seat, Seats, SeatState
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.gate import Gate
 from tests.support.wire import Client, request
@@ -72,7 +72,7 @@ def _make_busy(server: BackendServer, client: Client) -> Gate:
 def test_a_new_request_leaves_a_busy_worker_unread() -> None:
     with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as quick:
         quick.get("/")
-        server.play(State.READY)
+        server.play(SeatState.READY)
         gate = _make_busy(server, slow)
         quick.send(request("/moved"))
         taken = _wait_for(server.sibling.take)
@@ -88,7 +88,7 @@ def test_a_new_request_leaves_a_busy_worker_unread() -> None:
 def test_it_comes_back_when_nobody_took_it() -> None:
     with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as quick:
         quick.get("/")
-        server.play(State.READY)
+        server.play(SeatState.READY)
         gate = _make_busy(server, slow)
         quick.send(request("/"))
         eventually(lambda: server.word(Seat.CONNECTIONS) == 1, what="it is in the queue")
@@ -112,7 +112,7 @@ def test_a_request_that_is_half_here_stays() -> None:
     with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as half:
         half.send(request("/")[:20])
         eventually(lambda: server.word(Word.BYTES_IN) == 20)
-        server.play(State.READY)
+        server.play(SeatState.READY)
         gate = _make_busy(server, slow)
         half.send(request("/")[20:] + request("/echo"))
         eventually(lambda: server.word(Word.WAITING) == 1)
@@ -124,7 +124,7 @@ def test_a_request_that_is_half_here_stays() -> None:
 
 def test_a_client_that_leaves_a_busy_worker_is_not_handed_on_for_ever() -> None:
     with BackendServer(APP, siblings=1) as server, server.connect() as slow:
-        server.play(State.READY)
+        server.play(SeatState.READY)
         with server.connect() as gone:
             gone.get("/")
             gate = _make_busy(server, slow)
@@ -139,7 +139,7 @@ def test_more_connections_than_the_queue_holds_are_all_answered() -> None:
         try:
             for client in clients:
                 client.get("/")
-            server.play(State.READY)
+            server.play(SeatState.READY)
             gate = _make_busy(server, slow)
             for client in clients:
                 client.send(request("/"))
@@ -156,7 +156,7 @@ def test_more_connections_than_the_queue_holds_are_all_answered() -> None:
 def test_a_parked_connection_is_sent_as_soon_as_there_is_room() -> None:
     with BackendServer(APP, siblings=1) as server, server.connect() as slow, server.connect() as quick:
         quick.get("/")
-        server.play(State.READY)
+        server.play(SeatState.READY)
         dummy, peer = socket.socketpair()
         with dummy, peer:
             _make_busy(server, slow)
@@ -203,7 +203,7 @@ def test_an_idle_sibling_is_better_than_a_second_thread(idle: bool) -> None:
         server.connect() as quick,
     ):
         quick.get("/")
-        server.play(State.READY, idle=idle)
+        server.play(SeatState.READY, idle=idle)
         gate = server.hold(slow)
         quick.send(request("/"))
         if idle:
@@ -230,7 +230,7 @@ def test_idleness_is_shown() -> None:
 
 def test_surplus_clients_go_to_the_emptiest() -> None:
     with BackendServer(APP, siblings=2) as server:
-        server.play(State.READY, connections=0)
+        server.play(SeatState.READY, connections=0)
         kept = [server.connect() for _ in range(2)]
         for client in kept:
             assert client.get("/").body == b"Hello World\n"
@@ -244,9 +244,14 @@ def test_surplus_clients_go_to_the_emptiest() -> None:
 
 @pytest.mark.parametrize(
     ("state", "is_open", "connections"),
-    [(State.READY, True, 5), (State.READY, False, 0), (State.DRAINING, True, 0), (State.EMPTY, True, 0)],
+    [
+        (SeatState.READY, True, 5),
+        (SeatState.READY, False, 0),
+        (SeatState.DRAINING, True, 0),
+        (SeatState.EMPTY, True, 0),
+    ],
 )
-def test_no_client_is_sent_where_it_would_wait(state: State, is_open: bool, connections: int) -> None:
+def test_no_client_is_sent_where_it_would_wait(state: SeatState, is_open: bool, connections: int) -> None:
     with BackendServer(APP, siblings=1) as server:
         server.play(state, is_open=is_open, connections=connections)
         clients = [server.connect() for _ in range(4)]
@@ -328,7 +333,7 @@ def test_a_client_that_left_on_the_way_harms_nobody() -> None:
 def test_idle_connections_of_a_draining_worker_go_on_elsewhere() -> None:
     with BackendServer(APP, siblings=1) as server, server.connect() as client:
         client.get("/")
-        server.play(State.READY)
+        server.play(SeatState.READY)
         server.drain()
         moved = _wait_for(server.sibling.take_own)
         assert server.wait() == 0
@@ -339,7 +344,7 @@ def test_idle_connections_of_a_draining_worker_go_on_elsewhere() -> None:
 
 def test_a_connection_moves_after_its_answer() -> None:
     with BackendServer(APP, siblings=1) as server, server.connect() as client:
-        server.play(State.READY)
+        server.play(SeatState.READY)
         gate = server.hold(client)
         server.drain()
         gate.open()
@@ -383,16 +388,16 @@ def test_a_leaving_worker_looks_once_more_for_what_nobody_took() -> None:
             with theirs:
                 ours.settimeout(30)
                 ours.sendall(request("/"))
-                server.play(State.READY)
+                server.play(SeatState.READY)
                 assert server.sibling.send(1, theirs)
-                server.play(State.EMPTY)
+                server.play(SeatState.EMPTY)
                 server.drain()
             assert ours.recv(1000).startswith(b"HTTP/1.1 200")
         assert server.wait() == 0
 
 
 def test_only_the_last_worker_accepts_once_more() -> None:
-    for state, accepted in ((State.READY, 1), (State.EMPTY, 2)):
+    for state, accepted in ((SeatState.READY, 1), (SeatState.EMPTY, 2)):
         with BackendServer(APP, siblings=1) as server, server.connect() as slow:
             gate = _make_busy(server, slow)
             with server.connect() as waiting:
@@ -447,7 +452,7 @@ def test_load_counts_what_is_on_its_way() -> None:
     with ours, theirs:
         for seat, count in ((1, 3), (2, 4)):
             words = table.words(seat)
-            words[Seat.STATE], words[Seat.OPEN], words[Seat.CONNECTIONS] = State.READY, 1, count
+            words[Seat.STATE], words[Seat.OPEN], words[Seat.CONNECTIONS] = SeatState.READY, 1, count
         chosen = []
         for _ in range(6):
             seat = queues.emptiest(below=100)

@@ -27,7 +27,7 @@ from bigtop.http.declarations import Route
 from bigtop.http.routes import Routes
 from bigtop.ipc import handoff, lifeline, scoreboard, seats
 from bigtop.ipc.scoreboard import View, Word
-from bigtop.ipc.seats import Seat, Seats, State
+from bigtop.ipc.seats import Seat, Seats, SeatState
 from tests.support.gate import Gate
 from tests.support.wire import Client, Closed, request
 
@@ -169,7 +169,7 @@ class BackendServer:
     def drain(self, grace: float = 60.0) -> None:
         """Tell the worker to drain, and return when it has heard that: what comes now, comes behind it."""
         self.tell_to_drain(grace)
-        eventually(lambda: self.word(Seat.STATE) != State.READY, what="the drain is heard")
+        eventually(lambda: self.word(Seat.STATE) != SeatState.READY, what="the drain is heard")
 
     def vanish(self) -> None:
         """Let the worker believe that its supervisor died."""
@@ -188,13 +188,15 @@ class BackendServer:
                         return True
         return False
 
-    def play(self, state: State, *, is_open: bool = True, idle: bool = False, connections: int = 0) -> None:
+    def play(
+        self, state: SeatState, *, is_open: bool = True, idle: bool = False, connections: int = 0
+    ) -> None:
         """Say what the sibling in slot 1 is doing."""
         seat = self.seats.words(1)
         seat[Seat.OPEN], seat[Seat.IDLE], seat[Seat.CONNECTIONS] = is_open, idle, connections
         seat[Seat.STATE] = state
 
-    def serve_neighbour(self, state: State = State.READY) -> None:
+    def serve_neighbour(self, state: SeatState = SeatState.READY) -> None:
         """Say what a worker of application 1 is doing."""
         Seats(self._app_queues[1].seats).words(0)[Seat.STATE] = state
 

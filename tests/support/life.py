@@ -13,7 +13,7 @@ from bigtop.backends.native.app_queues import AppQueues
 from bigtop.ipc import lifeline
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import RequestRecord, Slot
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 
 
 class WorkerLife:
@@ -56,10 +56,10 @@ class WorkerLife:
 
     def _drain(self) -> None:
         self.draining = True
-        self.slot.seat[Seat.STATE] = State.DRAINING
+        self.slot.seat[Seat.STATE] = SeatState.DRAINING
 
     def ready(self) -> None:
-        self.slot.seat[Seat.STATE] = State.READY
+        self.slot.seat[Seat.STATE] = SeatState.READY
         lifeline.send(self._line, lifeline.Ready("wsgi"))
 
     def finished(self) -> None:

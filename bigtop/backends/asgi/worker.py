@@ -27,7 +27,7 @@ from bigtop.backends.native.acceptor import RETRY, Accepted, Acceptor, room
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.timeouts import NEVER, SECOND
 from bigtop.backends.native.transport import TransportFactory
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.backend")
@@ -84,7 +84,7 @@ class Worker:
 
     def is_serving(self) -> bool:
         """Whether the application has started."""
-        return self._life.slot.seat[STATE] in (State.READY, State.DRAINING)
+        return self._life.slot.seat[STATE] in (SeatState.READY, SeatState.DRAINING)
 
     @property
     def is_forced(self) -> bool:

@@ -17,7 +17,7 @@ from bigtop.backends.base import Life
 from bigtop.backends.native.app_queues import DOWN, PATIENCE, UNSERVED, AppQueues, Arrival
 from bigtop.backends.native.timeouts import NEVER
 from bigtop.ipc.handoff import FULL, MOST
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 
 STATE: Final = int(Seat.STATE)
 
@@ -109,7 +109,7 @@ class Arrivals:
         """Do what is due every LOOK: take one, for whoever was woken up for it may have been killed, and what
         others have left."""
         # Again, for those who want to know whether we are served: all workers can write there.
-        self._life.slot.seat[STATE] = State.DRAINING if self._life.draining else State.READY
+        self._life.slot.seat[STATE] = SeatState.DRAINING if self._life.draining else SeatState.READY
         if self._is_open:
             if (arrival := self._queues.take()) is not None:
                 yield arrival

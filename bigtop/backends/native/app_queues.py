@@ -31,7 +31,7 @@ from bigtop.errors import ConfigError
 from bigtop.http.routes import Routes
 from bigtop.ipc import seats
 from bigtop.ipc.handoff import MOST, Descriptor, HandoffQueues
-from bigtop.ipc.seats import Seat, Seats, State
+from bigtop.ipc.seats import Seat, Seats, SeatState
 from bigtop.system import kernel
 
 READ: Final = 65536  # bytes of one recv(2) in a worker
@@ -45,7 +45,7 @@ _LONGEST_ADDRESSES: Final = 256
 _LONGEST: Final = _PREFIX.size + _LONGEST_ADDRESSES + HEAD + READ
 _SEATS: Final = 128  # that are looked at: the first ones are filled first
 _STATE: Final = int(Seat.STATE)
-_READY: Final = int(State.READY)
+_READY: Final = int(SeatState.READY)
 
 Address = tuple[str, int]
 

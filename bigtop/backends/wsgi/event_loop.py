@@ -23,7 +23,7 @@ from bigtop.backends.wsgi.executor import KEPT, LOST, SPARED, Executor, Lead
 from bigtop.backends.wsgi.request_flow import RequestFlow
 from bigtop.http.engine import IDLE
 from bigtop.ipc.scoreboard import Word
-from bigtop.ipc.seats import Seat, State
+from bigtop.ipc.seats import Seat, SeatState
 from bigtop.log import logger as get_logger
 from bigtop.system.clock import monotonic_ns
 
@@ -236,11 +236,11 @@ class EventLoop:
             return False
         # Whoever sends us a connection from now on sees that we are gone when it looks for stranded ones.
         seat = self._life.slot.seat
-        seat[STATE] = State.EMPTY
+        seat[STATE] = SeatState.EMPTY
         self._admission.take_rest(now)
         if not self._connections.table:
             return True
-        seat[STATE] = State.DRAINING
+        seat[STATE] = SeatState.DRAINING
         return False
 
     def _leave(self) -> None:
