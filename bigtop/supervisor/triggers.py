@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bigtop.record import Record
 from bigtop.supervisor.policy import messages
-from bigtop.supervisor.policy.processtable import State
+from bigtop.supervisor.policy.processtable import ProcessState
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
 from bigtop.supervisor.processes import descendants
@@ -100,7 +100,7 @@ class Triggers(Record, frozen=False):
                 (name, key): (proc.pid, watcher.spec.lifetime.max_rss)
                 for name, watcher in self.watchers().items()
                 for key, proc in watcher.processes.items()
-                if watcher.spec.lifetime.max_rss and proc.pid and proc.state is State.READY
+                if watcher.spec.lifetime.max_rss and proc.pid and proc.state is ProcessState.READY
             }
             if not any(watcher.spec.lifetime.max_rss for watcher in self.watchers().values()):
                 return

@@ -41,7 +41,7 @@ from bigtop.supervisor.policy.messages import (
     Tick,
     Urgency,
 )
-from bigtop.supervisor.policy.processtable import NOT_SPAWNED, TRANSITIONS, State
+from bigtop.supervisor.policy.processtable import NOT_SPAWNED, TRANSITIONS, ProcessState
 from bigtop.supervisor.policy.spec import Respawn, RestartPolicy, StopPolicy, WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status, Watcher
 
@@ -122,7 +122,7 @@ class TestStart:
         assert (proc.wid, proc.generation, proc.state, proc.pid, proc.spawned_at) == (
             1,
             1,
-            State.STARTING,
+            ProcessState.STARTING,
             501,
             7,
         )
@@ -931,7 +931,7 @@ class TestEventsThatMeanNothing:
         play.tell(Ready(1))
         assert play.tell(Spawned(1, pid=7)) == []
         assert play.watcher.processes[1].pid == 7
-        assert play.watcher.processes[1].state is State.READY
+        assert play.watcher.processes[1].state is ProcessState.READY
 
     def test_spawned_may_come_after_the_end(self):
         play = running(1)
@@ -955,9 +955,9 @@ class TestEventsThatMeanNothing:
 
 
 def test_nobody_comes_back_from_being_killed_or_gone():
-    order = list(State)
+    order = list(ProcessState)
     for before, moves in TRANSITIONS.items():
         for after in moves.values():
             assert order.index(after) >= order.index(before)
-    assert set(TRANSITIONS[State.KILLED].values()) == {State.GONE}
-    assert not TRANSITIONS[State.GONE]
+    assert set(TRANSITIONS[ProcessState.KILLED].values()) == {ProcessState.GONE}
+    assert not TRANSITIONS[ProcessState.GONE]

@@ -52,7 +52,7 @@ QUICK_SECONDS = 1.0
 SHORT_SECONDS = 1.0
 
 
-class State(Enum):
+class ProcessState(Enum):
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
@@ -60,23 +60,23 @@ class State(Enum):
     GONE = "gone"
 
 
-TRANSITIONS: Mapping[State, Mapping[type[Event | Action], State]] = {
-    State.STARTING: {
-        Ready: State.READY,
-        Drain: State.DRAINING,
-        Kill: State.KILLED,
-        Exited: State.GONE,
-        SpawnFailed: State.GONE,
+TRANSITIONS: Mapping[ProcessState, Mapping[type[Event | Action], ProcessState]] = {
+    ProcessState.STARTING: {
+        Ready: ProcessState.READY,
+        Drain: ProcessState.DRAINING,
+        Kill: ProcessState.KILLED,
+        Exited: ProcessState.GONE,
+        SpawnFailed: ProcessState.GONE,
     },
-    State.READY: {Drain: State.DRAINING, Kill: State.KILLED, Exited: State.GONE},
-    State.DRAINING: {
-        Drain: State.DRAINING,  # once more, with less time
-        Kill: State.KILLED,
-        Exited: State.GONE,
-        SpawnFailed: State.GONE,
+    ProcessState.READY: {Drain: ProcessState.DRAINING, Kill: ProcessState.KILLED, Exited: ProcessState.GONE},
+    ProcessState.DRAINING: {
+        Drain: ProcessState.DRAINING,  # once more, with less time
+        Kill: ProcessState.KILLED,
+        Exited: ProcessState.GONE,
+        SpawnFailed: ProcessState.GONE,
     },
-    State.KILLED: {Exited: State.GONE, SpawnFailed: State.GONE},
-    State.GONE: {},
+    ProcessState.KILLED: {Exited: ProcessState.GONE, SpawnFailed: ProcessState.GONE},
+    ProcessState.GONE: {},
 }
 
 
@@ -89,7 +89,7 @@ class Proc(Record, frozen=False, eq=False):
     spawned_at: float
     deadline: float  # to be ready or to be gone; past it the process is killed
     expires_at: float = inf  # replaced after that
-    state: State = State.STARTING
+    state: ProcessState = ProcessState.STARTING
     pid: int | None = None
     asked: Urgency | None = None  # to leave; its exit is no death then
     limit: float = 0.0  # seconds that it was given to end, if its deadline is about that
@@ -200,9 +200,9 @@ class ProcessTable:
         stable = len(self.slots.holds)
         ready = starting = retiring = 0
         for proc in self.processes.values():
-            if proc.state is State.READY:
+            if proc.state is ProcessState.READY:
                 ready += 1
-            elif proc.state is State.STARTING:
+            elif proc.state is ProcessState.STARTING:
                 starting += 1
             elif not proc.retiring:
                 return False
@@ -224,7 +224,7 @@ class ProcessTable:
         if self.shortage.until <= now:
             self.shortage.until = -inf
         for proc in self.processes.values() if self._spec.lifetime.max_age else ():
-            if proc.state is State.READY and proc.expires_at <= now:
+            if proc.state is ProcessState.READY and proc.expires_at <= now:
                 proc.retiring, proc.expires_at = True, inf
 
     def next_spawn(self) -> float:
@@ -243,7 +243,7 @@ class ProcessTable:
         """Return when the next process is too old, or there may be room again."""
         times = [self.shortage.until] if self.shortage.until > -inf else []
         if self._spec.lifetime.max_age:
-            times += [proc.expires_at for proc in self.processes.values() if proc.state is State.READY]
+            times += [proc.expires_at for proc in self.processes.values() if proc.state is ProcessState.READY]
         return min(times, default=inf)
 
     def spawn_missing(self, generation: int, room: int, now: float) -> list[Action]:
@@ -292,7 +292,7 @@ class ProcessTable:
         if urgency is Urgency.NOW:
             return self.kill(proc, "it is to be gone at once")
         # A worker that was never ready has nothing to finish, and may hang; of a command that is not known.
-        idle = proc.state is State.STARTING and isinstance(self._spec.target, Worker)
+        idle = proc.state is ProcessState.STARTING and isinstance(self._spec.target, Worker)
         if not proc.moves(Drain):
             return []
         limit = QUICK_SECONDS
@@ -310,7 +310,7 @@ class ProcessTable:
             proc.deadline = inf
             return True
         worker = isinstance(self._spec.target, Worker)
-        if worker and proc.state is State.DRAINING and proc.asked is Urgency.GRACEFUL:
+        if worker and proc.state is ProcessState.DRAINING and proc.asked is Urgency.GRACEFUL:
             # It was asked to leave in the moment in which it began to answer: it may finish that.
             proc.limit = self._spec.stop.graceful_timeout + self._spec.stop.margin
             proc.deadline = now + proc.limit

@@ -72,7 +72,7 @@ from bigtop.supervisor.policy.messages import (
     Update,
     Urgency,
 )
-from bigtop.supervisor.policy.processtable import Proc, ProcessTable, State, why_overdue
+from bigtop.supervisor.policy.processtable import Proc, ProcessState, ProcessTable, why_overdue
 from bigtop.supervisor.policy.rollout import Roster
 from bigtop.supervisor.policy.spec import WatcherSpec
 
@@ -215,7 +215,7 @@ class Watcher:
                 if self._generations.is_canary(proc, self.numprocesses):
                     self._table.slots.clear()  # new code, new count
                 self._generations.prove(proc.generation)
-            case BootFailed(reason=reason) if proc.state is State.STARTING:
+            case BootFailed(reason=reason) if proc.state is ProcessState.STARTING:
                 if self._generations.on_probation(proc.generation):
                     self._fail(proc.generation, reason)
             case Retiring():
@@ -233,7 +233,7 @@ class Watcher:
         if isinstance(event, SpawnFailed) and event.short and proc.asked is None:
             self._actions += self._table.postpone(proc, event.reason, now)
             return
-        was_ready = proc.state is State.READY
+        was_ready = proc.state is ProcessState.READY
         on_trial = self._generations.is_canary(proc, self.numprocesses)
         if not proc.moves(type(event)):
             return
@@ -323,7 +323,7 @@ class Watcher:
             return  # that was said before
         staying = self._table.staying()
         usable = self._generations.source(self.numprocesses).usable_since is not None
-        ready = [proc for proc in staying if proc.state is State.READY]
+        ready = [proc for proc in staying if proc.state is ProcessState.READY]
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
             self._actions.append(Started())
             self.status = Status.ACTIVE
