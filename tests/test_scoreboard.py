@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.ipc import scoreboard, seats
-from bigtop.ipc.scoreboard import BUCKETS, RECORDS, Phase, RequestRecord, Scoreboard, Slot, View, Word
+from bigtop.ipc.scoreboard import BUCKETS, RECORDS, RequestPhase, RequestRecord, Scoreboard, Slot, View, Word
 from bigtop.ipc.seats import Seat, Seats, SeatState
 
 
@@ -168,7 +168,7 @@ class TestHostileWriters:
                 8, "little"
             )
         for record in [*view.running(), *view.finished()]:
-            assert record.phase in Phase
+            assert record.phase in RequestPhase
             texts = record.method + record.client + record.path + record.id
             assert not any(ord(character) < 32 or 126 < ord(character) < 160 for character in texts)
         assert view.oldest() >= 0
@@ -196,14 +196,14 @@ class TestRequests:
         slot = board.slot()
         number = slot.begin(1000, b"GET", b"127.0.0.1:5", b"/caf\xe9", b"x" * 50)
         (record,) = board.view.running()
-        assert record == RequestRecord(Phase.APP, 1000, 0, 0, "GET", "127.0.0.1:5", "/café", "x" * 40)
+        assert record == RequestRecord(RequestPhase.APP, 1000, 0, 0, "GET", "127.0.0.1:5", "/café", "x" * 40)
         slot.writing(number)
-        assert board.view.running()[0].phase is Phase.WRITING
+        assert board.view.running()[0].phase is RequestPhase.WRITING
         assert board.view.oldest() == 0  # the application is out of it
         slot.end(number, 1000, 9000, 204)
         assert board.view.running() == []
         assert board.view.finished() == [
-            RequestRecord(Phase.DONE, 1000, 9000, 204, "GET", "127.0.0.1:5", "/café", "x" * 40)
+            RequestRecord(RequestPhase.DONE, 1000, 9000, 204, "GET", "127.0.0.1:5", "/café", "x" * 40)
         ]
 
     def test_long_texts_are_cut(self, board):
@@ -325,7 +325,7 @@ class TestTornReads:
             for record in written.view.finished() + written.view.running():
                 assert record.method == record.client == str(record.began)
                 assert record.path == record.method * 8
-                if record.phase is Phase.DONE:
+                if record.phase is RequestPhase.DONE:
                     assert (record.ended, record.status) == (record.began + 7, record.began % 1000)
                 else:
                     assert (record.ended, record.status) == (0, 0)

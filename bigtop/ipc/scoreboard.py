@@ -59,7 +59,7 @@ def beat_seconds(timeout: float) -> float:
     return min(1.0, timeout / 4) if timeout else 1.0
 
 
-class Phase(IntEnum):
+class RequestPhase(IntEnum):
     """What a request is doing."""
 
     NONE = 0
@@ -87,10 +87,10 @@ _LAST: Final = struct.Struct("@Q")
 RECORD_SIZE: Final = _RECORD.size
 _LAST_AT: Final = RECORD_SIZE - _LAST.size
 # The same numbers without the enum: a look-up of a member costs as much as a store, and these are hot.
-_APP: Final = int(Phase.APP)
-_WRITING: Final = int(Phase.WRITING)
-_DONE: Final = int(Phase.DONE)
-_PHASES: Final = {int(phase): phase for phase in Phase}
+_APP: Final = int(RequestPhase.APP)
+_WRITING: Final = int(RequestPhase.WRITING)
+_DONE: Final = int(RequestPhase.DONE)
+_PHASES: Final = {int(phase): phase for phase in RequestPhase}
 _HEADER: Final = struct.Struct("@2Q")  # MAGIC, VERSION
 _WORDS_AT: Final = 64  # a cache line
 _BUCKETS_AT: Final = _WORDS_AT + WORDS * 8
@@ -105,7 +105,7 @@ assert RECORD_SIZE % 8 == 0
 class RequestRecord(NamedTuple):
     """A request as the scoreboard shows it; times in monotonic nanoseconds, `ended` is 0 while it runs."""
 
-    phase: Phase
+    phase: RequestPhase
     began: int
     ended: int
     status: int
@@ -221,12 +221,12 @@ class View:
 
     def running(self) -> list[RequestRecord]:
         """Return the requests that are in progress, oldest first."""
-        live = (r for r in self._records() if r.phase is not Phase.DONE)
+        live = (r for r in self._records() if r.phase is not RequestPhase.DONE)
         return sorted(live, key=lambda record: record.began)
 
     def finished(self) -> list[RequestRecord]:
         """Return the last finished requests, oldest first."""
-        done = (r for r in self._records() if r.phase is Phase.DONE)
+        done = (r for r in self._records() if r.phase is RequestPhase.DONE)
         return sorted(done, key=lambda record: record.ended)
 
     def oldest(self) -> int:
@@ -250,15 +250,15 @@ class View:
             for _ in range(_TRIES):  # a writer that died half-way leaves it half for ever
                 (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
                 # The phase comes first: what was written before it is then seen as well.
-                phase = _PHASES.get(_HEAD.unpack_from(self._memory, at)[_PHASE], Phase.NONE)
+                phase = _PHASES.get(_HEAD.unpack_from(self._memory, at)[_PHASE], RequestPhase.NONE)
                 _number, began, ended, status, _phase, *texts, _last = _RECORD.unpack_from(self._memory, at)
                 if last == _HEAD.unpack_from(self._memory, at)[_NUMBER]:
                     break
                 time.sleep(0)  # let the writer, perhaps on this core, finish its few stores
             else:
                 continue
-            if last and phase is not Phase.NONE:
-                if phase is not Phase.DONE:
+            if last and phase is not RequestPhase.NONE:
+                if phase is not RequestPhase.DONE:
                     ended = status = 0
                 yield RequestRecord(phase, began, ended, status, *map(_str, texts))
 

@@ -15,7 +15,7 @@ import pytest
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.ipc.scoreboard import Phase, Word
+from bigtop.ipc.scoreboard import RequestPhase, Word
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually, stopped
 from tests.support.wire import Client, Closed, request
@@ -280,7 +280,9 @@ def test_who_does_not_read_is_not_read(server: BackendServer) -> None:
     with Client(server.address, receive_buffer=4096) as client:
         client.post("/echo", b"")
         client.send(request("/echo", f"Content-Length: {len(body)}", method="POST") + body)
-        eventually(lambda: any(record.phase is Phase.WRITING for record in server.scoreboard.running()))
+        eventually(
+            lambda: any(record.phase is RequestPhase.WRITING for record in server.scoreboard.running())
+        )
         before = server.word(Word.BYTES_IN)
         more, sent = request("/") * 2000, 0
         client.socket.settimeout(0.5)  # the kernel takes what its buffers hold, and then no more

@@ -8,7 +8,7 @@ import pytest
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.ipc.scoreboard import Phase, Word
+from bigtop.ipc.scoreboard import RequestPhase, Word
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import Client, request
 
@@ -54,7 +54,7 @@ def test_requests_of_one_connection_are_answered_one_after_the_other() -> None:
 def test_who_reads_slowly_holds_nobody_up_and_loses_nothing(monkey: bool) -> None:
     with gevent_server(monkey=monkey) as server, Client(server.address, receive_buffer=65536) as reader:
         reader.send(request(f"/flood/{FLOOD}"))
-        eventually(lambda: any(one.phase is Phase.WRITING for one in server.scoreboard.running()))
+        eventually(lambda: any(one.phase is RequestPhase.WRITING for one in server.scoreboard.running()))
         assert server.word(Word.BUSY) == 1, "the application waits for the client"
         assert get(server, "/quick") == 200
         assert reader.answer().body == b"f" * FLOOD

@@ -9,7 +9,7 @@ import pytest
 
 from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.backends.serve_options import ServeOptions
-from bigtop.ipc.scoreboard import Phase, Word
+from bigtop.ipc.scoreboard import RequestPhase, Word
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.wire import Client, Closed, request
@@ -103,7 +103,7 @@ def test_the_rest_of_a_large_answer_goes_out() -> None:
         Client(server.address, receive_buffer=65536) as client,
     ):
         client.send(request("/stream?n=20&size=1000000"))
-        eventually(lambda: any(one.phase is Phase.WRITING for one in server.scoreboard.running()))
+        eventually(lambda: any(one.phase is RequestPhase.WRITING for one in server.scoreboard.running()))
         server.drain()
         assert len(client.answer().body) == 20_000_000
         client.close()

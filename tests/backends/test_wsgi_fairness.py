@@ -19,7 +19,7 @@ import pytest
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.ipc.scoreboard import Phase, Word
+from bigtop.ipc.scoreboard import RequestPhase, Word
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time, stopped
 from tests.support.wire import Client, Closed, request
@@ -87,7 +87,7 @@ def test_an_answer_is_flushed_during_a_slow_call() -> None:
     with BackendServer(APP, send_buffer=65536) as server, server.connect() as slow:
         with Client(server.address, receive_buffer=65536) as reader:
             reader.send(request("/echo", f"Content-Length: {4 * MB}", method="POST") + b"e" * (4 * MB))
-            eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
+            eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
             gate = server.hold(slow)
             assert len(reader.answer().body) == 4 * MB
             gate.open()
@@ -249,7 +249,7 @@ def test_a_slow_reader_of_a_large_answer_costs_no_memory_and_blocks_nobody(path:
             _get(server, "/")
             before = server.rss()
             reader.send(request(path))
-            eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
+            eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
             for _ in range(50):
                 assert _get(server, "/") == b"Hello World\n"
             most = server.rss()
@@ -280,7 +280,7 @@ def test_a_slow_reader_of_a_finished_answer_holds_no_slot() -> None:
         Client(server.address, timeout=30, receive_buffer=65536) as reader,
     ):
         reader.send(request("/echo", f"Content-Length: {20 * MB}", method="POST") + b"e" * (20 * MB))
-        eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
+        eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
         eventually(lambda: server.word(Word.BUSY) == 0)
         assert _get(server, "/") == b"Hello World\n"
         assert len(reader.answer().body) == 20 * MB
@@ -292,7 +292,7 @@ def test_a_slow_reader_of_a_file_holds_no_slot_and_the_file_is_closed_at_the_end
         Client(server.address, timeout=30, receive_buffer=65536) as reader,
     ):
         reader.send(request(f"/file?size={50 * MB}"))
-        eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
+        eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
         assert b"file closed" not in _get(server, "/events")
         assert len(reader.answer().body) == 50 * MB
         eventually(lambda: b"file closed" in _get(server, "/events"))
@@ -302,7 +302,7 @@ def test_a_file_is_closed_once_when_a_slot_is_free() -> None:
     with BackendServer(APP, send_buffer=65536) as server, server.connect() as slow:
         with Client(server.address, receive_buffer=65536) as reader:
             reader.send(request(f"/file?size={5 * MB}") + request("/"))
-            eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
+            eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
             gate = server.hold(slow)
             assert len(reader.answer().body) == 5 * MB
             gate.open()
@@ -329,7 +329,7 @@ def test_the_file_of_a_client_that_left_is_closed() -> None:
     with BackendServer(APP, send_buffer=65536) as server:
         with Client(server.address, receive_buffer=65536) as reader:
             reader.send(request(f"/file?size={50 * MB}"))
-            eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
+            eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
         eventually(lambda: b"file closed" in _get(server, "/events"))
 
 
@@ -465,7 +465,7 @@ def test_a_slow_reader_holds_no_slot_while_there_is_room_on_disk(tmp_path: Path)
         Client(server.address, timeout=30, receive_buffer=65536) as reader,
     ):
         reader.send(request(f"/stream?n=60&size={MB}"))
-        eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
+        eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
         eventually(lambda: server.word(Word.BUSY) == 0)
         assert b"stream closed" in _get(server, "/events")
         assert _temporary(server, tmp_path) > 40 * MB
@@ -480,7 +480,7 @@ def test_beyond_that_the_application_waits(tmp_path: Path) -> None:
         Client(server.address, timeout=30, receive_buffer=65536) as reader,
     ):
         reader.send(request(f"/stream?n=60&size={MB}"))
-        eventually(lambda: any(r.phase is Phase.WRITING for r in server.scoreboard.running()))
+        eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
         assert server.word(Word.BUSY) == 1
         most = 0
         size = 0

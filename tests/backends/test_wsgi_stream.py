@@ -6,7 +6,7 @@ import pytest
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
-from bigtop.ipc.scoreboard import Phase, Word
+from bigtop.ipc.scoreboard import RequestPhase, Word
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import request
 
@@ -64,7 +64,7 @@ def test_others_are_served_while_a_call_waits_for_its_body(backend: str) -> None
         if backend == "asgi":
             eventually(lambda: server.word(Word.BUSY) == 1)
         else:
-            eventually(lambda: any(one.phase is Phase.WRITING for one in server.scoreboard.running()))
+            eventually(lambda: any(one.phase is RequestPhase.WRITING for one in server.scoreboard.running()))
         if backend != "wsgi":
             assert other.get("/whole").body == b"0"
         slow.send(b"67890")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bigtop.ipc import lifeline, scoreboard
-from bigtop.ipc.scoreboard import Phase, Slot
+from bigtop.ipc.scoreboard import RequestPhase, Slot
 
 Attack = Callable[[], None]
 
@@ -166,7 +166,7 @@ def _memories() -> Iterable[memoryview]:
 
 def forge_siblings() -> None:
     """Write wherever a record of a worker could be, ours too, that a call has been running since long ago."""
-    stuck = scoreboard._RECORD.pack(9, 1, 0, 0, Phase.APP, b"GET", b"c", b"/forged\n\x1b[2J", b"", 9)
+    stuck = scoreboard._RECORD.pack(9, 1, 0, 0, RequestPhase.APP, b"GET", b"c", b"/forged\n\x1b[2J", b"", 9)
     for memory in _memories():
         if memory.readonly or len(memory) % scoreboard.SIZE:
             continue

@@ -25,7 +25,7 @@ from bigtop.http.engine import IDLE, Engine
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import CONTINUE
 from bigtop.http.wsgi import Peer
-from bigtop.ipc.scoreboard import Phase, RequestRecord
+from bigtop.ipc.scoreboard import RequestPhase, RequestRecord
 
 NO_BODY: Final = BytesIO  # see clock.py
 RECEIVE: Final = READ  # per recv(2): more would let one fast upload keep the others waiting
@@ -223,7 +223,9 @@ def unbegun(connection: Connection) -> RequestRecord | None:
     else:
         return None
     path = request.target.decode("latin-1")
-    return RequestRecord(Phase.NONE, since, 0, 0, request.method, connection.stream.peer.address, path, "")
+    return RequestRecord(
+        RequestPhase.NONE, since, 0, 0, request.method, connection.stream.peer.address, path, ""
+    )
 
 
 class ProxiedConnection(Connection):
