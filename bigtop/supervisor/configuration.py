@@ -13,7 +13,17 @@ from bigtop.record import replace
 from bigtop.supervisor.dispatcher import Dispatcher, Hear
 from bigtop.supervisor.policy import dependencies, messages
 from bigtop.supervisor.policy.changes import Changes, Undo
-from bigtop.supervisor.policy.plan import Add, Remove, Replace, Scale, Step, Taken, differences, plan, renamed
+from bigtop.supervisor.policy.plan import (
+    Add,
+    Remove,
+    Replace,
+    Scale,
+    Step,
+    UpdateOutcome,
+    differences,
+    plan,
+    renamed,
+)
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import RUNNING, Status
 from bigtop.supervisor.runtime import Watchers
@@ -121,8 +131,8 @@ class Configuration:
         changed = differences(before, spec)
         if not changed:
             return
-        taken = Taken.BY_ALL if changed == ("numprocesses",) else runtime.pool.describe(spec)
-        if taken is Taken.ELSEWHERE:  # another watcher takes the name once this one is gone
+        taken = UpdateOutcome.BY_ALL if changed == ("numprocesses",) else runtime.pool.describe(spec)
+        if taken is UpdateOutcome.ELSEWHERE:  # another watcher takes the name once this one is gone
             self.remove(name)
             if name in self._watchers:
                 self.removing[name] = spec
@@ -132,7 +142,7 @@ class Configuration:
         runtime.hooks.hooks = spec.hooks
         self._dispatcher.feed(name, messages.Update(spec))
         self._hear(name, messages.Updated(changed))
-        is_made_anew = taken is Taken.BY_NEW and bool(_MADE_FROM.intersection(changed))
+        is_made_anew = taken is UpdateOutcome.BY_NEW and bool(_MADE_FROM.intersection(changed))
         if is_made_anew:
             if runtime.machine.status in RUNNING:
                 self._changes.made(before, spec, asyncio.get_running_loop().time())

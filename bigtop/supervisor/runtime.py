@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from bigtop.errors import CommandError
 from bigtop.supervisor.hooks import Hooks
 from bigtop.supervisor.policy import messages
-from bigtop.supervisor.policy.plan import Taken
+from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
 
@@ -24,7 +24,7 @@ class ProcessPool(Protocol):
 
     last_words: dict[int, list[str]]  # lines of the process that died last, by wid
 
-    def describe(self, spec: WatcherSpec) -> Taken:
+    def describe(self, spec: WatcherSpec) -> UpdateOutcome:
         """Take `spec` for generations to come, and for the processes that run if they can become that."""
 
     def prepare(self, generation: int) -> None: ...

@@ -73,7 +73,7 @@ def _runs_the_same(one: WatcherSpec, other: WatcherSpec) -> bool:
     return (one.target.cmd, one.target.args) == (other.target.cmd, other.target.args)
 
 
-class Taken(Enum):
+class UpdateOutcome(Enum):
     """By whom a new description of a watcher can be taken."""
 
     BY_ALL = "what runs is that already"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
-from bigtop.supervisor.policy.plan import Taken, only_limits_differ
+from bigtop.supervisor.policy.plan import UpdateOutcome, only_limits_differ
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes import killing, rlimits, scarcity
 from bigtop.supervisor.processes.child import Process
@@ -62,16 +62,16 @@ class CommandPool:
 
     # ---- what the dispatcher asks for
 
-    def describe(self, spec: WatcherSpec) -> Taken:
+    def describe(self, spec: WatcherSpec) -> UpdateOutcome:
         """Take `spec` for what is to come; what runs is given new limits (prlimit(2))."""
         if not isinstance(spec.target, Command):
-            return Taken.ELSEWHERE
+            return UpdateOutcome.ELSEWHERE
         self._services.outputs.open(spec)
         self._spec = spec
         if not all(_adjusted(member, spec) for member in self._members.values()):
-            return Taken.BY_NEW
+            return UpdateOutcome.BY_NEW
         self._descriptions = dict.fromkeys(self._descriptions, spec)
-        return Taken.BY_ALL
+        return UpdateOutcome.BY_ALL
 
     def prepare(self, generation: int) -> None:
         self._descriptions[generation] = self._spec

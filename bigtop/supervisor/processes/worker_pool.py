@@ -18,7 +18,7 @@ from bigtop.ipc.scoreboard import RequestRecord, Scoreboard, View, Word
 from bigtop.log import logger as get_logger
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
-from bigtop.supervisor.policy.plan import Taken
+from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.processes import killing, scarcity
 from bigtop.supervisor.processes.child import Process
@@ -108,12 +108,12 @@ class WorkerPool:
         finally:
             os.close(slot)
 
-    def describe(self, spec: WatcherSpec) -> Taken:
+    def describe(self, spec: WatcherSpec) -> UpdateOutcome:
         """Take what fork servers to come are told already, and nothing else."""
         if not isinstance(spec.target, Worker) or spec.target.bootstrap != self.servers.inherited.bootstrap:
-            return Taken.ELSEWHERE
+            return UpdateOutcome.ELSEWHERE
         self._timeout_ns = int(spec.target.timeout * 1e9)
-        return Taken.BY_NEW
+        return UpdateOutcome.BY_NEW
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
         if signum is not None and key in self._members:
