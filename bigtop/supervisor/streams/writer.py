@@ -23,7 +23,7 @@ _FORGET = 1000  # processes whose last lines are kept
 Follower = Callable[[Chunk], None]
 
 
-class Tail:
+class OutputTail:
     """The last lines of one process, as many as fit into KEPT_BYTES."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Outputs:
         self._prefix = prefix
         self._queues = Queues(complain, room)
         self._sinks: dict[str, dict[str, sinks.Sink]] = {}  # by watcher, then by "stdout" and "stderr"
-        self._tails: dict[int, Tail] = {}  # by pid, oldest process first
+        self._tails: dict[int, OutputTail] = {}  # by pid, oldest process first
         self._followers: dict[str, list[Follower]] = {}  # by watcher
 
     # ---- which there are
@@ -101,7 +101,7 @@ class Outputs:
         if pid not in self._tails:
             if len(self._tails) >= _FORGET:
                 del self._tails[next(iter(self._tails))]
-            self._tails[pid] = Tail()
+            self._tails[pid] = OutputTail()
         self._tails[pid].add(chunk)
         for follower in list(self._followers.get(name, ())):
             follower(chunk)
