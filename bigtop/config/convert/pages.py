@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bigtop.config.convert.notes import no_equal
 from bigtop.config.convert.site import Site
-from bigtop.config.convert.watcher import Watcher, unused
+from bigtop.config.convert.watcher import WatcherDraft, unused
 from bigtop.config.file.expand import with_dollars
 from bigtop.config.file.tomltext import Literal, Table, page
 
@@ -14,7 +14,7 @@ from bigtop.config.file.tomltext import Literal, Table, page
 def written(
     head: Sequence[str],
     sites: Iterable[Site],
-    watchers: Iterable[Watcher] = (),
+    watchers: Iterable[WatcherDraft] = (),
     *,
     beside: str,
 ) -> str:

@@ -16,7 +16,7 @@ from bigtop.config.convert.invocation import invocation, site
 from bigtop.config.convert.notes import no_equal, not_needed, shown
 from bigtop.config.convert.pages import written
 from bigtop.config.convert.site import Site
-from bigtop.config.convert.watcher import Watcher
+from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.file import watcher_options as w
 from bigtop.config.file.document import Place, Problems
 from bigtop.config.file.ini import text_of
@@ -109,7 +109,7 @@ class _Made:
 
     def __init__(self, beside: str) -> None:
         self.sites: list[Site] = []
-        self.watchers: list[Watcher] = []
+        self.watchers: list[WatcherDraft] = []
 
     def add(self, app: _App, path: str) -> None:
         words = _words(app)
@@ -124,7 +124,7 @@ class _Made:
             self.sites.append(made)
             self.watchers += beside
         else:
-            watcher = Watcher(str(name or "app"), shlex.join(words))
+            watcher = WatcherDraft(str(name or "app"), shlex.join(words))
             watcher.environ = environ
             watcher.table.notes += notes
             _of_watcher(watcher, app)
@@ -218,7 +218,7 @@ class _Found(NamedTuple):
     said: str
 
 
-def _of_watcher(made: Watcher, app: _App) -> None:
+def _of_watcher(made: WatcherDraft, app: _App) -> None:
     made.put(w.STOP_SIGNAL, "INT", "SIGINT")
     made.put(w.STOP_CHILDREN, app.get("treekill", True) is not False, "treekill")
     for found in _keys(app):
@@ -254,7 +254,7 @@ def _keys(app: _App) -> Iterator[_Found]:
             yield _Found(w.RESPAWN, "unexpected", said)
 
 
-def _streams(made: Watcher, app: _App) -> None:
+def _streams(made: WatcherDraft, app: _App) -> None:
     both = app.get("log_file")
     for stream, key in (("stdout_stream", "out_file"), ("stderr_stream", "error_file")):
         path = app.get(key) or (both if isinstance(both, str) else None)

@@ -18,7 +18,7 @@ from bigtop.config.convert.invocation import invocation, site
 from bigtop.config.convert.notes import no_equal
 from bigtop.config.convert.pages import written
 from bigtop.config.convert.site import Site
-from bigtop.config.convert.watcher import Watcher
+from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.file import watcher_options as w
 from bigtop.config.file.document import Place, Problems
 from bigtop.config.file.ini import text_of
@@ -50,7 +50,7 @@ def convert(path: str, beside: str, problems: Problems) -> str:
     first = int(base) if re.fullmatch(r"[0-9]{1,5}", base) else _FIRST_PORT
     head = [f"Made from {os.path.basename(path)} by bigtop convert. What has no equal is a comment.", *notes]
     sites: list[Site] = []
-    watchers: list[Watcher] = []
+    watchers: list[WatcherDraft] = []
     for number, (name, line) in enumerate(processes.items()):
         own = {"PORT": str(first + number * _STEP)}
         environ = own if as_file else {**variables, **own}
@@ -87,7 +87,7 @@ def _processes(path: str, problems: Problems) -> dict[str, str]:
 
 def _site(
     name: str, line: str, variables: Mapping[str, str], place: str
-) -> tuple[Site, list[Watcher]] | None:
+) -> tuple[Site, list[WatcherDraft]] | None:
     """Return what a command starts as a site, None where it starts something else, or takes a shell."""
     words = shell.words(line, variables)
     found = invocation(words) if words else None
@@ -100,10 +100,10 @@ def _site(
     return made, beside
 
 
-def _watcher(name: str, line: str) -> Watcher:
+def _watcher(name: str, line: str) -> WatcherDraft:
     own_port = _PORT.sub("$(circus.env.PORT)", line)
     plain = "'" not in line and shell.words(line, {"PORT": "0"}) is not None
-    made = Watcher(name, own_port if plain else line)
+    made = WatcherDraft(name, own_port if plain else line)
     if name == "release":
         made.put(w.AUTOSTART, False, name)
         made.put(w.RESPAWN, "no", name)

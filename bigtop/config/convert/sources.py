@@ -13,7 +13,7 @@ from bigtop.config.convert.invocation import SERVERS, invocation, site
 from bigtop.config.convert.notes import no_equal
 from bigtop.config.convert.pages import written
 from bigtop.config.convert.site import Site, check_app
-from bigtop.config.convert.watcher import Watcher
+from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.file import ini
 from bigtop.config.file.document import Place, Problems
 from bigtop.config.file.ini import text_of
@@ -69,7 +69,7 @@ def of_command(line: str, environ: Mapping[str, str], beside: str = "") -> str:
     )
 
 
-def _site(line: str, environ: Mapping[str, str], place: str) -> tuple[Site, list[Watcher]] | None:
+def _site(line: str, environ: Mapping[str, str], place: str) -> tuple[Site, list[WatcherDraft]] | None:
     """Return what a command starts; None where it is none of the servers."""
     words = shell.words(line, environ)
     if words is None:
@@ -123,7 +123,7 @@ def _script(path: str, beside: str, problems: Problems) -> str:
     """Each command in a file that starts a server is a site; what else there is becomes a comment."""
     head = [f"Made from {os.path.basename(path)} by bigtop convert. What has no equal is a comment."]
     sites: list[Site] = []
-    watchers: list[Watcher] = []
+    watchers: list[WatcherDraft] = []
     for number, line in _commands(text_of(path, problems, Place(path, 1))):
         try:
             found = _site(line, os.environ, f"{path}:{number}")

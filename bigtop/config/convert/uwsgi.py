@@ -10,7 +10,7 @@ from bigtop.config.convert import uwsgi_daemons
 from bigtop.config.convert.site import Site
 from bigtop.config.convert.uwsgi_file import OFF, Line, Settings
 from bigtop.config.convert.uwsgi_settings import SETTINGS, SWITCHES
-from bigtop.config.convert.watcher import Watcher
+from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.gunicorn.setting import Taken
 from bigtop.config.serve import options as o
 
@@ -23,7 +23,7 @@ _LOG_FILES: Final = ("logto", "logto2", "logger", "daemonize")
 _HTTP_HERE: Final = "speaks HTTP here: have nginx say proxy_pass http://... instead of uwsgi_pass"
 
 
-def from_settings(site: Site, settings: Settings) -> list[Watcher]:
+def from_settings(site: Site, settings: Settings) -> list[WatcherDraft]:
     """Add what [uwsgi] says, and return what becomes a watcher."""
     lines = [line for line in settings.lines if not (line.value in OFF and line.key in SWITCHES)]
     _application(site, lines)

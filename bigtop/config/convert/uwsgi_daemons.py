@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from bigtop.config.convert.uwsgi_file import Line
-from bigtop.config.convert.watcher import Watcher
+from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.file import watcher_options as w
 from bigtop.config.gunicorn.values import word
 from bigtop.errors import ConfigError
@@ -31,7 +31,7 @@ _NO_FORK: Final = "a watcher stays in the foreground: give the command the flag 
 
 def watchers(
     daemons: Sequence[Line], lines: Sequence[Line], lacks: Callable[[str, str], None]
-) -> Iterator[Watcher]:
+) -> Iterator[WatcherDraft]:
     """Yield a watcher for each of `daemons` that has an equal. `lacks` is told of the others, and why."""
     last = {line.key: line.value for line in lines}
     for line in daemons:
@@ -46,7 +46,7 @@ def watchers(
         yield made
 
 
-def _watcher(line: Line) -> Watcher:
+def _watcher(line: Line) -> WatcherDraft:
     if line.key in _CRON:
         return _cron(line)
     if line.key in ("cron2", "unique-cron2"):
@@ -63,7 +63,7 @@ def _watcher(line: Line) -> Watcher:
     return _named(line.value)
 
 
-def _named(command: str, otherwise: str = "daemon") -> Watcher:
+def _named(command: str, otherwise: str = "daemon") -> WatcherDraft:
     """A watcher that is called as its program is; ValueError where there is no command."""
     if not command.strip():
         raise ValueError("names no command")
@@ -71,7 +71,7 @@ def _named(command: str, otherwise: str = "daemon") -> Watcher:
         words = [one for one in shlex.split(command) if not re.match(r"\w+=", one) and one != "exec"]
     except ValueError:
         words = []
-    return Watcher(_called(words) or otherwise, command)
+    return WatcherDraft(_called(words) or otherwise, command)
 
 
 def _called(words: Sequence[str]) -> str:
@@ -85,16 +85,16 @@ def _called(words: Sequence[str]) -> str:
     return str(word(program) or "")
 
 
-def _mule(line: Line) -> Watcher:
+def _mule(line: Line) -> WatcherDraft:
     target = line.value
     if line.key == "farm" or target == "true" or not target:
         raise ValueError("it serves what the module uwsgi is asked for; use a task queue such as Celery")
     if target.endswith(".py") or "/" in target:
-        made = Watcher(_stem(target), f"python -u {shlex.quote(target)}")
+        made = WatcherDraft(_stem(target), f"python -u {shlex.quote(target)}")
     else:
         module, _, function = target.partition(":")
         code = f"import {module}" + (f"; {module}.{function.removesuffix('()')}()" if function else "")
-        made = Watcher(_stem(module), f"python -u -c {shlex.quote(code)}")
+        made = WatcherDraft(_stem(module), f"python -u -c {shlex.quote(code)}")
     made.lacks("the module uwsgi in a mule", "it is a Python of its own: take messages from a queue instead")
     return made
 
@@ -105,7 +105,7 @@ def _stem(path: str) -> str:
     return str(word(name) or "mule")
 
 
-def _attached2(line: Line) -> Watcher:
+def _attached2(line: Line) -> WatcherDraft:
     """cmd=...,stopsignal=15,...; the command is the last of them, as it may have commas."""
     options, command = _options(line.value, "cmd", "exec")
     made = _named(command)
@@ -147,14 +147,14 @@ def _options(text: str, *last: str) -> tuple[Mapping[str, str], str]:
 # ---- cron
 
 
-def _cron(line: Line) -> Watcher:
+def _cron(line: Line) -> WatcherDraft:
     fields = line.value.split(None, 5)
     if len(fields) < 6:
         raise ValueError(_WANTED)
     return _scheduled(fields[:5], fields[5])
 
 
-def _cron2(line: Line) -> Watcher:
+def _cron2(line: Line) -> WatcherDraft:
     given, _, command = line.value.partition(" ")
     options = dict(part.partition("=")[::2] for part in given.split(","))
     if not command.strip() or not all(options.values()):
@@ -168,7 +168,7 @@ def _cron2(line: Line) -> Watcher:
     return made
 
 
-def _scheduled(fields: Sequence[str], command: str) -> Watcher:
+def _scheduled(fields: Sequence[str], command: str) -> WatcherDraft:
     schedule = " ".join(_field(text) for text in fields)
     try:
         w.SCHEDULE.parse((schedule,))

@@ -18,7 +18,7 @@ from bigtop.errors import ConfigError
 _OF_A_MACHINE: Final = (w.WORKING_DIR, w.UID, w.GID)
 
 
-class Watcher:
+class WatcherDraft:
     """What is said of one command, key by key; `line` is that command, as it is given to sh."""
 
     def __init__(self, name: str, line: str) -> None:
