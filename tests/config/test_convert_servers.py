@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bigtop.config.convert import granian, uwsgi_settings
 from bigtop.config.convert.pages import written as page
-from bigtop.config.convert.site import Site
+from bigtop.config.convert.site import SiteDraft
 from bigtop.config.convert.sources import convert, of_command
 from bigtop.config.file.daemon import resolve
 from bigtop.config.gunicorn.settings import SETTINGS
@@ -320,7 +320,7 @@ def fitting(given: Mapping[str, Any]) -> dict[str, Any]:
 )
 @settings(**LOOSE)
 def test_any_settings_of_gunicorn(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
-    site = Site()
+    site = SiteDraft()
     site.apply(SETTINGS, {"wsgi_app": "site_app:app", **fitting(values)}, {})
     checked(page([], [site], beside="."), Path())
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bigtop.config.convert import flagline
-from bigtop.config.convert.site import Site
+from bigtop.config.convert.site import SiteDraft
 from bigtop.config.gunicorn.setting import Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.values import count, small, word
 from bigtop.config.serve import options as o
@@ -147,7 +147,7 @@ FLAGS: Final = {row.name: row for row in _ROWS}
 _TOGETHER: Final = ("host", "port", "uds", "static_path_route", "static_path_mount", "env_files")
 
 
-def from_command(site: Site, argv: Sequence[str], place: str) -> None:
+def from_command(site: SiteDraft, argv: Sequence[str], place: str) -> None:
     """Add what a command line says; ConfigError names `place` for what is no flag of granian's."""
     values, said, site.app = flagline.parsed(FLAGS, argv, place)
     alone = {name: value for name, value in values.items() if name not in _TOGETHER}
@@ -172,7 +172,7 @@ def from_command(site: Site, argv: Sequence[str], place: str) -> None:
         site.lacks(f"--env-files {path}", "an application has one env_file")
 
 
-def _bind(site: Site, values: dict[str, object]) -> None:
+def _bind(site: SiteDraft, values: dict[str, object]) -> None:
     host, port = str(values.get("host", "127.0.0.1")), values.get("port", "8000")
     said = f"--host {host} --port {port}"
     if "uds" in values:
@@ -183,7 +183,7 @@ def _bind(site: Site, values: dict[str, object]) -> None:
         site.put(o.BIND, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", said)
 
 
-def _static(site: Site, values: dict[str, object]) -> None:
+def _static(site: SiteDraft, values: dict[str, object]) -> None:
     routes, folders = values.get("static_path_route", []), values.get("static_path_mount", [])
     assert isinstance(routes, list)
     assert isinstance(folders, list)

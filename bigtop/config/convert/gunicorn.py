@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bigtop.config.convert import flagline
 from bigtop.config.convert.notes import shown
-from bigtop.config.convert.site import Site
+from bigtop.config.convert.site import SiteDraft
 from bigtop.config.gunicorn import file as files
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.config.serve import options as o
@@ -22,14 +22,14 @@ HOW: Final = (
 _SECRETS: Final = "env holds what the file put into os.environ; secrets are better kept in an env_file."
 
 
-def from_file(site: Site, path: str) -> None:
+def from_file(site: SiteDraft, path: str) -> None:
     """Execute a configuration file and add what it says."""
     said = _execute(path, {}, path)
     site.apply(SETTINGS, said["values"], {})
     _strange(site, said)
 
 
-def from_command(site: Site, argv: Sequence[str], place: str, environ: Mapping[str, str]) -> None:
+def from_command(site: SiteDraft, argv: Sequence[str], place: str, environ: Mapping[str, str]) -> None:
     """Add what a command line says, and the file that it names; or the one that gunicorn takes by itself,
     which finds `environ` in its environment."""
     values, words, app = flagline.parsed(SETTINGS, argv, place)
@@ -56,7 +56,7 @@ def _execute(path: str, environ: Mapping[str, str], place: str) -> Mapping[str, 
     return said
 
 
-def _strange(site: Site, said: Mapping[str, Any]) -> None:
+def _strange(site: SiteDraft, said: Mapping[str, Any]) -> None:
     """Add what is no value: hooks, objects, variables of the environment."""
     for name, kind in said["strange"].items():
         if name in SETTINGS:

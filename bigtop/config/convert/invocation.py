@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bigtop.config.convert import granian, gunicorn, uvicorn, uwsgi, uwsgi_file
-from bigtop.config.convert.site import Site, check_app
+from bigtop.config.convert.site import SiteDraft, check_app
 from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.serve import options as o
 from bigtop.config.serve.environment import GUNICORN_CMD_ARGS, conventions, words_of
@@ -56,10 +56,10 @@ def invocation(words: Sequence[str]) -> Invocation | None:
 
 def site(
     found: Invocation, name: str, place: str, variables: Mapping[str, str]
-) -> tuple[Site, list[WatcherDraft]]:
+) -> tuple[SiteDraft, list[WatcherDraft]]:
     """Return what a server is as a site, and what it runs beside it; ConfigError names `place`. `variables`
     are those of its environment that are known."""
-    made = Site(name)
+    made = SiteDraft(name)
     beside: list[WatcherDraft] = []
     if found.chooser:
         made.needs_not(found.chooser, _OWN_PYTHON)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bigtop.config.convert.notes import no_equal
-from bigtop.config.convert.site import Site
+from bigtop.config.convert.site import SiteDraft
 from bigtop.config.convert.watcher import WatcherDraft, unused
 from bigtop.config.file.expand import with_dollars
 from bigtop.config.file.tomltext import Literal, Table, page
@@ -13,7 +13,7 @@ from bigtop.config.file.tomltext import Literal, Table, page
 
 def written(
     head: Sequence[str],
-    sites: Iterable[Site],
+    sites: Iterable[SiteDraft],
     watchers: Iterable[WatcherDraft] = (),
     *,
     beside: str,

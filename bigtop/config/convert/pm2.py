@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from bigtop.config.convert.invocation import invocation, site
 from bigtop.config.convert.notes import no_equal, not_needed, shown
 from bigtop.config.convert.pages import written
-from bigtop.config.convert.site import Site
+from bigtop.config.convert.site import SiteDraft
 from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.file import watcher_options as w
 from bigtop.config.file.document import Place, Problems
@@ -108,7 +108,7 @@ class _Made:
     """The sections of the new file."""
 
     def __init__(self, beside: str) -> None:
-        self.sites: list[Site] = []
+        self.sites: list[SiteDraft] = []
         self.watchers: list[WatcherDraft] = []
 
     def add(self, app: _App, path: str) -> None:
@@ -266,7 +266,7 @@ def _streams(made: WatcherDraft, app: _App) -> None:
         made.lacks(f"log_file = {both}", "an output goes to one place")
 
 
-def _of_site(made: Site, app: _App) -> None:
+def _of_site(made: SiteDraft, app: _App) -> None:
     for key, option in (("cwd", o.CHDIR), ("uid", o.USER), ("gid", o.GROUP)):
         if key in app:
             made.put(option, str(app[key]), f"{key} = {shown(app[key])}")

@@ -17,7 +17,7 @@ from bigtop.config.convert.environment import is_read_alike
 from bigtop.config.convert.invocation import invocation, site
 from bigtop.config.convert.notes import no_equal
 from bigtop.config.convert.pages import written
-from bigtop.config.convert.site import Site
+from bigtop.config.convert.site import SiteDraft
 from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.file import watcher_options as w
 from bigtop.config.file.document import Place, Problems
@@ -49,7 +49,7 @@ def convert(path: str, beside: str, problems: Problems) -> str:
     base = variables.get("PORT", "")
     first = int(base) if re.fullmatch(r"[0-9]{1,5}", base) else _FIRST_PORT
     head = [f"Made from {os.path.basename(path)} by bigtop convert. What has no equal is a comment.", *notes]
-    sites: list[Site] = []
+    sites: list[SiteDraft] = []
     watchers: list[WatcherDraft] = []
     for number, (name, line) in enumerate(processes.items()):
         own = {"PORT": str(first + number * _STEP)}
@@ -87,7 +87,7 @@ def _processes(path: str, problems: Problems) -> dict[str, str]:
 
 def _site(
     name: str, line: str, variables: Mapping[str, str], place: str
-) -> tuple[Site, list[WatcherDraft]] | None:
+) -> tuple[SiteDraft, list[WatcherDraft]] | None:
     """Return what a command starts as a site, None where it starts something else, or takes a shell."""
     words = shell.words(line, variables)
     found = invocation(words) if words else None

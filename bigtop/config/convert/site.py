@@ -39,7 +39,7 @@ _FILES: Final = (d.PIDFILE.name, d.LOGOUTPUT.name)
 _NUMBERS: Final = ("N", "N|auto", "SECONDS", "SIZE")
 
 
-class Site:
+class SiteDraft:
     """What is said of one application, option by option. An empty name is that of the application."""
 
     def __init__(self, name: str = "") -> None:
@@ -226,7 +226,7 @@ def _literal(option: Option[object], texts: Sequence[str]) -> Literal:
     return text
 
 
-def check_app(site: Site, place: str, how: str) -> None:
+def check_app(site: SiteDraft, place: str, how: str) -> None:
     """ConfigError unless an application is known; `how` says where it is named."""
     if not site.app.strip():
         raise ConfigError(f"{place}: names no application; {how}")

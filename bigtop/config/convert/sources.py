@@ -12,7 +12,7 @@ from bigtop.config.convert import circus, gunicorn, pm2, procfile, shell, superv
 from bigtop.config.convert.invocation import SERVERS, invocation, site
 from bigtop.config.convert.notes import no_equal
 from bigtop.config.convert.pages import written
-from bigtop.config.convert.site import Site, check_app
+from bigtop.config.convert.site import SiteDraft, check_app
 from bigtop.config.convert.watcher import WatcherDraft
 from bigtop.config.file import ini
 from bigtop.config.file.document import Place, Problems
@@ -69,7 +69,7 @@ def of_command(line: str, environ: Mapping[str, str], beside: str = "") -> str:
     )
 
 
-def _site(line: str, environ: Mapping[str, str], place: str) -> tuple[Site, list[WatcherDraft]] | None:
+def _site(line: str, environ: Mapping[str, str], place: str) -> tuple[SiteDraft, list[WatcherDraft]] | None:
     """Return what a command starts; None where it is none of the servers."""
     words = shell.words(line, environ)
     if words is None:
@@ -100,7 +100,7 @@ def _supervisord(path: str, _beside: str, problems: Problems) -> str:
 
 
 def _gunicorn(path: str, beside: str, _problems: Problems) -> str:
-    made = Site()
+    made = SiteDraft()
     gunicorn.from_file(made, path)
     check_app(made, path, gunicorn.HOW)
     head = [f"Made from {os.path.basename(path)} by bigtop convert. What has no equal is a comment."]
@@ -110,7 +110,7 @@ def _gunicorn(path: str, beside: str, _problems: Problems) -> str:
 def _uwsgi(path: str, beside: str, problems: Problems) -> str:
     settings = uwsgi_file.read(path, problems, {})
     problems.raise_any()
-    made = Site()
+    made = SiteDraft()
     watchers = uwsgi.from_settings(made, settings)
     head = [f"Made from {os.path.basename(path)} by bigtop convert. What has no equal is a comment."]
     if made.app or not watchers:
@@ -122,7 +122,7 @@ def _uwsgi(path: str, beside: str, problems: Problems) -> str:
 def _script(path: str, beside: str, problems: Problems) -> str:
     """Each command in a file that starts a server is a site; what else there is becomes a comment."""
     head = [f"Made from {os.path.basename(path)} by bigtop convert. What has no equal is a comment."]
-    sites: list[Site] = []
+    sites: list[SiteDraft] = []
     watchers: list[WatcherDraft] = []
     for number, line in _commands(text_of(path, problems, Place(path, 1))):
         try:

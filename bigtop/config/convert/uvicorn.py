@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from bigtop.config.convert.environment import is_read_alike
-from bigtop.config.convert.site import Site
+from bigtop.config.convert.site import SiteDraft
 from bigtop.config.gunicorn import flags as gunicorn
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.config.serve import flags, uvicorn
@@ -15,7 +15,7 @@ from bigtop.config.serve import options as o
 from bigtop.errors import ConfigError
 
 
-def from_command(site: Site, argv: Sequence[str], place: str) -> None:
+def from_command(site: SiteDraft, argv: Sequence[str], place: str) -> None:
     """Add what a command line says; ConfigError names `place` for what is no flag of uvicorn's."""
     words = uvicorn.translate(_without_env_file(site, list(argv)), site.lacks)
     params = [click.Argument(["app"], required=False), *flags.parameters()]
@@ -38,7 +38,7 @@ def from_command(site: Site, argv: Sequence[str], place: str) -> None:
         site.put(o.BIND, "127.0.0.1:8000", "--host 127.0.0.1 --port 8000")
 
 
-def _without_env_file(site: Site, argv: list[str]) -> list[str]:
+def _without_env_file(site: SiteDraft, argv: list[str]) -> list[str]:
     """Return the words without --env-file, where an env_file does the same."""
     for position, word in enumerate(argv):
         flag, equals, path = word.partition("=")

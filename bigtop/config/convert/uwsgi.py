@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from bigtop.config.convert import uwsgi_daemons
-from bigtop.config.convert.site import Site
+from bigtop.config.convert.site import SiteDraft
 from bigtop.config.convert.uwsgi_file import OFF, Line, Settings
 from bigtop.config.convert.uwsgi_settings import SETTINGS, SWITCHES
 from bigtop.config.convert.watcher import WatcherDraft
@@ -23,7 +23,7 @@ _LOG_FILES: Final = ("logto", "logto2", "logger", "daemonize")
 _HTTP_HERE: Final = "speaks HTTP here: have nginx say proxy_pass http://... instead of uwsgi_pass"
 
 
-def from_settings(site: Site, settings: Settings) -> list[WatcherDraft]:
+def from_settings(site: SiteDraft, settings: Settings) -> list[WatcherDraft]:
     """Add what [uwsgi] says, and return what becomes a watcher."""
     lines = [line for line in settings.lines if not (line.value in OFF and line.key in SWITCHES)]
     _application(site, lines)
@@ -59,7 +59,7 @@ def from_settings(site: Site, settings: Settings) -> list[WatcherDraft]:
 # ---- the application
 
 
-def _application(site: Site, lines: Sequence[Line]) -> None:
+def _application(site: SiteDraft, lines: Sequence[Line]) -> None:
     last = {line.key: line.value for line in lines}
     mounts = [line for line in lines if line.key == "mount"]
     name = last.get("callable", "")
@@ -87,7 +87,7 @@ def _application(site: Site, lines: Sequence[Line]) -> None:
 # ---- sockets
 
 
-def _socket(site: Site, line: Line) -> None:
+def _socket(site: SiteDraft, line: Line) -> None:
     text = line.value.removeprefix("=")
     address, *more = text.split(",")
     if more:
@@ -114,7 +114,7 @@ def _address(text: str) -> str:
 # ---- single settings
 
 
-def _setting(site: Site, line: Line, placeholders: frozenset[str]) -> None:
+def _setting(site: SiteDraft, line: Line, placeholders: frozenset[str]) -> None:
     if special := _SPECIAL.get(line.key):
         special(site, line)
     elif line.key in SETTINGS and (line.value not in OFF or isinstance(SETTINGS[line.key].fate, Taken)):
@@ -123,38 +123,38 @@ def _setting(site: Site, line: Line, placeholders: frozenset[str]) -> None:
         site.lacks(line.said)
 
 
-def _static(site: Site, line: Line) -> None:
+def _static(site: SiteDraft, line: Line) -> None:
     path, _, folder = line.value.partition("=")
     site.put(o.STATIC, [f"{path}={folder}{path if line.key == 'static-map2' else ''}"], line.said)
 
 
-def _gevent(site: Site, line: Line) -> None:
+def _gevent(site: SiteDraft, line: Line) -> None:
     site.put(o.BACKEND, "gevent", line.said)
     if line.value.isdigit():
         site.put(o.WORKER_CONNECTIONS, line.value, line.said)
 
 
-def _chown(site: Site, line: Line) -> None:
+def _chown(site: SiteDraft, line: Line) -> None:
     owner, _, group = line.value.partition(":")
     site.put(o.BIND_OWNER, owner, line.said)
     if group:
         site.put(o.BIND_GROUP, group, line.said)
 
 
-def _env(site: Site, line: Line) -> None:
+def _env(site: SiteDraft, line: Line) -> None:
     site.put(o.ENV, [line.value], line.said)
 
 
-def _daemonize(site: Site, line: Line) -> None:
+def _daemonize(site: SiteDraft, line: Line) -> None:
     site.apply(SETTINGS, {line.key: line.value}, {line.key: line.said})
     site.lacks(line.key, "`bigtop run --daemon FILE` goes into the background")
 
 
-def _unlogged(site: Site, line: Line) -> None:
+def _unlogged(site: SiteDraft, line: Line) -> None:
     site.needs_not(line.said, "there is no access log unless access_logfile asks for one")
 
 
-def _buffer_size(site: Site, line: Line) -> None:
+def _buffer_size(site: SiteDraft, line: Line) -> None:
     """The size of a request head. Single parts may be as large."""
     if not re.fullmatch(r"[1-9][0-9]{0,9}", line.value):
         return site.lacks(line.said, "must be a number")
@@ -165,7 +165,7 @@ def _buffer_size(site: Site, line: Line) -> None:
     return None
 
 
-_SPECIAL: Final[Mapping[str, Callable[[Site, Line], None]]] = {
+_SPECIAL: Final[Mapping[str, Callable[[SiteDraft, Line], None]]] = {
     "static-map": _static,
     "static-map2": _static,
     "gevent": _gevent,
