@@ -17,7 +17,7 @@ from bigtop.supervisor.processes.resolve import sockets_named_by, sockets_used
 from bigtop.system import rebinding
 
 
-class Change(Record):
+class SocketChanges(Record):
     """From the sockets that there are to those of a file, by name."""
 
     wanted: dict[str, SocketSpec]
@@ -52,12 +52,12 @@ class Listening:
         with self.changed(self.change(sockets, apps)):
             pass
 
-    def change(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> Change:
+    def change(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> SocketChanges:
         """Return what it would take to be these."""
         wanted = {spec.name: spec for spec in sockets}
         for app in apps:
             wanted |= {_own(app, number): spec for number, spec in enumerate(app.site.binds)}
-        change = Change(wanted, gone=self._specs.keys() - wanted.keys())
+        change = SocketChanges(wanted, gone=self._specs.keys() - wanted.keys())
         for name, spec in wanted.items():
             before = self._specs.get(name)
             if before is None:
@@ -70,7 +70,7 @@ class Listening:
         return change
 
     @contextmanager
-    def changed(self, change: Change) -> Iterator[None]:
+    def changed(self, change: SocketChanges) -> Iterator[None]:
         """Be what was asked for from now on; unless what happens inside fails: then be as before."""
         specs, before = self._specs, self._open
         leaving = [one for name in change.moved | change.gone for one in before.get(name, ())]
@@ -91,7 +91,7 @@ class Listening:
     def _be(self, specs: dict[str, SocketSpec], listeners: dict[str, list[ListeningSocket]]) -> None:
         self._specs, self._open = specs, listeners
 
-    def _as_before(self, change: Change, name: str) -> SocketSpec:
+    def _as_before(self, change: SocketChanges, name: str) -> SocketSpec:
         """Return the description, with the port that the system chose if that is left to it once more."""
         spec, before = change.wanted[name], self._specs.get(name)
         if before is None or (spec.host, spec.port, spec.path) != (before.host, 0, None):
