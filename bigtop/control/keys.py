@@ -20,7 +20,7 @@ _ENTRY = re.compile(r'^\s*(public-key|secret-key|role)\s*=\s*"([^"\n]*)"', re.MU
 _Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 
 
-class Key(Record):
+class KeyPair(Record):
     """`public` and `secret` in Z85, 40 characters."""
 
     public: str
@@ -45,7 +45,7 @@ def generate(folder: Path, name: str, role: str) -> tuple[Path, Path]:
     return paths
 
 
-def read(path: Path) -> Key:
+def read(path: Path) -> KeyPair:
     """Read a public or a secret key file."""
     try:
         entries = dict(_ENTRY.findall(path.read_text()))
@@ -56,7 +56,7 @@ def read(path: Path) -> Key:
             raise ConfigError(f"{path}: {entry} is no key of 40 characters in Z85")
     if "public-key" not in entries:
         raise ConfigError(f'{path}: no line public-key = "..."; make keys with bigtop ctl keygen')
-    return Key(entries["public-key"], entries.get("secret-key"), entries.get("role", ""))
+    return KeyPair(entries["public-key"], entries.get("secret-key"), entries.get("role", ""))
 
 
 def public_of(word: str) -> str:
@@ -64,7 +64,7 @@ def public_of(word: str) -> str:
     return word if _Z85.fullmatch(word) else read(Path(word)).public
 
 
-def read_secret(path: Path) -> Key:
+def read_secret(path: Path) -> KeyPair:
     key = read(path)
     if key.secret is None:
         raise ConfigError(f"{path} holds a public key only; the secret one is in NAME{SECRET}")
