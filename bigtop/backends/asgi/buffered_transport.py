@@ -21,7 +21,7 @@ from socket import SHUT_WR
 from typing import Final, Protocol
 
 from bigtop.backends.asgi.stream import Stream
-from bigtop.backends.asgi.transport_events import Events
+from bigtop.backends.asgi.transport_events import TransportEvents
 from bigtop.backends.asgi.waiters import Waiters
 from bigtop.backends.native.app_queues import READ
 from bigtop.backends.native.transport import Bytes, Transport
@@ -110,7 +110,7 @@ class BufferedTransport(Stream):
         Stream.__init__(self, transport)
         self._recv: Callable[[int], bytes] = transport.recv
         self._send: Callable[[Bytes], int] = transport.send
-        self._events = Events(transport, turn.loop, self._on_readable, self._on_writable)
+        self._events = TransportEvents(transport, turn.loop, self._on_readable, self._on_writable)
         self.gone = False  # closed
         self.owner: TransportOwner
         self.turn = turn

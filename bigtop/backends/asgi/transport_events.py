@@ -12,7 +12,7 @@ from contextvars import Context
 from bigtop.backends.native.transport import READABLE, WRITABLE, Transport
 
 
-class Events:
+class TransportEvents:
     """Calls `read` and `write` of one transport when what they wait for has come."""
 
     __slots__ = ("_loop", "_read", "_transport", "_watched", "_write", "reads", "writes")
