@@ -39,7 +39,7 @@ _DIGITS: Final = 18  # of a length: it fits into 64 bits, so no number wraps aro
 # two first spares engine.py a call.
 _names: dict[bytes, bytes] = {}
 _NAMES_KEPT: Final = 1024
-known_lines: Final[dict[bytes, Line]] = {}
+known_lines: Final[dict[bytes, RequestLine]] = {}
 known_headers: Final[dict[bytes, Fields]] = {}
 
 # ---- while it arrives
@@ -75,7 +75,7 @@ def parse(lines: list[bytes]) -> Request:
     return assemble(read_line(lines[0]), _read_fields(lines[1:]))
 
 
-def assemble(line: Line, fields: Fields) -> Request:
+def assemble(line: RequestLine, fields: Fields) -> Request:
     """Return the request that consists of both."""
     made = Request(line.method, line.target, fields)
     if line.version == "1.0":
@@ -88,7 +88,7 @@ def assemble(line: Line, fields: Fields) -> Request:
     return made
 
 
-class Line:
+class RequestLine:
     """A request line; `is_path` is whether the target is one, and no URL, nor "*"."""
 
     __slots__ = ("is_path", "method", "target", "version")
@@ -100,7 +100,7 @@ class Line:
         self.is_path = target[0] == _SLASH
 
 
-def read_line(line: bytes) -> Line:
+def read_line(line: bytes) -> RequestLine:
     """Return what a request line says."""
     check_start(line, whole=True)
     parts = line.split(b" ")
@@ -122,7 +122,7 @@ def read_line(line: bytes) -> Line:
         target = _encoded(target)
     if b"#" in target:
         raise ProtocolError(400, "a request target has no fragment")
-    return Line(method, target, version[5:].decode())
+    return RequestLine(method, target, version[5:].decode())
 
 
 def _encoded(target: bytes) -> bytes:
@@ -153,7 +153,7 @@ def _read_fields(lines: list[bytes]) -> Fields:
     return Fields(headers, special)
 
 
-def line_of(line: bytes) -> Line:
+def line_of(line: bytes) -> RequestLine:
     """Return what a request line says; remembered unless it is wrong."""
     made = known_lines.get(line)
     if made is None:
