@@ -22,7 +22,7 @@ def check_config(spec: ServeSpec) -> str:
     if spec.hooks.asks_for_something:
         for location in spec.hooks.locations:
             source.execute(location)
-        load.Loaded(spec.hooks)
+        load.LoadedHooks(spec.hooks)
     if spec.backend is not None:
         registry.load(spec.backend)(spec.options).prepare()
     main = loader.load(spec.app, factory=spec.factory, interface=spec.interface)

@@ -16,7 +16,7 @@ from bigtop.hooks.spec import HookSpec
 Hook = Callable[..., Any]
 
 
-class Loaded:
+class LoadedHooks:
     """The hooks of this process and its log; each location has to be executed before. ConfigError says what
     is wrong with what the log is told."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bigtop import loader
 from bigtop.hooks.calls import Around
-from bigtop.hooks.load import Loaded, fitting
+from bigtop.hooks.load import LoadedHooks, fitting
 from bigtop.hooks.no_hooks import NoHooks
 from bigtop.hooks.objects import Counts, Server, of_this_process
 from bigtop.hooks.requests import Request, environ_of, response_of
@@ -24,7 +24,7 @@ log = get_logger("bigtop.hooks")
 class WorkerHooks(NoHooks):
     """The hooks of this worker, which is the `age`th and a child of `supervisor`. Main thread only."""
 
-    def __init__(self, loaded: Loaded, age: int, supervisor: int, counts: Counts) -> None:
+    def __init__(self, loaded: LoadedHooks, age: int, supervisor: int, counts: Counts) -> None:
         self._loaded = loaded
         self._log = loaded.log
         self._functions = loaded.functions

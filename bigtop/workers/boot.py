@@ -37,7 +37,7 @@ from bigtop.workers.quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 
 if TYPE_CHECKING:
-    from bigtop.hooks.load import Loaded
+    from bigtop.hooks.load import LoadedHooks
 
 log = get_logger("bigtop.worker")
 
@@ -54,7 +54,7 @@ class Birth(Record):
 
 
 def run(
-    bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None, executed: Loaded | None = None
+    bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None, executed: LoadedHooks | None = None
 ) -> int:
     """Be a worker until told to leave; return the exit status. `executed` is what hooks there are."""
     line = socket.socket(fileno=birth.line)
@@ -95,7 +95,7 @@ def run(
     return status
 
 
-def _hooks(executed: Loaded | None, key: int, slot: Slot) -> NoHooks:
+def _hooks(executed: LoadedHooks | None, key: int, slot: Slot) -> NoHooks:
     if executed is None:
         return NoHooks()
     from bigtop.hooks.objects import Counts  # here: few sites have hooks

@@ -34,7 +34,7 @@ from bigtop.workers.again import Again
 from bigtop.workers.bootstrap import Bootstrap, Logs
 
 if TYPE_CHECKING:
-    from bigtop.hooks.load import Loaded
+    from bigtop.hooks.load import LoadedHooks
 
 # Whoever signals "all of bigtop" (pkill, a service manager that signals a whole control group) means the
 # supervisor; it tells us what follows from that. A handler that does nothing is not SIG_IGN: that one would
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
     )
 
 
-def _execute(hooks: HookSpec) -> Loaded | None:
+def _execute(hooks: HookSpec) -> LoadedHooks | None:
     """Execute files and modules with settings and hooks, None where there are none."""
     if not hooks.asks_for_something:
         return None
@@ -117,7 +117,7 @@ def _execute(hooks: HookSpec) -> Loaded | None:
 
     for location in hooks.locations:
         source.execute(location)
-    loaded = load.Loaded(hooks)
+    loaded = load.LoadedHooks(hooks)
     loaded.take_over()
     return loaded
 

@@ -20,7 +20,7 @@ from typing import Any
 from bigtop import log
 from bigtop.errors import BigtopError, one_line
 from bigtop.hooks import source
-from bigtop.hooks.load import Loaded
+from bigtop.hooks.load import LoadedHooks
 from bigtop.hooks.objects import BOOTING, Server, Worker
 from bigtop.log import logger as get_logger
 from bigtop.system import kernel
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
             identity.assume(bootstrap.identity)
             for location in bootstrap.hooks.locations:
                 source.execute(location)
-            loaded = Loaded(bootstrap.hooks)
+            loaded = LoadedHooks(bootstrap.hooks)
             signal.signal(signal.SIGUSR1, lambda _number, _frame: loaded.reopen_logs())
             master = Master(loaded, supervisor)
         except BigtopError as error:
@@ -74,7 +74,7 @@ def _take(fd: int) -> bytes:
 class Master:
     """gunicorn's master, as its hooks see it."""
 
-    def __init__(self, loaded: Loaded, supervisor: int) -> None:
+    def __init__(self, loaded: LoadedHooks, supervisor: int) -> None:
         self._functions = loaded.functions
         self._server = Server(loaded.cfg, loaded.log, supervisor)
 
