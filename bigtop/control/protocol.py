@@ -46,7 +46,7 @@ class Envelope(Record):
     cast: bool = False
 
 
-class Request(Record):
+class ControlRequest(Record):
     word: str
     properties: Mapping[str, object] = field(default_factory=dict)
 
@@ -69,13 +69,13 @@ def open_envelope(frame: bytes) -> Envelope:
     )
 
 
-def request(envelope: Envelope) -> Request:
+def request(envelope: Envelope) -> ControlRequest:
     if not isinstance(envelope.command, str):
         raise RefusedError(f"unknown command: {envelope.command!r}", Errno.UNKNOWN_COMMAND)
     properties = {} if envelope.properties is None else envelope.properties
     if not isinstance(properties, dict):
         raise RefusedError("message invalid: 'properties' is an object")
-    return Request(envelope.command.lower(), properties)
+    return ControlRequest(envelope.command.lower(), properties)
 
 
 def ok(reply: Reply, envelope: Envelope, now: float) -> bytes:

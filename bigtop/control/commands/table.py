@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bigtop.control.commands import config_commands, parameters, process_commands, queries
 from bigtop.control.commands.base import Command
-from bigtop.control.protocol import Errno, RefusedError, Request
+from bigtop.control.protocol import ControlRequest, Errno, RefusedError
 
 COMMANDS: tuple[type[Command], ...] = (
     queries.Status,
@@ -44,7 +44,7 @@ COMMANDS: tuple[type[Command], ...] = (
 _BY_WORD = {command.word: command for command in COMMANDS}
 
 
-def decode(request: Request) -> Command:
+def decode(request: ControlRequest) -> Command:
     """Return the command that is asked for; RefusedError where there is none such or a property is wrong."""
     command = _BY_WORD.get(request.word)
     if command is None:
