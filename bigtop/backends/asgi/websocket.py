@@ -29,14 +29,14 @@ log = get_logger("bigtop.backend")
 MOST_EARLY: Final = 65536  # bytes that a client may send before it is accepted
 
 
-class Stage(Enum):
+class WebSocketStage(Enum):
     ASKED = 1  # the application has to accept or to deny
     OPEN = 2
     CLOSING = 3  # a close frame is out, or a denial; the client has to understand
     OVER = 4
 
 
-ASKED, OPEN, CLOSING, OVER = Stage  # an enum's member costs a look-up each time it is named
+ASKED, OPEN, CLOSING, OVER = WebSocketStage  # an enum's member costs a look-up each time it is named
 
 
 class WebSocket(ClientConnection):
