@@ -31,7 +31,7 @@ NO_BODY: Final = BytesIO  # see clock.py
 RECEIVE: Final = READ  # per recv(2): more would let one fast upload keep the others waiting
 
 
-class Stage(Enum):
+class ConnectionStage(Enum):
     READING = 1  # a request is awaited or arrives
     QUEUED = 2  # (parts of) further requests are here already and wait for their turn
     ANSWERING = 3  # a complete request waits for the application, is inside it, or its answer goes out
@@ -40,11 +40,11 @@ class Stage(Enum):
 
 
 # By themselves: an enum's member costs a look-up each time it is named.
-READING: Final[Stage] = Stage.READING
-QUEUED: Final[Stage] = Stage.QUEUED
-ANSWERING: Final[Stage] = Stage.ANSWERING
-LINGERING: Final[Stage] = Stage.LINGERING
-CLOSED: Final[Stage] = Stage.CLOSED
+READING: Final[ConnectionStage] = ConnectionStage.READING
+QUEUED: Final[ConnectionStage] = ConnectionStage.QUEUED
+ANSWERING: Final[ConnectionStage] = ConnectionStage.ANSWERING
+LINGERING: Final[ConnectionStage] = ConnectionStage.LINGERING
+CLOSED: Final[ConnectionStage] = ConnectionStage.CLOSED
 
 
 class Connection:
