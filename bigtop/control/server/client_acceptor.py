@@ -19,7 +19,7 @@ from contextlib import suppress
 
 import zmq
 
-from bigtop.control.server.flow import FloodError, Flow
+from bigtop.control.server.flow_control import FloodError, FlowControl
 from bigtop.log import logger as get_logger
 from bigtop.record import Record
 from bigtop.system import kernel
@@ -110,7 +110,12 @@ class ClientRelay:
     """The bytes of one client, to ZeroMQ and back; `name` is that of the unix socket between."""
 
     def __init__(
-        self, name: str, outer: socket.socket, inner: socket.socket, flow: Flow, on_end: Callable[[], None]
+        self,
+        name: str,
+        outer: socket.socket,
+        inner: socket.socket,
+        flow: FlowControl,
+        on_end: Callable[[], None],
     ) -> None:
         self.name = name
         self.user = ""  # the public key, once it sent something
@@ -250,7 +255,7 @@ class ClientAcceptor:
                 return
             end()
             inner.setblocking(False)
-            flow = Flow(self._limits.largest, self._limits.room)
+            flow = FlowControl(self._limits.largest, self._limits.room)
             self.relays[name] = ClientRelay(name, outer, inner, flow, lambda: self._left(name))
 
         try:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from bigtop.control.server.flow import FloodError, Flow
+from bigtop.control.server.flow_control import FloodError, FlowControl
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03" + bytes(53)
 HEARTBEAT = b"\x04\x07\x04PING\x00\x00"
 
 
-def greeted(largest: int = 1000, room: int = 5000) -> Flow:
-    flow = Flow(largest, room)
+def greeted(largest: int = 1000, room: int = 5000) -> FlowControl:
+    flow = FlowControl(largest, room)
     flow.feed(GREETING, 0.0)
     return flow
 
@@ -36,7 +36,7 @@ def test_a_message_without_end_has_a_limit_however_small_its_frames_are(size: in
 @pytest.mark.case("E12")
 @pytest.mark.parametrize("cut", [1, 2, 9, 63])
 def test_what_comes_in_pieces_is_counted_the_same(cut: int) -> None:
-    flow, data = Flow(1000, 1200), GREETING + frame(500) + frame(100) + frame(400)
+    flow, data = FlowControl(1000, 1200), GREETING + frame(500) + frame(100) + frame(400)
     for at in range(0, len(data) - 1, cut):
         flow.feed(data[at : min(at + cut, len(data) - 1)], 0.0)
     assert not flow.is_full
@@ -59,7 +59,7 @@ def test_a_frame_has_a_limit() -> None:
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n", b"\xff" + bytes(8) + b"\x7f\x02", b"\x01\x00"])
 def test_nothing_is_spoken_that_cannot_be_counted(data: bytes) -> None:
     with pytest.raises(FloodError, match="it does not speak ZMTP 3"):
-        Flow(1000, 5000).feed(data, 0.0)
+        FlowControl(1000, 5000).feed(data, 0.0)
 
 
 @pytest.mark.case("E12")

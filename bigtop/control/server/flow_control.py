@@ -25,7 +25,7 @@ class FloodError(Exception):
     """What the client sends is refused, and why; the connection ends."""
 
 
-class Flow:
+class FlowControl:
     """`largest` is the size of a frame, `room` of everything that is under way, in bytes."""
 
     def __init__(self, largest: int, room: int) -> None:
