@@ -16,7 +16,7 @@ from typing import ClassVar
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.loops import close_loop, new_loop, run_through
 from bigtop.backends.asgi.metrics import AsgiMetrics
-from bigtop.backends.asgi.worker import Worker
+from bigtop.backends.asgi.worker_loop import WorkerLoop
 from bigtop.backends.base import App, BackendDefaults, Features, Life
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.access_log import access_log
@@ -68,7 +68,7 @@ class AsgiBackend(BackendDefaults):
         metrics = AsgiMetrics(life, access_log(self._options, life), loop, self._options.timeout)
         chain = self.chain_of(lambda: metrics.busy)
         context = WorkerContext(app, chain, self._options, loop, metrics)
-        worker = Worker(context, life, listeners, self.transport_of)
+        worker = WorkerLoop(context, life, listeners, self.transport_of)
         try:
             with suppress(asyncio.CancelledError):  # told to leave before the application was ready
                 run_through(loop, worker.run(), worker.is_serving)

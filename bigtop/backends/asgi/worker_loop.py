@@ -38,7 +38,7 @@ OPEN: Final = int(Seat.OPEN)
 STATE: Final = int(Seat.STATE)
 
 
-class Worker:
+class WorkerLoop:
     """One worker's worth of clients."""
 
     def __init__(
