@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from bigtop.errors import AlreadyRunsError, ConfigError
 from bigtop.system import safeopen
-from bigtop.system.safeopen import Place
+from bigtop.system.safeopen import FolderEntry
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _MODE = 0o644
@@ -44,7 +44,7 @@ def held(path: str | None) -> Iterator[None]:
         os.close(lock)
 
 
-def _take(path: str, place: Place) -> int:
+def _take(path: str, place: FolderEntry) -> int:
     """Return the descriptor of the new file, locked and in its place."""
     while True:
         before = os.open(place.name, _FLAGS, _MODE, dir_fd=place.folder)
@@ -58,7 +58,7 @@ def _take(path: str, place: Place) -> int:
             os.close(before)
 
 
-def _replace(place: Place) -> int:
+def _replace(place: FolderEntry) -> int:
     """Put a new file in the place of the one that is locked, which may be anybody's."""
     draft = f"{place.name}.{os.getpid()}"
     with contextlib.suppress(FileNotFoundError):  # of a process that was killed
@@ -84,6 +84,6 @@ def _lock(fd: int, path: str) -> None:
         ) from None
 
 
-def _is_at(fd: int, place: Place) -> bool:
+def _is_at(fd: int, place: FolderEntry) -> bool:
     there = place.status()
     return there is not None and os.path.samestat(there, os.fstat(fd))

@@ -27,7 +27,7 @@ _LINKS: Final = 40  # as many as Linux follows
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
-class Place(Record):
+class FolderEntry(Record):
     """A name in a folder that is open; `kept` says whether only root or we can change what it stands for."""
 
     folder: int
@@ -73,11 +73,11 @@ class Opened(Record):
 
 
 @contextmanager
-def place(path: str) -> Iterator[Place]:
+def place(path: str) -> Iterator[FolderEntry]:
     """Walk to where `path` leads; OSError says what is in the way. Its last name need not exist."""
     folder, name, kept = _walk(path if path.startswith("/") else os.path.join(os.getcwd(), path))
     try:
-        yield Place(folder, name, kept)
+        yield FolderEntry(folder, name, kept)
     finally:
         os.close(folder)
 
@@ -106,7 +106,7 @@ def is_plain(path: str) -> bool:
         return _own_descriptor(where) is None and (there is None or stat.S_ISREG(there.st_mode))
 
 
-def _open_file(where: Place, path: str, mode: int) -> Opened:
+def _open_file(where: FolderEntry, path: str, mode: int) -> Opened:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
     made = False
     try:
@@ -127,7 +127,7 @@ def _open_file(where: Place, path: str, mode: int) -> Opened:
     return Opened(fd, where.kept, made, is_file)
 
 
-def _open_pipe(where: Place) -> int:
+def _open_pipe(where: FolderEntry) -> int:
     """Open a named pipe without waiting for its reader, and keep what is in it while there is none."""
     flags = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
@@ -143,7 +143,7 @@ def _refused(path: str, why: str) -> OSError:
 # ---- our own descriptors: /dev/stdout, /dev/fd/7, /proc/self/fd/7
 
 
-def _own_descriptor(where: Place) -> int | None:
+def _own_descriptor(where: FolderEntry) -> int | None:
     """Return which descriptor of ours is meant. Such a link leads to what is open, not to what it says."""
     return int(where.name) if _is_magic(where.folder, where.name) else None
 

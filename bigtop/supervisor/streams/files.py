@@ -18,7 +18,7 @@ from datetime import time as clock_time
 from bigtop.record import Record
 from bigtop.supervisor.streams.flows import Bytes
 from bigtop.system import safeopen
-from bigtop.system.safeopen import Opened, Place
+from bigtop.system.safeopen import FolderEntry, Opened
 
 _SECONDS = {"S": 1, "M": 60, "H": 3600, "D": 86400, "MIDNIGHT": 86400}
 _SUFFIX = {"S": "%Y-%m-%d_%H-%M-%S", "M": "%Y-%m-%d_%H-%M", "H": "%Y-%m-%d_%H"}
@@ -115,7 +115,7 @@ class LogFile:
                 self._retire_to(place, f"{place.name}.1{end}")
         self.close()
 
-    def _retire_to(self, place: Place, target: str) -> None:
+    def _retire_to(self, place: FolderEntry, target: str) -> None:
         """Give the file that is open another name in its folder, packed if that is wanted."""
         if not self._keeping.compress:
             _rename(place, place.name, target)
@@ -147,7 +147,7 @@ class LogFile:
         os.unlink(place.name, dir_fd=place.folder)
 
 
-def _rename(place: Place, before: str, after: str) -> None:
+def _rename(place: FolderEntry, before: str, after: str) -> None:
     os.replace(before, after, src_dir_fd=place.folder, dst_dir_fd=place.folder)
 
 
@@ -200,7 +200,7 @@ class TimedLogFile(LogFile):
         self.close()
 
 
-def _remove_oldest(place: Place, keep: int) -> None:
+def _remove_oldest(place: FolderEntry, keep: int) -> None:
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.folder)
     try:
         is_older = re.compile(re.escape(place.name) + r"\.[0-9]").match
