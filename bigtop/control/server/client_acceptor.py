@@ -1,8 +1,9 @@
 # Acceptor of the control channel: lets clients in and relays bytes between each and a ZeroMQ socket.
 #
 # libzmq would do that itself, but it aborts the whole process when accept(2) finds no free descriptor, it
-# counts neither connections nor what they send (flow.py), and it cannot end a single one. So it accepts
-# nobody here: for each client it connects to us, over a unix socket of a name that was never used before.
+# counts neither connections nor what they send (flow_control.py), and it cannot end a single one. So it
+# accepts nobody here: for each client it connects to us, over a unix socket of a name that was never used
+# before.
 #
 # Rules: who sends more than may be under way is not read any further; if nothing comes out of ZeroMQ then,
 # the message has no end and the client is cut off. Every refusal is one line in the log.
