@@ -85,7 +85,7 @@ HOT = (
     "http/wsgi",
     "ipc/scoreboard",
     "workers/life",
-    "workers/quota",
+    "workers/request_quota",
 )
 # Packages that we need are not there while this is built: what hangs on them has no types. The project's own
 # strictness is for those who change it, and for the mypy they have.

@@ -29,7 +29,7 @@ from bigtop.log import logger as get_logger
 from bigtop.record import Record
 from bigtop.system import kernel, signals
 from bigtop.workers.life import ASKED_TO_LEAVE, Life
-from bigtop.workers.quota import RequestQuota
+from bigtop.workers.request_quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 
 log = get_logger("bigtop.worker")

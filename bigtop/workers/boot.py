@@ -33,7 +33,7 @@ from bigtop.record import Record
 from bigtop.system import kernel, signals
 from bigtop.workers.bootstrap import Bootstrap
 from bigtop.workers.life import Life
-from bigtop.workers.quota import RequestQuota
+from bigtop.workers.request_quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 
 if TYPE_CHECKING:

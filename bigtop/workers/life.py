@@ -23,7 +23,7 @@ from bigtop.ipc.scoreboard import RequestRecord, Slot
 from bigtop.ipc.seats import Seat, SeatState
 from bigtop.log import AccessFile
 from bigtop.system import signals
-from bigtop.workers.quota import RequestQuota
+from bigtop.workers.request_quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 from bigtop.workers.signalpipe import SignalPipe
 
