@@ -32,7 +32,7 @@ from bigtop.config.serve.values import switch
 from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec
 from bigtop.system import activation
-from bigtop.workers import alone
+from bigtop.workers import standalone
 
 _HELP = """\
 Serve APP on an inherited socket, without a supervisor of Bigtop's: below Circus, systemd or supervisord.
@@ -86,23 +86,23 @@ def command(**params: Any) -> None:
     if args.use_reloader:
         _watch(changed)
     if note := catalogue.explain(args.backend):
-        alone.log.info("%s", note)
+        standalone.log.info("%s", note)
     program, words, environ = sys.executable, sys.orig_argv, dict(os.environ)
     given = _given(args)  # before the import, and with it LISTEN_FDS, which is wrong for what that starts
-    standing = _standing(args)
-    life = alone.born(standing)
+    own = _own_options(args)
+    life = standalone.born(own)
     try:
-        with alone.importing(life):
-            backend = alone.prepared(standing)
+        with standalone.importing(life):
+            backend = standalone.prepared(own)
             app = load(args.application, _interface(args))
             if note := paste_server.advice(args.application, os.getcwd(), paste_server.as_flag):
-                alone.log.warning("%s", note)
+                standalone.log.warning("%s", note)
             listeners = _listeners(args, given)
             _hook(args.pre_hook, args)
-        alone.serve(life, standing, backend or alone.choose(standing, app), app, listeners)
+        standalone.serve(life, own, backend or standalone.choose(own, app), app, listeners)
         _hook(args.post_hook, args)
     except CutOff:
-        alone.log.info("stopped before it served")
+        standalone.log.info("stopped before it served")
     if changed.is_set():
         for one in given:
             one.set_inheritable(True)
@@ -118,11 +118,11 @@ def serve_paste(app: Any, global_conf: Mapping[str, str], **settings: str) -> No
     words = [word for name, value in settings.items() for word in _words(known[name], value)]
     args = Namespace(**command.make_context("bigtop worker", [*words, "paste:"]).params)
     log.configure(args.log_level, time_zone=args.log_time_zone)
-    standing = _standing(args)
-    life = alone.born(standing)
+    own = _own_options(args)
+    life = standalone.born(own)
     loaded = loader.recognised(app, "paste", interface=_interface(args), otherwise="wsgi")
-    backend = alone.prepared(standing) or alone.choose(standing, loaded)
-    alone.serve(life, standing, backend, loaded, _listeners(args, _given(args)))
+    backend = standalone.prepared(own) or standalone.choose(own, loaded)
+    standalone.serve(life, own, backend, loaded, _listeners(args, _given(args)))
     life.end(0)
 
 
@@ -156,7 +156,7 @@ def _is_module(name: str) -> bool:
         return False  # something above it is no package, or fails; loader tells that better
 
 
-def _standing(args: Namespace) -> alone.Standing:
+def _own_options(args: Namespace) -> standalone.StandaloneOptions:
     options = ServeOptions(
         threads=args.threads,
         main_thread=args.main_thread,
@@ -165,7 +165,7 @@ def _standing(args: Namespace) -> alone.Standing:
         access_format=ACCESS_FORMAT if args.access_logfile else "",
     )
     backend = None if args.backend == "auto" else args.backend
-    return alone.Standing(backend, args.graceful_timeout, args.access_logfile, options)
+    return standalone.StandaloneOptions(backend, args.graceful_timeout, args.access_logfile, options)
 
 
 def _given(args: Namespace) -> list[socket.socket]:

@@ -1,4 +1,4 @@
-# A worker without a supervisor of ours: below Circus, systemd, supervisord, or by hand.
+# Standalone worker, without a supervisor of ours: below Circus, systemd, supervisord, or by hand.
 #
 # Rule 1: the same life as below our own, without a line to anybody. TERM drains; INT and QUIT
 # leave; USR1 reopens the access log.
@@ -38,7 +38,7 @@ _POLL = select.poll  # likewise
 _LATE = 1.0  # seconds in which an import that was interrupted should have ended
 
 
-class Standing(Record):
+class StandaloneOptions(Record):
     """How a lone worker serves."""
 
     backend: str | None  # None: chosen by interface
@@ -47,29 +47,29 @@ class Standing(Record):
     options: ServeOptions
 
 
-def prepared(standing: Standing) -> Backend | None:
+def prepared(own: StandaloneOptions) -> Backend | None:
     """Return the backend that was asked for, ready for the application's import; None: ask choose()."""
-    if standing.backend is None:
+    if own.backend is None:
         return None
-    backend = registry.load(standing.backend)(standing.options)
+    backend = registry.load(own.backend)(own.options)
     backend.prepare()
     return backend
 
 
-def choose(standing: Standing, app: LoadedApp) -> Backend:
+def choose(own: StandaloneOptions, app: LoadedApp) -> Backend:
     """Return the backend for the interface of `app`."""
     log.info("backend %s, since %s speaks %s", app.interface, app.target, app.interface.upper())
-    return registry.load(app.interface)(standing.options)
+    return registry.load(app.interface)(own.options)
 
 
-def born(standing: Standing) -> Life:
+def born(own: StandaloneOptions) -> Life:
     """Take the signals of this process, which may be told to leave from now on; main thread only. What is
     returned has to be told of its end()."""
     atexit.register(_nothing_follows)  # before those of the application, and called after them
     slot = Slot.unseen()
     slot.words[Word.PID] = os.getpid()
     quota = RequestQuota(0, 0, random.Random())  # noqa: S311
-    life = Life(None, slot, quota, Shutdown(slot, standing.graceful_timeout))
+    life = Life(None, slot, quota, Shutdown(slot, own.graceful_timeout))
     life.install_signals()
     return life
 
@@ -118,14 +118,14 @@ def _leave_if_told(told: int, done: int) -> None:
 
 
 def serve(
-    life: Life, standing: Standing, backend: Backend, app: LoadedApp, listeners: Sequence[socket.socket]
+    life: Life, own: StandaloneOptions, backend: Backend, app: LoadedApp, listeners: Sequence[socket.socket]
 ) -> None:
     """Serve until a signal ends it; main thread only."""
     unix = any(listener.family == socket.AF_UNIX for listener in listeners)
-    registry.require(type(backend), interface=app.interface, options=standing.options, unix=unix)
-    if note := registry.unheeded(type(backend), standing.options):
+    registry.require(type(backend), interface=app.interface, options=own.options, unix=unix)
+    if note := registry.unheeded(type(backend), own.options):
         log.warning("%s", note)
-    life.open_access_log(standing.access_log)
+    life.open_access_log(own.access_log)
     faulthandler.register(signals.STACK_SIGNAL, all_threads=True)
     faulthandler.enable()
     kernel.widen_signal_stack()
