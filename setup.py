@@ -21,7 +21,7 @@ from setuptools.command.build_ext import build_ext
 HOT = (
     "backends/asgi/call",
     "backends/asgi/clients",
-    "backends/asgi/closing",
+    "backends/asgi/client_connection",
     "backends/asgi/timers",
     "backends/asgi/connection",
     "backends/asgi/websocket_call",

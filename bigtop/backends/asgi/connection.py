@@ -10,8 +10,8 @@ from collections import deque
 
 from bigtop.backends.asgi.buffered_transport import BufferedTransport
 from bigtop.backends.asgi.call import Call
+from bigtop.backends.asgi.client_connection import ClientConnection
 from bigtop.backends.asgi.clients import Client
-from bigtop.backends.asgi.closing import ClientConnection
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.metrics import MeteredCall
 from bigtop.backends.asgi.new_call import new_call

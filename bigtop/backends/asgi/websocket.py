@@ -16,7 +16,7 @@ from time import monotonic_ns
 from typing import Final
 
 from bigtop.backends.asgi.buffered_transport import BufferedTransport
-from bigtop.backends.asgi.closing import ClientConnection
+from bigtop.backends.asgi.client_connection import ClientConnection
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.websocket_queue import MessageQueue
 from bigtop.backends.native.timeouts import LINGER

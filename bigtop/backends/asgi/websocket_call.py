@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from bigtop.backends.asgi.call import FAILED, is_news
-from bigtop.backends.asgi.closing import ClientConnection
+from bigtop.backends.asgi.client_connection import ClientConnection
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.disconnect import ClientDisconnected, release
 from bigtop.backends.asgi.metrics import MeteredCall
