@@ -25,7 +25,7 @@ HOT = (
     "backends/asgi/timers",
     "backends/asgi/connection",
     "backends/asgi/websocket_call",
-    "backends/asgi/eager",
+    "backends/asgi/eager_tasks",
     "backends/asgi/body_queue",
     "backends/asgi/metrics",
     "backends/asgi/new_call",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bigtop.backends.asgi.clients import Client, Clients
-from bigtop.backends.asgi.eager import Tasks
+from bigtop.backends.asgi.eager_tasks import Tasks
 from bigtop.backends.asgi.metrics import AsgiMetrics
 from bigtop.backends.asgi.timers import Timers
 from bigtop.backends.base import App
