@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from bigtop.config.file import advice, ini, toml
 from bigtop.config.file import daemon_options as d
+from bigtop.config.file import ini, lint, toml
 from bigtop.config.file.apps import AppSpec, app
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.document import Document, Place, Problems, Section
@@ -92,7 +92,7 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     if not (watchers or apps or plugins):
         place = document.sections[0].place if document.sections else Place(document.path, 1)
         problems.warn(place, "there is nothing to run: no [watcher:NAME], no [app:NAME], no [plugin:NAME]")
-    advice.give(daemon, places, problems)
+    lint.warn(daemon, places, problems)
     values = [circus, *(found for found, _ in [*sockets, *watchers, *plugins])]
     return Resolved(
         replace(daemon, warnings=problems.shown_warnings()),

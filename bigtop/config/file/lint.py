@@ -14,7 +14,7 @@ from bigtop.supervisor.policy.spec import Command, WatcherSpec
 _LOOPBACK = re.compile(r"tcp://(127\.|localhost:|\[::1\]:)")
 
 
-def give(daemon: DaemonSpec, places: Mapping[str, Place], problems: Problems) -> None:
+def warn(daemon: DaemonSpec, places: Mapping[str, Place], problems: Problems) -> None:
     """Add a warning for each unwise setting."""
     start = min(places.values(), default=Place("", 1))
     for words in _of_daemon(daemon):
