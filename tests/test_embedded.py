@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bigtop import Arbiter, Client, ConfigError, Supervisor, get_arbiter, get_trainer
-from tests.support.site import DEADLINE, ROOT, descriptors, until
+from tests.support.procfs import descriptors, words
+from tests.support.site import DEADLINE, ROOT, until
 
 JOB = "sleep 1000"
 
@@ -162,11 +162,8 @@ def test_a_signal_handler_may_stop_it(ready: str) -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
 
         def sleepers() -> list[psutil.Process]:
-            found = []
-            for child in psutil.Process(owner.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    found += [child] * (child.cmdline() == JOB.split())
-            return found
+            children = psutil.Process(owner.pid).children(recursive=True)
+            return [child for child in children if words(child) == JOB.split()]
 
         try:
             until(sleepers, "the watcher")

@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import select
 import socket
-from pathlib import Path
 
 import pytest
 
 from bigtop.backends.native.acceptor import Acceptor
 from tests.backends.test_routing import ALL, APPS
+from tests.support import procfs
 from tests.support.backend_server import BackendServer, eventually
 
 pytestmark = pytest.mark.case("E10")
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.case("E10")
 def is_watched(subject: BackendServer) -> bool:
     """Whether the worker has the listener in an epoll set (proc(5), fdinfo)."""
     inode = f" ino:{os.fstat(subject.listener.fileno()).st_ino:x} "
-    infos = Path(f"/proc/{subject.process.pid}/fdinfo").iterdir()
-    return any(inode in line for info in infos for line in info.read_text().splitlines() if "tfd:" in line)
+    infos = procfs.descriptor_infos(subject.process.pid)
+    return any(inode in line for info in infos for line in info.splitlines() if "tfd:" in line)
 
 
 @ALL

@@ -11,16 +11,16 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import RequestPhase, Word
 from bigtop.ipc.seats import Seat
+from tests.support import procfs
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time, stopped
 from tests.support.wire import Client, Closed, request
 
@@ -216,11 +216,9 @@ def test_an_idle_worker_costs_nothing() -> None:
 
 
 def _switches(server: BackendServer) -> int:
-    pid = server.process.pid
     total = 0
-    for thread in psutil.Process(pid).threads():
-        with open(f"/proc/{pid}/task/{thread.id}/status") as status:
-            fields = dict(line.split(":", 1) for line in status)
+    for status in procfs.threads(server.process.pid, "status"):
+        fields = dict(line.split(":", 1) for line in status.splitlines())
         total += int(fields["voluntary_ctxt_switches"])
     return total
 
@@ -493,10 +491,9 @@ def test_beyond_that_the_application_waits(tmp_path: Path) -> None:
 def _temporary(server: BackendServer, folder: Path) -> int:
     """Return the bytes in unlinked files of `folder`."""
     sizes = 0
-    for link in Path(f"/proc/{server.process.pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            if os.readlink(link).startswith(str(folder)):
-                sizes += link.stat().st_size
+    for _, fd in procfs.open_files(server.process.pid, str(folder)):
+        sizes += os.fstat(fd).st_size
+        os.close(fd)
     return sizes
 
 

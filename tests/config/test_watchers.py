@@ -293,6 +293,7 @@ def test_a_virtual_environment(tmp_path: Path) -> None:
     linked.mkdir()
     packages.mkdir(parents=True)
     (packages / "x.pth").write_text(f"# none\nimport os\n{linked}\n/not/there\n")
+    (packages / "gone.pth").symlink_to(tmp_path / "nowhere")
     text = f"[watcher:x]\ncmd = x\ncopy_env = yes\nvirtualenv = {tmp_path}/venv\nvirtualenv_py_ver = 3.9\n"
     env = env_of(tmp_path, text)
     assert env["PATH"] == f"{tmp_path}/venv/bin:{ENVIRON['PATH']}"

@@ -22,6 +22,7 @@ import zmq
 
 from tests.hostile import apps
 from tests.hostile.apps import IMPORT_ATTACKS, WORKER_ATTACKS
+from tests.support.procfs import descriptors
 from tests.support.site import until
 from tests.support.stack import Stack
 from tests.support.users import python_for_nobody
@@ -172,11 +173,7 @@ class Scene:
         return False
 
     def open_files(self) -> set[str]:
-        found = set()
-        for fd in Path(f"/proc/{self.stack.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # it was closed meanwhile
-                found.add(os.readlink(fd))
-        return found
+        return set(descriptors(self.stack.pid).values())
 
     def own_log(self) -> str:
         """What the supervisor said, without what workers wrote to their stderr."""

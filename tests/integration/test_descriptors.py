@@ -6,25 +6,15 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support.procfs import descriptors
 from tests.support.site import ROOT, Site, until
 from tests.support.stack import Stack
 
 APP = "tests.apps.site:app"
-
-
-def links(pid: int) -> dict[int, str]:
-    found = {}
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found[int(link.name)] = os.readlink(link)
-        except FileNotFoundError:
-            continue
-    return found
 
 
 def with_shell(site: Site, redirections: str) -> None:
@@ -41,7 +31,7 @@ def test_a_site_is_served_whatever_is_closed(closed: str, tmp_path: Path) -> Non
     try:
         until(lambda: log.exists() and ": started" in log.read_text(), "the start")
         for pid in (site.pid, *site.workers(), *site.fork_servers()):
-            standard = [links(pid)[fd] for fd in (0, 1, 2)]
+            standard = [descriptors(pid)[fd] for fd in (0, 1, 2)]
             assert [one for one in standard if one.startswith(("socket:", "anon_inode:", "/memfd"))] == []
         assert site.stop() == 0
     finally:
@@ -117,11 +107,13 @@ bind = "127.0.0.1:0"
         for name in ("plain", "launched"):
             (pid,) = stack.pids(name)
             # It has more for a moment behind its exec, and while it loads its libraries.
-            until(lambda pid=pid: links(pid).keys() == {0, 1, 2}, f"three descriptors and no more in {name}")
-            assert links(pid)[1] in ("/dev/null", "pipe") or links(pid)[1].startswith("pipe:")
+            until(
+                lambda pid=pid: descriptors(pid).keys() == {0, 1, 2},
+                f"three descriptors and no more in {name}",
+            )
+            assert descriptors(pid)[1] in ("/dev/null", "pipe") or descriptors(pid)[1].startswith("pipe:")
         for pid in (process.pid for process in stack.family()):
-            with suppress(FileNotFoundError):  # it is gone meanwhile
-                assert "/etc/hostname" not in links(pid).values(), Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert "/etc/hostname" not in descriptors(pid).values(), stack.log()
         assert "hostname" not in (stack.folder / "hook").read_text()
 
 
@@ -143,7 +135,7 @@ def test_sockets_that_were_asked_for_go_with_it_into_the_background(tmp_path: Pa
         assert done.returncode == 0, done.stderr
         pid = int(pid_file.read_text())
         try:
-            assert "/etc/hostname" not in links(pid).values()
+            assert "/etc/hostname" not in descriptors(pid).values()
         finally:
             os.kill(pid, 15)
             until(lambda: not pid_file.exists(), "the end")

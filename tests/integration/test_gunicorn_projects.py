@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support import procfs
 from tests.support.site import DEADLINE, ROOT, lives, until
 from tests.support.stack import free_port
 
@@ -176,12 +177,8 @@ class Server:
 
     def workers(self) -> int:
         """Return how many processes there are, but for those that only one of the two has."""
-        found = 0
-        for process in self.family():
-            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                title = " ".join(process.cmdline())
-                found += "bigtop: " not in title or "bigtop: worker" in title
-        return found
+        titles = [" ".join(procfs.words(process)) for process in self.family()]
+        return sum(bool(title) and ("bigtop: " not in title or "bigtop: worker" in title) for title in titles)
 
 
 class Both:

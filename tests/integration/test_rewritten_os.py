@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from tests.support.site import Site, descriptors, until
+from tests.support.procfs import descriptors
+from tests.support.site import Site, until
 
 
 @pytest.mark.case("F4")

@@ -20,7 +20,8 @@ import pytest
 
 from bigtop.control.client.client import Client, RefusedError
 from tests.support.load import Load
-from tests.support.site import ROOT, descriptors, lives, until
+from tests.support.procfs import descriptors
+from tests.support.site import ROOT, lives, until
 from tests.support.stack import Stack, free_port
 
 SLEEPERS = """
@@ -607,9 +608,7 @@ def test_watchers_start_one_after_the_other() -> None:
     with Stack(f"[bigtop]\nwarmup_delay = 0.3\n{watchers}") as stack:
         for name in names:
             stack.wait_for(f"{name}: started")
-        sleepers = [child for child in stack.family() if child.cmdline() == ["sleep", "100"]]
-        births = sorted(child.create_time() for child in sleepers)
-        assert len(births) == 3
+        births = sorted(child.create_time() for child in stack.running("sleep", "100", count=3))
         assert births[1] - births[0] > 0.25
         assert births[2] - births[1] > 0.25
 

@@ -220,7 +220,7 @@ def test_the_watchdog_is_fed_by_the_event_loop_alone(tmp_path: Path) -> None:
         with stack:
             times = [ping() for _ in range(5)]
             assert times[-1] - times[0] > 0.9
-            (sleeper,) = (child for child in stack.family() if child.cmdline() == ["sleep", "1000"])
+            (sleeper,) = stack.running("sleep", "1000")
             assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC"} & set(sleeper.environ())
             os.kill(stack.pid, signal.SIGSTOP)
             try:

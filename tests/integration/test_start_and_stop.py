@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from tests.support.load import Load
-from tests.support.site import DEADLINE, ROOT, Site, descriptors, until
+from tests.support.procfs import descriptors
+from tests.support.site import DEADLINE, ROOT, Site, until
 
 APP = "tests.apps.site:app"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.procfs import words
 from tests.support.site import DEADLINE, ROOT, Site, until
 
 APP = "tests.apps.wsgi_basic:app"
@@ -99,8 +100,8 @@ def test_run_is_ready_when_everything_is(systemd: Systemd, tmp_path: Path) -> No
     with subprocess.Popen([sys.executable, "-m", "bigtop", "run", str(file)], env=environ) as running:
         try:
             assert systemd.told()["STATUS"] == "2 watchers"
-            commands = [child.cmdline() for child in psutil.Process(running.pid).children(recursive=True)]
-            assert commands.count(["sleep", "100"]) == 2
+            children = psutil.Process(running.pid).children(recursive=True)
+            until(lambda: [*map(words, children)].count(["sleep", "100"]) == 2, "both of them")
         finally:
             running.terminate()
     assert systemd.told()["STOPPING"] == "1"

@@ -13,6 +13,7 @@ import pytest
 
 from bigtop.control.client.client import Client
 from tests.support.load import Load
+from tests.support.procfs import words
 from tests.support.site import Site, halted, lives, until
 
 APP = "tests.apps.site:app"
@@ -313,7 +314,7 @@ def test_reload_on_file_change(tmp_path: Path) -> None:
         "edited:app", "--chdir", str(tmp_path), "--reload", env={"PYTHONDONTWRITEBYTECODE": "1"}
     ) as site:
         assert site.get() == "before"
-        until(lambda: any("reloader" in " ".join(_cmdline(p)) for p in site.family()), "the reloader")
+        until(lambda: any("reloader" in " ".join(words(p)) for p in site.family()), "the reloader")
 
         def edited() -> bool:
             module.write_text(code % "after!")
@@ -321,13 +322,6 @@ def test_reload_on_file_change(tmp_path: Path) -> None:
 
         until(edited, "the change to be noticed")
         until(lambda: site.get() == "after!", "the new code")
-
-
-def _cmdline(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 def test_a_killed_fork_server_is_made_again() -> None:

@@ -133,6 +133,20 @@ class TestFiles:
         texts = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
         assert texts == {"x": b"4\n", "x.2026-05-09": b"3\n", "x.2026-05-08": b"2\n"}
 
+    def test_an_older_file_that_somebody_else_removes_meanwhile(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Between our look into the folder and our own removal."""
+        really = os.listdir
+        monkeypatch.setattr(os, "listdir", lambda folder: [*really(folder), "x.2026-05-01"])
+        file = TimedLogFile(str(tmp_path / "x"), Keeping(backups=1), "D", zone=UTC)
+        for day in range(3):
+            file.write(b"%d\n" % day, NOON + day * DAY)
+        file.close()
+        monkeypatch.undo()
+        texts = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        assert texts == {"x": b"2\n", "x.2026-05-07": b"1\n"}
+
     @pytest.mark.parametrize(
         ("when", "interval", "hours"),
         [("S", 30, 30 / 3600), ("H", 2, 2), ("D", 1, 24), ("MIDNIGHT", 1, 12), ("W2", 1, 12), ("W3", 1, 36)],

@@ -28,6 +28,7 @@ from bigtop.http.routes import Routes
 from bigtop.ipc import handoff, lifeline, scoreboard, seats
 from bigtop.ipc.scoreboard import View, Word
 from bigtop.ipc.seats import Seat, Seats, SeatState
+from tests.support import procfs
 from tests.support.gate import Gate
 from tests.support.wire import Client, Closed, request
 
@@ -181,12 +182,7 @@ class BackendServer:
     def listens(self) -> bool:
         """Whether the worker has the listener open."""
         inode = os.fstat(self.listener.fileno()).st_ino
-        with suppress(OSError):  # it has ended
-            for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
-                with suppress(FileNotFoundError):  # closed meanwhile
-                    if os.readlink(link) == f"socket:[{inode}]":
-                        return True
-        return False
+        return f"socket:[{inode}]" in procfs.descriptors(self.process.pid).values()
 
     def play(
         self, state: SeatState, *, is_open: bool = True, idle: bool = False, connections: int = 0

@@ -22,6 +22,7 @@ import psutil
 
 from bigtop.ipc.scoreboard import Scoreboard, View, Word
 from bigtop.ipc.seats import Seat, Seats
+from tests.support import procfs
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30.0
@@ -156,15 +157,19 @@ class Site:
         return self._titled("bigtop: fork server ")
 
     def _titled(self, start: str) -> dict[int, str]:
-        titles: dict[int, str] = {}
-        for process in self.family():
-            try:
-                title = " ".join(process.cmdline()).strip()
-            except (psutil.NoSuchProcess, psutil.ZombieProcess):
-                continue
-            if title.startswith(start):
-                titles[process.pid] = title
-        return titles
+        titles = {process.pid: " ".join(procfs.words(process)).strip() for process in self.family()}
+        return {pid: title for pid, title in titles.items() if title.startswith(start)}
+
+    def running(self, *command: str, count: int = 1) -> list[psutil.Process]:
+        """Return the processes that run a command, once there are so many."""
+        found: list[psutil.Process] = []
+
+        def there() -> bool:
+            found[:] = [one for one in self.family() if procfs.words(one) == list(command)]
+            return len(found) == count
+
+        until(there, f"{count} x {command}")
+        return found
 
     def total(self, word: Word | Seat) -> int:
         """Return the sum of a word over all workers."""
@@ -176,30 +181,18 @@ class Site:
     def scoreboard(self) -> dict[int, View]:
         """The slots of the workers that there are now, by index."""
         views = {}
-        for link, name in self._memory("bigtop-scoreboard-"):
+        for name, fd in procfs.open_files(self.pid, "/memfd:bigtop-scoreboard-"):
             board = Scoreboard(self.seats)
-            with suppress(FileNotFoundError):
-                fd = os.open(link, os.O_RDWR)
-                board.watch(0, fd)
-                os.close(fd)
-                views[int(name) - 1] = board.of(0)
+            board.watch(0, fd)
+            os.close(fd)
+            views[int(name.removesuffix(" (deleted)").rpartition("-")[2]) - 1] = board.of(0)
         return views
 
     @cached_property
     def seats(self) -> Seats:
-        for link, _ in self._memory("bigtop-seats"):
-            return Seats(os.open(link, os.O_RDWR))
+        for _, fd in procfs.open_files(self.pid, "/memfd:bigtop-seats"):
+            return Seats(fd)
         raise LookupError("the supervisor has no seats")
-
-    def _memory(self, prefix: str) -> list[tuple[Path, str]]:
-        """Return the shared memory of the supervisor whose name begins so, with the rest of the name."""
-        found = []
-        for link in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # it may be closed meanwhile
-                name = os.readlink(link).removeprefix("/memfd:").removesuffix(" (deleted)")
-                if name.startswith(prefix):
-                    found.append((link, name.removeprefix(prefix)))
-        return found
 
     # ---- what is done to it
 
@@ -232,15 +225,6 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-def descriptors(pid: int) -> dict[int, str]:
-    """Return what a process has open, by number; what it closes meanwhile is left out."""
-    found = {}
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found[int(link.name)] = os.readlink(link)
-    return found
-
-
 @contextmanager
 def halted(pid: int) -> Iterator[None]:
     """Let no thread of a process do anything before the end of the block."""
@@ -254,8 +238,5 @@ def halted(pid: int) -> Iterator[None]:
 
 
 def _threads_stand(pid: int) -> bool:
-    try:
-        stats = [link.joinpath("stat").read_text() for link in Path(f"/proc/{pid}/task").iterdir()]
-    except OSError:  # one has ended
-        return False
-    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+    states = [stat.rpartition(")")[2].split()[0] for stat in procfs.threads(pid, "stat")]
+    return set(states) == {"T"}

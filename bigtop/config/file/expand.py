@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -130,10 +131,14 @@ def enter_virtualenv(env: dict[str, str], root: str, version: str) -> None:
 
 def _linked(packages: str) -> list[str]:
     """Return the existing directories that the .pth files of a site-packages directory name."""
+    texts = []
+    for file in sorted(Path(packages).glob("*.pth")):
+        with suppress(OSError):  # pip removes it meanwhile, or it leads nowhere: Python passes it over, too
+            texts.append(file.read_text(errors="replace"))
     lines = [
         line.rstrip()
-        for file in sorted(Path(packages).glob("*.pth"))
-        for line in file.read_text(errors="replace").splitlines()
+        for text in texts
+        for line in text.splitlines()
         if line.strip() and not line.startswith(("#", "import"))
     ]
     paths = [os.path.abspath(os.path.join(packages, line)) for line in lines]

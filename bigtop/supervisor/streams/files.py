@@ -205,7 +205,8 @@ def _remove_oldest(place: FolderEntry, keep: int) -> None:
     try:
         is_older = re.compile(re.escape(place.name) + r"\.[0-9]").match
         for name in sorted(filter(is_older, os.listdir(folder)))[:-keep]:
-            os.unlink(name, dir_fd=folder)
+            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                os.unlink(name, dir_fd=folder)
     finally:
         os.close(folder)
 

@@ -1,0 +1,65 @@
+# What /proc tells of other processes.
+#
+# Rule: whatever was listed may have vanished before it is read, and then it is left out.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """Return what a process has open, by number; nothing when it has ended."""
+    found = {}
+    for link in _entries(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[int(link.name)] = os.readlink(link)
+    return found
+
+
+def open_files(pid: int, start: str) -> Iterator[tuple[str, int]]:
+    """Open anew each file of a process whose name begins so; yield the name and a descriptor to be closed."""
+    for number, name in descriptors(pid).items():
+        if not name.startswith(start):
+            continue
+        with suppress(OSError):  # another thing has that number meanwhile, which may not even be a file
+            fd = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_NONBLOCK)
+            if os.readlink(f"/proc/self/fd/{fd}") == name:
+                yield name, fd
+            else:
+                os.close(fd)
+
+
+def descriptor_infos(pid: int) -> list[str]:
+    """Return what the kernel says of each open file of a process (proc(5), fdinfo)."""
+    return _texts(f"/proc/{pid}/fdinfo", "")
+
+
+def threads(pid: int, file: str) -> list[str]:
+    """Return a file, "stat" or "status", of each thread of a process."""
+    return _texts(f"/proc/{pid}/task", file)
+
+
+def words(process: psutil.Process) -> list[str]:
+    """Return its command; nothing when it has ended, and for a moment behind its exec."""
+    with suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
+
+
+def _texts(folder: str, file: str) -> list[str]:
+    found = []
+    for entry in _entries(folder):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(entry.joinpath(file).read_text())
+    return found
+
+
+def _entries(folder: str) -> list[Path]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return list(Path(folder).iterdir())
+    return []
