@@ -14,17 +14,10 @@ import psutil
 import pytest
 
 from bigtop import Arbiter, Client, ConfigError, Supervisor, get_arbiter, get_trainer
-from tests.support.procfs import descriptors, words
+from tests.support.procfs import descriptors, has_ended, words
 from tests.support.site import DEADLINE, ROOT, until
 
 JOB = "sleep 1000"
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_trainer_from_start_to_stop() -> None:
@@ -42,7 +35,7 @@ def test_a_trainer_from_start_to_stop() -> None:
         folder = Path(trainer.endpoint.removeprefix("ipc://")).parent
     finally:
         trainer.stop()
-    assert not any(map(alive, pids))
+    assert all(map(has_ended, pids))
     assert not folder.exists()
     trainer.start()  # again
     assert len(trainer.pids("sleep")) == 3
@@ -63,7 +56,7 @@ def test_an_arbiter_that_blocks_until_it_is_stopped() -> None:
     arbiter.stop()
     thread.join(DEADLINE)
     assert not thread.is_alive()
-    assert not any(map(alive, pids))
+    assert all(map(has_ended, pids))
 
 
 def test_watchers_come_and_go(tmp_path: Path) -> None:
@@ -145,7 +138,7 @@ def test_a_program_that_is_killed_leaves_nothing() -> None:
         pids = [int(word) for word in owner.stdout.readline().split()]
         assert len(pids) == 2
         owner.kill()
-    until(lambda: not any(map(alive, pids)), "everything to be gone")
+    until(lambda: all(map(has_ended, pids)), "everything to be gone")
 
 
 @pytest.mark.parametrize("ready", ["spawn", "file:/no/such/file"])
@@ -173,7 +166,7 @@ def test_a_signal_handler_may_stop_it(ready: str) -> None:
             assert owner.returncode == 0
         finally:
             owner.kill()
-    assert not any(map(alive, pids))
+    assert all(map(has_ended, pids))
 
 
 def test_what_cannot_be_launched_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,4 +217,4 @@ def test_a_supervisor_on_an_event_loop() -> None:
 
     pids = asyncio.run(life())
     assert pids
-    assert not any(map(alive, pids))
+    assert all(map(has_ended, pids))

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
-import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -19,6 +18,7 @@ from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time
+from tests.support.procfs import has_ended
 from tests.support.site import Site, until
 from tests.support.wire import Client, request
 
@@ -212,7 +212,7 @@ def test_a_start_that_never_ends_does_not_outlive_the_supervisor() -> None:
         site.wait_for("starting up")
         [worker] = site.workers()
         site.send(signal.SIGKILL)
-        until(lambda: not psutil.pid_exists(worker), "the worker's end")
+        until(lambda: has_ended(worker), "the worker's end")
 
 
 def test_lifespan_off_and_on() -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.support.load import Load
+from tests.support.procfs import has_ended
 from tests.support.site import DEADLINE, ROOT, Site, until
 from tests.support.wire import Client, request
 
@@ -126,7 +127,7 @@ def test_a_supervisor_that_is_killed_while_a_worker_is_forked(slow: Path) -> Non
         site.process.wait()
         slow.unlink()
         until(lambda: len(pids()) == 2, "a worker")
-        until(lambda: not any(map(psutil.pid_exists, pids())), "everything to be gone")
+        until(lambda: all(map(has_ended, pids())), "the end of everything")
     finally:
         site._end()
         for pid in pids():

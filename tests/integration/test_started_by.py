@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.procfs import words
+from tests.support.procfs import has_ended, words
 from tests.support.site import DEADLINE, ROOT, Site, until
 
 APP = "tests.apps.wsgi_basic:app"
@@ -141,7 +141,7 @@ def bigtop(*words: str) -> subprocess.CompletedProcess[str]:
 
 def ended(pid: int) -> None:
     os.kill(pid, signal.SIGTERM)
-    until(lambda: not psutil.pid_exists(pid), "the daemon to end")
+    until(lambda: has_ended(pid), "the daemon to end")
 
 
 def test_daemon_returns_when_the_site_is_served(tmp_path: Path) -> None:

@@ -51,6 +51,14 @@ def words(process: psutil.Process) -> list[str]:
     return []
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended; whoever adopted it, as process 1, may take seconds to collect it."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _texts(folder: str, file: str) -> list[str]:
     found = []
     for entry in _entries(folder):
