@@ -102,7 +102,7 @@ def test_what_was_converted_serves(folder: Path) -> None:
     for name, write in KINDS.items():
         (folder / "made" / f"{name}.toml").write_text(write(ports[name]))
     with Stack(f'[circus]\ninclude = ["{folder}/made/*.toml"]\n', cwd=folder) as stack:
-        stack.wait_for(": started", len(KINDS) + 4)
+        stack.wait_for(": started", len(KINDS) + 4, timeout=120)
         for name, port in ports.items():
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as response:
                 answer = json.loads(response.read())

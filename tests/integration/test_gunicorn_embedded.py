@@ -101,7 +101,8 @@ def test_the_documented_application_with_only_the_import_changed(tmp_path: Path)
         site.get("/health")
         site.get("/seen")
         accesses = tmp_path / "below" / "access.log"
-        until(lambda: accesses.read_text() == "/\n/seen\n", "accesses, one of which is filtered")
+        # Either worker may have answered each, and writes its line when its client has the answer.
+        until(lambda: sorted(accesses.read_text().split()) == ["/", "/seen"], "accesses, one is filtered")
         text = (tmp_path / "standalone.py").read_text()
         (tmp_path / "standalone.py").write_text(text.replace('f"{__name__}', 'f"new {__name__}'))
         site.send(signal.SIGHUP)

@@ -83,11 +83,11 @@ def test_a_reload_reads_it_again_and_names_what_takes_a_new_start(tmp_path: Path
 
 def test_a_file_whose_end_does_not_come_changes_nothing(tmp_path: Path) -> None:
     write(tmp_path, "one", wsgi_app="site_app:app", bind=f"127.0.0.1:{free_port()}")
-    with Described(tmp_path, "--boot-timeout", "3") as site:
+    with Described(tmp_path, "--boot-timeout", "8") as site:
         (tmp_path / "gunicorn.conf.py").write_text("import threading\nthreading.Event().wait()\n")
         site.send(signal.SIGHUP)
         site.wait_for(
-            "reload: gunicorn.conf.py: not executed after 3 seconds (--boot-timeout); nothing changes"
+            "reload: gunicorn.conf.py: not executed after 8 seconds (--boot-timeout); nothing changes"
         )
         assert json.loads(site.get("/"))["said"] == "one"
 

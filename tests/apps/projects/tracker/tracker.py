@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from witness import note
 
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], MIDDLEWARE=[], SECRET_KEY="for tests")
 
@@ -30,6 +31,7 @@ def document(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def stuck(_request: HttpRequest) -> HttpResponse:
+    note("stuck")
     while True:
         time.sleep(0.01)
 
