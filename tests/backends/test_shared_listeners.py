@@ -43,7 +43,7 @@ def test_a_worker_lets_go_of_a_listener_that_was_shut_down(backend: str) -> None
     """It is readable for ever."""
     with BackendServer(APPS[backend], backend=backend) as subject, subject.connect() as client:
         assert client.get("/").status == 200
-        assert is_watched(subject)
+        eventually(lambda: is_watched(subject), what="it is ready for others")
         subject.listener.shutdown(socket.SHUT_RDWR)
         eventually(lambda: not is_watched(subject), what="it lets go")
         assert client.get("/").status == 200

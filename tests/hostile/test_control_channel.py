@@ -241,6 +241,7 @@ def test_a_revoked_key_hears_nothing_more(keyed: Controlled, place: Path) -> Non
             listening.subscribe("output.chatty.")
             assert listening.poll(20_000)
         for _ in range(60):  # more than a second, in which the keys are looked at
+            assert fired.poll(20_000)
             fired.recv_multipart()
         (place / "clients" / "fired.key").unlink()
         keyed.wait_for("its key is not known any more", 2)

@@ -498,8 +498,9 @@ class TestLooks:
 
         async def play(troupe: Troupe) -> None:
             troupe.supervisor.start()
-            await until(lambda: looks.count("good") == 2, "two looks")
-            assert looks == ["bad", "good"] * 2
+            await until(lambda: looks.count("good") >= 2, "two looks")
+            assert looks[:4] == ["bad", "good"] * 2
 
         perform(play, watcher("bad"), watcher("good"), pool=Watched)
-        assert caplog.text.count("bad: cannot see whether anybody is stuck") == 2
+        said = caplog.text.count("bad: cannot see whether anybody is stuck")
+        assert said == looks.count("bad")
