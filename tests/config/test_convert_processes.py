@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -264,11 +264,14 @@ def test_words(line: str, words: list[str] | None) -> None:
 
 @given(st.text("ab '\"\\$X#~*|", max_size=12))
 @example("a 'b'c\\ d")
-@settings(max_examples=200)
+@example('"\\$" "\\\'"')
+@settings(max_examples=100)
 def test_words_are_those_of_a_shell(line: str) -> None:
     found = shell.words(line, {})
     if found is not None:
-        assert found == shlex.split(line)
+        told = ["sh", "-c", f"""set -- {line}\nfor word; do printf '%s\\0' "$word"; done"""]
+        done = subprocess.run(told, capture_output=True, text=True, check=True)
+        assert found == done.stdout.split("\0")[:-1]
 
 
 # ---- pm2
@@ -532,6 +535,14 @@ def test_how_uwsgi_is_told_of_the_application(lines: str, app: str, folder: Path
     assert (table["timeout"], table["access_logfile"]) == (0, "-")
     assert "There was no harakiri; a time limit such as timeout = 30 has hung workers replaced." in notes
     assert table.get("root_path", "") == ("/x" if "/x" in lines else "")
+
+
+@pytest.mark.parametrize("key", ["static-map", "static-map2"])
+def test_a_path_for_files_without_a_folder_has_no_equal(key: str) -> None:
+    """It is a folder of the machine, too."""
+    tables, notes, _ = made("uwsgi.ini", f"[uwsgi]\nmodule = site_app\n{key} = /etc\n")
+    assert "static" not in tables["app"]["site_app"]
+    assert any(note.startswith(f"no equal: {key} = /etc") for note in notes)
 
 
 def test_a_paste_file_of_uwsgi() -> None:

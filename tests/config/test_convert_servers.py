@@ -32,8 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an application, in which other servers are started."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "site_app.py").write_text(APP)
-    (tmp_path / "public").mkdir()
     for folder in (tmp_path, tmp_path / "public"):  # where things may be told to be
+        (folder / "public" / "a").mkdir(parents=True)
         (folder / "log.ini").write_text("[loggers]\nkeys=root\n")
         (folder / "log.json").write_text('{"version": 1}')
     return tmp_path
@@ -294,6 +294,10 @@ VALUES = st.one_of(
 )
 OF_A_MACHINE = {"chdir": "public", "chdir2": "public", "cd": "public", "working_dir": "public"}
 OF_A_MACHINE |= dict.fromkeys(("tmp_upload_dir", "cwd", "static_path_mount"), "public")
+OF_A_MACHINE |= dict.fromkeys(("pidfile", "pidfile2", "safe-pidfile", "safe-pidfile2", "pid_file"), "x.pid")
+OF_A_MACHINE |= dict.fromkeys(
+    ("errorlog", "logto", "logto2", "logger", "daemonize", "log-master-logger"), "x.log"
+)
 OF_A_MACHINE |= {
     "logconfig": "log.ini",
     "log_config": "log.ini",

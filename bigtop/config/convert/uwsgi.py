@@ -125,7 +125,9 @@ def _setting(site: SiteDraft, line: Line, placeholders: frozenset[str]) -> None:
 
 def _static(site: SiteDraft, line: Line) -> None:
     path, _, folder = line.value.partition("=")
-    site.put(o.STATIC, [f"{path}={folder}{path if line.key == 'static-map2' else ''}"], line.said)
+    if folder and line.key == "static-map2":
+        folder += path
+    site.put(o.STATIC, [f"{path}={folder}"], line.said)
 
 
 def _gevent(site: SiteDraft, line: Line) -> None:
