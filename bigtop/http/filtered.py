@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from bigtop.errors import AnswerOver
 from bigtop.http.asgi import Answer, Message, as_bytes
@@ -59,6 +60,15 @@ class FilteredExchange(Exchange):
     @property
     def replacement(self) -> Reply | None:
         return self._filtering.replacement
+
+    def start_response(
+        self, status: object, headers: object, exc_info: object = None
+    ) -> Callable[[bytes], None]:
+        write = Exchange.start_response(self, status, headers, exc_info)
+        given: list[Any] = self.headers
+        # Filters are given pairs that are tuples, and that the application cannot change any more.
+        self.headers = [(name, value) for name, value in given]
+        return write
 
     def takes_files(self, size: int) -> bool:
         """Whether a body of `size` bytes may be sent from a file. AnswerOver: there is another one."""

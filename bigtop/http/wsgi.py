@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from bigtop.errors import AnswerOver
+from bigtop.http.file_wrapper import FileWrapper
 from bigtop.http.forwarded import Forwarding, Origin
 from bigtop.http.known import LONGEST, remember
 from bigtop.http.messages import HeaderEnviron, Request
@@ -24,27 +24,8 @@ from bigtop.http.requestid import KEY, RequestIds, is_id
 from bigtop.http.response import Framing, Head, Stamps, error_page, head_of
 
 Environ = dict[str, Any]
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 # ---- the request
-
-
-class FileWrapper:
-    """What an application gets as wsgi.file_wrapper: an iterable that a server may replace by sendfile(2)."""
-
-    def __init__(self, filelike: Any, block_size: int = 65536) -> None:
-        self.filelike = filelike
-        self.block_size = block_size
-
-    def __iter__(self) -> Iterator[bytes]:
-        while block := self.filelike.read(self.block_size):
-            yield block
-
-    def close(self) -> None:
-        """Close the file, if it can be closed."""
-        close = getattr(self.filelike, "close", None)
-        if close is not None:
-            close()
 
 
 def worker_environ(
@@ -236,7 +217,7 @@ class Exchange:
         self.framing: Framing | None = None  # set when the head was given out: there is no way back then
 
     def start_response(
-        self, status: object, headers: object, exc_info: ExcInfo | None = None
+        self, status: object, headers: object, exc_info: object = None
     ) -> Callable[[bytes], None]:
         """Take the status and the headers; they are checked now, while the traceback shows who is to blame.
 
@@ -244,11 +225,12 @@ class Exchange:
         `exc_info` when it is too late to answer with anything else.
         """
         if exc_info:
+            error: BaseException | None = error_of(exc_info)
             try:
-                if self.framing is not None:
-                    raise exc_info[1].with_traceback(exc_info[2])
+                if error is not None and self.framing is not None:
+                    raise error
             finally:
-                exc_info = None  # its traceback holds this frame: a cycle
+                exc_info = error = None  # their traceback holds this frame: a cycle
         elif self.head is not None:
             raise AssertionError("start_response() was called a second time without exc_info")
         if not isinstance(headers, list):
@@ -279,7 +261,7 @@ class Exchange:
         if wired := self.data(data):
             self._open_wire().send(wired)
 
-    def early_hints(self, headers: list[tuple[str, str]]) -> None:
+    def early_hints(self, headers: object) -> None:
         """Send a 103 with `headers`, ahead of the answer and as often as wanted: what gunicorn calls
         wsgi.early_hints (RFC 8297). Clients of HTTP/1.0 get none: they take any response for the final one.
 
@@ -288,7 +270,9 @@ class Exchange:
         if self.framing is not None:
             raise AssertionError("wsgi.early_hints was called after the head was sent")
         wire = self._open_wire()
-        lines = Head("103 Early Hints", headers).fields()
+        if not isinstance(headers, Iterable) or isinstance(headers, (str, bytes)):
+            raise TypeError(f"wsgi.early_hints: headers is {type(headers).__name__}, not list")
+        lines = Head("103 Early Hints", list(headers)).fields()
         if self._request.version == "1.1":
             wire.send(b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n")
 
@@ -357,6 +341,17 @@ class Exchange:
                 "the application gave a body, or returned, before it called start_response()"
             )
         return self.head
+
+
+def error_of(exc_info: object) -> BaseException:
+    """Return the error to raise again for what start_response() was given."""
+    if isinstance(exc_info, (tuple, list)) and len(exc_info) == 3:
+        kind, error, trace = exc_info
+        if isinstance(error, BaseException):
+            return error.with_traceback(trace)
+        if kind is error is trace is None:  # as it returns where nothing is handled
+            return AssertionError("start_response() was called behind the head, and exc_info has no error")
+    raise TypeError(f"start_response(): exc_info is {exc_info!r:.100}, not what sys.exc_info() returns")
 
 
 def joined(pieces: Sequence[object]) -> bytes:

@@ -26,7 +26,7 @@ from bigtop.http.messages import Request
 from bigtop.http.paths import is_like
 from bigtop.http.response import head_of
 from bigtop.http.scope import Scope
-from bigtop.http.wsgi import Environ, ExcInfo, Peer, environ, joined, worker_environ
+from bigtop.http.wsgi import Environ, Peer, environ, error_of, joined, worker_environ
 
 Send = Callable[[Message], Any]
 
@@ -164,11 +164,13 @@ class _Answer:
         self._silent_since = monotonic()
 
     def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+        self, status: object, headers: object, exc_info: object = None
     ) -> Callable[[bytes], None]:
         """PEP 3333's. Raises what is in `exc_info` when it is too late to answer with anything else."""
-        if exc_info and self._begun:
-            raise exc_info[1].with_traceback(exc_info[2])
+        if exc_info:
+            error = error_of(exc_info)
+            if self._begun:
+                raise error
         if self._start is not None and not exc_info:
             raise AssertionError("start_response() was called a second time without exc_info")
         if not isinstance(headers, list):

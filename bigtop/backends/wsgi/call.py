@@ -22,10 +22,11 @@ from bigtop.backends.native.write_buffer import LARGE, ClientGone
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import AnswerOver, ProtocolError
+from bigtop.http.file_wrapper import FileWrapper
 from bigtop.http.filtered import FilteredExchange
 from bigtop.http.handlers import FilePart, Reply, filtered
 from bigtop.http.messages import Request
-from bigtop.http.wsgi import Environ, Exchange, FileWrapper, environ, joined
+from bigtop.http.wsgi import Environ, Exchange, environ, joined
 from bigtop.ipc.scoreboard import SHARED
 from bigtop.log import logger as get_logger
 from bigtop.system.clock import monotonic_ns
