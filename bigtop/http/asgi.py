@@ -30,13 +30,16 @@ def no_message(message: object) -> TypeError:
 
 
 def status_line(code: object) -> str:
-    """Return "200 OK"; a code without a registered reason has none."""
+    """Return "200 OK"; a code without a registered reason has none. ResponseError: it is no code."""
     if not isinstance(code, int):
         raise ResponseError(f"status {code!r}: wanted a number")
+    number = int(code)
+    if not 100 <= number <= 999:
+        raise ResponseError(f"status {number}: wanted three digits")
     try:
-        return f"{int(code)} {HTTPStatus(code).phrase}"
+        return f"{number} {HTTPStatus(number).phrase}"
     except ValueError:
-        return str(int(code))
+        return str(number)
 
 
 def text_fields(pairs: object) -> list[tuple[str, str]]:
@@ -215,7 +218,11 @@ class Answer:
             raise RuntimeError("http.response.early_hint was sent after http.response.start")
         if self._request.version == "1.0":
             return b""
-        lines = _field_lines((b"Link", link) for link in message["links"])
+        links = message.get("links")
+        if not isinstance(links, Iterable) or isinstance(links, (str, bytes)):
+            kind = type(links).__name__
+            raise TypeError(f"links of http.response.early_hint is {kind}, not a list of bytes")
+        lines = _field_lines([(b"Link", link) for link in links])
         return b"HTTP/1.1 103 Early Hints\r\n" + lines + b"\r\n"
 
     def _frame(self, message: Message, length: int | None) -> tuple[bytes, Framing]:
@@ -252,7 +259,7 @@ _heads: Final[dict[object, _Prepared]] = {}  # see known.py
 
 def _head_of(code: object, fields: object, trailers: bool) -> _Prepared:
     """Return what _head() does, made now or before."""
-    key = (code, fields, trailers)
+    key = (type(code), code, fields, trailers)  # 200.0 is no code, although it is equal to one
     known = _heads.get(key)
     if known is None:
         known = _head(code, fields, trailers)

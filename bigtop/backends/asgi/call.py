@@ -164,7 +164,7 @@ class Call(MeteredCall):
         else:
             await self._send_extension(kind, message)
 
-    async def _send_extension(self, kind: str, message: Message) -> None:
+    async def _send_extension(self, kind: object, message: Message) -> None:
         match kind:
             case "http.response.early_hint":
                 stream = self._stream
@@ -270,7 +270,7 @@ class Call(MeteredCall):
         return f"{self.request.method} {self.request.target.decode('latin-1')}"
 
 
-def _check_last(kind: str, message: Message) -> None:
+def _check_last(kind: object, message: Message) -> None:
     """Raise ClientDisconnected for what nobody gets, unless it is the last: a stream has to end somehow."""
     if message.get("more_body") or message.get("more_trailers") or kind == "http.response.early_hint":
         raise ClientDisconnected("the client has left, or can be sent no more")

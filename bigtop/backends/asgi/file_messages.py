@@ -19,7 +19,10 @@ SendFile = Callable[[Message, FilePart, bool], Awaitable[None]]  # the last is w
 
 async def send_path(message: Message, send: Send, send_file: SendFile) -> None:
     """Send the file that pathsend names."""
-    fd = os.open(message["path"], os.O_RDONLY | os.O_CLOEXEC)
+    path = message.get("path")
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"path of http.response.pathsend is {type(path).__name__}, not str")
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         if is_stored(status):
@@ -34,11 +37,10 @@ async def send_path(message: Message, send: Send, send_file: SendFile) -> None:
 
 async def send_open_file(message: Message, send: Send, send_file: SendFile) -> None:
     """Send what zerocopysend names of an open file."""
-    file: Any = message["file"]
-    fd: int = file if isinstance(file, int) else file.fileno()
-    offset, count = message.get("offset"), message.get("count")
+    fd = _descriptor(message.get("file"))
+    offset, count = _number(message, "offset"), _number(message, "count")
     more = bool(message.get("more_body", False))
-    start: int = os.lseek(fd, 0, os.SEEK_CUR) if offset is None else offset
+    start = os.lseek(fd, 0, os.SEEK_CUR) if offset is None else offset
     status = os.fstat(fd)
     if is_stored(status):
         left = max(0, status.st_size - start)
@@ -53,3 +55,25 @@ async def send_open_file(message: Message, send: Send, send_file: SendFile) -> N
         await send({"type": "http.response.body", "more_body": more})
     if offset is None:
         os.lseek(fd, end, os.SEEK_SET)
+
+
+def _descriptor(file: object) -> int:
+    """Return the descriptor of what zerocopysend says is an open file, or the descriptor of one."""
+    fileno: Any = getattr(file, "fileno", None)
+    fd: object = file if fileno is None else fileno()
+    if isinstance(fd, bool) or not isinstance(fd, int):
+        raise TypeError(f"file of http.response.zerocopysend is {type(file).__name__}, not an open file")
+    return int(fd)
+
+
+def _number(message: Message, key: str) -> int | None:
+    """Return what zerocopysend says of bytes, None if nothing."""
+    value: object = message.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{key} of http.response.zerocopysend is {type(value).__name__}, not int")
+    number = int(value)
+    if number < 0:
+        raise ValueError(f"{key} of http.response.zerocopysend is {number}, which is less than 0")
+    return number

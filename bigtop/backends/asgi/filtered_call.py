@@ -9,7 +9,7 @@ from bigtop.backends.asgi.call import Call
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.stream import Stream, StreamOwner
 from bigtop.backends.native.file_answers import read_through
-from bigtop.http.asgi import Message
+from bigtop.http.asgi import Message, as_bytes
 from bigtop.http.filtered import FilteredAnswer
 from bigtop.http.handlers import FilePart, Filter, Reply, filtered
 from bigtop.http.messages import Request
@@ -45,7 +45,7 @@ class FilteredCall(Call):
         kind = message.get("type") if isinstance(message, Mapping) else None
         if not self.gone and (kind == _BODY or kind in _FILES):
             more = bool(message.get("more_body", False))
-            size = len(message.get("body", b"")) if kind == _BODY and not more else None
+            size = len(as_bytes(message.get("body", b""))) if kind == _BODY and not more else None
             self._filtered.takes_files(size)
             replacement = self._filtered.replacement
             if replacement is not None and not self.answer.complete:

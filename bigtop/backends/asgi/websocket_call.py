@@ -126,15 +126,16 @@ class WebSocketCall(MeteredCall):
         code, reason = message.get("code"), message.get("reason")
         if code is None:
             code = 1000
-        if not isinstance(code, int):
+        if isinstance(code, bool) or not isinstance(code, int):
             raise TypeError(f"code of websocket.close is {type(code).__name__}, not int")
-        if not 1000 <= code < 5000:
-            raise ValueError(f"code of websocket.close is {code}, not between 1000 and 4999")
+        number = int(code)  # it may be a member of an enum, which the other build takes for its number
+        if not 1000 <= number < 5000:
+            raise ValueError(f"code of websocket.close is {number}, not between 1000 and 4999")
         if not isinstance(reason, str | None):
             raise TypeError(f"reason of websocket.close is {type(reason).__name__}, not str")
-        self._socket.close(code, reason or "")
+        self._socket.close(number, reason or "")
 
-    async def _decide(self, kind: str, message: Message) -> None:
+    async def _decide(self, kind: object, message: Message) -> None:
         match kind:
             case "websocket.accept":
                 self._accept(message)
