@@ -18,11 +18,10 @@ from bigtop.backends.failures import contain
 from bigtop.backends.native.hopbyhop import left
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import AppError
-from bigtop.http.asgi import as_bytes, no_message, status_line, text_fields
+from bigtop.http.asgi import Message, as_bytes, no_message, status_line, text_fields
 from bigtop.http.messages import Request
 
 Scope = Mapping[str, Any]
-Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -47,6 +46,8 @@ class AsgiMeter:
         metrics.begin(metered, scope.get("method", "GET"), client, scope["path"].encode())
         if scope["type"] == "websocket":
             metrics.writing(metered.record)
+        # Now: what the application does to its scope is no concern of the log.
+        request = None if metrics.access_log is None else _request_of(scope)
         sender = _Sender(metrics, metered, send, self._life if _has_connections(scope) else None)
         try:
             await self._app(scope, receive, sender.send)
@@ -54,8 +55,8 @@ class AsgiMeter:
             contain(error)
         finally:
             ended = metrics.end(metered)
-            if metrics.access_log is not None:
-                metrics.access_log.add(access(metered, _request_of(scope), client, ended, {}))
+            if metrics.access_log is not None and request is not None:
+                metrics.access_log.add(access(metered, request, client, ended, {}))
 
     @property
     def is_busy(self) -> bool:
@@ -105,8 +106,9 @@ class _Sender:
         match kind:
             case "http.response.start":
                 self._metrics.writing(metered.record)
-                status_line(message.get("status"))  # which says what is wrong, as text_fields() does
-                metered.status = message["status"]
+                status: Any = message.get("status")
+                status_line(status)  # which says what is wrong, as text_fields() does
+                metered.status = int(status)
                 headers = message.get("headers", ())
                 if isinstance(headers, Iterable):  # it may be a generator, which is read but once
                     headers = list(headers)

@@ -46,6 +46,9 @@ class WsgiMeter:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         call = _Call(self._metrics, environ, start_response, self._closes)
         path = environ.get("PATH_INFO", "").encode("latin-1")
+        if self._metrics.access_log is not None:
+            # Now: what the application does to its environ is no concern of the log.
+            call.request = request_of(environ)
         self._metrics.begin(call, environ["REQUEST_METHOD"], environ.get("REMOTE_ADDR") or "", path)
         try:
             response: Any = self._app(environ, call.start_response)
@@ -76,7 +79,7 @@ class WsgiMeter:
 class _Call(MeteredRequest):
     """One request. Its start_response passes on what it is given and remembers it."""
 
-    __slots__ = ("_closes", "_environ", "_metrics", "_start")
+    __slots__ = ("_closes", "_environ", "_metrics", "_start", "request")
 
     def __init__(
         self, metrics: AdapterMetrics, environ: Environ, start: Callable[..., Any], closes: bool
@@ -88,12 +91,14 @@ class _Call(MeteredRequest):
         self._environ = environ
         self._start = start
         self._closes = closes
+        self.request: Request | None = None  # for the access log
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        with suppress(AttributeError, TypeError, ValueError):  # no fields: the server says what is wrong
-            headers = left(headers, closes=self._closes)
+    def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Any:
+        if isinstance(headers, (list, tuple)):
+            with suppress(AttributeError, TypeError, ValueError):  # no fields: the server says what is wrong
+                headers = left(list(headers), closes=self._closes)
         write = self._start(status, headers, exc_info) if exc_info else self._start(status, headers)
-        self.status = int(status[:3])
+        self.status = max(0, int(status[:3]))
         self.headers = headers
         return write
 
@@ -103,10 +108,10 @@ class _Call(MeteredRequest):
         if metrics is None:
             return
         ended = metrics.end(self)
-        if metrics.access_log is not None:
+        if metrics.access_log is not None and self.request is not None:
             environ = self._environ
-            client = environ.get("REMOTE_ADDR") or ""
-            metrics.access_log.add(access(self, request_of(environ), client, ended, environ))
+            client = str(environ.get("REMOTE_ADDR") or "")
+            metrics.access_log.add(access(self, self.request, client, ended, environ))
 
 
 class _Stream:
@@ -114,15 +119,15 @@ class _Stream:
 
     __slots__ = ("_call", "_iterator", "_response")
 
-    def __init__(self, response: Iterable[bytes], call: _Call) -> None:
+    def __init__(self, response: Any, call: _Call) -> None:
         self._response = response
-        self._iterator: Iterator[bytes] | None = None
+        self._iterator: Iterator[Any] | None = None
         self._call = call
 
     def __iter__(self) -> _Stream:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> Any:
         try:
             if self._iterator is None:
                 self._iterator = iter(self._response)
