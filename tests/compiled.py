@@ -32,7 +32,21 @@ def install(name: str, **environ: str) -> Path:
     borrow.write_text(sysconfig.get_path("purelib") + "\n")
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--force"]
     subprocess.run([*pip, str(source)], check=True, env={**os.environ, **environ})
+    lend_programs(python.parent)
     return python
+
+
+def lend_programs(folder: Path) -> None:
+    """Put the programs of this environment (gunicorn, coverage) into `folder`, to be run by its Python."""
+    here = Path(sys.executable).parent
+    for program in here.iterdir():
+        copy = folder / program.name
+        if copy.exists() or not program.is_file() or program.is_symlink():
+            continue
+        script = program.read_bytes()
+        if script.startswith(b"#!") and os.fsencode(here / "python") in script.partition(b"\nimport")[0]:
+            copy.write_bytes(script.replace(os.fsencode(here), os.fsencode(folder)))
+            copy.chmod(0o755)
 
 
 def kind(python: Path) -> str:
