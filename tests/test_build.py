@@ -8,6 +8,7 @@ from types import FunctionType
 
 from bigtop import build
 from bigtop.http.engine import Engine
+from tests.support.flows import flows
 from tests.test_architecture import ROOT, Modules, modules_of
 
 
@@ -74,3 +75,67 @@ def test_an_outsider_is_found(tmp_path: Path) -> None:
     modules = modules_of(tmp_path / "sample")
     assert len(outsiders(modules, {"sample.base"})) == 1
     assert outsiders(modules, {"sample.base", "sample.derived"}) == []
+
+
+# Functions in which a value that nobody has checked gets a type, by module: whose value that is. What is an
+# application's is annotated as object, and looked at. See docs/explanation/design.md.
+SERVERS = "the server's, whose word on a request is taken"
+OWN = "our own, out of a dict that holds all kinds of values"
+CHECKED = "of the right type, as was seen to before"
+NO_TYPE = "one of which only the name is a type's: mypyc takes whatever it is"
+TYPED = {
+    "bigtop.backends.adapters.asgi_meter": {
+        "AsgiMeter.__call__": SERVERS,
+        "_has_connections": SERVERS,
+        "_request_of": SERVERS,
+    },
+    "bigtop.backends.adapters.wsgi_meter": {
+        "WsgiMeter.__call__": SERVERS,
+        "_Call.start_response": NO_TYPE,
+        "_Stream.__next__": NO_TYPE,
+        "request_of": SERVERS,
+        "_target": SERVERS,
+    },
+    "bigtop.backends.wsgi.call": {
+        "Call.run": OWN,
+        "_file_part": "what a file of Python's own says of itself",
+    },
+    "bigtop.backends.wsgi.thread_executor": {"_Usual.seconds": "a number: so says mypy of any power"},
+    "bigtop.http.filtered": {"FilteredAnswer.large_body": OWN},
+    "bigtop.http.proxyprotocol": {
+        "_parse_1": "what a pattern found in bytes",
+        "_parse_2": "what struct made of bytes",
+    },
+    "bigtop.http.response": {"Head.__init__": CHECKED},
+    "bigtop.http.scope": {"http_scope": OWN},
+    "bigtop.http.wsgi": {"environ": OWN},
+    "bigtop.ipc.scoreboard": {
+        "View.oldest": "what struct made of bytes",
+        "View._records": "what struct made of bytes",
+    },
+}
+
+
+def test_what_an_application_gives_gets_no_type_before_it_is_looked_at() -> None:
+    found = flows(ROOT, sorted(hot()))
+    known = {(module, where) for module, functions in TYPED.items() for where in functions}
+    assert [flow for flow in found if (flow.module, flow.where) not in known] == []
+    assert known - {(flow.module, flow.where) for flow in found} == set(), "these are no more"
+
+
+def test_a_value_that_gets_a_type_is_found(tmp_path: Path) -> None:
+    (tmp_path / "sample.py").write_text(
+        "from typing import Any\n"
+        "class Sender:\n"
+        "    count: int = 0\n"
+        "    def send(self, message: dict[str, Any], ready: object) -> bytes:\n"
+        "        self.count = message['count']\n"
+        "        self._put(message['type'], ready)\n"
+        "        return message['body']\n"
+        "    def _put(self, kind: str, anything: object) -> None: ...\n"
+    )
+    assert [tuple(flow) for flow in flows(tmp_path, ["sample"])] == [
+        ("sample", 5, "Sender.send", "is assigned as int"),
+        ("sample", 6, "Sender.send", "is kind of _put of Sender: str"),
+        ("sample", 7, "Sender.send", "is returned as bytes"),
+    ]

@@ -19,11 +19,14 @@ HEADERS: dict[str, Any] = {
     "/bool": [("X-Name", True)],
 }
 BODIES: dict[str, Any] = {"/body": ["a", b"b"], "/nothing": None}
-STATUSES: dict[str, Any] = {"/status": b"200 OK", "/true": True}
+STATUSES: dict[str, Any] = {"/status": b"200 OK", "/true": True, "/minus": -5, "/huge": 10**30}
 
 
 def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
     path = environ["PATH_INFO"]
+    if path == "/spoilt":  # nobody may count on what an application has had in its hands
+        environ.update(dict.fromkeys(("REQUEST_METHOD", "RAW_URI", "REQUEST_URI", "PATH_INFO"), 5))
+        environ.update(HTTP_HOST=None, REMOTE_ADDR=None)
     start_response(STATUSES.get(path, "200 OK"), HEADERS.get(path, []))
     return BODIES.get(path, [b"x"])
 
@@ -56,6 +59,8 @@ async def asgi(scope: dict[str, Any], receive: Callable[..., Any], send: Callabl
         await shown.asgi(scope, receive, send)
         return
     path = scope["path"]
+    if path == "/spoilt":
+        scope.update(dict.fromkeys(("method", "path", "raw_path", "query_string"), 5))
     if path.removeprefix("/ws") in NO_MESSAGES:
         await send(NO_MESSAGES[path.removeprefix("/ws")])
     if scope["type"] == "websocket":

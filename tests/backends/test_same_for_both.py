@@ -15,6 +15,7 @@ import pytest
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits
+from bigtop.ipc.scoreboard import Word
 from tests.apps import faulty
 from tests.backends.test_conformance import INSTALLED, features
 from tests.support.backend_server import BackendServer, eventually, stopped
@@ -212,7 +213,7 @@ def test_fields_of_the_connection_are_dropped_on_foreign_servers_too(name: str) 
         ("/none", "headers is NoneType, not list", "headers is NoneType, not a list of pairs"),
         ("/bool", "value of header 'X-Name' is bool, not str", "value of header 'X-Name' is bool, not bytes"),
         ("/status", "status is bytes, not str", "status b'200 OK': wanted a number"),
-        ("/true", "status is bool, not str", "status '1': wanted three digits"),
+        ("/true", "status is bool, not str", "status 1: wanted three digits"),
         ("/body", "the application's body has a str", "the body is str, not bytes"),
     ],
 )
@@ -240,7 +241,7 @@ UPGRADE = (
         ("/ws/bytes", "bytes of websocket.send is str, not bytes"),
         ("/ws/bool", "bytes of websocket.send is bool, not bytes"),
         ("/ws/code", "code of websocket.close is str, not int"),
-        ("/ws/true", "code of websocket.close is True, not between 1000 and 4999"),
+        ("/ws/true", "code of websocket.close is bool, not int"),
         ("/ws/reason", "reason of websocket.close is bytes, not str"),
         ("/ws/status", "status '401': wanted a number"),
         ("/ws/hops", "sends the header Keep-Alive, which only a server may: it is dropped"),
@@ -297,3 +298,29 @@ def test_what_is_no_message_is_told(place: str, path: str, wrong: str) -> None:
     with server("asgi", "faulty") as one, one.connect() as client:
         assert ask(client, f"GET {place}{path}".encode(), *key).status == 500
         assert wrong in one.log()
+
+
+@pytest.mark.case("A20")
+@pytest.mark.parametrize("name", INSTALLED)
+def test_the_log_has_the_request_of_the_client(name: str) -> None:
+    """Whatever the application makes of its environ, or of its scope."""
+    options = ServeOptions(access_format="%(m)s %(U)s %(s)s")
+    app = f"tests.apps.faulty:{features(name).interface}"
+    with BackendServer(app, options, backend=name) as one:
+        for _ in range(2):
+            with one.connect() as client:
+                assert ask(client, b"GET /spoilt").status == 200
+        eventually(lambda: len(one.access_lines()) == 2, what="two lines")
+        assert one.access_lines() == ["GET /spoilt 200"] * 2
+        eventually(lambda: one.word(Word.BUSY) == 0, what="nothing runs")
+
+
+@pytest.mark.case("A20")
+@pytest.mark.parametrize("name", [name for name in INSTALLED if features(name).interface == "asgi"])
+def test_a_status_that_is_none_is_told_by_every_server(name: str) -> None:
+    with BackendServer("tests.apps.faulty:asgi", backend=name) as one:
+        for path, status in (("/minus", "-5"), ("/huge", str(10**30))):
+            with one.connect() as client:
+                assert ask(client, b"GET " + path.encode()).status == 500
+            assert f"status {status}: wanted three digits" in one.log()
+        eventually(lambda: one.word(Word.REQUESTS) == 2, what="both are counted")

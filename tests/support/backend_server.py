@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class BackendServer:
-    """One worker's worth of a backend: a name, or MODULE:CLASS."""
+    """One worker's worth of a backend: a name, or MODULE:CLASS; `from_sources`: whatever build this is."""
 
     def __init__(
         self,
@@ -49,7 +49,9 @@ class BackendServer:
         send_buffer: int | None = None,
         siblings: int = 0,
         routes: Sequence[tuple[Route, int]] = (),
+        from_sources: bool = False,
     ) -> None:
+        self._from_sources = from_sources
         self._setup = {
             "app": app,
             "options": options or ServeOptions(),
@@ -89,7 +91,9 @@ class BackendServer:
             "app_queues": self._app_queue_fds,
         }
         setup = base64.b64encode(pickle.dumps(self._setup | fds)).decode()
-        command = [sys.executable, "-X", "faulthandler", "-m", "tests.support.backend_child", setup]
+        modules = ["tests.support.sources"] if self._from_sources else []
+        modules.append("tests.support.backend_child")
+        command = [sys.executable, "-X", "faulthandler", "-m", *modules, setup]
         if self._nofile is not None:
             command = ["prlimit", f"--nofile={self._nofile}", *command]
         self.process = subprocess.Popen(
