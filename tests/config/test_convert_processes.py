@@ -378,6 +378,7 @@ PM2_VALUES = st.one_of(
         max_size=3,
     )
 )
+@example([("uvicorn", {"port": "\0"}), ("x", {"env": {"A": "\0"}})])
 @settings(max_examples=20)
 def test_any_ecosystem_file(apps: list[tuple[str, dict[str, Any]]]) -> None:
     described = [
@@ -386,6 +387,20 @@ def test_any_ecosystem_file(apps: list[tuple[str, dict[str, Any]]]) -> None:
     ]
     Path("ecosystem.json").write_text(json.dumps({"apps": described}))
     checked(convert("ecosystem.json"))
+
+
+def test_variables_that_cannot_be_have_no_equal() -> None:
+    app = {
+        "script": "uvicorn",
+        "args": "site_app:asgi",
+        "env": {"A": "\0", "B": "b", "C-D": "1"},
+        "port": "\0",
+    }
+    tables, notes, daemon = made("ecosystem.json", json.dumps(app))
+    assert environ(daemon, *tables["app"]) == {"B": "b"}
+    assert "no equal: env.A (no variable holds a NUL)" in notes
+    assert "no equal: port (no variable holds a NUL)" in notes
+    assert "no equal: env.C-D (it is no name of a variable)" in notes
 
 
 # ---- what the documentation shows

@@ -158,11 +158,16 @@ def _environ(app: _App) -> tuple[dict[str, str], list[str]]:
     found: dict[str, str] = {}
     notes: list[str] = []
     env = app.get("env", {})
-    if isinstance(env, dict):
-        found = {name: shown(value) for name, value in env.items() if re.fullmatch(r"[A-Za-z_]\w*", name)}
-        notes = [no_equal(f"env.{name}", "it is no name of a variable") for name in env if name not in found]
+    wanted = {f"env.{name}": (name, value) for name, value in env.items()} if isinstance(env, dict) else {}
     if "port" in app:
-        found["PORT"] = shown(app["port"])
+        wanted["port"] = ("PORT", app["port"])
+    for said, (name, value) in wanted.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            notes.append(no_equal(said, "it is no name of a variable"))
+        elif "\0" in shown(value):
+            notes.append(no_equal(said, "no variable holds a NUL"))
+        else:
+            found[name] = shown(value)
     for key, value in app.items():
         if key.startswith("env_"):
             notes.append(
