@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "build" / "compiled"
 PACKAGE = ("bigtop", "setup.py", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
-BESIDE = ("tests", "bench", "docs", "examples", "setup.cfg", "README.md")
+BESIDE = ("tests", "bench", "docs", "examples", "setup.cfg", "setup.py", "README.md")
 
 
 def install(name: str, **environ: str) -> Path:

@@ -177,7 +177,11 @@ def test_atoms_are_those_of_gunicorn(worker: Worker) -> None:
     environ = environ_of(ACCESS)
     told = response_of(ACCESS), Request(environ), environ, timedelta(microseconds=ACCESS.duration)
     ours, theirs = log.Logger.__new__(log.Logger), glogging.Logger.__new__(glogging.Logger)
-    assert ours.atoms(*told) == theirs.atoms(*told)
+    for _ in range(9):
+        mine, other = ours.atoms(*told), theirs.atoms(*told)
+        if mine["t"] == other["t"]:  # no second began in between
+            break
+    assert mine == other
     assert log.SafeAtoms(ours.atoms(*told))["U"] == "/a\\n"
     assert log.SafeAtoms({"{a}i": 'x"'})["{A}i"] == 'x\\"'
     assert log.SafeAtoms({})["zz"] == "-"

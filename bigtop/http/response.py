@@ -344,7 +344,7 @@ def _first_line(status: str) -> tuple[int, bytes]:
 
 
 @lru_cache(maxsize=_KEPT)
-def _line(name: str, value: str) -> tuple[_Kind, bytes]:
+def _line(name: object, value: object) -> tuple[_Kind, bytes]:
     """Check a field; return what it is to the server, and its line, b"" for one that is the server's."""
     if not isinstance(name, str) or not isinstance(value, str):
         raise TypeError  # see _no_text()

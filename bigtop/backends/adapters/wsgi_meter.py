@@ -94,9 +94,9 @@ class _Call(MeteredRequest):
         self.request: Request | None = None  # for the access log
 
     def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Any:
-        if isinstance(headers, (list, tuple)):
+        if isinstance(headers, list):  # a generator could be read but once
             with suppress(AttributeError, TypeError, ValueError):  # no fields: the server says what is wrong
-                headers = left(list(headers), closes=self._closes)
+                headers = left(headers, closes=self._closes)
         write = self._start(status, headers, exc_info) if exc_info else self._start(status, headers)
         self.status = max(0, int(status[:3]))
         self.headers = headers
