@@ -337,6 +337,7 @@ Both have the same sections and keys:
 | INI | TOML | |
 | --- | --- | --- |
 | `[circus]` | `[circus]` or `[bigtop]` | what concerns all |
+| `[stats]` | `[stats]` | that figures are published, and how often; it switches `statsd` on |
 | `[watcher:web]` | `[watcher.web]` | a command to keep running |
 | `[socket:web]` | `[socket.web]` | a socket for those who name it, `$(circus.sockets.web)` |
 | `[app:web]` | `[app.web]` | a WSGI or ASGI application |
@@ -370,6 +371,7 @@ def config_page() -> str:
     watcher = [key for key in watcher_options.WATCHER if not key.name.startswith(("rlimit_", "hooks."))]
     sections = {
         "## [circus]": daemon_options.CIRCUS,
+        "## [stats]": daemon_options.STATS,
         "## [watcher:NAME]": [*watcher, *_families()],
         "## [socket:NAME]": daemon_options.SOCKET,
         "## [plugin:NAME]": daemon_options.PLUGIN,

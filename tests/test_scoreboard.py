@@ -26,6 +26,12 @@ class Board:
         return Slot(scoreboard.attach(self.fd))
 
 
+def attached(fd):
+    slot = Slot(scoreboard.attach(fd))
+    os.close(fd)
+    return slot
+
+
 @pytest.fixture
 def board():
     made = Board()
@@ -97,6 +103,37 @@ class TestScoreboard:
         all_slots.drop(2)
         assert table.words(2)[Seat.STATE] == SeatState.EMPTY
         assert all_slots.of(2).running() == all_slots.of(99).running() == []
+
+    def test_what_they_counted_is_kept(self, table):
+        all_slots = Scoreboard(table)
+        for count in (3, 4):
+            slot = attached(all_slots.renew(0))
+            slot.words[Word.REQUESTS] += count
+            slot.words[Word.ACCEPTED_AT + 1] += 1
+            slot.words[Word.BUSY] = 1
+            slot.buckets[5] = count
+            all_slots.drop(0)
+        assert all_slots.retired.words[Word.REQUESTS] == 7
+        assert all_slots.retired.words[Word.ACCEPTED_AT + 1] == 2
+        assert all_slots.retired.words[Word.BUSY] == 0  # nobody is any more
+        assert all_slots.retired.buckets[5] == 7
+
+    def test_others_can_be_given_a_slot_to_look_at(self, table):
+        all_slots = Scoreboard(table)
+        assert all_slots.descriptor(0) == -1
+        all_slots.keep_descriptors()
+        slot = attached(all_slots.renew(0))
+        fd = os.open(f"/proc/self/fd/{all_slots.descriptor(0)}", os.O_RDONLY)
+        try:
+            view = View(scoreboard.attach(fd, read_only=True))
+        finally:
+            os.close(fd)
+        slot.words[Word.REQUESTS] += 2
+        assert view.words[Word.REQUESTS] == 2
+        with pytest.raises(TypeError):
+            view.words[Word.REQUESTS] = 3
+        all_slots.drop(0)
+        assert all_slots.descriptor(0) == -1
 
     def test_there_are_workers_without_a_seat(self, table):
         all_slots = Scoreboard(table)

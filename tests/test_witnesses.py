@@ -19,6 +19,7 @@ from tests.witnesses import Witnesses
 HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[Sequence[Key[object]], Witnesses, str]] = {
     "circus": (daemon_options.CIRCUS, witnesses.CIRCUS, "[circus]"),
+    "stats": (daemon_options.STATS, witnesses.STATS, "[stats]"),
     "socket": (daemon_options.SOCKET, witnesses.SOCKET, "[socket:a]"),
     "plugin": (daemon_options.PLUGIN, witnesses.PLUGIN, "[plugin:a]"),
     "app": (daemon_options.APP, witnesses.APP, "[app:a]"),

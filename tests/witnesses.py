@@ -23,6 +23,9 @@ SERVE: Witnesses = {
         "server_header": "test_options_of_serve_show_in_its_worker",
         "capture_output": "test_stdout_of_the_application_goes_where_its_stderr_goes",
     },
+    "integration/test_stats.py": {
+        "stats": "test_what_a_site_counts_is_exact_and_never_goes_back",
+    },
     "integration/test_edge_options.py": {
         "chdir": "test_a_relative_folder_counts_from_chdir",
         "forwarded_allow_ips": "test_balancers_and_proxies",
@@ -169,13 +172,16 @@ CIRCUS: Witnesses = {
         "logoutput": "test_the_daemons_own_log_can_go_to_syslog_or_where_a_file_says",
         "loggerconfig": "test_the_daemons_own_log_can_go_to_syslog_or_where_a_file_says",
     },
+    "integration/test_stats.py": {
+        "statsd": "test_clients_of_circus_understand_all_of_it",
+        "stats_endpoint": "test_clients_of_circus_understand_all_of_it",
+    },
     "integration/test_circus_defects.py": {
         "check_delay": "test_reloadconfig_does_what_changed_and_no_more",
     },
     "integration/test_each_key.py": {
         "endpoint_owner": "test_keys_of_the_daemon",
         "pubsub_endpoint": "test_keys_of_the_daemon",
-        "stats_endpoint": "test_keys_of_the_daemon",
         "pidfile": "test_keys_of_the_daemon",
         "umask": "test_keys_of_the_daemon",
         "loglevel": "test_keys_of_the_daemon",
@@ -193,8 +199,14 @@ CIRCUS: Witnesses = {
         "fqdn_prefix": "test_settings_of_the_daemon_that_are_worth_a_word",
         "debug": "test_a_plugin_being_debugged_is_heard",
         "debug_gc": "test_settings_of_the_daemon_that_are_worth_a_word",
-        "statsd": "test_settings_of_the_daemon_that_are_worth_a_word",
         "httpd": "test_settings_of_the_daemon_that_are_worth_a_word",
+    },
+}
+STATS: Witnesses = {
+    "integration/test_stats.py": {
+        "interval": "test_the_pace_and_the_past_are_as_the_file_says",
+        "history": "test_the_pace_and_the_past_are_as_the_file_says",
+        "details_interval": "test_what_is_costly_is_read_less_often",
     },
 }
 SOCKET: Witnesses = {

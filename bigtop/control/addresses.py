@@ -1,6 +1,7 @@
 # Where control channels are: from the name of a site to an endpoint.
 #
-# A supervisor named NAME has NAME.ctl for commands and NAME.events for events, unix sockets in one folder:
+# A supervisor named NAME has NAME.ctl for commands and NAME.events for events, and NAME.stats where it
+# publishes figures: unix sockets in one folder:
 # the one that systemd made for a service ($RUNTIME_DIRECTORY; `bigtop init systemd` has it make
 # /run/bigtop/NAME), or the user's: $XDG_RUNTIME_DIR/bigtop where that is set, /run/bigtop for root,
 # ~/.bigtop/run otherwise. Where that cannot be written to, or the path would be too long, the next one of
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from bigtop.errors import ConfigError
 
-COMMANDS, EVENTS = ".ctl", ".events"
+COMMANDS, EVENTS, STATS = ".ctl", ".events", ".stats"
 SYSTEM = Path("/run/bigtop")  # of root, and of services
 
 # struct sockaddr_un has 108 bytes for a path, the last of them a zero.
@@ -105,6 +106,11 @@ def _is_ours(place: Path) -> bool:
 def at(path: str) -> tuple[str, str]:
     """Return the endpoints, for commands and for events, of a supervisor whose socket is at `path`."""
     return f"ipc://{path}", f"ipc://{path.removesuffix(COMMANDS)}{EVENTS}"
+
+
+def stats_beside(endpoint: str) -> str:
+    """Return where figures are published by a supervisor with this unix socket for commands."""
+    return endpoint.removesuffix(COMMANDS) + STATS
 
 
 def running(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -20,7 +20,7 @@ import os
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import count
 from typing import Final, NamedTuple
@@ -51,6 +51,12 @@ class Word(IntEnum):
     BEAT = 12  # last turn of the event loop, for backends that run applications in it; kept while BUSY
     WAITING = 13  # complete requests waiting for an application slot
     CUT = 14  # 1 once the worker has said which requests it cuts off
+    # From here on LISTENERS words: connections accepted at each listening socket, in their order; the last
+    # word counts those of all further ones. What was taken over from other workers is not in them.
+    ACCEPTED_AT = 16
+
+
+LISTENERS: Final = 8
 
 
 def beat_seconds(timeout: float) -> float:
@@ -68,7 +74,7 @@ class RequestPhase(IntEnum):
     DONE = 3
 
 
-WORDS: Final = 32  # half of them free, for later versions of the table
+WORDS: Final = 32  # some of them free, for later versions of the table
 BUCKETS: Final = 32  # bucket i counts requests of less than 2**i microseconds; the last one all longer ones
 RECORDS: Final = 32  # running requests and, in the others, the last finished ones
 SHARED: Final = RECORDS - 1  # the place of those that found no other
@@ -133,12 +139,13 @@ def create(number: int) -> int:
     return fd
 
 
-def attach(fd: int) -> memoryview:
+def attach(fd: int, *, read_only: bool = False) -> memoryview:
     """Map a slot; ValueError for what is none. The descriptor can be closed then."""
     size = os.fstat(fd).st_size
     if size != SIZE:
         raise ValueError(f"descriptor {fd} is not a scoreboard: it has {size} bytes")
-    memory = memoryview(mmap.mmap(fd, SIZE))
+    protection = mmap.PROT_READ if read_only else mmap.PROT_READ | mmap.PROT_WRITE
+    memory = memoryview(mmap.mmap(fd, SIZE, prot=protection))
     if _HEADER.unpack_from(memory) != (MAGIC, VERSION):
         raise ValueError(f"descriptor {fd} is not a scoreboard of version {VERSION}")
     return memory
@@ -263,6 +270,26 @@ class View:
                 yield RequestRecord(phase, began, ended, status, *map(_str, texts))
 
 
+_SUMMED: Final = (
+    *(Word.ACCEPTED, Word.REQUESTS, Word.ERRORS, Word.BYTES_IN, Word.BYTES_OUT, Word.CALL_NS, Word.QUEUE_NS),
+    *range(Word.ACCEPTED_AT, Word.ACCEPTED_AT + LISTENERS),
+)
+
+
+class Totals:
+    """What several workers counted, added up; `words` by Word, with 0 for those that cannot be."""
+
+    def __init__(self, words: Sequence[int] = (), buckets: Sequence[int] = ()) -> None:
+        self.words = list(words) or [0] * WORDS
+        self.buckets = list(buckets) or [0] * BUCKETS
+
+    def add(self, view: View) -> None:
+        words = view.words.tolist()
+        for word in _SUMMED:
+            self.words[word] += words[word]
+        self.buckets = [mine + its for mine, its in zip(self.buckets, view.histogram(), strict=True)]
+
+
 _EMPTY: Final = View(memoryview(bytes(SIZE)))
 
 
@@ -273,6 +300,21 @@ class Scoreboard:
     def __init__(self, table: seats.Seats) -> None:
         self._seats = table
         self._views: dict[int, View] = {}
+        self._fds: dict[int, int] | None = None
+        self.retired = Totals()  # of workers that are gone
+
+    def keep_descriptors(self) -> None:
+        """Keep a descriptor of each slot to come, so that another process can map it."""
+        self._fds = {}
+
+    def descriptor(self, index: int) -> int:
+        """Return that of the slot of one worker, -1 where there is none."""
+        return (self._fds or {}).get(index, -1)
+
+    def close(self) -> None:
+        """Close the descriptors that were kept."""
+        for index in list(self._views):
+            self._forget(index)
 
     def renew(self, index: int) -> int:
         """Make a slot for a worker that is to be; return the descriptor to give it, to be closed then."""
@@ -287,12 +329,23 @@ class Scoreboard:
 
     def watch(self, index: int, fd: int) -> None:
         """Read the slot behind `fd` as that of worker `index`."""
-        self._views[index] = View(attach(fd))
+        view = View(attach(fd))
+        kept = None if self._fds is None else os.dup(fd)
+        self._forget(index)
+        self._views[index] = view
+        if self._fds is not None and kept is not None:
+            self._fds[index] = kept
 
     def drop(self, index: int) -> None:
-        """Forget the slot of a worker that is gone."""
-        self._views.pop(index, None)
+        """Forget the slot of a worker that is gone, but not what it counted."""
+        self._forget(index)
         self.vacate(index)
+
+    def _forget(self, index: int) -> None:
+        if (view := self._views.pop(index, None)) is not None:
+            self.retired.add(view)
+        if self._fds and (fd := self._fds.pop(index, None)) is not None:
+            os.close(fd)
 
     def vacate(self, index: int) -> None:
         """Have its siblings send it no more connections, and take over what is on its way."""

@@ -144,6 +144,7 @@ class App:
 
     def close(self) -> None:
         _close(self._queues)
+        self.board.close()
         if self._owns_seats:
             os.close(self._seats)
 

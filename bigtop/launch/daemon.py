@@ -9,15 +9,16 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from bigtop import log
 from bigtop.config.file import daemon as config
 from bigtop.config.file.apps import AppSpec
 from bigtop.config.file.daemon_spec import DaemonSpec, overridden, taken_at_start
 from bigtop.errors import BigtopError, CommandError
-from bigtop.launch import file_preflight, helper_watchers, program, saving
+from bigtop.launch import file_preflight, helper_watchers, plan_words, program, saving
 from bigtop.launch.app import App
 from bigtop.launch.controlled import Steered
 from bigtop.launch.critical import Critical
@@ -41,6 +42,9 @@ from bigtop.supervisor.streams.writer import Outputs
 from bigtop.supervisor.supervisor import Supervisor
 from bigtop.system import pidfile, workdir
 from bigtop.system.notify import Notifier, Starter
+
+if TYPE_CHECKING:
+    from bigtop.launch.statistics import Statistics
 
 logger = get_logger("bigtop.supervisor")
 
@@ -88,7 +92,7 @@ class Daemon:
         ] = {}  # as the file has them; one that changed runs when the old is gone
         self.supervisor = Supervisor(self._publish, self._make_pool, listening.fds)
         self.supervisor.scheduler.warmup.delay = spec.warmup_delay
-        spawner = Spawner(launcher, listening.for_watcher, spec.output_prefix, workdir.current())
+        spawner = Spawner(launcher, self._sockets_for, spec.output_prefix, workdir.current())
         outputs = Outputs(
             lambda watcher, trouble: logger.error("%s: %s", watcher, trouble), prefix=spec.output_prefix
         )
@@ -98,10 +102,13 @@ class Daemon:
         self.over = asyncio.Event()
         self._critical = Critical()
         self.channel = FileChannel(_Several(self))
+        self.statistics: Statistics | None = None
 
     async def run(self) -> int:
         self.channel.open_as(self.spec)
         try:
+            if self.spec.stats is not None:
+                self._open_statistics()
             for watcher in self._watchers(self.spec):
                 self.supervisor.dispatcher.enter(watcher)
             with program.signals_taken(self._on_signal, self._known), program.watched(self._starter):
@@ -113,16 +120,36 @@ class Daemon:
                 self.channel.announce("stopped")
         finally:
             await self.channel.close()
+            if self.statistics is not None:
+                self.statistics.close()
             self.supervisor.close()
             self._services.outputs.end()
             for app in self.apps.values():
                 app.close()
         return self._critical.status
 
+    def _open_statistics(self) -> None:
+        from bigtop.launch import statistics  # of no use to those who want none
+
+        places = self.channel.places
+        channel = None if places is None else places.endpoint
+        self.statistics = statistics.of_file(self.spec, channel, _Several(self))
+
+    def _sockets_for(self, spec: WatcherSpec, own: Callable[[int], None]) -> Mapping[str, int]:
+        private = {} if self.statistics is None else self.statistics.sockets_for(spec)
+        return {**self.listening.for_watcher(spec, own), **private}
+
     def _watchers(self, spec: DaemonSpec) -> list[WatcherSpec]:
         """Return all watchers of `spec`; those of applications are made anew if they changed."""
-        served = [self._app(app) for app in spec.apps]
-        return [*spec.watchers, *self.channel.tell(helper_watchers.asked_for(spec)), *served]
+        return [*self._plain(spec), *(self._app(app) for app in spec.apps)]
+
+    def _plain(self, spec: DaemonSpec) -> list[WatcherSpec]:
+        """Return those that are no applications."""
+        helpers = self.channel.tell(helper_watchers.asked_for(spec))
+        pace = spec.stats or self.spec.stats  # whether there are statistics is taken at the start
+        if self.statistics is not None and pace is not None:
+            helpers.append(self.statistics.watcher(pace))
+        return [*spec.watchers, *helpers]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
         listeners = self.listening.of_app(spec)
@@ -132,6 +159,8 @@ class Daemon:
             app = running
         else:
             app = App(spec.site, listeners, shared_seats, routing)
+            if self.statistics is not None:
+                app.board.keep_descriptors()
             addresses = ", ".join(listener.address() for listener in listeners)
             logger.info("%s: listening on %s", spec.name, addresses)
         if described is not None and described not in (running, app):
@@ -145,6 +174,7 @@ class Daemon:
             before, app = self.apps.get(spec.name), self._described[spec.name]
             if before is not None and before is not app:
                 before.close()
+                app.board.retired = before.board.retired  # what is counted never goes back
             self.apps[spec.name] = app
             return app.make_pool(feed)
         self._services.outputs.follow(spec.name, self.channel.pass_on)
@@ -219,15 +249,15 @@ class Daemon:
             file_preflight.check(spec)
             change = self.listening.change(spec.sockets, spec.apps)
             if dry_run:
-                plain = [*spec.watchers, *self.channel.tell(helper_watchers.asked_for(spec))]
+                plain = self._plain(spec)
                 old = {
                     name: one
                     for name, one in self.supervisor.watchers.specs().items()
                     if name not in self.apps
                 }
                 steps = plan.plan(old, {one.name: one for one in plain})
-                apps = _app_words(self.spec.apps, spec.apps, change.moved)
-                return [*change.words(), *_words(steps, _with(plain, change.moved)), *apps]
+                apps = plan_words.of_apps(self.spec.apps, spec.apps, change.moved)
+                return [*change.words(), *plan_words.of_steps(steps, _with(plain, change.moved)), *apps]
             with contextlib.ExitStack() as undo:
                 undo.callback(self._watchers, self.spec)  # so that applications are described as they were
                 with self.listening.changed(change):
@@ -247,7 +277,7 @@ class Daemon:
             del self._described[name]
         return [
             *change.words(),
-            *_words(steps, _with(self.supervisor.watchers.specs().values(), change.moved)),
+            *plan_words.of_steps(steps, _with(self.supervisor.watchers.specs().values(), change.moved)),
         ]
 
     # ---- what happens
@@ -318,9 +348,9 @@ class _Several:
         return difference
 
     def options(self) -> Mapping[str, object]:
-        spec = self._daemon.spec
+        spec, statistics = self._daemon.spec, self._daemon.statistics
         return {
-            "stats_endpoint": spec.stats_endpoint,
+            "stats_endpoint": statistics.endpoint if statistics is not None else spec.stats_endpoint,
             "check_delay": spec.check_delay,
             "multicast_endpoint": spec.multicast_endpoint,
         }
@@ -346,32 +376,3 @@ async def _settled(supervisor: Supervisor) -> None:
 def _with(specs: Iterable[WatcherSpec], sockets: Collection[str]) -> list[WatcherSpec]:
     """Return those whose commands are given one of `sockets`."""
     return [spec for spec in specs if sockets_used(spec, sockets)]
-
-
-def _app_words(old: Iterable[AppSpec], new: Iterable[AppSpec], moved: Collection[str]) -> Iterator[str]:
-    """Say what would become of applications; their watchers are only described when it does."""
-    before = {app.name: app for app in old}
-    after = {app.name: app for app in new}
-    yield from (f"remove {name}" for name in before if name not in after)
-    for name, app in after.items():
-        if name not in before:
-            yield f"add {name}"
-        elif replace(before[name], site=replace(before[name].site, workers=app.site.workers)) != app or (
-            set(app.sockets) & set(moved)
-        ):
-            yield f"replace {name}"
-        elif before[name] != app:
-            yield f"scale {name} to {app.site.workers}"
-
-
-def _words(steps: Sequence[plan.Step], remade: Sequence[WatcherSpec] = ()) -> list[str]:
-    words = []
-    for step in steps:
-        match step:
-            case plan.Add(spec) | plan.Replace(spec):
-                words.append(f"{type(step).__name__.lower()} {spec.name}")
-            case plan.Remove(name):
-                words.append(f"remove {name}")
-            case plan.Scale(name, count):
-                words.append(f"scale {name} to {count}")
-    return list(dict.fromkeys([*words, *(f"replace {spec.name}" for spec in remade)]))

@@ -68,7 +68,12 @@ def _problems(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
             auth.check_keys(curve)
         except ConfigError as error:
             yield "server_key", str(error)
-    for key, endpoint in (("endpoint", spec.endpoint), ("pubsub_endpoint", spec.pubsub_endpoint)):
+    stats_endpoint = spec.stats_endpoint if spec.stats is not None else None
+    for key, endpoint in (
+        ("endpoint", spec.endpoint),
+        ("pubsub_endpoint", spec.pubsub_endpoint),
+        ("stats_endpoint", stats_endpoint),
+    ):
         if endpoint is None:
             continue
         try:

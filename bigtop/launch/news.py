@@ -22,9 +22,11 @@ class News:
         self._backoffs: dict[str, str] = {}  # why a process of theirs waits before it is tried again
         self._shortages: dict[str, str] = {}  # why processes of theirs wait for room
         self._kills: dict[str, dict[int, messages.Reaped]] = {}  # by number: processes that were killed
+        self.heard = 0  # how much
         self._deaths: list[asyncio.Future[None]] = []
 
     def hear(self, name: str, notice: messages.Notice) -> None:
+        self.heard += 1
         match notice:
             case messages.GaveUp(reason) | messages.ReloadFailed(_, _, reason):
                 self._failures[name] = reason

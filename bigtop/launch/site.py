@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bigtop import log, sockets
@@ -18,7 +18,7 @@ from bigtop.backends import catalogue, registry
 from bigtop.config.serve import paste_server
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.control import addresses
-from bigtop.errors import AppError, BigtopError, CommandError
+from bigtop.errors import AppError, BigtopError
 from bigtop.launch import program
 from bigtop.launch.app import App, stderr_writer
 from bigtop.launch.master_hooks import HookError, MasterHooks
@@ -27,12 +27,11 @@ from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
 from bigtop.launch.rereading import Rereading, change
 from bigtop.log import logger as get_logger
 from bigtop.record import Record, replace
-from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.policy import log_lines, messages
-from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status
 from bigtop.supervisor.processes.child import Process, spawn
-from bigtop.supervisor.streams.formats import Chunk
+from bigtop.supervisor.runtime import ProcessPool
 from bigtop.supervisor.streams.reader import LineReader
 from bigtop.supervisor.supervisor import Supervisor
 from bigtop.system import activation, pidfile
@@ -40,6 +39,8 @@ from bigtop.system.notify import Notifier
 
 if TYPE_CHECKING:
     from bigtop.launch.channel import Channel
+    from bigtop.launch.single import Single
+    from bigtop.launch.site_helpers import SiteHelpers
 
 logger = get_logger("bigtop.supervisor")
 
@@ -116,9 +117,10 @@ class Site:
         self._summary = summary
         self._rereading = rereading
         self._hooks = MasterHooks(app.spec.hooks, app.orders, stderr_writer(), self._fail)
-        self.supervisor = Supervisor(self._hear, lambda _spec, feed: app.make_pool(feed))
+        self.supervisor = Supervisor(self._hear, self._make_pool)
         self.news = News()
         self._channel: Channel | None = None
+        self.helpers: SiteHelpers | None = None
         self._started = False
         self._failure: str | None = None
         self._before: ServeSpec | None = None  # what a reload that fails goes back to
@@ -129,8 +131,11 @@ class Site:
     async def run(self) -> int:
         is_asked_for = self._app.spec.control not in ("auto", "off")
         try:
-            if is_asked_for:  # what cannot be had ends everything, so before anything starts
+            # What cannot be had ends everything, so before anything starts.
+            if is_asked_for:
                 self._open_channel()
+            if self._app.spec.stats != "off":
+                self._open_helpers()
             with program.signals_taken(self._on_signal, self._known), program.watched(self._notifier):
                 beginning = self._begin()
                 if not is_asked_for:  # while the application is imported elsewhere: this takes time, too
@@ -144,6 +149,8 @@ class Site:
         finally:
             if self._channel is not None:
                 await self._channel.close()
+            if self.helpers is not None:
+                self.helpers.close()
         if self._failure is not None:
             message, _, traceback = self._failure.partition("\n")
             raise AppError(message, traceback)
@@ -180,7 +187,7 @@ class Site:
             return
         from bigtop.launch.channel import Channel  # of no use to those who want none
 
-        self._channel = Channel(_Single(self, self._app))
+        self._channel = Channel(self._as_program())
         try:
             pair = addresses.of(self._app.spec.name) if where == "auto" else addresses.at(where)
             self._channel.open(*pair)
@@ -192,6 +199,23 @@ class Site:
                 "--control off does without)",
                 error,
             )
+
+    def _open_helpers(self) -> None:
+        from bigtop.launch.site_helpers import SiteHelpers  # of no use to those who want none
+
+        self.helpers = SiteHelpers(self._app, self._as_program())
+        self.helpers.enter()
+
+    def _make_pool(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> ProcessPool:
+        if isinstance(spec.target, Worker):
+            return self._app.make_pool(feed)
+        assert self.helpers is not None, "who enters one has opened them"
+        return self.helpers.pool(spec, feed)
+
+    def _as_program(self) -> Single:
+        from bigtop.launch.single import Single
+
+        return Single(self, self._app, lambda: self.helpers)
 
     def _feed(self, event: messages.Event) -> None:
         self.supervisor.dispatcher.feed(self._app.spec.name, event)
@@ -253,7 +277,7 @@ class Site:
         for listener in self._app.listeners:
             listener.close()
         if self.supervisor.watchers.machine(self._app.spec.name).status is Status.STOPPED:
-            self.over.set()
+            self._app_or_helper_stopped(self._app.spec.name)
         else:
             self._feed(messages.Stop(urgency))
         # After that: a worker that is not born yet, because of a reload, is not wanted any more.
@@ -267,20 +291,42 @@ class Site:
     # ---- what happens
 
     def _hear(self, name: str, notice: messages.Notice) -> None:
+        if name == self._app.spec.name:
+            self._hear_app(name, notice)
+        else:
+            logger.log(*log_lines.line(name, notice, noun="process"))
+        self.news.hear(name, notice)
+        if self._channel is not None:
+            self._channel.publish(name, notice)
+        if isinstance(notice, messages.Stopped) and self._is_ending:
+            self._app_or_helper_stopped(name)
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._stopping.urgency is not None or self._failure is not None
+
+    def _app_or_helper_stopped(self, name: str) -> None:
+        app = self.supervisor.watchers.machine(self._app.spec.name)
+        if name != app.spec.name:
+            if app.status is Status.STOPPED:
+                self.over.set()
+        elif self.helpers is None or self.helpers.stop(self._stopping.urgency or messages.Urgency.QUICK):
+            self.over.set()
+
+    def _hear_app(self, name: str, notice: messages.Notice) -> None:
         words = self._app.pool.last_words.get(notice.wid, ()) if isinstance(notice, messages.Died) else ()
         first_start_failed = isinstance(notice, messages.GaveUp) and not self._started
         if not first_start_failed:  # that one is raised, and told by whoever called us
             logger.log(*log_lines.line(name, notice, words))
-        self.news.hear(name, notice)
         if self._hooks.names:
             self._hooks.hear(notice, self.supervisor.watchers.machine(name).numprocesses)
-        if self._channel is not None:
-            self._channel.publish(name, notice)
         match notice:
             case messages.Started() if not self._started:
                 self._started = True
                 self._tell_summary()
                 self._notifier.ready(self._state())
+                if self.helpers is not None and self._stopping.urgency is None:
+                    self.helpers.start()
             case messages.Reloaded() | messages.ReloadFailed():
                 before, self._before = self._before, None
                 if before is not None and isinstance(notice, messages.ReloadFailed):
@@ -291,8 +337,6 @@ class Site:
                 self._app.pool.signal(key, signal.SIGABRT)
             case messages.GaveUp(reason):
                 self._failure = reason
-            case messages.Stopped() if self._stopping.urgency is not None or self._failure is not None:
-                self.over.set()
 
     def _state(self) -> str:
         return f"serving {self._app.spec.name} on {', '.join(_addresses(self._app))}"
@@ -309,50 +353,6 @@ class Site:
     def _known(self) -> set[int] | None:
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.
         return None if self._app.pool.servers.forking else self.supervisor.watchers.pids() | Process.all_pids
-
-
-# What cannot be asked of one application that was described by flags.
-_ONE = "bigtop serve runs one application and nothing else; bigtop run FILE runs other programs beside it"
-_FLAGS = "bigtop serve was told by flags how to run: all that can be changed meanwhile is numprocesses"
-_NO_FILE = "new flags need a new start; HUP loads new code, and reads the file of --config again"
-_NOWHERE = "bigtop serve was told by flags how to run and has no file to write to: change the flags"
-_NO_TAIL = "workers of bigtop serve write to where its own log goes (--error-logfile)"
-
-
-class _Single:
-    """A site as the control channel sees it: one application, which was described by flags."""
-
-    has_file = False
-
-    def __init__(self, site: Site, app: App) -> None:
-        self.supervisor, self.news, self.over, self.stop = site.supervisor, site.news, site.over, site.stop
-        self.apps = {app.spec.name: app}
-
-    def named_sockets(self) -> list[tuple[str, ListeningSocket]]:
-        return [(name, listener) for name, app in self.apps.items() for listener in app.listeners]
-
-    def options(self) -> Mapping[str, object]:
-        return {}
-
-    def add(self, _spec: WatcherSpec) -> None:
-        raise CommandError(_ONE)
-
-    def remove(self, _name: str, *, nostop: bool) -> None:
-        raise CommandError(_ONE)
-
-    def update(self, name: str, spec: WatcherSpec) -> None:
-        if replace(self.supervisor.watchers.machine(name).spec, numprocesses=spec.numprocesses) != spec:
-            raise CommandError(_FLAGS)
-        self.supervisor.scale(name, spec.numprocesses)
-
-    def reload_config(self, *, dry_run: bool) -> Sequence[str]:
-        raise CommandError(_NO_FILE)
-
-    def save(self, *, dry_run: bool) -> str:
-        raise CommandError(_NOWHERE)
-
-    def tail(self, _name: str, _lines: int) -> list[Chunk]:
-        raise CommandError(_NO_TAIL)
 
 
 def _addresses(app: App) -> tuple[str, ...]:

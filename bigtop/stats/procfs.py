@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from bigtop.record import Record
 
@@ -14,7 +16,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LONGEST = 65536
 
 
-class ProcessStat(Record):
+class ProcessStat(NamedTuple):
     """A line of /proc/PID/stat, as far as anybody here asks."""
 
     pid: int
@@ -24,6 +26,7 @@ class ProcessStat(Record):
     born: int  # in ticks since the machine started
     vms: int  # bytes
     rss: int
+    threads: int
 
 
 def facts(pid: int) -> ProcessStat | None:
@@ -33,7 +36,7 @@ def facts(pid: int) -> ProcessStat | None:
     except OSError:
         return None
     # The second field is the program's name in parentheses, and may hold both of these.
-    fields = text[text.rindex(b")") + 2 :].split()
+    fields = text[text.rindex(b")") + 2 :].split(None, 22)
     return ProcessStat(
         pid,
         int(fields[1]),
@@ -42,13 +45,23 @@ def facts(pid: int) -> ProcessStat | None:
         int(fields[19]),
         int(fields[20]),
         int(fields[21]) * _PAGE,
+        int(fields[17]),
     )
 
 
 def table() -> dict[int, ProcessStat]:
     """Return every process of the machine, by pid."""
-    every = (facts(int(name)) for name in os.listdir("/proc") if name.isdigit())
-    return {one.pid: one for one in every if one is not None}
+    return of(pids())
+
+
+def pids() -> set[int]:
+    """Return those of every process of the machine."""
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def of(pids: Iterable[int]) -> dict[int, ProcessStat]:
+    """Return what is known of these processes, by pid, without those that are gone."""
+    return {one.pid: one for one in map(facts, pids) if one is not None}
 
 
 def owner(pid: int) -> int:
@@ -63,7 +76,49 @@ def cmdline(pid: int) -> list[str]:
     return text.rstrip("\0").split("\0") if text else []
 
 
-def _read(pid: int, name: str) -> bytes:
+def memory(pid: int) -> tuple[int, int]:
+    """Return bytes: its share of the memory (PSS), and what is swapped out. OSError as above, and where the
+    process belongs to another user. The kernel adds up all mappings for it, so this is the costly one."""
+    text = _read(pid, "smaps_rollup")
+    return _kilobytes(text, b"\nPss:"), _kilobytes(text, b"\nSwapPss:")
+
+
+def _kilobytes(text: bytes, key: bytes) -> int:
+    if (at := text.find(key)) < 0:  # it has no memory any more; or the kernel has no swap
+        return 0
+    return int(text[at + len(key) :].split(maxsplit=1)[0]) * 1024
+
+
+def transferred(pid: int) -> tuple[int, int]:
+    """Return bytes read from disks and written to them so far. OSError as for memory()."""
+    fields = _read(pid, "io").split()
+    return int(fields[9]), int(fields[11])
+
+
+def descriptors(pid: int) -> int:
+    """Return how many are open. OSError as for memory()."""
+    path = f"/proc/{pid}/fd"
+    return os.stat(path).st_size or len(os.listdir(path))  # kernels before 6.2 do not tell the number
+
+
+class Machine(Record):
+    """What does not change while it runs."""
+
+    booted: float  # seconds since the epoch
+    memory: int  # bytes
+
+
+def machine() -> Machine:
+    booted = _after(_read("", "stat"), b"btime")
+    return Machine(float(booted), _after(_read("", "meminfo"), b"MemTotal:") * 1024)
+
+
+def _after(text: bytes, word: bytes) -> int:
+    fields = text.split()
+    return int(fields[fields.index(word) + 1])
+
+
+def _read(pid: int | str, name: str) -> bytes:
     fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(fd, _LONGEST)

@@ -9,21 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
-import psutil
-
-from bigtop.stats import procfs
+from bigtop.stats import details, procfs, samples
 from bigtop.stats.procfs import ProcessStat
+from bigtop.stats.samples import Figure, Use
 
-Figure = dict[str, object]
-
-NOT_KNOWN = "N/A"
-_UNITS = tuple((1024**power, letter) for power, letter in zip(range(6, 0, -1), "EPTGMK", strict=True))
 NO_PROCESS = "No such process (stopped?)"  # instead of figures
 
 
@@ -49,16 +42,13 @@ class _Reader:
     """One thread only."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, int], tuple[float, float]] = {}  # by pid and birth: when, with which CPU
-        self._booted = psutil.boot_time()
-        self._memory = psutil.virtual_memory().total
+        self._seen: dict[int, tuple[float, ProcessStat]] = {}  # by pid: when, and as it was
+        self._machine = procfs.machine()
 
     def read(self, wids: Mapping[int, int]) -> dict[int, Figure | str]:
         table = procfs.table()
-        children: dict[int, list[ProcessStat]] = {}
-        for facts in table.values():
-            children.setdefault(facts.parent, []).append(facts)
-        self._forget(table)
+        children = samples.children_of(table)
+        self._seen = {pid: seen for pid, seen in self._seen.items() if pid in table}
         found: dict[int, Figure | str] = {}
         for pid, wid in wids.items():
             figure = self._figure(table[pid]) if pid in table else None
@@ -79,67 +69,14 @@ class _Reader:
         assert figure is not None
         return figure
 
-    def _forget(self, table: Mapping[int, ProcessStat]) -> None:
-        self._seen = {
-            (pid, born): seen
-            for (pid, born), seen in self._seen.items()
-            if pid in table and table[pid].born == born
-        }
-
     def _figure(self, facts: ProcessStat) -> Figure | None:
         """Return None for a process that is gone."""
         try:
-            user, words = procfs.owner(facts.pid), procfs.cmdline(facts.pid)
+            who = details.who(facts.pid)
         except OSError:
             return None
-        created = self._booted + facts.born * procfs.TICK
-        return {
-            "mem_info1": human_size(facts.rss),
-            "mem_info2": human_size(facts.vms),
-            "cpu": self._share(facts),
-            "mem": round(100 * facts.rss / self._memory, 3),
-            "ctime": human_time(facts.cpu),
-            "pid": facts.pid,
-            "username": _username(user),
-            "nice": facts.nice,
-            "create_time": created,
-            "age": max(0.0, time.time() - created),
-            "cmdline": program(words),
-            "children": [],
-        }
-
-    def _share(self, facts: ProcessStat) -> float:
-        """Return the percentage of a core that it used since the last look; 0 at the first."""
         now = time.monotonic()
-        key = facts.pid, facts.born
-        before, used = self._seen.get(key, (now, facts.cpu))
-        self._seen[key] = now, facts.cpu
-        return round(100 * (facts.cpu - used) / (now - before), 1) if now > before else 0.0
-
-
-@lru_cache
-def _username(uid: int) -> str:
-    # A look into the user database costs as much as all the rest of a process' figures.
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def program(cmdline: list[str] | None) -> str:
-    """Return the bare name of the program: a title such as "bigtop: worker 1" has one, too."""
-    words = (cmdline or [""])[0].split()
-    return os.path.basename(words[0]) if words else NOT_KNOWN
-
-
-def human_size(count: int) -> str:
-    for unit, letter in _UNITS:
-        if count >= unit:
-            return f"{count / unit:.2f}{letter}"
-    return f"{count}B"
-
-
-def human_time(seconds: float) -> str:
-    """Return minutes, seconds and hundredths: "3:07.25"."""
-    hundredths = int(seconds * 100)
-    return f"{hundredths // 6000}:{hundredths // 100 % 60:02}.{hundredths % 100:02}"
+        then, before = self._seen.get(facts.pid, (now, None))
+        self._seen[facts.pid] = now, facts
+        use = Use(facts, samples.share(before, facts, now - then), who)
+        return samples.of_process(use, self._machine, time.time())

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from bigtop.backends.native.acceptor import Acceptor
+from bigtop.ipc.scoreboard import Slot
 from tests.backends.test_routing import ALL, APPS
 from tests.support import procfs
 from tests.support.backend_server import BackendServer, eventually
@@ -63,7 +64,7 @@ def test_the_end_of_a_listener_is_told_apart_from_an_empty_queue(
         other.bind(address)
         other.listen()
         fd = os.dup(other.fileno())
-        acceptor = Acceptor([socket.socket(fileno=fd)], epoll, 10)
+        acceptor = Acceptor([socket.socket(fileno=fd)], epoll, 10, Slot.unseen().words)
         acceptor.set(True)
         assert acceptor.accept(fd, 0) is None
         assert fd in acceptor

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.config.file.daemon import DaemonSpec, load
+from bigtop.stats.pace import Pace
 from bigtop.supervisor.policy.helper import ENDPOINT, EVENTS
 from bigtop.supervisor.policy.spec import Respawn
 
@@ -111,6 +112,33 @@ def test_names_of_watchers_and_sockets_do_not_meet(tmp_path: Path) -> None:
     assert only_watcher(daemon).sockets == ("web",)
 
 
+def test_nobody_has_the_name_of_the_stats_process(tmp_path: Path) -> None:
+    own = "[watcher:circusd-stats]\ncmd = x\n"
+    assert loaded(tmp_path, own).stats is None
+    (mistake,) = mistakes(tmp_path, f"[circus]\nstatsd = 1\n{own}")
+    assert mistake.startswith("circus.ini:3: [watcher:circusd-stats] has the name of the process")
+
+
+FIGURES = [
+    ("[circus]\nstatsd = 1\n", Pace()),
+    ("[stats]\n", Pace()),
+    ("[stats]\ninterval = 0.5\ndetails_interval = 3\nhistory = yes\n", Pace(0.5, 3.0, history=True)),
+    ("[circus]\nstatsd = no\n[stats]\ninterval = 2\n", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("text", "pace"), FIGURES)
+def test_how_figures_are_asked_for(text: str, pace: Pace | None, tmp_path: Path) -> None:
+    assert loaded(tmp_path, text).stats == pace
+
+
+def test_a_pace_without_time_is_refused(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "[stats]\ninterval = 0\n") == [
+        "circus.ini:2: interval: must be more than 0 seconds, got '0'"
+    ]
+
+
 # ---- warnings
 
 DAEMON_WARNINGS = [
@@ -118,7 +146,7 @@ DAEMON_WARNINGS = [
     ("endpoint = tcp://127.0.0.1:5555", "1: endpoint: every user of this machine may command all processes"),
     ("endpoint = ipc://a\nendpoint_owner = root\npubsub_endpoint = ipc://b", None),
     ("endpoint_owner = root\npubsub_endpoint = ipc://b", "1: endpoint_owner does nothing"),
-    ("statsd = yes", "1: statsd is accepted, but nothing is published"),
+    ("statsd = no\n[stats]\ninterval = 2", "3: [stats] does nothing: circus says statsd = no"),
     (
         "stats_endpoint = tcp://127.0.0.1:1",
         "2: stats_endpoint switches statsd on, as in Circus; say statsd = yes",

@@ -39,7 +39,7 @@ BY_NAME = {
     "multicast_endpoint": "udp://237.0.0.7:7", "methods": "GET", "proto": "udp", "path": "{folder}/x",
     "routes": "/x", "secure_scheme_headers": "X-A=b", "sockets": "s", "stdin_socket": "s",
     "virtualenv": "{folder}/venv", "ws_origins": "https://a.example", "forwarder_headers": "X-A",
-    "hooks": "string",
+    "hooks": "string", "stats": "auto",
 }  # fmt: skip
 # What else has to be said.
 BESIDE = {
@@ -51,6 +51,7 @@ BESIDE = {
     "paste_logging": {"app": "paste:{folder}/paste.ini"},
     "proto": {"type": "SOCK_RAW"},
     "routes": {"sockets": "s"},
+    "stats_endpoint": {"statsd": "yes"},
     "virtualenv": {"copy_env": "yes"},
     "virtualenv_py_ver": {"copy_env": "yes", "virtualenv": "{folder}/venv"},
     **{name: {"bind": "unix:{folder}/x"} for name in ("bind_mode", "bind_owner", "bind_group")},
@@ -59,6 +60,7 @@ BESIDE = {
 FIRST = {"watcher": {"cmd": "x"}, "app": {"app": "m:a"}, "plugin": {"use": "m.P"}}
 SECTIONS: dict[str, Sequence[Key[object] | Option[object]]] = {
     "circus": daemon_options.CIRCUS,
+    "stats": daemon_options.STATS,
     "socket": daemon_options.SOCKET,
     "plugin": daemon_options.PLUGIN,
     "app": (*daemon_options.APP, *daemon_options.APP_OPTIONS),
@@ -101,7 +103,7 @@ def lines(section: str, said: dict[str, str]) -> Iterator[str]:
     yield from (f'{key} = "{value}"' for key, value in (own | said if section == "circus" else own).items())
     yield '[socket.s]\nport = 0\n[watcher.other]\ncmd = "y"'
     if section != "circus":
-        yield f"[{section}.x]"
+        yield f"[{section}]" if section == "stats" else f"[{section}.x]"
         yield from (f'{key} = "{value}"' for key, value in (FIRST.get(section, {}) | said).items())
 
 

@@ -44,6 +44,7 @@ def test_defaults() -> None:
         identity=Identity(),
         pidfile=None,
         control="auto",
+        stats="off",
         error_logfile="-",
         logs=Logs(),
         options=ServeOptions(),
@@ -133,6 +134,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "reload": True,
         "reload_extra_file": ["*.html", "/etc/x"],
         "control": "run/ctl",
+        "stats": "run/stats",
         "daemon": True,
         "check_config": True,
         "print_config": True,
@@ -168,6 +170,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         identity=Identity("1", "2", 0o27, here, (f"{here}/lib", "/opt/lib"), (("A", "b"),)),
         pidfile=f"{here}/run/pid",
         control=f"{here}/run/ctl",
+        stats=f"{here}/run/stats",
         error_logfile="/var/error.log",
         logs=Logs("warning", True, f"{here}/access.log", "utc", capture=True),
         options=ServeOptions(

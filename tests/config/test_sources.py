@@ -143,7 +143,9 @@ def test_every_option_has_its_variable(option: Option[object]) -> None:
 def test_every_flag_is_understood(option: Option[object]) -> None:
     text = SAMPLES.get(option.name, "7")
     for flag in option.flags:
-        config = configured(argv=[flag] if option.is_switch else [flag, text])
+        config = configured(
+            argv=[flag] if option.is_switch else [f"{flag}={text}"] if option.bare else [flag, text]
+        )
         assert config.texts(option) == (("on",) if option.is_switch else (text,))
 
 

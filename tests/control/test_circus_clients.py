@@ -26,8 +26,8 @@ from tests.support.site import until
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
-    with Controlled(grace=0.1, stats_endpoint=f"ipc://{tmp_path_factory.mktemp('stats')}/s") as running:
+def daemon() -> Iterator[Controlled]:
+    with Controlled(grace=0.1) as running:
         yield running
 
 
@@ -245,10 +245,10 @@ def test_the_program_that_runs_plugins(daemon: Controlled) -> None:
         assert re.fullmatch(rb"circus\.shop\.watcher\.web\.\w+:1\|c", counted.pop())
 
 
-def test_circus_top_shows_what_circusd_stats_counts(daemon: Controlled) -> None:
+def test_circus_top_shows_what_circusd_stats_counts(daemon: Controlled, tmp_path: Path) -> None:
     """As Circus has it: its program for the figures is a watcher that sees all sockets."""
     figures = str(Path(sys.executable).with_name("circusd-stats"))
-    statspoint = str(daemon.call("globaloptions")["options"]["stats_endpoint"])
+    statspoint = f"ipc://{tmp_path}/stats"
     place = f"--endpoint {daemon.endpoint} --pubsub {daemon.pubsub} --statspoint {statspoint}"
     options = {"use_sockets": True, "singleton": True, "copy_env": True}
     added = daemon.call("add", name="circusd-stats", cmd=f"{figures} {place}", start=True, options=options)

@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from bigtop.stats import procfs, usage
+from bigtop.stats import procfs, samples
 from bigtop.stats.usage import NO_PROCESS, Figures
 
 
@@ -19,14 +19,14 @@ from bigtop.stats.usage import NO_PROCESS, Figures
     [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_593_836, "1.52M"), (3 * 1024**3, "3.00G")],
 )
 def test_sizes_read_as_circus_writes_them(count: int, text: str) -> None:
-    assert usage.human_size(count) == text
+    assert samples.human_size(count) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0, "0:00.00"), (0.2, "0:00.20"), (61.057, "1:01.05"), (3661.5, "61:01.50")]
 )
 def test_times_read_as_circus_writes_them_and_do_not_wrap(seconds: float, text: str) -> None:
-    assert usage.human_time(seconds) == text
+    assert samples.human_time(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_times_read_as_circus_writes_them_and_do_not_wrap(seconds: float, text: 
     ],
 )
 def test_a_program_is_named_without_its_folder(cmdline: list[str] | None, name: str) -> None:
-    assert usage.program(cmdline) == name
+    assert samples.program(cmdline) == name
 
 
 def test_children_are_below_their_parent_and_the_dead_are_said_to_be() -> None:

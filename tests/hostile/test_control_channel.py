@@ -254,7 +254,7 @@ def test_a_revoked_key_hears_nothing_more(keyed: Controlled, place: Path) -> Non
 def test_a_revoked_key_subscribes_to_nothing_more(place: Path) -> None:
     """Whenever the keys are looked at: here, they are not."""
     settings = {"server_key": str(place / "server.key_secret"), "client_keys": str(place / "clients")}
-    patient = "from bigtop.control.server import server; server.KEYS_PERIOD = 600; "
+    patient = "from bigtop.control.server import keyholders; keyholders.PERIOD = 600; "
     run = "from bigtop.cli.main import main; main()"
     controlled = Controlled("tcp://0.0.0.0:0", "tcp://0.0.0.0:0", **settings)
     controlled.command[1:3] = ["-c", patient + run]

@@ -52,7 +52,9 @@ class WorkerLoop:
         self._life = life
         self._loop = context.loop
         self._accept_epoll = select.epoll()
-        self._acceptor = Acceptor(listeners, self._accept_epoll, room(context.options.worker_connections))
+        self._acceptor = Acceptor(
+            listeners, self._accept_epoll, room(context.options.worker_connections), life.slot.words
+        )
         self._worker_handoff = WorkerHandoff(life.handoff, context.loop, self._take_over)
         self._app_handoff = AppHandoff(life, context.loop, self._accept_epoll, self._take_over)
         self._connections = ConnectionFactory(

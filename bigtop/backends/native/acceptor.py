@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.timeouts import NEVER, SECOND
 from bigtop.ipc.handoff import is_shut
+from bigtop.ipc.scoreboard import LISTENERS, Word
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.backend")
@@ -39,9 +40,16 @@ class Accepted(NamedTuple):
 
 
 class Acceptor:
-    """All listeners of a worker, in one epoll set or out of it together."""
+    """All listeners of a worker, in one epoll set or out of it together. `words` are those of its slot."""
 
-    def __init__(self, listeners: Sequence[socket.socket], epoll: select.epoll, room: int) -> None:
+    def __init__(
+        self, listeners: Sequence[socket.socket], epoll: select.epoll, room: int, words: memoryview
+    ) -> None:
+        self._words = words
+        self._counted_at = {
+            listener.fileno(): Word.ACCEPTED_AT + min(number, LISTENERS - 1)
+            for number, listener in enumerate(listeners)
+        }
         self.room = room  # connections that this worker may have open
         self.retry_at = NEVER  # when to try again after running out of descriptors
         self.epoll = epoll
@@ -88,6 +96,7 @@ class Acceptor:
                 raise
             return None
         client.setblocking(False)
+        self._words[self._counted_at[fd]] += 1
         return Accepted(client, client.getsockname() if server is None else server, address)
 
     def accept_all(self, now: int) -> Iterator[Accepted]:

@@ -106,7 +106,7 @@ def serve(
     """Answer requests with `executor` until the drain is over."""
     serve_here()
     epoll = EPOLL()
-    acceptor = Acceptor(listeners, epoll, room(options.worker_connections))
+    acceptor = Acceptor(listeners, epoll, room(options.worker_connections), life.slot.words)
     metrics = WsgiMetrics(life, access_log(options, life))
     connections = Connections(epoll, Timeouts(options.limits), metrics, chain.connections)
     worker_handoff = WorkerHandoff(life, connections, epoll, time.monotonic_ns())

@@ -24,6 +24,7 @@ from bigtop.config.serve.settings import Given, ServeConfig, Setting
 from bigtop.errors import ConfigError
 from bigtop.record import Record, replace
 from bigtop.sockets import SocketSpec
+from bigtop.stats.pace import NAME, Pace
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes.resolve import sockets_used
 from bigtop.system import workdir
@@ -76,24 +77,24 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     ]
     apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
     apps = routed(apps, document.of_kind("app"), problems)
-    _check_names(document, problems)
+    stats = _stats(document, environments, problems)
     daemon = replace(
         _daemon(circus),
+        stats=_pace(circus, stats, problems),
         watchers=tuple(spec for _, spec in watchers if spec),
         sockets=tuple(_queued(spec, watchers, apps) for _, spec in sockets if spec),
         apps=tuple(spec for _, _, spec in apps),
         plugins=tuple(spec for _, spec in plugins if spec),
         where={name: str(entry.place) for name, entry in circus.given.items()},
     )
+    _check_names(document, daemon.stats is not None, problems)
     places = {section.title: section.place for section in document.sections}
     check_taken(daemon.sockets, places, problems)
     _check_dependencies(daemon, document, problems)
     problems.raise_any()
-    if not (watchers or apps or plugins):
-        place = document.sections[0].place if document.sections else Place(document.path, 1)
-        problems.warn(place, "there is nothing to run: no [watcher:NAME], no [app:NAME], no [plugin:NAME]")
+    _check_work(document, problems)
     lint.warn(daemon, places, problems)
-    values = [circus, *(found for found, _ in [*sockets, *watchers, *plugins])]
+    values = [circus, *stats, *(found for found, _ in [*sockets, *watchers, *plugins])]
     return Resolved(
         replace(daemon, warnings=problems.shown_warnings()),
         tuple(values),
@@ -158,12 +159,43 @@ def _daemon(circus: Values) -> DaemonSpec:
         fqdn_prefix=circus[d.FQDN_PREFIX],
         debug=circus[d.DEBUG],
         debug_gc=circus[d.DEBUG_GC],
-        statsd=circus[d.STATSD],
         httpd=circus[d.HTTPD],
     )
 
 
+# ---- [stats]
+
+
+def _stats(document: Document, environments: Environments, problems: Problems) -> list[Values]:
+    """Return its values; none where there is no such section."""
+    found = []
+    for section in document.of_kind("stats"):
+        check = refuse_unknown if document.strict else suspect_unknown
+        check(section, [key.name for key in d.STATS], problems)
+        entries = expanded(section.entries, environments.everywhere)
+        found.append(read(replace(section, entries=entries), d.STATS, problems))
+    return found
+
+
+def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pace | None:
+    """Return how often to look; None where nobody asks for figures."""
+    is_off = circus.is_given(d.STATSD) and not circus[d.STATSD]
+    for stats in sections if is_off else ():
+        problems.warn(stats.place, f"[{stats.title}] does nothing: {circus.title} says statsd = no")
+    if is_off or not (bool(sections) or circus[d.STATSD]):
+        return None
+    for stats in sections:
+        return Pace(stats[d.INTERVAL], stats[d.DETAILS_INTERVAL], stats[d.HISTORY])
+    return Pace()
+
+
 # ---- what concerns several sections
+
+
+def _check_work(document: Document, problems: Problems) -> None:
+    if not any(document.of_kind(kind) for kind in ("watcher", "app", "plugin")):
+        place = document.sections[0].place if document.sections else Place(document.path, 1)
+        problems.warn(place, "there is nothing to run: no [watcher:NAME], no [app:NAME], no [plugin:NAME]")
 
 
 def _queued(
@@ -182,7 +214,7 @@ def _queued(
     return replace(spec, own_queues=spec.reuse_port and spec.kind == "stream" and spec.name not in shared)
 
 
-def _check_names(document: Document, problems: Problems) -> None:
+def _check_names(document: Document, has_stats: bool, problems: Problems) -> None:
     """Names are looked up without regard to case, so none may be there twice."""
     taken: dict[tuple[bool, str], Section] = {}
     for section in document.sections:
@@ -196,6 +228,12 @@ def _check_names(document: Document, problems: Problems) -> None:
             problems.error(
                 section.place,
                 f"[{section.title}] has the name of [{first.title}] at {first.place}; case does not count",
+            )
+        if has_stats and key == (False, NAME):
+            problems.error(
+                section.place,
+                f"[{section.title}] has the name of the process that publishes figures: "
+                "give it another one, or say statsd = no",
             )
         taken.setdefault(key, section)
 

@@ -1,5 +1,5 @@
-# Every key of the sections [circus], [socket:NAME] and [plugin:NAME], and of [app:NAME] what `bigtop serve`
-# has no option for. Watchers are in watcher_options.py, and so is what this table is good for.
+# Every key of the sections [circus], [stats], [socket:NAME] and [plugin:NAME], and of [app:NAME] what
+# `bigtop serve` has no option for. Watchers are in watcher_options.py, and so is what this table is good for.
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bigtop.config.serve.options import (
     RELOAD,
     RELOAD_EXTRA_FILE,
 )
+from bigtop.config.serve.options import STATS as SERVE_STATS
 from bigtop.config.serve.values import commas, each, maybe, one, switch
 
 # ---- [circus]
@@ -70,9 +71,15 @@ STATS_ENDPOINT = Key(
     "stats_endpoint",
     maybe(wv.endpoint("tcp", "ipc")),
     "URL",
-    f"Where statistics are published. {_UNLESS_GIVEN}",
+    f"Where figures are published, with `statsd`. {_UNLESS_GIVEN}",
 )
-STATSD = Key("statsd", one(switch), "yes|no", "Publish statistics. Not there yet.", NO)
+STATSD = Key(
+    "statsd",
+    one(switch),
+    "yes|no",
+    "Publish figures on `stats_endpoint`; in TOML without one, on a unix socket beside that of `endpoint`.",
+    NO,
+)
 MULTICAST_ENDPOINT = Key(
     "multicast_endpoint",
     maybe(wv.endpoint("udp")),
@@ -160,6 +167,34 @@ CIRCUS: Final[tuple[Key[object], ...]] = (
     *(STATSD, HTTPD),
     *_CIRCUS_DEAD,
 )
+
+# ---- [stats]: the section alone switches statsd on
+
+INTERVAL = Key(
+    "interval",
+    one(values.duration),
+    "SECONDS",
+    "Time between two looks at all processes, while anybody subscribes.",
+    ("1",),
+    ours=True,
+)
+DETAILS_INTERVAL = Key(
+    "details_interval",
+    one(values.duration),
+    "SECONDS",
+    "Time in which each process has a turn with what costs more: PSS, swap, descriptors, disks.",
+    ("10",),
+    ours=True,
+)
+HISTORY = Key(
+    "history",
+    one(switch),
+    "yes|no",
+    "Look although nobody subscribes, and keep the last ten minutes, and six hours in steps of 10 s.",
+    NO,
+    ours=True,
+)
+STATS: Final[tuple[Key[object], ...]] = (INTERVAL, DETAILS_INTERVAL, HISTORY)
 
 # ---- [socket:NAME]
 
@@ -250,6 +285,7 @@ NOT_OF_APPS: Final[dict[str, str]] = {
     CONFIG.name: "write its settings into the section, by their names here or gunicorn's",
     HOOKS.name: "such hooks are called by `bigtop serve` alone",
     CONTROL.name: "one control channel is for all; `endpoint` of [circus] places it",
+    SERVE_STATS.name: "one process is for all; `statsd` of [circus] starts it",
     DAEMON.name: "`bigtop run --daemon FILE` goes into the background",
     PASTE.name: 'say app = "paste:FILE" instead',
     PID.name: "the process id is that of the supervisor; `pidfile` of [circus] names its file",

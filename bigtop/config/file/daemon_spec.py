@@ -9,6 +9,7 @@ from bigtop import zones
 from bigtop.config.file.apps import AppSpec
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec
+from bigtop.stats.pace import Pace
 from bigtop.supervisor.policy.spec import WatcherSpec
 
 
@@ -47,7 +48,7 @@ class DaemonSpec(Record):
     fqdn_prefix: str = ""
     debug: bool = False
     debug_gc: bool = False
-    statsd: bool = False
+    stats: Pace | None = None  # None: no figures are published
     httpd: bool = False
     where: Mapping[str, str] = field(default_factory=dict, compare=False)  # key of [circus] -> file:line
     flags: Mapping[str, Flag] = field(default_factory=dict, compare=False)  # likewise by key
@@ -70,6 +71,8 @@ def taken_at_start(old: DaemonSpec, new: DaemonSpec) -> list[str]:
 def _at_start(spec: DaemonSpec) -> Iterator[tuple[str, object]]:
     yield "endpoint", spec.endpoint
     yield "pubsub_endpoint", spec.pubsub_endpoint
+    yield "statsd", spec.stats is not None
+    yield "stats_endpoint", spec.stats_endpoint if spec.stats is not None else None
     yield "multicast_endpoint", spec.multicast_endpoint
     yield "endpoint_owner", spec.endpoint_owner
     yield "server_key", spec.server_key

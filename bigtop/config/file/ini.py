@@ -118,7 +118,9 @@ def read(
         _named(header, parser.places[header], {**defaults, **_entries(keys)}, problems)
         for header, keys in parser.sections.items()
     )
-    return Document(path, False, tuple(section for section in sections if section.entries))
+    return Document(
+        path, False, tuple(section for section in sections if section.entries or section.kind == "stats")
+    )
 
 
 def text_of(path: str, problems: Problems, place: Place, drafts: Mapping[str, str] = NOTHING) -> str:
@@ -144,9 +146,10 @@ def _named(header: str, place: Place, entries: Mapping[str, Entry], problems: Pr
     kind, colon, name = header.partition(":")
     if colon and kind in _NAMED:
         return Section(kind, name.lower() if kind == "socket" else name, place, entries)
-    if header not in ("circus", "env"):
+    if header not in ("circus", "env", "stats"):
         kinds = ", ".join(_NAMED)
         problems.warn(
-            place, f"[{header}] means nothing here; known are [circus], [env] and [KIND:NAME] with {kinds}"
+            place,
+            f"[{header}] means nothing here; known are [circus], [env], [stats] and [KIND:NAME] with {kinds}",
         )
     return Section(header, "", place, entries)

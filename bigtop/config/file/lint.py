@@ -35,8 +35,6 @@ def _of_daemon(daemon: DaemonSpec) -> Iterator[str]:
         yield "endpoint: whoever reaches this address commands all processes; bind 127.0.0.1 or ipc://"
     elif any(url and url.startswith("tcp:") for url in endpoints):
         yield "endpoint: every user of this machine may command all processes; ipc:// or keys keep others out"
-    if daemon.statsd:
-        yield "statsd is accepted, but nothing is published on stats_endpoint"
     if daemon.httpd:
         yield "httpd is accepted, but there is no web console"
     if daemon.debug_gc:

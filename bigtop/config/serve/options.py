@@ -724,6 +724,16 @@ CONTROL = Option(
     ("auto",),
     also="control_socket",
 )
+STATS = Option(
+    "--stats",
+    Group.PROCESS,
+    one(values.path),
+    "Publish figures of all processes, for circus-top: on a socket for this user alone; auto is one named "
+    "after the site.",
+    "auto|off|PATH",
+    ("off",),
+    bare="auto",
+)
 SERVER_HEADER = Option(
     "--server-header",
     Group.PROCESS,
@@ -869,7 +879,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     LIMIT_ADDRESS_RATE, LIMIT_CONCURRENCY, METHODS,
     LOOP, LIFESPAN, SLOW_CALLBACK, WS_MAX_SIZE, WS_MAX_QUEUE, WS_PING_INTERVAL, WS_PING_TIMEOUT,
     WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
-    NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, SERVER_HEADER,
+    NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, STATS, SERVER_HEADER,
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
     LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,

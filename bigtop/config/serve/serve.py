@@ -53,6 +53,7 @@ class ServeSpec(Record):
     identity: Identity
     pidfile: str | None
     control: str  # the path of the control socket, "auto" or "off"
+    stats: str  # that of the socket where figures are published, likewise
     error_logfile: str  # "-": stderr
     logs: Logs
     options: ServeOptions
@@ -93,6 +94,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         identity=_identity(config, base),
         pidfile=pidfile and os.path.join(base, pidfile),
         control=_unless_word(base, config[o.CONTROL]),
+        stats=_unless_word(base, config[o.STATS]),
         error_logfile=_log(base, config[o.ERROR_LOGFILE]),
         logs=_logs(config, base),
         options=_options(config, base),

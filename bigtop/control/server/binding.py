@@ -31,7 +31,7 @@ class Places(Record):
     def release(self) -> None:
         """Remove their files."""
         for endpoint in (self.endpoint, self.pubsub_endpoint):
-            _release(endpoint)
+            release(endpoint)
 
     def close(self) -> None:
         self.release()
@@ -47,10 +47,23 @@ def bind(endpoint: str, pubsub: str, security: EndpointSecurity) -> Places:
     try:
         events, pubsub = _bind(pubsub, security)
     except BaseException:  # whatever it was: raised again
-        _release(endpoint)
+        release(endpoint)
         commands.close()
         raise
     return Places(commands, events, endpoint, pubsub)
+
+
+def bind_one(endpoint: str, security: EndpointSecurity) -> tuple[socket.socket, str]:
+    """Return one socket that listens, and the endpoint by which clients know it; raises as bind() does."""
+    endpoint_security.check(endpoint, security)
+    return _bind(endpoint, security)
+
+
+def release(endpoint: str) -> None:
+    """Remove the file of a unix socket that is about to be closed."""
+    if endpoint.startswith("ipc://"):
+        with suppress(OSError):
+            os.unlink(endpoint.removeprefix("ipc://"))
 
 
 def _bind(endpoint: str, security: EndpointSecurity) -> tuple[socket.socket, str]:
@@ -85,13 +98,6 @@ def _address(endpoint: str) -> tuple[str, int]:
             host = address.address
             break
     return ("" if host == "*" else host), 0 if port == "*" else int(port)
-
-
-def _release(endpoint: str) -> None:
-    """Remove the file of a unix socket that is about to be closed."""
-    if endpoint.startswith("ipc://"):
-        with suppress(OSError):
-            os.unlink(endpoint.removeprefix("ipc://"))
 
 
 def _bind_unix(path: str, security: EndpointSecurity) -> socket.socket:

@@ -22,10 +22,12 @@ from bigtop.control.commands.base import Command, Role, Steering
 from bigtop.control.commands.target import Daemon
 from bigtop.control.events import Event
 from bigtop.control.protocol import Envelope, Errno, RefusedError, Reply
+from bigtop.control.server import subscriptions
 from bigtop.control.server.auth import Guard
 from bigtop.control.server.binding import Places
 from bigtop.control.server.client_acceptor import ClientAcceptor, ClientRelay, RelayLimits
 from bigtop.control.server.endpoint_security import OWNER_ONLY, EndpointSecurity
+from bigtop.control.server.keyholders import Keyholders
 from bigtop.control.server.publisher import QUEUE, Publisher
 from bigtop.control.server.zmq_socket import EdgeSocket
 from bigtop.errors import BigtopError, BindError
@@ -37,13 +39,8 @@ log = get_logger("bigtop")
 
 # Bytes; who sends more is cut off. Commands have a few hundred.
 LARGEST_MESSAGE = 1 << 20
-# Of a frame to the socket for events: a subscription, or a part of the handshake.
-LARGEST_SUBSCRIPTION = 1024
 # Bytes of one client that are on their way and not taken yet.
 COMMANDS_UNDER_WAY = LARGEST_MESSAGE + (1 << 16)
-SUBSCRIPTIONS_UNDER_WAY = 1 << 16
-# Seconds between two looks at the keys while anybody with a key is there.
-KEYS_PERIOD = 1.0
 # Commands of one client that are not finished yet.
 MOST_AT_ONCE = 100
 # When the server closes, commands have so many seconds to finish, and replies milliseconds to leave.
@@ -80,19 +77,17 @@ class ControlServer:
                     self._guard = Guard(self._context, security.curve)
                     undo.callback(self._guard.close)
                 router = self._socket(zmq.ROUTER, LARGEST_MESSAGE)
-                xpub = self._socket(zmq.XPUB, LARGEST_SUBSCRIPTION)
+                xpub = self._socket(zmq.XPUB, subscriptions.LIMITS.largest)
             except zmq.ZMQError as error:  # too few descriptors
                 raise BindError(f"control endpoint {places.endpoint}: {error.strerror}") from None
             undo.pop_all()
         self._clients = ClientAcceptor(
             places.commands, router, RelayLimits(LARGEST_MESSAGE, COMMANDS_UNDER_WAY)
         )
-        self._listeners = ClientAcceptor(
-            places.events, xpub, RelayLimits(LARGEST_SUBSCRIPTION, SUBSCRIPTIONS_UNDER_WAY)
-        )
+        self._listeners = ClientAcceptor(places.events, xpub, subscriptions.LIMITS)
         self._router = EdgeSocket(router, self._receive)
-        self.publisher = Publisher(xpub, self._listeners.of, self._may_listen)
-        self._keys_timer: asyncio.TimerHandle | None = None
+        self._keyholders = Keyholders(self._guard, self._relays)
+        self.publisher = Publisher(subscriptions.Subscriptions(xpub, self._listeners.of, self._may_listen))
 
     def admit(self, clients: Iterable[socket.socket], listeners: Iterable[socket.socket]) -> None:
         """Let in those who came before there was a server."""
@@ -117,8 +112,7 @@ class ControlServer:
         acceptors = self._clients, self._listeners
         for acceptor in acceptors:
             acceptor.shut()
-        if self._keys_timer is not None:
-            self._keys_timer.cancel()
+        self._keyholders.close()
         self._router.close(LAST_WORDS)
         self.publisher.close()
         if self._guard:
@@ -134,34 +128,11 @@ class ControlServer:
             self._guard.protect(zsocket)
         return zsocket
 
-    # ---- whose key is not known any more
-
     def _may_listen(self, client: ClientRelay, frame: zmq.Frame) -> bool:
-        return self._known(client, frame) is not None
+        return self._keyholders.role(client, frame) is not None
 
-    def _known(self, client: ClientRelay | None, frame: zmq.Frame) -> Role | None:
-        """Return what the sender of `frame` may, and remember whose connection it came by."""
-        if self._guard is None:
-            return Role.ADMIN
-        user = str(frame.get("User-Id"))
-        if client is not None:
-            client.user = user
-        if self._keys_timer is None:
-            self._keys_timer = asyncio.get_running_loop().call_later(KEYS_PERIOD, self._look_at_keys)
-        return self._guard.role(user)
-
-    def _look_at_keys(self) -> None:
-        """Cut off whose key was taken away: a subscription would go on for ever."""
-        assert self._guard is not None
-        self._keys_timer = None
-        relays = [*self._clients.relays.values(), *self._listeners.relays.values()]
-        keyed = [relay for relay in relays if relay.user]
-        roles = self._guard.roles() if keyed else {}
-        for relay in keyed:
-            if roles.get(relay.user) is None:
-                relay.refuse("its key is not known any more")
-        if keyed:
-            self._keys_timer = asyncio.get_running_loop().call_later(KEYS_PERIOD, self._look_at_keys)
+    def _relays(self) -> list[ClientRelay]:
+        return [*self._clients.relays.values(), *self._listeners.relays.values()]
 
     # ---- a message
 
@@ -172,7 +143,7 @@ class ControlServer:
         *route, body = (frame.bytes for frame in frames)
         if len(route) != 1 and route[1:] != [b""]:
             return  # neither DEALER nor REQ: who could read a reply?
-        client = _Client(tuple(route), self._known(relay, frames[-1]))
+        client = _Client(tuple(route), self._keyholders.role(relay, frames[-1]))
         envelope = Envelope()
         try:
             envelope = protocol.open_envelope(body)

@@ -1,0 +1,95 @@
+# An XPUB socket: what is sent goes to whoever subscribed, and it is known what that is.
+#
+# Rule 1: nobody waits for a subscriber. One that reads too slowly loses messages once its queue is full; the
+# others and the sender do not notice. Rule 2: ZeroMQ keeps subscriptions in a tree that takes many bytes for
+# each of theirs, so a client has few of them, and short ones.
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import zmq
+
+from bigtop.control.server.client_acceptor import ClientRelay, RelayLimits
+from bigtop.control.server.zmq_socket import EdgeSocket
+
+# A frame is a subscription, or a part of the handshake.
+LIMITS = RelayLimits(largest=1024, room=1 << 16)
+# Of one client.
+LONGEST_TOPIC = 256
+MOST_TOPICS = 1000
+MOST_BYTES_OF_TOPICS = 16 << 10
+
+
+class Subscriptions:
+    """Takes over an XPUB socket. `client` says whose a frame is, `may_listen` whether it still may; `changed`
+    is told of each topic that somebody asks for (True) or asked for (False)."""
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        client: Callable[[zmq.Frame], ClientRelay | None],
+        may_listen: Callable[[ClientRelay, zmq.Frame], bool],
+        changed: Callable[[bytes, bool], None] = lambda _topic, _comes: None,
+    ) -> None:
+        self._prefixes: Counter[bytes] = Counter()
+        self._client = client
+        self._may_listen = may_listen
+        self._changed = changed
+        socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # told of each subscription, not only of new topics
+        self._edge = EdgeSocket(socket, self._subscribed)
+
+    def __bool__(self) -> bool:
+        return bool(self._prefixes)
+
+    def wants(self, topic: bytes, *, by_name: bool = False) -> bool:
+        """Say whether anybody is sent what has this topic; `by_name`: who asks for everything does not
+        count."""
+        if not self._prefixes:
+            return False
+        return any(topic[:length] in self._prefixes for length in range(int(by_name), len(topic) + 1))
+
+    def wants_below(self, prefix: bytes) -> bool:
+        """Say whether anybody is sent something whose topic begins so."""
+        return self.wants(prefix) or any(topic.startswith(prefix) for topic in self._prefixes)
+
+    def send(self, topic: bytes, payload: bytes) -> None:
+        self._edge.send([topic, payload])
+
+    def close(self) -> None:
+        self._edge.close(linger=100)
+
+    def _subscribed(self, frames: Sequence[zmq.Frame]) -> None:
+        # b"\x01topic" for a subscription to a topic, b"\x00topic" when one is gone.
+        message = frames[0].bytes
+        kind, topic = message[:1], message[1:]
+        if kind == b"\x01":
+            self._prefixes[topic] += 1
+        elif kind == b"\x00":
+            self._prefixes[topic] -= 1
+            if self._prefixes[topic] <= 0:
+                del self._prefixes[topic]
+        self._check(frames, kind, topic)
+        if kind in (b"\x00", b"\x01"):
+            self._changed(topic, kind == b"\x01")
+
+    def _check(self, frames: Sequence[zmq.Frame], kind: bytes, topic: bytes) -> None:
+        client = self._client(frames[0])
+        if client is None:  # it left, and ZeroMQ takes its subscriptions back
+            return
+        client.took(map(len, frames))
+        if not self._may_listen(client, frames[0]):
+            client.refuse("its key is not known any more")
+        elif kind == b"\x01":
+            client.topics[topic] = client.topics.get(topic, 0) + 1
+            size = sum(map(len, client.topics))
+            if len(topic) > LONGEST_TOPIC or len(client.topics) > MOST_TOPICS or size > MOST_BYTES_OF_TOPICS:
+                client.refuse(
+                    f"it subscribes to more than {MOST_TOPICS} topics, {MOST_BYTES_OF_TOPICS} bytes of them,"
+                    f" or {LONGEST_TOPIC} in one"
+                )
+        elif kind == b"\x00" and topic in client.topics:
+            client.topics[topic] -= 1
+            if not client.topics[topic]:
+                del client.topics[topic]

@@ -1,0 +1,80 @@
+# The helper watchers of `bigtop serve`, beside its one application.
+#
+# Rule: they are for the site and not the other way round: it starts before they do, none of their failures is
+# one of it, and they end with it.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from bigtop.control import addresses
+from bigtop.control.server.endpoint_security import OWNER_ONLY
+from bigtop.errors import BindError, ConfigError
+from bigtop.launch.app import App
+from bigtop.launch.statistics import Running, Statistics
+from bigtop.log import logger as get_logger
+from bigtop.stats.pace import NAME, Pace
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.messages import Urgency
+from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.policy.watcher import Status
+from bigtop.supervisor.processes.command_pool import CommandPool, PoolServices
+from bigtop.supervisor.processes.launcher_client import LauncherClient
+from bigtop.supervisor.processes.spawner import Spawner
+from bigtop.supervisor.streams.writer import Outputs
+from bigtop.supervisor.supervisor import Supervisor
+
+logger = get_logger("bigtop.supervisor")
+
+
+class SiteHelpers:
+    """The stats process. From construction, which binds its endpoint, to close(); event loop only. Raises
+    ConfigError and BindError."""
+
+    def __init__(self, app: App, running: Running) -> None:
+        self._supervisor: Supervisor = running.supervisor
+        name, where = app.spec.name, app.spec.stats
+        if name.lower() == NAME:
+            raise ConfigError(
+                f"--stats: {NAME} is the name of the process that publishes figures: --name gives another"
+            )
+        endpoint = addresses.stats_beside(addresses.of(name)[0]) if where == "auto" else f"ipc://{where}"
+        try:
+            self.statistics = Statistics(endpoint, OWNER_ONLY, running)
+        except BindError as error:
+            raise BindError(f"--stats: {error}") from error
+        logger.info("figures on %s", self.statistics.endpoint)
+        spawner = Spawner(LauncherClient(), self._sockets_for, folder=os.getcwd())
+        self._services = PoolServices(spawner, Outputs(_complain), self._supervisor.hear)
+        app.board.keep_descriptors()
+        self._names = [NAME]
+
+    def enter(self) -> None:
+        """Have the supervisor know them, who asks for their pool()."""
+        self._supervisor.dispatcher.enter(self.statistics.watcher(Pace()))
+
+    def pool(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> CommandPool:
+        return CommandPool(spec, feed, self._services)
+
+    def start(self) -> None:
+        for name in self._names:
+            self._supervisor.dispatcher.feed(name, messages.Start())
+
+    def stop(self, urgency: Urgency) -> bool:
+        """Have them stop; return whether none runs any more. Else it is heard when one has stopped."""
+        for name in self._names:
+            self._supervisor.dispatcher.feed(name, messages.Stop(urgency))
+        machine = self._supervisor.watchers.machine
+        return all(machine(name).status is Status.STOPPED for name in self._names)
+
+    def close(self) -> None:
+        self.statistics.close()
+        self._services.outputs.end()
+
+    def _sockets_for(self, spec: WatcherSpec, _own: Callable[[int], None]) -> Mapping[str, int]:
+        return self.statistics.sockets_for(spec)
+
+
+def _complain(watcher: str, trouble: str) -> None:
+    logger.error("%s: %s", watcher, trouble)

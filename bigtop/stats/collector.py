@@ -1,0 +1,98 @@
+# Collector of figures: whoever looks, and however many, it is looked once.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bigtop.ipc.scoreboard import Word
+from bigtop.stats import sockdiag
+from bigtop.stats.process_looks import ProcessLooks, Told
+from bigtop.stats.roster import Group, Roster
+from bigtop.stats.samples import Figure
+from bigtop.stats.slots import Counts, Slots
+
+SOCKETS = "sockets"
+
+
+class Collector:
+    """Looks when it is asked to. Times are seconds: `at` by the monotonic clock, `now` since the epoch."""
+
+    def __init__(self, details_every: float) -> None:
+        self.processes = ProcessLooks(details_every)
+        self.slots = Slots()
+        self._reads: dict[int, int] = {}  # by inode of a socket: accepted until the last look
+        self._counts: dict[str, tuple[float, Counts]] = {}  # by watcher: at the last look
+
+    def forget(self) -> None:
+        """Nobody looks any more: what comes next is compared with nothing."""
+        self.processes.forget()
+        self._reads, self._counts = {}, {}
+
+    def sockets(self, roster: Roster, counts: Mapping[str, Counts]) -> Iterator[Told]:
+        """Look at all sockets; yield the figures of each, and after them those of all."""
+        queues = _queues()
+        reads: dict[int, int] = {}
+        total = 0
+        for listener in roster.listeners:
+            accepted = sum(_accepted(counts.get(name), number) for name, number in listener.served)
+            fresh = max(0, accepted - self._reads.get(listener.inode, accepted))
+            reads[listener.inode] = accepted
+            total += fresh
+            queue = queues.get(listener.inode)
+            yield Told(
+                SOCKETS,
+                listener.fd,
+                {
+                    "fd": listener.fd,
+                    "subtopic": listener.fd,
+                    "reads": fresh,
+                    "address": listener.address,
+                    "accepted": accepted if listener.served else None,
+                    "waiting": None if queue is None else queue.waiting,
+                    "backlog": None if queue is None else queue.limit,
+                },
+            )
+        self._reads = reads
+        if roster.listeners:
+            addresses = [listener.address for listener in roster.listeners]
+            yield Told(SOCKETS, None, {"addresses": addresses, "reads": total})
+
+    def requests(self, roster: Roster, counts: Mapping[str, Counts], at: float) -> Iterator[Told]:
+        """Yield what the workers of each watcher count of their requests."""
+        for group in roster.groups:
+            if (now := counts.get(group.name)) is not None:
+                yield Told(group.name, None, _requests(group, now, self._counts.get(group.name), at))
+        self._counts = {name: (at, now) for name, now in counts.items()}
+
+
+_OF_REQUESTS = {
+    "requests": Word.REQUESTS,
+    "errors": Word.ERRORS,
+    "accepted": Word.ACCEPTED,
+    "bytes_in": Word.BYTES_IN,
+    "bytes_out": Word.BYTES_OUT,
+}
+_SECONDS = {"call_seconds": Word.CALL_NS, "queue_seconds": Word.QUEUE_NS}
+
+
+def _requests(group: Group, counts: Counts, before: tuple[float, Counts] | None, at: float) -> Figure:
+    words = counts.totals.words
+    figure: Figure = {"workers": len(group.processes), "busy": counts.busy, "waiting": counts.waiting}
+    figure |= {name: words[word] for name, word in _OF_REQUESTS.items()}
+    figure |= {name: words[word] / 1e9 for name, word in _SECONDS.items()}
+    rate = None
+    if before is not None and at > before[0]:
+        rate = round((words[Word.REQUESTS] - before[1].totals.words[Word.REQUESTS]) / (at - before[0]), 1)
+    figure["requests_per_second"] = rate
+    return figure
+
+
+def _accepted(counts: Counts | None, number: int) -> int:
+    return 0 if counts is None else counts.totals.words[Word.ACCEPTED_AT + number]
+
+
+def _queues() -> Mapping[int, sockdiag.Queue]:
+    try:
+        return sockdiag.queues()
+    except OSError:  # a sandbox without netlink
+        return {}

@@ -1,0 +1,124 @@
+# The stats process: `python -m bigtop.stats.program ORDERS`, a helper watcher of the supervisor.
+#
+# Rules: it looks at a constant pace for everybody together, and not at all while nobody subscribes and no
+# history is kept. It needs the supervisor only to learn who runs, and goes on with what it knows while that
+# is busy. It ends with the supervisor.
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from bigtop import log
+from bigtop.errors import BigtopError
+from bigtop.log import logger as get_logger
+from bigtop.stats import feed, publisher
+from bigtop.stats.collector import Collector
+from bigtop.stats.history import History
+from bigtop.stats.orders import Orders
+from bigtop.stats.publisher import Publisher
+from bigtop.stats.roster import Roster
+from bigtop.system import kernel
+
+logger = get_logger("bigtop")
+
+
+class Stats:
+    """Event loop only."""
+
+    def __init__(self, orders: Orders, line: feed.Feed) -> None:
+        self._pace = orders.pace
+        self._feed = line
+        self._wanted = asyncio.Event()
+        self._collector = Collector(orders.pace.details_interval)
+        self._history = History() if orders.pace.history else None
+        listener = socket.socket(fileno=orders.endpoint)
+        self._publisher = Publisher(listener, orders.curve, self._subscribed)
+        self._roster = Roster(0, ())
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            while not self._is_wanted:
+                self._collector.forget()
+                self._wanted.clear()
+                await self._wanted.wait()
+            due = time.monotonic()
+            while self._is_wanted:
+                await asyncio.sleep(due - time.monotonic())
+                at = time.monotonic()
+                await self._learn()
+                self._look(at)
+                due += self._pace.interval * (1 + (at - due) // self._pace.interval)
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._history is not None or bool(self._publisher.subscriptions)
+
+    def _subscribed(self, topic: bytes, comes: bool) -> None:
+        if comes and self._history is not None and topic.startswith(publisher.HISTORY):
+            for name in self._history.names:
+                self._publisher.publish(publisher.HISTORY, name, self._history.of(name))
+            self._publisher.flush()
+        self._wanted.set()
+
+    async def _learn(self) -> None:
+        newer = await self._feed.ask(self._roster.version)
+        if newer is not None:
+            self._roster = newer
+            self._collector.slots.follow(newer)
+
+    def _look(self, at: float) -> None:
+        now = time.time()
+        publish, wants = self._publisher.publish, self._publisher.subscriptions.wants_below
+        collector, roster = self._collector, self._roster
+        if not roster.own:  # nobody told us anything yet
+            return
+        if self._history is not None or wants(publisher.STAT):
+            is_first = not collector.processes.has_looked
+            for told in collector.processes.look(roster, at, now):
+                if is_first:  # there is nothing to compare it with
+                    continue
+                publish(publisher.STAT, told.name, told.figure, told.part, told.text)
+                if self._history is not None and told.part is None:
+                    self._history.add(told.name, now, told.figure)
+        if wants(publisher.HTTP) or wants(publisher.SOCKETS):
+            counts = collector.slots.counts(roster)
+            for told in collector.sockets(roster, counts):
+                publish(publisher.STAT, told.name, told.figure, told.part, told.text)
+            for told in collector.requests(roster, counts, at):
+                publish(publisher.HTTP, told.name, told.figure)
+        self._publisher.flush()
+
+
+async def _until_the_end(orders: Orders) -> None:
+    line = await feed.opened(socket.socket(fileno=orders.feed))
+    works: Coroutine[Any, Any, None] = Stats(orders, line).run()
+    task = asyncio.create_task(works)
+    await asyncio.wait({task, line.gone}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+
+
+def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the supervisor says when we end
+    orders = Orders.decode(sys.argv[1])
+    kernel.set_title("bigtop: stats")
+    gc.freeze()
+    log.configure()
+    try:
+        asyncio.run(_until_the_end(orders))
+    except BigtopError as error:
+        logger.critical("%s", error)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

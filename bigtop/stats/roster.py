@@ -1,0 +1,107 @@
+# Who runs, as the supervisor tells the stats process: watchers with their processes, sockets with those who
+# accept at them.
+#
+# Rules: pure. The stats process asks, one line at a time, and says which state it knows; the supervisor
+# answers with a newer one, or that there is none. So nothing is sent while nobody looks, and a stats process
+# that is started anew, or was too slow to read an answer, needs no more than to ask again. A question begins
+# with a word that its answer begins with, too: what an earlier process asked is not taken for an answer.
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bigtop.record import Record
+
+SAME = "same"
+
+
+class Process(Record):
+    """One process; `slot` is the supervisor's descriptor of its part of the scoreboard, -1 for none."""
+
+    pid: int
+    wid: int
+    slot: int = -1
+    inode: int = 0  # of the slot: a descriptor may have got another meaning
+
+
+class Group(Record):
+    """One watcher. `retired` and `buckets` are what workers counted that are gone (scoreboard.Totals); those
+    of other watchers have none."""
+
+    name: str
+    processes: tuple[Process, ...]
+    retired: tuple[int, ...] = ()
+    buckets: tuple[int, ...] = ()
+
+
+class Listener(Record):
+    """One listening socket. `served`: by which watchers, and which of their listeners it is."""
+
+    fd: int
+    inode: int
+    address: str
+    served: tuple[tuple[str, int], ...] = ()
+
+
+class Roster(Record):
+    """All of it. `own` are processes of Bigtop itself, by pid, with their names; the supervisor's is the
+    first."""
+
+    version: int
+    own: tuple[tuple[int, str], ...]
+    groups: tuple[Group, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+
+
+def question(word: str, known: int) -> bytes:
+    return f"{word} {known}\n".encode()
+
+
+def read_question(line: bytes) -> tuple[str, int] | None:
+    """Return the word and what is known; None for what is no question."""
+    word, _, known = line.decode("ascii", "replace").strip().partition(" ")
+    return (word, int(known)) if word and known.isascii() and known.isdecimal() else None
+
+
+def answer(word: str, roster: Roster | None) -> bytes:
+    """Return the line that answers; None: nothing is new."""
+    return f"{word} {SAME if roster is None else json.dumps(_plain(roster))}\n".encode()
+
+
+def read_answer(word: str, line: bytes) -> Roster | str | None:
+    """Return the roster, or SAME; None for what does not answer the question that began with `word`."""
+    said, _, text = line.decode("utf-8", "replace").rstrip("\n").partition(" ")
+    if said != word:
+        return None
+    return SAME if text == SAME else _roster(json.loads(text))
+
+
+def _plain(roster: Roster) -> object:
+    groups = [
+        [group.name, [_numbers(one) for one in group.processes], group.retired, group.buckets]
+        for group in roster.groups
+    ]
+    listeners = [[one.fd, one.inode, one.address, one.served] for one in roster.listeners]
+    return [roster.version, roster.own, groups, listeners]
+
+
+def _numbers(process: Process) -> Sequence[int]:
+    return process.pid, process.wid, process.slot, process.inode
+
+
+def _roster(plain: Any) -> Roster:
+    version, own, groups, listeners = plain
+    return Roster(
+        version,
+        tuple(map(tuple, own)),
+        tuple(
+            Group(name, tuple(Process(*numbers) for numbers in processes), tuple(retired), tuple(buckets))
+            for name, processes, retired, buckets in groups
+        ),
+        tuple(
+            Listener(fd, inode, address, tuple(map(tuple, served)))
+            for fd, inode, address, served in listeners
+        ),
+    )
