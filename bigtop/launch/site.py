@@ -298,12 +298,9 @@ class Site:
         self.news.hear(name, notice)
         if self._channel is not None:
             self._channel.publish(name, notice)
-        if isinstance(notice, messages.Stopped) and self._is_ending:
+        is_ending = self._stopping.urgency is not None or self._failure is not None
+        if isinstance(notice, messages.Stopped) and is_ending:
             self._app_or_helper_stopped(name)
-
-    @property
-    def _is_ending(self) -> bool:
-        return self._stopping.urgency is not None or self._failure is not None
 
     def _app_or_helper_stopped(self, name: str) -> None:
         app = self.supervisor.watchers.machine(self._app.spec.name)

@@ -17,7 +17,7 @@ import zmq
 
 from bigtop.control import keys
 from bigtop.control.client.client import Client, Identity
-from bigtop.control.server.client_acceptor import Limits
+from bigtop.control.server.client_acceptor import RelayLimits
 from tests.support.controlled import Controlled, receive
 from tests.support.site import until
 
@@ -276,7 +276,7 @@ def test_a_revoked_key_subscribes_to_nothing_more(place: Path) -> None:
 @pytest.mark.case("E12")
 def test_clients_that_only_come_leave_room_for_others(running: Controlled) -> None:
     host, _, port = running.endpoint.removeprefix("tcp://").rpartition(":")
-    most = Limits(1, 1).clients
+    most = RelayLimits(1, 1).clients
     idle = [socket.create_connection((host, int(port)), timeout=10) for _ in range(most + 5)]
     try:
         running.wait_for("no further client is let in for now")
