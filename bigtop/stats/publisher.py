@@ -65,8 +65,8 @@ class Publisher:
     def flush(self) -> None:
         # In one go: ZeroMQ then makes large writes of many messages, and wakes up its thread for few of them.
         due, self._due = self._due, []
-        for topic, payload in due:
-            self.subscriptions.send(topic, payload)
+        for message in due:
+            self.subscriptions.send(message)
 
 
 @lru_cache(1000)

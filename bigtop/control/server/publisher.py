@@ -22,15 +22,16 @@ class Publisher:
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self._subscriptions = subscriptions
+        self._send = subscriptions.send
 
     def publish(self, name: str, notice: messages.Notice | events.Event) -> None:
         event = notice if isinstance(notice, events.Event) else events.of(notice)
-        self._subscriptions.send(events.topic(name, event.name), events.payload(event, time.time()))
+        self._send([events.topic(name, event.name), events.payload(event, time.time())])
 
     def announce(self, status: str) -> None:
         """Tell the status of the supervisor itself: starting, active, stopping."""
         payload = events.payload(events.Event(status), time.time())
-        self._subscriptions.send(f"arbiter.{status}".encode(), payload)
+        self._send([f"arbiter.{status}".encode(), payload])
 
     def wants_output(self, name: str) -> bool:
         return self._subscriptions.wants(_output_topic(name), by_name=True)
@@ -38,7 +39,7 @@ class Publisher:
     def output(self, name: str, line: Mapping[str, object]) -> None:
         """Publish a line of output: {"time", "pid", "stream", "line"}."""
         if self.wants_output(name):
-            self._subscriptions.send(_output_topic(name), json.dumps(line).encode())
+            self._send([_output_topic(name), json.dumps(line).encode()])
 
     def close(self) -> None:
         self._subscriptions.close()

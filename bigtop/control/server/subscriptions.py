@@ -39,6 +39,7 @@ class Subscriptions:
         self._changed = changed
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # told of each subscription, not only of new topics
         self._edge = EdgeSocket(socket, self._subscribed)
+        self.send = self._edge.send  # the frames of a message: its topic, and what it says
 
     def __bool__(self) -> bool:
         return bool(self._prefixes)
@@ -53,9 +54,6 @@ class Subscriptions:
     def wants_below(self, prefix: bytes) -> bool:
         """Say whether anybody is sent something whose topic begins so."""
         return self.wants(prefix) or any(topic.startswith(prefix) for topic in self._prefixes)
-
-    def send(self, topic: bytes, payload: bytes) -> None:
-        self._edge.send([topic, payload])
 
     def close(self) -> None:
         self._edge.close(linger=100)
