@@ -83,6 +83,7 @@ HOT = (
     "http/scope",
     "http/static",
     "http/wsgi",
+    "ipc/histogram",
     "ipc/scoreboard",
     "workers/life",
     "workers/request_quota",

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.ipc import scoreboard, seats
+from bigtop.ipc.histogram import FAR, QUICK, bucket_of
 from bigtop.ipc.scoreboard import BUCKETS, RECORDS, RequestPhase, RequestRecord, Scoreboard, Slot, View, Word
 from bigtop.ipc.seats import Seat, Seats, SeatState
 
@@ -42,7 +43,7 @@ def board():
 class TestWords:
     def test_a_new_board_is_empty(self, board):
         assert board.view.words.tolist() == [0] * scoreboard.WORDS
-        assert board.view.histogram() == [0] * BUCKETS
+        assert board.view.latencies() == board.view.waits() == [0] * BUCKETS
         assert board.view.running() == board.view.finished() == []
         assert board.view.oldest() == 0
 
@@ -58,12 +59,14 @@ class TestWords:
         for word in range(scoreboard.WORDS):
             slot.words[word] = 2**64 - 1
         for bucket in range(BUCKETS):
-            slot.buckets[bucket] = 2**64 - 1
+            slot.buckets[bucket] = slot.waits[bucket] = 2**64 - 1
         for number in range(RECORDS):
             slot.begin(number + 1, b"GET", b"c", b"/")
         assert [record.began for record in board.view.running()] == list(range(1, RECORDS + 1))
         assert board.view.words.tolist() == [2**64 - 1] * scoreboard.WORDS
-        assert board.view.histogram() == [2**64 - 1] * BUCKETS
+        for histogram in (board.view.latencies(), board.view.waits()):
+            assert histogram[1:] == [2**64 - 1] * (BUCKETS - 1)
+            assert histogram[0] == 0  # what the others leave of the requests: no less than nothing
 
 
 class TestScoreboard:
@@ -77,7 +80,7 @@ class TestScoreboard:
         all_slots = Scoreboard(table)
         slots = []
         for index in (0, 1, 5):
-            fd = all_slots.renew(index)
+            fd = all_slots.renew(index, 1)
             slots.append(Slot(scoreboard.attach(fd)))
             os.close(fd)
         for number, slot in enumerate(slots):
@@ -86,10 +89,10 @@ class TestScoreboard:
 
     def test_a_successor_has_another_slot_and_an_empty_seat(self, table):
         all_slots = Scoreboard(table)
-        first = all_slots.renew(0)
+        first = all_slots.renew(0, 1)
         slot = Slot(scoreboard.attach(first), table.words(0))
         slot.words[Word.PID] = slot.seat[Seat.STATE] = 3
-        second = all_slots.renew(0)
+        second = all_slots.renew(0, 1)
         assert table.words(0)[Seat.STATE] == 0
         slot.words[Word.PID] = 7  # what is left of the dead writes to nobody
         assert all_slots.of(0).words[Word.PID] == 0
@@ -98,46 +101,15 @@ class TestScoreboard:
 
     def test_who_is_gone_has_no_slot(self, table):
         all_slots = Scoreboard(table)
-        os.close(all_slots.renew(2))
+        os.close(all_slots.renew(2, 1))
         table.words(2)[Seat.STATE] = SeatState.READY
         all_slots.drop(2)
         assert table.words(2)[Seat.STATE] == SeatState.EMPTY
         assert all_slots.of(2).running() == all_slots.of(99).running() == []
 
-    def test_what_they_counted_is_kept(self, table):
-        all_slots = Scoreboard(table)
-        for count in (3, 4):
-            slot = attached(all_slots.renew(0))
-            slot.words[Word.REQUESTS] += count
-            slot.words[Word.ACCEPTED_AT + 1] += 1
-            slot.words[Word.BUSY] = 1
-            slot.buckets[5] = count
-            all_slots.drop(0)
-        assert all_slots.retired.words[Word.REQUESTS] == 7
-        assert all_slots.retired.words[Word.ACCEPTED_AT + 1] == 2
-        assert all_slots.retired.words[Word.BUSY] == 0  # nobody is any more
-        assert all_slots.retired.buckets[5] == 7
-
-    def test_others_can_be_given_a_slot_to_look_at(self, table):
-        all_slots = Scoreboard(table)
-        assert all_slots.descriptor(0) == -1
-        all_slots.keep_descriptors()
-        slot = attached(all_slots.renew(0))
-        fd = os.open(f"/proc/self/fd/{all_slots.descriptor(0)}", os.O_RDONLY)
-        try:
-            view = View(scoreboard.attach(fd, read_only=True))
-        finally:
-            os.close(fd)
-        slot.words[Word.REQUESTS] += 2
-        assert view.words[Word.REQUESTS] == 2
-        with pytest.raises(TypeError):
-            view.words[Word.REQUESTS] = 3
-        all_slots.drop(0)
-        assert all_slots.descriptor(0) == -1
-
     def test_there_are_workers_without_a_seat(self, table):
         all_slots = Scoreboard(table)
-        os.close(all_slots.renew(seats.CAPACITY))
+        os.close(all_slots.renew(seats.CAPACITY, 1))
         table.words(seats.CAPACITY)[Seat.STATE] = SeatState.READY
         assert not any(table.words(seats.CAPACITY - 1))
 
@@ -209,7 +181,7 @@ class TestHostileWriters:
             texts = record.method + record.client + record.path + record.id
             assert not any(ord(character) < 32 or 126 < ord(character) < 160 for character in texts)
         assert view.oldest() >= 0
-        assert len(view.histogram()) == BUCKETS
+        assert len(view.latencies()) == len(view.waits()) == BUCKETS
         os.close(fd)
 
     @pytest.mark.case("E9")
@@ -277,7 +249,6 @@ class TestRequests:
         assert board.view.running()[-1].began == RECORDS + 9  # the shared record shows the newest
         for began, number in enumerate(numbers, 1):
             slot.end(number, began, 5000, 200)
-        assert sum(board.view.histogram()) == len(numbers)
         # The place is free again, each record once.
         again = [slot.begin(1, b"GET", b"c", b"/") for _ in range(RECORDS)]
         assert sorted(again) == list(range(RECORDS))
@@ -295,14 +266,21 @@ class TestRequests:
             successor.begin(9, b"GET", b"c", b"/new")
         assert len(board.view.running()) == RECORDS
 
-    @pytest.mark.parametrize(
-        ("nanoseconds", "bucket"),
-        [(0, 0), (999, 0), (1000, 1), (1999, 1), (2000, 2), (3999, 2), (10**9, 20), (10**15, 31)],
-    )
-    def test_buckets(self, board, nanoseconds, bucket):
+    @pytest.mark.parametrize("nanoseconds", [0, QUICK, QUICK + 1, 10**6, FAR - 1, FAR, 10**9, 10**15])
+    def test_a_time_is_counted_where_it_belongs(self, board, nanoseconds):
         slot = board.slot()
         slot.end(slot.begin(10, b"GET", b"c", b"/"), 10, 10 + nanoseconds, 200)
-        assert board.view.histogram()[bucket] == sum(board.view.histogram()) == 1
+        slot.words[Word.REQUESTS] = slot.words[Word.QUEUE_NS] = 1  # posted by whoever counts them
+        if nanoseconds > QUICK:
+            slot.waited(nanoseconds)
+        for histogram in (board.view.latencies(), board.view.waits(), slot.latencies()):
+            assert histogram[bucket_of(nanoseconds)] == sum(histogram) == 1
+        assert slot.latency_ns == nanoseconds
+
+    def test_where_nobody_measures_queue_times_there_are_none(self, board):
+        board.slot().words[Word.REQUESTS] = 7
+        assert sum(board.view.latencies()) == 7
+        assert sum(board.view.waits()) == 0
 
     @given(st.lists(st.integers(0, 1), max_size=200))
     def test_any_order_of_beginnings_and_ends(self, steps):

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 Witnesses = Mapping[str, Mapping[str, str]]
 
 SERVE: Witnesses = {
+    "integration/test_app_metrics.py": {
+        "app_metrics": "test_counts_of_all_workers_are_added_up",
+    },
     "integration/test_each_key.py": {
         "error_logfile": "test_options_of_serve_show_in_its_log",
         "log_level": "test_options_of_serve_show_in_its_log",

@@ -30,6 +30,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
+from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, Seats, SeatState
 from bigtop.log import logger as get_logger
 
@@ -53,6 +54,7 @@ _RECEIVE: Final = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 # Plain numbers: an enum's member costs a look-up each time it is named.
 _STATE, _CONNECTIONS, _OPEN, _IDLE = map(int, (Seat.STATE, Seat.CONNECTIONS, Seat.OPEN, Seat.IDLE))
+_HANDED_OFF: Final = int(Word.HANDED_OFF)
 _EMPTY, _READY, _DRAINING = map(int, (SeatState.EMPTY, SeatState.READY, SeatState.DRAINING))
 
 
@@ -82,10 +84,15 @@ def make(seats: int) -> list[socket.socket]:
 class Handoff:
     """The queues as the worker with seat `index` uses them. One thread at a time.
 
-    A worker whose number has no inbox takes from the common queue only, and gives as all others do.
+    A worker whose number has no inbox takes from the common queue only, and gives as all others do. How many
+    it gave stands in `counters`, the words of its slot (scoreboard.py).
     """
 
-    def __init__(self, fds: Sequence[int], seats: Seats, index: int) -> None:
+    def __init__(
+        self, fds: Sequence[int], seats: Seats, index: int, counters: memoryview | None = None
+    ) -> None:
+        self._counters = counters
+        self._given = 0
         self._queues = HandoffQueues(fds[0::2], fds[1::2])
         self.ended: AbstractSet[int] = self._queues.ended
         self._seats = len(self._queues) - 1
@@ -111,11 +118,17 @@ class Handoff:
 
     def give(self, client: Descriptor) -> bool:
         """Send a copy of `client` to whoever is idle first; False when there is no room at present."""
-        return self._queues.send(0, client, b"c")
+        return self._count(self._queues.send(0, client, b"c"))
 
     def send(self, seat: int, client: Descriptor) -> bool:
         """Send a copy of `client` to one worker; False when there is no room at present."""
-        return self._queues.send(1 + seat, client, b"c")
+        return self._count(self._queues.send(1 + seat, client, b"c"))
+
+    def _count(self, sent: bool) -> bool:
+        self._given += sent
+        if sent and self._counters is not None:
+            self._counters[_HANDED_OFF] = self._given
+        return sent
 
     def spread(self, newcomer: socket.socket, mine: int) -> bool:
         """Send a new client to a worker that has fewer than `mine`; True when it is gone from here."""

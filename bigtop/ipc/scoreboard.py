@@ -10,8 +10,14 @@
 # number, which no other request of the slot has. The first is written first and the last one last; a reader
 # takes them in the other order, and tries again when they differ. (0 is none: the place is being written.)
 #
-# Layout (VERSION names it):  header | WORDS counters | BUCKETS latency histogram | RECORDS requests, running
-# or lately finished. What workers have to know of each other stands elsewhere, see seats.py.
+# Rule 4: most times are so short that they belong in the first bucket of a histogram. These are not counted
+# one by one: they are the requests that no other bucket has, as those with a 2xx are those that no other
+# class has. Other buckets and classes are written before REQUESTS and read after it, so such a difference may
+# be too small for a moment and never too large.
+#
+# Layout (VERSION names it):  header | WORDS counters | histogram of latencies | histogram of queue times
+# (histogram.py) | RECORDS requests, running or lately finished. What workers have to know of each other
+# stands elsewhere, see seats.py; what those that are gone have counted, in retired.py.
 
 from __future__ import annotations
 
@@ -19,17 +25,19 @@ import mmap
 import os
 import struct
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from bigtop.errors import one_line
-from bigtop.ipc import seats
+from bigtop.ipc import histogram, seats
+from bigtop.ipc.histogram import BOUNDS, FAR, NEAR, QUICK, SHIFT
 from bigtop.system import kernel
 
-VERSION: Final = 4
+VERSION: Final = 5
 MAGIC: Final = int.from_bytes(b"bigtop\0\0", "little")
 
 
@@ -42,18 +50,23 @@ class Word(IntEnum):
     STARTED = 3
     BUSY = 4  # application calls running now
     ACCEPTED = 5  # connections accepted so far, or taken over from other workers
-    REQUESTS = 6  # requests answered so far
+    REQUESTS = 6  # requests answered so far; those that no other word counts, with a 2xx
     ERRORS = 7  # of these, answered with a 5xx
     BYTES_IN = 8
     BYTES_OUT = 9
-    CALL_NS = 10  # time inside the application, all calls together
+    CALL_NS = 10  # time inside the application, all calls together; 0 where LATENCY_NS says it
     QUEUE_NS = 11  # time from readable to application called, all calls together
     BEAT = 12  # last turn of the event loop, for backends that run applications in it; kept while BUSY
     WAITING = 13  # complete requests waiting for an application slot
     CUT = 14  # 1 once the worker has said which requests it cuts off
+    LATENCY_NS = 15  # time from application called to answer out, all requests together
     # From here on LISTENERS words: connections accepted at each listening socket, in their order; the last
     # word counts those of all further ones. What was taken over from other workers is not in them.
     ACCEPTED_AT = 16
+    STATUS_1XX = 24  # of the requests, answered with such a status
+    STATUS_3XX = 25
+    STATUS_4XX = 26
+    HANDED_OFF = 27  # connections given to other workers of the application
 
 
 LISTENERS: Final = 8
@@ -75,7 +88,7 @@ class RequestPhase(IntEnum):
 
 
 WORDS: Final = 32  # some of them free, for later versions of the table
-BUCKETS: Final = 32  # bucket i counts requests of less than 2**i microseconds; the last one all longer ones
+BUCKETS: Final = histogram.SIZE  # of each histogram
 RECORDS: Final = 32  # running requests and, in the others, the last finished ones
 SHARED: Final = RECORDS - 1  # the place of those that found no other
 
@@ -100,8 +113,9 @@ _PHASES: Final = {int(phase): phase for phase in RequestPhase}
 _HEADER: Final = struct.Struct("@2Q")  # MAGIC, VERSION
 _WORDS_AT: Final = 64  # a cache line
 _BUCKETS_AT: Final = _WORDS_AT + WORDS * 8
-_RECORDS_AT: Final = _BUCKETS_AT + BUCKETS * 8
-SIZE: Final = 12288  # whole pages
+_WAITS_AT: Final = _BUCKETS_AT + BUCKETS * 8
+_RECORDS_AT: Final = _WAITS_AT + BUCKETS * 8
+SIZE: Final = 16384  # whole pages
 _PLACES: Final = range(_RECORDS_AT, _RECORDS_AT + RECORDS * RECORD_SIZE, RECORD_SIZE)
 _TRIES: Final = 200  # to catch a record between two stores
 assert _PLACES.stop <= SIZE
@@ -156,15 +170,23 @@ class Slot:
 
     Words are changed by `words[Word.X] = n`. A backend with threads sees to it that each word has one writer
     at a time and that end() is never called by two threads at once; begin() may be.
+
+    `latency_ns` is for whoever posts LATENCY_NS.
     """
 
-    __slots__ = ("_at", "_counts", "_free", "_heads", "_memory", "_number", "buckets", "seat", "words")
+    __slots__ = (
+        "_at", "_counts", "_free", "_heads", "_memory", "_number", "_waits",
+        "buckets", "latency_ns", "seat", "waits", "words",
+    )  # fmt: skip
 
     def __init__(self, memory: memoryview, seat: memoryview | None = None) -> None:
         self.seat = seats.nowhere() if seat is None else seat
         self.words = memory[_WORDS_AT:_BUCKETS_AT].cast("Q")
-        self.buckets = memory[_BUCKETS_AT:_RECORDS_AT].cast("Q")
+        self.buckets = memory[_BUCKETS_AT:_WAITS_AT].cast("Q")
+        self.waits = memory[_WAITS_AT:_RECORDS_AT].cast("Q")
         self._counts: list[int] = self.buckets.tolist()
+        self._waits: list[int] = self.waits.tolist()
+        self.latency_ns = 0
         self._memory = memory
         self._at = list(_PLACES)
         self._heads = [memory[record : record + _HEAD.size].cast("Q") for record in self._at]
@@ -204,16 +226,37 @@ class Slot:
         """Return the requests that are in progress, oldest first."""
         return View(self._memory).running()
 
+    def latencies(self) -> list[int]:
+        """Return the histogram of latencies."""
+        return View(self._memory).latencies()
+
     def end(self, place: int, began: int, ended: int, status: int) -> None:
         """The request is answered: count its latency; its record stays until others need the place."""
         _FINISH.pack_into(self._memory, self._at[place] + _ENDED * 8, ended, status, _DONE)
-        bucket = ((ended - began) // 1000).bit_length()
-        if bucket >= BUCKETS:
-            bucket = BUCKETS - 1
-        self._counts[bucket] += 1
-        self.buckets[bucket] = self._counts[bucket]
+        took = ended - began
+        self.latency_ns += took
+        if took > QUICK:  # as histogram.bucket_of() does it
+            if took < FAR:
+                bucket = NEAR[took >> SHIFT]
+                if took > BOUNDS[bucket]:
+                    bucket += 1
+            else:
+                bucket = bisect_left(BOUNDS, took)
+            self._counts[bucket] += 1
+            self.buckets[bucket] = self._counts[bucket]
         if place != SHARED:
             self._free.append(place)
+
+    def waited(self, time: int) -> None:
+        """A request waited for so many nanoseconds, more than QUICK, before the application was called."""
+        if time < FAR:
+            bucket = NEAR[time >> SHIFT]
+            if time > BOUNDS[bucket]:
+                bucket += 1
+        else:
+            bucket = bisect_left(BOUNDS, time)
+        self._waits[bucket] += 1
+        self.waits[bucket] = self._waits[bucket]
 
 
 class View:
@@ -223,8 +266,21 @@ class View:
         self._memory = memory
         self.words = memory[_WORDS_AT:_BUCKETS_AT].cast("Q")  # live; index with Word
 
-    def histogram(self) -> list[int]:
-        return self._memory[_BUCKETS_AT:_RECORDS_AT].cast("Q").tolist()
+    def latencies(self) -> list[int]:
+        """Return the histogram of latencies."""
+        return self._filled(_BUCKETS_AT, _WAITS_AT)
+
+    def waits(self) -> list[int]:
+        """Return the histogram of queue times, an empty one where nobody measures them."""
+        if not self.words[Word.QUEUE_NS]:
+            return [0] * BUCKETS
+        return self._filled(_WAITS_AT, _RECORDS_AT)
+
+    def _filled(self, begin: int, end: int) -> list[int]:
+        requests = self.words[Word.REQUESTS]
+        counts: list[int] = self._memory[begin:end].cast("Q").tolist()
+        counts[0] = max(0, requests - sum(counts[1:]))
+        return counts
 
     def running(self) -> list[RequestRecord]:
         """Return the requests that are in progress, oldest first."""
@@ -270,57 +326,37 @@ class View:
                 yield RequestRecord(phase, began, ended, status, *map(_str, texts))
 
 
-_SUMMED: Final = (
-    *(Word.ACCEPTED, Word.REQUESTS, Word.ERRORS, Word.BYTES_IN, Word.BYTES_OUT, Word.CALL_NS, Word.QUEUE_NS),
-    *range(Word.ACCEPTED_AT, Word.ACCEPTED_AT + LISTENERS),
-)
-
-
-class Totals:
-    """What several workers counted, added up; `words` by Word, with 0 for those that cannot be."""
-
-    def __init__(self, words: Sequence[int] = (), buckets: Sequence[int] = ()) -> None:
-        self.words = list(words) or [0] * WORDS
-        self.buckets = list(buckets) or [0] * BUCKETS
-
-    def add(self, view: View) -> None:
-        words = view.words.tolist()
-        for word in _SUMMED:
-            self.words[word] += words[word]
-        self.buckets = [mine + its for mine, its in zip(self.buckets, view.histogram(), strict=True)]
-
-
 _EMPTY: Final = View(memoryview(bytes(SIZE)))
+
+
+class Keeper(Protocol):
+    """Who keeps what workers have counted: their requests (retired.py), or what the application counts."""
+
+    def enter(self, index: int, key: int, slot: int) -> None:
+        """The process `key` is to be worker `index`; `slot` is the descriptor of its slot."""
+
+    def add(self, index: int, view: View) -> None:
+        """That worker is gone."""
 
 
 class Scoreboard:
     """The slots of all workers of one application, by number from 0, as the supervisor reads them, and the
     seats that they sit in."""
 
-    def __init__(self, table: seats.Seats) -> None:
+    def __init__(self, table: seats.Seats, keepers: Sequence[Keeper] = ()) -> None:
         self._seats = table
+        self._keepers = keepers
         self._views: dict[int, View] = {}
-        self._fds: dict[int, int] | None = None
-        self.retired = Totals()  # of workers that are gone
 
-    def keep_descriptors(self) -> None:
-        """Keep a descriptor of each slot to come, so that another process can map it."""
-        self._fds = {}
-
-    def descriptor(self, index: int) -> int:
-        """Return that of the slot of one worker, -1 where there is none."""
-        return (self._fds or {}).get(index, -1)
-
-    def close(self) -> None:
-        """Close the descriptors that were kept."""
-        for index in list(self._views):
-            self._forget(index)
-
-    def renew(self, index: int) -> int:
-        """Make a slot for a worker that is to be; return the descriptor to give it, to be closed then."""
+    def renew(self, index: int, key: int) -> int:
+        """Make a slot for the process `key` that is to be; return the descriptor to give it, to be closed
+        then."""
+        self._forget(index)
         fd = create(index + 1)
         try:
             self.watch(index, fd)
+            for keeper in self._keepers:
+                keeper.enter(index, key, fd)
         except OSError:
             os.close(fd)
             raise
@@ -329,12 +365,7 @@ class Scoreboard:
 
     def watch(self, index: int, fd: int) -> None:
         """Read the slot behind `fd` as that of worker `index`."""
-        view = View(attach(fd))
-        kept = None if self._fds is None else os.dup(fd)
-        self._forget(index)
-        self._views[index] = view
-        if self._fds is not None and kept is not None:
-            self._fds[index] = kept
+        self._views[index] = View(attach(fd))
 
     def drop(self, index: int) -> None:
         """Forget the slot of a worker that is gone, but not what it counted."""
@@ -342,10 +373,10 @@ class Scoreboard:
         self.vacate(index)
 
     def _forget(self, index: int) -> None:
-        if (view := self._views.pop(index, None)) is not None:
-            self.retired.add(view)
-        if self._fds and (fd := self._fds.pop(index, None)) is not None:
-            os.close(fd)
+        view = self._views.pop(index, None)
+        if view is not None:
+            for keeper in self._keepers:
+                keeper.add(index, view)
 
     def vacate(self, index: int) -> None:
         """Have its siblings send it no more connections, and take over what is on its way."""

@@ -15,7 +15,9 @@ from bigtop.backends.cutoff import MARGIN
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.errors import ConfigError
 from bigtop.ipc import handoff, lifeline, seats
+from bigtop.ipc.retired import RetiredRecord
 from bigtop.ipc.scoreboard import Scoreboard
+from bigtop.launch.metrics_folder import MetricsFolder
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
@@ -59,7 +61,11 @@ class App:
                 self._seats = seats.create() if shared_seats is None else shared_seats
                 if self._owns_seats:
                     undo.callback(os.close, self._seats)
-                self.board = Scoreboard(seats.Seats(self._seats))
+                self.retired = RetiredRecord(spec.name)
+                undo.callback(self.retired.close)
+                self.metrics_folder = MetricsFolder()
+                keepers = (self.retired, self.metrics_folder)
+                self.board = Scoreboard(seats.Seats(self._seats), keepers)
             except OSError as error:
                 raise ConfigError(
                     f"{spec.name}: no descriptors for the queues of its workers: {error.strerror}"
@@ -96,7 +102,9 @@ class App:
         queues = tuple(end.fileno() for end in self._queues)
         app_queues = self._routing.app_queues if self._routing is not None else ()
         orders = replace(
-            _bootstrap(self.spec, self._sockets(), self._seats, queues), routing=self._routing
+            _bootstrap(self.spec, self._sockets(), self._seats, queues),
+            routing=self._routing,
+            app_metrics=self.metrics_folder.path if self.spec.app_metrics else "",
         ).encode()
         fds = (*self._sockets(), self._seats, *queues, *app_queues)
         spec = self.spec
@@ -144,7 +152,8 @@ class App:
 
     def close(self) -> None:
         _close(self._queues)
-        self.board.close()
+        self.retired.close()
+        self.metrics_folder.close()
         if self._owns_seats:
             os.close(self._seats)
 

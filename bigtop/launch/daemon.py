@@ -159,8 +159,6 @@ class Daemon:
             app = running
         else:
             app = App(spec.site, listeners, shared_seats, routing)
-            if self.statistics is not None:
-                app.board.keep_descriptors()
             addresses = ", ".join(listener.address() for listener in listeners)
             logger.info("%s: listening on %s", spec.name, addresses)
         if described is not None and described not in (running, app):
@@ -173,8 +171,8 @@ class Daemon:
         if isinstance(spec.target, Worker):
             before, app = self.apps.get(spec.name), self._described[spec.name]
             if before is not None and before is not app:
+                app.retired.go_on_from(before.retired)  # what is counted never goes back
                 before.close()
-                app.board.retired = before.board.retired  # what is counted never goes back
             self.apps[spec.name] = app
             return app.make_pool(feed)
         self._services.outputs.follow(spec.name, self.channel.pass_on)

@@ -47,7 +47,6 @@ class SiteHelpers:
         logger.info("figures on %s", self.statistics.endpoint)
         spawner = Spawner(LauncherClient(), self._sockets_for, folder=os.getcwd())
         self._services = PoolServices(spawner, Outputs(_complain), self._supervisor.hear)
-        app.board.keep_descriptors()
         self._names = [NAME]
 
     def enter(self) -> None:

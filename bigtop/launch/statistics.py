@@ -143,9 +143,8 @@ class Statistics:
             if machine.spec.hidden:
                 own += [(proc.pid, name) for proc in machine.processes.values() if proc.pid]
                 continue
-            processes = [_process(proc.pid, proc.wid, app) for proc in machine.processes.values() if proc.pid]
-            retired, buckets = (app.board.retired.words, app.board.retired.buckets) if app else ((), ())
-            groups.append(Group(name, tuple(processes), tuple(retired), tuple(buckets)))
+            processes = [Process(proc.pid, proc.wid) for proc in machine.processes.values() if proc.pid]
+            groups.append(Group(name, tuple(processes)))
         for name, app in running.apps.items():
             own += [(pid, f"fork server of {name}") for pid in sorted(app.pool.servers.pids)]
         return Roster(self._version, tuple(own), tuple(groups), tuple(self._listeners()))
@@ -162,11 +161,6 @@ class Statistics:
             if fd >= 0:
                 inode = os.fstat(fd).st_ino
                 yield Listener(fd, inode, _address(listener), tuple(served.get(fd, ())))
-
-
-def _process(pid: int, wid: int, app: App | None) -> Process:
-    slot = -1 if app is None else app.board.descriptor(wid - 1)
-    return Process(pid, wid, slot, os.fstat(slot).st_ino if slot >= 0 else 0)
 
 
 def _address(listener: ListeningSocket) -> str:

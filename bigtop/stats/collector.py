@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.counters import ACCEPTED_AT, Count
 from bigtop.stats import sockdiag
+from bigtop.stats.figures import AppFigures, Figures
 from bigtop.stats.process_looks import ProcessLooks, Told
 from bigtop.stats.roster import Group, Roster
 from bigtop.stats.samples import Figure
-from bigtop.stats.slots import Counts, Slots
 
 SOCKETS = "sockets"
 
@@ -19,16 +19,25 @@ class Collector:
 
     def __init__(self, details_every: float) -> None:
         self.processes = ProcessLooks(details_every)
-        self.slots = Slots()
+        self._figures: Figures | None = None
         self._reads: dict[int, int] = {}  # by inode of a socket: accepted until the last look
-        self._counts: dict[str, tuple[float, Counts]] = {}  # by watcher: at the last look
+        self._counts: dict[str, tuple[float, AppFigures]] = {}  # by watcher: at the last look
 
     def forget(self) -> None:
         """Nobody looks any more: what comes next is compared with nothing."""
         self.processes.forget()
         self._reads, self._counts = {}, {}
 
-    def sockets(self, roster: Roster, counts: Mapping[str, Counts]) -> Iterator[Told]:
+    def counts(self, roster: Roster) -> dict[str, AppFigures]:
+        """Return what workers count, by application; nothing once the supervisor is gone."""
+        if self._figures is None:
+            self._figures = Figures(roster.own[0][0])
+        try:
+            return self._figures.look()
+        except OSError:
+            return {}
+
+    def sockets(self, roster: Roster, counts: Mapping[str, AppFigures]) -> Iterator[Told]:
         """Look at all sockets; yield the figures of each, and after them those of all."""
         queues = _queues()
         reads: dict[int, int] = {}
@@ -57,7 +66,7 @@ class Collector:
             addresses = [listener.address for listener in roster.listeners]
             yield Told(SOCKETS, None, {"addresses": addresses, "reads": total})
 
-    def requests(self, roster: Roster, counts: Mapping[str, Counts], at: float) -> Iterator[Told]:
+    def requests(self, roster: Roster, counts: Mapping[str, AppFigures], at: float) -> Iterator[Told]:
         """Yield what the workers of each watcher count of their requests."""
         for group in roster.groups:
             if (now := counts.get(group.name)) is not None:
@@ -66,29 +75,29 @@ class Collector:
 
 
 _OF_REQUESTS = {
-    "requests": Word.REQUESTS,
-    "errors": Word.ERRORS,
-    "accepted": Word.ACCEPTED,
-    "bytes_in": Word.BYTES_IN,
-    "bytes_out": Word.BYTES_OUT,
+    "requests": Count.REQUESTS,
+    "errors": Count.STATUS_5XX,
+    "accepted": Count.ACCEPTED,
+    "bytes_in": Count.BYTES_IN,
+    "bytes_out": Count.BYTES_OUT,
 }
-_SECONDS = {"call_seconds": Word.CALL_NS, "queue_seconds": Word.QUEUE_NS}
+_SECONDS = {"call_seconds": Count.CALL_NS, "queue_seconds": Count.QUEUE_NS}
 
 
-def _requests(group: Group, counts: Counts, before: tuple[float, Counts] | None, at: float) -> Figure:
-    words = counts.totals.words
+def _requests(group: Group, counts: AppFigures, before: tuple[float, AppFigures] | None, at: float) -> Figure:
+    totals = counts.counters
     figure: Figure = {"workers": len(group.processes), "busy": counts.busy, "waiting": counts.waiting}
-    figure |= {name: words[word] for name, word in _OF_REQUESTS.items()}
-    figure |= {name: words[word] / 1e9 for name, word in _SECONDS.items()}
+    figure |= {name: totals[word] for name, word in _OF_REQUESTS.items()}
+    figure |= {name: totals[word] / 1e9 for name, word in _SECONDS.items()}
     rate = None
     if before is not None and at > before[0]:
-        rate = round((words[Word.REQUESTS] - before[1].totals.words[Word.REQUESTS]) / (at - before[0]), 1)
+        rate = round((totals[Count.REQUESTS] - before[1].counters[Count.REQUESTS]) / (at - before[0]), 1)
     figure["requests_per_second"] = rate
     return figure
 
 
-def _accepted(counts: Counts | None, number: int) -> int:
-    return 0 if counts is None else counts.totals.words[Word.ACCEPTED_AT + number]
+def _accepted(counts: AppFigures | None, number: int) -> int:
+    return 0 if counts is None else counts.counters[ACCEPTED_AT][number]
 
 
 def _queues() -> Mapping[int, sockdiag.Queue]:

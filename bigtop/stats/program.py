@@ -72,7 +72,6 @@ class Stats:
         newer = await self._feed.ask(self._roster.version)
         if newer is not None:
             self._roster = newer
-            self._collector.slots.follow(newer)
 
     def _look(self, at: float) -> None:
         now = time.time()
@@ -89,7 +88,7 @@ class Stats:
                 if self._history is not None and told.part is None:
                     self._history.add(told.name, now, told.figure)
         if wants(publisher.HTTP) or wants(publisher.SOCKETS):
-            counts = collector.slots.counts(roster)
+            counts = collector.counts(roster)
             for told in collector.sockets(roster, counts):
                 publish(publisher.STAT, told.name, told.figure, told.part, told.text)
             for told in collector.requests(roster, counts, at):

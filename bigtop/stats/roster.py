@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from bigtop.record import Record
@@ -18,22 +17,17 @@ SAME = "same"
 
 
 class Process(Record):
-    """One process; `slot` is the supervisor's descriptor of its part of the scoreboard, -1 for none."""
+    """One process."""
 
     pid: int
     wid: int
-    slot: int = -1
-    inode: int = 0  # of the slot: a descriptor may have got another meaning
 
 
 class Group(Record):
-    """One watcher. `retired` and `buckets` are what workers counted that are gone (scoreboard.Totals); those
-    of other watchers have none."""
+    """One watcher."""
 
     name: str
     processes: tuple[Process, ...]
-    retired: tuple[int, ...] = ()
-    buckets: tuple[int, ...] = ()
 
 
 class Listener(Record):
@@ -79,16 +73,9 @@ def read_answer(word: str, line: bytes) -> Roster | str | None:
 
 
 def _plain(roster: Roster) -> object:
-    groups = [
-        [group.name, [_numbers(one) for one in group.processes], group.retired, group.buckets]
-        for group in roster.groups
-    ]
+    groups = [[group.name, [(one.pid, one.wid) for one in group.processes]] for group in roster.groups]
     listeners = [[one.fd, one.inode, one.address, one.served] for one in roster.listeners]
     return [roster.version, roster.own, groups, listeners]
-
-
-def _numbers(process: Process) -> Sequence[int]:
-    return process.pid, process.wid, process.slot, process.inode
 
 
 def _roster(plain: Any) -> Roster:
@@ -96,10 +83,7 @@ def _roster(plain: Any) -> Roster:
     return Roster(
         version,
         tuple(map(tuple, own)),
-        tuple(
-            Group(name, tuple(Process(*numbers) for numbers in processes), tuple(retired), tuple(buckets))
-            for name, processes, retired, buckets in groups
-        ),
+        tuple(Group(name, tuple(Process(*numbers) for numbers in processes)) for name, processes in groups),
         tuple(
             Listener(fd, inode, address, tuple(map(tuple, served)))
             for fd, inode, address, served in listeners

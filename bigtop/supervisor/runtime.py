@@ -15,6 +15,7 @@ from bigtop.errors import CommandError
 from bigtop.supervisor.hooks import Hooks
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome
+from bigtop.supervisor.policy.processtable import ending
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
 
@@ -140,7 +141,8 @@ class WatcherRuntime:
             case messages.Spawned(key, pid) if proc is not None:
                 return messages.Born(key, proc.wid, pid)
             case messages.Exited(key, status) if proc is not None:
-                return messages.Reaped(key, proc.wid, proc.pid or 0, status, proc.killed)
+                why = ending(proc, status, self.machine.generation)
+                return messages.Reaped(key, proc.wid, proc.pid or 0, status, proc.killed, why)
             case messages.SpawnFailed(_, reason, False) if proc is not None and proc.asked is None:
                 return messages.NotSpawned(proc.wid, reason)
         return None

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from signal import SIGKILL
 
@@ -19,6 +20,7 @@ from bigtop.supervisor.dispatcher import Dispatcher, Hear, MakePool
 from bigtop.supervisor.policy import dependencies, messages
 from bigtop.supervisor.policy.changes import Changes
 from bigtop.supervisor.policy.messages import Urgency
+from bigtop.supervisor.policy.tally import Tally
 from bigtop.supervisor.policy.watcher import RUNNING, Status
 from bigtop.supervisor.processes import killing
 from bigtop.supervisor.runtime import Watchers
@@ -28,7 +30,8 @@ from bigtop.supervisor.scheduler import Scheduler
 class Supervisor:
     """Event loop only. A name of None means all watchers.
 
-    `publish` is told every notice; `sockets` are the listening descriptors by name, as they are now.
+    `publish` is told every notice; `tally` counts them. `sockets` are the listening descriptors by name, as
+    they are now.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Supervisor:
         sockets: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._publish = publish
+        self.tally = Tally()
         self.watchers = Watchers()
         self.dispatcher = Dispatcher(self.watchers, make_pool, self.hear, self._stepped)
         self.scheduler = Scheduler(self.watchers, self.dispatcher, self.hear, sockets)
@@ -144,7 +148,8 @@ class Supervisor:
         ]
 
     def hear(self, name: str, notice: messages.Notice) -> None:
-        """Every notice passes here: it is published, and what follows from it is done."""
+        """Every notice passes here: it is counted and published, and what follows from it is done."""
+        self.tally.hear(name, notice, time.time())
         undo = self._changes.undo(name, notice, asyncio.get_running_loop().time())
         is_over = undo is None or not isinstance(notice, messages.GaveUp)  # else it goes on as it was before
         if is_over:

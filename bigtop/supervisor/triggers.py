@@ -108,4 +108,4 @@ class Triggers(Record, frozen=False):
             for (name, key), (pid, limit) in limits.items():
                 if used[pid] > limit:
                     reason = f"{used[pid] / 1e6:.0f} MB in use, more than {limit / 1e6:.0f} MB"
-                    self.feed(name, messages.Retiring(key, reason))
+                    self.feed(name, messages.Retiring(key, reason, messages.Ending.MAX_RSS))

@@ -31,6 +31,7 @@ from bigtop.ipc.seats import Seat, Seats, SeatState
 from bigtop.log import logger as get_logger
 from bigtop.record import Record
 from bigtop.system import kernel, signals
+from bigtop.workers import app_metrics
 from bigtop.workers.bootstrap import Bootstrap
 from bigtop.workers.life import Life
 from bigtop.workers.request_quota import RequestQuota
@@ -65,7 +66,8 @@ def run(
     os.close(bootstrap.seats)
     slot = _take_slot(birth, seats)
     quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
-    handoff = Handoff(bootstrap.handoff, seats, birth.wid - 1) if bootstrap.handoff else None
+    queues = bootstrap.handoff
+    handoff = Handoff(queues, seats, birth.wid - 1, slot.words) if queues else None
     shutdown = Shutdown(slot, bootstrap.graceful_timeout)
     life = Life(line, slot, quota, shutdown, handoff, _app_queues(bootstrap))
     life.install_signals()
@@ -128,6 +130,7 @@ def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
         os.dup2(birth.stderr, 1)
     os.close(birth.stderr)
     kernel.set_title(f"bigtop: worker {birth.wid} [{bootstrap.name}]")
+    app_metrics.become(str(birth.wid))
     # C code that writes each thread's Python stack to stderr; works while the GIL is held by somebody else.
     faulthandler.register(signals.STACK_SIGNAL, all_threads=True)
     faulthandler.enable()

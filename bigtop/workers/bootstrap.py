@@ -68,6 +68,7 @@ class Bootstrap(Record):
     logs: Logs = field(default_factory=Logs)
     options: ServeOptions = field(default_factory=ServeOptions)
     hooks: HookSpec = field(default_factory=HookSpec)
+    app_metrics: str = ""  # the folder for metrics of the application, see app_metrics.py; "": none
 
     def descriptors(self) -> tuple[int, ...]:
         """All that these orders speak of."""

@@ -29,7 +29,7 @@ from bigtop.hooks.spec import HookSpec
 from bigtop.ipc import lifeline
 from bigtop.record import Record
 from bigtop.system import kernel
-from bigtop.workers import boot, identity
+from bigtop.workers import app_metrics, boot, identity
 from bigtop.workers.again import Again
 from bigtop.workers.bootstrap import Bootstrap, Logs
 
@@ -85,6 +85,7 @@ def main(argv: list[str]) -> int:
         kernel.die_with_parent()
         if lifeline.is_cut(control):  # the supervisor was gone before that, and would not be missed
             return 0
+        app_metrics.install(bootstrap.app_metrics, f"f{generation}")
         again = Again.prepared(argv[:4], control.fileno(), bootstrap)
         executed = _execute(bootstrap.hooks)  # before the import, which may count on what it does
         backend = registry.load(bootstrap.backend)(bootstrap.options) if bootstrap.backend else None
@@ -179,6 +180,7 @@ def _thread_names() -> str:
 
 def _serve(control: socket.socket) -> _Order | None:
     """Answer requests for workers. Returns None at the end of the line, or, in a new worker, what it is."""
+    app_metrics.forget_files()
     gc.collect()
     gc.freeze()  # the collector would write to every object's header and so copy every shared page
     # A handler of the application for dead children is not to meet those of ours.

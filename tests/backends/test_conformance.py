@@ -16,6 +16,7 @@ from bigtop.backends.base import Features
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import ConfigError
 from bigtop.http.access_format import compile_format
+from bigtop.ipc.histogram import since
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, eventually
@@ -265,6 +266,21 @@ def test_requests_are_counted(server: BackendServer) -> None:
     eventually(lambda: server.word(Word.REQUESTS) == requests + 4)
     assert server.word(Word.ERRORS) == errors + 1
     eventually(lambda: server.word(Word.BUSY) == 0)
+
+
+def test_requests_are_counted_by_class_and_by_how_long_they_took(server: BackendServer) -> None:
+    eventually(lambda: server.word(Word.BUSY) == 0)
+    eventually(lambda: server.word(Word.REQUESTS) == len(server.access_lines()))
+    kinds = (Word.REQUESTS, Word.STATUS_1XX, Word.STATUS_3XX, Word.STATUS_4XX, Word.ERRORS)
+    before, times = [server.word(kind) for kind in kinds], server.scoreboard.latencies()
+    sums = server.word(Word.LATENCY_NS)
+    for path in ("/hello", "/unchanged", "/teapot", "/missing", "/broken"):
+        get(server, path)
+    eventually(lambda: server.word(Word.REQUESTS) == before[0] + 5)
+    after = [server.word(kind) for kind in kinds]
+    assert [late - early for early, late in zip(before, after, strict=True)] == [5, 0, 1, 2, 1]
+    assert sum(since(times, server.scoreboard.latencies())) == 5
+    assert server.word(Word.LATENCY_NS) > sums
 
 
 def test_finished_requests_stay_on_the_scoreboard(server: BackendServer) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
+from bigtop.ipc.histogram import quantile
 from bigtop.ipc.scoreboard import RequestPhase, Word
 from bigtop.ipc.seats import Seat
 from tests.support import procfs
@@ -203,6 +204,7 @@ def test_queued_time_is_counted() -> None:
         gate.open()
         second.answer()
         eventually(lambda: server.word(Word.QUEUE_NS) > 100_000_000)
+        assert quantile(server.scoreboard.waits(), 1.0) >= 0.1 * 0.95
         eventually(lambda: server.word(Word.WAITING) == 0)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
+from bigtop.ipc.histogram import quantile
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually, stopped
@@ -324,7 +325,9 @@ def test_scoreboard_and_access_log_count_what_happened() -> None:
         assert server.word(Word.ACCEPTED) == 1
         assert server.word(Word.ERRORS) == 1
         assert server.word(Word.BUSY) == 0
-        assert 50_000_000 <= server.word(Word.CALL_NS) < 60_000_000_000
+        assert 50_000_000 <= server.word(Word.CALL_NS) <= server.word(Word.LATENCY_NS) < 60_000_000_000
+        assert sum(server.scoreboard.latencies()) == sum(server.scoreboard.waits()) == 2
+        assert quantile(server.scoreboard.latencies(), 1.0) >= 0.05 * 0.95
         assert server.word(Word.BYTES_IN) == len(request("/sleep/0.05") + request("/broken"))
         assert server.word(Word.BYTES_OUT) > 200
         slept, broken = server.scoreboard.finished()

@@ -81,6 +81,7 @@ def test_a_new_request_leaves_a_busy_worker_unread() -> None:
         assert server.cpu() - before < 0.15
         assert _answer(taken) == request("/moved")
         assert quick.answer().body == b"sibling"
+        assert server.word(Word.HANDED_OFF) == 1
         gate.open()
         assert slow.answer().body == b"slept"
 
@@ -180,7 +181,7 @@ def test_a_connection_with_state_of_its_own_stays() -> None:
     peer = Peer({}, None, None, Forwarding(Trust(()), ()), "http")
     slot = Slot.unseen()
     upgrades = Upgrades(Means(SpokenSocket, threading.Lock, patient), Limits())
-    executor = ThreadExecutor(1, slot.buckets, upgrades)
+    executor = ThreadExecutor(1, slot.latencies, upgrades)
     site = WorkerContext(lambda *_: [], ServeOptions(), slot, Chain(), executor, wait=None, streaming=None)
     with ours, theirs:
         plain, proxied = (
@@ -238,6 +239,7 @@ def test_surplus_clients_go_to_the_emptiest() -> None:
             third.send(request("/"))
             assert _answer(_wait_for(server.sibling.take_own)) == request("/")
             assert third.answer().body == b"sibling"
+        assert server.word(Word.HANDED_OFF) == 1
         for client in kept:
             client.close()
 

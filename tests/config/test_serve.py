@@ -83,6 +83,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "threads": 3,
         "backend": "wsgi",
         "preload": "off",
+        "app_metrics": "on",
         "max_requests": 100,
         "max_requests_jitter": 10,
         "timeout": 1,
@@ -154,6 +155,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         interface="wsgi",
         backend="wsgi",
         preload="off",
+        app_metrics=True,
         binds=(
             SocketSpec("[::1]:81", "::1", 81, backlog=5, reuse_port=True),
             SocketSpec(

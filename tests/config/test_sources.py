@@ -175,6 +175,7 @@ SAMPLES = {
     "ws_origins": "https://a.example",
     "ws_per_message_deflate": "false",
     "preload": "off",
+    "app_metrics": "off",
     "log_level": "debug",
     "log_time_zone": "utc",
 }

@@ -443,6 +443,7 @@ class TestOutputs:
         assert {who for who, _ in complaints} == {"slow"}
         dropped = [int(text.split()[0]) for _, text in complaints if "lines were dropped" in text]
         assert sum(dropped) + len(lines) == 400
+        assert outputs.dropped == {"slow": sum(dropped)}
         assert len(dropped) <= 2
 
     @pytest.mark.case("B3")

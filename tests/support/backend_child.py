@@ -27,7 +27,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     seats = Seats(setup["seats"])
     slot = Slot(scoreboard.attach(setup["scoreboard"]), seats.words(0))
-    handoff = Handoff(setup["handoff"], seats, 0) if setup["handoff"] else None
+    handoff = Handoff(setup["handoff"], seats, 0, slot.words) if setup["handoff"] else None
     routes = Routes(setup["routes"], 0)
     app_queues = AppQueues(setup["app_queues"], routes, setup["listeners"]) if setup["routes"] else None
     line = socket.socket(fileno=setup["line"])

@@ -53,7 +53,6 @@ class AdapterMetrics(Metrics):
         with self._lock:
             self.busy -= 1
             self.bytes_out += metered.sent
-            self.call_ns += now - metered.began
             self.count(metered.record, metered.began, now, metered.status)
             self.post()
         finished = self.finished

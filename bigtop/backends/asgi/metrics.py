@@ -83,7 +83,6 @@ class AsgiMetrics(Metrics):
         """The answer is out, or the client is gone."""
         now = monotonic_ns()
         self.bytes_out += call.bytes_out
-        self.call_ns += now - call.called
         self.count(call.record, call.called, now, call.answer.status)
         if self.access_log is not None:
             self.access_log.add(_access(call, now))

@@ -26,6 +26,10 @@ CALL_NS: Final = int(Word.CALL_NS)
 QUEUE_NS: Final = int(Word.QUEUE_NS)
 BYTES_IN: Final = int(Word.BYTES_IN)
 BYTES_OUT: Final = int(Word.BYTES_OUT)
+LATENCY_NS: Final = int(Word.LATENCY_NS)
+STATUS_1XX: Final = int(Word.STATUS_1XX)
+STATUS_3XX: Final = int(Word.STATUS_3XX)
+STATUS_4XX: Final = int(Word.STATUS_4XX)
 
 
 class Metrics:
@@ -45,7 +49,7 @@ class Metrics:
         self.busy = self._posted_busy = 0  # application calls that run; the same, as the slot says
         self._requests = self._posted_requests = 0  # those that were answered
         self.bytes_in = self.bytes_out = 0
-        self.call_ns = self.queue_ns = 0  # in the application, and before it
+        self.call_ns = self.queue_ns = 0  # in the application, and before it; of servers that tell them apart
 
     def post(self) -> None:
         """Write down what was added up."""
@@ -57,8 +61,9 @@ class Metrics:
         words[BYTES_OUT] = self.bytes_out
         if self._posted_requests != self._requests:
             words[REQUESTS] = self._posted_requests = self._requests
-            words[CALL_NS] = self.call_ns
-            if self.queue_ns:  # likewise
+            words[LATENCY_NS] = self._slot.latency_ns
+            if self.queue_ns:
+                words[CALL_NS] = self.call_ns
                 words[QUEUE_NS] = self.queue_ns
 
     def connected(self, open_now: int) -> None:
@@ -77,5 +82,7 @@ class Metrics:
         """The answer of a call is out, or its client is gone."""
         self._slot.end(record, called, now, status)
         self._requests += 1
-        if status >= 500:
-            self._words[ERRORS] += 1
+        if status >= 300:
+            self._words[ERRORS if status >= 500 else STATUS_4XX if status >= 400 else STATUS_3XX] += 1
+        elif status < 200:
+            self._words[STATUS_1XX] += 1

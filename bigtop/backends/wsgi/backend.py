@@ -80,7 +80,7 @@ class WsgiBackend(BackendDefaults):
         sys.setswitchinterval(options.switch_interval)
         spoken = Upgrades(Means(SpokenSocket, threading.Lock, patient), options.limits)
         relief = not options.main_thread
-        executor = ThreadExecutor(options.threads, life.slot.buckets, spoken, relief=relief)
+        executor = ThreadExecutor(options.threads, life.slot.latencies, spoken, relief=relief)
         wait = patient(options.limits.send_timeout) if options.main_thread else None
         await_input = patient(options.limits.body_timeout)
         chain = self.chain_of(lambda: executor.detached)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from bigtop.backends.native.metrics import BUSY, Metrics
 from bigtop.backends.wsgi.call import Call
 from bigtop.http.access_format import AccessRecord
+from bigtop.ipc.histogram import QUICK
 from bigtop.system.clock import monotonic_ns
 
 
@@ -22,7 +23,10 @@ class WsgiMetrics(Metrics):
             self._words[BUSY] = self._posted_busy = self.busy
         if not call.called:
             call.called = now = monotonic_ns()
-            self.queue_ns += now - call.readable
+            waited = now - call.readable
+            self.queue_ns += waited
+            if waited > QUICK:
+                self._slot.waited(waited)
 
     def returned(self, call: Call) -> int:
         """The application is done, its answer may still be on the way. Returns when that was."""

@@ -19,7 +19,6 @@
 
 from __future__ import annotations
 
-import itertools
 import select
 import threading
 import time
@@ -33,6 +32,7 @@ from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.executor import Executor, Lead, leave_at_once
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.backends.wsgi.upgraded import Upgrades
+from bigtop.ipc.histogram import Histogram, since, upper_bound
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.wsgi")
@@ -49,20 +49,23 @@ QUIET_TICKS: Final = 10
 LEAVE_WITHIN: Final = 1.0
 
 
+Latencies = Callable[[], Histogram]
+
+
 class ThreadExecutor(Executor):
     """`size` threads for application calls and one that leads meanwhile; without `relief`, just main.
 
-    `buckets` is the latency histogram of this worker (scoreboard.py).
+    `latencies` returns the histogram of this worker's (ipc/histogram.py).
     """
 
-    def __init__(self, size: int, buckets: memoryview, upgrades: Upgrades, *, relief: bool = True) -> None:
+    def __init__(self, size: int, latencies: Latencies, upgrades: Upgrades, *, relief: bool = True) -> None:
         super().__init__(size)
         self.relief = relief
         self.calls = 0  # that were begun; the leader counts, the relief reads
         self._offer: list[Stream] = []
         self._upgrades = upgrades
         self._standby = threading.Lock()
-        self._bell = _Bell(buckets)
+        self._bell = _Bell(latencies)
         self._left = threading.Event()  # the main thread is out of work()
         self._threads: list[int] = []  # by number, from their start on
         self._waiting: set[int] = set()  # of these, those that stand by
@@ -205,9 +208,9 @@ class _Bell:
 
     __slots__ = ("_strokes", "_usual", "dozing", "fine_until", "is_seldom")
 
-    def __init__(self, buckets: memoryview) -> None:
+    def __init__(self, latencies: Latencies) -> None:
         self._strokes: SimpleQueue[None] = SimpleQueue()
-        self._usual = _Usual(buckets)
+        self._usual = _Usual(latencies)
         self.dozing = False
         self.fine_until = 0.0  # monotonic
         self.is_seldom = False  # calls usually take so long that a tick does, too
@@ -236,20 +239,19 @@ class _Usual:
     Not the average, which a few slow calls lift to where they are not slow any more.
     """
 
-    __slots__ = ("_buckets", "_seconds", "_seen")
+    __slots__ = ("_latencies", "_seconds", "_seen", "_total")
 
-    def __init__(self, buckets: memoryview) -> None:
-        self._buckets = buckets
-        self._seen: list[int] = buckets.tolist()
+    def __init__(self, latencies: Latencies) -> None:
+        self._latencies = latencies
+        self._seen = latencies()
+        self._total = sum(self._seen)
         self._seconds = 0.0
 
     def seconds(self) -> float:
-        """Return an upper bound, at most twice too high; 0 as long as there were too few calls."""
-        counts: list[int] = self._buckets.tolist()
-        fresh = [count - seen for count, seen in zip(counts, self._seen, strict=True)]
-        if (total := sum(fresh)) >= ENOUGH:
-            self._seen = counts
-            upto = itertools.accumulate(fresh)
-            bucket = next(index for index, count in enumerate(upto) if 4 * count >= 3 * total)
-            self._seconds = 2**bucket / 1e6
+        """Return an upper bound, at most 9 % too high; 0 as long as there were too few calls."""
+        counts = self._latencies()
+        if (total := sum(counts)) >= self._total + ENOUGH:
+            fresh = since(self._seen, counts)
+            self._seen, self._total = counts, total
+            self._seconds = upper_bound(fresh, 0.75)
         return self._seconds

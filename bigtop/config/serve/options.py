@@ -312,7 +312,7 @@ BACKEND = Option(
 PRELOAD = Option(
     "--preload",
     Group.WORKERS,
-    one(values.preload),
+    one(values.unless_auto),
     "Import the application once, fork workers from it; auto: unless that leaves threads, sockets, locks.",
     "auto|on|off",
     ("auto",),
@@ -828,6 +828,15 @@ CAPTURE_OUTPUT = Option(
     default=("off",),
 )
 
+APP_METRICS = Option(
+    "--app-metrics",
+    Group.LOGGING,
+    one(values.unless_auto),
+    "Add up what the application counts with prometheus_client; auto: where there are several workers.",
+    "auto|on|off",
+    ("auto",),
+)
+
 # ---- development and checks
 
 RELOAD = Option(
@@ -881,6 +890,6 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
     NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, STATS, SERVER_HEADER,
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
-    LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT,
+    LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT, APP_METRICS,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,
 )  # fmt: skip

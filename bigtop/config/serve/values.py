@@ -62,7 +62,7 @@ def choice(*allowed: str) -> Convert[str]:
     return convert
 
 
-def preload(given: str) -> str:
+def unless_auto(given: str) -> str:
     """auto, on or off; gunicorn's preload_app is a switch, so its words count too."""
     if given.lower() == "auto":
         return "auto"

@@ -30,6 +30,20 @@ class ExitStatus(Record):
         return f"exit status {self.code}" if self.signal is None else f"signal {self.signal}"
 
 
+class Ending(Enum):
+    """Why a process is not there any more, in one word."""
+
+    EXIT = "exit"  # by itself, with status 0
+    ERROR = "error"  # by itself, with another
+    SIGNAL = "signal"  # by a signal that it was not asked to end by
+    HUNG = "hung"
+    MAX_REQUESTS = "max_requests"
+    MAX_RSS = "max_rss"
+    MAX_AGE = "max_age"
+    RELOAD = "reload"
+    STOP = "stop"  # it was asked to leave for any other reason
+
+
 # ---- events: what is wanted
 
 
@@ -130,6 +144,7 @@ class Retiring(Record):
 
     key: int
     reason: str
+    cause: Ending = field(default=Ending.MAX_REQUESTS, compare=False)
 
 
 class Late(Record):
@@ -314,6 +329,7 @@ class Reaped(Record):
     pid: int
     status: ExitStatus
     killed: str = ""  # why, where that was done by us
+    ending: Ending = field(default=Ending.EXIT, compare=False)
 
 
 class Left(Record):

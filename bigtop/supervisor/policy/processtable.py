@@ -29,6 +29,7 @@ from bigtop.supervisor.policy.messages import (
     Action,
     Died,
     Drain,
+    Ending,
     Event,
     Exited,
     ExitStatus,
@@ -93,7 +94,7 @@ class Proc(Record, frozen=False, eq=False):
     pid: int | None = None
     asked: Urgency | None = None  # to leave; its exit is no death then
     limit: float = 0.0  # seconds that it was given to end, if its deadline is about that
-    retiring: bool = False
+    retiring: Ending | None = None  # why, once it is to be replaced for reasons of its own
     killed: str = ""  # why
 
     def moves(self, by: type[Event | Action]) -> bool:
@@ -225,7 +226,7 @@ class ProcessTable:
             self.shortage.until = -inf
         for proc in self.processes.values() if self._spec.lifetime.max_age else ():
             if proc.state is ProcessState.READY and proc.expires_at <= now:
-                proc.retiring, proc.expires_at = True, inf
+                proc.retiring, proc.expires_at = Ending.MAX_AGE, inf
 
     def next_spawn(self) -> float:
         """When a spawn that waits is due."""
@@ -345,6 +346,15 @@ class ProcessTable:
         wait = window.death(lived)
         gave_up = wait == inf and not finished
         return Death(status, reason, how, expected, window.deaths, inf if finished else wait, lived, gave_up)
+
+
+def ending(proc: Proc, status: ExitStatus, generation: int) -> Ending:
+    """Return why a process is gone, while `generation` is the wanted one."""
+    if proc.asked is not None:
+        return proc.retiring or (Ending.STOP if proc.generation == generation else Ending.RELOAD)
+    if status.signal is not None:
+        return Ending.SIGNAL
+    return Ending.ERROR if status.code else Ending.EXIT
 
 
 def why_overdue(proc: Proc, boot_timeout: float) -> str:

@@ -219,7 +219,7 @@ class Watcher:
                 if self._generations.on_probation(proc.generation):
                     self._fail(proc.generation, reason)
             case Retiring():
-                proc.retiring = True
+                proc.retiring = event.cause
             case Late(reason=reason, alone=alone):
                 if proc.asked is None:
                     self._actions.append(Report(proc.key, reason))
@@ -252,7 +252,7 @@ class Watcher:
         if death.gave_up:
             self._table.slots.gave_up = f"process {proc.wid} used up its retries; at last it {death.how}"
             for other in self._table.processes.values():
-                other.retiring = False  # it is better than none, and its successor may have been this one
+                other.retiring = None  # it is better than none, and its successor may have been this one
 
     def _fail(self, number: int, reason: str) -> None:
         """That generation cannot run: back to the kept one, or give up."""

@@ -98,7 +98,7 @@ class WorkerPool:
 
     def spawn(self, key: int, wid: int, generation: int) -> None:
         try:
-            slot = self._board.renew(wid - 1)
+            slot = self._board.renew(wid - 1, key)
         except OSError as error:  # no descriptor is free, or no memory
             reason = f"there is no scoreboard for it: {error.strerror}"
             self._feed(messages.SpawnFailed(key, reason, scarcity.is_passing(error)))

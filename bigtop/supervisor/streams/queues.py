@@ -53,6 +53,7 @@ class Queues:
     """put(), close() and end() are for the event loop; `complain` is called in the thread."""
 
     def __init__(self, complain: Callable[[str, str], None], room: int) -> None:
+        self.dropped: Counter[str] = Counter()  # lines so far, by watcher
         self._complain = complain
         self._room = room
         self._queues: dict[int, tuple[object, _Queue]] = {}  # by the identity of what is written to
@@ -72,7 +73,8 @@ class Queues:
             queue = self._queue(sink)
             if queue.size and queue.size + size > self._room:
                 is_news = not queue.dropped
-                queue.dropped[chunk.watcher] += _lines(chunk)
+                queue.dropped[chunk.watcher] += (lines := _lines(chunk))
+                self.dropped[chunk.watcher] += lines
             else:
                 is_news = queue.stuck is None  # else the thread waits for its reader
                 queue.size += size

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from bigtop.record import replace
 from bigtop.supervisor.policy.spec import WatcherSpec
@@ -59,6 +59,11 @@ class Outputs:
         self._sinks: dict[str, dict[str, sinks.Sink]] = {}  # by watcher, then by "stdout" and "stderr"
         self._tails: dict[int, OutputTail] = {}  # by pid, oldest process first
         self._followers: dict[str, list[Follower]] = {}  # by watcher
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many lines there was no room for, so far, by watcher."""
+        return self._queues.dropped
 
     # ---- which there are
 
