@@ -17,6 +17,7 @@ from bigtop.control.commands.base import Command
 from bigtop.control.commands.parameters import Kind
 from bigtop.control.commands.table import COMMANDS
 from bigtop.control.commands.watcher_options import OPTIONS
+from bigtop.record import replace
 from bigtop.system import signals
 
 _EPILOG = """\
@@ -103,21 +104,11 @@ def _click_command(source: type[Command]) -> click.Command:
     def run(ctx: click.Context, /, **given: Any) -> None:
         target = ctx.find_object(Target)
         assert target is not None
-        follows = given.pop("follow", False)
-        properties = ctl_arguments.properties(source, given)
-        if source.word == "listen" or follows:
-            from bigtop.cli import ctl_listen
+        if given.pop("as_json", False):
+            target = replace(target, as_json=True)
+        ctx.exit(_run(target, source, given))
 
-            if source.word == "listen":
-                ctl_listen.listen(target, tuple(given["words"]))
-            else:
-                ctl_listen.follow(target, str(properties["name"]), int(str(properties.get("lines", 20))))
-        else:
-            ctx.exit(target.run(source.word, properties))
-
-    params = ctl_arguments.click_parameters(source, _complete)
-    if source.word == "tail":
-        params.append(click.Option(["--follow", "-f"], is_flag=True, help="go on as more is written"))
+    params = [*ctl_arguments.click_parameters(source, _complete), *_OWN.get(source.word, ())]
     settings: dict[str, Any] = {}
     if any(kind in (Kind.WORDS, Kind.PAIRS) for kind in ctl_arguments.kinds(source)):
         # From the first word on everything is meant for the command that is added, dashes included.
@@ -125,6 +116,43 @@ def _click_command(source: type[Command]) -> click.Command:
     return _CtlCommand(
         source.word, callback=run, params=params, help=source.__doc__, context_settings=settings
     )
+
+
+def _run(target: Target, source: type[Command], given: dict[str, Any]) -> int:
+    follows, watches, output = (given.pop(name, None) for name in ("follow", "watch", "output"))
+    properties = ctl_arguments.properties(source, given)
+    if source.word == "profile" or watches:
+        from bigtop.cli import ctl_live
+
+        if watches:
+            return ctl_live.watch(target, source.word, properties)
+        return ctl_live.profile(target, properties, output)
+    if source.word != "listen" and not follows:
+        return target.run(source.word, properties)
+    from bigtop.cli import ctl_listen
+
+    if source.word == "listen":
+        ctl_listen.listen(target, tuple(given["words"]))
+    else:
+        ctl_listen.follow(target, str(properties["name"]), int(str(properties.get("lines", 20))))
+    return 0
+
+
+_JSON = click.Option(["--json", "as_json"], is_flag=True, help="the reply as it comes")
+_WATCH = click.Option(["--watch", "-w"], is_flag=True, help="again each second, until it is interrupted")
+# Options that are no properties of the command: what is done with its reply.
+_OWN: dict[str, list[click.Option]] = {
+    "tail": [click.Option(["--follow", "-f"], is_flag=True, help="go on as more is written")],
+    "requests": [_WATCH, _JSON],
+    "recent": [_JSON],
+    "stack": [_JSON],
+    "profile": [
+        click.Option(
+            ["--output", "-o"], type=Path, metavar="NAME", help="write NAME.svg and NAME.txt, not profile-..."
+        ),
+        _JSON,
+    ],
+}
 
 
 def _complete(ctx: click.Context, what: str, words: Sequence[str]) -> Sequence[str]:
@@ -135,6 +163,8 @@ def _complete(ctx: click.Context, what: str, words: Sequence[str]) -> Sequence[s
     match what:
         case "watcher":
             return target.words("list")
+        case "process":
+            return target.processes()
         case "pid" if words:
             return target.words("list", name=words[0])
         case "key" if words:

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from bigtop.cli import ctl_inspect
+from bigtop.cli.ctl_table import span, table
 
 Reply = Mapping[str, Any]
 
@@ -38,15 +41,6 @@ def _picture(word: str, rest: dict[str, Any]) -> str:
         return _PICTURES[word](rest)
     rest.pop("status", None)
     return _pairs(rest) if any(value is not None for value in rest.values()) else "ok"
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [[str(cell) for cell in row] for row in [headings, *rows]]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 def line(output: Reply) -> str:
@@ -92,20 +86,6 @@ def _figures(name: str, info: Reply) -> Sequence[object]:
     return (name, info.get("wid", ""), *(info[key] for key in _COLUMNS), span(age))
 
 
-def span(seconds: object) -> str:
-    """Return 3d4h, 4h05m, 5m06s or 6s."""
-    if not isinstance(seconds, int | float):
-        return str(seconds)
-    minutes, secs = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d{hours}h"
-    if hours:
-        return f"{hours}h{minutes:02}m"
-    return f"{minutes}m{secs:02}s" if minutes else f"{secs}s"
-
-
 def _sockets(answer: Reply) -> str:
     rows = [
         (one["fd"], one["name"], one.get("path") or f"{one['host']}:{one['port']}", one["backlog"])
@@ -132,11 +112,6 @@ def _count(answer: Reply) -> str:
 
 def _tail(answer: Reply) -> str:
     return "\n".join(line(one) for one in answer["lines"]) or f"({answer.get('note', 'nothing')})"
-
-
-def _requests(answer: Reply) -> str:
-    rows = [(r["watcher"], r["pid"], r["method"], r["path"], span(r["seconds"])) for r in answer["requests"]]
-    return table(("WATCHER", "PID", "METHOD", "PATH", "SINCE"), rows)
 
 
 def _changes(answer: Reply) -> str:
@@ -166,7 +141,10 @@ _PICTURES: Mapping[str, Callable[[Reply], str]] = {
     "incr": _count,
     "decr": _count,
     "tail": _tail,
-    "requests": _requests,
+    "requests": ctl_inspect.requests,
+    "recent": ctl_inspect.recent,
+    "stack": ctl_inspect.stack,
+    "profile": ctl_inspect.profile,
     "start": _changes,
     "stop": _changes,
     "restart": _changes,

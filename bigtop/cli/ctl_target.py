@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,8 @@ REFUSED = 1
 NOT_ACTIVE = 3
 NOT_ALLOWED = 77  # EX_NOPERM
 
+_LASTING = ("stack", "profile")  # as long as the process they ask, or as long as they are told
+
 
 class Target(Record):
     """What the options before the command say. `timeout` None: 5 s, without limit for what waits."""
@@ -39,15 +41,28 @@ class Target(Record):
         timeout = self.timeout if self.timeout is not None else None if waits else 5.0
         return Client(endpoint, timeout=timeout, identity=self.identity, tunnel=self.tunnel)
 
-    def run(self, word: str, properties: dict[str, Any]) -> int:
-        """Send a command to each supervisor, print the replies, return the exit status."""
-        return max(self._run_one(endpoint, word, properties) for endpoint in self.endpoints)
+    def run(
+        self,
+        word: str,
+        properties: dict[str, Any],
+        use: Callable[[Mapping[str, Any]], None] = lambda _reply: None,
+    ) -> int:
+        """Send a command to each supervisor, `use` and print the replies, return the exit status."""
+        return max(self._run_one(endpoint, word, properties, use) for endpoint in self.endpoints)
 
-    def _run_one(self, endpoint: str | None, word: str, properties: dict[str, Any]) -> int:
+    def _run_one(
+        self,
+        endpoint: str | None,
+        word: str,
+        properties: dict[str, Any],
+        use: Callable[[Mapping[str, Any]], None],
+    ) -> int:
         waits = bool(properties.get("waiting"))
+        lasts = waits or word in _LASTING
         try:
-            with self.client(endpoint, waits=waits) as client, self._progress(client, properties, waits):
+            with self.client(endpoint, waits=lasts) as client, self._progress(client, properties, waits):
                 reply = client.call(word, **properties)
+            use(reply)
         except RefusedError as error:
             self._print(endpoint, {"status": "error", "reason": str(error), "errno": int(error.errno)}, "")
             return NOT_ALLOWED if error.errno is Errno.NOT_ALLOWED else REFUSED
@@ -86,6 +101,19 @@ class Target(Record):
             return []
         found: Iterable[object] = reply.get("watchers") or reply.get("pids") or reply.get("options") or ()
         return [str(word) for word in found]
+
+    def processes(self) -> Sequence[str]:
+        """Return what `stack` and `profile` may be asked for: processes, and requests that run."""
+        found: list[str] = []
+        try:
+            with self.client(self.endpoints[0]) as client:
+                client.timeout = self.timeout if self.timeout is not None else 1.0
+                for name, processes in client.call("stats")["infos"].items():
+                    found += (f"{name}/{one['wid']}" for one in processes.values() if "wid" in one)
+                found += (row["id"] for row in client.call("requests")["requests"] if row["id"])
+        except (BigtopError, NoReplyError):
+            return found
+        return found
 
 
 class Progress:

@@ -31,7 +31,8 @@ _INTERFACES = ("", "wsgi", "asgi")
 
 
 class Fork(Record):
-    """Fork the worker `key` as number `wid`. With it travel its lifeline end and its stderr."""
+    """Fork the worker `key` as number `wid`. With it travel its lifeline end, its stderr, its slot and the
+    pipe for its reports."""
 
     key: int
     wid: int

@@ -27,10 +27,10 @@ import struct
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import IntEnum
 from itertools import count
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from bigtop.errors import one_line
 from bigtop.ipc import histogram, seats
@@ -85,23 +85,31 @@ class RequestPhase(IntEnum):
     APP = 1  # inside the application
     WRITING = 2  # the application is done or held back, the client reads slowly
     DONE = 3
+    READING = 4  # its head or its body arrives
+    QUEUED = 5  # it is complete, and waits for the application
 
+
+NOWHERE: Final = -1  # the place of a request that is not shown
+_PRESENT: Final = frozenset(RequestPhase) - {RequestPhase.NONE, RequestPhase.DONE}
+_BEGUN: Final = frozenset((RequestPhase.APP, RequestPhase.WRITING))
 
 WORDS: Final = 32  # some of them free, for later versions of the table
 BUCKETS: Final = histogram.SIZE  # of each histogram
 RECORDS: Final = 32  # running requests and, in the others, the last finished ones
 SHARED: Final = RECORDS - 1  # the place of those that found no other
 
-# A record: its number, four words (indexes below), method, client address, path, X-Request-ID, its number.
+# A record: its number, five words (indexes below), method, client address, path, X-Request-ID, its number.
 # Native packing ("@") copies a word at once, which "=" and "<" do not; it clears the whole place and then
 # writes in this order. So who reads the phase first never meets a new phase with an old beginning or end.
 _NUMBER: Final = 0
 _ENDED: Final = 2
+_ENDED_AT: Final = _ENDED * 8
 _STATUS: Final = 3
 _PHASE: Final = 4
-_RECORD: Final = struct.Struct("@5Q16s48s160s40sQ")
-_HEAD: Final = struct.Struct("@5Q")
-_FINISH: Final = struct.Struct("@3Q")  # ended, status, phase
+_BYTES: Final = 5
+_RECORD: Final = struct.Struct("@6Q16s48s160s40sQ")
+_HEAD: Final = struct.Struct("@6Q")
+_FINISH: Final = struct.Struct("@4Q")  # ended, status, phase, bytes
 _LAST: Final = struct.Struct("@Q")
 RECORD_SIZE: Final = _RECORD.size
 _LAST_AT: Final = RECORD_SIZE - _LAST.size
@@ -123,7 +131,10 @@ assert RECORD_SIZE % 8 == 0
 
 
 class RequestRecord(NamedTuple):
-    """A request as the scoreboard shows it; times in monotonic nanoseconds, `ended` is 0 while it runs."""
+    """A request as the scoreboard shows it; times in monotonic nanoseconds, `ended` is 0 while it runs.
+
+    `bytes` were sent, or received of its body while that arrives. Not all servers count before the end.
+    """
 
     phase: RequestPhase
     began: int
@@ -133,6 +144,7 @@ class RequestRecord(NamedTuple):
     client: str
     path: str
     id: str  # the beginning of its X-Request-ID; "" where the backend makes none
+    bytes: int = 0
 
     def __str__(self) -> str:
         """Method, path, X-Request-ID and client, for a line of the log: what the client wrote is escaped."""
@@ -214,9 +226,34 @@ class Slot:
         self._heads[place][_NUMBER] = number  # before the place is cleared, in whatever order that is done
         _RECORD.pack_into(
             self._memory, self._at[place],
-            number, began, 0, 0, _APP, method, client, path, request_id, number,
+            number, began, 0, 0, _APP, 0, method, client, path, request_id, number,
         )  # fmt: skip
         return place
+
+    def arrive(self, phase: RequestPhase, since: int, method: bytes, client: bytes, path: bytes) -> int:
+        """Show a request that is not in the application yet; return its place, for leave(). NOWHERE: half of
+        all places are taken, and the others are for those that are.
+
+        For requests that come in several pieces, or wait: most are begun with at once.
+        """
+        if len(self._free) <= RECORDS // 2:
+            return NOWHERE
+        place, number = self._free.popleft(), self._number()
+        self._heads[place][_NUMBER] = number
+        _RECORD.pack_into(
+            self._memory, self._at[place],
+            number, since, 0, 0, int(phase), 0, method, client, path, b"", number,
+        )  # fmt: skip
+        return place
+
+    def leave(self, place: int) -> None:
+        """It goes on elsewhere, or nowhere."""
+        self._heads[place][_PHASE] = 0
+        self._free.appendleft(place)
+
+    def moved(self, place: int, count: int) -> None:
+        """So many bytes of it have been sent, or received, by now."""
+        self._heads[place][_BYTES] = count
 
     def writing(self, place: int) -> None:
         """The application is done with (or held back by) the client, which reads slowly."""
@@ -230,9 +267,10 @@ class Slot:
         """Return the histogram of latencies."""
         return View(self._memory).latencies()
 
-    def end(self, place: int, began: int, ended: int, status: int) -> None:
-        """The request is answered: count its latency; its record stays until others need the place."""
-        _FINISH.pack_into(self._memory, self._at[place] + _ENDED * 8, ended, status, _DONE)
+    def end(self, place: int, began: int, ended: int, status: int, sent: int = 0) -> None:
+        """The request is answered with `sent` bytes: count its latency; its record stays until others need
+        the place."""
+        _FINISH.pack_into(self._memory, self._at[place] + _ENDED_AT, ended, status, _DONE, sent)
         took = ended - began
         self.latency_ns += took
         if took > QUICK:  # as histogram.bucket_of() does it
@@ -283,8 +321,12 @@ class View:
         return counts
 
     def running(self) -> list[RequestRecord]:
-        """Return the requests that are in progress, oldest first."""
-        live = (r for r in self._records() if r.phase is not RequestPhase.DONE)
+        """Return the requests that the application was called for and that are in progress, oldest first."""
+        return [record for record in self.present() if record.phase in _BEGUN]
+
+    def present(self) -> list[RequestRecord]:
+        """Return these, and those that arrive or wait."""
+        live = (r for r in self._records() if r.phase in _PRESENT)
         return sorted(live, key=lambda record: record.began)
 
     def finished(self) -> list[RequestRecord]:
@@ -300,7 +342,7 @@ class View:
         oldest = 0
         for at in _PLACES:
             (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
-            _number, began, _ended, _status, phase = _HEAD.unpack_from(self._memory, at)
+            _number, began, _ended, _status, phase, _bytes = _HEAD.unpack_from(self._memory, at)
             if phase != _APP or (oldest and began >= oldest):
                 continue
             # Where they differ a call begins this very moment, `began` may be its predecessor's.
@@ -314,77 +356,18 @@ class View:
                 (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
                 # The phase comes first: what was written before it is then seen as well.
                 phase = _PHASES.get(_HEAD.unpack_from(self._memory, at)[_PHASE], RequestPhase.NONE)
-                _number, began, ended, status, _phase, *texts, _last = _RECORD.unpack_from(self._memory, at)
+                values = _RECORD.unpack_from(self._memory, at)
                 if last == _HEAD.unpack_from(self._memory, at)[_NUMBER]:
                     break
                 time.sleep(0)  # let the writer, perhaps on this core, finish its few stores
             else:
                 continue
             if last and phase is not RequestPhase.NONE:
+                _number, began, ended, status, _phase, count, *texts, _last = values
                 if phase is not RequestPhase.DONE:
                     ended = status = 0
-                yield RequestRecord(phase, began, ended, status, *map(_str, texts))
-
-
-_EMPTY: Final = View(memoryview(bytes(SIZE)))
-
-
-class Keeper(Protocol):
-    """Who keeps what workers have counted: their requests (retired.py), or what the application counts."""
-
-    def enter(self, index: int, key: int, slot: int) -> None:
-        """The process `key` is to be worker `index`; `slot` is the descriptor of its slot."""
-
-    def add(self, index: int, view: View) -> None:
-        """That worker is gone."""
-
-
-class Scoreboard:
-    """The slots of all workers of one application, by number from 0, as the supervisor reads them, and the
-    seats that they sit in."""
-
-    def __init__(self, table: seats.Seats, keepers: Sequence[Keeper] = ()) -> None:
-        self._seats = table
-        self._keepers = keepers
-        self._views: dict[int, View] = {}
-
-    def renew(self, index: int, key: int) -> int:
-        """Make a slot for the process `key` that is to be; return the descriptor to give it, to be closed
-        then."""
-        self._forget(index)
-        fd = create(index + 1)
-        try:
-            self.watch(index, fd)
-            for keeper in self._keepers:
-                keeper.enter(index, key, fd)
-        except OSError:
-            os.close(fd)
-            raise
-        self._seats.vacate(index)
-        return fd
-
-    def watch(self, index: int, fd: int) -> None:
-        """Read the slot behind `fd` as that of worker `index`."""
-        self._views[index] = View(attach(fd))
-
-    def drop(self, index: int) -> None:
-        """Forget the slot of a worker that is gone, but not what it counted."""
-        self._forget(index)
-        self.vacate(index)
-
-    def _forget(self, index: int) -> None:
-        view = self._views.pop(index, None)
-        if view is not None:
-            for keeper in self._keepers:
-                keeper.add(index, view)
-
-    def vacate(self, index: int) -> None:
-        """Have its siblings send it no more connections, and take over what is on its way."""
-        self._seats.vacate(index)
-
-    def of(self, index: int) -> View:
-        """Return the slot of one worker; an empty one where there is none."""
-        return self._views.get(index, _EMPTY)
+                method, client, path, name = map(_str, texts)
+                yield RequestRecord(phase, began, ended, status, method, client, path, name, count)
 
 
 def _str(field: bytes) -> str:

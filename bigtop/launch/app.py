@@ -15,8 +15,8 @@ from bigtop.backends.cutoff import MARGIN
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.errors import ConfigError
 from bigtop.ipc import handoff, lifeline, seats
+from bigtop.ipc.board import Scoreboard
 from bigtop.ipc.retired import RetiredRecord
-from bigtop.ipc.scoreboard import Scoreboard
 from bigtop.launch.metrics_folder import MetricsFolder
 from bigtop.log import logger as get_logger
 from bigtop.record import replace

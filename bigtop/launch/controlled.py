@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from signal import SIGKILL
 from typing import Protocol
@@ -19,6 +18,7 @@ import bigtop
 from bigtop.control.commands import process_commands
 from bigtop.errors import CommandError
 from bigtop.launch.app import App
+from bigtop.launch.inspection import Inspector
 from bigtop.launch.news import News
 from bigtop.record import Record
 from bigtop.sockets import ListeningSocket
@@ -191,6 +191,7 @@ class Controlled:
         self._program = program
         self.supervisor = Steered(program)
         self.figures = Figures()
+        self.inspector = Inspector(program.supervisor, program.apps)
         self.environ: Mapping[str, str] = dict(os.environ)
         self._endpoints: dict[str, object] = {"endpoint": endpoint, "pubsub_endpoint": pubsub}
 
@@ -226,27 +227,3 @@ class Controlled:
 
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
         return [chunk.facts(chunk.lines) for chunk in self._program.tail(name, lines)]
-
-    def requests(self, name: str | None) -> Sequence[Mapping[str, object]]:
-        now = time.monotonic_ns()
-        found: list[Mapping[str, object]] = []
-        for app_name, app in self._program.apps.items():
-            if name is not None and name != app_name:
-                continue
-            machine = self._program.supervisor.watchers.machine(app_name)
-            for proc in machine.processes.values():
-                for record in app.board.of(proc.wid - 1).running():
-                    found.append(
-                        {
-                            "watcher": app_name,
-                            "wid": proc.wid,
-                            "pid": proc.pid,
-                            "method": record.method,
-                            "path": record.path,
-                            "client": record.client,
-                            "id": record.id,
-                            "phase": record.phase.name.lower(),
-                            "seconds": (now - record.began) / 1e9,
-                        }
-                    )
-        return found

@@ -15,7 +15,7 @@ from bigtop.errors import ConfigError
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy.messages import Urgency
 from bigtop.supervisor.processes import descendants, killing
-from bigtop.supervisor.processes.child import anybody_ended, reap_strangers
+from bigtop.supervisor.processes.child import Process, anybody_ended, reap_strangers
 from bigtop.system import kernel
 from bigtop.system.notify import Starter
 
@@ -116,7 +116,7 @@ async def _reap_for_ever(known: Callable[[], set[int] | None]) -> None:
         await asyncio.sleep(_LOOK_FOR_STRANGERS)
         ours = known() if anybody_ended() else None
         if ours is not None:
-            reap_strangers(ours.__contains__)
+            reap_strangers((ours | Process.all_pids).__contains__)
 
 
 @contextlib.contextmanager

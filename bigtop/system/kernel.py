@@ -21,6 +21,7 @@ import setproctitle
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PTRACER = 0x59616D61
 _SO_NETNS_COOKIE = 71
 _OPENAT2 = 437  # its number on all architectures, as with all system calls of the last years
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -50,6 +51,12 @@ def die_with_parent() -> bool:
 def outlive_parent() -> bool:
     """Take die_with_parent() back."""
     return _prctl(_PR_SET_PDEATHSIG, 0)
+
+
+def let_trace(pid: int) -> bool:
+    """Let a process and its descendants trace this one where Yama allows that to ancestors alone (prctl(2),
+    PR_SET_PTRACER); False where it is not there. Whoever has no right to trace is given none."""
+    return _prctl(_PR_SET_PTRACER, pid)
 
 
 def _prctl(option: int, value: int) -> bool:

@@ -15,6 +15,11 @@ from bigtop.errors import ConfigError
 # SIGRTMIN+n are for PID 1, glibc keeps its own two below SIGRTMIN.)
 STACK_SIGNAL: int = signal.SIGRTMAX - 2 if sys.platform == "linux" else signal.SIGUSR2
 
+# Asks a worker what each of its threads, tasks and greenlets does, and for a profile of its next second
+# (workers/reporter.py). These take Python code to be answered.
+REPORT_SIGNAL: int = signal.SIGRTMAX - 4 if sys.platform == "linux" else signal.SIGXCPU
+PROFILE_SIGNAL: int = signal.SIGRTMAX - 5 if sys.platform == "linux" else signal.SIGPROF
+
 # Interrupts what the main thread of a worker waits for, when the time for open requests is over.
 CUT_SIGNAL: int = signal.SIGRTMAX - 3 if sys.platform == "linux" else signal.SIGVTALRM
 

@@ -34,6 +34,7 @@ from bigtop.system import kernel, signals
 from bigtop.workers import app_metrics
 from bigtop.workers.bootstrap import Bootstrap
 from bigtop.workers.life import Life
+from bigtop.workers.reporter import Reporter
 from bigtop.workers.request_quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 
@@ -44,7 +45,7 @@ log = get_logger("bigtop.worker")
 
 
 class Birth(Record):
-    """What tells this worker from its siblings; `line`, `stderr` and `slot` are descriptors."""
+    """What tells this worker from its siblings; `line`, `stderr`, `slot` and `reports` are descriptors."""
 
     key: int
     wid: int
@@ -52,6 +53,7 @@ class Birth(Record):
     line: int
     stderr: int
     slot: int
+    reports: int
 
 
 def run(
@@ -69,7 +71,7 @@ def run(
     queues = bootstrap.handoff
     handoff = Handoff(queues, seats, birth.wid - 1, slot.words) if queues else None
     shutdown = Shutdown(slot, bootstrap.graceful_timeout)
-    life = Life(line, slot, quota, shutdown, handoff, _app_queues(bootstrap))
+    life = Life(line, slot, quota, shutdown, handoff, _app_queues(bootstrap), Reporter(birth.reports))
     life.install_signals()
     kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     if lifeline.is_cut(line):  # it went before that: whose child we are now lives on
@@ -131,10 +133,11 @@ def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
     os.close(birth.stderr)
     kernel.set_title(f"bigtop: worker {birth.wid} [{bootstrap.name}]")
     app_metrics.become(str(birth.wid))
-    # C code that writes each thread's Python stack to stderr; works while the GIL is held by somebody else.
-    faulthandler.register(signals.STACK_SIGNAL, all_threads=True)
+    # C code that writes each thread's Python stack; works while the GIL is held by somebody else.
+    faulthandler.register(signals.STACK_SIGNAL, birth.reports, all_threads=True)
     faulthandler.enable()
     kernel.widen_signal_stack()
+    kernel.let_trace(os.getppid())  # and what it starts: py-spy, for bigtop ctl stack --native
 
 
 def _take_slot(birth: Birth, seats: Seats) -> Slot:

@@ -29,6 +29,7 @@ from bigtop.hooks.spec import HookSpec
 from bigtop.ipc import lifeline
 from bigtop.record import Record
 from bigtop.system import kernel
+from bigtop.system.signals import PROFILE_SIGNAL, REPORT_SIGNAL, STACK_SIGNAL
 from bigtop.workers import app_metrics, boot, identity
 from bigtop.workers.again import Again
 from bigtop.workers.bootstrap import Bootstrap, Logs
@@ -49,6 +50,10 @@ _NOT_FOR_US = (
     signal.SIGUSR2,
     signal.SIGTTIN,
     signal.SIGTTOU,
+    # A worker that was just born has no handlers of its own yet, and the default is to end.
+    STACK_SIGNAL,
+    REPORT_SIGNAL,
+    PROFILE_SIGNAL,
 )
 
 
@@ -56,7 +61,7 @@ _NOT_FOR_US = (
 _fork, _waitpid, _pthread_sigmask = os.fork, os.waitpid, signal.pthread_sigmask
 
 
-_FDS = 3  # descriptors that come with an order
+_FDS = 4  # descriptors that come with an order
 
 
 class _Order(Record):
@@ -66,6 +71,11 @@ class _Order(Record):
     line: int
     stderr: int
     slot: int
+    reports: int
+
+    def birth(self, generation: int) -> boot.Birth:
+        fork = self.fork
+        return boot.Birth(fork.key, fork.wid, generation, self.line, self.stderr, self.slot, self.reports)
 
 
 def main(argv: list[str]) -> int:
@@ -102,12 +112,7 @@ def main(argv: list[str]) -> int:
     if order is None:
         return 0
     control.close()
-    return boot.run(
-        bootstrap,
-        boot.Birth(order.fork.key, order.fork.wid, generation, order.line, order.stderr, order.slot),
-        loaded,
-        executed,
-    )
+    return boot.run(bootstrap, order.birth(generation), loaded, executed)
 
 
 def _execute(hooks: HookSpec) -> LoadedHooks | None:

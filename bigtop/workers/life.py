@@ -23,6 +23,7 @@ from bigtop.ipc.scoreboard import RequestRecord, Slot
 from bigtop.ipc.seats import Seat, SeatState
 from bigtop.log import AccessFile
 from bigtop.system import signals
+from bigtop.workers.reporter import ASKED, Reporter
 from bigtop.workers.request_quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 from bigtop.workers.signalpipe import SignalPipe
@@ -46,6 +47,7 @@ class Life:
         shutdown: Shutdown,
         handoff: Handoff | None = None,
         app_queues: AppQueues | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         self.slot = slot
         self.handoff = handoff
@@ -62,7 +64,9 @@ class Life:
         self.interrupted: Callable[[], None] | None = None  # told by the main thread that there is no time
         # The backend watches one descriptor; behind it are the lifeline and what signals wake us with. An
         # epoll descriptor is itself readable when something in it is (epoll(7), Q3).
-        self._signals = SignalPipe((*ASKED_TO_LEAVE, signal.SIGUSR1, signals.CUT_SIGNAL), self._on_signal)
+        self._reporter = reporter
+        numbers = (*ASKED_TO_LEAVE, signal.SIGUSR1, signals.CUT_SIGNAL, *(ASKED if reporter else ()))
+        self._signals = SignalPipe(numbers, self._on_signal)
         self._poll = epoll()
         self._poll.register(self._signals, EPOLLIN)
         if line is not None:
@@ -76,6 +80,9 @@ class Life:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Do at once what cannot wait until on_lifeline() is called: an application call that hangs may keep
         the main thread from it. It is a method of this object for should_exit's sake."""
+        if self._reporter is not None and number in ASKED:
+            self._reporter.heed(number)
+            return
         self._signals.note(number)
         if self._shutdown.is_over:
             return
@@ -130,6 +137,8 @@ class Life:
                 self._drain(ASKED_TO_LEAVE[number])
             elif number == signal.SIGUSR1:
                 self._reopen()
+            elif self._reporter is not None and number in ASKED:
+                self._reporter.heed(number)
         while self._line is not None:
             try:
                 received = lifeline.receive(self._line)

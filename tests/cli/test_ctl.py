@@ -63,7 +63,14 @@ SESSION = [
     ("kill sleeper --graceful_timeout soon", 2, r"(?s:.*)'graceful_timeout': 'soon' isn't a number\n"),
     ("listsockets", 0, r"FD +NAME +ADDRESS +BACKLOG\n\d+ +web +127.0.0.1:\d+ +2048\n"),
     ("tail chatty --lines 2", 0, r"(\S+ \d+ stdout: chat\n){2}"),
-    ("requests", 0, r"WATCHER .*SINCE\n"),
+    ("requests", 0, r"WORKER .*ID\n"),
+    ("requests --slow 1s --json", 0, r'{.*"requests": \[\], "id".*|{.*"requests": \[\].*}\n'),
+    ("requests --slow soon", 2, r"(?s:.*)'slow': 'soon' isn't a number\n"),
+    ("recent --lines 3", 0, r"ENDED .*ID\n"),
+    ("stack nobody", 1, r"bigtop: nobody: neither a process of ours .*\n"),
+    ("stack sleeper", 1, r"bigtop: sleeper has 2 processes: name one of sleeper/\d+, sleeper/\d+\n"),
+    ("profile one/1", 1, r"bigtop: one is a command, which nothing of Bigtop's runs in; .*\n"),
+    ("profile one/1 --seconds 0", 1, r"bigtop: seconds is between 1 and 600\n"),
     ("reloadconfig --dry-run", 0, r"replace Web\n"),
     ("version", 0, r"version  \S+\npython   \S+\npid      \d+\n"),
     ("set web numprocesses", 2, r"(?s:.*)the value for 'numprocesses' is missing\n"),
@@ -134,7 +141,8 @@ def test_completion_knows_commands_watchers_and_pids(daemon: Controlled) -> None
         assert not err
         return [one.removeprefix("plain,") for one in out.splitlines()]
 
-    assert completed("st") == ["status", "stats", "start", "stop"]
+    assert completed("st") == ["status", "stats", "stack", "start", "stop"]
+    assert completed("stack", "on") == ["one/1"]
     assert completed("stop", "sl") == ["sleeper", "slow"]
     assert completed("kill", "sleeper", "")[0].isdigit()
     assert "graceful_timeout" in completed("get", "web", "gr")

@@ -47,6 +47,9 @@ def client(daemon: Controlled, folder: Path, name: str, timeout: float = DEADLIN
     ("command", "properties", "least"),
     [
         ("status", {}, "view"),
+        ("requests", {}, "view"),
+        ("recent", {}, "view"),
+        ("stack", {"target": "one"}, "operate"),
         ("options", {"name": "web"}, "operate"),
         ("restart", {"name": "web"}, "operate"),
         ("add", {"name": "web", "cmd": "true"}, "admin"),

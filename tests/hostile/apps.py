@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import fcntl
 import json
 import mmap
 import os
@@ -247,6 +248,41 @@ def _any_message(source: random.Random) -> bytes:
     return json.dumps([name, chosen]).encode()
 
 
+def _pipes() -> list[int]:
+    """The write ends of pipes: standard output and error, what wakes us, and the way of our reports."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if _link(name).startswith("pipe:") and fcntl.fcntl(int(name), fcntl.F_GETFL) & os.O_ACCMODE:
+                found.append(int(name))
+    return found
+
+
+def flood_reports() -> None:
+    """Write anything where a report is to come from, for a while: what looks like one, and what does not."""
+    deep = b"\x1e" + b"[" * 4000 + b"\n"
+    odd = b'\x1e["Begun", 18446744073709551615]\n\x1e["Stack", "\\u001b[2J", "\\n", -1, 1, null]\n'
+    real = (
+        b'\x1e["Begun", 9000000000000000000]\n'
+        + b'\x1e["Stack", "thread", "\\u001b[2J\\n", 1, "", ""]\n' * 50
+    )
+    pieces = (
+        b"\x1e" * 4000,
+        b"\x1e\n" * 2000,
+        deep,
+        odd,
+        real,
+        b"\x1e" + b"x" * 4000,
+        b"Thread 0x1 (mo\x1b[2J\n",
+    )
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        for pipe in _pipes():
+            with contextlib.suppress(OSError):
+                os.set_blocking(pipe, False)
+                os.write(pipe, random.choice(pieces))
+
+
 WORKER_ATTACKS: tuple[Attack, ...] = (
     cut_memory,
     punch_memory,
@@ -260,6 +296,7 @@ WORKER_ATTACKS: tuple[Attack, ...] = (
     impossible_numbers,
     forge_siblings,
     fill_stderr,
+    flood_reports,
     signal_parent,
     limit_parent,
     junk_for_others,

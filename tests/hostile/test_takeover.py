@@ -222,6 +222,11 @@ def test_a_worker_that_was_taken_over(attack: Callable[[], None], scene: Scene) 
         attacker = int(scene.ask("bad", f"/{attack.__name__}"))
     if attack.__name__ == "anything":
         until(lambda: attacker is None or not psutil.pid_exists(attacker), "the end of its worker")
+    if attack.__name__ == "flood_reports":
+        for _ in range(5):
+            reply = scene.call("stack", target=str(attacker), wait="100ms")
+            assert "\x1b" not in str(reply)
+            assert len(json.dumps(reply)) < 10_000_000
     scene.check()
     if attack.__name__ == "forge_siblings":
         scene.stack.wait_for(f"(pid {attacker}) is stuck")  # so the supervisor has looked

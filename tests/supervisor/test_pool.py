@@ -7,7 +7,7 @@ import select
 from collections.abc import Awaitable, Callable
 
 from bigtop.ipc import seats
-from bigtop.ipc.scoreboard import Scoreboard
+from bigtop.ipc.board import Scoreboard
 from bigtop.supervisor.policy.messages import Event, Exited, ExitStatus, GenerationReady, Spawned
 from bigtop.supervisor.processes.forkserver import InheritedState
 from bigtop.supervisor.processes.worker_pool import WorkerPool

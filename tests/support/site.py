@@ -20,7 +20,8 @@ from types import TracebackType
 
 import psutil
 
-from bigtop.ipc.scoreboard import Scoreboard, View, Word
+from bigtop.ipc.board import Scoreboard
+from bigtop.ipc.scoreboard import View, Word
 from bigtop.ipc.seats import Seat, Seats
 from tests.support import procfs
 

@@ -53,7 +53,7 @@ class AdapterMetrics(Metrics):
         with self._lock:
             self.busy -= 1
             self.bytes_out += metered.sent
-            self.count(metered.record, metered.began, now, metered.status)
+            self.count(metered.record, metered.began, now, metered.status, metered.sent)
             self.post()
         finished = self.finished
         if finished is not None:

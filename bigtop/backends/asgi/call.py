@@ -154,9 +154,11 @@ class Call(MeteredCall):
                 raise ClientDisconnected("the client has left")
             if answer.complete:
                 self._complete()
-            elif stream.waiting:
-                self._owner.sending()
-                await stream.room()
+            else:
+                self._context.metrics.moved(self.record, self.bytes_out)
+                if stream.waiting:
+                    self._owner.sending()
+                    await stream.room()
         elif kind == "http.response.start":
             head = self.answer.start(message)
             if head.dropped:

@@ -66,6 +66,7 @@ class Clients:
     def remove(self, client: Client) -> None:
         self._table.discard(client)
         self._metrics.disconnected(len(self._table))
+        self._metrics.arrived(client)
         if self._handler is not None and client in self._peers:
             self._handler.closed(self._peers.pop(client))
         self._left()

@@ -143,7 +143,7 @@ class Connection(ClientConnection):
                 timers.start(self, timers.last if context.draining else timers.idle, now)
                 self.transport.resume()
             elif self.wait is not timers.head:
-                timers.start(self, timers.head, now)
+                context.arrives(self, self._peer, now)
         elif self._backlog or error is not None or _has_enough(call, context.options.limits.body_memory):
             self.transport.pause()
             if call.body is not None:
@@ -178,7 +178,7 @@ class Connection(ClientConnection):
         if self.transport.write_buffer is not None:  # the client has not taken all
             self._writing = True
             self.transport.pause()  # what comes now could only pile up
-            self._context.metrics.writing(call.record)
+            self._context.metrics.held_up(call)
             self.sending()
         else:
             self._finish()

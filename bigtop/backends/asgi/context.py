@@ -16,6 +16,7 @@ from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import Wait
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.response import Stamps
+from bigtop.http.scope import Peer
 
 
 class WorkerContext:
@@ -65,6 +66,11 @@ class WorkerContext:
     def remove(self, client: Client) -> None:
         self.timers.stop(client)
         self.clients.remove(client)
+
+    def arrives(self, client: Client, peer: Peer, now: int) -> None:
+        """The head of a request comes in pieces."""
+        self.timers.start(client, self.timers.head, now)
+        self.metrics.arrives(client, now, peer.label)
 
     def drain(self) -> None:
         """Take no further work; see emptied(). May be repeated when the time for it changed."""

@@ -19,7 +19,7 @@ from bigtop.http.messages import Request
 from bigtop.http.requestid import KEY
 from bigtop.http.response import Stamps
 from bigtop.http.scope import Peer, shown_of
-from bigtop.ipc.scoreboard import SHARED, Word, beat_seconds
+from bigtop.ipc.scoreboard import NOWHERE, SHARED, RequestPhase, Word, beat_seconds
 from bigtop.system.clock import monotonic_ns
 
 BEAT: Final = int(Word.BEAT)
@@ -44,7 +44,7 @@ class MeteredCall:
 class AsgiMetrics(Metrics):
     """Metrics of calls in an event loop. A post() must follow at the end of each turn of the loop."""
 
-    __slots__ = ("_beat_seconds", "_is_beating", "_loop")
+    __slots__ = ("_beat_seconds", "_is_beating", "_loop", "arriving")
 
     def __init__(
         self, life: Life, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop, timeout: float
@@ -53,6 +53,7 @@ class AsgiMetrics(Metrics):
         self._loop = loop
         self._beat_seconds = beat_seconds(timeout)
         self._is_beating = False
+        self.arriving: dict[object, int] = {}  # places on the scoreboard of heads that come in pieces
 
     def _beat(self) -> None:
         self._words[BEAT] = monotonic_ns()
@@ -79,11 +80,28 @@ class AsgiMetrics(Metrics):
         self.busy -= 1
         self._words[BUSY] = self._posted_busy = self.busy
 
+    def held_up(self, call: MeteredCall) -> None:
+        """Its client reads slowly: see writing()."""
+        self.writing(call.record)
+        self.moved(call.record, call.bytes_out)
+
+    def arrives(self, connection: object, now: int, client: bytes) -> None:
+        """The head of a request comes in pieces."""
+        if connection not in self.arriving:
+            place = self._slot.arrive(RequestPhase.READING, now, b"", client, b"")
+            if place != NOWHERE:
+                self.arriving[connection] = place
+
+    def arrived(self, connection: object) -> None:
+        """It is complete, if one was on its way, or will never be."""
+        if connection in self.arriving:
+            self._slot.leave(self.arriving.pop(connection))
+
     def answered(self, call: MeteredCall) -> None:
         """The answer is out, or the client is gone."""
         now = monotonic_ns()
         self.bytes_out += call.bytes_out
-        self.count(call.record, call.called, now, call.answer.status)
+        self.count(call.record, call.called, now, call.answer.status, call.bytes_out)
         if self.access_log is not None:
             self.access_log.add(_access(call, now))
         finished = self.finished

@@ -18,6 +18,8 @@ def new_call(
 ) -> Call | None:
     """Return the call that answers `request`; None where a WebSocket is to be opened."""
     chain = context.chain
+    if context.metrics.arriving:
+        context.metrics.arrived(owner)
     reply: Reply | None = None
     if chain.handlers is not None:
         reply = chain.handlers.handle(request, peer, monotonic_ns())

@@ -78,9 +78,13 @@ class Metrics:
         of the rest."""
         self._slot.writing(record)
 
-    def count(self, record: int, called: int, now: int, status: int) -> None:
-        """The answer of a call is out, or its client is gone."""
-        self._slot.end(record, called, now, status)
+    def moved(self, record: int, sent: int) -> None:
+        """So much of an answer under way is out."""
+        self._slot.moved(record, sent)
+
+    def count(self, record: int, called: int, now: int, status: int, sent: int) -> None:
+        """The answer of a call is out, or its client is gone, with so many bytes sent."""
+        self._slot.end(record, called, now, status, sent)
         self._requests += 1
         if status >= 300:
             self._words[ERRORS if status >= 500 else STATUS_4XX if status >= 400 else STATUS_3XX] += 1

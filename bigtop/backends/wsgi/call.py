@@ -130,6 +130,7 @@ class Call:
     def send(self, data: bytes) -> None:
         """Send a piece of the answer, or early hints: do not return while too much is waiting."""
         self.stream.write(data)
+        self._context.slot.moved(self.record, self.stream.written)
         if self.stream.is_full:
             self.is_waiting()
             self.stream.room()

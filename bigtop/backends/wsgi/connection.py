@@ -25,7 +25,7 @@ from bigtop.http.engine import IDLE, Engine
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import CONTINUE
 from bigtop.http.wsgi import Peer
-from bigtop.ipc.scoreboard import RequestPhase, RequestRecord
+from bigtop.ipc.scoreboard import NOWHERE, RequestPhase, RequestRecord
 
 NO_BODY: Final = BytesIO  # see clock.py
 RECEIVE: Final = READ  # per recv(2): more would let one fast upload keep the others waiting
@@ -52,7 +52,7 @@ class Connection:
 
     __slots__ = (  # noqa: RUF023 - by owner
         "_backlog", "_body", "asked", "engine", "fd", "context", "stream", "transport",
-        "call", "interest", "stage", "wait",  # the loop's
+        "call", "interest", "place", "stage", "wait", "_shown",  # the loop's
     )  # fmt: skip
 
     def __init__(self, transport: Transport, peer: Peer, engine: Engine, context: WorkerContext) -> None:
@@ -68,6 +68,8 @@ class Connection:
         self.call: Call | None = None  # the request that is answered
         self.interest = 0  # what epoll watches for; 0: not in its set
         self.wait: Wait | None = None  # the clock that runs
+        self.place = NOWHERE  # on the scoreboard, before the application is called
+        self._shown: object = None  # what is shown there
 
     @property
     def visitor(self) -> Peer:
@@ -165,6 +167,29 @@ class Connection:
                 pass
         if request.upgrade is not None:
             request.keep_alive = False
+
+    def show(self, phase: RequestPhase, now: int) -> None:
+        """Show on the scoreboard a request that arrives in pieces, or waits for the application."""
+        slot, body, call = self.context.slot, self._body, self.call
+        what = body if phase is RequestPhase.READING else call
+        if self.place == NOWHERE or self._shown is not what:
+            self.hide()
+            request, since = None, now
+            if phase is RequestPhase.QUEUED and call is not None:
+                request, since = call.request, call.readable
+            elif body is not None:
+                request, since = body.request, body.began
+            method, path = (request.method.encode(), request.target) if request is not None else (b"", b"")
+            self.place = slot.arrive(phase, since, method, self.stream.peer.label, path)
+            self._shown = what
+        if self.place != NOWHERE:
+            slot.moved(self.place, body.size if body is not None else self.engine.spent)
+
+    def hide(self) -> None:
+        """Nothing arrives or waits any more."""
+        if self.place != NOWHERE:
+            self.context.slot.leave(self.place)
+            self.place, self._shown = NOWHERE, None
 
     def next_piece(self, request: Request, wait: Pause) -> bytes:
         """Wait for more of a body that is streamed; b"" at its end. For the call that has this connection.

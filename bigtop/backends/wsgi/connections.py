@@ -15,14 +15,16 @@ from time import monotonic_ns
 from typing import Final
 
 from bigtop.backends.native.metrics import Metrics
-from bigtop.backends.native.timeouts import Timeouts
+from bigtop.backends.native.timeouts import Timeouts, Wait
 from bigtop.backends.wsgi.connection import LINGERING, RECEIVE, Connection
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import ProtocolError
 from bigtop.http.handlers import ConnectionHandler
+from bigtop.ipc.scoreboard import RequestPhase
 
 # Plain numbers: see clock.py.
 EPOLLIN: Final[int] = select.EPOLLIN
+READING: Final = RequestPhase.READING
 
 
 class Connections:
@@ -71,9 +73,15 @@ class Connections:
             self._epoll.modify(connection.fd, interest)
         connection.interest = interest
 
+    def arrives(self, connection: Connection, wait: Wait, now: int) -> None:
+        """Not all of a request is here: the rest has as long as `wait` says."""
+        self.timeouts.start(connection, wait, now)
+        connection.show(READING, now)
+
     def part(self, connection: Connection) -> None:
         """Close, but let the client read what it was sent."""
         connection.stage = LINGERING
+        connection.hide()
         try:
             connection.transport.shutdown(SHUT_WR)
         except OSError:  # not connected any more
@@ -111,6 +119,7 @@ class Connections:
     def close(self, connection: Connection) -> None:
         self.watch(connection, 0)
         self.timeouts.stop(connection)
+        connection.hide()
         del self.table[connection.fd]
         if self._handler is not None:
             self._handler.closed(connection.visitor)

@@ -207,6 +207,7 @@ class EventLoop:
             if connection.stage is QUEUED:
                 lead = self._flow.advance(connection, now)
             elif connection.call is not None:
+                connection.hide()
                 lead = self._flow.run(connection.call)
         if lead is not LOST:
             self._life.slot.words[WAITING] = len(self._flow.ready)

@@ -36,10 +36,16 @@ class WsgiMetrics(Metrics):
             self.call_ns += now - call.called
         return now
 
+    def held_up(self, call: Call, left: int) -> None:
+        """Its client reads slowly, and `left` bytes are to be sent: see writing()."""
+        self.writing(call.record)
+        self.moved(call.record, call.stream.written - left)
+
     def answered(self, call: Call, now: int) -> None:
         """The answer is out, or the client is gone."""
-        self.bytes_out += call.stream.written
-        self.count(call.record, call.called, now, call.exchange.status)
+        written = call.stream.written
+        self.bytes_out += written
+        self.count(call.record, call.called, now, call.exchange.status, written)
         if self.access_log is not None:
             self.access_log.add(_access(call, now))
         finished = self.finished

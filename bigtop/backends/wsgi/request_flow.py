@@ -24,10 +24,12 @@ from bigtop.http.engine import BODY, ELSEWHERE, HEAD
 from bigtop.http.handlers import Reply
 from bigtop.http.keep_alive import is_last, may_send
 from bigtop.http.response import refusal
+from bigtop.ipc.scoreboard import RequestPhase
 from bigtop.system.clock import monotonic_ns
 
 EPOLLIN: Final[int] = select.EPOLLIN  # see clock.py
 EPOLLOUT: Final[int] = select.EPOLLOUT
+QUEUED_HERE: Final = RequestPhase.QUEUED  # see executor.py
 HOLD: Final = 1_000_000  # nanoseconds for which an answer may be held, if no call takes longer
 
 
@@ -91,8 +93,9 @@ class RequestFlow:
             has_heir = not connection.stays and self._worker_handoff.has_heir()
             if is_last(self._timeouts.keeps, self.draining, has_heir):
                 request.keep_alive = False
-        if connection.wait is not self._timeouts.idle:
+        if connection.wait is not self._timeouts.idle:  # it came in pieces
             self._timeouts.stop(connection)
+            connection.hide()
         connection.stage = ANSWERING
         connection.call = call = Call(connection.context, connection.stream, request, body, now)
         if reply is not None:
@@ -102,6 +105,7 @@ class RequestFlow:
             return KEPT
         if self.ready or self._executor.detached == self._executor.size:
             self.ready.append(connection.stream)
+            connection.show(QUEUED_HERE, now)
             return KEPT
         return self.run(call)
 
@@ -124,14 +128,14 @@ class RequestFlow:
             if connection.is_too_slow(timeouts.body, now):
                 self.refuse(connection, ProtocolError(408, "the body comes too slowly"))
                 return
-            timeouts.start(connection, timeouts.body, now)
+            self._connections.arrives(connection, timeouts.body, now)
         elif phase is not HEAD:
             if self.draining and self._worker_handoff.leave(connection, now):
                 return
             # For one more request, if this worker drains: see http/keep_alive.py.
             timeouts.start(connection, timeouts.last if self.draining else timeouts.idle, now)
         elif connection.wait is not timeouts.head:
-            timeouts.start(connection, timeouts.head, now)
+            self._connections.arrives(connection, timeouts.head, now)
         elif timeouts.head.rate and connection.is_too_slow(timeouts.head, now):
             self.refuse(connection, ProtocolError(408, "the head comes too slowly"))
             return
@@ -196,7 +200,7 @@ class RequestFlow:
         write_buffer = call.stream.write_buffer
         if write_buffer is not None and write_buffer.size:
             connection = self._connections.table[call.stream.fd]
-            self.metrics.writing(call.record)
+            self.metrics.held_up(call, write_buffer.size)
             self._timeouts.start(connection, self._timeouts.send, now)
             self._connections.watch(connection, EPOLLOUT)
         else:
@@ -215,6 +219,7 @@ class RequestFlow:
             if write_buffer.is_too_slow(self._timeouts.send, now):
                 self.lose(connection)
             else:
+                self.metrics.held_up(call, write_buffer.size)
                 self._timeouts.start(connection, self._timeouts.send, now)
                 self._connections.watch(connection, EPOLLOUT)
             return

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
@@ -124,6 +125,15 @@ def seconds(value: object) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError(f"{value!r} isn't a number of seconds")
     return number
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def duration(value: object) -> float:
+    """Return seconds; besides a number of them, 500ms, 2s, 1.5m and 1h are understood."""
+    found = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s|m|h)\s*", value) if isinstance(value, str) else None
+    return seconds(value) if found is None else seconds(found[1]) * _UNITS[found[2]]
 
 
 _TRUE = {"yes", "true", "on", "1"}

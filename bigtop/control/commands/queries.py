@@ -200,18 +200,6 @@ def _why_nothing(spec: WatcherSpec) -> str:
     return f"the processes of {spec.name} that run have written nothing so far"
 
 
-class Requests(Command, kw_only=True):
-    """Show the requests in progress."""
-
-    word = "requests"
-    role = Role.VIEW
-    name: str | None = _watcher()
-
-    def apply(self, daemon: Daemon) -> Reply:
-        name = None if self.name is None else find(daemon.supervisor, self.name)
-        return {"requests": list(daemon.requests(name))}
-
-
 class Version(Command, kw_only=True):
     """Say which Bigtop runs there."""
 

@@ -1,11 +1,11 @@
 # All commands.
 #
-# A new one is a class in queries.py, process_commands.py or config_commands.py, its place in this tuple, and
-# a test. The protocol, `bigtop ctl`, completion and docs/reference/control.md know it by then.
+# A new one is a class in queries.py, inspection.py, process_commands.py or config_commands.py, its place in
+# this tuple, and a test. The protocol, `bigtop ctl`, completion and docs/reference/control.md know it then.
 
 from __future__ import annotations
 
-from bigtop.control.commands import config_commands, parameters, process_commands, queries
+from bigtop.control.commands import config_commands, inspection, parameters, process_commands, queries
 from bigtop.control.commands.base import Command
 from bigtop.control.protocol import ControlRequest, Errno, RefusedError
 
@@ -15,7 +15,10 @@ COMMANDS: tuple[type[Command], ...] = (
     queries.Stats,
     queries.DaemonStats,
     queries.Tail,
-    queries.Requests,
+    inspection.Requests,
+    inspection.Recent,
+    inspection.Stack,
+    inspection.Profile,
     queries.Listen,
     process_commands.Start,
     process_commands.Stop,

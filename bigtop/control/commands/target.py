@@ -108,6 +108,23 @@ class Supervisor(Protocol):
         """Let the hook extended_stats of the watcher, if it has one, add to `stats`."""
 
 
+class Inspector(Protocol):
+    """What processes are doing. Times are seconds."""
+
+    def requests(self, name: str | None, slow: float) -> Sequence[Mapping[str, object]]:
+        """Return the requests in progress of the watchers that serve an application, oldest first; those
+        alone that last for `slow` already."""
+
+    def recent(self, name: str | None, slow: float) -> Sequence[Mapping[str, object]]:
+        """Return the last finished ones that living workers remember, oldest first."""
+
+    def stack(self, target: str, wait: float, *, native: bool) -> Awaitable[Mapping[str, object]]:
+        """Return what every thread of a process does; `wait` for its own answer. Raises CommandError."""
+
+    def profile(self, target: str, seconds: int) -> Awaitable[Mapping[str, object]]:
+        """Return where a process spends its time. Raises CommandError."""
+
+
 class Daemon(Protocol):
     """The running program around the supervisor."""
 
@@ -148,5 +165,5 @@ class Daemon(Protocol):
     def tail(self, name: str, lines: int) -> Sequence[Mapping[str, object]]:
         """Return the last lines of output, oldest first: {"time", "pid", "stream", "line"}."""
 
-    def requests(self, name: str | None) -> Sequence[Mapping[str, object]]:
-        """Return the requests in progress of the watchers that serve an application."""
+    @property
+    def inspector(self) -> Inspector: ...

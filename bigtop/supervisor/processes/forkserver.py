@@ -42,7 +42,7 @@ class InheritedState(Record):
 
 
 class Unborn(Record, frozen=False, eq=False):
-    """A worker that was asked for and did not report yet, with our ends of its lifeline and its stderr.
+    """A worker that was asked for and did not report yet, with our ends of its lifeline and of two pipes.
 
     What is sent on the line before it is born waits there until it is.
     """
@@ -51,12 +51,14 @@ class Unborn(Record, frozen=False, eq=False):
     wid: int
     line: socket.socket
     stderr: int
+    reports: int
     doomed: bool = False  # to be killed should it be born nevertheless
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self.line)
         self.line.close()
         os.close(self.stderr)
+        os.close(self.reports)
 
 
 class Hearers(Record):
@@ -139,14 +141,18 @@ class ForkServer:
                 read_end, write_end = os.pipe()
                 ours.callback(os.close, read_end)
                 theirs.callback(os.close, write_end)
-                lifeline.send(self._control, fork, (far.fileno(), write_end, slot))
+                # Nobody waits for the other: who does not read in time loses the rest of a report.
+                reports, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+                ours.callback(os.close, reports)
+                theirs.callback(os.close, told)
+                lifeline.send(self._control, fork, (far.fileno(), write_end, slot, told))
             except OSError as error:  # no descriptor is free; or it died, or hangs with a full line
                 reason = f"the fork server cannot be asked: {error.strerror}"
                 # With a full line (EAGAIN) it hangs, which is no want of room.
                 short = scarcity.is_passing(error) and not isinstance(error, BlockingIOError)
                 self._hearers.feed(messages.SpawnFailed(fork.key, reason, short))
                 return
-            unborn = self.pending[fork.key] = Unborn(fork.key, fork.wid, line, read_end)
+            unborn = self.pending[fork.key] = Unborn(fork.key, fork.wid, line, read_end, reports)
             asyncio.get_running_loop().add_reader(line, self._reports, unborn)
             ours.pop_all()
 

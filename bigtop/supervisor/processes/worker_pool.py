@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bigtop.errors import CommandError
 from bigtop.ipc import lifeline
-from bigtop.ipc.scoreboard import RequestRecord, Scoreboard, View, Word
+from bigtop.ipc.board import Scoreboard
+from bigtop.ipc.scoreboard import RequestRecord, View, Word
 from bigtop.log import logger as get_logger
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
@@ -24,6 +26,7 @@ from bigtop.supervisor.processes import killing, scarcity
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
 from bigtop.supervisor.processes.forkservers import ForkServers
+from bigtop.supervisor.processes.reports import Reports
 from bigtop.supervisor.streams.reader import LineReader
 from bigtop.system.signals import CUT_SIGNAL, STACK_SIGNAL
 
@@ -39,6 +42,7 @@ class _Member(Record, frozen=False):
     process: Process
     line: socket.socket
     stderr: LineReader
+    reports: Reports
     late: bool = False
     said: set[type] = field(default_factory=set)
     grace: float = 0.0  # of the last time it was asked to end
@@ -160,7 +164,7 @@ class WorkerPool:
                 self._feed(messages.Late(key, late.reason, alone=late.alone))
 
     def report(self, key: int, reason: str) -> None:
-        """Log what a late worker is doing and have it write the stack of every thread to its stderr."""
+        """Log what a late worker is doing and have it write the stack of every thread."""
         member = self._members.get(key)
         if member is None:
             return
@@ -173,6 +177,12 @@ class WorkerPool:
         for record in self._board.of(member.wid - 1).running():
             logger.error("worker %d: %s", member.wid, _describe(record))
         member.process.send_signal(STACK_SIGNAL)
+
+    def reports(self, key: int) -> Reports:
+        """Return what asks a worker about itself. CommandError: it is not there, or not born yet."""
+        if key not in self._members:
+            raise CommandError("that worker is not born yet")
+        return self._members[key].reports
 
     # ---- what workers say
 
@@ -188,7 +198,10 @@ class WorkerPool:
             return True
         if process is None:
             return False
-        member = _Member(newborn.wid, process, line, LineReader(newborn.stderr, self._line_sink()))
+        stderr = LineReader(newborn.stderr, self._line_sink())
+        member = _Member(
+            newborn.wid, process, line, stderr, Reports(newborn.reports, self._line_sink(), process)
+        )
         self._members[key] = member
         asyncio.get_running_loop().add_reader(line, self._readable, key, member)
         self._feed(messages.Spawned(key, pid))
@@ -240,6 +253,7 @@ class WorkerPool:
         member.spare()
         member.stderr.catch_up()
         member.stderr.close()
+        member.reports.close()
         self.last_words[member.wid] = member.why.splitlines() or list(member.stderr.last)
         del self._members[key]
         self._board.drop(member.wid - 1)

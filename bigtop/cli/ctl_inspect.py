@@ -1,0 +1,121 @@
+# What processes are doing, for people to read: requests, stacks, profiles.
+#
+# Rule: pure. What comes over the control channel has no control characters: the supervisor sees to that.
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bigtop.cli.ctl_table import short, size, table
+
+Reply = Mapping[str, Any]
+
+_HOTTEST = 15
+
+
+def requests(answer: Reply) -> str:
+    rows = [
+        (
+            row["worker"],
+            row["pid"],
+            short(row["seconds"]),
+            row["phase"],
+            row["method"],
+            row["path"],
+            row["client"],
+            size(row["bytes"]),
+            row["id"],
+        )
+        for row in answer["requests"]
+    ]
+    return table(("WORKER", "PID", "AGE", "PHASE", "METHOD", "PATH", "CLIENT", "BYTES", "ID"), rows)
+
+
+def recent(answer: Reply) -> str:
+    rows = [
+        (
+            time.strftime("%H:%M:%S", time.localtime(row["ended"])),
+            row["worker"],
+            short(row["seconds"]),
+            row["status_code"],
+            row["method"],
+            row["path"],
+            row["client"],
+            size(row["bytes"]),
+            row["id"],
+        )
+        for row in answer["requests"]
+    ]
+    return table(("ENDED", "WORKER", "TOOK", "STATUS", "METHOD", "PATH", "CLIENT", "BYTES", "ID"), rows)
+
+
+def stack(answer: Reply) -> str:
+    parts = [f"{answer['worker']} (pid {answer['pid']})"]
+    if answer["note"]:
+        parts.append(answer["note"])
+    shown = {one["tid"] for one in answer["stacks"]}
+    told = {(one["request"] or {}).get("id") for one in answer["stacks"]}
+    loose = [row for row in answer["requests"] if not row["id"] or row["id"] not in told]
+    if loose and answer["author"] != "python":
+        parts.append("\n".join(["requests:", *(f"  {_request(row)}" for row in loose)]))
+    parts += [_stack(one) for one in answer["stacks"]]
+    if answer.get("text"):
+        parts.append(answer["text"])
+    if answer["left_out"]:
+        parts.append(f"and {answer['left_out']} stacks more")
+    others = [one for one in answer["threads"] if one["tid"] not in shown]
+    if others:
+        lines = [f"  {one['tid']}  {one['name']:<16} {one['waits']}" for one in others]
+        parts.append("\n".join(["threads, as the kernel sees them:", *lines]))
+    return "\n\n".join(parts)
+
+
+def _stack(one: Reply) -> str:
+    number = f" {one['tid']}" if one["tid"] else ""
+    name = f" {one['name']}" if one["name"] else ""
+    facts = [_request(one["request"]) if one["request"] else "", one["note"], one["waits"]]
+    head = f"{one['kind']}{number}{name}: {', '.join(filter(None, facts))}".rstrip(": ")
+    return "\n".join([head, *(_frame(frame) for frame in one["frames"])])
+
+
+def _request(row: Reply) -> str:
+    text = f"{row['method']} {row['path']}"
+    if row["seconds"] is not None:
+        text += f", {row['phase']} for {short(row['seconds'])}"
+    return text + (f" ({row['id']})" if row["id"] else "")
+
+
+def _frame(frame: Reply) -> str:
+    where = f"  {frame['file']}:{frame['line']}" if frame["file"] else ""
+    return f"    {frame['function']}{where}"
+
+
+def profile(answer: Reply) -> str:
+    """Return the functions in which most of the time was spent, and those that most stacks pass through."""
+    stacks: Mapping[str, int] = answer["stacks"]
+    total = sum(stacks.values()) or 1
+    own: Counter[str] = Counter()
+    all_below: Counter[str] = Counter()
+    for words, count in stacks.items():
+        frames = words.split(";")[1:]
+        own[frames[-1] if frames else words] += count
+        for frame in set(frames):
+            all_below[frame] += count
+    rows = [
+        (f"{100 * count / total:.1f}%", f"{100 * all_below[name] / total:.1f}%", name)
+        for name, count in own.most_common(_HOTTEST)
+    ]
+    head = f"{answer['worker']} (pid {answer['pid']}): {answer['looks']} looks in {answer['seconds']} s"
+    return f"{head}\n\n{table(('SELF', 'TOTAL', 'FUNCTION'), rows)}"
+
+
+def collapsed(stacks: Mapping[str, int]) -> str:
+    """Return a line for each stack, as tools for flame graphs read them: frames joined by ";", a count."""
+    return "".join(f"{words} {count}\n" for words, count in _sorted(stacks))
+
+
+def _sorted(stacks: Mapping[str, int]) -> Sequence[tuple[str, int]]:
+    return sorted(stacks.items())
