@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from bigtop.errors import AppError, BigtopError, BindError, ConfigError
 
 if TYPE_CHECKING:
-    from bigtop.control.client.client import AsyncClient, Client, Event
+    from bigtop.control.client.async_client import AsyncClient
+    from bigtop.control.client.client import Client, Event
     from bigtop.embedded import Arbiter, Supervisor, get_arbiter, get_trainer
     from bigtop.library import serve
 
@@ -34,7 +35,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Arbiter": "bigtop.embedded",
-    "AsyncClient": "bigtop.control.client.client",
+    "AsyncClient": "bigtop.control.client.async_client",
     "Client": "bigtop.control.client.client",
     "Event": "bigtop.control.client.client",
     "Supervisor": "bigtop.embedded",

@@ -22,7 +22,8 @@ from types import TracebackType
 from typing import Any
 
 from bigtop.config.file import daemon as config
-from bigtop.control.client.client import AsyncClient, Client, Event, Events
+from bigtop.control.client.async_client import AsyncClient
+from bigtop.control.client.client import Client, Event, Events
 from bigtop.errors import BigtopError, BindError, ConfigError
 from bigtop.system import descriptors
 

@@ -228,7 +228,7 @@ is in small letters, with `_` for spaces and dots.
 ## From Python
 
 ```python
-from bigtop.control.client.client import AsyncClient, Client
+from bigtop import AsyncClient, Client
 
 with Client("site") as client:
     client.call("incr", name="web", nb=2, waiting=True)["numprocesses"]

@@ -15,7 +15,8 @@ import pytest
 
 from bigtop.control import addresses
 from bigtop.control.client import client as client_module
-from bigtop.control.client.client import AsyncClient, Client, NoReplyError, RefusedError, UnreachableError
+from bigtop.control.client.async_client import AsyncClient
+from bigtop.control.client.client import Client, NoReplyError, RefusedError, UnreachableError
 from bigtop.control.client.connection import Way, way_to_events
 from bigtop.errors import ConfigError
 from tests.support.controlled import WATCHERS, Controlled

@@ -12,7 +12,7 @@ from bigtop.config.file import watcher_values as wv
 from bigtop.config.file.key import Key
 from bigtop.config.serve import values
 from bigtop.config.serve.values import commas, each, maybe, one, switch
-from bigtop.supervisor import hooks
+from bigtop.supervisor import hook_target
 from bigtop.supervisor.policy.spec import HOOK_NAMES, RestartPolicy
 
 NO: Final = ("no",)
@@ -300,7 +300,7 @@ STREAMS = ("stdout_stream", "stderr_stream")  # each with .class and the options
 HOOKS = tuple(
     Key(
         f"hooks.{name}",
-        maybe(hooks.parse),
+        maybe(hook_target.parse),
         "TARGET[,yes|no]",
         "A dotted name or `!COMMAND`; yes ignores its failure.",
     )

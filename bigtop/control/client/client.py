@@ -1,4 +1,4 @@
-# Talks to a supervisor: Client waits, AsyncClient awaits; both say the same things.
+# Talks to a supervisor, and waits for it; async_client.py says the same things without waiting.
 #
 # Rule 1: who calls gets the reply's properties, or an exception that says who is at fault: the command
 # (CommandError), the way there (UnreachableError), the time (NoReplyError). Rule 2: a client that waits
@@ -6,16 +6,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 import zmq
-import zmq.asyncio
 
 from bigtop.control import addresses, protocol
 from bigtop.control.addresses import UnreachableError
@@ -27,7 +25,6 @@ from bigtop.errors import BigtopError
 from bigtop.record import Record
 
 __all__ = [
-    "AsyncClient",
     "Client",
     "Event",
     "Events",
@@ -64,7 +61,7 @@ class Event(Record):
     payload: Properties
 
 
-def _opened(frame: bytes, call_id: str) -> Properties | None:
+def opened(frame: bytes, call_id: str) -> Properties | None:
     """Return the reply's properties, None if it is a reply to another call. RefusedError: it says no."""
     reply = json.loads(frame)
     if reply.pop("id", None) != call_id:
@@ -76,7 +73,7 @@ def _opened(frame: bytes, call_id: str) -> Properties | None:
     return dict(reply)
 
 
-def _event(frames: list[bytes]) -> Event:
+def event(frames: list[bytes]) -> Event:
     topic = frames[0].decode()
     first, _, rest = topic.partition(".")
     watcher, _, name = rest.rpartition(".") if first != "arbiter" else ("", "", rest)
@@ -131,7 +128,7 @@ class Client:
             self._monitor.recv_multipart()
         self._send(protocol.call(command, properties, call_id))
         while True:
-            reply = _opened(self._receive(end), call_id)
+            reply = opened(self._receive(end), call_id)
             if reply is not None:
                 return reply
 
@@ -153,7 +150,7 @@ class Client:
         try:
             self._socket.send(frame)
         except zmq.Again:
-            raise UnreachableError(_nobody(self.way)) from None
+            raise UnreachableError(nobody(self.way)) from None
 
     def _receive(self, end: float | None) -> bytes:
         poller = zmq.Poller()
@@ -166,7 +163,7 @@ class Client:
             return self._socket.recv()
         if ready:
             raise UnreachableError(_LOST)
-        raise NoReplyError(_no_reply(self.timeout))
+        raise NoReplyError(no_reply(self.timeout))
 
 
 class Events:
@@ -195,7 +192,7 @@ class Events:
     def __next__(self) -> Event:
         if not self.socket.poll(self._timeout):
             raise StopIteration
-        return _event(self.socket.recv_multipart())
+        return event(self.socket.recv_multipart())
 
     def close(self) -> None:
         self._context.destroy(linger=0)
@@ -209,90 +206,16 @@ def merged(streams: Sequence[Events]) -> Iterator[tuple[int, Event]]:
         poller.register(socket, zmq.POLLIN)
     while True:
         for socket, _ in poller.poll():
-            yield numbers[socket], _event(socket.recv_multipart())
-
-
-class AsyncClient:
-    """The same for asyncio; calls may overlap."""
-
-    def __init__(
-        self,
-        endpoint: str | None = None,
-        *,
-        timeout: float | None = 5.0,
-        identity: Identity | None = None,
-        tunnel: Tunnel | None = None,
-    ) -> None:
-        self.timeout = timeout
-        self.way = Way(addresses.resolve(endpoint), identity, tunnel)
-        self._context: zmq.Context[zmq.asyncio.Socket] = zmq.asyncio.Context()
-        self._waiting: dict[str, asyncio.Future[bytes]] = {}
-        try:
-            self._socket = connection.dealer(self._context, self.way)
-        except BigtopError:
-            self._context.term()
-            raise
-        self._reader: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> AsyncClient:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.wait([self._reader])
-        self._context.destroy(linger=LINGER)
-
-    async def call(self, command: str, **properties: object) -> Properties:
-        """As Client.call()."""
-        call_id = uuid.uuid4().hex
-        self._reader = self._reader or asyncio.create_task(self._read())
-        reply = self._waiting[call_id] = asyncio.get_running_loop().create_future()
-        sent = False
-        try:
-            async with asyncio.timeout(self.timeout):
-                async with asyncio.timeout(REACHED_WITHIN):
-                    await self._socket.send(protocol.call(command, properties, call_id))
-                sent = True
-                frame = await reply
-        except TimeoutError:
-            if not sent:
-                raise UnreachableError(_nobody(self.way)) from None
-            raise NoReplyError(_no_reply(self.timeout)) from None
-        finally:
-            del self._waiting[call_id]
-        opened = _opened(frame, call_id)
-        assert opened is not None
-        return opened
-
-    async def events(self, *topics: str) -> AsyncIterator[Event]:
-        """As Client.events(), without an end."""
-        options = await self.call("globaloptions", option="pubsub_endpoint")
-        way = connection.way_to_events(self.way, options["options"]["pubsub_endpoint"])
-        with connection.subscriber(self._context, way, topics) as socket:
-            while True:
-                yield _event(await socket.recv_multipart())
-
-    async def _read(self) -> None:
-        while True:
-            frame = await self._socket.recv()
-            waiting = self._waiting.get(json.loads(frame).get("id"))
-            if waiting is not None and not waiting.done():
-                waiting.set_result(frame)
+            yield numbers[socket], event(socket.recv_multipart())
 
 
 def _milliseconds(seconds: float | None) -> int:
     return -1 if seconds is None else int(seconds * 1000)
 
 
-def _nobody(way: Way) -> str:
+def nobody(way: Way) -> str:
     return f"{way.endpoint}: nobody answers" + (", or the key is not accepted" if way.identity else "")
 
 
-def _no_reply(timeout: float | None) -> str:
+def no_reply(timeout: float | None) -> str:
     return f"no reply within {timeout:g} s"

@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 import time
 import weakref
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import zmq
 
 from bigtop.control.addresses import UnreachableError
 from bigtop.errors import ConfigError
 from bigtop.record import Record
+
+if TYPE_CHECKING:
+    import subprocess
 
 _TO_CONNECT = 10  # seconds; questions on the terminal may take longer
 _LOOK = 0.02
@@ -37,6 +37,10 @@ def connect(socket: S, endpoint: str, tunnel: Tunnel) -> None:
 
     Raises UnreachableError with ssh's last words, ConfigError where there is no ssh.
     """
+    import shutil  # these here: few go through a tunnel
+    import subprocess
+    import tempfile
+
     folder = Path(tempfile.mkdtemp(prefix="bigtop-ssh-"))
     here = folder / "s"
     with open(folder / "said", "wb") as said:
@@ -71,6 +75,8 @@ def _command(here: Path, endpoint: str, tunnel: Tunnel) -> list[str]:
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    import shutil
+
     process.terminate()
     process.wait()
     shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
 from bigtop.control.commands import parameters
@@ -25,6 +24,8 @@ def snapshot(supervisor: Supervisor, names: Iterable[str]) -> Before:
 async def settled(supervisor: Supervisor, names: Sequence[str]) -> Reply:
     """Wait for all of them, then raise the first failure: one that failed hides no other's end. Returns, for
     a reply, who did not end by itself."""
+    import asyncio  # here: clients read these classes as well, and do without
+
     ends = await asyncio.gather(*(supervisor.settled(name) for name in names), return_exceptions=True)
     kills: dict[tuple[str, int], str] = {}
     for name, end in zip(names, ends, strict=True):
@@ -285,5 +286,7 @@ class Kill(Steering, kw_only=True):
         return self._end(name, targets, ends)
 
     async def _end(self, name: str, targets: Sequence[int], ends: Sequence[Awaitable[str]]) -> Reply:
+        import asyncio
+
         reasons = await asyncio.gather(*ends)
         return killed({(name, pid): why for pid, why in zip(targets, reasons, strict=True) if why})

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bigtop.stats.usage import Figures
 from bigtop.supervisor.policy.messages import Urgency
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Status
+
+if TYPE_CHECKING:
+    from bigtop.stats.usage import Figures  # with psutil, which no client needs
 
 
 class Process(Protocol):

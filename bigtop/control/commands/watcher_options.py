@@ -18,10 +18,9 @@ from bigtop.control.commands import parameters
 from bigtop.control.protocol import RefusedError
 from bigtop.errors import ConfigError
 from bigtop.record import Record, replace
-from bigtop.supervisor import hooks
+from bigtop.supervisor import hook_target
 from bigtop.supervisor.policy import variables
 from bigtop.supervisor.policy.spec import HOOK_NAMES, Command, Hook, Respawn, StreamSpec, WatcherSpec
-from bigtop.supervisor.streams import sinks
 from bigtop.system import accounts
 
 
@@ -160,6 +159,10 @@ def _problems(spec: WatcherSpec) -> Iterator[tuple[str, str]]:
         accounts.account(spec.target.context.user, spec.target.context.group, "gid")
     except LookupError as error:
         yield "uid", str(error)
+    from bigtop.supervisor.streams import (
+        sinks,  # here: clients read the options as well, and write no streams
+    )
+
     for key, path in _STREAMS.items():
         stream = attrgetter(path)(spec)
         try:
@@ -213,7 +216,7 @@ def _write(spec: WatcherSpec, path: str, value: object) -> WatcherSpec:
 def _with_hook(spec: WatcherSpec, name: str, target: str) -> WatcherSpec:
     if name not in HOOK_NAMES:
         raise RefusedError(f"unknown hook {name!r}: there are {', '.join(HOOK_NAMES)}")
-    dotted, ignore_failure = hooks.parse(target)
+    dotted, ignore_failure = hook_target.parse(target)
     hook = Hook(name, dotted, ignore_failure)
     return replace(spec, hooks=(*(old for old in spec.hooks if old.name != name), hook))
 
