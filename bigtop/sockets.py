@@ -279,7 +279,9 @@ _Address = tuple[socket.AddressFamily, Any]  # a family and the address in that 
 
 
 def _resolve(spec: SocketSpec) -> list[_Address]:
-    host = "::" if spec.dual_stack and not spec.host else spec.host
+    host: str | bytes | None = "::" if spec.dual_stack and not spec.host else spec.host
+    if isinstance(host, str) and host.isascii():
+        host = host.encode()  # a text is looked at for what other writings need, with large tables
     try:
         # Asked for as a stream whatever it is: what counts is the address, and SOCK_SEQPACKET has no entry.
         found = socket.getaddrinfo(

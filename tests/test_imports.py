@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.site import Site
+from tests.support.site import Site, until
 
 # What neither a fork server nor a worker has any use for.
 OTHERS = {
@@ -24,6 +25,17 @@ def found(modules: set[str], unwanted: set[str]) -> set[str]:
     """Return those of `unwanted` that were imported, or anything in them."""
     packages = {".".join(name.split(".")[:depth]) for name in modules for depth in range(1, 5)}
     return packages & unwanted
+
+
+def imported(code: str) -> set[str]:
+    """Return what a process has imported after `code`."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
 
 
 @pytest.mark.parametrize("preload", ["on", "off"])
@@ -43,10 +55,9 @@ def test_a_worker_for_asgi() -> None:
 
 def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     """With its control channel, before anybody asks anything there."""
-    code = "import sys, bigtop.cli.serve, bigtop.launch.site, bigtop.launch.channel; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = "from bigtop.cli import serve; serve.import_supervisor(); import bigtop.launch.channel"
     others = (
-        "click.shell_completion cronsim dataclasses difflib gzip importlib.metadata logging.config psutil"
+        "click cronsim dataclasses difflib email gzip http importlib.metadata logging.config platform psutil"
     )
     http = (
         "access_format",
@@ -62,14 +73,38 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     supervisor = ("cron", "socket_activation", "streams.sinks")
     unwanted = {
         *others.split(),
-        *("shutil", "tempfile", "zmq", "zoneinfo", "bigtop.control.commands", "bigtop.stats"),
+        *("shutil", "ssl", "tempfile", "uuid", "zmq", "zoneinfo", "bigtop.control.commands", "bigtop.stats"),
         *(f"bigtop.control.server.{name}" for name in ("acceptor", "auth", "publisher", "server")),
         *(f"bigtop.http.{name}" for name in http),
         *(f"bigtop.supervisor.{name}" for name in supervisor),
     }
-    modules = set(done.stdout.split())
+    modules = imported(code)
     assert "bigtop.supervisor.supervisor" in modules
     assert found(modules, unwanted) == set()
+
+
+def test_a_client_of_the_control_channel() -> None:
+    modules = imported("import bigtop.cli.root, bigtop.cli.ctl, bigtop.cli.ctl_show")
+    others = "asyncio dataclasses email importlib.metadata logging psutil shutil ssl subprocess tempfile"
+    bigtop = "config control.server launch stats supervisor.processes supervisor.hooks workers"
+    assert "bigtop.control.client.client" in modules
+    assert found(modules, {*others.split(), *(f"bigtop.{name}" for name in bigtop.split())}) == set()
+
+
+def test_help_is_that_of_click_alone() -> None:
+    modules = imported("import bigtop.__main__, bigtop.cli.root")
+    assert found(modules, {"asyncio", "email", "importlib.metadata", "logging", "socket", "ssl"}) == set()
+
+
+def test_what_had_a_head_start_imports_what_others_do() -> None:
+    with Site("tests.apps.imported:wsgi", "--workers", "1") as site:
+        first = set(site.get("/").split())
+        site.process.send_signal(signal.SIGHUP)
+        site.wait_for(": reloaded")
+        until(lambda: len(site.workers()) == 1, "the end of the old worker")
+        later = set(site.get("/").split())
+    program = "bigtop.workers.forkserver"  # __main__, where it was executed
+    assert first ^ later == {"bigtop.system.descriptors", "bigtop.workers.head_start", program}
 
 
 def test_a_supervisor_that_runs() -> None:

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from bigtop.cli import ctl
-from bigtop.cli.main import root
+from bigtop.cli.root import root
 from bigtop.config.gunicorn import flags as gunicorn
 from bigtop.config.serve import uvicorn
 from bigtop.config.serve.options import OPTIONS

@@ -17,10 +17,12 @@ import os
 import socket
 import struct
 import sys
+from typing import get_args
 
 from bigtop.record import Record, as_dict, fields
 
 MAX_MESSAGE = 65536  # a traceback is cut to fit; far below the default socket buffer (212,992 on Linux)
+MOST_FDS = 200  # with one message; Linux takes 253 (unix(7), SCM_RIGHTS)
 _FD_SIZE = array.array("i").itemsize
 _CLOEXEC = socket.MSG_CMSG_CLOEXEC if sys.platform == "linux" else 0  # received ones are not, by PEP 446
 _CREDENTIALS = struct.Struct("@iII")  # struct ucred: pid, uid, gid
@@ -28,6 +30,17 @@ _INTERFACES = ("", "wsgi", "asgi")
 
 
 # ---- supervisor -> fork server
+
+
+class Begin(Record):
+    """Be the fork server of `generation`; for one that had a head start (workers/head_start.py). With it
+    travel its orders, its environment and the folder that it works in."""
+
+    generation: int
+
+
+class Inherit(Record):
+    """With it travel descriptors that the orders of Begin speak of, in the order in which they do."""
 
 
 class Fork(Record):
@@ -115,12 +128,11 @@ class Reopen(Record):
     """Open the log files anew (they were rotated)."""
 
 
-Message = Fork | Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire | Drain | Reopen
+_ToForkServer = Begin | Inherit | Fork
+_ToSupervisor = Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire
+Message = _ToForkServer | _ToSupervisor | Drain | Reopen
 
-_TYPES: dict[str, type[Message]] = {
-    cls.__name__: cls
-    for cls in (Fork, Loaded, LoadFailed, ForkFailed, Born, Ready, BootFailed, Retire, Drain, Reopen)
-}
+_TYPES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}
 
 
 # What JSON makes of a field; compared exactly, because for isinstance() a bool is an int.

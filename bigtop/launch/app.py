@@ -23,7 +23,7 @@ from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import StopPolicy, WatcherSpec, Worker
-from bigtop.supervisor.processes.forkserver import InheritedState
+from bigtop.supervisor.processes.forkserver import InheritedState, Started
 from bigtop.supervisor.processes.worker_pool import WorkerPool
 from bigtop.supervisor.streams.formats import Joint
 from bigtop.workers import identity
@@ -126,6 +126,13 @@ class App:
         timeout = self.spec.options.timeout
         self.pool = WorkerPool(feed, self._inherited, self.board, timeout, stderr_writer, self._loaded)
         return self.pool
+
+    def take(self, early: Started) -> None:
+        """Have a fork server that had a head start be the first one, or be none."""
+        if self.spec.hooks.names:  # a process of theirs may come and go before a fork server is wanted
+            early.close()
+        else:
+            self.pool.servers.early = early
 
     def own_access_log(self) -> None:
         """Make the access log belong to the user that workers run as: they open it as that user."""

@@ -31,6 +31,7 @@ from bigtop.supervisor.policy import log_lines, messages
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status
 from bigtop.supervisor.processes.child import Process, spawn
+from bigtop.supervisor.processes.forkserver import Started
 from bigtop.supervisor.runtime import ProcessPool
 from bigtop.supervisor.streams.reader import LineReader
 from bigtop.supervisor.supervisor import Supervisor
@@ -59,8 +60,14 @@ class SummaryFacts(Record):
 Summary = Callable[[SummaryFacts], None]
 
 
-def serve(spec: ServeSpec, summary: Summary | None = None, rereading: Rereading | None = None) -> int:
-    """Serve until told to stop; return the exit status. `rereading` reads a configuration file again at HUP.
+def serve(
+    spec: ServeSpec,
+    summary: Summary | None = None,
+    rereading: Rereading | None = None,
+    early: Started | None = None,
+) -> int:
+    """Serve until told to stop; return the exit status. `rereading` reads a configuration file again at HUP;
+    `early` is a fork server that had a head start.
 
     Raises ConfigError, BindError and AppError (the application cannot be loaded at first start) with
     everything released again. Main thread only, since it takes the process' signals.
@@ -70,14 +77,7 @@ def serve(spec: ServeSpec, summary: Summary | None = None, rereading: Rereading 
     )
     if rereading is not None and rereading.has_file:
         logger.info("settings are those of %s", rereading.label)
-    for remark in spec.remarks:
-        logger.warning("%s", remark)
-    if spec.backend and (note := registry.unheeded(registry.load(spec.backend), spec.options)):
-        logger.warning("%s", note)
-    if note := catalogue.explain(spec.backend or ""):
-        logger.info("%s", note)
-    if note := paste_server.advice(spec.app, spec.folder, paste_server.as_flag):
-        logger.warning("%s", note)
+    _tell_notes(spec)
     with contextlib.ExitStack() as cleanup:
         cleanup.enter_context(program.signals_held_back())
         cleanup.enter_context(pidfile.held(spec.pidfile))
@@ -95,8 +95,25 @@ def serve(spec: ServeSpec, summary: Summary | None = None, rereading: Rereading 
         program.check_room()
         app.own_access_log()
         logger.info("listening on %s", ", ".join(listener.address() for listener in listeners))
-        cleanup.callback(program.sweep, program.children())
-        return asyncio.run(Site(app, notifier, summary, rereading).run())
+        site = Site(app, notifier, summary, rereading)
+        others = program.children()
+        if early is not None:
+            others.discard(early.pid)
+            app.take(early)
+        cleanup.callback(program.sweep, others)
+        return asyncio.run(site.run())
+
+
+def _tell_notes(spec: ServeSpec) -> None:
+    """Say what is not as somebody may expect."""
+    for remark in spec.remarks:
+        logger.warning("%s", remark)
+    if spec.backend and (note := registry.unheeded(registry.load(spec.backend), spec.options)):
+        logger.warning("%s", note)
+    if note := catalogue.explain(spec.backend or ""):
+        logger.info("%s", note)
+    if note := paste_server.advice(spec.app, spec.folder, paste_server.as_flag):
+        logger.warning("%s", note)
 
 
 _SCALES = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 _FIRST_OF_SYSTEMD = 3  # SD_LISTEN_FDS_START
 
@@ -20,6 +20,14 @@ def settle() -> None:
         if fd > 2:
             with contextlib.suppress(OSError):  # closed meanwhile: it listed the folder
                 os.set_inheritable(fd, False)
+
+
+def close_others(kept: Collection[int]) -> None:
+    """Close all but 0, 1, 2 and `kept`."""
+    for fd in _open():
+        if fd > 2 and fd not in kept:
+            with contextlib.suppress(OSError):  # closed meanwhile: it listed the folder
+                os.close(fd)
 
 
 def open_standard() -> None:

@@ -62,8 +62,13 @@ def let_trace(pid: int) -> bool:
 def _prctl(option: int, value: int) -> bool:
     if sys.platform != "linux":
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.prctl(option, value, 0, 0, 0) == 0)
+    return bool(_libc().prctl(option, value, 0, 0, 0) == 0)
+
+
+# Looked up once, before workers are forked: what that writes to memory, each of them would write.
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def set_title(text: str) -> None:
@@ -157,7 +162,7 @@ def widen_signal_stack(size: int = 1 << 20) -> bool:
     memory = mmap.mmap(-1, size)
     _signal_stack = (ctypes.c_char * size).from_buffer(memory)
     stack = _StackT(ctypes.addressof(_signal_stack), 0, size)
-    return bool(ctypes.CDLL(None, use_errno=True).sigaltstack(ctypes.byref(stack), None) == 0)
+    return bool(_libc().sigaltstack(ctypes.byref(stack), None) == 0)
 
 
 class _OpenHow(ctypes.Structure):
@@ -202,11 +207,6 @@ def _openat2(folder: int, path: bytes) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path)
     return fd
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
 
 
 def _open_step_by_step(folder: int, path: bytes) -> int:

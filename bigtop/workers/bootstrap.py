@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from bigtop import zones
@@ -13,7 +14,7 @@ from bigtop.backends.serve_options import ServeOptions
 from bigtop.hooks.spec import HookSpec
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
-from bigtop.record import Record, as_dict, field
+from bigtop.record import Record, as_dict, field, replace
 
 
 class Identity(Record):
@@ -74,6 +75,21 @@ class Bootstrap(Record):
         """All that these orders speak of."""
         app_queues = self.routing.app_queues if self.routing is not None else ()
         return (*self.listeners, self.seats, *self.handoff, *app_queues)
+
+    def with_descriptors(self, fds: Sequence[int]) -> Bootstrap:
+        """Return the same orders where what descriptors() names has these numbers."""
+        left = list(fds)
+
+        def taken(old: Sequence[int]) -> tuple[int, ...]:
+            new = tuple(left[: len(old)])
+            del left[: len(old)]
+            return new
+
+        listeners, (seats,), handoff = taken(self.listeners), taken((self.seats,)), taken(self.handoff)
+        routing = self.routing
+        if routing is not None:
+            routing = replace(routing, app_queues=taken(routing.app_queues))
+        return replace(self, listeners=listeners, seats=seats, handoff=handoff, routing=routing)
 
     def encode(self) -> bytes:
         return json.dumps(as_dict(self)).encode()

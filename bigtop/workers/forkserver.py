@@ -1,7 +1,8 @@
 # A fork server: imports the application once, then forks workers on request.
 #
 # Started by supervisor/processes/forkservers.py as
-# `python -m bigtop.workers.forkserver CONTROL BOOTSTRAP GENERATION`.
+# `python -m bigtop.workers.forkserver CONTROL BOOTSTRAP GENERATION`; the first one of `bigtop serve` by
+# head_start.py.
 # Rules: one thread, no event loop, nothing shared with the supervisor but one line and some descriptors. It
 # forks twice, so that the worker, an orphan, is adopted by the supervisor, its nearest subreaper: worker and
 # fork server do not need each other from then on. It ends when its line does.
@@ -79,9 +80,11 @@ class _Order(Record):
 
 
 def main(argv: list[str]) -> int:
-    control = socket.socket(fileno=int(argv[1]))
-    data = _take(int(argv[2]))
-    bootstrap = Bootstrap.decode(data)
+    return run(socket.socket(fileno=int(argv[1])), Bootstrap.decode(take(int(argv[2]))), argv)
+
+
+def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
+    """Be a fork server, or one of its workers; return the exit status."""
     generation = int(argv[3])
     importing = argv[4:]  # why the workers import for themselves: told by our predecessor in this process
     for fd in (control.fileno(), *bootstrap.descriptors()):
@@ -134,8 +137,8 @@ def _begin_to_log(logs: Logs) -> None:
     log.configure(logs.level, json=logs.json, time_zone=logs.time_zone)
 
 
-def _take(fd: int) -> bytes:
-    """Read our orders, which nobody else is to have."""
+def take(fd: int) -> bytes:
+    """Read what nobody else is to have, as our orders are."""
     try:
         return os.pread(fd, os.fstat(fd).st_size, 0)
     finally:

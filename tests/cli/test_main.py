@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bigtop import build
-from bigtop.cli.main import COMMANDS
+from bigtop.cli.root import COMMANDS
 from bigtop.config.serve.option import Group
 from bigtop.config.serve.options import OPTIONS
 
@@ -56,8 +56,8 @@ def test_help_and_version_import_no_command(argv: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (
         done.stderr.splitlines()[-1]
-        == "['bigtop.build', 'bigtop.cli', 'bigtop.cli.main', 'bigtop.errors', 'bigtop.http', "
-        "'bigtop.system', 'bigtop.system.descriptors', 'bigtop.system.signals']"
+        == "['bigtop.build', 'bigtop.cli', 'bigtop.cli.main', 'bigtop.cli.root', 'bigtop.errors', "
+        "'bigtop.http', 'bigtop.system', 'bigtop.system.descriptors', 'bigtop.system.signals']"
     )
 
 

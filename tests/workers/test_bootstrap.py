@@ -6,7 +6,7 @@ from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import WebSocketLimits
 from bigtop.record import fields, replace
-from bigtop.workers.bootstrap import Bootstrap, Identity
+from bigtop.workers.bootstrap import Bootstrap, Identity, Routing
 
 PLAIN = Bootstrap(
     name="web",
@@ -40,3 +40,12 @@ def test_everything() -> None:
     identity = Identity("user", "group", 0o27, "/srv", ("/one", "/two"), (("A", "1"), ("B", "2")))
     whole = replace(PLAIN, options=options, identity=identity, handoff=(6, 7), mounts=(("/m", "b:app"),))
     assert Bootstrap.decode(whole.encode()) == whole
+
+
+def test_other_descriptors() -> None:
+    routed = replace(PLAIN, handoff=(6, 7), routing=Routing(0, (("h", "/", 0),), (8, 9, 10)))
+    assert routed.descriptors() == (3, 4, 5, 6, 7, 8, 9, 10)
+    moved = routed.with_descriptors(range(13, 21))
+    assert moved.descriptors() == (13, 14, 15, 16, 17, 18, 19, 20)
+    assert moved.with_descriptors(routed.descriptors()) == routed
+    assert PLAIN.with_descriptors((7, 8, 9)) == replace(PLAIN, listeners=(7, 8), seats=9)

@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
-
-import click
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
 from bigtop.config.gunicorn.layer import layer
 from bigtop.config.gunicorn.setting import Setting
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.config.serve.options import OPTIONS
 from bigtop.config.serve.settings import Layer
+
+if TYPE_CHECKING:
+    import click
 
 _OURS: Final = frozenset(flag for option in OPTIONS for flag in option.flags)
 _THEIRS: Final = {
@@ -29,11 +30,25 @@ def parameters() -> list[click.Parameter]:
 
 
 def _parameter(setting: Setting, flags: list[str]) -> click.Option:
+    import click  # here: most command lines do without
+
     name = _parameter_name(setting.name)
     if not setting.takes:
         return click.Option([*flags, name], is_flag=True, default=None, hidden=True)
-    many = setting.default == []
-    return click.Option([*flags, name], metavar=setting.takes, multiple=many, default=None, hidden=True)
+    return click.Option(
+        [*flags, name], metavar=setting.takes, multiple=_is_many(setting), default=None, hidden=True
+    )
+
+
+def kinds() -> Iterator[tuple[list[str], str, bool, bool]]:
+    """Return of each parameter its flags, its name, whether these take a value, and whether several."""
+    for name, flags in _THEIRS.items():
+        setting = SETTINGS[name]
+        yield flags, _parameter_name(name), bool(setting.takes), _is_many(setting)
+
+
+def _is_many(setting: Setting) -> bool:
+    return setting.default == []
 
 
 def _parameter_name(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import cache
 from typing import Generic, NamedTuple, TypeVar
 
 from bigtop.record import Record
@@ -60,11 +61,11 @@ class Option(Record, Generic[T_co]):
     @property
     def flag(self) -> str:
         """The flag that messages use."""
-        return next(flag for flag in self.flags if flag.startswith("--"))
+        return _flag(self.declaration)
 
     @property
     def name(self) -> str:
-        return self.flag.removeprefix("--").replace("-", "_")
+        return _name(self.declaration)
 
     @property
     def variable(self) -> str:
@@ -73,3 +74,16 @@ class Option(Record, Generic[T_co]):
     @property
     def is_switch(self) -> bool:
         return not self.metavar
+
+
+# Asked for a thousand times while a site starts.
+
+
+@cache
+def _flag(declaration: str) -> str:
+    return next(flag for flag in declaration.split() if flag.startswith("--"))
+
+
+@cache
+def _name(declaration: str) -> str:
+    return _flag(declaration).removeprefix("--").replace("-", "_")

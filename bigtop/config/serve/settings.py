@@ -79,11 +79,11 @@ def resolve(app: str, options: Sequence[Option[object]], layers: Sequence[Layer]
     settings: dict[str, Setting] = {}
     problems: list[str] = []
     for option in options:
-        given = Given(option.default, DEFAULT)
+        given, name = Given(option.default, DEFAULT), option.name
         for layer in layers:
-            given = layer.get(option.name, given)
+            given = layer.get(name, given)
         try:
-            settings[option.name] = Setting(given, option.parse(given.texts))
+            settings[name] = Setting(given, option.parse(given.texts))
         except (ValueError, ConfigError) as error:
             problems.append(one_line(f"{given.origin}: {error}"))
     if problems:

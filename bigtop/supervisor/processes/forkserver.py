@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from bigtop.ipc import lifeline
 from bigtop.log import logger as get_logger
@@ -39,6 +41,18 @@ class InheritedState(Record):
     environ: Mapping[str, str]
     folder: str  # where fork servers begin, by a name that may lead elsewhere later
     chdir: str | None = None  # where their application goes then
+
+
+class Started(NamedTuple):
+    """A fork server that runs, with our ends of its control line and its stderr."""
+
+    pid: int
+    control: socket.socket
+    stderr: int
+
+    def close(self) -> None:
+        self.control.close()
+        os.close(self.stderr)
 
 
 class Unborn(Record, frozen=False, eq=False):
@@ -77,7 +91,13 @@ class Hearers(Record):
 class ForkServer:
     """Event loop only. Starting it raises OSError when that cannot be; then there is nothing of it."""
 
-    def __init__(self, generation: int, inherited: InheritedState, hearers: Hearers) -> None:
+    def __init__(
+        self,
+        generation: int,
+        inherited: InheritedState,
+        hearers: Hearers,
+        early: Started | None = None,
+    ) -> None:
         self.generation = generation
         self._name = inherited.name
         self.loaded = False
@@ -86,30 +106,18 @@ class ForkServer:
         self._hearers = hearers
         self._over = False  # nothing is heard of it any more
         scarcity.check()
-        with ExitStack() as theirs, ExitStack() as ours:
-            control, far = lifeline.pair()
-            ours.callback(control.close)
-            theirs.callback(far.close)
-            control.setblocking(False)
-            read_end, write_end = os.pipe()
-            ours.callback(os.close, read_end)
-            theirs.callback(os.close, write_end)
-            orders = os.memfd_create("bigtop-bootstrap")
-            theirs.callback(os.close, orders)
-            os.write(orders, inherited.bootstrap)
-            argv = [sys.executable, "-P", "-m", "bigtop.workers.forkserver"]
-            argv += [str(far.fileno()), str(orders), str(generation)]
-            fds = (far.fileno(), orders, *inherited.fds)
-            pid = spawn(argv, inherited.environ, fds, stderr=write_end)
-            try:
-                self.process = Process(pid, self._ended)
-            except OSError as error:
-                killing.unwatched(pid, f"{inherited.name}: fork server {generation}", error)
-                raise
-            self._control = control
-            self._stderr = LineReader(read_end, hearers.line_sink())
-            ours.pop_all()
-        asyncio.get_running_loop().add_reader(control, self._readable)
+        started = early
+        if started is None or not _begin(started, generation, inherited):
+            started = _start(generation, inherited)
+        try:
+            self.process = Process(started.pid, self._ended)
+        except OSError as error:
+            started.close()
+            killing.unwatched(started.pid, f"{inherited.name}: fork server {generation}", error)
+            raise
+        self._control = started.control
+        self._stderr = LineReader(started.stderr, hearers.line_sink())
+        asyncio.get_running_loop().add_reader(self._control, self._readable)
 
     @property
     def usable(self) -> bool:
@@ -263,3 +271,51 @@ class ForkServer:
         if self._control.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
+
+
+def _start(generation: int, inherited: InheritedState) -> Started:
+    """Start a fork server; OSError when that cannot be."""
+    with ExitStack() as theirs, ExitStack() as ours:
+        control, far = lifeline.pair()
+        ours.callback(control.close)
+        theirs.callback(far.close)
+        control.setblocking(False)
+        read_end, write_end = os.pipe()
+        ours.callback(os.close, read_end)
+        theirs.callback(os.close, write_end)
+        orders = _written("bigtop-bootstrap", inherited.bootstrap)
+        theirs.callback(os.close, orders)
+        argv = [sys.executable, "-P", "-m", "bigtop.workers.forkserver"]
+        argv += [str(far.fileno()), str(orders), str(generation)]
+        fds = (far.fileno(), orders, *inherited.fds)
+        pid = spawn(argv, inherited.environ, fds, stderr=write_end)
+        ours.pop_all()
+    return Started(pid, control, read_end)
+
+
+def _begin(early: Started, generation: int, inherited: InheritedState) -> bool:
+    """Tell a fork server that had a head start what it is; False if that one cannot be it any more."""
+    with ExitStack() as theirs:
+        try:
+            orders = _written("bigtop-bootstrap", inherited.bootstrap)
+            theirs.callback(os.close, orders)
+            environ = _written("bigtop-environment", json.dumps(dict(inherited.environ)).encode())
+            theirs.callback(os.close, environ)
+            folder = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            theirs.callback(os.close, folder)
+            early.control.setblocking(False)
+            lifeline.send(early.control, lifeline.Begin(generation), (orders, environ, folder))
+            for first in range(0, len(inherited.fds), lifeline.MOST_FDS):
+                some = inherited.fds[first : first + lifeline.MOST_FDS]
+                lifeline.send(early.control, lifeline.Inherit(), some)
+        except OSError:  # it died, or the kernel lets nobody pass on so many
+            early.close()
+            return False
+    return True
+
+
+def _written(name: str, data: bytes) -> int:
+    """Return the descriptor of a file without a name that holds `data`."""
+    fd = os.memfd_create(name)
+    os.write(fd, data)
+    return fd

@@ -11,7 +11,7 @@ from bigtop.ipc import lifeline
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.processes import scarcity
-from bigtop.supervisor.processes.forkserver import ForkServer, Hearers, InheritedState, Unborn
+from bigtop.supervisor.processes.forkserver import ForkServer, Hearers, InheritedState, Started, Unborn
 from bigtop.system import workdir
 
 logger = get_logger("bigtop.supervisor")
@@ -22,6 +22,7 @@ class ForkServers:
 
     def __init__(self, inherited: InheritedState, hearers: Hearers) -> None:
         self.inherited = inherited  # of generations to come
+        self.early: Started | None = None  # waits to be told what it is the fork server of
         self._inherited_by_generation: dict[int, InheritedState] = {}
         self._hearers = hearers
         self._servers: dict[int, ForkServer] = {}
@@ -45,7 +46,8 @@ class ForkServers:
             late.discard("another one is started in its place")
         logger.info("%s: generation %d is of %s", inherited.name, generation, real)
         try:
-            server = ForkServer(generation, inherited, self._hearers)
+            early, self.early = self.early, None
+            server = ForkServer(generation, inherited, self._hearers, early)
         except OSError as error:  # out of descriptors, processes or memory
             reason = f"cannot start a fork server: {error.strerror}"
             short = scarcity.is_passing(error)
