@@ -20,6 +20,7 @@ LIMITS = RelayLimits(largest=1024, room=1 << 16)
 LONGEST_TOPIC = 256
 MOST_TOPICS = 1000
 MOST_BYTES_OF_TOPICS = 16 << 10
+_FEW = 20  # topics
 
 
 class Subscriptions:
@@ -49,6 +50,8 @@ class Subscriptions:
         count."""
         if not self._prefixes:
             return False
+        if len(self._prefixes) <= _FEW and not by_name:  # as is usual: one look-up for all of them
+            return topic.startswith(tuple(self._prefixes))
         return any(topic[:length] in self._prefixes for length in range(int(by_name), len(topic) + 1))
 
     def wants_below(self, prefix: bytes) -> bool:
