@@ -69,7 +69,12 @@ def read_answer(word: str, line: bytes) -> Roster | str | None:
     said, _, text = line.decode("utf-8", "replace").rstrip("\n").partition(" ")
     if said != word:
         return None
-    return SAME if text == SAME else _roster(json.loads(text))
+    if text == SAME:
+        return SAME
+    try:
+        return _roster(json.loads(text))
+    except (ValueError, TypeError):  # another stats process, which is about to end, has read a part of it
+        return None
 
 
 def _plain(roster: Roster) -> object:

@@ -42,6 +42,12 @@ def test_the_answer_to_another_question_is_none_to_this() -> None:
     assert roster.read_answer("mine", b'42], "half of an answer"') is None
 
 
+@given(ROSTER, st.data())
+def test_a_part_of_an_answer_is_none(one: Roster, data: st.DataObject) -> None:
+    line = roster.answer("w", one).rstrip(b"\n")
+    assert roster.read_answer("w", line[: data.draw(st.integers(0, len(line) - 1))]) is None
+
+
 def test_a_question() -> None:
     assert roster.read_question(roster.question("w", 7)) == ("w", 7)
 
