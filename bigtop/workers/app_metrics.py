@@ -65,8 +65,11 @@ def become(name: str) -> None:
 
 
 def forget_files() -> None:
-    """Remove the files of this process, which counts nothing from now on but is forked into those that do."""
-    if _finder is not None and _finder.is_made:
+    """Remove the files of this process, which counts nothing from now on but is forked into those that do.
+
+    It may have begun anew since it made them, and then has not imported anything.
+    """
+    if _finder is not None:
         with suppress(OSError):
             for file in os.listdir(_finder.folder):
                 if file.endswith(f"_{_process.name()}.db"):

@@ -124,7 +124,7 @@ def test_counts_outlive_a_reload(folder: Path) -> None:
     with Site("counting:app", "--workers", "2", cwd=folder) as site:
         asked = ask_each(site, 2)
         site.send(signal.SIGHUP)
-        site.wait_for("reloaded")
+        site.wait_for("reloaded, every worker")
         asked += ask_each(site, 2)
         assert counted(site)["jobs_total", "web"] == asked
         assert not {name for name in files(site) if "_f" in name}  # of fork servers

@@ -53,7 +53,7 @@ def reload(site: Site, times: int) -> None:
     """Have every worker replaced: who comes then has no deaths behind it, and is not made to wait."""
     before = site.workers().keys()
     site.send(signal.SIGHUP)
-    site.wait_for("reloaded", times=times)
+    site.wait_for("reloaded, every worker", times=times)
     until(lambda: before.isdisjoint(site.workers()), "the old ones to be gone")
 
 
