@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.site import ROOT, Site, until
+from tests.support import site as support
+from tests.support.site import ROOT, until
 from tests.support.stack import Stack
 from tests.support.users import NOBODY, python_for_nobody
 from tests.support.wire import Client
@@ -43,6 +46,16 @@ def app(environ, start_response):
         last.set(7)
     return [str(os.getpid()).encode()]
 """
+
+
+class Site(support.Site):
+    """One that ends by itself where it can, and removes its folder."""
+
+    def _end(self) -> None:
+        if self.process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self.stop()
+        super()._end()
 
 
 @pytest.fixture
@@ -189,6 +202,7 @@ def test_each_application_of_a_file_counts_for_itself(folder: Path) -> None:
                 client.get("/")
         assert b'jobs_total{kind="web"} 5.0' in jobs("one")
         assert b'jobs_total{kind="web"}' not in jobs("two")
+        assert stack.stop() == 0
 
 
 @pytest.mark.skipif(python_for_nobody() is None, reason="needs root, and a Python that nobody can run")
