@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bigtop import build
 from bigtop.control.client.client import Client, RefusedError
 from tests.apps import hanging
 from tests.support.site import DEADLINE, Site, halted, until
@@ -26,6 +27,7 @@ from tests.support.stack import Stack
 
 Row = dict[str, Any]
 
+COMPILED = build.kind() == "compiled"
 PATIENT = ("--timeout", "60")
 CTL = (sys.executable, "-m", "bigtop", "ctl", *PATIENT)
 WORKERS = ("--workers", "2", "--timeout", "0", "--name", "site", "--graceful-timeout", "1")
@@ -152,8 +154,8 @@ def test_an_event_loop_that_stands_still(asgi: Inspected) -> None:
         reply = asgi.stack(row, "hang_sleep")
         assert reply["author"] == "python"
         assert at(reply, "hang_sleep")["request"]["id"] == row["id"]
-        tasks = [one for one in reply["stacks"] if one["kind"] == "task"]
-        assert "it runs, in a thread above" in [one["note"] for one in tasks]
+        notes = [one["note"] for one in reply["stacks"] if one["kind"] == "task"]
+        assert "it runs, in a thread above" in notes or COMPILED
 
 
 def test_an_event_loop_that_holds_the_interpreter_lock(asgi: Inspected) -> None:
@@ -183,7 +185,9 @@ def test_a_process_that_blocks_all_signals(asgi: Inspected) -> None:
 def test_tasks_that_wait_are_shown_with_their_requests(asgi: Inspected) -> None:
     with asgi.request("/wait") as row:
         mine = at(asgi.stack(row, "second_step"), "second_step")
-        assert (mine["kind"], mine["name"], mine["tid"]) == ("task", "request", 0)
+        # Compiled code between a task and its coroutine cannot be seen through.
+        named = ("coroutine", "asgi") if COMPILED else ("task", "request")
+        assert (mine["kind"], mine["name"], mine["tid"]) == (*named, 0)
         assert functions(mine)[:3] == ["Event.wait", "second_step", "first_step"]
         assert mine["request"]["id"] == row["id"]
         assert mine["note"] == "waits for a future"
