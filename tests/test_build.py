@@ -100,7 +100,6 @@ TYPED = {
         "Call.run": OWN,
         "_file_part": "what a file of Python's own says of itself",
     },
-    "bigtop.backends.wsgi.thread_executor": {"_Usual.seconds": "a number: so says mypy of any power"},
     "bigtop.http.filtered": {"FilteredAnswer.large_body": OWN},
     "bigtop.http.proxyprotocol": {
         "_parse_1": "what a pattern found in bytes",

@@ -73,6 +73,7 @@ class App:
                 ) from error
             undo.pop_all()
         self.listeners = tuple(listeners)
+        self._adds_metrics = _adds_metrics(spec)
         self._inherited = self._orders()
 
     def become(
@@ -90,6 +91,8 @@ class App:
             return False
         if (routing is None) != (self._routing is None):  # the seats would be others
             return False
+        if spec.app_metrics != before.app_metrics:  # not for another number of workers: see --app-metrics
+            self._adds_metrics = _adds_metrics(spec)
         self.spec = spec
         self._routing = routing
         self._inherited = self.pool.servers.inherited = self._orders()
@@ -104,7 +107,7 @@ class App:
         orders = replace(
             _bootstrap(self.spec, self._sockets(), self._seats, queues),
             routing=self._routing,
-            app_metrics=self.metrics_folder.path if self.spec.app_metrics else "",
+            app_metrics=self.metrics_folder.path if self._adds_metrics else "",
         ).encode()
         fds = (*self._sockets(), self._seats, *queues, *app_queues)
         spec = self.spec
@@ -174,6 +177,11 @@ class App:
                 "--preload off says so without this warning, --preload on does it all the same",
                 loaded.reason,
             )
+
+
+def _adds_metrics(spec: ServeSpec) -> bool:
+    """One worker has all there is to add up, and without that prometheus_client can do more."""
+    return spec.workers > 1 if spec.app_metrics == "auto" else spec.app_metrics == "on"
 
 
 def _bootstrap(

@@ -22,10 +22,12 @@ _LIVE: Final = ("liveall", "livemax", "livemin", "livemostrecent", "livesum")
 
 
 class MetricsFolder:
-    """Told of workers by the scoreboard."""
+    """Told of workers by the scoreboard. `path` is "" where no folder can be written to: then each worker
+    counts for itself."""
 
     def __init__(self) -> None:
-        self.path = os.path.join(_parent(), f"bigtop-metrics-{os.urandom(8).hex()}")
+        parent = _parent()
+        self.path = os.path.join(parent, f"bigtop-metrics-{os.urandom(8).hex()}") if parent else ""
 
     def enter(self, index: int, key: int, slot: int) -> None:
         """A worker is to be: nothing is made for it."""
@@ -54,8 +56,12 @@ class MetricsFolder:
 
 
 def _parent() -> str:
+    """Return "" where there is no place."""
     if os.access(_MEMORY, os.W_OK | os.X_OK):
         return _MEMORY
     from tempfile import gettempdir  # here: with all that hangs on it, which most never need
 
-    return gettempdir()
+    try:
+        return gettempdir()
+    except OSError:
+        return ""

@@ -24,7 +24,7 @@ def test_the_command_in_the_error_makes_it_work(tmp_path: Path) -> None:
     (tmp_path / "hide.py").write_text(
         "import sys\nsys.meta_path.insert(0, type('Hide', (), {'find_spec': staticmethod(lambda name, *_:"
         " (_ for _ in ()).throw(ModuleNotFoundError(name=name)) if name == 'meinheld' else None)}))\n"
-        "import bigtop.__main__\n"
+        "from bigtop.__main__ import main\nmain()\n"
     )
     serve = ["worker", "--port", "0", "-k", "meinheld", "tests.apps.site:app"]
     without = subprocess.run(

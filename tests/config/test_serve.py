@@ -155,7 +155,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         interface="wsgi",
         backend="wsgi",
         preload="off",
-        app_metrics=True,
+        app_metrics="on",
         binds=(
             SocketSpec("[::1]:81", "::1", 81, backlog=5, reuse_port=True),
             SocketSpec(

@@ -41,6 +41,8 @@ def plain(text: str, folder: Path) -> list[str]:
     """Return the lines of an output without what differs from run to run."""
     text = text.replace("/home/ann/tour", str(folder)).replace(str(folder), "FOLDER")
     text = re.sub(r"(?<=this Bigtop is )[\w ]+", "BUILD", text)
+    text = re.sub(r"\b[0-9a-f]{16}-\d+\b", "ID", text)  # of a request
+    text = re.sub(r"\b[\d.]+m?s\b", "TIME", text)
     text = re.sub(r"(\d +bigtop: +)\S+( +\d+ )", r"\1USER\2", text)
     lines = (" ".join(re.sub(r"[\d.:]*\d[\d.:]*", "N", line).split()) for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("build ")]

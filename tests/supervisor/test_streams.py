@@ -170,12 +170,12 @@ class TestFiles:
         """At noon it is the next day there already."""
         code = f"""
             from bigtop import log
-            from bigtop.supervisor.policy.spec import Stream
+            from bigtop.supervisor.policy.spec import StreamSpec
             from bigtop.supervisor.streams import sinks
             from bigtop.supervisor.streams.formats import Chunk
             log.configure(time_zone={option!r})
             options = {{"filename": {str(tmp_path / "x")!r}, "rotate_when": "MIDNIGHT", "utc": {utc!r}}}
-            sink = sinks.make(Stream("TimedRotatingFileStream", tuple(sorted(options.items()))), "w")
+            sink = sinks.make(StreamSpec("TimedRotatingFileStream", tuple(sorted(options.items()))), "w")
             for day in range(2):
                 sink.write(Chunk("w", 1, 1, "stdout", b"x", {NOON} + day * {DAY}))
             sink.close()

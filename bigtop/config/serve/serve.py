@@ -61,7 +61,7 @@ class ServeSpec(Record):
     reload_extra_files: tuple[str, ...]  # paths and glob patterns
     remarks: tuple[str, ...] = ()  # what the log says first
     hooks: HookSpec = HookSpec()
-    app_metrics: bool = False  # those of prometheus_client are added up
+    app_metrics: str = "auto"  # whether those of prometheus_client are added up; "auto": with several workers
 
 
 def configure(app: str, environ: Mapping[str, str], last: Layer, *, by_itself: bool = False) -> ServeConfig:
@@ -103,14 +103,8 @@ def spec(config: ServeConfig) -> ServeSpec:
         reload_extra_files=_normal(_joined(base, config[o.RELOAD_EXTRA_FILE])),
         remarks=config.remarks,
         hooks=_hooks(config),
-        app_metrics=_app_metrics(config),
+        app_metrics=config[o.APP_METRICS],
     )
-
-
-def _app_metrics(config: ServeConfig) -> bool:
-    """One worker has all there is to add up, and without that prometheus_client can do more."""
-    wanted = config[o.APP_METRICS]
-    return config[o.WORKERS] > 1 if wanted == "auto" else wanted == "on"
 
 
 def site_name(app: str) -> str:
