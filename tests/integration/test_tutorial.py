@@ -70,7 +70,9 @@ class Reader:
         """Return what the commands print, both streams, without what differs."""
         worker = next((str(pid) for pid, title in self._site.workers().items() if "worker 1 " in title), "")
         text = re.sub(r"\$\(pgrep[^)]*\)", worker, commands)  # others may have a site of this name
-        text = text.replace("curl http", "curl -s http").replace("/slow &", "/slow >/dev/null 2>&1 &")
+        text = text.replace("curl http", "curl -s http")
+        begun = "until bigtop ctl requests 2>&1 | grep -q ' app '; do sleep 0.1; done"
+        text = text.replace("/slow &", f"/slow >/dev/null 2>&1 &\n{begun}")
         if ":8000" in text:
             text = text.replace(":8000", f":{self._site.port}")
         done = subprocess.run(
