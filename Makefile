@@ -44,7 +44,7 @@ test: lint $(VENV)/.docs
 	$(BIN)/pytest -n $(JOBS)
 
 # Installs without and with a C compiler, then tests what came out: make test-compiled TESTS=tests/http
-TESTS ?= tests/http tests/backends tests/integration
+TESTS ?= tests/http tests/backends tests/integration tests/test_hooks.py tests/test_scoreboard.py tests/test_counters.py
 test-compiled: $(VENV)/.test
 	$(BIN)/python -m tests.compiled -n $(JOBS) $(TESTS)
 

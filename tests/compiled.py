@@ -29,7 +29,10 @@ def install(name: str, **environ: str) -> Path:
     venv.create(target, symlinks=True)
     python = target / "bin/python"
     borrow = Path(sysconfig.get_path("purelib", vars={"base": str(target)})) / "borrowed.pth"
-    borrow.write_text(sysconfig.get_path("purelib") + "\n")
+    lender = Path(sysconfig.get_path("purelib"))
+    borrow.write_text(f"{lender}\n")
+    for starts in lender.glob("*coverage.pth"):  # Python executes none of a folder that it only borrows
+        _copy(starts, borrow.with_name(f"z_{starts.name}"))
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--force"]
     subprocess.run([*pip, str(source)], check=True, env={**os.environ, **environ})
     lend_programs(python.parent)
