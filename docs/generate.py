@@ -340,6 +340,7 @@ Both have the same sections and keys:
 | --- | --- | --- |
 | `[circus]` | `[circus]` or `[bigtop]` | what concerns all |
 | `[stats]` | `[stats]` | that figures are published, and how often; it switches `statsd` on |
+| `[admin]` | `[admin]` | where probes and metrics are answered |
 | `[watcher:web]` | `[watcher.web]` | a command to keep running |
 | `[socket:web]` | `[socket.web]` | a socket for those who name it, `$(circus.sockets.web)` |
 | `[app:web]` | `[app.web]` | a WSGI or ASGI application |
@@ -374,6 +375,7 @@ def config_page() -> str:
     sections = {
         "## [circus]": daemon_options.CIRCUS,
         "## [stats]": daemon_options.STATS,
+        "## [admin]": daemon_options.ADMIN_KEYS,
         "## [watcher:NAME]": [*watcher, *_families()],
         "## [socket:NAME]": daemon_options.SOCKET,
         "## [plugin:NAME]": daemon_options.PLUGIN,
@@ -535,7 +537,7 @@ METRICS_HEAD = """\
 # Metrics
 
 The names of Bigtop's figures, as `bigtop.stats.exposition` writes them for Prometheus and in OpenMetrics.
-Both formats have the same series. A listener that serves them is not there yet.
+Both formats have the same series. The [admin listener](../howto/admin.md) serves them.
 
 No label grows with traffic or with time: there are no paths, no clients and no process ids. So the number of
 series is known: that in the last column, for each value of the first label.

@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[Sequence[Key[object]], Witnesses, str]] = {
     "circus": (daemon_options.CIRCUS, witnesses.CIRCUS, "[circus]"),
     "stats": (daemon_options.STATS, witnesses.STATS, "[stats]"),
+    "admin": (daemon_options.ADMIN_KEYS, witnesses.ADMIN, "[admin]"),
     "socket": (daemon_options.SOCKET, witnesses.SOCKET, "[socket:a]"),
     "plugin": (daemon_options.PLUGIN, witnesses.PLUGIN, "[plugin:a]"),
     "app": (daemon_options.APP, witnesses.APP, "[app:a]"),

@@ -26,6 +26,11 @@ SERVE: Witnesses = {
         "server_header": "test_options_of_serve_show_in_its_worker",
         "capture_output": "test_stdout_of_the_application_goes_where_its_stderr_goes",
     },
+    "integration/test_admin.py": {
+        "admin": "test_counters_are_what_clients_counted_over_deaths",
+        "admin_allow": "test_who_is_not_on_the_list_is_told_nothing",
+        "admin_token_file": "test_figures_need_the_token_and_probes_do_not",
+    },
     "integration/test_stats.py": {
         "stats": "test_what_a_site_counts_is_exact_and_never_goes_back",
     },
@@ -210,6 +215,13 @@ STATS: Witnesses = {
         "interval": "test_the_pace_and_the_past_are_as_the_file_says",
         "history": "test_the_pace_and_the_past_are_as_the_file_says",
         "details_interval": "test_what_is_costly_is_read_less_often",
+    },
+}
+ADMIN: Witnesses = {
+    "integration/test_admin.py": {
+        "bind": "test_a_file_has_one_listener_for_all",
+        "token_file": "test_a_file_has_one_listener_for_all",
+        "allow": "test_a_file_says_who_is_answered",
     },
 }
 SOCKET: Witnesses = {

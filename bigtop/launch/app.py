@@ -107,11 +107,16 @@ class App:
         orders = replace(
             _bootstrap(self.spec, self._sockets(), self._seats, queues),
             routing=self._routing,
-            app_metrics=self.metrics_folder.path if self._adds_metrics else "",
+            app_metrics=self.metrics_path,
         ).encode()
         fds = (*self._sockets(), self._seats, *queues, *app_queues)
         spec = self.spec
         return InheritedState(spec.name, orders, fds, dict(os.environ), spec.folder, spec.identity.chdir)
+
+    @property
+    def metrics_path(self) -> str:
+        """Where workers count for prometheus_client; "" for nowhere."""
+        return self.metrics_folder.path if self._adds_metrics else ""
 
     def watcher(self, depends: tuple[str, ...] = (), priority: int = 0) -> WatcherSpec:
         spec = self.spec

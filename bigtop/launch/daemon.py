@@ -28,6 +28,7 @@ from bigtop.launch.news import News
 from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
+from bigtop.stats.pace import Pace
 from bigtop.supervisor.policy import log_lines, messages, plan
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status
@@ -107,7 +108,7 @@ class Daemon:
     async def run(self) -> int:
         self.channel.open_as(self.spec)
         try:
-            if self.spec.stats is not None:
+            if self.spec.stats is not None or self.spec.admin is not None:
                 self._open_statistics()
             for watcher in self._watchers(self.spec):
                 self.supervisor.dispatcher.enter(watcher)
@@ -146,9 +147,8 @@ class Daemon:
     def _plain(self, spec: DaemonSpec) -> list[WatcherSpec]:
         """Return those that are no applications."""
         helpers = self.channel.tell(helper_watchers.asked_for(spec))
-        pace = spec.stats or self.spec.stats  # whether there are statistics is taken at the start
-        if self.statistics is not None and pace is not None:
-            helpers.append(self.statistics.watcher(pace))
+        if self.statistics is not None:  # whether there are any is taken at the start
+            helpers.append(self.statistics.watcher(spec.stats or self.spec.stats or Pace()))
         return [*spec.watchers, *helpers]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
@@ -345,10 +345,13 @@ class _Several:
             self._daemon.spec = overridden(after, self._daemon.spec.flags)
         return difference
 
+    def dropped(self) -> Mapping[str, int]:
+        return self._daemon._services.outputs.dropped
+
     def options(self) -> Mapping[str, object]:
         spec, statistics = self._daemon.spec, self._daemon.statistics
         return {
-            "stats_endpoint": statistics.endpoint if statistics is not None else spec.stats_endpoint,
+            "stats_endpoint": (statistics and statistics.endpoint) or spec.stats_endpoint,
             "check_delay": spec.check_delay,
             "multicast_endpoint": spec.multicast_endpoint,
         }

@@ -39,7 +39,7 @@ _FIXED: Final = frozenset(
         *(o.CHDIR, o.PYTHONPATH, o.ENV, o.INTERFACE, o.BACKEND, o.RELOAD, o.RELOAD_EXTRA_FILE),
         *(o.ERROR_LOGFILE, o.LOG_TIME_ZONE, o.CHECK_CONFIG, o.PRINT_CONFIG, o.CONFIG),
         *(o.NAME, o.USER, o.GROUP, o.UMASK),
-        *(o.PID, o.DAEMON, o.CONTROL),
+        *(o.PID, o.DAEMON, o.CONTROL, o.STATS, o.ADMIN, o.ADMIN_TOKEN_FILE, o.ADMIN_ALLOW),
     )
 )
 

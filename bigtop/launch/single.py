@@ -49,6 +49,9 @@ class Single:
     def named_sockets(self) -> list[tuple[str, ListeningSocket]]:
         return [(name, listener) for name, app in self.apps.items() for listener in app.listeners]
 
+    def dropped(self) -> Mapping[str, int]:
+        return {}  # workers write without us
+
     def options(self) -> Mapping[str, object]:
         helpers = self._helpers()
         return {} if helpers is None else {"stats_endpoint": helpers.statistics.endpoint}

@@ -34,17 +34,19 @@ class SiteHelpers:
 
     def __init__(self, app: App, running: Running) -> None:
         self._supervisor: Supervisor = running.supervisor
-        name, where = app.spec.name, app.spec.stats
+        name, where, admin = app.spec.name, app.spec.stats, app.spec.admin
+        flags = [flag for flag, is_given in (("--stats", where != "off"), ("--admin", admin)) if is_given]
         if name.lower() == NAME:
             raise ConfigError(
-                f"--stats: {NAME} is the name of the process that publishes figures: --name gives another"
+                f"{flags[0]}: {NAME} is the name of the process that publishes figures: --name gives another"
             )
-        endpoint = addresses.stats_beside(addresses.of(name)[0]) if where == "auto" else f"ipc://{where}"
+        endpoint = None if where == "off" else f"ipc://{where}"
+        if where == "auto":
+            endpoint = addresses.stats_beside(addresses.of(name)[0])
         try:
-            self.statistics = Statistics(endpoint, OWNER_ONLY, running)
+            self.statistics = Statistics(endpoint, OWNER_ONLY, running, admin)
         except BindError as error:
-            raise BindError(f"--stats: {error}") from error
-        logger.info("figures on %s", self.statistics.endpoint)
+            raise BindError(f"{' or '.join(flags)}: {error}") from error
         spawner = Spawner(LauncherClient(), self._sockets_for, folder=os.getcwd())
         self._services = PoolServices(spawner, Outputs(_complain), self._supervisor.hear)
         self._names = [NAME]

@@ -42,17 +42,16 @@ class Feed(asyncio.Protocol):
             if said is not None and not waiting.done():
                 waiting.set_result(said)
 
-    async def ask(self, known: int) -> Roster | None:
-        """Return who runs; None if nothing is new, or the supervisor is too busy to say so."""
+    async def ask(self, known: int) -> Roster | str | None:
+        """Return who runs, or SAME; None if the supervisor is too busy to say so."""
         assert self._transport is not None
         word = f"{self._mine}-{next(self._numbers)}"
         self._waits = word, asyncio.get_running_loop().create_future()
         self._transport.write(roster.question(word, known))
         try:
-            said = await asyncio.wait_for(self._waits[1], _PATIENCE)
+            return await asyncio.wait_for(self._waits[1], _PATIENCE)
         except TimeoutError:
             return None
-        return said if isinstance(said, Roster) else None
 
 
 async def opened(line: socket.socket) -> Feed:

@@ -7,25 +7,40 @@ from pathlib import Path
 
 from bigtop.control.server.endpoint_security import Curve
 from bigtop.record import Record
+from bigtop.stats.admission import Admission
 from bigtop.stats.pace import Pace
 
 
-class Orders(Record):
-    """`endpoint` and `feed` are descriptors: of the socket where clients come, and of the line to the
-    supervisor."""
+class Admin(Record):
+    """The admin listener: its sockets, by descriptor, and who may ask what."""
 
-    endpoint: int
+    sockets: tuple[int, ...]
+    admission: Admission = Admission()
+
+
+class Orders(Record):
+    """`endpoint` and `feed` are descriptors: of the socket where subscribers come, if there is one, and of
+    the line to the supervisor."""
+
+    endpoint: int | None
     feed: int
     pace: Pace = Pace()
     curve: Curve | None = None
+    admin: Admin | None = None
 
     def encode(self) -> str:
         curve = self.curve
         keys = None if curve is None else [str(curve.server_key), str(curve.clients)]
         pace = [self.pace.interval, self.pace.details_interval, self.pace.history]
-        return json.dumps([self.endpoint, self.feed, pace, keys])
+        admin = self.admin
+        listens = admin and [admin.sockets, admin.admission.allow, admin.admission.token_file]
+        return json.dumps([self.endpoint, self.feed, pace, keys, listens])
 
     @classmethod
     def decode(cls, text: str) -> Orders:
-        endpoint, feed, pace, keys = json.loads(text)
-        return cls(endpoint, feed, Pace(*pace), Curve(*map(Path, keys)) if keys else None)
+        endpoint, feed, pace, keys, listens = json.loads(text)
+        admin = None
+        if listens:
+            sockets, allow, token_file = listens
+            admin = Admin(tuple(sockets), Admission(tuple(allow), token_file))
+        return cls(endpoint, feed, Pace(*pace), Curve(*map(Path, keys)) if keys else None, admin)

@@ -1,5 +1,7 @@
 # The stats process: `python -m bigtop.stats.program ORDERS`, a helper watcher of the supervisor.
 #
+# It answers the admin listener, too, if there is one: then that may be all it does.
+#
 # Rules: it looks at a constant pace for everybody together, and not at all while nobody subscribes and no
 # history is kept. It needs the supervisor only to learn who runs, and goes on with what it knows while that
 # is busy. It ends with the supervisor.
@@ -12,18 +14,16 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine
-from typing import Any
 
 from bigtop import log
 from bigtop.errors import BigtopError
 from bigtop.log import logger as get_logger
-from bigtop.stats import feed, publisher
+from bigtop.stats import admin_listener, feed, publisher
 from bigtop.stats.collector import Collector
 from bigtop.stats.history import History
+from bigtop.stats.known import Known
 from bigtop.stats.orders import Orders
 from bigtop.stats.publisher import Publisher
-from bigtop.stats.roster import Roster
 from bigtop.system import kernel
 
 logger = get_logger("bigtop")
@@ -32,15 +32,14 @@ logger = get_logger("bigtop")
 class Stats:
     """Event loop only."""
 
-    def __init__(self, orders: Orders, line: feed.Feed) -> None:
+    def __init__(self, orders: Orders, endpoint: int, known: Known) -> None:
         self._pace = orders.pace
-        self._feed = line
+        self._known = known
         self._wanted = asyncio.Event()
         self._collector = Collector(orders.pace.details_interval)
         self._history = History() if orders.pace.history else None
-        listener = socket.socket(fileno=orders.endpoint)
+        listener = socket.socket(fileno=endpoint)
         self._publisher = Publisher(listener, orders.curve, self._subscribed)
-        self._roster = Roster(0, ())
 
     async def run(self) -> None:
         """Look for ever."""
@@ -53,7 +52,7 @@ class Stats:
             while self._is_wanted:
                 await asyncio.sleep(due - time.monotonic())
                 at = time.monotonic()
-                await self._learn()
+                await self._known.learn()
                 self._look(at)
                 due += self._pace.interval * (1 + (at - due) // self._pace.interval)
 
@@ -68,15 +67,10 @@ class Stats:
             self._publisher.flush()
         self._wanted.set()
 
-    async def _learn(self) -> None:
-        newer = await self._feed.ask(self._roster.version)
-        if newer is not None:
-            self._roster = newer
-
     def _look(self, at: float) -> None:
         now = time.time()
         publish, wants = self._publisher.publish, self._publisher.subscriptions.wants_below
-        collector, roster = self._collector, self._roster
+        collector, roster = self._collector, self._known.roster
         if not roster.own:  # nobody told us anything yet
             return
         if self._history is not None or wants(publisher.STAT):
@@ -98,10 +92,14 @@ class Stats:
 
 async def _until_the_end(orders: Orders) -> None:
     line = await feed.opened(socket.socket(fileno=orders.feed))
-    works: Coroutine[Any, Any, None] = Stats(orders, line).run()
-    task = asyncio.create_task(works)
-    await asyncio.wait({task, line.gone}, return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
+    known = Known(line)
+    tasks: set[asyncio.Future[None]] = set()
+    if orders.admin is not None:
+        tasks.add(asyncio.create_task(admin_listener.serve(orders.admin, known)))
+    if orders.endpoint is not None:
+        tasks.add(asyncio.create_task(Stats(orders, orders.endpoint, known).run()))
+    done, _ = await asyncio.wait({*tasks, line.gone}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done & tasks:
         task.result()
 
 

@@ -9,9 +9,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
-from bigtop.record import Record
+from bigtop.record import Record, field
+from bigtop.supervisor.policy.messages import Ending
+from bigtop.supervisor.policy.tally import WatcherTally
 
 SAME = "same"
 
@@ -23,11 +26,27 @@ class Process(Record):
     wid: int
 
 
+class Standing(Record):
+    """How a watcher stands. `status` is that of its machine, in small letters, or "stopping" from the moment
+    on when its stop was asked for; `metrics` the folder in which its workers count for prometheus_client, ""
+    for none."""
+
+    is_app: bool = False
+    status: str = "stopped"
+    wanted: int = 0
+    ready: int = 0
+    has_started: bool = False  # was whole once
+    metrics: str = ""
+
+
 class Group(Record):
-    """One watcher."""
+    """One watcher. `dropped` are lines of its output that there was no room for."""
 
     name: str
     processes: tuple[Process, ...]
+    standing: Standing = Standing()
+    tally: WatcherTally = field(default_factory=WatcherTally)
+    dropped: int = 0
 
 
 class Listener(Record):
@@ -78,9 +97,33 @@ def read_answer(word: str, line: bytes) -> Roster | str | None:
 
 
 def _plain(roster: Roster) -> object:
-    groups = [[group.name, [(one.pid, one.wid) for one in group.processes]] for group in roster.groups]
+    groups = [
+        [
+            group.name,
+            [(one.pid, one.wid) for one in group.processes],
+            _standing(group),
+            _tally(group.tally),
+            group.dropped,
+        ]
+        for group in roster.groups
+    ]
     listeners = [[one.fd, one.inode, one.address, one.served] for one in roster.listeners]
     return [roster.version, roster.own, groups, listeners]
+
+
+def _standing(group: Group) -> list[object]:
+    one = group.standing
+    return [one.is_app, one.status, one.wanted, one.ready, one.has_started, one.metrics]
+
+
+def _tally(tally: WatcherTally) -> list[object]:
+    exits = {ending.value: count for ending, count in tally.exits.items()}
+    return [tally.starts, exits, tally.reloads, tally.failed_reloads, tally.reloaded_at, tally.generation]
+
+
+def _counted(plain: Any) -> WatcherTally:
+    starts, exits, *rest = plain
+    return WatcherTally(starts, Counter({Ending(reason): count for reason, count in exits.items()}), *rest)
 
 
 def _roster(plain: Any) -> Roster:
@@ -88,7 +131,16 @@ def _roster(plain: Any) -> Roster:
     return Roster(
         version,
         tuple(map(tuple, own)),
-        tuple(Group(name, tuple(Process(*numbers) for numbers in processes)) for name, processes in groups),
+        tuple(
+            Group(
+                name,
+                tuple(Process(*numbers) for numbers in processes),
+                Standing(*standing),
+                _counted(tally),
+                dropped,
+            )
+            for name, processes, standing, tally, dropped in groups
+        ),
         tuple(
             Listener(fd, inode, address, tuple(map(tuple, served)))
             for fd, inode, address, served in listeners

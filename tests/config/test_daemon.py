@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bigtop.config.file.daemon import DaemonSpec, load
+from bigtop.config.serve.admin import AdminSpec
+from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import Pace
 from bigtop.supervisor.policy.helper import ENDPOINT, EVENTS
 from bigtop.supervisor.policy.spec import Respawn
@@ -110,6 +112,35 @@ def test_a_socket_without_a_umask_follows_that_of_the_daemon(tmp_path: Path) -> 
 def test_names_of_watchers_and_sockets_do_not_meet(tmp_path: Path) -> None:
     daemon = loaded(tmp_path, "[socket:web]\nport = 0\n[watcher:web]\ncmd = x $(circus.sockets.web)\n")
     assert only_watcher(daemon).sockets == ("web",)
+
+
+ADMINS = [
+    ("[admin]\n", "1: [admin] needs bind, such as 127.0.0.1:9101"),
+    (
+        "[admin]\nbind = 0.0.0.0:1\n",
+        "2: bind: others than this machine reach 0.0.0.0:1: it needs a token, or",
+    ),
+    ("[admin]\nbind = :1\n", "2: bind: others than this machine reach :1"),
+    ("[admin]\nbind = nobind\n", "2: bind: bind address 'nobind' has no port"),
+    ("[admin]\nbind = fd://3\n", "2: bind: must be HOST:PORT or unix:PATH"),
+    ("[admin]\nbind = unix:x\nallow = ::1\n", "2: bind: unix:x is a unix socket"),
+    ("[admin]\nbind = 127.0.0.1:1\nallow = here\n", "3: allow: must be an IP address"),
+    ("[admin]\nbind = :1\ntoken_file = /none\n", "2: bind: /none: No such file or directory"),
+]
+
+
+@pytest.mark.parametrize(("text", "mistake"), ADMINS)
+def test_an_admin_listener_that_would_be_open_or_unclear(text: str, mistake: str, tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, text)
+    assert found.startswith(f"circus.ini:{mistake}")
+
+
+def test_an_admin_listener(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "[circus]\n").admin is None
+    found = loaded(tmp_path, "[admin]\nbind = :9101\nallow = 10.0.0.0/8, ::1\n").admin
+    assert found == AdminSpec(SocketSpec(":9101", "", 9101), None, ("10.0.0.0/8", "::1"))
+    (mistake,) = mistakes(tmp_path, "[admin]\nbind = 127.0.0.1:1\n[watcher:circusd-stats]\ncmd = x\n")
+    assert mistake.startswith("circus.ini:3: [watcher:circusd-stats] has the name of the process")
 
 
 def test_nobody_has_the_name_of_the_stats_process(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ OF_KIND = {
     "USER": "nobody", "GROUP": "0", "NAME": "lo", "NAMES": "other", "NAME=VALUE": "A=1", "X.Y": "3.9",
     "FILE": "{folder}/file", "FILE|URL": "{folder}/log", "PATH": "/x", "DIR": "{folder}",
     "FILES": "more/*.toml", "DIRS": "more", "URL": "tcp://127.0.0.1:7", "URL=DIR": "/x={folder}",
-    "URL=APP": "/x=m:b", "ADDRESS": "127.0.0.1:7", "HOST": "127.0.0.2", "LIST": "10.9.8.7",
+    "URL=APP": "/x=m:b", "ADDRESS": "127.0.0.1:7", "HOST:PORT|unix:PATH": "127.0.0.1:7", "HOST": "127.0.0.2",
+    "LIST": "10.9.8.7",
     "COMMAND": "run it", "ARGUMENTS": "one two", "TARGET[,yes|no]": "!true", "CLASS": "m.Plugin",
     "APP": "m:b", "TEXT": "other", "FORMAT": "%(h)s", "PATTERN": "/x", "SIGNAL": "INT", "SIGNALS": "INT,TERM",
     "FILE.ini": "{folder}/file", "FILE.json": "{folder}/file", "MODULE.CLASS": "string.Formatter",
@@ -39,10 +40,14 @@ BY_NAME = {
     "multicast_endpoint": "udp://237.0.0.7:7", "methods": "GET", "proto": "udp", "path": "{folder}/x",
     "routes": "/x", "secure_scheme_headers": "X-A=b", "sockets": "s", "stdin_socket": "s",
     "virtualenv": "{folder}/venv", "ws_origins": "https://a.example", "forwarder_headers": "X-A",
-    "hooks": "string", "stats": "auto",
+    "hooks": "string", "stats": "auto", "admin_token_file": "{folder}/token", "token_file": "{folder}/token",
 }  # fmt: skip
 # What else has to be said.
 BESIDE = {
+    "admin_allow": {"admin": "127.0.0.1:8"},
+    "admin_token_file": {"admin": "127.0.0.1:8"},
+    "allow": {"bind": "127.0.0.1:8"},
+    "token_file": {"bind": "127.0.0.1:8"},
     "access_logformat": {"access_logfile": "-"},
     "copy_path": {"copy_env": "yes"},
     "flapping.active": {"max_retry": "5"},
@@ -57,10 +62,16 @@ BESIDE = {
     **{name: {"bind": "unix:{folder}/x"} for name in ("bind_mode", "bind_owner", "bind_group")},
     **{f"socket.{name}": {"path": "{folder}/x"} for name in ("umask", "mode", "owner", "group", "replace")},
 }
-FIRST = {"watcher": {"cmd": "x"}, "app": {"app": "m:a"}, "plugin": {"use": "m.P"}}
+FIRST = {
+    "watcher": {"cmd": "x"},
+    "app": {"app": "m:a"},
+    "plugin": {"use": "m.P"},
+    "admin": {"bind": "127.0.0.1:9"},
+}
 SECTIONS: dict[str, Sequence[Key[object] | Option[object]]] = {
     "circus": daemon_options.CIRCUS,
     "stats": daemon_options.STATS,
+    "admin": daemon_options.ADMIN_KEYS,
     "socket": daemon_options.SOCKET,
     "plugin": daemon_options.PLUGIN,
     "app": (*daemon_options.APP, *daemon_options.APP_OPTIONS),
@@ -94,6 +105,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "more/x.toml").write_text('[watcher.more]\ncmd = "x"\n')
     (made / "paste.ini").write_text("[app:main]\nuse = egg:x\n")
     (made / "file").write_text("A=1\n")
+    (made / "token").write_text("a-token-of-the-tests\n")
     return made
 
 
@@ -103,7 +115,7 @@ def lines(section: str, said: dict[str, str]) -> Iterator[str]:
     yield from (f'{key} = "{value}"' for key, value in (own | said if section == "circus" else own).items())
     yield '[socket.s]\nport = 0\n[watcher.other]\ncmd = "y"'
     if section != "circus":
-        yield f"[{section}]" if section == "stats" else f"[{section}.x]"
+        yield f"[{section}]" if section in ("stats", "admin") else f"[{section}.x]"
         yield from (f'{key} = "{value}"' for key, value in (FIRST.get(section, {}) | said).items())
 
 

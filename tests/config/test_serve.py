@@ -9,6 +9,7 @@ import pytest
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.config.serve import site_preflight
+from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
@@ -55,6 +56,7 @@ def test_defaults() -> None:
 
 def test_every_option_arrives(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
+    (tmp_path / "token").write_text("a-token-of-the-tests\n")
     given: dict[str, object] = {
         "factory": True,
         "interface": "wsgi",
@@ -136,6 +138,9 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "reload_extra_file": ["*.html", "/etc/x"],
         "control": "run/ctl",
         "stats": "run/stats",
+        "admin": ":9101",
+        "admin_token_file": "token",
+        "admin_allow": "10.0.0.0/8",
         "daemon": True,
         "check_config": True,
         "print_config": True,
@@ -173,6 +178,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         pidfile=f"{here}/run/pid",
         control=f"{here}/run/ctl",
         stats=f"{here}/run/stats",
+        admin=AdminSpec(SocketSpec(":9101", "", 9101), f"{here}/token", ("10.0.0.0/8",)),
         error_logfile="/var/error.log",
         logs=Logs("warning", True, f"{here}/access.log", "utc", capture=True),
         options=ServeOptions(

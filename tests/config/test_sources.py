@@ -150,6 +150,7 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 
 
 SAMPLES = {
+    "admin_allow": "10.0.0.0/8",
     "hooks": "string",
     "config": "off",
     "logger_class": "string.Formatter",

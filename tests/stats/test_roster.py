@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.stats import roster
-from bigtop.stats.orders import Orders
+from bigtop.stats.admission import Admission
+from bigtop.stats.orders import Admin, Orders
 from bigtop.stats.pace import Pace
-from bigtop.stats.roster import SAME, Group, Listener, Process, Roster
+from bigtop.stats.roster import SAME, Group, Listener, Process, Roster, Standing
+from bigtop.supervisor.policy.messages import Ending
+from bigtop.supervisor.policy.tally import WatcherTally
 
 NUMBERS = st.integers(0, 2**40)
 PROCESS = st.builds(Process, NUMBERS, NUMBERS)
-GROUP = st.builds(Group, st.text(), st.lists(PROCESS, max_size=3).map(tuple))
+STANDING = st.builds(
+    Standing, st.booleans(), st.text(), NUMBERS, NUMBERS, has_started=st.booleans(), metrics=st.text()
+)
+TALLY = st.builds(
+    WatcherTally,
+    NUMBERS,
+    st.dictionaries(st.sampled_from(Ending), NUMBERS).map(Counter),
+    NUMBERS,
+    NUMBERS,
+    st.floats(0, 2**40),
+    NUMBERS,
+)
+GROUP = st.builds(Group, st.text(), st.lists(PROCESS, max_size=3).map(tuple), STANDING, TALLY, NUMBERS)
 LISTENER = st.builds(
     Listener, NUMBERS, NUMBERS, st.text(), st.lists(st.tuples(st.text(), NUMBERS), max_size=2).map(tuple)
 )
@@ -60,4 +77,6 @@ def test_what_is_no_question(line: bytes) -> None:
 
 def test_orders() -> None:
     orders = Orders(3, 4, Pace(0.5, 7.0, history=True))
+    assert Orders.decode(orders.encode()) == orders
+    orders = Orders(None, 4, admin=Admin((5, 6), Admission(("::1",), "/run/token")))
     assert Orders.decode(orders.encode()) == orders

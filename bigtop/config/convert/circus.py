@@ -28,6 +28,7 @@ _NESTED = {
 _TABLES: Mapping[str, tuple[Key[object], ...]] = {
     "circus": d.CIRCUS,
     "stats": d.STATS,
+    "admin": d.ADMIN_KEYS,
     "socket": d.SOCKET,
     "watcher": WATCHER,
     "plugin": (*d.PLUGIN, *WATCHER),
@@ -54,7 +55,7 @@ def from_ini(document: Document) -> str:
             tables.append(_env(section, shared))
         elif section.kind == "app":
             tables.append(_app(section))
-        elif section.kind == "stats" or (section.kind in _TABLES and section.name):
+        elif section.kind in ("stats", "admin") or (section.kind in _TABLES and section.name):
             tables.append(_table(section))
         elif section.kind not in ("circus", "env"):
             unknown.append(f"[{section.kind}] at {section.place} means nothing to Circus and was left out.")

@@ -16,7 +16,9 @@ from bigtop.config.serve import options as o
 
 _TLS: Final = Refused("TLS is not spoken yet; put a proxy in front, and name it in forwarded_allow_ips")
 _HTTP2: Final = Refused("HTTP/2 is not spoken yet; a proxy in front can")
-_METRICS: Final = Refused("metrics are not published yet; `bigtop ctl stats` shows what processes use")
+_METRICS: Final = Refused(
+    "`bigtop serve --admin HOST:PORT` and a section [admin] of `bigtop run` answer /metrics"
+)
 _RELOAD: Final = Refused("`bigtop serve --reload` is for development")
 _INSIDE: Final = SetAside("it is of granian's inside")
 _RSGI: Final = "RSGI is not spoken; the application has to be one for ASGI or WSGI"

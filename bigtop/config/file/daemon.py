@@ -15,11 +15,13 @@ from bigtop.config.file.apps import AppSpec, app
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.document import Document, Place, Problems, Section
 from bigtop.config.file.expand import Environments, expanded
-from bigtop.config.file.key import Values, read, refuse_unknown, suggestion, suspect_unknown
+from bigtop.config.file.key import Keys, Values, read, refuse_unknown, suggestion, suspect_unknown
 from bigtop.config.file.plugins import flapping_defaults, is_flapping, plugin
 from bigtop.config.file.routing import routed
 from bigtop.config.file.sockets import check_taken, socket
 from bigtop.config.file.watchers import FileContext, watcher
+from bigtop.config.serve import admin
+from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.settings import Given, ServeConfig, Setting
 from bigtop.errors import ConfigError
 from bigtop.record import Record, replace
@@ -77,24 +79,20 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     ]
     apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
     apps = routed(apps, document.of_kind("app"), problems)
-    stats = _stats(document, environments, problems)
+    stats = _plain_sections(document, "stats", d.STATS, environments, problems)
+    admins = _plain_sections(document, "admin", d.ADMIN_KEYS, environments, problems)
     daemon = replace(
         _daemon(circus),
         stats=_pace(circus, stats, problems),
+        admin=_admin(admins, problems),
         watchers=tuple(spec for _, spec in watchers if spec),
         sockets=tuple(_queued(spec, watchers, apps) for _, spec in sockets if spec),
         apps=tuple(spec for _, _, spec in apps),
         plugins=tuple(spec for _, spec in plugins if spec),
         where={name: str(entry.place) for name, entry in circus.given.items()},
     )
-    _check_names(document, daemon.stats is not None, problems)
-    places = {section.title: section.place for section in document.sections}
-    check_taken(daemon.sockets, places, problems)
-    _check_dependencies(daemon, document, problems)
-    problems.raise_any()
-    _check_work(document, problems)
-    lint.warn(daemon, places, problems)
-    values = [circus, *stats, *(found for found, _ in [*sockets, *watchers, *plugins])]
+    _check(daemon, document, problems)
+    values = [circus, *stats, *admins, *(found for found, _ in [*sockets, *watchers, *plugins])]
     return Resolved(
         replace(daemon, warnings=problems.shown_warnings()),
         tuple(values),
@@ -163,18 +161,32 @@ def _daemon(circus: Values) -> DaemonSpec:
     )
 
 
-# ---- [stats]
+# ---- [stats], [admin]
 
 
-def _stats(document: Document, environments: Environments, problems: Problems) -> list[Values]:
-    """Return its values; none where there is no such section."""
+def _plain_sections(
+    document: Document, kind: str, keys: Keys, environments: Environments, problems: Problems
+) -> list[Values]:
+    """Return the values of a section that has no name; none where there is none."""
     found = []
-    for section in document.of_kind("stats"):
+    for section in document.of_kind(kind):
         check = refuse_unknown if document.strict else suspect_unknown
-        check(section, [key.name for key in d.STATS], problems)
+        check(section, [key.name for key in keys], problems)
         entries = expanded(section.entries, environments.everywhere)
-        found.append(read(replace(section, entries=entries), d.STATS, problems))
+        found.append(read(replace(section, entries=entries), keys, problems))
     return found
+
+
+def _admin(sections: Sequence[Values], problems: Problems) -> AdminSpec | None:
+    for values in sections:
+        if not (bind := values[d.ADMIN_BIND]):
+            problems.error(values.place, f"[{values.title}] needs bind, such as 127.0.0.1:9101")
+            continue
+        try:
+            return admin.spec(bind, values[d.TOKEN_FILE], values[d.ALLOW], workdir.current())
+        except ConfigError as error:
+            problems.error(values.place_of(d.ADMIN_BIND), f"bind: {error}")
+    return None
 
 
 def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pace | None:
@@ -190,6 +202,17 @@ def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pac
 
 
 # ---- what concerns several sections
+
+
+def _check(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
+    """ConfigError for all that is wrong so far; and warn of what is not."""
+    _check_names(document, daemon.stats is not None or daemon.admin is not None, problems)
+    places = {section.title: section.place for section in document.sections}
+    check_taken(daemon.sockets, places, problems)
+    _check_dependencies(daemon, document, problems)
+    problems.raise_any()
+    _check_work(document, problems)
+    lint.warn(daemon, places, problems)
 
 
 def _check_work(document: Document, problems: Problems) -> None:
@@ -233,7 +256,7 @@ def _check_names(document: Document, has_stats: bool, problems: Problems) -> Non
             problems.error(
                 section.place,
                 f"[{section.title}] has the name of the process that publishes figures: "
-                "give it another one, or say statsd = no",
+                "give it another one, or do without [stats], statsd and [admin]",
             )
         taken.setdefault(key, section)
 

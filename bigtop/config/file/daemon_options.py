@@ -12,6 +12,9 @@ from bigtop.config.file.watcher_options import DEPENDS, ENV_FILE, NO, PRIORITY, 
 from bigtop.config.serve import values
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.options import (
+    ADMIN,
+    ADMIN_ALLOW,
+    ADMIN_TOKEN_FILE,
     CHECK_CONFIG,
     CONFIG,
     CONTROL,
@@ -196,6 +199,34 @@ HISTORY = Key(
 )
 STATS: Final[tuple[Key[object], ...]] = (INTERVAL, DETAILS_INTERVAL, HISTORY)
 
+# ---- [admin]
+
+ADMIN_BIND = Key(
+    "bind",
+    maybe(wv.required),
+    "HOST:PORT|unix:PATH",
+    "Answer /livez, /readyz, /startupz, /metrics and /status here, by a process of its own. Addresses that "
+    "others than this machine reach need `token_file` or `allow`.",
+    ours=True,
+)
+TOKEN_FILE = Key(
+    "token_file",
+    wv.filled(values.path),
+    "FILE",
+    "Who asks for /metrics or /status sends the token in this file: `Authorization: Bearer TOKEN`. It is "
+    "read anew for each request.",
+    ours=True,
+)
+ALLOW = Key(
+    "allow",
+    commas(values.proxy),
+    "LIST",
+    "Answer only these: addresses, networks, or *.",
+    many=True,
+    ours=True,
+)
+ADMIN_KEYS: Final[tuple[Key[object], ...]] = (ADMIN_BIND, TOKEN_FILE, ALLOW)
+
 # ---- [socket:NAME]
 
 HOST = Key("host", one(wv.text), "HOST", "The address.", ("localhost",))
@@ -286,6 +317,10 @@ NOT_OF_APPS: Final[dict[str, str]] = {
     HOOKS.name: "such hooks are called by `bigtop serve` alone",
     CONTROL.name: "one control channel is for all; `endpoint` of [circus] places it",
     SERVE_STATS.name: "one process is for all; `statsd` of [circus] starts it",
+    **dict.fromkeys(
+        (ADMIN.name, ADMIN_TOKEN_FILE.name, ADMIN_ALLOW.name),
+        "one listener is for all; the section [admin] describes it",
+    ),
     DAEMON.name: "`bigtop run --daemon FILE` goes into the background",
     PASTE.name: 'say app = "paste:FILE" instead',
     PID.name: "the process id is that of the supervisor; `pidfile` of [circus] names its file",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from bigtop import zones
 from bigtop.config.file.apps import AppSpec
+from bigtop.config.serve.admin import AdminSpec
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import Pace
@@ -49,6 +50,7 @@ class DaemonSpec(Record):
     debug: bool = False
     debug_gc: bool = False
     stats: Pace | None = None  # None: no figures are published
+    admin: AdminSpec | None = None  # None: there is no such listener
     httpd: bool = False
     where: Mapping[str, str] = field(default_factory=dict, compare=False)  # key of [circus] -> file:line
     flags: Mapping[str, Flag] = field(default_factory=dict, compare=False)  # likewise by key
@@ -73,6 +75,7 @@ def _at_start(spec: DaemonSpec) -> Iterator[tuple[str, object]]:
     yield "pubsub_endpoint", spec.pubsub_endpoint
     yield "statsd", spec.stats is not None
     yield "stats_endpoint", spec.stats_endpoint if spec.stats is not None else None
+    yield "[admin]", spec.admin
     yield "multicast_endpoint", spec.multicast_endpoint
     yield "endpoint_owner", spec.endpoint_owner
     yield "server_key", spec.server_key

@@ -119,7 +119,9 @@ def read(
         for header, keys in parser.sections.items()
     )
     return Document(
-        path, False, tuple(section for section in sections if section.entries or section.kind == "stats")
+        path,
+        False,
+        tuple(section for section in sections if section.entries or section.kind in ("stats", "admin")),
     )
 
 
@@ -146,10 +148,11 @@ def _named(header: str, place: Place, entries: Mapping[str, Entry], problems: Pr
     kind, colon, name = header.partition(":")
     if colon and kind in _NAMED:
         return Section(kind, name.lower() if kind == "socket" else name, place, entries)
-    if header not in ("circus", "env", "stats"):
+    if header not in ("circus", "env", "stats", "admin"):
         kinds = ", ".join(_NAMED)
         problems.warn(
             place,
-            f"[{header}] means nothing here; known are [circus], [env], [stats] and [KIND:NAME] with {kinds}",
+            f"[{header}] means nothing here; known are [circus], [env], [stats], [admin] and [KIND:NAME] "
+            f"with {kinds}",
         )
     return Section(header, "", place, entries)

@@ -734,6 +734,30 @@ STATS = Option(
     ("off",),
     bare="auto",
 )
+ADMIN = Option(
+    "--admin",
+    Group.PROCESS,
+    maybe(values.path),
+    "Answer /livez, /readyz, /startupz, /metrics and /status here, by a process of its own. Addresses that "
+    "others than this machine reach need --admin-token-file or --admin-allow.",
+    "HOST:PORT|unix:PATH",
+)
+ADMIN_TOKEN_FILE = Option(
+    "--admin-token-file",
+    Group.PROCESS,
+    maybe(values.path),
+    "Who asks --admin for /metrics or /status sends the token in this file: Authorization: Bearer TOKEN. It "
+    "is read anew for each request.",
+    "FILE",
+)
+ADMIN_ALLOW = Option(
+    "--admin-allow",
+    Group.PROCESS,
+    commas(values.proxy),
+    "Answer at --admin only these: addresses, networks, or *.",
+    "LIST",
+    many=True,
+)
 SERVER_HEADER = Option(
     "--server-header",
     Group.PROCESS,
@@ -888,7 +912,8 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     LIMIT_ADDRESS_RATE, LIMIT_CONCURRENCY, METHODS,
     LOOP, LIFESPAN, SLOW_CALLBACK, WS_MAX_SIZE, WS_MAX_QUEUE, WS_PING_INTERVAL, WS_PING_TIMEOUT,
     WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
-    NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, STATS, SERVER_HEADER,
+    NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, STATS, ADMIN, ADMIN_TOKEN_FILE, ADMIN_ALLOW,
+    SERVER_HEADER,
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
     LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT, APP_METRICS,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,

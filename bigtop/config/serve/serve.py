@@ -15,8 +15,9 @@ from typing import Any, Final
 from bigtop import paste
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.config.gunicorn.effective import effective
+from bigtop.config.serve import admin, sources, values
 from bigtop.config.serve import options as o
-from bigtop.config.serve import sources, values
+from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, Layer, ServeConfig
 from bigtop.errors import ConfigError, one_line
@@ -62,6 +63,7 @@ class ServeSpec(Record):
     remarks: tuple[str, ...] = ()  # what the log says first
     hooks: HookSpec = HookSpec()
     app_metrics: str = "auto"  # whether those of prometheus_client are added up; "auto": with several workers
+    admin: AdminSpec | None = None  # None: there is no such listener
 
 
 def configure(app: str, environ: Mapping[str, str], last: Layer, *, by_itself: bool = False) -> ServeConfig:
@@ -104,7 +106,22 @@ def spec(config: ServeConfig) -> ServeSpec:
         remarks=config.remarks,
         hooks=_hooks(config),
         app_metrics=config[o.APP_METRICS],
+        admin=_admin(config, base),
     )
+
+
+def _admin(config: ServeConfig, base: str) -> AdminSpec | None:
+    where = config[o.ADMIN]
+    if where is None:
+        for option in (o.ADMIN_TOKEN_FILE, o.ADMIN_ALLOW):
+            if config[option]:
+                origin = config.settings[option.name].given.origin
+                raise ConfigError(f"{origin}: does nothing without {o.ADMIN.flag}")
+        return None
+    try:
+        return admin.spec(where, config[o.ADMIN_TOKEN_FILE], config[o.ADMIN_ALLOW], base)
+    except ConfigError as error:
+        raise ConfigError(f"{config.settings[o.ADMIN.name].given.origin}: {error}") from None
 
 
 def site_name(app: str) -> str:

@@ -20,6 +20,7 @@ class WatcherTally(Record, frozen=False):
     failed_reloads: int = 0
     reloaded_at: float = 0.0  # seconds since the epoch; 0 for never
     generation: int = 0  # of the last reload that was done
+    has_started: bool = False  # was whole once
 
 
 class Tally:
@@ -42,6 +43,8 @@ class Tally:
             case messages.Reaped(key):
                 self.of(name).exits[Ending.HUNG if key in self._hung else notice.ending] += 1
                 self._hung.discard(key)
+            case messages.Started():
+                self.of(name).has_started = True
             case messages.Reloaded(generation):
                 tally = self.of(name)
                 tally.reloads += 1

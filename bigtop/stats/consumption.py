@@ -1,0 +1,66 @@
+# Consumption of watchers as metrics: CPU time that only grows, and memory.
+#
+# Rules: it is looked when somebody asks, with one pass over /proc for all. What a process used that has ended
+# since is kept, as it was at the last look. A share of the memory (PSS) is costly to read, and so it is as
+# old as _SHARE_AGE. One thread at a time.
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+
+from bigtop.stats import metrics, procfs, samples
+from bigtop.stats.metrics import Sample
+from bigtop.stats.procfs import ProcessStat
+from bigtop.stats.roster import Roster
+
+_SHARE_AGE = 30.0  # seconds
+
+_Key = tuple[int, int]  # pid, and when it was born
+
+
+class Consumption:
+    """Looks when it is asked to."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, dict[_Key, float]] = {}  # seconds of CPU at the last look, by watcher
+        self._gone: defaultdict[str, float] = defaultdict(float)  # likewise, of those that are gone
+        self._shares: dict[_Key, tuple[float, int | None]] = {}  # when it was read, bytes
+
+    def look(self, roster: Roster) -> Iterator[Sample]:
+        """Yield what the processes of each watcher use, with those below them."""
+        table = procfs.table()
+        children = samples.children_of(table)
+        named = frozenset(process.pid for group in roster.groups for process in group.processes)
+        shares = self._shares
+        self._shares = {}
+        for group in roster.groups:
+            family = []
+            for process in group.processes:
+                if process.pid in table:
+                    family += [table[process.pid], *samples.below(process.pid, children, named)]
+            yield Sample(metrics.CPU, (group.name,), self._cpu(group.name, family))
+            yield Sample(metrics.MEMORY, (group.name, "rss"), sum(one.rss for one in family))
+            pss = [self._share(one, shares) for one in family]
+            known = [one for one in pss if one is not None]
+            if len(known) == len(pss):  # else of another user, and may not be read
+                yield Sample(metrics.MEMORY, (group.name, "pss"), sum(known))
+
+    def _cpu(self, name: str, family: list[ProcessStat]) -> float:
+        used = {(one.pid, one.born): one.cpu for one in family}
+        before = self._used.get(name, {})
+        self._gone[name] += sum(seconds for key, seconds in before.items() if key not in used)
+        self._used[name] = used
+        return round(self._gone[name] + sum(used.values()), 2)
+
+    def _share(self, one: ProcessStat, before: dict[_Key, tuple[float, int | None]]) -> int | None:
+        key, now = (one.pid, one.born), time.monotonic()
+        read_at, pss = before.get(key, (0.0, None))
+        if not read_at or now > read_at + _SHARE_AGE:
+            read_at, pss = now, None
+            with suppress(OSError):
+                pss = procfs.memory(one.pid)[0]
+        self._shares[key] = read_at, pss
+        return pss
