@@ -22,7 +22,7 @@ from bigtop.control.commands.base import Command, Role, Steering
 from bigtop.control.commands.target import Daemon
 from bigtop.control.events import Event
 from bigtop.control.protocol import Envelope, Errno, RefusedError, Reply
-from bigtop.control.server import subscriptions
+from bigtop.control.server import subscriptions, zmq_socket
 from bigtop.control.server.auth import Guard
 from bigtop.control.server.binding import Places
 from bigtop.control.server.client_acceptor import ClientAcceptor, ClientRelay, RelayLimits
@@ -47,6 +47,8 @@ MOST_AT_ONCE = 100
 LAST_MOMENT = 0.2
 READING_TIME = 0.1
 LAST_WORDS = 1000
+# Seconds in which ZeroMQ has to be done with that.
+ZMQ_PATIENCE = 5.0
 
 
 class _Client(Record):
@@ -117,7 +119,7 @@ class ControlServer:
         self.publisher.close()
         if self._guard:
             self._guard.close()
-        await asyncio.to_thread(self._context.term)
+        await zmq_socket.terminate(self._context, ZMQ_PATIENCE)
         await asyncio.gather(*(acceptor.close() for acceptor in acceptors))
 
     def _socket(self, kind: int, largest: int) -> zmq.Socket[bytes]:

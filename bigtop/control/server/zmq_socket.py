@@ -10,10 +10,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import zmq
+
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop")
 
 # Messages taken before everybody else on the loop gets a turn.
 BATCH = 50
@@ -59,3 +64,28 @@ class EdgeSocket:
                 return
             self._take(frames)
         self._look_again()
+
+
+async def terminate(context: zmq.Context[zmq.Socket[bytes]], patience: float) -> None:
+    """Wait, at most so many seconds, until what was sent has left and libzmq has no socket any more.
+
+    libzmq was seen to wait for ever where connections ended at the moment at which their socket was closed. A
+    thread that still waits ends with the process.
+    """
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def tell() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def term() -> None:
+        context.term()
+        with suppress(RuntimeError):  # nobody waits any more, and the loop is closed
+            loop.call_soon_threadsafe(tell)
+
+    threading.Thread(target=term, name="end of ZeroMQ", daemon=True).start()
+    try:
+        await asyncio.wait_for(ended, patience)
+    except TimeoutError:
+        log.warning("control channel: ZeroMQ has not ended within %g s; nobody waits for it", patience)
