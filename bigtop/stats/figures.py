@@ -33,7 +33,7 @@ class AppFigures(Record):
 
 
 class Figures:
-    """Of the supervisor with process id `pid`. OSError when it is gone, or somebody else's."""
+    """Of the supervisor with process id `pid`, for one thread. OSError when it is gone, or somebody else's."""
 
     def __init__(self, pid: int) -> None:
         self._folder = f"/proc/{pid}/fd"
