@@ -33,7 +33,7 @@ class AppFigures(Record):
 
 
 class Figures:
-    """Of the supervisor with process id `pid`, for one thread. OSError when it is gone, or somebody else's."""
+    """Of the supervisor with process id `pid`, for one thread. OSError where it is gone or another user's."""
 
     def __init__(self, pid: int) -> None:
         self._folder = f"/proc/{pid}/fd"
