@@ -17,10 +17,8 @@ from bigtop.ipc.histogram import (
     QUICK,
     SHIFT,
     SIZE,
-    added,
     advised,
     bucket_of,
-    longest,
     quantile,
     since,
     upper_bound,
@@ -74,12 +72,12 @@ class TestBounds:
 class TestMany:
     @given(st.lists(TIMES), st.lists(TIMES))
     def test_merging_is_adding(self, some, others):
-        assert added([histogram(some), histogram(others)]) == histogram(some + others)
+        both = zip(histogram(some), histogram(others), strict=True)
+        assert [one + other for one, other in both] == histogram(some + others)
         assert since(histogram(some), histogram(some + others)) == histogram(others)
 
     def test_none_at_all(self):
-        assert added([]) == EMPTY
-        assert quantile(EMPTY, 0.5) is longest(EMPTY) is None
+        assert quantile(EMPTY, 0.5) is None
         assert upper_bound(EMPTY, 0.5) == 0
         assert advised(EMPTY) == [0] * len(ADVISED)
 
@@ -100,10 +98,3 @@ class TestMany:
     def test_what_is_out_of_range_is_told_as_its_end(self):
         assert quantile(histogram([0, 5]), 0.99) == QUICK / 1e9
         assert quantile(histogram([10**15]), 0.5) == upper_bound(histogram([10**15]), 0.5) == BOUNDS[-1] / 1e9
-
-    @given(st.lists(IN_RANGE, min_size=1))
-    def test_the_longest(self, times):
-        assert max(times) / 1e9 <= longest(histogram(times)) <= max(times) / 1e9 * 1.1
-
-    def test_nobody_knows_how_long_the_longest_is_beyond_the_last_bound(self):
-        assert longest(histogram([5, BOUNDS[-1] + 1])) is None

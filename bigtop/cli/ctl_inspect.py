@@ -14,6 +14,11 @@ from bigtop.cli.ctl_table import short, size, table
 Reply = Mapping[str, Any]
 
 _HOTTEST = 15
+_OF_REQUEST = "METHOD", "PATH", "CLIENT", "BYTES", "ID"
+
+
+def _of_request(row: Reply) -> tuple[object, ...]:
+    return row["method"], row["path"], row["client"], size(row["bytes"]), row["id"]
 
 
 def requests(answer: Reply) -> str:
@@ -23,15 +28,11 @@ def requests(answer: Reply) -> str:
             row["pid"],
             short(row["seconds"]),
             row["phase"],
-            row["method"],
-            row["path"],
-            row["client"],
-            size(row["bytes"]),
-            row["id"],
+            *_of_request(row),
         )
         for row in answer["requests"]
     ]
-    return table(("WORKER", "PID", "AGE", "PHASE", "METHOD", "PATH", "CLIENT", "BYTES", "ID"), rows)
+    return table(("WORKER", "PID", "AGE", "PHASE", *_OF_REQUEST), rows)
 
 
 def recent(answer: Reply) -> str:
@@ -41,15 +42,11 @@ def recent(answer: Reply) -> str:
             row["worker"],
             short(row["seconds"]),
             row["status_code"],
-            row["method"],
-            row["path"],
-            row["client"],
-            size(row["bytes"]),
-            row["id"],
+            *_of_request(row),
         )
         for row in answer["requests"]
     ]
-    return table(("ENDED", "WORKER", "TOOK", "STATUS", "METHOD", "PATH", "CLIENT", "BYTES", "ID"), rows)
+    return table(("ENDED", "WORKER", "TOOK", "STATUS", *_OF_REQUEST), rows)
 
 
 def stack(answer: Reply) -> str:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from math import ceil
 from typing import Final
@@ -49,11 +49,6 @@ def bucket_of(time: int) -> int:
         return bisect_left(BOUNDS, time)
     bucket = NEAR[time >> SHIFT]
     return bucket + 1 if time > BOUNDS[bucket] else bucket
-
-
-def added(histograms: Iterable[Sequence[int]]) -> Histogram:
-    """Return the histogram of all times of these."""
-    return [sum(counts) for counts in zip([0] * SIZE, *histograms, strict=True)]
 
 
 def since(before: Sequence[int], now: Sequence[int]) -> Histogram:
@@ -95,9 +90,3 @@ def _bucket(histogram: Sequence[int], share: float) -> int:
     """Return the bucket of a quantile, -1 where there is none."""
     upto = list(accumulate(histogram))
     return bisect_left(upto, max(1, ceil(share * upto[-1]))) if upto[-1] > 0 else -1
-
-
-def longest(histogram: Sequence[int]) -> float | None:
-    """Return an upper bound of the longest time in seconds, None where there are none or nobody can say."""
-    last = next((bucket for bucket in reversed(range(SIZE)) if histogram[bucket] > 0), SIZE)
-    return BOUNDS[last] / 1e9 if last < len(BOUNDS) else None

@@ -76,7 +76,7 @@ class RetiredRecord:
     def go_on_from(self, other: RetiredRecord) -> None:
         """Begin with what the workers of a predecessor have counted, of whom none is left."""
         self._totals = other._totals
-        self._write(CAPACITY, _NOBODY, self._packed())
+        self._write(None, _NOBODY, self._packed())
 
     def enter(self, index: int, key: int, slot: int) -> None:
         """A worker is to be, with the slot behind the descriptor `slot`."""
@@ -92,10 +92,10 @@ class RetiredRecord:
     def _packed(self) -> bytes:
         return b"".join([total.to_bytes(_NUMBER, "little") for total in self._totals])
 
-    def _write(self, index: int, entry: Entry, totals: bytes = b"") -> None:
+    def _write(self, index: int | None, entry: Entry, totals: bytes = b"") -> None:
         self._words[_SEQUENCE_AT // 8] += 1
         self._memory[_TOTALS_AT : _TOTALS_AT + len(totals)] = totals
-        if index < CAPACITY:
+        if index is not None and index < CAPACITY:
             _ENTRY.pack_into(self._memory, _DIRECTORY_AT + index * _ENTRY.size, *entry)
             self._words[_USED_AT // 8] = max(self._words[_USED_AT // 8], index + 1)
         self._words[_SEQUENCE_AT // 8] += 1

@@ -287,12 +287,7 @@ class Slot:
 
     def waited(self, time: int) -> None:
         """A request waited for so many nanoseconds, more than QUICK, before the application was called."""
-        if time < FAR:
-            bucket = NEAR[time >> SHIFT]
-            if time > BOUNDS[bucket]:
-                bucket += 1
-        else:
-            bucket = bisect_left(BOUNDS, time)
+        bucket = histogram.bucket_of(time)
         self._waits[bucket] += 1
         self.waits[bucket] = self._waits[bucket]
 

@@ -100,7 +100,7 @@ class Statistics:
         self._ours.setblocking(False)
         self._rest = b""
         # What was the last state: how much news there was, and how watchers stood; and when that was.
-        self._told: tuple[int, list[Standing], float] = (-1, [], 0.0)
+        self._told: tuple[int, dict[str, Standing], float] = (-1, {}, 0.0)
         self._version = 0
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._ours, self._asked)
@@ -174,24 +174,23 @@ class Statistics:
     def _newer(self, known: int) -> Roster | None:
         """Return who runs, unless that is known."""
         heard, now = self._running.news.heard, self._loop.time()
-        standings = [self._standing(name) for name in self._running.supervisor.watchers.names]
+        standings = {name: self._standing(name) for name in self._running.supervisor.watchers.names}
         if (heard, standings) != self._told[:2] or now - self._told[2] > _RENEWED:
             self._told = heard, standings, now
             self._version += 1
-        return None if known == self._version else self._roster()
+        return None if known == self._version else self._roster(standings)
 
-    def _roster(self) -> Roster:
+    def _roster(self, standings: Mapping[str, Standing]) -> Roster:
         running = self._running
         own = [(os.getpid(), "circusd")]
         groups, dropped = [], running.dropped()
-        for name in running.supervisor.watchers.names:
+        for name, standing in standings.items():
             machine = running.supervisor.watchers.machine(name)
             if machine.spec.hidden:
                 own += [(proc.pid, name) for proc in machine.processes.values() if proc.pid]
                 continue
             processes = [Process(proc.pid, proc.wid) for proc in machine.processes.values() if proc.pid]
             tally = running.supervisor.tally.of(name)
-            standing = self._standing(name)
             groups.append(Group(name, tuple(processes), standing, tally, dropped.get(name, 0)))
         for name, app in running.apps.items():
             own += [(pid, f"fork server of {name}") for pid in sorted(app.pool.servers.pids)]

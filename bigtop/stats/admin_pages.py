@@ -17,7 +17,7 @@ from bigtop.record import Record
 from bigtop.stats import exposition, metrics, readiness
 from bigtop.stats.consumption import Consumption
 from bigtop.stats.exposition import Format
-from bigtop.stats.figures import AppFigures, Figures
+from bigtop.stats.figures import AppFigures
 from bigtop.stats.known import Known
 from bigtop.stats.merged_metrics import MergedMetrics
 from bigtop.stats.metrics import Sample
@@ -45,7 +45,6 @@ class Pages:
 
     def __init__(self, known: Known) -> None:
         self._known = known
-        self._figures: Figures | None = None
         # What takes time is done beside the event loop, by one thread: probes are answered meanwhile.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
         self._consumption = Consumption()
@@ -77,18 +76,8 @@ class Pages:
 
     # ---- figures
 
-    def _counts(self, roster: Roster) -> dict[str, AppFigures]:
-        if not roster.own:
-            return {}
-        if self._figures is None:
-            self._figures = Figures(roster.own[0][0])
-        try:
-            return self._figures.look()
-        except OSError:  # the supervisor is gone
-            return {}
-
     def _samples(self, roster: Roster) -> Iterator[Sample]:
-        for name, figures in self._counts(roster).items():
+        for name, figures in self._known.counts().items():
             yield from metrics.of_app(name, figures)
         for group in roster.groups:
             yield from metrics.of_watcher(group.name, group.tally)
@@ -112,7 +101,7 @@ class Pages:
         return list(self._consumption.look(roster)), self._merged.text(folders, form)
 
     def _status(self, roster: Roster) -> dict[str, object]:
-        counts = self._counts(roster)
+        counts = self._known.counts()
         reason = readiness.obstacle(roster)
         return {
             "version": __version__,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from bigtop.ipc.counters import ACCEPTED_AT, Count
 from bigtop.stats import sockdiag
-from bigtop.stats.figures import AppFigures, Figures
+from bigtop.stats.figures import AppFigures
 from bigtop.stats.process_looks import ProcessLooks, Told
 from bigtop.stats.roster import Group, Roster
 from bigtop.stats.samples import Figure
@@ -19,7 +19,6 @@ class Collector:
 
     def __init__(self, details_every: float) -> None:
         self.processes = ProcessLooks(details_every)
-        self._figures: Figures | None = None
         self._reads: dict[int, int] = {}  # by inode of a socket: accepted until the last look
         self._counts: dict[str, tuple[float, AppFigures]] = {}  # by watcher: at the last look
 
@@ -27,15 +26,6 @@ class Collector:
         """Nobody looks any more: what comes next is compared with nothing."""
         self.processes.forget()
         self._reads, self._counts = {}, {}
-
-    def counts(self, roster: Roster) -> dict[str, AppFigures]:
-        """Return what workers count, by application; nothing once the supervisor is gone."""
-        if self._figures is None:
-            self._figures = Figures(roster.own[0][0])
-        try:
-            return self._figures.look()
-        except OSError:
-            return {}
 
     def sockets(self, roster: Roster, counts: Mapping[str, AppFigures]) -> Iterator[Told]:
         """Look at all sockets; yield the figures of each, and after them those of all."""

@@ -1,4 +1,4 @@
-# What the stats process knows of its supervisor: who runs, and when it was told last.
+# What the stats process knows of its supervisor: who runs, when it was told last, what workers count.
 #
 # Rule: the supervisor is asked one thing at a time. Who wants to know while it is asked gets that answer.
 
@@ -8,6 +8,7 @@ import asyncio
 import time
 
 from bigtop.stats.feed import Feed
+from bigtop.stats.figures import AppFigures, Figures
 from bigtop.stats.roster import Roster
 
 
@@ -18,6 +19,7 @@ class Known:
         self._feed = feed
         self._asking: asyncio.Task[None] | None = None
         self._heard_at: float | None = None
+        self._figures: Figures | None = None
         self.roster = Roster(0, ())
 
     @property
@@ -36,6 +38,18 @@ class Known:
             self._asking = asyncio.create_task(self._ask())
         await asyncio.shield(self._asking)
         return self.roster
+
+    def counts(self) -> dict[str, AppFigures]:
+        """Return what workers count, by application; nothing before the first answer, nor once the supervisor
+        is gone."""
+        if not self.roster.own:
+            return {}
+        if self._figures is None:
+            self._figures = Figures(self.roster.own[0][0])
+        try:
+            return self._figures.look()
+        except OSError:
+            return {}
 
     async def _ask(self) -> None:
         said = await self._feed.ask(self.roster.version)

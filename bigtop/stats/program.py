@@ -82,7 +82,7 @@ class Stats:
                 if self._history is not None and told.part is None:
                     self._history.add(told.name, now, told.figure)
         if wants(publisher.HTTP) or wants(publisher.SOCKETS):
-            counts = collector.counts(roster)
+            counts = self._known.counts()
             for told in collector.sockets(roster, counts):
                 publish(publisher.STAT, told.name, told.figure, told.part, told.text)
             for told in collector.requests(roster, counts, at):

@@ -5,22 +5,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import pty
 import re
 import select
 import socket
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import circus_top
 from tests.support.controlled import Controlled, run
 from tests.support.site import until
 
@@ -254,27 +251,10 @@ def test_circus_top_shows_what_circusd_stats_counts(daemon: Controlled, tmp_path
     added = daemon.call("add", name="circusd-stats", cmd=f"{figures} {place}", start=True, options=options)
     assert added["status"] == "ok"
     pids = [str(pid).encode() for name in ("web", "one", "sleeper") for pid in daemon.pids(name)]
-    words = [str(Path(sys.executable).with_name("circus-top")), "--endpoint", statspoint]
-    main, other = pty.openpty()
-    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 100, 100, 0, 0))
-    environ = {**os.environ, "TERM": "linux", "PYTHONWARNINGS": "ignore", "LINES": "99", "COLUMNS": "99"}
-    with subprocess.Popen(words, stdin=other, stdout=other, stderr=other, env=environ) as top:
-        os.close(other)
-        seen = b""
+    words = (b"sleeper", b"127.0.0.1:", b"CPU (%)", b"(circusd)")
 
-        def shown() -> bool:
-            nonlocal seen
-            if select.select([main], [], [], 0.1)[0]:
-                seen += os.read(main, 65536)
-            # Only what differs from the line before is drawn, so not every number is there whole.
-            words = (b"sleeper", b"127.0.0.1:", b"CPU (%)", b"(circusd)")
-            return all(word in seen for word in words) and any(pid in seen for pid in pids)
+    def enough(seen: bytes) -> bool:
+        return all(word in seen for word in words) and any(pid in seen for pid in pids)
 
-        try:
-            until(shown, "the figures on the screen")
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {seen!r}\n{daemon.log()}") from None
-        finally:
-            top.kill()
-            os.close(main)
+    circus_top.shows(statspoint, enough, daemon.log)
     assert daemon.call("rm", name="circusd-stats", waiting=True)["status"] == "ok"

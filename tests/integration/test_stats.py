@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import select
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +21,7 @@ import pytest
 import zmq
 
 from bigtop.control import keys
+from tests.support import circus_top
 from tests.support.figures import subscribed
 from tests.support.site import Site, lives, until
 from tests.support.stack import Stack
@@ -104,29 +100,8 @@ def test_clients_of_circus_understand_all_of_it(stack: Stack) -> None:
 
 
 def test_circus_top_shows_it(stack: Stack) -> None:
-    words = [str(Path(sys.executable).with_name("circus-top")), "--endpoint", endpoint(stack)]
-    main, other = pty.openpty()
-    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 100, 100, 0, 0))
-    environ = {**os.environ, "TERM": "linux", "PYTHONWARNINGS": "ignore", "LINES": "99", "COLUMNS": "99"}
-    with subprocess.Popen(words, stdin=other, stdout=other, stderr=other, env=environ) as top:
-        os.close(other)
-        seen = b""
-
-        def shown() -> bool:
-            nonlocal seen
-            if select.select([main], [], [], 0.1)[0]:
-                seen += os.read(main, 65536)
-            # Only what differs from the line before is drawn, so not every number is there whole.
-            words = (b"two_words", b"parent", b"127.0.0.1:", b"CPU (%)", b"(circusd)", b"HITS", b"(avg)")
-            return all(word in seen for word in words)
-
-        try:
-            until(shown, "the figures on the screen")
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {seen!r}\n{stack.log()}") from None
-        finally:
-            top.kill()
-            os.close(main)
+    words = (b"two_words", b"parent", b"127.0.0.1:", b"CPU (%)", b"(circusd)", b"HITS", b"(avg)")
+    circus_top.shows(endpoint(stack), lambda seen: all(word in seen for word in words), stack.log)
 
 
 def seconds(ctime: str) -> float:
