@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -40,9 +39,6 @@ def _run(early: tuple[int, socket.socket, int] | None) -> int:
 
         sources = serve.gathered(sys.argv[2:])
         if sources is not None:
-            serve.import_supervisor()
-            gc.freeze()  # none of that is ever looked at for garbage
-            gc.enable()
             return serve.run(sources, early)
     if completes:
         importlib.import_module("bigtop.cli.completion").prepare()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -70,7 +71,13 @@ def run(sources: Sources, early: tuple[int, socket.socket, int] | None = None) -
         from bigtop.cli.detach import detach
 
         detach(spec.binds)
+    if early is not None:
+        from bigtop.workers import head_start
+
+        head_start.expect(early[1], spec.backend or "")
     import_supervisor()
+    gc.freeze()  # none of that is ever looked at for garbage
+    gc.enable()
     from bigtop.cli.summary import announce
     from bigtop.launch import program, site
     from bigtop.launch.rereading import Rereading

@@ -19,12 +19,11 @@ import socket
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from bigtop.errors import ConfigError
 
 COMMANDS, EVENTS, STATS = ".ctl", ".events", ".stats"
-SYSTEM = Path("/run/bigtop")  # of root, and of services
+SYSTEM = "/run/bigtop"  # of root, and of services
 
 # struct sockaddr_un has 108 bytes for a path, the last of them a zero.
 LONGEST_PATH = 107
@@ -36,33 +35,33 @@ class UnreachableError(ConfigError):
     exit_status = 69
 
 
-def folder(environ: Mapping[str, str] = os.environ) -> Path:
+def folder(environ: Mapping[str, str] = os.environ) -> str:
     """Return the folder for this user's sockets; it need not exist."""
     return folders(environ)[0]
 
 
-def folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
+def folders(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return where sockets may be, the place for those of this process first."""
     found = _own(environ)
     found += [place for place in (SYSTEM,) if place not in found]
     with suppress(OSError):
-        found += sorted(place for place in SYSTEM.iterdir() if place.is_dir())
+        found += sorted(place.path for place in os.scandir(SYSTEM) if place.is_dir())
     return found
 
 
-def _own(environ: Mapping[str, str]) -> list[Path]:
+def _own(environ: Mapping[str, str]) -> list[str]:
     """Return where a supervisor of this user may have its sockets, the best place first."""
     service = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    found = [Path(service)] if service else []
+    found = [service] if service else []
     if environ.get("XDG_RUNTIME_DIR"):
-        found.append(Path(environ["XDG_RUNTIME_DIR"], "bigtop"))
-    home = Path(environ.get("HOME") or "/", ".bigtop", "run")
+        found.append(os.path.join(environ["XDG_RUNTIME_DIR"], "bigtop"))
+    home = os.path.join(environ.get("HOME") or "/", ".bigtop", "run")
     found += [SYSTEM, home] if os.geteuid() == 0 else [home]
     return [*found, _private(environ)]
 
 
-def _private(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("TMPDIR") or "/tmp", f"bigtop-{os.geteuid()}")  # noqa: S108 - checked by _make()
+def _private(environ: Mapping[str, str]) -> str:
+    return os.path.join(environ.get("TMPDIR") or "/tmp", f"bigtop-{os.geteuid()}")  # noqa: S108 - checked by _make()
 
 
 def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
@@ -75,27 +74,35 @@ def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
     reasons = []
     for place in _own(environ):
         try:
-            check_length(str(place / (name + EVENTS)))
+            path = os.path.join(place, name)
+            check_length(path + EVENTS)
             _make(place, private=place == _private(environ))
         except OSError as error:
             reasons.append(f"{place}: {error.strerror}")
         except ConfigError as error:
             reasons.append(str(error))
         else:
-            return f"ipc://{place / (name + COMMANDS)}", f"ipc://{place / (name + EVENTS)}"
+            return f"ipc://{path}{COMMANDS}", f"ipc://{path}{EVENTS}"
     raise ConfigError(f"no folder for the control socket: {'; '.join(reasons)}")
 
 
-def _make(place: Path, *, private: bool) -> None:
+def _make(place: str, *, private: bool) -> None:
     """Make a folder that is there for us, unless it is; OSError where it cannot be, or is not ours alone."""
-    place.mkdir(mode=0o755 if place == SYSTEM else 0o700, parents=not private, exist_ok=True)
+    if not os.path.isdir(place):
+        if not private:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+        try:
+            os.mkdir(place, 0o755 if place == SYSTEM else 0o700)
+        except FileExistsError:
+            if not os.path.isdir(place):  # else another one of ours made it in this moment
+                raise
     if private and not _is_ours(place):
         raise PermissionError(errno.EPERM, "somebody else made it, or may write to it")
     if not os.access(place, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "it may not be written to")
 
 
-def _is_ours(place: Path) -> bool:
+def _is_ours(place: str) -> bool:
     try:
         status = os.lstat(place)
     except OSError:
@@ -120,14 +127,15 @@ def running(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         if place == _private(environ) and not _is_ours(place):
             continue
         for path in _sockets(place):
-            if path.stem not in found and answers(str(path)):
-                found[path.stem] = f"ipc://{path}"
+            name = os.path.basename(path).removesuffix(COMMANDS)
+            if name not in found and answers(path):
+                found[name] = f"ipc://{path}"
     return found
 
 
-def _sockets(place: Path) -> list[Path]:
+def _sockets(place: str) -> list[str]:
     with suppress(OSError):  # the folder of another user's service
-        return sorted(place.glob("*" + COMMANDS))
+        return sorted(one.path for one in os.scandir(place) if one.name.endswith(COMMANDS))
     return []
 
 

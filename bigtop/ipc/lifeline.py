@@ -32,6 +32,13 @@ _INTERFACES = ("", "wsgi", "asgi")
 # ---- supervisor -> fork server
 
 
+class Expect(Record):
+    """Begin will come: import what serving with `backend` takes, "" if that will be one of our own. For one
+    that had a head start, and only a hint."""
+
+    backend: str
+
+
 class Begin(Record):
     """Be the fork server of `generation`; for one that had a head start (workers/head_start.py). With it
     travel its orders, its environment and the folder that it works in."""
@@ -128,7 +135,7 @@ class Reopen(Record):
     """Open the log files anew (they were rotated)."""
 
 
-_ToForkServer = Begin | Inherit | Fork
+_ToForkServer = Expect | Begin | Inherit | Fork
 _ToSupervisor = Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire
 Message = _ToForkServer | _ToSupervisor | Drain | Reopen
 

@@ -23,7 +23,7 @@ import bigtop.ipc.handoff
 import bigtop.ipc.scoreboard
 import bigtop.loader
 import bigtop.sockets
-import bigtop.workers.identity  # noqa: F401
+import bigtop.workers.identity
 from bigtop.ipc import lifeline
 from bigtop.system import descriptors, kernel
 from bigtop.workers.bootstrap import Bootstrap
@@ -67,6 +67,12 @@ def begin() -> tuple[int, socket.socket, int] | None:
     sys.exit(_wait(far, write_end))
 
 
+def expect(control: socket.socket, backend: str) -> None:
+    """Have it import what serving with `backend` takes, while the supervisor imports what that needs."""
+    with contextlib.suppress(OSError):  # it died: so says Begin
+        lifeline.send(control, lifeline.Expect(backend))
+
+
 def _wait(control: socket.socket, stderr: int) -> int:
     """Become a fork server as soon as it is known of what; return the exit status."""
     os.setsid()
@@ -80,6 +86,9 @@ def _wait(control: socket.socket, stderr: int) -> int:
     gc.enable()
     sys.modules["__main__"] = forkserver
     received = lifeline.receive(control, lifeline.MOST_FDS)
+    if received is not None and isinstance(received[0], lifeline.Expect):
+        _import_for(received[0].backend)
+        received = lifeline.receive(control, lifeline.MOST_FDS)
     if received is None:
         return 0
     begun, (orders, environ, folder) = received
@@ -97,6 +106,19 @@ def _wait(control: socket.socket, stderr: int) -> int:
     sys.argv[:] = [str(forkserver.__file__), str(control.fileno()), str(orders), str(begun.generation)]
     sys.orig_argv[:] = [sys.executable, "-P", "-m", _PROGRAM, *sys.argv[1:]]
     return forkserver.run(control, bootstrap.with_descriptors(inherited), sys.argv)
+
+
+def _import_for(backend: str) -> None:
+    if backend in ("wsgi", "asgi"):
+        bigtop.backends.registry.load(backend)
+    elif not backend:  # what both of them take: the application says later which it is
+        from bigtop.backends.native import (  # noqa: F401
+            access_log,
+            engines,
+            handler_chain,
+            trust,
+            write_buffer,
+        )
 
 
 def _forget_parent(control: socket.socket, stderr: int) -> None:

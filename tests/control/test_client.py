@@ -133,7 +133,7 @@ def test_the_async_client_does_the_same(daemon: Controlled) -> None:
 def test_a_name_leads_to_a_socket_in_a_folder_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(addresses, "SYSTEM", tmp_path / "none")  # others may run on this machine
+    monkeypatch.setattr(addresses, "SYSTEM", str(tmp_path / "none"))  # others may run on this machine
     environ = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path / "home")}
     commands, events = addresses.of("shop", environ)
     assert (commands, events) == (
@@ -161,7 +161,7 @@ def test_a_name_leads_to_a_socket_in_a_folder_of_ones_own(
 def test_without_a_home_the_socket_is_in_a_private_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(addresses, "SYSTEM", Path("/proc/none"))  # nobody can make that, not even root
+    monkeypatch.setattr(addresses, "SYSTEM", "/proc/none")  # nobody can make that, not even root
     private = tmp_path / f"bigtop-{os.geteuid()}"
     environ = {"HOME": "/proc/none", "XDG_RUNTIME_DIR": "/proc/none", "TMPDIR": str(tmp_path)}
     commands, events = addresses.of("shop", environ)
@@ -192,7 +192,7 @@ def test_endpoints_paths_and_variables_are_understood(tmp_path: Path) -> None:
     assert addresses.resolve("/a/b.ctl", environ) == "ipc:///a/b.ctl"
     assert addresses.resolve(None, environ) == "tcp://127.0.0.1:5555"
     assert addresses.resolve(None, {**environ, "BIGTOP_CTL_ENDPOINT": "/x"}) == "ipc:///x"
-    assert addresses.folder({"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/bigtop")
+    assert addresses.folder({"XDG_RUNTIME_DIR": "/run/user/7"}) == "/run/user/7/bigtop"
 
 
 def test_events_of_one_that_listens_everywhere_are_where_its_commands_are() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import PurePath
 from typing import Any, Final
 
 from bigtop import paste
@@ -127,11 +126,15 @@ def _admin(config: ServeConfig, base: str) -> AdminSpec | None:
 def site_name(app: str) -> str:
     """Return the top package of "pkg.mod:attr", or the file's name without its ending for a path."""
     if paste.is_named(app):
-        return PurePath(app.removeprefix("paste:").partition("#")[0]).stem
+        return _stem(app.removeprefix("paste:").partition("#")[0])
     module = app.partition(":")[0]
     if "/" in module or module.endswith(".py"):
-        return PurePath(module).stem
+        return _stem(module)
     return module.partition(".")[0]
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path.rstrip("/")))[0]
 
 
 def _paste_logging(config: ServeConfig) -> bool:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bigtop import sizes
-from bigtop.config.serve.cpu_quota import available_cpus
 from bigtop.http.declarations import LONGEST_METHOD, Mount, Route
 from bigtop.system import accounts, workdir
 
@@ -96,6 +95,8 @@ def workers(maximum: int) -> Convert[int]:
 
     def convert(given: str) -> int:
         if given.lower() == "auto":
+            from bigtop.config.serve.cpu_quota import available_cpus  # most say a number
+
             return min(available_cpus(), maximum)
         try:
             return count(given)

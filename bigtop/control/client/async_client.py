@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
+import os
 from collections.abc import AsyncIterator
 from types import TracebackType
 
@@ -67,7 +67,7 @@ class AsyncClient:
 
     async def call(self, command: str, **properties: object) -> Properties:
         """As Client.call()."""
-        call_id = uuid.uuid4().hex
+        call_id = os.urandom(16).hex()
         self._reader = self._reader or asyncio.create_task(self._read())
         reply = self._waiting[call_id] = asyncio.get_running_loop().create_future()
         sent = False

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -122,7 +122,7 @@ class Client:
 
         Raises RefusedError, UnreachableError, NoReplyError.
         """
-        call_id = uuid.uuid4().hex
+        call_id = os.urandom(16).hex()
         end = None if self.timeout is None else time.monotonic() + self.timeout
         while self._monitor.poll(0):  # breaks that concerned nobody
             self._monitor.recv_multipart()

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ class Way(Record):
 def dealer(context: zmq.Context[S], way: Way) -> S:
     """Return a socket for commands. UnreachableError where that can be told at once."""
     socket = context.socket(zmq.DEALER)
-    socket.setsockopt(zmq.IDENTITY, uuid.uuid4().hex.encode())
+    socket.setsockopt(zmq.IDENTITY, os.urandom(16).hex().encode())
     # Nothing is queued for somebody who is not there: a command that timed out must not be obeyed later.
     socket.setsockopt(zmq.IMMEDIATE, 1)
     return _connected(socket, way)

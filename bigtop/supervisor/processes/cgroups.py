@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bigtop.supervisor.policy.spec import Cgroup
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PERIOD = 100_000  # microseconds; the kernel's own default for cpu.max
 _OURS = "bigtop-supervisor"
@@ -61,6 +64,8 @@ def remove(group: Path) -> None:
 
 def _home() -> Path:
     """Return the folder of the group that we are in."""
+    from pathlib import Path  # most programs limit nothing
+
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     roots = [fields.split()[4] for fields in mounts if " - cgroup2 " in fields]
     paths = [

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from bigtop.record import Record
 
@@ -40,7 +39,8 @@ class Stat(Record):
 def stat(pid: int) -> Stat | None:
     """Return what is known of a process; None when there is none."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
     except OSError:
         return None
     # The second field is the program's name in parentheses, and may hold both of these.
@@ -57,8 +57,8 @@ def stat(pid: int) -> Stat | None:
 
 def users(pid: int) -> list[int]:
     """Return the real, effective and saved user of a process; none when there is none."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_bytes().splitlines():
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
+        for line in file:
             if line.startswith(b"Uid:"):
                 return [int(word) for word in line.split()[1:4]]
     return []
@@ -69,8 +69,9 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError):  # a thread that ended meanwhile
-                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split())
+            path = f"/proc/{pid}/task/{thread}/children"
+            with contextlib.suppress(OSError), open(path, "rb") as file:  # a thread may have ended meanwhile
+                found += map(int, file.read().split())
     return found
 
 

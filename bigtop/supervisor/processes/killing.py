@@ -10,11 +10,14 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.processes import cgroups, descendants
 from bigtop.supervisor.processes.child import Process
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 logger = get_logger("bigtop.supervisor")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bigtop.errors import BigtopError
 from bigtop.record import Record, field, replace
@@ -20,6 +20,9 @@ from bigtop.supervisor.processes.child import spawn
 from bigtop.supervisor.processes.launcher_client import LauncherClient
 from bigtop.supervisor.processes.resolve import SpawnError, program, request_for, visible_sockets
 from bigtop.system import workdir
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class SpawnResult(Record, frozen=False):

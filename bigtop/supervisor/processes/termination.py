@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.spec import StopPolicy
 from bigtop.supervisor.processes import cgroups, descendants, killing
 from bigtop.supervisor.processes.child import Process, spawn
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FIRST_LOOK = 0.005
 _SLOWEST_LOOK = 0.25
