@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import errno
 import os
 import re
 import signal
@@ -12,7 +14,7 @@ import psutil
 import pytest
 
 from bigtop.supervisor.policy.spec import Cgroup
-from bigtop.supervisor.processes import cgroups
+from bigtop.supervisor.processes import cgroups, killing
 from tests.support.site import ROOT, Site, until
 from tests.support.stack import Stack
 from tests.support.wire import Client, request
@@ -267,3 +269,18 @@ graceful_timeout = 5
             stack.log(),
         )
         until(lambda: not psutil.pid_exists(int(pid)), "the daemon's end")
+
+
+def test_what_cannot_be_watched_is_killed_and_left_for_who_collects(caplog: pytest.LogCaptureFixture) -> None:
+    child = os.spawnvp(os.P_NOWAIT, "sleep", ["sleep", "300"])
+    try:
+        killing.unwatched(child, "web: process 1", OSError(errno.EMFILE, "Too many open files"))
+        assert (
+            f"web: process 1 (pid {child}) is killed: it cannot be watched: Too many open files"
+            in caplog.text
+        )
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
+        status = os.waitpid(child, 0)[1]
+    assert os.WTERMSIG(status) == signal.SIGKILL
