@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--load-cores", type=_cores, metavar="CORES", help="for the load generator (the last one)"
     )
     run.add_argument("--no-syscalls", action="store_true", help="do not count system calls")
+    run.add_argument("--against", metavar="COMMIT", help="measure Bigtop as it was then, beside it as it is")
     _output_options(run)
     supervise = command("supervise", _supervise, "compare process managers: starts, deaths, answers, stops")
     supervise.add_argument(
@@ -129,7 +130,10 @@ def _run(options: argparse.Namespace) -> int:
     started = datetime.now(UTC)
     out = options.out or _dated(started)
     workshop.ensure_program(workshop.LOAD_SOURCE)
-    available, left_out = _make_ready(peers.select(options.peers))
+    wanted = peers.select(options.peers)
+    if options.against:
+        wanted = peers.with_earlier(wanted, options.against)
+    available, left_out = _make_ready(wanted)
     if not available:
         raise workshop.NotAvailableError("no peer is available: " + "; ".join(left_out.values()))
     results = Results(

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Peer:
     pip_options: tuple[str, ...] = ()
     pip_env: tuple[tuple[str, str], ...] = ()
     source: bool = False  # Bigtop as it stands here, instead of as users install it
+    commit: str = ""  # Bigtop as it was then, instead of as it is
     note: str = ""
 
     @property
@@ -278,6 +279,19 @@ def select(names: str) -> list[Peer]:
     """Return the peers of a comma-separated list of names and set names, each once, in that order."""
     chosen = expand(names, SETS, known=BY_NAME, what="peer")
     return [BY_NAME[name] for name in chosen]
+
+
+def with_earlier(chosen: Iterable[Peer], commit: str) -> list[Peer]:
+    """Return the peers, and behind each that is Bigtop as users install it the same as of `commit`."""
+    both = []
+    for peer in chosen:
+        both.append(peer)
+        if peer.is_bigtop and not peer.source:
+            # Not by the program in the environment, which belongs to what is installed there.
+            commands = tuple(one.replace("$bin/bigtop", "$python -m bigtop", 1) for one in peer.commands)
+            name, note = f"{peer.name}@{commit}", f"as of {commit}"
+            both.append(replace(peer, name=name, commands=commands, commit=commit, note=note))
+    return both
 
 
 def expand(names: str, sets: dict[str, tuple[str, ...]], known: Iterable[str], what: str) -> list[str]:

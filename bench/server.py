@@ -113,9 +113,7 @@ def _start(
     return subprocess.Popen(
         command,
         cwd=workshop.ROOT,
-        env=workshop.environment(
-            APPS[scenario.app], data, peer.env, source=peer.source or not peer.is_bigtop
-        ),
+        env=workshop.environment(APPS[scenario.app], data, peer.env, workshop.bigtop_of(peer)),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
@@ -24,6 +25,7 @@ BENCH = ROOT / "bench"
 VENV = ROOT / ".bench-venv"
 BUILD = ROOT / "build" / "bench"
 INSTALLED = BUILD / "installed"
+COMMITS = BUILD / "commits"
 
 LOAD_SOURCE = "load/load.c"
 LONGEST_REASON = 160  # characters
@@ -43,18 +45,25 @@ def words(command: str, values: Mapping[str, object]) -> list[str]:
 
 
 def environment(
-    app: App | None, data: Path, extra: Iterable[tuple[str, str]] = (), *, source: bool = True
+    app: App | None, data: Path, extra: Iterable[tuple[str, str]] = (), bigtop: Path = ROOT
 ) -> dict[str, str]:
     """Return the whole environment of a server: nothing of the caller's shell changes what is measured.
 
-    With `source`, Bigtop is what stands here; otherwise what ensure_installed() made of it.
+    `bigtop` is the folder in which Bigtop is found.
     """
-    folders = ([] if source else [INSTALLED]) + [ROOT] + ([ROOT / app.path] if app and app.path else [])
+    folders = [bigtop, ROOT, *([ROOT / app.path] if app and app.path else [])]
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     env["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     for name, value in (*(app.env if app else ()), *extra):
         env[name] = Template(value).substitute(data=data)
     return env
+
+
+def bigtop_of(peer: Peer) -> Path:
+    """Return where the Bigtop of a peer is."""
+    if peer.commit:
+        return COMMITS / peer.commit / "installed"
+    return INSTALLED if peer.is_bigtop and not peer.source else ROOT
 
 
 # ---- packages
@@ -100,9 +109,32 @@ def ensure_installed() -> None:
     sources = [ROOT / "setup.py", *(ROOT / "bigtop").rglob("*.py")]
     if target.exists() and target.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
         return
+    _install(ROOT, target)
+
+
+def ensure_commit(commit: str) -> None:
+    """Install this repository as it was at `commit`, unless that was done before."""
+    folder = COMMITS / commit
+    if (folder / "installed").exists():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    archive = folder / "source.tar"
+    git = ["git", "-C", str(ROOT), "archive", "--prefix=source/", f"--output={archive}", commit]
+    _run(git, f"git has no commit {commit}")
+    with tarfile.open(archive) as source:
+        source.extractall(folder, filter="data")
+    try:
+        _install(folder / "source", folder / "installed")
+    except NotAvailableError:
+        shutil.rmtree(folder / "installed", ignore_errors=True)
+        raise
+
+
+def _install(source: Path, target: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     shutil.rmtree(target, ignore_errors=True)
-    _run([*pip, "--target", str(target), str(ROOT)], "pip cannot install Bigtop")
+    _run([*pip, "--target", str(target), str(source)], "pip cannot install Bigtop")
     target.touch()
     if not list(target.glob("bigtop/http/engine.*.so")):
         raise NotAvailableError("Bigtop could not be compiled")
@@ -132,7 +164,9 @@ def ensure_peer(peer: Peer) -> None:
     for source in peer.sources:
         ensure_program(source)
     ensure_packages(peer.packages, peer.pip_options, peer.pip_env)
-    if peer.is_bigtop and not peer.source:
+    if peer.commit:
+        ensure_commit(peer.commit)
+    elif peer.is_bigtop and not peer.source:
         ensure_installed()
 
 

@@ -31,6 +31,19 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(names: str) -> No
         assert "gunicorn-sync" in str(caught.value)
 
 
+def test_an_earlier_bigtop_is_measured_behind_the_one_that_is(tmp_path: Path) -> None:
+    chosen = peers.with_earlier(peers.select("bigtop,bigtop-pure,gunicorn-sync"), "abc123")
+    assert [peer.name for peer in chosen] == ["bigtop", "bigtop@abc123", "bigtop-pure", "gunicorn-sync"]
+    assert [workshop.bigtop_of(peer) for peer in chosen] == [
+        workshop.INSTALLED,
+        workshop.COMMITS / "abc123" / "installed",
+        workshop.ROOT,
+        workshop.ROOT,
+    ]
+    ((program, *words),) = commands(chosen[1], SCENARIOS["hello"], 8123, tmp_path, tmp_path)
+    assert [program, *words[:3]] == [str(workshop.python()), "-m", "bigtop", "serve"]
+
+
 def test_sets_name_only_what_exists() -> None:
     assert set().union(*peers.SETS.values()) <= set(peers.BY_NAME)
     assert set().union(*scenarios.SETS.values()) <= set(SCENARIOS)
