@@ -16,9 +16,10 @@ from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.document import Document, Place, Problems, Section
 from bigtop.config.file.expand import Environments, expanded
 from bigtop.config.file.key import Keys, Values, read, refuse_unknown, suggestion, suspect_unknown
+from bigtop.config.file.listeners import check_taken
 from bigtop.config.file.plugins import flapping_defaults, is_flapping, plugin
 from bigtop.config.file.routing import routed
-from bigtop.config.file.sockets import check_taken, socket
+from bigtop.config.file.sockets import socket
 from bigtop.config.file.watchers import FileContext, watcher
 from bigtop.config.serve import admin
 from bigtop.config.serve.admin import AdminSpec
@@ -208,7 +209,7 @@ def _check(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
     """ConfigError for all that is wrong so far; and warn of what is not."""
     _check_names(document, daemon.stats is not None or daemon.admin is not None, problems)
     places = {section.title: section.place for section in document.sections}
-    check_taken(daemon.sockets, places, problems)
+    check_taken(daemon, document, problems)
     _check_dependencies(daemon, document, problems)
     problems.raise_any()
     _check_work(document, problems)

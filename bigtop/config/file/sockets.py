@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Final
 
 from bigtop.config.file import daemon_options as d
-from bigtop.config.file.document import Place, Problems, Section
+from bigtop.config.file.document import Section
 from bigtop.config.file.expand import expanded
 from bigtop.config.file.key import Values, read, refuse_unknown, suspect_unknown
 from bigtop.config.file.watchers import FileContext
@@ -43,23 +42,6 @@ def socket(section: Section, around: FileContext) -> tuple[Values, SocketSpec | 
     except ConfigError as error:
         around.problems.error(section.place, f"[{section.title}] {error}")
         return values, None
-
-
-def check_taken(sockets: Iterable[SocketSpec], places: Mapping[str, Place], problems: Problems) -> None:
-    """Report an address that two sections want to have."""
-    taken: dict[tuple[object, ...], str] = {}
-    for spec in sockets:
-        if spec.fd is not None or (spec.path is None and (spec.port == 0 or spec.reuse_port)):
-            continue
-        host = "127.0.0.1" if spec.host == "localhost" else spec.host
-        where = (
-            (unixpaths.absolute(spec.path),) if spec.path else (host, spec.port, spec.kind, spec.interface)
-        )
-        title = f"socket:{spec.name}"
-        if where in taken:
-            first = taken[where]
-            problems.error(places[title], f"[{title}] has the address of [{first}] at {places[first]}")
-        taken.setdefault(where, title)
 
 
 def _spec(name: str, values: Values) -> SocketSpec:

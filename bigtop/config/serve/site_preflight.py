@@ -11,6 +11,7 @@ import os
 from bigtop import loader
 from bigtop.backends import registry
 from bigtop.config.serve import options as o
+from bigtop.config.serve import overlap
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.config.serve.settings import ServeConfig
@@ -27,6 +28,7 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
         accounts.account(spec.identity.user, spec.identity.group, "--group")
     except LookupError as error:
         raise _wrong(config, o.USER, str(error)) from None
+    _check_addresses(config, spec)
     if spec.backend is not None:
         try:
             backend = registry.load(spec.backend)
@@ -46,6 +48,14 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
             raise _wrong(config, option, f"there is no file {os.path.join(spec.folder, path)}")
     if spec.reload and importlib.util.find_spec("watchfiles") is None:
         raise _wrong(config, o.RELOAD, "needs watchfiles: pip install 'bigtop[reload]'")
+
+
+def _check_addresses(config: ServeConfig, spec: ServeSpec) -> None:
+    for earlier, later in overlap.pairs(spec.binds):
+        one, other = spec.binds[earlier].name, spec.binds[later].name
+        raise _wrong(config, o.BIND, f"{other} cannot be had beside {one}: it is the same address")
+    if spec.admin is not None and any(overlap.overlap(bind, spec.admin.bind) for bind in spec.binds):
+        raise _wrong(config, o.ADMIN, f"{spec.admin.bind.name} is an address of --bind")
 
 
 def _wrong(config: ServeConfig, option: Option[object], problem: str) -> ConfigError:
