@@ -1,4 +1,4 @@
-# Which build of Bigtop this is: setup.py compiles the modules of every request, where that can be done.
+# Build of Bigtop: which modules of every request setup.py compiled, where that could be done.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# What can go wrong, by whose fault it is.
+# Errors: what can go wrong, by whose fault it is.
 #
 # Rule: an error that a person made carries one message that names the place (flag, file:line, header, frame)
 # and says what would be right. A programming error is none of these classes: it propagates and ends the

@@ -1,4 +1,4 @@
-# From "pkg.mod:attr" to the application, and whether it speaks WSGI or ASGI (see interface.py).
+# Loader of applications: from "pkg.mod:attr" to the callable, and whether it speaks WSGI or ASGI.
 #
 # Rule: whose fault a failure is must be plain. When the target cannot be found, the error says what was tried
 # and what was probably meant; when the application's own code failed, it carries that code's traceback, which

@@ -1,4 +1,4 @@
-# Where Bigtop writes what it has to say: its own log, and the access log.
+# Log of Bigtop, and its access log: where both are written to.
 #
 # Rule 1: one line (or one batch of lines) is one write(2) on a descriptor opened with O_APPEND. The kernel
 # makes "go to the end and write" one step, so supervisor and workers share a file without locks and without

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,6 +177,20 @@ def vague_names(modules: Modules) -> list[str]:
 # ---- habits
 
 
+# A header that begins with one of these says what something does before it says what it is.
+NO_NOUN = re.compile(
+    r"# (What|Who|Whom|Whose|How|When|Where|Which|Whether|That|From|Tells|Every|Everything|All|Until) "
+)
+
+
+def headers_without_noun(modules: Modules) -> list[str]:
+    return [
+        module.at(1, "the header does not begin with the noun of what this file is")
+        for module in modules.values()
+        if NO_NOUN.match(module.source)
+    ]
+
+
 def missing_headers(modules: Modules) -> list[str]:
     return [
         module.at(1, "opens without a header: what this file is, its rules, why")
@@ -242,6 +257,7 @@ CHECKS: list[Callable[[Modules], list[str]]] = [
     many_parameters,
     wide_classes,
     cut_classes,
+    headers_without_noun,
     missing_headers,
     broad_excepts,
     computed_attributes,
@@ -371,6 +387,7 @@ WRONG = [
         "bigtop/log.py:1: nobody is a Half but its one subclass",
     ),
     (missing_headers, {"bigtop/log.py": "import logging\n# too late"}, "opens without a header"),
+    (headers_without_noun, {"bigtop/log.py": "# Where it is all written.\n"}, "does not begin with the noun"),
     (broad_excepts, {"bigtop/log.py": "try:\n    f()\nexcept:\n    pass"}, "bigtop/log.py:3: bare except"),
     (
         broad_excepts,
@@ -404,7 +421,7 @@ def test_each_check_finds_what_is_wrong(
 RIGHT = {
     "bigtop/log.py": "\n".join(
         [
-            "# What this file is.",
+            "# A log.",
             "def longest():",
             '    """Docstrings,',
             '    of any length, do not count."""',
@@ -418,8 +435,8 @@ RIGHT = {
             "    getattr(longest, 'name', None)",
         ]
     ),
-    "bigtop/__init__.py": "# A menu.\ndef __getattr__(name):\n    from bigtop.library import serve",
-    "bigtop/library.py": "# What is on it.\nfrom bigtop import __version__",
+    "bigtop/__init__.py": "# A door.\ndef __getattr__(name):\n    from bigtop.library import serve",
+    "bigtop/library.py": "# The menu.\nfrom bigtop import __version__",
     "bigtop/http/__init__.py": "",
     "bigtop/http/engine.py": "# Pure.\nfrom bigtop.errors import E",
     "bigtop/errors.py": "# A leaf.\nclass E(Exception): ...\nclass F(E): ...",

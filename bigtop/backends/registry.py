@@ -1,4 +1,4 @@
-# Which backends there are, and whether one can do what is asked of it.
+# Registry of backends: which there are, and whether one can do what is asked of it.
 #
 # Rule: a backend is imported when it is chosen and never before, so that one with a missing dependency harms
 # nobody else. Rule: what a backend can do is what it declares (base.Features); there is no list of exceptions

@@ -1,4 +1,4 @@
-# What processes are doing, for people to read: requests, stacks, profiles.
+# Requests, stacks and profiles for people to read: `bigtop ctl requests`, `recent`, `stack`, `profile`.
 #
 # Rule: pure. What comes over the control channel has no control characters: the supervisor sees to that.
 

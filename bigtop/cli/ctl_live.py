@@ -1,4 +1,4 @@
-# What `bigtop ctl requests --watch` and `bigtop ctl profile` do besides asking: look again, and write files.
+# Repetition and files of `bigtop ctl requests --watch` and `bigtop ctl profile`.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# What `bigtop serve` says once it serves: what runs, where, and how to stop it.
+# Summary of a start: what `bigtop serve` serves, where, and how to stop it.
 #
 # A terminal gets a box and some colour; a log collector gets plain lines; a JSON log gets one entry, so that
 # every line of it stays JSON.

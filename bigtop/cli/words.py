@@ -1,4 +1,4 @@
-# A command line that is being written, as words, and words as they are written into one.
+# Words of a command line that is being written, and words as they are written into one.
 #
 # Rule: quoting follows the user: what was begun with a quote goes on with it, all else gets backslashes.
 

@@ -1,4 +1,4 @@
-# Where control channels are: from the name of a site to an endpoint.
+# Addresses of control channels: from the name of a site to an endpoint.
 #
 # A supervisor named NAME has NAME.ctl for commands and NAME.events for events, and NAME.stats where it
 # publishes figures: unix sockets in one folder:

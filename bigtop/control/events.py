@@ -1,4 +1,4 @@
-# What subscribers are told: topic watcher.NAME.EVENT and an object in JSON, as Circus has it, and more.
+# Events for subscribers: topic watcher.NAME.EVENT and an object in JSON, as Circus has it, and more.
 #
 # Rule: pure. A notice of the machine, or something that the supervisor saw, becomes an Event; the names and
 # payloads of Circus' eleven events are Circus', because plugins take them apart.

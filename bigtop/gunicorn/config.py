@@ -1,4 +1,4 @@
-# What an embedded application sets, by gunicorn's names of settings.
+# Config of an embedded application: what it sets, by gunicorn's names of settings.
 #
 # Rule: a name that gunicorn does not know is refused at once, as there. What a value comes to is found out by
 # the supervisor, which tells a wrong one with the name of the program.

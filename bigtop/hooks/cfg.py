@@ -1,4 +1,4 @@
-# What hooks find as cfg: every setting by gunicorn's name, as it finally is.
+# Object `cfg` of hooks: every setting by gunicorn's name, as it finally is.
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-# What hooks find as log: a logger class with the names and the seams of gunicorn's, from which files derive
-# theirs where gunicorn is not installed (stand_ins.py).
+# Logger classes with the names and the seams of gunicorn's.
+#
+# Hooks find one as `log`, and files derive theirs from it where gunicorn is not installed (stand_ins.py).
 #
 # Rule: what workers say goes where the file says (logger_class, logconfig, logconfig_dict, logconfig_json),
 # under gunicorn's names of loggers; where it says nothing, into Bigtop's own log.

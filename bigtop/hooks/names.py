@@ -1,4 +1,4 @@
-# Which hooks are called where.
+# Names of hooks, and where each is called.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# What hooks are given as server and worker: objects with the attributes of gunicorn's arbiter and workers.
+# Objects `server` and `worker` of hooks, with the attributes of gunicorn's arbiter and workers.
 #
 # Rule: they show how things are and change nothing. Who sets `alive`, or the like, is not obeyed.
 

@@ -1,4 +1,4 @@
-# What hooks and logger classes are given as a request, its answer and its environ.
+# Objects of hooks and logger classes: a request, its answer and its environ.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Where the hooks of a site come from, for those who execute them.
+# Spec of hooks: where those of a site come from, for those who execute them.
 
 from __future__ import annotations
 

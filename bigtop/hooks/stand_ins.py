@@ -1,4 +1,4 @@
-# What files of gunicorn's import from gunicorn, where that is not installed: the names that such files use.
+# Stand-ins for gunicorn where it is not installed: the names that files of its users import from it.
 #
 # Rule: only in processes that execute such a file, and only where Python finds no gunicorn itself. Anything
 # else of gunicorn is missing there as before.

@@ -1,4 +1,4 @@
-# What options may say of requests and places: the words, the defaults and the two smallest descriptions.
+# Declarations of options about requests and places: the words, the defaults, the two smallest descriptions.
 #
 # They are apart from what heeds them, because a supervisor reads options and never a request.
 

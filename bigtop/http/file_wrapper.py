@@ -1,4 +1,4 @@
-# What an application gets as wsgi.file_wrapper (PEP 3333).
+# File wrapper: what an application gets as wsgi.file_wrapper (PEP 3333).
 #
 # Rule: it is never compiled. It is the application's as soon as that has made one: it may derive from it, and
 # hooks put a close() of their own on it.

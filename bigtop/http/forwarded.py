@@ -1,4 +1,4 @@
-# Who really asked, when a proxy stands in between: X-Forwarded-* and Forwarded (RFC 7239).
+# Forwarded client: who really asked behind a proxy, by X-Forwarded-* and Forwarded (RFC 7239).
 #
 # Rule 1: only a trusted peer is believed, and of a list only what trusted peers have added: lists are read
 # from the right, the end that a client cannot write.

@@ -1,4 +1,4 @@
-# Clients and applications say the same again and again, so what was made of it is remembered.
+# Memory of what was made of requests and answers: clients and applications say the same again and again.
 #
 # Rule: a bounded number of each kind, and nothing long, so that no stranger makes memory grow. It is a dict
 # that is emptied when it is full: looking something up costs a third of what functools.lru_cache asks for it,

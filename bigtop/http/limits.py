@@ -1,4 +1,4 @@
-# How much of everything a client may send, and how long it may take.
+# Limits: how much of everything a client may send, and how long it may take.
 #
 # Each figure names its precedents, so that changing one is a decision and not an accident.
 

@@ -1,4 +1,4 @@
-# What HTTP/1.1 says, as objects: the vocabulary between http/engine.py and everybody who answers requests.
+# Messages of HTTP/1.1 as objects: the vocabulary between http/engine.py and all who answer requests.
 #
 # Engine.feed(data) returns a list of events in the order of the bytes:
 #     Request        a head is complete; `request.ended` tells whether a body follows

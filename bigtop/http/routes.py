@@ -1,4 +1,4 @@
-# Whose request it is, where several applications answer on one socket.
+# Routes: whose request it is, where several applications answer on one socket.
 #
 # Rule 1: the longest path wins, and whole segments count: /api is not /apiary. The path is what applications
 # see: without encoding. Rule 2: a route with the host of the request goes before all routes without a host.

@@ -1,4 +1,4 @@
-# What a supervisor, its fork servers and its workers say to each other.
+# Lifeline: what a supervisor, its fork servers and its workers say to each other.
 #
 # Rules: one message is one datagram on a SOCK_SEQPACKET pair, written as JSON, so nobody ever holds half a
 # message. Decoding never runs code: an application that took over its worker must not gain the supervisor

@@ -1,4 +1,4 @@
-# What a worker says of itself when it is asked: the form of that, for who writes and for who reads.
+# Format of reports: what a worker says of itself when it is asked, for who writes and for who reads.
 #
 # It goes through a pipe that only this worker writes to, beside the text that faulthandler writes there.
 # Rule 1: a message is a JSON array between RS (RFC 7464) and a line feed, and no longer than what write(2)

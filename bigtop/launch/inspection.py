@@ -1,4 +1,4 @@
-# What processes are doing, for who asks over the control channel: three sources put together.
+# Inspection of processes for who asks over the control channel: three sources put together.
 #
 # The scoreboard tells the requests, also of workers that hang. Workers tell their stacks when they are asked
 # (supervisor/processes/reports.py). The kernel tells what each thread waits for (system/threads.py).

@@ -1,4 +1,4 @@
-# What watchers told, for those who ask afterwards.
+# Notices of watchers, kept for those who ask afterwards.
 #
 # Rule: bounded by the number of watchers: of each the last failure is kept, until something else is wanted of
 # it. So everybody who waits for the same thing is told. A watcher that is tried again without limit never

@@ -1,4 +1,4 @@
-# What reloadconfig does, in words.
+# Plan of reloadconfig in words.
 
 from __future__ import annotations
 

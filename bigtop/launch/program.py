@@ -1,4 +1,4 @@
-# What it takes to be the program at the top of a tree of processes: signals, orphans, the end.
+# Program at the top of a tree of processes: signals, orphans, the end.
 #
 # Rule: a signal that was sent once the program can be found is neither lost nor ends it halfway.
 

@@ -1,4 +1,4 @@
-# What is read of a process less often than its use of the CPU, because it costs more or hardly changes.
+# Details of a process: what is read less often than its use of the CPU, for it costs more or hardly changes.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# What the stats process knows of its supervisor: who runs, when it was told last, what workers count.
+# Knowledge of the supervisor in the stats process: who runs, when that was told last, what workers count.
 #
 # Rule: the supervisor is asked one thing at a time. Who wants to know while it is asked gets that answer.
 

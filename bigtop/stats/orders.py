@@ -1,4 +1,4 @@
-# What the stats process is told when it is started, as one word of its command line.
+# Orders of the stats process: what it is told when it is started, as one word of its command line.
 
 from __future__ import annotations
 

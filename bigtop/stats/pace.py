@@ -1,4 +1,4 @@
-# How often the stats process looks; and its name.
+# Pace of the stats process: how often it looks; and its name.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# All processes of this machine, read from /proc as fast as Python can.
+# Processes of this machine, read from /proc as fast as Python can.
 #
 # Rule: a file is read once per look and process, and no more files than are needed: psutil asks several times
 # for most of them, which for a thousand processes is the difference between a tenth of a second and one.

@@ -1,5 +1,6 @@
-# Who runs, as the supervisor tells the stats process: watchers with their processes, sockets with those who
-# accept at them.
+# Roster: who runs, as the supervisor tells the stats process.
+#
+# It has watchers with their processes, and sockets with those who accept at them.
 #
 # Rules: pure. The stats process asks, one line at a time, and says which state it knows; the supervisor
 # answers with a newer one, or that there is none. So nothing is sent while nobody looks, and a stats process

@@ -1,5 +1,6 @@
-# Queues of listening sockets: how many connections wait to be accepted, and how many may. Asked of the kernel
-# by netlink, sock_diag(7): one question for each family, whoever holds the sockets.
+# Queues of listening sockets: how many connections wait to be accepted, and how many may.
+#
+# Asked of the kernel by netlink, sock_diag(7): one question for each family, whoever holds the sockets.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# What processes use, in the units and the words of Circus.
+# Usage of processes, in the units and the words of Circus.
 #
 # Rule 1: one look at all processes serves a whole request: asking each of them for its children costs such a
 # look every time, which is how 300 processes come to take seconds.

@@ -1,4 +1,4 @@
-# When a watcher with a schedule runs next.
+# Cron: when a watcher with a schedule runs next.
 #
 # Rules: cron's own language and its treatment of summer time are cronsim's business. Clocks are set and
 # machines sleep, so nobody waits longer than a minute before looking at the clock again; what was missed

@@ -1,4 +1,4 @@
-# What starts, stops and replaces processes without anybody's command: connections, clocks, memory.
+# Triggers: connections, clocks and memory start, stop and replace processes without anybody's command.
 #
 # Rules: a trigger only feeds the event that a person could have caused. Nothing is watched for a watcher that
 # does not ask for it. Memory is summed in a thread, since reading /proc takes its time.

@@ -1,4 +1,4 @@
-# What Bigtop asks of the operating system beyond Python's os module.
+# Kernel: what Bigtop asks of the operating system beyond Python's os module.
 #
 # Rule: Linux-only calls stand here, each with what happens elsewhere, so that every other module can be
 # imported anywhere. Nothing here knows what a worker or a watcher is.

@@ -1,4 +1,4 @@
-# Tells whoever started us how we are: systemd (sd_notify(3)), and a `--daemon` command that waits.
+# Notifications for whoever started us: systemd (sd_notify(3)), and a `--daemon` command that waits.
 #
 # Rule: the variables that say where to tell it are taken out of the environment. What we start would believe
 # that it is meant, and tell systemd that the service is ready, or stopping, in our place.

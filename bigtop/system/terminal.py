@@ -1,4 +1,4 @@
-# What a terminal shows.
+# Terminal: what it shows.
 
 from __future__ import annotations
 

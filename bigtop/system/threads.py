@@ -1,4 +1,4 @@
-# What the threads of a process do as far as the kernel knows: read from /proc, without their help.
+# Threads of a process as the kernel knows them: read from /proc, without the process' help.
 #
 # Rule 1: threads and processes vanish between two looks; what cannot be read is not known, and never an
 # error. To see the system call of another process takes the right to trace it (ptrace(2)). Rule 2: what is

@@ -1,4 +1,4 @@
-# From fork to exit: what a worker does, in order.
+# Boot of a worker: what it does from fork to exit, in order.
 #
 # Rule: run() reads as a list. Everything it needs comes in as arguments; nothing of the supervisor and
 # nothing of the fork server but the imported application is reachable from here.

@@ -1,4 +1,4 @@
-# Who and where an application is: user, group, umask, folder, environment, module search path.
+# Identity of an application: user, group, umask, folder, environment, module search path.
 #
 # Rule: the order matters. The folder is entered and everything that needs privileges is done before they are
 # dropped.

@@ -1,4 +1,4 @@
-# What every thread, task and greenlet of this process is doing, found out from inside by a thread.
+# Inspection from inside: what every thread, task and greenlet of this process does, found out by a thread.
 #
 # Rule 1: it only looks. No code of the application runs: types are compared and not asked (a lazy object
 # would be made by isinstance()), values are never written down. Of local variables only those called as in

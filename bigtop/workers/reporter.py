@@ -1,4 +1,4 @@
-# Who tells, on a signal, what a worker does: a thread that lives only while it tells.
+# Reporter: tells, on a signal, what a worker does, in a thread that lives only while it tells.
 #
 # Rule: a worker that nobody asks pays nothing. What finds out and what writes is imported by that thread,
 # when it is asked for. Whoever hears the signal first starts it: Python's handler in the main thread, or the

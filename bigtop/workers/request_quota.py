@@ -1,4 +1,4 @@
-# When a worker asks to be replaced. Pure: the worker tells what it did, this says whether that is enough.
+# Request quota: when a worker asks to be replaced. Pure: the worker tells what it did, this says enough.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Where the threads of this process spend their time: their stacks, looked at fifty times a second.
+# Sampler of the threads of this process: their stacks, looked at fifty times a second.
 #
 # Rule 1: it counts wall-clock time: a thread that waits is seen as well as one that computes, and its
 # innermost frame tells which it is. Rule 2: what was seen is told once a second, and forgotten then, so that

@@ -1,4 +1,4 @@
-# What the adapters for servers on asyncio share: hearing the supervisor in the event loop, and the drain.
+# Base of adapters for servers on asyncio: the supervisor's words heard in the event loop, and the drain.
 
 from __future__ import annotations
 

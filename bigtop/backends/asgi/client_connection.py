@@ -1,4 +1,4 @@
-# What connections have in common, whatever is spoken on them: how they end.
+# Base of connections, whatever is spoken on them: how they end.
 #
 # Rule: a connection that may still send is closed by halves (see http/keep_alive.py).
 

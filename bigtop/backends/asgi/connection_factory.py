@@ -1,4 +1,4 @@
-# What makes a connection of a client that was accepted, or passed on by another worker.
+# Factory of connections: for a client that was accepted, or passed on by another worker.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# What all connections of a worker share.
+# Worker context: what all connections of a worker share.
 
 from __future__ import annotations
 

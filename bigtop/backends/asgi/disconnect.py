@@ -1,4 +1,4 @@
-# What an application is told when its client has left.
+# Disconnect messages: what an application is told when its client has left.
 
 from __future__ import annotations
 

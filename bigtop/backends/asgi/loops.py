@@ -1,4 +1,4 @@
-# Which event loop a worker runs, and how one is taken down.
+# Event loops: which one a worker runs, and how one is taken down.
 
 from __future__ import annotations
 

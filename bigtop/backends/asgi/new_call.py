@@ -1,4 +1,4 @@
-# What becomes of a request whose head is here: an application call, the answer of a handler, or a WebSocket.
+# Start of a call: a head is here, and an application, a handler or a WebSocket is to answer.
 
 from __future__ import annotations
 

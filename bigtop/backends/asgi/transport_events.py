@@ -1,4 +1,4 @@
-# What an event loop reports about a transport: that reading can go on, or writing.
+# Events of a transport that an event loop reports: reading can go on, or writing.
 #
 # For a plain socket these are a reader and a writer of the loop. Other transports may have to write in order
 # to read, and the other way round: then both wait for the same event, or each for the other one's.

@@ -1,5 +1,6 @@
-# Hand-off between applications on the same socket, as one worker does it: connections that leave because
-# their next request is another application's, and those that come from there. Both native servers use it.
+# Hand-off between applications on the same socket, as one worker of either native server does it.
+#
+# Connections leave because their next request is another application's, and come from there.
 #
 # Rule 1: leader, or event loop, only. Rule 2: a connection leaves when all before the foreign request is
 # answered. What cannot be handed over now is parked, and tried again: the queue is full, or nobody serves

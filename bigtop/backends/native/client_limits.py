@@ -1,4 +1,4 @@
-# How much clients may take of a worker: connections and requests per second of one address, requests at once.
+# Client limits: connections and requests per second of one address, requests at once.
 #
 # Rule: trusted proxies and clients of unix sockets are not limited by address: many clients share the address
 # of a proxy, and the place to limit those is the proxy.

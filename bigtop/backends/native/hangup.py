@@ -1,4 +1,4 @@
-# Whether a client has hung up, found out without a word to it and without reading what it sent.
+# Hang-up of a client, found out without a word to it and without reading what it sent.
 #
 # Who sends learns that the client has left when a send fails. This is for answers that bring nothing to send.
 #

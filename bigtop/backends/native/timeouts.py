@@ -1,4 +1,4 @@
-# Until when each connection may be silent.
+# Timeouts of connections: until when each may be silent.
 #
 # Each kind of waiting has one length. Connections that wait in the same way therefore run out in the order
 # in which they began, and a dict, which keeps that order, is a sorted queue: starting and stopping a clock is

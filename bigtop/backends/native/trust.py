@@ -1,4 +1,4 @@
-# Whom a native server believes, and which requests it lets through: its options as a Forwarding.
+# Forwarding of a native server, made of its options: whom it believes, and which requests it lets through.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# How connections come into a worker: accepted, or handed over by another one.
+# Admission of connections into a worker: accepted, or handed over by another one.
 #
 # Rule 1: leader only. Rule 2: taken in is only what something could be done for, so that everything else
 # finds a worker which is free: not while all application slots are taken, nor with too many connections open.

@@ -1,4 +1,4 @@
-# The body of a request whose application wants it as it comes (--stream-bodies), and waits for it in its own
+# Body of a request whose application wants it as it comes (--stream-bodies), and waits for it in its own
 # time: a large upload that goes straight to where it is kept, without a temporary file on the way.
 #
 # Rule: while a call has the connection, the loop reads nothing from it (event_loop.py). So the call may; it

@@ -1,4 +1,4 @@
-# What all requests of a worker share: the application, and the few options that a request meets.
+# Worker context: what all requests of a worker share, the application and the few options that they meet.
 
 from __future__ import annotations
 

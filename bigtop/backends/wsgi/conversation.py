@@ -1,5 +1,6 @@
-# What an application and its client say to each other by themselves, as far as it concerns the server: what
-# is sent stays in one piece, and ends when the client does not take it.
+# Conversation by WebSocket that an application has by itself, as far as it concerns the server.
+#
+# What is sent stays in one piece, and the conversation ends when the client does not take it.
 #
 # Rule 1: pieces are sent one after the other, whatever thread or greenlet they come from. So our goodbye
 # stands between two of them.

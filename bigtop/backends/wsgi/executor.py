@@ -1,4 +1,4 @@
-# Who runs application calls beside the event loop.
+# Executor: runs application calls beside the event loop.
 #
 # Rule: all state of the loop is touched by the leader alone. Who else runs a call reaches it through
 # `finished` and `blocked`, and then wakes it. No lock guards the loop; only a write buffer has one.

@@ -1,4 +1,4 @@
-# What happens to one connection: a request comes in, the application runs, an answer goes out.
+# Request flow of one connection: a request comes in, the application runs, an answer goes out.
 #
 # Rule: leader only, and after run() only if that did not lose the lead (executor.py).
 # Rule: a clock that runs out while the application works means nothing, so that calls need not stop it.

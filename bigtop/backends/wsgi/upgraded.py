@@ -1,5 +1,7 @@
-# Requests for a WebSocket whose application speaks to the client by itself, through the socket that it finds
-# in its environ by the names which gunicorn and Werkzeug gave it (flask-sock, Flask-SocketIO).
+# Upgraded requests under WSGI: WebSockets whose application speaks to the client by itself.
+#
+# It does so through the socket that it finds in its environ by the names which gunicorn and Werkzeug gave it
+# (flask-sock, Flask-SocketIO).
 #
 # Rule 1: while such a call runs the loop leaves the connection alone, as with every call. When it is over the
 # connection ends.

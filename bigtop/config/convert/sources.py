@@ -1,5 +1,4 @@
-# Whose file it is that `bigtop convert` is given, by its name and what is in it; and a command line in place
-# of one.
+# Sources of `bigtop convert`: whose file it is, by its name and content, or a command line in place of one.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# What uWSGI runs beside an application (mules, attached daemons, cron jobs) as watchers.
+# Daemons of uWSGI beside an application (mules, attached daemons, cron jobs) as watchers.
 #
 # As with uWSGI, their commands are given to sh, and they run in the folder and as the user of the site.
 

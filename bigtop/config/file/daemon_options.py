@@ -1,4 +1,4 @@
-# Every key of the sections [circus], [stats], [socket:NAME] and [plugin:NAME], and of [app:NAME] what
+# Keys of the sections [circus], [stats], [socket:NAME] and [plugin:NAME], and of [app:NAME] what
 # `bigtop serve` has no option for. Watchers are in watcher_options.py, and so is what this table is good for.
 
 from __future__ import annotations

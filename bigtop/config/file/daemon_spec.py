@@ -1,4 +1,4 @@
-# All that a configuration file says of a daemon, as a frozen description.
+# Spec of a daemon: all that a configuration file says, frozen.
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-# What the environment does to a configuration: $(circus.env.NAME), env sections, $NAME in their values,
-# env_file, copy_env, copy_path and virtualenv.
+# Expansion of a configuration by the environment.
+#
+# That is $(circus.env.NAME), env sections, $NAME in their values, env_file, copy_env, copy_path, virtualenv.
 #
 # Rule 1: a watcher's environment is complete before any of its keys is read, so that even numbers may come
 # from it. Rule 2: $NAME is replaced in what a file says, never in what was copied from our own environment.

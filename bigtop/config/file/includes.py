@@ -1,4 +1,4 @@
-# Which further files `include` and `include_dir` of a [circus] section name.
+# Includes: the further files that `include` and `include_dir` of a [circus] section name.
 #
 # As Circus has it: only the main file's own are followed, paths count from its directory, and variables are
 # those of our own environment, since no env section is known yet.

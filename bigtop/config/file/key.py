@@ -1,5 +1,4 @@
-# What a key of a configuration file is: one row of the tables in watcher_options.py and daemon_options.py;
-# and how a section is read by such a table.
+# Keys of a configuration file: the rows of watcher_options.py and daemon_options.py, and how they are read.
 #
 # Rule: an unknown key is an error in TOML; in INI it is kept or ignored as Circus does, with a word about the
 # known one that it resembles.

@@ -1,4 +1,4 @@
-# What is allowed and still deserves a word: unwise settings of a configuration that is right.
+# Lint: what is allowed and still deserves a word, unwise settings of a configuration that is right.
 
 from __future__ import annotations
 

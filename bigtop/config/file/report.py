@@ -1,4 +1,4 @@
-# What a configuration file comes to, for people: `bigtop check`.
+# Report on a configuration file, for people: `bigtop check`.
 
 from __future__ import annotations
 

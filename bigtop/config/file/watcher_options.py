@@ -1,4 +1,4 @@
-# Every key of a [watcher:NAME] section, once.
+# Keys of a [watcher:NAME] section, each once.
 #
 # From this table come reading, the words about unknown keys, `bigtop check`, `bigtop convert` and
 # docs/reference/config.md. Names, meaning and defaults are those of Circus; `ours=True` marks what it lacks.

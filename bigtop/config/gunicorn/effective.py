@@ -1,4 +1,4 @@
-# Every setting of gunicorn as it finally is, for hooks that look at cfg.
+# Settings of gunicorn as they finally are, for hooks that look at cfg.
 
 from __future__ import annotations
 

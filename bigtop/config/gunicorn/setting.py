@@ -1,4 +1,4 @@
-# What becomes of a setting of gunicorn: one row of the tables in this folder.
+# Setting of gunicorn and what becomes of it: one row of the tables in this folder.
 
 from __future__ import annotations
 

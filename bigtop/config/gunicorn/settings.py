@@ -1,4 +1,4 @@
-# Every setting of gunicorn 27, once, and what becomes of it.
+# Settings of gunicorn 27, each once, and what becomes of it.
 #
 # From this table come the meaning of a gunicorn.conf.py, of gunicorn's flags and of $GUNICORN_CMD_ARGS, and
 # docs/reference/gunicorn.md. Rule: nothing that somebody wrote is ignored in silence. A setting is taken, is

@@ -1,5 +1,4 @@
-# The keyword arguments of bigtop.serve() as a layer: Python's values become texts, so that they pass the same
-# checks as everything else.
+# Keyword arguments of bigtop.serve() as a layer: texts, so that they pass the same checks as all else.
 
 from __future__ import annotations
 

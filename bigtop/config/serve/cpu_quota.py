@@ -1,4 +1,4 @@
-# How many CPUs this process may use: `--workers auto`.
+# CPU quota: how many CPUs this process may use, for `--workers auto`.
 #
 # A container is usually limited by a CPU quota of its control group, which os.cpu_count() does not see: on a
 # 64-core host with a quota of two CPUs, 64 workers would throttle each other. The quota may sit on any group

@@ -1,4 +1,4 @@
-# What every option finally is, as text: --print-config.
+# Listing of every option as it finally is: --print-config.
 
 from __future__ import annotations
 

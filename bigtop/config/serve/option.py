@@ -1,4 +1,4 @@
-# What an option is: one row of the table in options.py.
+# Option: one row of the table in options.py.
 #
 # Rule: the name, the variable and the keyword are all derived from the first long flag, so that whoever knows
 # one of them knows the others: --max-requests, $BIGTOP_MAX_REQUESTS, serve(max_requests=...).

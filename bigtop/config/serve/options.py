@@ -1,4 +1,4 @@
-# Every option of `bigtop serve`, once, by subject: in the order of --help.
+# Options of `bigtop serve`, each once, by subject: in the order of --help.
 #
 # From this table come the flags, the variables, the arguments of bigtop.serve(), --help, --print-config and
 # docs/reference/serve.md. Rule: an option is described here. Where it has a `field`, it sets that of

@@ -1,4 +1,4 @@
-# What a PasteDeploy file says in [server:main], how pserve and the like would serve it, in our words.
+# Section [server:main] of a PasteDeploy file, as pserve and the like would serve it, in our words.
 #
 # Rule: it is told, not followed. What runs is what the command line or the file of `bigtop run` says, and
 # nothing that somebody wrote is ignored in silence.

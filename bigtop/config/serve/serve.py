@@ -1,4 +1,4 @@
-# What `bigtop serve` is told, as the objects that the rest of Bigtop works with.
+# Spec of a site: what `bigtop serve` is told, as the objects that the rest of Bigtop works with.
 #
 # The way: table (options.py) and sources (sources.py) -> settings.resolve() -> spec() here -> launch/.
 # Rule: a ServeSpec is complete; nothing below asks the environment again. All paths in it are absolute,

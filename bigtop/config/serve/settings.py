@@ -1,4 +1,4 @@
-# Which source wins, and what was wrong with the others.
+# Settings: the options of a site resolved, which source wins and what was wrong with the others.
 #
 # A source (the environment, the command line, the arguments of a call) is a layer: option name -> Given.
 # Later layers win, whole options at a time: a --bind on the command line replaces all of $BIGTOP_BIND.

@@ -1,4 +1,4 @@
-# All that says what the options of a site are, from the weakest to the strongest:
+# Sources of a site's options, from the weakest to the strongest:
 #
 #     the defaults; $WEB_CONCURRENCY, $PORT, $FORWARDED_ALLOW_IPS, $SCRIPT_NAME
 #     the file of --config, which is gunicorn's

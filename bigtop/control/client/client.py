@@ -1,4 +1,4 @@
-# Talks to a supervisor, and waits for it; async_client.py says the same things without waiting.
+# Client of a supervisor that waits for replies; async_client.py does the same without waiting.
 #
 # Rule 1: who calls gets the reply's properties, or an exception that says who is at fault: the command
 # (CommandError), the way there (UnreachableError), the time (NoReplyError). Rule 2: a client that waits

@@ -1,4 +1,4 @@
-# What a client's sockets need before they can talk: keys, a tunnel, the address of the events.
+# Connection of a client: what its sockets need before they can talk, keys, a tunnel, the address of events.
 #
 # Rule: no policy on time here; client.py waits, in its two ways.
 

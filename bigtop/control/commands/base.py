@@ -1,4 +1,4 @@
-# What every command is, and how watchers are named in one.
+# Base of commands, and how watchers are named in one.
 #
 # Rule: apply() does what steers before it returns, and only what has to be waited for in what it returns.
 # Thereby commands are obeyed in the order in which they come in, without a lock.

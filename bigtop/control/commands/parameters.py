@@ -1,5 +1,4 @@
-# What the fields of a command are, said once: the wire, the command line, completion and the manual follow
-# from it.
+# Parameters: the fields of commands; the wire, command line, completion and manual follow from them.
 #
 # Rule: a field is named as it is on the wire. A value may come as Circus' clients send it, "5" for 5
 # included; what cannot be one is refused with a word on what would be right.

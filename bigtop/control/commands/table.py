@@ -1,4 +1,4 @@
-# All commands.
+# Table of commands.
 #
 # A new one is a class in queries.py, inspection.py, process_commands.py or config_commands.py, its place in
 # this tuple, and a test. The protocol, `bigtop ctl`, completion and docs/reference/control.md know it then.

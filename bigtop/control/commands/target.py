@@ -1,4 +1,4 @@
-# What the control channel needs of the program that it controls, and nothing more.
+# Target of commands: what the control channel needs of the program that it controls, and nothing more.
 #
 # Rule 1: a call that steers only says what is wanted and returns at once; whoever wants to know how it went
 # awaits settled(). So commands are obeyed in the order in which they come, for one watcher the newest wins,

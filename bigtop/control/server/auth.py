@@ -1,4 +1,4 @@
-# What the holder of a key may: over TCP a key says who it is (CURVE, RFC 26), and its file what that may.
+# Authorisation: over TCP a key says who its holder is (CURVE, RFC 26), and its file what that one may.
 #
 # Rule: what a key may is looked up at every command, so that a key file that is removed, or changed, counts
 # at once. endpoint_security.py has the rules for those without keys.

@@ -1,4 +1,4 @@
-# How much one client of the control channel may have on its way into ZeroMQ.
+# Flow control: how much one client of the control channel may have on its way into ZeroMQ.
 #
 # ZeroMQ bounds single frames, but collects the frames of a message until the last one has come, and
 # subscriptions for as long as it is told new ones. So the bytes of a client are counted before ZeroMQ has

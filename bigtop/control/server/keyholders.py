@@ -1,4 +1,4 @@
-# Who is let in by a key, for as long as the key is known.
+# Keyholders: who is let in by a key, for as long as the key is known.
 #
 # Rule: a key that was taken away ends the connections of its holder within a second or so: a subscription
 # would go on for ever.

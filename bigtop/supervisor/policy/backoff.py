@@ -1,4 +1,4 @@
-# How long to wait after a death: the arithmetic of spec.RestartPolicy.
+# Back-off: how long to wait after a death, the arithmetic of spec.RestartPolicy.
 #
 # Rule 1: one RestartWindow per process slot, so that one bad process never holds up its siblings.
 # Rule 2: no clock. The window is measured in seconds lived, and it stands still while the slot waits.

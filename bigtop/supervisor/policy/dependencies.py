@@ -1,4 +1,4 @@
-# Who starts before whom, and who stops after whom.
+# Dependencies: who starts before whom, and who stops after whom.
 #
 # Rule: pure. `depends` is strict: a watcher starts when those it depends on are active, and they stop when it
 # has stopped. `priority` is a courtesy: higher ones start earlier and stop later, but one that stumbles at

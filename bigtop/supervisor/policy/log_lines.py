@@ -1,4 +1,4 @@
-# What the log says about watchers.
+# Log lines about watchers.
 #
 # Rule: these lines are an interface. Operators grep for them and the tests wait for them; they are listed in
 # docs/reference/logs.md. Pure: a notice in, a level and a text out.

@@ -1,4 +1,4 @@
-# What to do so that the watchers that run become the watchers that are described.
+# Plan: what to do so that the watchers that run become the watchers that are described.
 #
 # Rule: a pure comparison of specs by equality. A watcher whose spec differs in anything but its count is
 # replaced as a whole: whether a difference matters is not guessed at.

@@ -1,4 +1,4 @@
-# Who of a watcher's processes stays, who leaves, how many come: at one moment, for one count.
+# Rollout: who of a watcher's processes stays, who leaves, how many come, at one moment for one count.
 #
 # Rule: pure, and made anew whenever it is asked for; nothing is remembered and nothing is changed. What these
 # words mean is told at the head of watcher.py.

@@ -1,4 +1,4 @@
-# What a watcher is meant to be: frozen descriptions, checked when they are made.
+# Specs of watchers: what each is meant to be, frozen and checked when they are made.
 #
 # Rule: a spec says nothing of what is running; two equal specs describe the same watcher (plan.py relies on
 # it). Every text form (INI, TOML, flags) is turned into these in config/, nowhere else.

@@ -1,4 +1,4 @@
-# From the description of a command to the words that are executed.
+# Variables in commands: from the description of a command to the words that are executed.
 #
 # Rule: pure. $(circus.NAME) and ((circus.NAME)) stand for a value in any case of letters; a name that nobody
 # knows is left as it is, because it may mean something to a shell. Text is expanded first and split after

@@ -1,4 +1,4 @@
-# Who descends from whom, read from /proc.
+# Descendants of processes, read from /proc.
 #
 # Rules: only the tree that is asked for is walked (psutil reads every process of the machine, which makes
 # stopping many processes a square). A process is named by its number and its time of birth, because numbers

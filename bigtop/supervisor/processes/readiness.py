@@ -1,4 +1,4 @@
-# When a command counts as ready: the kinds of spec.Readiness.
+# Readiness of commands: when one counts as ready, the kinds of spec.Readiness.
 #
 # Rules: a watch is made before its process, whose environment it may extend, begun with its number when it
 # exists, and closed when it is gone. It says "ready" once or never; how long that may take is boot_timeout,

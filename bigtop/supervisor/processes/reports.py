@@ -1,4 +1,4 @@
-# What one worker says of itself when it is asked: signals go to it, and its reports come back through a pipe.
+# Reports of one worker: signals that ask for them go to it, and they come back through a pipe.
 #
 # Rule 1: Python code in the worker is asked first. It knows names, tasks and greenlets, and it holds the
 # interpreter lock, while faulthandler walks through the stacks of threads that run on. That one is asked when

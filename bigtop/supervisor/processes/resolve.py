@@ -1,4 +1,4 @@
-# From the description of a command to its LaunchRequest: all that has to be looked up before it is made.
+# Resolution of a command: from its description to its LaunchRequest, all looked up before it is made.
 #
 # Rule: what cannot be found is a SpawnError that says which option is wrong, before there is any process.
 

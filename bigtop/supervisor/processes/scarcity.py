@@ -1,4 +1,4 @@
-# What processes are made of and what may be short for a while: descriptors, places for processes, memory.
+# Scarcity of what processes are made of: descriptors, room in the table of processes, memory.
 #
 # Rule: what is short comes back, so whoever fails for want of it waits and is tried again; it is no death and
 # no reason to give up. Descriptors are not used up to the last one: a reserve is kept for what has to go on

@@ -1,4 +1,4 @@
-# How lines that processes wrote look where they are written to.
+# Formats of lines that processes wrote, where they are written to.
 #
 # Rule: pure. What a process wrote comes in as it wrote it, whole lines or a part of one that took too long,
 # and goes out as bytes with nothing inserted; what is no UTF-8 stays as it is, but for JSON, which has no

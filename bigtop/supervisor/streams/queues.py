@@ -1,4 +1,4 @@
-# What waits to be written, and the thread that writes it.
+# Queues of what waits to be written, each with the thread that writes it.
 #
 # Rules: what is written to one place waits in one queue of bounded size, and places never wait for each
 # other: the thread writes to each what it takes at once, then asks the system (poll(2)) which take more. Only

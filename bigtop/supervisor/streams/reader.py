@@ -1,4 +1,4 @@
-# What children write to their standard output and error, line by line.
+# Reader of what children write to their standard output and error, line by line.
 #
 # Rules: whole lines are passed on, so that the words of two processes never mix within one. What is
 # unfinished after a second, or has become long, is passed on as it is, with nothing inserted. The last lines

@@ -1,4 +1,4 @@
-# Where outputs go: the classes that a stream can name, Circus' own and a few more, made from their options.
+# Sinks of outputs: the classes that a stream can name, Circus' own and more, made from their options.
 #
 # Rules: make() says what is wrong with the options before anything is opened; a sink is opened by its first
 # line. write() runs in the writer thread, where only a disk makes it wait.

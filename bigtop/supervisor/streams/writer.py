@@ -1,4 +1,4 @@
-# Everything that processes write, on its way from the event loop to where it belongs.
+# Writer of all outputs, on their way from the event loop to where they belong.
 #
 # Rules: the loop only puts lines into queues of bounded size, one for each place that is written to
 # (queues.py); one thread takes them out and writes. A reader that is slow, or missing, therefore costs lines
