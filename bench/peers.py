@@ -287,8 +287,8 @@ def with_earlier(chosen: Iterable[Peer], commit: str) -> list[Peer]:
     for peer in chosen:
         both.append(peer)
         if peer.is_bigtop and not peer.source:
-            # Not by the program in the environment, which belongs to what is installed there.
-            commands = tuple(one.replace("$bin/bigtop", "$python -m bigtop", 1) for one in peer.commands)
+            # The program in the environment belongs to what is installed there.
+            commands = tuple(one.replace("$bin/bigtop", "$python -P -m bigtop", 1) for one in peer.commands)
             name, note = f"{peer.name}@{commit}", f"as of {commit}"
             both.append(replace(peer, name=name, commands=commands, commit=commit, note=note))
     return both

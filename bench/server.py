@@ -112,7 +112,7 @@ def _start(
     # A session of its own: Ctrl-C in the terminal is the harness' business, which then stops its peers.
     return subprocess.Popen(
         command,
-        cwd=workshop.ROOT,
+        cwd=workshop.bigtop_of(peer),  # where no other Bigtop can be mistaken for it
         env=workshop.environment(APPS[scenario.app], data, peer.env, workshop.bigtop_of(peer)),
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -41,7 +41,7 @@ def test_an_earlier_bigtop_is_measured_behind_the_one_that_is(tmp_path: Path) ->
         workshop.ROOT,
     ]
     ((program, *words),) = commands(chosen[1], SCENARIOS["hello"], 8123, tmp_path, tmp_path)
-    assert [program, *words[:3]] == [str(workshop.python()), "-m", "bigtop", "serve"]
+    assert [program, *words[:4]] == [str(workshop.python()), "-P", "-m", "bigtop", "serve"]
 
 
 def test_sets_name_only_what_exists() -> None:
