@@ -71,7 +71,7 @@ HOT = (
     "http/handlers",
     "http/head",
     "http/keep_alive",
-    "http/known",
+    "http/memo",
     "http/messages",
     "http/paths",
     "http/peer",

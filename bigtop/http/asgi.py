@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from bigtop.http.known import LONGEST, remember
+from bigtop.http.memo import LONGEST, remember
 from bigtop.http.messages import Request
 from bigtop.http.response import Framing, Head, Headers, ResponseError, Stamps, error_page
 
@@ -254,7 +254,7 @@ def _head(code: object, fields: object, trailers: bool) -> _Prepared:
     return Head(status_line(code), texts), texts
 
 
-_heads: Final[dict[object, _Prepared]] = {}  # see known.py
+_heads: Final[dict[object, _Prepared]] = {}  # see memo.py
 
 
 def _head_of(code: object, fields: object, trailers: bool) -> _Prepared:

@@ -26,8 +26,8 @@ from bigtop.http.head import (
     parse,
     read_line,
 )
-from bigtop.http.known import LONGEST
 from bigtop.http.limits import Limits
+from bigtop.http.memo import LONGEST
 from bigtop.http.messages import END, Event, Fields, Request
 from bigtop.http.policy import Policy
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from bigtop.errors import ProtocolError
 from bigtop.http.declarations import LONGEST_METHOD
-from bigtop.http.known import LONGEST, LONGEST_NAME, MOST_FIELDS, remember
+from bigtop.http.memo import LONGEST, LONGEST_NAME, MOST_FIELDS, remember
 from bigtop.http.messages import Fields, Request
 
 _METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*")  # a token
@@ -34,7 +34,7 @@ _AUTHORITY: Final = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
 _BEYOND: Final = re.compile(rb"[\x80-\xff]")  # ASCII
 _DIGITS: Final = 18  # of a length: it fits into 64 bits, so no number wraps around for anybody
 
-# What was read before (see known.py): names of fields, as they were spelled -> which special field they name,
+# What was read before (see memo.py): names of fields, as they were spelled -> which special field they name,
 # b"" for none; first lines; headers as a whole, each with the empty line behind it. To look into the latter
 # two first spares engine.py a call.
 _names: dict[bytes, bytes] = {}

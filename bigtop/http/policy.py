@@ -5,7 +5,7 @@
 # Rule 2: nobody but a trusted peer says what only proxies say, however it is spelled: in an environ
 # X_Forwarded_Proto and X-Forwarded-Proto would be one key. Other names with "_" are what the options make of
 # them, which are gunicorn's: `header_map`, and `forwarder` for the names that trusted peers may send.
-# Rule 3: what was found out about a name, or about a whole header, is remembered (see known.py).
+# Rule 3: what was found out about a name, or about a whole header, is remembered (see memo.py).
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from bigtop.errors import ProtocolError
-from bigtop.http.known import LONGEST_NAME
+from bigtop.http.memo import LONGEST_NAME
 from bigtop.http.messages import Request
 from bigtop.http.requestid import NAME as REQUEST_ID
 

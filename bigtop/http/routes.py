@@ -15,8 +15,8 @@ from typing import Final
 from bigtop.errors import ProtocolError
 from bigtop.http.declarations import Route
 from bigtop.http.engine import ELSEWHERE, Engine
-from bigtop.http.known import LONGEST
 from bigtop.http.limits import Limits
+from bigtop.http.memo import LONGEST
 from bigtop.http.messages import Event, Request
 from bigtop.http.paths import is_below
 from bigtop.http.policy import Policy

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from bigtop.http.forwarded import Fields, Forwarding, Origin
-from bigtop.http.known import LONGEST, remember
+from bigtop.http.memo import LONGEST, remember
 from bigtop.http.messages import Request, Shown
 from bigtop.http.paths import Root, is_below
 from bigtop.http.peer import Address, BasePeer
@@ -149,7 +149,7 @@ def _made(headers: Fields, policy: Policy) -> Shown:
     return Shown(pairs, request_id, script_name, not policy.claims.isdisjoint(names))
 
 
-_splits: Final[dict[bytes, tuple[str, bytes, bytes]]] = {}  # see known.py
+_splits: Final[dict[bytes, tuple[str, bytes, bytes]]] = {}  # see memo.py
 
 
 def _split(target: bytes) -> tuple[str, bytes, bytes]:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from bigtop.errors import AnswerOver
 from bigtop.http.file_wrapper import FileWrapper
 from bigtop.http.forwarded import Forwarding, Origin
-from bigtop.http.known import LONGEST, remember
+from bigtop.http.memo import LONGEST, remember
 from bigtop.http.messages import HeaderEnviron, Request
 from bigtop.http.paths import is_below
 from bigtop.http.peer import Address, BasePeer, host_and_port
@@ -140,7 +140,7 @@ def _header_environ(headers: Sequence[tuple[bytes, bytes]], policy: Policy) -> H
     return HeaderEnviron(env, not env.keys().isdisjoint(policy.claim_keys))
 
 
-_splits: Final[dict[bytes, tuple[str, str, str]]] = {}  # see known.py
+_splits: Final[dict[bytes, tuple[str, str, str]]] = {}  # see memo.py
 
 
 def _split(target: bytes) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ from bigtop.control.commands import process_commands
 from bigtop.errors import CommandError
 from bigtop.launch.app import App
 from bigtop.launch.inspection import Inspector
-from bigtop.launch.news import News
+from bigtop.launch.last_notices import LastNotices
 from bigtop.record import Record
 from bigtop.sockets import ListeningSocket
 from bigtop.stats.usage import Figures
@@ -35,7 +35,7 @@ class Program(Protocol):
     """What is steered: a supervisor with what it runs, and the end of it."""
 
     supervisor: Supervisor
-    news: News
+    notices: LastNotices
     over: asyncio.Event  # everything is stopped
     apps: dict[str, App]  # those that run, by the watcher's name
 
@@ -108,35 +108,35 @@ class Steered:
         return [Listener.of(name, listener) for name, listener in self._program.named_sockets()]
 
     def start(self, name: str) -> None:
-        self._program.news.forget_failure(name)
+        self._program.notices.forget_failure(name)
         self._supervisor.start(name)
 
     def stop(self, name: str, urgency: Urgency = Urgency.GRACEFUL) -> None:
-        self._program.news.forget_failure(name)
+        self._program.notices.forget_failure(name)
         self._supervisor.stop(name, urgency)
 
     def restart(self, name: str) -> None:
-        self._program.news.forget_failure(name)
+        self._program.notices.forget_failure(name)
         self._supervisor.restart(name)
 
     def reload(self, name: str, *, graceful: bool, sequential: bool) -> None:
-        self._program.news.forget_failure(name)
+        self._program.notices.forget_failure(name)
         self._supervisor.reload(name, graceful=graceful, sequential=sequential)
 
     def scale(self, name: str, count: int) -> None:
-        self._program.news.forget_failure(name)
+        self._program.notices.forget_failure(name)
         self._supervisor.scale(name, count)
 
     def update(self, name: str, spec: WatcherSpec) -> None:
-        self._program.news.forget_failure(name)
+        self._program.notices.forget_failure(name)
         self._program.update(name, spec)
 
     async def kill(self, name: str, pid: int, signum: int | None, grace: float | None) -> str:
         self._supervisor.kill(name, pid, signum, grace)
         machine = self._supervisor.watchers.machine(name)
         while any(proc.pid == pid for proc in machine.processes.values()):
-            await self._program.news.next_death()
-        return self._program.news.kills(name).get(pid, "")
+            await self._program.notices.next_death()
+        return self._program.notices.kills(name).get(pid, "")
 
     def signal(self, name: str, pid: int, signum: int, *, children: bool, recursive: bool) -> None:
         self._supervisor.signal(name, pid, signum, children=children, recursive=recursive)
@@ -160,21 +160,21 @@ class Steered:
                 if (obstacle := self._obstacle(name)) is not None:
                     raise CommandError(obstacle)
                 await asyncio.wait(
-                    [settled, self._program.news.next_death()], return_when=asyncio.FIRST_COMPLETED
+                    [settled, self._program.notices.next_death()], return_when=asyncio.FIRST_COMPLETED
                 )
         finally:
             settled.cancel()  # nothing, where it is done
-        if (reason := self._program.news.failure(name)) is not None:
+        if (reason := self._program.notices.failure(name)) is not None:
             raise CommandError(f"{name}: {reason}")
-        return self._program.news.kills(name)
+        return self._program.notices.kills(name)
 
     def _obstacle(self, name: str) -> str | None:
         """Return why `name` does not start, if that need not ever come to an end."""
         running = name in self.names and self.watcher(name).status in RUNNING
-        if running and (reason := self._program.news.shortage(name)) is not None:
+        if running and (reason := self._program.notices.shortage(name)) is not None:
             return f"{name}: processes wait until there is room for them: {reason}"
         for each in self._supervisor.tried_forever(name):
-            if (reason := self._program.news.backoff(each)) is not None:
+            if (reason := self._program.notices.backoff(each)) is not None:
                 return f"{name}: {reason}" if each == name else f"{name}: waits for {each}: {reason}"
         return None
 
@@ -212,7 +212,7 @@ class Controlled:
     def reload_config(self, *, dry_run: bool) -> Awaitable[Sequence[str]]:
         steps = self._program.reload_config(dry_run=dry_run)  # a wrong file is told at once
         if not dry_run:
-            self._program.news.forget_failures()
+            self._program.notices.forget_failures()
         return self._settled(steps, [] if dry_run else self._program.supervisor.watchers.names)
 
     async def _settled(self, steps: Sequence[str], names: Sequence[str]) -> Sequence[str]:

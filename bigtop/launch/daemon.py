@@ -23,8 +23,8 @@ from bigtop.launch.app import App
 from bigtop.launch.controlled import Steered
 from bigtop.launch.critical import Critical
 from bigtop.launch.file_channel import FileChannel
+from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.listening import Listening
-from bigtop.launch.news import News
 from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
@@ -98,7 +98,7 @@ class Daemon:
             lambda watcher, trouble: logger.error("%s: %s", watcher, trouble), prefix=spec.output_prefix
         )
         self._services = PoolServices(spawner, outputs, self.supervisor.hear)
-        self.news = News()
+        self.notices = LastNotices()
         self._stopping = Stopping()
         self.over = asyncio.Event()
         self._critical = Critical()
@@ -284,7 +284,7 @@ class Daemon:
         noun = "worker" if name in self.apps else "process"
         logger.log(*log_lines.line(name, notice, self._last_words(name, notice), noun))
         self.channel.publish(name, notice)
-        self.news.hear(name, notice)
+        self.notices.hear(name, notice)
         if isinstance(notice, messages.Stopped):
             self.listening.shut(_wanted(self.supervisor), self.spec.apps)
         if isinstance(notice, messages.Removed):
@@ -324,7 +324,7 @@ class _Several:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self.supervisor = supervisor = daemon.supervisor
-        self.news, self.over, self.stop = daemon.news, daemon.over, daemon.stop
+        self.notices, self.over, self.stop = daemon.notices, daemon.over, daemon.stop
         configuration = supervisor.configuration
         self.add, self.update, self.remove = configuration.add, configuration.update, configuration.remove
         self.apps, self.named_sockets = daemon.apps, daemon.listening.named

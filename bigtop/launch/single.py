@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bigtop.errors import CommandError
 from bigtop.launch.app import App
-from bigtop.launch.news import News
+from bigtop.launch.last_notices import LastNotices
 from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.policy.spec import WatcherSpec
@@ -30,7 +30,7 @@ class Steered(Protocol):
     """What of the site is passed on."""
 
     supervisor: Supervisor
-    news: News
+    notices: LastNotices
     over: asyncio.Event
 
     def stop(self) -> None: ...
@@ -42,7 +42,12 @@ class Single:
     has_file = False
 
     def __init__(self, site: Steered, app: App, helpers: Callable[[], SiteHelpers | None]) -> None:
-        self.supervisor, self.news, self.over, self.stop = site.supervisor, site.news, site.over, site.stop
+        self.supervisor, self.notices, self.over, self.stop = (
+            site.supervisor,
+            site.notices,
+            site.over,
+            site.stop,
+        )
         self.apps = {app.spec.name: app}
         self._helpers = helpers
 

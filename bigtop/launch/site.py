@@ -21,8 +21,8 @@ from bigtop.control import addresses
 from bigtop.errors import AppError, BigtopError
 from bigtop.launch import program
 from bigtop.launch.app import App, stderr_writer
+from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.master_hooks import HookError, MasterHooks
-from bigtop.launch.news import News
 from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
 from bigtop.launch.rereading import Rereading, change
 from bigtop.log import logger as get_logger
@@ -135,7 +135,7 @@ class Site:
         self._rereading = rereading
         self._hooks = MasterHooks(app.spec.hooks, app.orders, stderr_writer(), self._fail)
         self.supervisor = Supervisor(self._hear, self._make_pool)
-        self.news = News()
+        self.notices = LastNotices()
         self._channel: Channel | None = None
         self.helpers: SiteHelpers | None = None
         self._started = False
@@ -314,7 +314,7 @@ class Site:
             self._hear_app(name, notice)
         else:
             logger.log(*log_lines.line(name, notice, noun="process"))
-        self.news.hear(name, notice)
+        self.notices.hear(name, notice)
         if self._channel is not None:
             self._channel.publish(name, notice)
         is_ending = self._stopping.urgency is not None or self._failure is not None

@@ -23,7 +23,7 @@ from bigtop.errors import BigtopError
 from bigtop.ipc.scoreboard import LISTENERS
 from bigtop.launch import file_preflight
 from bigtop.launch.app import App
-from bigtop.launch.news import News
+from bigtop.launch.last_notices import LastNotices
 from bigtop.log import logger as get_logger
 from bigtop.sockets import ListeningSocket
 from bigtop.stats import roster
@@ -60,7 +60,7 @@ class Running(Protocol):
     """What there is to tell of."""
 
     supervisor: Supervisor
-    news: News
+    notices: LastNotices
     apps: dict[str, App]
 
     def named_sockets(self) -> list[tuple[str, ListeningSocket]]: ...
@@ -173,7 +173,7 @@ class Statistics:
 
     def _newer(self, known: int) -> Roster | None:
         """Return who runs, unless that is known."""
-        heard, now = self._running.news.heard, self._loop.time()
+        heard, now = self._running.notices.heard, self._loop.time()
         standings = {name: self._standing(name) for name in self._running.supervisor.watchers.names}
         if (heard, standings) != self._told[:2] or now - self._told[2] > _RENEWED:
             self._told = heard, standings, now

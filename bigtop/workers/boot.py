@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 log = get_logger("bigtop.worker")
 
 
-class Birth(Record):
+class Assignment(Record):
     """What tells this worker from its siblings; `line`, `stderr`, `slot` and `reports` are descriptors."""
 
     key: int
@@ -57,21 +57,21 @@ class Birth(Record):
 
 
 def run(
-    bootstrap: Bootstrap, birth: Birth, loaded: loader.LoadedApp | None, executed: LoadedHooks | None = None
+    bootstrap: Bootstrap, own: Assignment, loaded: LoadedApp | None, executed: LoadedHooks | None = None
 ) -> int:
     """Be a worker until told to leave; return the exit status. `executed` is what hooks there are."""
-    line = socket.socket(fileno=birth.line)
+    line = socket.socket(fileno=own.line)
     with contextlib.suppress(OSError):  # the supervisor is gone; that is looked for below
         lifeline.send(line, lifeline.Born())
-    _settle(bootstrap, birth)
+    _settle(bootstrap, own)
     seats = Seats(bootstrap.seats)
     os.close(bootstrap.seats)
-    slot = _take_slot(birth, seats)
+    slot = _take_slot(own, seats)
     quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
     queues = bootstrap.handoff
-    handoff = Handoff(queues, seats, birth.wid - 1, slot.words) if queues else None
+    handoff = Handoff(queues, seats, own.wid - 1, slot.words) if queues else None
     shutdown = Shutdown(slot, bootstrap.graceful_timeout)
-    life = Life(line, slot, quota, shutdown, handoff, _app_queues(bootstrap), Reporter(birth.reports))
+    life = Life(line, slot, quota, shutdown, handoff, _app_queues(bootstrap), Reporter(own.reports))
     life.install_signals()
     kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     if lifeline.is_cut(line):  # it went before that: whose child we are now lives on
@@ -79,7 +79,7 @@ def run(
     status = 0
     hooks = NoHooks()
     try:
-        hooks = _hooks(executed, birth.key, slot)
+        hooks = _hooks(executed, own.key, slot)
         life.open_access_log(bootstrap.logs.access)
         hooks.born()
         backend, app = _application(bootstrap, loaded)
@@ -125,27 +125,27 @@ def load(bootstrap: Bootstrap) -> loader.LoadedApp:
     return mounted.below(combined, below)
 
 
-def _settle(bootstrap: Bootstrap, birth: Birth) -> None:
+def _settle(bootstrap: Bootstrap, own: Assignment) -> None:
     os.setsid()  # a group of its own, so that all it starts can be ended with it
-    os.dup2(birth.stderr, 2)
+    os.dup2(own.stderr, 2)
     if bootstrap.logs.capture:
-        os.dup2(birth.stderr, 1)
-    os.close(birth.stderr)
-    kernel.set_title(f"bigtop: worker {birth.wid} [{bootstrap.name}]")
-    app_metrics.become(str(birth.wid))
+        os.dup2(own.stderr, 1)
+    os.close(own.stderr)
+    kernel.set_title(f"bigtop: worker {own.wid} [{bootstrap.name}]")
+    app_metrics.become(str(own.wid))
     # C code that writes each thread's Python stack; works while the GIL is held by somebody else.
-    faulthandler.register(signals.STACK_SIGNAL, birth.reports, all_threads=True)
+    faulthandler.register(signals.STACK_SIGNAL, own.reports, all_threads=True)
     faulthandler.enable()
     kernel.widen_signal_stack()
     kernel.let_trace(os.getppid())  # and what it starts: py-spy, for bigtop ctl stack --native
 
 
-def _take_slot(birth: Birth, seats: Seats) -> Slot:
-    slot = Slot(scoreboard.attach(birth.slot), seats.words(birth.wid - 1))
-    os.close(birth.slot)
+def _take_slot(own: Assignment, seats: Seats) -> Slot:
+    slot = Slot(scoreboard.attach(own.slot), seats.words(own.wid - 1))
+    os.close(own.slot)
     slot.words[Word.PID] = os.getpid()
-    slot.words[Word.KEY] = birth.key
-    slot.words[Word.GENERATION] = birth.generation
+    slot.words[Word.KEY] = own.key
+    slot.words[Word.GENERATION] = own.generation
     slot.words[Word.STARTED] = time.monotonic_ns()
     slot.seat[Seat.STATE] = SeatState.STARTING
     return slot

@@ -32,8 +32,8 @@ from bigtop.record import Record
 from bigtop.system import kernel
 from bigtop.system.signals import PROFILE_SIGNAL, REPORT_SIGNAL, STACK_SIGNAL
 from bigtop.workers import app_metrics, boot, identity
-from bigtop.workers.again import Again
 from bigtop.workers.bootstrap import Bootstrap, Logs
+from bigtop.workers.reexec import Reexec
 
 if TYPE_CHECKING:
     from bigtop.hooks.load import LoadedHooks
@@ -74,9 +74,11 @@ class _Order(Record):
     slot: int
     reports: int
 
-    def birth(self, generation: int) -> boot.Birth:
+    def assignment(self, generation: int) -> boot.Assignment:
         fork = self.fork
-        return boot.Birth(fork.key, fork.wid, generation, self.line, self.stderr, self.slot, self.reports)
+        return boot.Assignment(
+            fork.key, fork.wid, generation, self.line, self.stderr, self.slot, self.reports
+        )
 
 
 def main(argv: list[str]) -> int:
@@ -99,7 +101,7 @@ def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
         if lifeline.is_cut(control):  # the supervisor was gone before that, and would not be missed
             return 0
         app_metrics.install(bootstrap.app_metrics, f"f{generation}")
-        again = Again.prepared(argv[:4], control.fileno(), bootstrap)
+        again = Reexec.prepared(argv[:4], control.fileno(), bootstrap)
         executed = _execute(bootstrap.hooks)  # before the import, which may count on what it does
         backend = registry.load(bootstrap.backend)(bootstrap.options) if bootstrap.backend else None
         loaded, reason = _preload(bootstrap, backend, importing[0] if importing else None)
@@ -115,7 +117,7 @@ def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
     if order is None:
         return 0
     control.close()
-    return boot.run(bootstrap, order.birth(generation), loaded, executed)
+    return boot.run(bootstrap, order.assignment(generation), loaded, executed)
 
 
 def _execute(hooks: HookSpec) -> LoadedHooks | None:

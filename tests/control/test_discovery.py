@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.control.server.discovery import RATE, Bucket, Discovery
-from tests.support.yard import until
+from tests.support.pool_harness import until
 
 ENDPOINT = "tcp://127.0.0.1:5555"
 LOOPBACK = ("127.0.0.0/8",)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import Engine, Phase
 from bigtop.http.head import _names, known_headers, known_lines
-from bigtop.http.known import KEPT, LONGEST, LONGEST_NAME, MOST_FIELDS, remember
 from bigtop.http.limits import Limits
+from bigtop.http.memo import KEPT, LONGEST, LONGEST_NAME, MOST_FIELDS, remember
 from bigtop.http.messages import END, Request
 from tests.http.cases import Case, Outcome, read_corpus, run
 

@@ -29,7 +29,7 @@ from bigtop.supervisor.policy.spec import (
 )
 from bigtop.supervisor.processes import cgroups
 from bigtop.supervisor.processes.child import Process
-from tests.support.yard import ENV, Yard, command, lives, run, until
+from tests.support.pool_harness import ENV, PoolHarness, command, lives, run, until
 
 PIPED = Stdio(stdout=StreamSpec("QueueStream"), stderr=StreamSpec("QueueStream"))
 # By posix_spawn(3); by the launcher, after a fork or, because of our own limit of files only, by posix_spawn.
@@ -45,11 +45,11 @@ def said(code: str, soft_limit: int = 0, context: ExecContext | None = None, **m
     """Return what a command wrote that runs `code` to its end."""
     written = []
 
-    async def play(yard: Yard) -> None:
+    async def play(pools: PoolHarness) -> None:
         target = command(code, context=context or ExecContext(env=ENV), stdio=PIPED)
-        pool = yard.pool(spec(target, **more))
+        pool = pools.pool(spec(target, **more))
         await pool.ended(pool.spawn())
-        written.append(yard.written["stdout"].decode() + yard.written["stderr"].decode())
+        written.append(pools.written["stdout"].decode() + pools.written["stderr"].decode())
 
     run(play, soft_limit)
     return str(written[0])
@@ -59,13 +59,13 @@ def identity(user: str, group: str | None = None) -> list[str]:
     """Return what id(1) says of a command with this user: user, group, all groups."""
     found: list[str] = []
 
-    async def play(yard: Yard) -> None:
+    async def play(pools: PoolHarness) -> None:
         context = ExecContext(env=ENV, user=user, group=group, cwd="/")
         named = "-n" if not user.isdigit() else ""
         text = f"id {named} -u; id {named} -g; id {named} -G"
-        pool = yard.pool(spec(Command(text, shell=True, context=context, stdio=PIPED)))
+        pool = pools.pool(spec(Command(text, shell=True, context=context, stdio=PIPED)))
         await pool.ended(pool.spawn())
-        found.extend(yard.written["stdout"].decode().splitlines())
+        found.extend(pools.written["stdout"].decode().splitlines())
 
     run(play)
     return found
@@ -144,14 +144,14 @@ class TestContext:
         assert said("import sys; print(repr(sys.stdin.read()))") == "''\n"
 
     def test_a_shell_gets_the_text_as_it_is(self):
-        def shell(yard: Yard) -> WatcherSpec:
+        def shell(pools: PoolHarness) -> WatcherSpec:
             context = ExecContext(env=ENV)
             return spec(Command("echo $((1 + 2)) $0 |", "tr 3 4", True, "zero", context, PIPED))
 
-        async def play(yard: Yard) -> None:
-            pool = yard.pool(shell(yard))
+        async def play(pools: PoolHarness) -> None:
+            pool = pools.pool(shell(pools))
             await pool.ended(pool.spawn())
-            assert yard.written["stdout"] == b"4 zero\n"
+            assert pools.written["stdout"] == b"4 zero\n"
 
         run(play)
 
@@ -161,38 +161,38 @@ class TestSockets:
 
     @pytest.mark.parametrize("nice", [None, 1], ids=["plain", "launched"])
     def test_only_those_that_are_named_under_their_numbers(self, nice: int | None):
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             with socket.create_server(("127.0.0.1", 0)) as web, socket.create_server(("127.0.0.1", 0)) as api:
-                yard.sockets = {"web": web.fileno(), "api": api.fileno()}
+                pools.sockets = {"web": web.fileno(), "api": api.fileno()}
                 context = ExecContext(env=ENV, nice=nice)
                 code = f"import sys; print(sys.argv[1]); {self.CODE}"
-                named = yard.pool(spec(command(code, "$(circus.sockets.WEB)", context=context, stdio=PIPED)))
+                named = pools.pool(spec(command(code, "$(circus.sockets.WEB)", context=context, stdio=PIPED)))
                 await named.ended(named.spawn())
-                assert yard.written["stdout"].decode() == f"{web.fileno()}\n[{web.fileno()}]\n"
+                assert pools.written["stdout"].decode() == f"{web.fileno()}\n[{web.fileno()}]\n"
 
-                yard.written["stdout"] = b""
+                pools.written["stdout"] = b""
                 listed = spec(command(self.CODE, context=context, stdio=PIPED), sockets=("api",))
-                pool = yard.pool(listed)
+                pool = pools.pool(listed)
                 await pool.ended(pool.spawn())
-                assert yard.written["stdout"].decode() == f"[{api.fileno()}]\n"
+                assert pools.written["stdout"].decode() == f"[{api.fileno()}]\n"
 
-                yard.written["stdout"] = b""
+                pools.written["stdout"] = b""
                 every = command(self.CODE, context=context, stdio=PIPED, all_sockets=True)
-                pool = yard.pool(spec(every))
+                pool = pools.pool(spec(every))
                 await pool.ended(pool.spawn())
-                assert yard.written["stdout"].decode() == f"{sorted((web.fileno(), api.fileno()))}\n"
+                assert pools.written["stdout"].decode() == f"{sorted((web.fileno(), api.fileno()))}\n"
 
         run(play)
 
     def test_one_can_be_the_standard_input(self):
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             with socket.create_server(("127.0.0.1", 0)) as web:
-                yard.sockets = {"web": web.fileno()}
+                pools.sockets = {"web": web.fileno()}
                 code = "import socket; print(socket.socket(fileno=0).getsockname()[1])"
                 target = command(code, context=ExecContext(env=ENV), stdio=replace(PIPED, stdin_socket="web"))
-                pool = yard.pool(spec(target))
+                pool = pools.pool(spec(target))
                 await pool.ended(pool.spawn())
-                assert int(yard.written["stdout"]) == web.getsockname()[1]
+                assert int(pools.written["stdout"]) == web.getsockname()[1]
 
         run(play)
 
@@ -225,27 +225,27 @@ class TestFailures:
         ],
     )
     def test_each_says_what_is_wrong(self, target: Command, reason: str):
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             before = len(os.listdir("/proc/self/fd"))
-            pool = yard.pool(
+            pool = pools.pool(
                 spec(replace(target, stdio=replace(target.stdio, stdout=StreamSpec("QueueStream"))))
             )
             pool.spawn()
             assert (await pool.failed()).startswith(reason)
-            await until(lambda: len(yard.launcher.pids) <= 1, "the burial")
-            yard.launcher.close()
-            await until(lambda: not yard.launcher.pids, "the end of the launcher")
+            await until(lambda: len(pools.launcher.pids) <= 1, "the burial")
+            pools.launcher.close()
+            await until(lambda: not pools.launcher.pids, "the end of the launcher")
             assert len(os.listdir("/proc/self/fd")) <= before + 1  # /dev/null, once
 
         run(play)
 
     def test_a_launcher_that_died_is_replaced(self):
-        async def play(yard: Yard) -> None:
-            pool = yard.pool(spec(Command("sleep", "60", context=ExecContext(env=ENV, umask=0))))
+        async def play(pools: PoolHarness) -> None:
+            pool = pools.pool(spec(Command("sleep", "60", context=ExecContext(env=ENV, umask=0))))
             _, first = await pool.spawned()
-            (launcher,) = yard.launcher.pids
+            (launcher,) = pools.launcher.pids
             os.kill(launcher, signal.SIGKILL)
-            await until(lambda: not yard.launcher.pids, "its end")
+            await until(lambda: not pools.launcher.pids, "its end")
             _, second = await pool.spawned()
             assert lives(first)
             assert lives(second)
@@ -254,8 +254,8 @@ class TestFailures:
 
     @pytest.mark.parametrize("umask", [0, None], ids=["launched", "launched plainly"])
     def test_many_at_once_are_all_made(self, umask: int | None):
-        async def play(yard: Yard) -> None:
-            pool = yard.pool(spec(Command("true", context=ExecContext(env=ENV, umask=umask))))
+        async def play(pools: PoolHarness) -> None:
+            pool = pools.pool(spec(Command("true", context=ExecContext(env=ENV, umask=umask))))
             keys = [pool.spawn(wid) for wid in range(1, 61)]
             assert [await pool.ended(key) for key in keys] == [messages.ExitStatus(code=0)] * 60
 
@@ -265,8 +265,8 @@ class TestFailures:
         (tmp_path / "odd").write_text("no program")
         (tmp_path / "odd").chmod(0o755)
 
-        async def play(yard: Yard) -> None:
-            pool = yard.pool(spec(Command(str(tmp_path / "odd"), context=ExecContext(env=ENV))))
+        async def play(pools: PoolHarness) -> None:
+            pool = pools.pool(spec(Command(str(tmp_path / "odd"), context=ExecContext(env=ENV))))
             pool.spawn()
             assert await pool.failed() == f"{tmp_path}/odd: Exec format error"
 
@@ -277,8 +277,8 @@ class TestReadiness:
     def ready(self, readiness: Readiness, target: Command, hold: Any = None) -> None:
         """Fail unless Ready comes, and only after `hold()` if that is given."""
 
-        async def play(yard: Yard) -> None:
-            pool = yard.pool(spec(target, ready=readiness))
+        async def play(pools: PoolHarness) -> None:
+            pool = pools.pool(spec(target, ready=readiness))
             key, _ = await pool.spawned()
             if hold is not None:
                 assert not pool.has(messages.Ready, key)
@@ -351,22 +351,22 @@ FAMILY = (
 )
 
 
-async def family(yard: Yard, extra: str = "", **more: Any) -> tuple[Any, int, int, list[int]]:
+async def family(pools: PoolHarness, extra: str = "", **more: Any) -> tuple[Any, int, int, list[int]]:
     """Return pool, key, process and its two children, of which the second leads a session of its own."""
     context = more.pop("context", ExecContext(env=ENV))
     target = command(FAMILY.format(extra=extra), context=context, stdio=PIPED)
-    pool = yard.pool(spec(target, **more))
+    pool = pools.pool(spec(target, **more))
     key, pid = await pool.spawned()
-    await until(lambda: yard.written["stdout"].endswith(b"\n"), "the children")
-    return pool, key, pid, [int(word) for word in yard.written["stdout"].split()]
+    await until(lambda: pools.written["stdout"].endswith(b"\n"), "the children")
+    return pool, key, pid, [int(word) for word in pools.written["stdout"].split()]
 
 
 class TestEnd:
     def test_children_do_not_survive_a_parent_that_exits_first(self):
         """Circus leaves them (#1044): it kills descendants of a process that is there no more."""
 
-        async def play(yard: Yard) -> None:
-            pool, key, pid, children = await family(yard)
+        async def play(pools: PoolHarness) -> None:
+            pool, key, pid, children = await family(pools)
             pool.pool.drain(key, 5.0)
             assert await pool.ended(key) == messages.ExitStatus(signal=signal.SIGTERM)
             assert not any(map(lives, [pid, *children]))
@@ -377,11 +377,11 @@ class TestEnd:
         done = tmp_path / "done"
         child = f"trap 'echo > {done}; exit' TERM; echo up; while :; do sleep 0.01; done"
 
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             target = Command(f'sh -c "{child}" & wait', shell=True, stdio=PIPED)
-            pool = yard.pool(spec(replace(target, context=ExecContext(env=ENV))))
+            pool = pools.pool(spec(replace(target, context=ExecContext(env=ENV))))
             key, _ = await pool.spawned()
-            await until(lambda: yard.written["stdout"], "the child")
+            await until(lambda: pools.written["stdout"], "the child")
             pool.pool.drain(key, 10.0)
             await pool.ended(key)
             assert done.exists()
@@ -397,8 +397,8 @@ class TestEnd:
         self.test_a_parent_that_crashes_leaves_nothing()
 
     def test_a_parent_that_crashes_leaves_nothing(self):
-        async def play(yard: Yard) -> None:
-            pool, key, pid, (child, _) = await family(yard)
+        async def play(pools: PoolHarness) -> None:
+            pool, key, pid, (child, _) = await family(pools)
             os.kill(pid, signal.SIGSEGV)
             await pool.ended(key)
             assert not lives(child)
@@ -406,14 +406,14 @@ class TestEnd:
         run(play)
 
     def test_what_does_not_listen_is_killed_with_all_below(self):
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             extra = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-            pool, key, pid, children = await family(yard, extra)
+            pool, key, pid, children = await family(pools, extra)
             pool.pool.drain(key, 0.0)
             pool.pool.kill(key, "a test")
             assert await pool.ended(key) == messages.ExitStatus(signal=signal.SIGKILL)
             assert not any(map(lives, [pid, *children]))
-            told = [notice.signum for _, notice in yard.notices if isinstance(notice, messages.Signalled)]
+            told = [notice.signum for _, notice in pools.notices if isinstance(notice, messages.Signalled)]
             assert told == [signal.SIGTERM, signal.SIGKILL]
 
         run(play)
@@ -435,18 +435,18 @@ class TestEnd:
         )
         policy = StopPolicy(signal.SIGINT, 3.0, then=(signal.SIGTERM, signal.SIGQUIT))
 
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             target = command(code, context=ExecContext(env=ENV), stdio=PIPED)
-            pool = yard.pool(spec(target, stop=policy))
+            pool = pools.pool(spec(target, stop=policy))
             key, _ = await pool.spawned()
-            await until(lambda: yard.written["stdout"] == b"up\n", "the process")
+            await until(lambda: pools.written["stdout"] == b"up\n", "the process")
             began = time.monotonic()
             pool.pool.drain(key, 0.6)
             assert await pool.ended(key) == messages.ExitStatus(code=7)
             assert time.monotonic() - began >= 0.4
-            told = [notice.signum for _, notice in yard.notices if isinstance(notice, messages.Signalled)]
+            told = [notice.signum for _, notice in pools.notices if isinstance(notice, messages.Signalled)]
             assert told == [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
-            assert yard.written["stdout"] == b"up\nint\nterm\n"
+            assert pools.written["stdout"] == b"up\nint\nterm\n"
 
         run(play)
 
@@ -454,9 +454,9 @@ class TestEnd:
         flag = tmp_path / "flag"
         code = f"import os, sys, time\nwhile not os.path.exists('{flag}'): time.sleep(0.01)\nsys.exit(3)"
 
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             policy = StopPolicy(command=f"echo $BIGTOP_PID > {flag}.part; mv {flag}.part {flag}")
-            pool = yard.pool(spec(command(code, context=ExecContext(env=ENV)), stop=policy))
+            pool = pools.pool(spec(command(code, context=ExecContext(env=ENV)), stop=policy))
             key, pid = await pool.spawned()
             pool.pool.drain(key, 10.0)
             assert await pool.ended(key) == messages.ExitStatus(code=3)
@@ -465,10 +465,10 @@ class TestEnd:
         run(play)
 
     def test_direct_children_can_be_signalled_too(self):
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             extra = "signal.signal(signal.SIGUSR1, lambda *_: None)"
             policy = StopPolicy(signal.SIGUSR1, children=True)
-            pool, key, pid, children = await family(yard, extra, stop=policy)
+            pool, key, pid, children = await family(pools, extra, stop=policy)
             pool.pool.drain(key, 10.0)
             await until(lambda: not any(map(lives, children)), "the end of the children")
             assert lives(pid)
@@ -480,9 +480,9 @@ class TestEnd:
     def test_an_end_before_the_beginning(self):
         """The launcher has not answered yet when the process is asked to go."""
 
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             context = ExecContext(env=ENV, umask=0)
-            pool = yard.pool(spec(Command("sleep", "60", context=context)))
+            pool = pools.pool(spec(Command("sleep", "60", context=context)))
             asked, doomed = pool.spawn(1), pool.spawn(2)
             pool.pool.drain(asked, 5.0)
             pool.pool.kill(doomed, "a test")
@@ -492,8 +492,8 @@ class TestEnd:
         run(play)
 
     def test_single_signals_reach_whom_they_are_meant_for(self):
-        async def play(yard: Yard) -> None:
-            pool, key, pid, (child, session) = await family(yard)
+        async def play(pools: PoolHarness) -> None:
+            pool, key, pid, (child, session) = await family(pools)
             pool.pool.signal(key, signal.SIGKILL, children=True)
             await until(lambda: not lives(child) and not lives(session), "the end of the children")
             assert lives(pid)
@@ -514,7 +514,7 @@ def _has_cgroups() -> bool:
 class TestCgroup:
     @pytest.mark.skipif(not _has_cgroups(), reason="no cgroup may be made here")
     def test_even_a_daemon_that_left_the_session_is_ended(self):
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             code = (
                 "import os, time\n"
                 "if os.fork() == 0:\n"
@@ -527,10 +527,10 @@ class TestCgroup:
                 "time.sleep(60)"
             )
             context = ExecContext(env=ENV, cgroup=Cgroup())
-            pool = yard.pool(spec(command(code, context=context, stdio=PIPED)))
+            pool = pools.pool(spec(command(code, context=context, stdio=PIPED)))
             key, _pid = await pool.spawned()
-            await until(lambda: yard.written["stdout"].endswith(b"\n"), "the daemon")
-            daemon = int(yard.written["stdout"])
+            await until(lambda: pools.written["stdout"].endswith(b"\n"), "the daemon")
+            daemon = int(pools.written["stdout"])
             pool.pool.drain(key, 5.0)
             await pool.ended(key)
             assert not lives(daemon)
@@ -560,16 +560,16 @@ class TestCgroup:
     def test_a_limit_that_cannot_be_had_is_an_error_or_a_warning(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(cgroups, "_home", lambda: Path("/proc"))
 
-        async def play(yard: Yard) -> None:
+        async def play(pools: PoolHarness) -> None:
             def target(*, required: bool) -> Command:
                 limits = Cgroup(memory=1 << 30, required=required)
                 return Command("true", context=ExecContext(env=ENV, cgroup=limits))
 
-            strict = yard.pool(spec(target(required=True)))
+            strict = pools.pool(spec(target(required=True)))
             strict.spawn()
             assert (await strict.failed()).startswith("cgroup: /proc")
-            mild = yard.pool(spec(target(required=False)))
+            mild = pools.pool(spec(target(required=False)))
             await mild.ended(mild.spawn())
-            assert [type(notice) for _, notice in yard.notices] == [messages.Degraded]
+            assert [type(notice) for _, notice in pools.notices] == [messages.Degraded]
 
         run(play)

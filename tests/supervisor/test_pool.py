@@ -12,14 +12,14 @@ from bigtop.supervisor.policy.messages import Event, Exited, ExitStatus, Generat
 from bigtop.supervisor.processes.forkserver import InheritedState
 from bigtop.supervisor.processes.worker_pool import WorkerPool
 from bigtop.workers.bootstrap import Bootstrap
+from tests.support.pool_harness import DEADLINE, PoolHarness, run, until
 from tests.support.site import ROOT
-from tests.support.yard import DEADLINE, Yard, run, until
 
 
 def with_pool(play: Callable[[WorkerPool, list[Event]], Awaitable[None]]) -> None:
     """Run `play` with a pool whose fork server is loaded, and the list that its events go to."""
 
-    async def main(yard: Yard) -> None:
+    async def main(pools: PoolHarness) -> None:
         fd = seats.create()
         board = Scoreboard(seats.Seats(fd))
         events: list[Event] = []
@@ -30,7 +30,7 @@ def with_pool(play: Callable[[WorkerPool, list[Event]], Awaitable[None]]) -> Non
         pool = WorkerPool(
             events.append, inherited, board, 0, lambda: lambda _lines: None, lambda _number, _loaded: None
         )
-        yard.more_pids = pool.pids
+        pools.more_pids = pool.pids
         pool.prepare(1)
         try:
             await until(lambda: events, "the fork server")

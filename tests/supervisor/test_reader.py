@@ -11,7 +11,7 @@ import pytest
 
 from bigtop.supervisor.streams import reader
 from bigtop.supervisor.streams.reader import _REST, LineReader
-from tests.support.yard import until
+from tests.support.pool_harness import until
 
 
 def test_lines_that_come_one_by_one_are_read_together() -> None:

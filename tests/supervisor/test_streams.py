@@ -31,9 +31,9 @@ from bigtop.supervisor.streams.files import Keeping, LogFile, TimedLogFile, next
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.sinks import QueueSink, make
 from bigtop.supervisor.streams.writer import KEPT_BYTES, Outputs
+from tests.support.pool_harness import DEADLINE, ENV, command, until
 from tests.support.site import ROOT
-from tests.support.troupe import Troupe, perform, watcher
-from tests.support.yard import DEADLINE, ENV, command, until
+from tests.support.supervisor_harness import SupervisorHarness, perform, watcher
 
 NOON = datetime(2026, 5, 6, 12, 0, tzinfo=UTC).timestamp()
 DAY = 86400.0
@@ -317,15 +317,15 @@ class TestOutputs:
         one = stream("FileStream", filename=tmp_path / "x", time_format="T")
         code = "for _ in range(300): print('ü' * 1001, flush=True)\nimport time; time.sleep(60)"
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
             await until(lambda: (tmp_path / "x").exists(), "the file")
             await until(lambda: (tmp_path / "x").read_bytes().count(b"\n") == 900, "all lines")
-            pids = troupe.pids("web")
+            pids = harness.pids("web")
             lines = (tmp_path / "x").read_text().splitlines()
             for pid in pids:
                 assert lines.count(f"T [{pid}] | " + "ü" * 1001) == 300
-            last = troupe.yard.outputs.tail(pids, 3)
+            last = harness.pools.outputs.tail(pids, 3)
             assert [piece.lines.decode() for piece in last] == ["ü" * 1001 + "\n"] * 3
 
         perform(play, watcher("web", with_stream(one, code), numprocesses=3))
@@ -341,8 +341,8 @@ class TestOutputs:
         )
         text = "€" * 111_111 * 20
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
             await until(lambda: (tmp_path / "x").exists(), "the file")
             await until(lambda: (tmp_path / "x").stat().st_size >= len(text.encode()), "all of it")
             assert (tmp_path / "x").read_bytes() == text.encode()
@@ -360,8 +360,8 @@ class TestOutputs:
             "time.sleep(60)"
         )
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
             await until(lambda: (tmp_path / "x").exists(), "the file")
             await until(lambda: (tmp_path / "x").read_bytes().count(b"%") == 2, "both prompts")
             (tmp_path / "go").touch()
@@ -400,8 +400,8 @@ class TestOutputs:
             "time.sleep(60)"
         )
 
-        async def play(troupe: Troupe) -> None:
-            supervisor = troupe.supervisor
+        async def play(harness: SupervisorHarness) -> None:
+            supervisor = harness.supervisor
             supervisor.start()
             await until(lambda: (tmp_path / "one").exists(), "the file")
             supervisor.configuration.update("web", watcher("web", with_stream(two, code)))

@@ -26,8 +26,8 @@ from bigtop.supervisor.policy.spec import (
     StopPolicy,
 )
 from bigtop.supervisor.processes.command_pool import CommandPool
-from tests.support.troupe import SLEEP, Troupe, perform, watcher
-from tests.support.yard import DEADLINE, ENV, command, lives, until
+from tests.support.pool_harness import DEADLINE, ENV, command, lives, until
+from tests.support.supervisor_harness import SLEEP, SupervisorHarness, perform, watcher
 
 WEB = watcher("web", numprocesses=2)
 CONTEXT = ExecContext(env=ENV)
@@ -35,18 +35,18 @@ CONTEXT = ExecContext(env=ENV)
 
 class TestCommands:
     def test_start_scale_stop(self):
-        async def play(troupe: Troupe) -> None:
-            supervisor = troupe.supervisor
+        async def play(harness: SupervisorHarness) -> None:
+            supervisor = harness.supervisor
             supervisor.start("web")
             await supervisor.settled("web")
-            assert len(troupe.pids("web")) == 2
+            assert len(harness.pids("web")) == 2
             supervisor.scale("web", 3)
             await supervisor.settled("web")
-            pids = troupe.pids("web")
+            pids = harness.pids("web")
             assert len(pids) == 3
             supervisor.stop("web")
             await supervisor.settled("web")
-            assert troupe.status("web") == "stopped"
+            assert harness.status("web") == "stopped"
             assert not any(map(lives, pids))
 
         perform(play, WEB)
@@ -54,54 +54,54 @@ class TestCommands:
     def test_every_birth_every_signal_and_every_death_is_told(self):
         """Circus tells no reap of what it ended itself: by decr, reload or age."""
 
-        async def play(troupe: Troupe) -> None:
-            supervisor = troupe.supervisor
+        async def play(harness: SupervisorHarness) -> None:
+            supervisor = harness.supervisor
             supervisor.start("web")
             await supervisor.settled("web")
-            first = troupe.pids("web")
+            first = harness.pids("web")
             supervisor.reload("web")
             await supervisor.settled("web")
             supervisor.scale("web", 1)
             await supervisor.settled("web")
             supervisor.stop("web")
             await supervisor.settled("web")
-            born = {notice.pid for notice in troupe.of(messages.Born)}
-            reaped = {notice.pid for notice in troupe.of(messages.Reaped)}
+            born = {notice.pid for notice in harness.of(messages.Born)}
+            reaped = {notice.pid for notice in harness.of(messages.Reaped)}
             signalled = {
-                notice.pid for _, notice in troupe.yard.notices if isinstance(notice, messages.Signalled)
+                notice.pid for _, notice in harness.pools.notices if isinstance(notice, messages.Signalled)
             }
             assert {*first} < born == reaped == signalled
             assert len(born) == 4
-            assert all(n.status.signal == signal.SIGTERM for n in troupe.of(messages.Reaped))
-            kinds = [type(notice).__name__ for _, notice in troupe.told]
+            assert all(n.status.signal == signal.SIGTERM for n in harness.of(messages.Reaped))
+            kinds = [type(notice).__name__ for _, notice in harness.told]
             assert [k for k in kinds if k not in ("Born", "Reaped")] == ["Started", "Reloaded", "Stopped"]
 
         perform(play, WEB)
 
     def test_a_reload_replaces_all_and_is_never_without_processes(self):
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start("web")
-            await troupe.supervisor.settled("web")
-            before = troupe.pids("web")
-            troupe.supervisor.reload("web")
-            while not troupe.of(messages.Reloaded):
-                assert sum(map(lives, before + troupe.pids("web"))) >= 2
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start("web")
+            await harness.supervisor.settled("web")
+            before = harness.pids("web")
+            harness.supervisor.reload("web")
+            while not harness.of(messages.Reloaded):
+                assert sum(map(lives, before + harness.pids("web"))) >= 2
                 await asyncio.sleep(0)
-            await troupe.supervisor.settled("web")
-            assert not {*before} & {*troupe.pids("web")}
+            await harness.supervisor.settled("web")
+            assert not {*before} & {*harness.pids("web")}
 
         perform(play, WEB)
 
     def test_a_sequential_reload_never_has_more(self):
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start("web")
-            await troupe.supervisor.settled("web")
-            before = troupe.pids("web")
-            troupe.supervisor.reload("web", sequential=True)
-            while not troupe.of(messages.Reloaded):
-                assert len(troupe.supervisor.watchers.machine("web").processes) <= 2
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start("web")
+            await harness.supervisor.settled("web")
+            before = harness.pids("web")
+            harness.supervisor.reload("web", sequential=True)
+            while not harness.of(messages.Reloaded):
+                assert len(harness.supervisor.watchers.machine("web").processes) <= 2
                 await asyncio.sleep(0)
-            assert not {*before} & {*troupe.pids("web")}
+            assert not {*before} & {*harness.pids("web")}
 
         perform(play, WEB)
 
@@ -110,58 +110,58 @@ class TestCommands:
         text = f"trap 'echo hup >> {file}' HUP; while :; do sleep 0.02; done"
         spec = watcher("web", Command("sh", ("-c", text), context=CONTEXT), send_hup=True)
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start("web")
-            await troupe.supervisor.settled("web")
-            before = troupe.pids("web")
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start("web")
+            await harness.supervisor.settled("web")
+            before = harness.pids("web")
             await until(lambda: _catches(before[0], signal.SIGHUP), "the trap")
-            troupe.supervisor.reload("web")
+            harness.supervisor.reload("web")
             await until(file.exists, "the signal")
-            assert troupe.pids("web") == before
-            assert troupe.of(messages.Reloaded)
+            assert harness.pids("web") == before
+            assert harness.of(messages.Reloaded)
 
         perform(play, spec)
 
     def test_a_restart_is_a_stop_and_a_start(self):
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start("web")
-            await troupe.supervisor.settled("web")
-            before = troupe.pids("web")
-            troupe.supervisor.restart("web")
-            await troupe.supervisor.settled("web")
-            assert troupe.status("web") == "active"
-            assert not {*before} & {*troupe.pids("web")}
-            told = [type(n) for _, n in troupe.told if isinstance(n, messages.Started | messages.Stopped)]
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start("web")
+            await harness.supervisor.settled("web")
+            before = harness.pids("web")
+            harness.supervisor.restart("web")
+            await harness.supervisor.settled("web")
+            assert harness.status("web") == "active"
+            assert not {*before} & {*harness.pids("web")}
+            told = [type(n) for _, n in harness.told if isinstance(n, messages.Started | messages.Stopped)]
             assert told == [messages.Started, messages.Stopped, messages.Started]
 
         perform(play, WEB)
 
     def test_one_process_can_be_killed_and_is_followed_by_another(self):
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start("web")
-            await troupe.supervisor.settled("web")
-            one, other = troupe.pids("web")
-            troupe.supervisor.kill("web", one, signal.SIGINT, 3.0)
-            await troupe.supervisor.settled("web")
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start("web")
+            await harness.supervisor.settled("web")
+            one, other = harness.pids("web")
+            harness.supervisor.kill("web", one, signal.SIGINT, 3.0)
+            await harness.supervisor.settled("web")
             assert not lives(one)
-            assert other in troupe.pids("web")
-            assert len(troupe.pids("web")) == 2
-            assert troupe.of(messages.Reaped)[0].status == messages.ExitStatus(signal=signal.SIGINT)
-            assert not troupe.of(messages.Died)
+            assert other in harness.pids("web")
+            assert len(harness.pids("web")) == 2
+            assert harness.of(messages.Reaped)[0].status == messages.ExitStatus(signal=signal.SIGINT)
+            assert not harness.of(messages.Died)
 
         perform(play, WEB)
 
     def test_a_crash_is_answered_within_milliseconds(self):
         """Circus notices at its next tick: 2.3 to 4.5 s."""
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start("web")
-            await troupe.supervisor.settled("web")
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start("web")
+            await harness.supervisor.settled("web")
             waits = []
-            for pid in troupe.pids("web"):
-                before, began = len(troupe.of(messages.Born)), time.monotonic()
+            for pid in harness.pids("web"):
+                before, began = len(harness.of(messages.Born)), time.monotonic()
                 os.kill(pid, signal.SIGKILL)
-                await until(lambda before=before: len(troupe.of(messages.Born)) > before, "the successor")
+                await until(lambda before=before: len(harness.of(messages.Born)) > before, "the successor")
                 waits.append(time.monotonic() - began)
             assert min(waits) < 0.5  # whatever else this machine does now and then
 
@@ -174,20 +174,20 @@ class TestCommands:
         stubborn = Command("sh", ("-c", script), context=CONTEXT)
         slow = watcher("slow", stubborn, stop=StopPolicy(graceful_timeout=60.0))
 
-        async def play(troupe: Troupe) -> None:
-            supervisor = troupe.supervisor
+        async def play(harness: SupervisorHarness) -> None:
+            supervisor = harness.supervisor
             supervisor.start()
-            await troupe.up()
+            await harness.up()
             await until(deaf.exists, "the trap")
             supervisor.stop("slow")
-            os.kill(troupe.pids("web")[0], signal.SIGKILL)
+            os.kill(harness.pids("web")[0], signal.SIGKILL)
             supervisor.scale("web", 4)
-            await until(lambda: len(troupe.pids("web")) == 4, "four processes")
+            await until(lambda: len(harness.pids("web")) == 4, "four processes")
             supervisor.restart("web")
             await supervisor.settled("web")
-            assert troupe.status("slow") == "stopping"
+            assert harness.status("slow") == "stopping"
             supervisor.start("slow")
-            await until(lambda: troupe.status("slow") == "active", "the newest wish")
+            await until(lambda: harness.status("slow") == "active", "the newest wish")
 
         perform(play, slow, WEB)
 
@@ -195,30 +195,30 @@ class TestCommands:
         file = tmp_path / "usr1"
         text = f"trap 'echo x >> {file}' USR1; while :; do sleep 0.02; done"
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
-            await troupe.up()
-            (pid,) = troupe.pids("web")
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
+            await harness.up()
+            (pid,) = harness.pids("web")
             await until(lambda: _catches(pid, signal.SIGUSR1), "the trap")
-            troupe.supervisor.signal("web", pid, signal.SIGUSR1)
+            harness.supervisor.signal("web", pid, signal.SIGUSR1)
             await until(file.exists, "the signal")
             with pytest.raises(CommandError, match=r"web has no process 1$"):
-                troupe.supervisor.signal("web", 1, signal.SIGUSR1)
+                harness.supervisor.signal("web", 1, signal.SIGUSR1)
 
         perform(play, watcher("web", Command("sh", ("-c", text), context=CONTEXT)))
 
     def test_what_there_is_not(self):
-        async def play(troupe: Troupe) -> None:
-            for ask in (troupe.supervisor.start, troupe.supervisor.stop, troupe.supervisor.reload):
+        async def play(harness: SupervisorHarness) -> None:
+            for ask in (harness.supervisor.start, harness.supervisor.stop, harness.supervisor.reload):
                 with pytest.raises(CommandError, match=r"^program nope not found$"):
                     ask("nope")
             with pytest.raises(CommandError, match=r"^program web already exists$"):
-                troupe.supervisor.configuration.add(WEB)
+                harness.supervisor.configuration.add(WEB)
             with pytest.raises(ConfigError, match=r"^api depends on db: there is no such watcher$"):
-                troupe.supervisor.configuration.add(watcher("api", depends=("db",)))
+                harness.supervisor.configuration.add(watcher("api", depends=("db",)))
             with pytest.raises(ConfigError, match="schedule 'nonsense'"):
-                troupe.supervisor.configuration.add(watcher("job", lifetime=Lifetime(schedule="nonsense")))
-            assert troupe.supervisor.watchers.names == ["web"]
+                harness.supervisor.configuration.add(watcher("job", lifetime=Lifetime(schedule="nonsense")))
+            assert harness.supervisor.watchers.names == ["web"]
 
         perform(play, WEB)
 
@@ -231,52 +231,52 @@ def _catches(pid: int, number: int) -> bool:
 
 class TestDescriptions:
     def test_add_and_remove(self):
-        async def play(troupe: Troupe) -> None:
-            supervisor = troupe.supervisor
+        async def play(harness: SupervisorHarness) -> None:
+            supervisor = harness.supervisor
             supervisor.configuration.add(watcher("new"))
             supervisor.start("new")
             await supervisor.settled("new")
-            (pid,) = troupe.pids("new")
+            (pid,) = harness.pids("new")
             supervisor.configuration.remove("new")
             await supervisor.settled("new")
             assert supervisor.watchers.names == ["web"]
             assert not lives(pid)
-            assert next(type(notice) for who, notice in troupe.told if who == "new") is messages.Added
-            assert troupe.told[-1] == ("new", messages.Removed())
+            assert next(type(notice) for who, notice in harness.told if who == "new") is messages.Added
+            assert harness.told[-1] == ("new", messages.Removed())
 
         perform(play, WEB)
 
     def test_remove_without_a_stop(self):
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start("web")
-            await troupe.supervisor.settled("web")
-            pids = troupe.pids("web")
-            troupe.supervisor.configuration.remove("web", nostop=True)
-            assert troupe.supervisor.watchers.names == []
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start("web")
+            await harness.supervisor.settled("web")
+            pids = harness.pids("web")
+            harness.supervisor.configuration.remove("web", nostop=True)
+            assert harness.supervisor.watchers.names == []
             assert all(map(lives, pids))
-            assert {*pids} <= troupe.supervisor.watchers.pids(), "they are still collected when they end"
+            assert {*pids} <= harness.supervisor.watchers.pids(), "they are still collected when they end"
 
         perform(play, WEB)
 
     def test_an_update_replaces_processes_only_if_they_are_made_differently(self):
-        async def play(troupe: Troupe) -> None:
-            supervisor = troupe.supervisor
+        async def play(harness: SupervisorHarness) -> None:
+            supervisor = harness.supervisor
             supervisor.start("web")
             await supervisor.settled("web")
-            before = troupe.pids("web")
+            before = harness.pids("web")
             supervisor.configuration.update(
                 "web", replace(WEB, stop=StopPolicy(graceful_timeout=1), numprocesses=3)
             )
             await supervisor.settled("web")
-            assert {*before} < {*troupe.pids("web")}
+            assert {*before} < {*harness.pids("web")}
             changed = replace(SLEEP, args="61")
             supervisor.configuration.update("web", replace(WEB, target=changed))
             await supervisor.settled("web")
-            assert not {*before} & {*troupe.pids("web")}
-            for pid in troupe.pids("web"):
+            assert not {*before} & {*harness.pids("web")}
+            for pid in harness.pids("web"):
                 line = Path(f"/proc/{pid}/cmdline")  # empty for a moment after the exec
                 await until(lambda line=line: line.read_bytes() == b"sleep\x0061\x00", "the command line")
-            assert [n.fields for n in troupe.of(messages.Updated)] == [
+            assert [n.fields for n in harness.of(messages.Updated)] == [
                 ("numprocesses", "stop"),
                 ("target", "numprocesses", "stop"),
             ]
@@ -284,29 +284,29 @@ class TestDescriptions:
         perform(play, WEB)
 
     def test_an_update_that_cannot_run_goes_back_to_what_could(self):
-        async def play(troupe: Troupe) -> None:
-            supervisor = troupe.supervisor
+        async def play(harness: SupervisorHarness) -> None:
+            supervisor = harness.supervisor
             supervisor.start("web")
             await supervisor.settled("web")
             supervisor.configuration.update(
                 "web", replace(WEB, target=replace(SLEEP, cmd="no-such-program-here"))
             )
-            await until(lambda: troupe.of(messages.ReloadFailed), "the failure")
-            assert "no-such-program-here" in troupe.of(messages.ReloadFailed)[0].reason
-            os.kill(troupe.pids("web")[0], signal.SIGKILL)
+            await until(lambda: harness.of(messages.ReloadFailed), "the failure")
+            assert "no-such-program-here" in harness.of(messages.ReloadFailed)[0].reason
+            os.kill(harness.pids("web")[0], signal.SIGKILL)
             await supervisor.settled("web")
-            await until(lambda: len(troupe.pids("web")) == 2, "both, of the old description")
+            await until(lambda: len(harness.pids("web")) == 2, "both, of the old description")
 
         perform(play, WEB)
 
     def test_apply_is_a_difference(self):
         kept, gone, grown, changed = (watcher(name) for name in ("kept", "gone", "grown", "changed"))
 
-        async def play(troupe: Troupe) -> None:
-            supervisor = troupe.supervisor
+        async def play(harness: SupervisorHarness) -> None:
+            supervisor = harness.supervisor
             supervisor.start()
-            await troupe.up()
-            before = {name: troupe.pids(name) for name in supervisor.watchers.names}
+            await harness.up()
+            before = {name: harness.pids(name) for name in supervisor.watchers.names}
             new = [
                 kept,
                 replace(grown, numprocesses=2),
@@ -319,27 +319,27 @@ class TestDescriptions:
             for name in ("gone", "kept", "grown", "changed", "early", "late"):
                 await supervisor.settled(name)
             assert supervisor.watchers.names == ["kept", "grown", "changed", "late", "early"]
-            assert troupe.pids("kept") == before["kept"]
-            assert before["grown"][0] in troupe.pids("grown")
-            assert troupe.pids("changed") != before["changed"]
+            assert harness.pids("kept") == before["kept"]
+            assert before["grown"][0] in harness.pids("grown")
+            assert harness.pids("changed") != before["changed"]
             assert not lives(before["gone"][0])
-            started = troupe.order(messages.Started)
+            started = harness.order(messages.Started)
             assert started.index("early") < started.index("late")
             assert supervisor.configuration.apply(new)[:2] == [Keep("kept"), Keep("grown")]
 
         perform(play, kept, gone, grown, changed)
 
     def test_a_bad_description_changes_nothing(self):
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
-            await troupe.up()
-            pids = troupe.pids("web")
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
+            await harness.up()
+            pids = harness.pids("web")
             with pytest.raises(ConfigError):
-                troupe.supervisor.configuration.apply(
+                harness.supervisor.configuration.apply(
                     [watcher("a", depends=("b",)), watcher("b", depends=("a",))]
                 )
-            assert troupe.supervisor.watchers.names == ["web"]
-            assert troupe.pids("web") == pids
+            assert harness.supervisor.watchers.names == ["web"]
+            assert harness.pids("web") == pids
 
         perform(play, WEB)
 
@@ -350,29 +350,29 @@ class TestOrder:
         db = watcher("db", ready=Readiness("file", str(flag)))
         web = watcher("web", depends=("db",), priority=9)
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start("web")
-            await until(lambda: troupe.status("db") == "starting", "the dependency")
-            await until(lambda: troupe.pids("db"), "its process")
-            assert troupe.status("web") == "stopped"
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start("web")
+            await until(lambda: harness.status("db") == "starting", "the dependency")
+            await until(lambda: harness.pids("db"), "its process")
+            assert harness.status("web") == "stopped"
             flag.touch()
-            await troupe.up()
-            troupe.supervisor.stop()
-            await troupe.down()
-            assert troupe.order(messages.Stopped) == ["web", "db"]
+            await harness.up()
+            harness.supervisor.stop()
+            await harness.down()
+            assert harness.order(messages.Stopped) == ["web", "db"]
 
         perform(play, web, db)
 
     def test_priority_orders_what_starts_together(self):
         names = {"low": -1, "middle": 0, "high": 5}
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
-            await troupe.up()
-            assert troupe.order(messages.Started) == ["high", "middle", "low"]
-            troupe.supervisor.stop()
-            await troupe.down()
-            assert troupe.order(messages.Stopped) == ["low", "middle", "high"]
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
+            await harness.up()
+            assert harness.order(messages.Started) == ["high", "middle", "low"]
+            harness.supervisor.stop()
+            await harness.down()
+            assert harness.order(messages.Stopped) == ["low", "middle", "high"]
 
         perform(play, *(watcher(name, priority=number) for name, number in names.items()))
 
@@ -385,35 +385,35 @@ class TestOrder:
             restart=RestartPolicy(attempts=0, max_retry=1, retry_in=0.05),
         )
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
-            await troupe.up("other")
-            await until(lambda: troupe.of(messages.GaveUp, "needs"), "the resignation")
-            assert troupe.of(messages.GaveUp, "bad")
-            assert troupe.status("needs") == "stopped"
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
+            await harness.up("other")
+            await until(lambda: harness.of(messages.GaveUp, "needs"), "the resignation")
+            assert harness.of(messages.GaveUp, "bad")
+            assert harness.status("needs") == "stopped"
 
         perform(play, bad, watcher("other"), watcher("needs", depends=("bad",)))
 
 
 class TestLifetime:
     def test_not_all_start_by_themselves(self):
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
-            await troupe.up("web")
-            assert troupe.status("manual") == "stopped"
-            troupe.supervisor.start("manual")
-            await troupe.up("manual")
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
+            await harness.up("web")
+            assert harness.status("manual") == "stopped"
+            harness.supervisor.start("manual")
+            await harness.up("manual")
 
         perform(play, WEB, watcher("manual", lifetime=Lifetime(autostart=False)))
 
     def test_a_one_shot_ends_and_stays(self):
         once = watcher("once", Command("true", context=CONTEXT), restart=RestartPolicy(Respawn.UNEXPECTED))
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
-            await until(lambda: troupe.of(messages.Stopped), "the end")
-            assert len(troupe.of(messages.Reaped)) == 1
-            assert not troupe.of(messages.Died)
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
+            await until(lambda: harness.of(messages.Stopped), "the end")
+            assert len(harness.of(messages.Reaped)) == 1
+            assert not harness.of(messages.Died)
 
         perform(play, once)
 
@@ -429,19 +429,19 @@ class TestLifetime:
             target = command(code.format(fd=listener.fileno()), context=CONTEXT)
             spec = watcher("web", target, sockets=("web",), lifetime=Lifetime(on_demand=True, idle_stop=0.1))
 
-            async def play(troupe: Troupe) -> None:
-                troupe.yard.sockets = {"web": listener.fileno()}
-                troupe.supervisor.start()
-                await troupe.supervisor.settled("web")
-                assert troupe.status("web") == "stopped"
+            async def play(harness: SupervisorHarness) -> None:
+                harness.pools.sockets = {"web": listener.fileno()}
+                harness.supervisor.start()
+                await harness.supervisor.settled("web")
+                assert harness.status("web") == "stopped"
                 for _ in range(2):
                     reader, writer = await asyncio.open_connection(*listener.getsockname())
                     async with asyncio.timeout(DEADLINE):
                         assert await reader.readexactly(5) == b"hello"
                     await asyncio.sleep(0.3)  # it is not idle while somebody is connected
-                    assert troupe.status("web") == "active"
+                    assert harness.status("web") == "active"
                     writer.close()
-                    await troupe.down("web")
+                    await harness.down("web")
 
             perform(play, spec)
 
@@ -449,31 +449,31 @@ class TestLifetime:
         monkeypatch.setattr(triggers, "MEMORY_SECONDS", 0.1)
         code = "import os, sys, time\nx = b'x' * 80_000_000 if os.fork() == 0 else 0\ntime.sleep(60)"
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
-            await troupe.supervisor.settled("fat")
-            (pid,) = troupe.pids("fat")
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
+            await harness.supervisor.settled("fat")
+            (pid,) = harness.pids("fat")
             await until(lambda: not lives(pid), "its end")
-            assert not troupe.of(messages.Died)
+            assert not harness.of(messages.Died)
 
         perform(play, watcher("fat", command(code, context=CONTEXT), lifetime=Lifetime(max_rss=60_000_000)))
 
     def test_age_is_answered_with_a_successor_first(self):
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
-            await until(lambda: troupe.of(messages.Reaped), "its end")
-            kinds = [type(notice) for notice in troupe.of(messages.Born | messages.Reaped)]
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
+            await until(lambda: harness.of(messages.Reaped), "its end")
+            kinds = [type(notice) for notice in harness.of(messages.Born | messages.Reaped)]
             assert kinds.index(messages.Reaped) >= 2
-            assert not troupe.of(messages.Died)
+            assert not harness.of(messages.Died)
 
         lifetime = Lifetime(max_age=0.2, max_age_variance=0)
         perform(play, watcher("web", lifetime=lifetime))
 
     def test_spawns_can_be_spread(self):
-        async def play(troupe: Troupe) -> None:
+        async def play(harness: SupervisorHarness) -> None:
             began = time.monotonic()
-            troupe.supervisor.start()
-            await troupe.supervisor.settled("web")
+            harness.supervisor.start()
+            await harness.supervisor.settled("web")
             assert time.monotonic() - began >= 0.2
 
         perform(play, replace(WEB, numprocesses=3, lifetime=Lifetime(warmup_delay=0.1)))
@@ -496,8 +496,8 @@ class TestLooks:
                 if looks[-1] == "bad":
                     raise ValueError("what stands there is nonsense")
 
-        async def play(troupe: Troupe) -> None:
-            troupe.supervisor.start()
+        async def play(harness: SupervisorHarness) -> None:
+            harness.supervisor.start()
             await until(lambda: looks.count("good") >= 2, "two looks")
             assert looks[:4] == ["bad", "good"] * 2
 

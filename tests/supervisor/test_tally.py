@@ -13,8 +13,8 @@ from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.messages import Ending, ExitStatus, Urgency
 from bigtop.supervisor.policy.processtable import Proc, ending
 from bigtop.supervisor.policy.tally import Tally
-from tests.support.troupe import Troupe, perform, watcher
-from tests.support.yard import command, until
+from tests.support.pool_harness import command, until
+from tests.support.supervisor_harness import SupervisorHarness, perform, watcher
 
 OK, FAILED, KILLED = ExitStatus(code=0), ExitStatus(code=3), ExitStatus(signal=9)
 
@@ -65,14 +65,14 @@ def test_a_watcher_that_is_not_known_any_more_has_no_numbers() -> None:
 
 
 def test_of_real_processes(tmp_path: Path) -> None:
-    async def play(troupe: Troupe) -> None:
-        supervisor = troupe.supervisor
+    async def play(harness: SupervisorHarness) -> None:
+        supervisor = harness.supervisor
         tally = supervisor.tally.of("web")
         supervisor.start("web")
         await supervisor.settled("web")
-        os.kill(troupe.pids("web")[0], signal.SIGKILL)
+        os.kill(harness.pids("web")[0], signal.SIGKILL)
         await until(lambda: tally.exits[Ending.SIGNAL] == 1, "the death")
-        await until(lambda: len(troupe.pids("web")) == 2, "the successor")
+        await until(lambda: len(harness.pids("web")) == 2, "the successor")
         began = time.time()
         supervisor.reload("web")
         await supervisor.settled("web")
@@ -86,9 +86,9 @@ def test_of_real_processes(tmp_path: Path) -> None:
 
 
 def test_of_processes_that_end_by_themselves() -> None:
-    async def play(troupe: Troupe) -> None:
-        exits = troupe.supervisor.tally.of("web").exits
-        troupe.supervisor.start("web")
+    async def play(harness: SupervisorHarness) -> None:
+        exits = harness.supervisor.tally.of("web").exits
+        harness.supervisor.start("web")
         await until(lambda: exits[Ending.ERROR] == 1, "its end")
 
     perform(play, watcher("web", command("raise SystemExit(3)")))

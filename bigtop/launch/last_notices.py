@@ -14,7 +14,7 @@ from bigtop.supervisor.policy import messages
 _STOPPING_HOOKS = ("before_start", "after_start", "before_spawn", "after_spawn")
 
 
-class News:
+class LastNotices:
     """Event loop only."""
 
     def __init__(self) -> None:

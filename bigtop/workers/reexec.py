@@ -17,7 +17,7 @@ from bigtop.system import kernel
 from bigtop.workers.bootstrap import Bootstrap
 
 
-class Again(Record):
+class Reexec(Record):
     """What a fork server needs to start over."""
 
     program: str
@@ -30,7 +30,7 @@ class Again(Record):
     umask: int
 
     @classmethod
-    def prepared(cls, argv: list[str], control: int, bootstrap: Bootstrap) -> Again:
+    def prepared(cls, argv: list[str], control: int, bootstrap: Bootstrap) -> Reexec:
         """Keep in mind how things are; the identity was assumed, and is not to be once more."""
         mask = umask(0o077)
         umask(mask)

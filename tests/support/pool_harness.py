@@ -39,7 +39,7 @@ def lives(pid: int) -> bool:
     return bool(descendants.named([pid]))
 
 
-class Yard:
+class PoolHarness:
     """What commands need around them, and what they said. Use within run()."""
 
     def __init__(self, soft_limit: int = 0) -> None:
@@ -88,20 +88,20 @@ class Yard:
 _FOREIGN: set[int] = set()
 
 
-def run(play: Callable[[Yard], Awaitable[None]], soft_limit: int = 0) -> None:
-    """Run `play` in a yard; whatever is left in the end is ended."""
+def run(play: Callable[[PoolHarness], Awaitable[None]], soft_limit: int = 0) -> None:
+    """Run `play` in a harness; whatever is left in the end is ended."""
     _FOREIGN.update(descendants.children(os.getpid()))
     assert kernel.become_subreaper()
 
     async def main() -> None:
-        yard = Yard(soft_limit)
+        pools = PoolHarness(soft_limit)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, yard.reap)
+        loop.add_signal_handler(signal.SIGCHLD, pools.reap)
         try:
-            await play(yard)
+            await play(pools)
         finally:
             loop.remove_signal_handler(signal.SIGCHLD)
-            yard.end()
+            pools.end()
 
     asyncio.run(main())
 

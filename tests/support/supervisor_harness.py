@@ -10,8 +10,8 @@ from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import Command, ExecContext, StopPolicy, WatcherSpec
 from bigtop.supervisor.processes.command_pool import CommandPool
 from bigtop.supervisor.supervisor import Supervisor
-from tests.support import yard
-from tests.support.yard import ENV, Yard, until
+from tests.support import pool_harness
+from tests.support.pool_harness import ENV, PoolHarness, until
 
 SLEEP = Command("sleep", "60", context=ExecContext(env=ENV))
 QUICK = StopPolicy(graceful_timeout=5.0)
@@ -21,18 +21,20 @@ def watcher(name: str, target: Command = SLEEP, **more: Any) -> WatcherSpec:
     return WatcherSpec(name, target, stop=more.pop("stop", QUICK), **more)
 
 
-class Troupe:
-    def __init__(self, yard: Yard, *specs: WatcherSpec, pool: type[CommandPool] = CommandPool) -> None:
-        self.yard = yard
+class SupervisorHarness:
+    def __init__(
+        self, pools: PoolHarness, *specs: WatcherSpec, pool: type[CommandPool] = CommandPool
+    ) -> None:
+        self.pools = pools
         self._kind = pool
         self.told: list[tuple[str, messages.Notice]] = []
-        self.supervisor = Supervisor(self._hear, self._pool, lambda: yard.sockets)
-        yard.more_pids = self.supervisor.watchers.pids
+        self.supervisor = Supervisor(self._hear, self._pool, lambda: pools.sockets)
+        pools.more_pids = self.supervisor.watchers.pids
         for spec in specs:
             self.supervisor.dispatcher.enter(spec)
 
     def _pool(self, spec: WatcherSpec, feed: Feed) -> CommandPool:
-        return self._kind(spec, feed, self.yard.services)
+        return self._kind(spec, feed, self.pools.services)
 
     def _hear(self, name: str, notice: messages.Notice) -> None:
         self.told.append((name, notice))
@@ -60,17 +62,19 @@ class Troupe:
 
 
 def perform(
-    play: Callable[[Troupe], Awaitable[None]], *specs: WatcherSpec, pool: type[CommandPool] = CommandPool
+    play: Callable[[SupervisorHarness], Awaitable[None]],
+    *specs: WatcherSpec,
+    pool: type[CommandPool] = CommandPool,
 ) -> None:
     """Run `play` with these watchers; all are ended afterwards."""
 
-    async def main(place: Yard) -> None:
-        troupe = Troupe(place, *specs, pool=pool)
+    async def main(place: PoolHarness) -> None:
+        harness = SupervisorHarness(place, *specs, pool=pool)
         try:
-            await play(troupe)
+            await play(harness)
         finally:
-            troupe.supervisor.stop(urgency=messages.Urgency.NOW)
-            troupe.supervisor.close()
-            await troupe.down()
+            harness.supervisor.stop(urgency=messages.Urgency.NOW)
+            harness.supervisor.close()
+            await harness.down()
 
-    yard.run(main)
+    pool_harness.run(main)
