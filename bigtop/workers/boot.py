@@ -40,6 +40,7 @@ from bigtop.workers.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from bigtop.hooks.load import LoadedHooks
+    from bigtop.loader import LoadedApp
 
 log = get_logger("bigtop.worker")
 
@@ -109,7 +110,7 @@ def _hooks(executed: LoadedHooks | None, key: int, slot: Slot) -> NoHooks:
     return WorkerHooks(executed, key, os.getppid(), counts)
 
 
-def load(bootstrap: Bootstrap) -> loader.LoadedApp:
+def load(bootstrap: Bootstrap) -> LoadedApp:
     """Import the application as the orders say; AppError when that fails."""
     if bootstrap.paste_logging:
         paste.configure_logging(bootstrap.app)
@@ -151,7 +152,7 @@ def _take_slot(own: Assignment, seats: Seats) -> Slot:
     return slot
 
 
-def _application(bootstrap: Bootstrap, loaded: loader.LoadedApp | None) -> tuple[Backend, loader.LoadedApp]:
+def _application(bootstrap: Bootstrap, loaded: LoadedApp | None) -> tuple[Backend, LoadedApp]:
     if bootstrap.backend is not None:
         backend = registry.load(bootstrap.backend)(bootstrap.options)
         if loaded is None:
