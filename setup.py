@@ -82,6 +82,7 @@ HOT = (
     "http/routes",
     "http/scope",
     "http/static",
+    "http/tls_session",
     "http/wsgi",
     "ipc/histogram",
     "ipc/scoreboard",

@@ -40,6 +40,8 @@ class Limits(Record):
     # Bytes of a response in that file before the application is held back. nginx: 1 GB, which lets a few
     # dozen clients that do not read fill a disk. 0 = no file.
     send_file: int = 64 << 20
+    # From the connection to the end of a TLS handshake. nginx: 60; haproxy: as long as a head may take.
+    handshake_timeout: float = 10.0
 
 
 class WebSocketLimits(Record):

@@ -8,6 +8,7 @@ from typing import Any
 
 from bigtop.http.forwarded import Fields, Forwarding, Origin
 from bigtop.http.policy import Policy
+from bigtop.http.tls_session import TlsSession
 
 Address = tuple[Any, ...] | str | bytes | None  # as socket.getsockname() and getpeername() give it
 
@@ -15,16 +16,17 @@ Address = tuple[Any, ...] | str | bytes | None  # as socket.getsockname() and ge
 class BasePeer:
     """A client, or the proxy in front of it. `address` and `port` are "" for those of unix sockets.
 
-    `scheme` is how it speaks to us; `policy` says which of its requests are let through, and whether it is
-    trusted to speak for others.
+    `scheme` is how it speaks to us, `session` what was agreed on where that is encrypted; `policy` says which
+    of its requests are let through, and whether it is trusted to speak for others.
     """
 
-    __slots__ = ("address", "forwarding", "label", "policy", "port", "scheme")
+    __slots__ = ("address", "forwarding", "label", "policy", "port", "scheme", "session")
 
     def __init__(self, client: Address, forwarding: Forwarding, scheme: str) -> None:
         self.address, self.port = host_and_port(client)
         self.label = self.address.encode()  # for the scoreboard
         self.scheme = scheme
+        self.session: TlsSession | None = None
         self.forwarding = forwarding
         self.policy: Policy = forwarding.policy(self.address)
 

@@ -87,6 +87,11 @@ class RoutedEngine(Engine):
                 return False
         return super()._take(request, events)
 
+    def leave_to(self, owner: int) -> None:
+        """Come to rest before anything was fed: the client has named the application `owner` otherwise."""
+        self.owner = owner
+        self.phase = ELSEWHERE
+
     def is_foreign(self, data: bytes) -> bool:
         """Whether the first request in `data` is another application's. Nothing is fed by that."""
         probe = RoutedEngine(self._limits, routes=self._routes)

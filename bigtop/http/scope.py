@@ -16,6 +16,7 @@ from bigtop.http.paths import Root, is_below
 from bigtop.http.peer import Address, BasePeer
 from bigtop.http.policy import SCRIPT_NAME, Policy
 from bigtop.http.requestid import NAME, RequestIds, is_id
+from bigtop.http.tls_session import TlsSession, tls_extension
 
 Scope = dict[str, Any]
 
@@ -39,7 +40,7 @@ class Peer(BasePeer):
     `root` is where the application is mounted; `ids` makes an X-Request-ID where no trusted peer gave one.
     """
 
-    __slots__ = ("client", "ids", "root", "scope", "server")
+    __slots__ = ("client", "http_extensions", "ids", "root", "scope", "server", "websocket_extensions")
 
     def __init__(
         self,
@@ -77,6 +78,15 @@ class Peer(BasePeer):
             "state": {},
             "extensions": {},
         }
+        self.http_extensions = _HTTP_EXTENSIONS
+        self.websocket_extensions = _WEBSOCKET_EXTENSIONS
+
+    def encrypted(self, session: TlsSession) -> None:
+        """Take in what was agreed on with the client: the extension `tls`."""
+        self.session = session
+        tls = tls_extension(session)
+        self.http_extensions = {**_HTTP_EXTENSIONS, "tls": tls}
+        self.websocket_extensions = {**_WEBSOCKET_EXTENSIONS, "tls": tls}
 
 
 def http_scope(request: Request, shown: Shown, peer: Peer, state: dict[str, Any], request_id: bytes) -> Scope:
@@ -101,7 +111,7 @@ def http_scope(request: Request, shown: Shown, peer: Peer, state: dict[str, Any]
     scope["query_string"] = query
     scope["headers"] = headers
     scope["state"] = state.copy()
-    scope["extensions"] = _HTTP_EXTENSIONS.copy()
+    scope["extensions"] = peer.http_extensions.copy()
     if shown.is_forwarded:
         _apply(peer.origin(request.headers), scope)
     return scope
@@ -115,8 +125,8 @@ class Peers:
         self._root = root
         self._ids = ids
 
-    def peer(self, server: Address, client: Address) -> Peer:
-        return Peer(server, client, self._forwarding, "http", self._root, self._ids)
+    def peer(self, server: Address, client: Address, scheme: str) -> Peer:
+        return Peer(server, client, self._forwarding, scheme, self._root, self._ids)
 
 
 def shown_of(request: Request, policy: Policy) -> Shown:
@@ -177,7 +187,7 @@ def websocket_scope(
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
     scope["subprotocols"] = subprotocols
-    scope["extensions"] = _WEBSOCKET_EXTENSIONS.copy()
+    scope["extensions"] = peer.websocket_extensions.copy()
     return scope
 
 

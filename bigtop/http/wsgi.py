@@ -22,6 +22,7 @@ from bigtop.http.peer import Address, BasePeer, host_and_port
 from bigtop.http.policy import Policy
 from bigtop.http.requestid import KEY, RequestIds, is_id
 from bigtop.http.response import Framing, Head, Stamps, error_page, head_of
+from bigtop.http.tls_session import TlsSession, ssl_variables
 
 Environ = dict[str, Any]
 
@@ -82,6 +83,11 @@ class Peer(BasePeer):
             "REMOTE_ADDR": self.address,
             "REMOTE_PORT": self.port,
         }
+
+    def encrypted(self, session: TlsSession) -> None:
+        """Take in what was agreed on with the client, under the names of mod_ssl."""
+        self.session = session
+        self.environ.update(ssl_variables(session))
 
 
 def environ(

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from bigtop.backends.asgi.backend import AsgiBackend
-from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Transport
+from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening, Transport
 from bigtop.backends.wsgi.backend import WsgiBackend
+from bigtop.http.peer import Address
 from tests.support.wire import Client
 
 _TABLE: Final = bytes(byte ^ 0x5A for byte in range(256))
@@ -49,6 +50,9 @@ class ScrambledTransport:
     """The server's end."""
 
     is_movable = False
+    is_plain = False
+    scheme = "http"
+    opening: Opening | None = None
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -148,14 +152,14 @@ class ScrambledTransport:
 class ScrambledWsgi(WsgiBackend):
     """The native WSGI server, as nobody but our client understands it."""
 
-    def transport_of(self, client: socket.socket) -> Transport:
+    def transport_of(self, client: socket.socket, server: Address) -> Transport:
         return ScrambledTransport(client)
 
 
 class ScrambledAsgi(AsgiBackend):
     """The native ASGI server likewise."""
 
-    def transport_of(self, client: socket.socket) -> Transport:
+    def transport_of(self, client: socket.socket, server: Address) -> Transport:
         return ScrambledTransport(client)
 
 

@@ -6,11 +6,12 @@ import socket
 
 from bigtop.backends.native.transport import Transport
 from bigtop.backends.wsgi.gevent import GeventBackend
+from bigtop.http.peer import Address
 from tests.support.scrambled import ScrambledTransport
 
 
 class ScrambledGevent(GeventBackend):
     """The native gevent server, as nobody but our client understands it."""
 
-    def transport_of(self, client: socket.socket) -> Transport:
+    def transport_of(self, client: socket.socket, server: Address) -> Transport:
         return ScrambledTransport(client)

@@ -23,6 +23,7 @@ from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.handler_chain import Chain, chain_of
 from bigtop.backends.native.transport import PlainTransport, Transport
 from bigtop.backends.serve_options import NATIVE_OPTIONS
+from bigtop.http.peer import Address
 
 
 class AsgiBackend(BackendDefaults):
@@ -53,8 +54,8 @@ class AsgiBackend(BackendDefaults):
         ),
     )
 
-    def transport_of(self, client: socket.socket) -> Transport:
-        """Return how to speak to a client."""
+    def transport_of(self, client: socket.socket, server: Address) -> Transport:
+        """Return how to speak to a client that came to the address `server`."""
         return PlainTransport(client)
 
     def chain_of(self, busy: Callable[[], int]) -> Chain:

@@ -26,6 +26,7 @@ from bigtop.backends.asgi.waiters import Waiters
 from bigtop.backends.native.app_queues import READ
 from bigtop.backends.native.transport import Bytes, Transport
 from bigtop.backends.native.write_buffer import Bounds, ClientGone, WriteBuffer
+from bigtop.errors import ProtocolError
 from bigtop.http.handlers import FilePart
 
 RECEIVE: Final = READ  # per recv(2): more would let one fast upload keep the others waiting
@@ -79,6 +80,12 @@ class TransportOwner(Protocol):
 
     def received(self, data: bytes) -> None:
         """Take what the client sent."""
+
+    def stalled(self) -> None:
+        """Nothing could be read: the transport is not open yet, or it opens with that."""
+
+    def refuse(self, error: ProtocolError) -> None:
+        """The client speaks something else than this socket does."""
 
     def ended(self) -> None:
         """The client sends nothing more, but may still read."""
@@ -136,6 +143,10 @@ class BufferedTransport(Stream):
             data = self._recv(RECEIVE)
         except BlockingIOError:
             self._events.update()
+            self.owner.stalled()
+            return
+        except ProtocolError as error:
+            self.owner.refuse(error)
             return
         except OSError:
             self._lose()

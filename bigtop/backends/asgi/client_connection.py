@@ -9,6 +9,7 @@ from time import monotonic_ns
 from bigtop.backends.asgi.buffered_transport import BufferedTransport
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.native.timeouts import Wait
+from bigtop.errors import ProtocolError
 
 
 class ClientConnection:
@@ -55,6 +56,15 @@ class ClientConnection:
         """Close at once."""
         self.transport.close()
         self.lost()
+
+    def stalled(self) -> None:
+        """Nothing could be read yet. When a handshake is over, the first request has its time."""
+        context, timers = self._context, self._context.timers
+        if self.wait is timers.handshake and self.transport.raw.opening is None:
+            timers.start(self, timers.last if context.draining else timers.idle, monotonic_ns())
+
+    def refuse(self, error: ProtocolError) -> None:
+        self.cut()
 
     def ended(self) -> None:
         self.cut()

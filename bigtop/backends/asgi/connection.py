@@ -140,7 +140,8 @@ class Connection(ClientConnection):
                 self.cut()
             elif phase is not HEAD:
                 # For one more request, if this worker drains: see http/keep_alive.py.
-                timers.start(self, timers.last if context.draining else timers.idle, now)
+                wait = timers.last if context.draining else timers.idle
+                timers.start(self, timers.handshake if self.transport.raw.opening else wait, now)
                 self.transport.resume()
             elif self.wait is not timers.head:
                 context.arrives(self, self._peer, now)

@@ -47,8 +47,11 @@ class ConnectionFactory:
     def welcome(self, client: Accepted, data: bytes) -> None:
         """Serve a client, of which `data` was read elsewhere."""
         context, engines = self._context, self._engines
-        transport = BufferedTransport(self._transport_of(client.socket), self._turn)
-        peer = self._peers.peer(client.server, client.client)
+        raw = self._transport_of(client.socket, client.server)
+        transport = BufferedTransport(raw, self._turn)
+        peer = self._peers.peer(client.server, client.client, raw.scheme)
+        if raw.opening is not None:
+            raw.opening.opened = peer.encrypted
         if engines.is_balancer(peer):
             connection: RoutedConnection = self._proxied(transport, peer, client.proxied)
         elif engines.has_routes:
@@ -68,7 +71,7 @@ class ConnectionFactory:
 
         def learn(source: Address, destination: Address) -> None:
             learned = ProxiedAddresses(source, destination)
-            connection.learn(self._peers.peer(destination, source), learned)
+            connection.learn(self._peers.peer(destination, source, peer.scheme), learned)
 
         if proxied is None:
             engine: RoutedEngine = self._engines.proxied(peer, UPGRADES, learn)

@@ -39,6 +39,14 @@ class RoutedConnection(Connection):
         self._backlog += self._engine.feed(data)
         self._advance()
 
+    def stalled(self) -> None:
+        opening = self.transport.raw.opening
+        if opening is not None and opening.owner >= 0:
+            self._routed.leave_to(opening.owner)
+            self._settle()
+        else:
+            super().stalled()
+
     def progressed(self) -> None:
         super().progressed()
         if self._engine.phase is ELSEWHERE and not self.transport.waiting:

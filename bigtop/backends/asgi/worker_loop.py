@@ -172,7 +172,7 @@ class WorkerLoop:
         for client in self._context.clients:
             if isinstance(client, ProxiedConnection):
                 continue
-            if isinstance(client, Connection) and client.is_idle:
+            if isinstance(client, Connection) and client.is_idle and client.transport.raw.is_movable:
                 if not self._worker_handoff.leave(client.transport):
                     return
                 client.cut()

@@ -71,19 +71,35 @@ C = TypeVar("C", bound=Waiter)
 class Timeouts(Generic[C]):
     """All clocks of a worker, whose connections are of class C."""
 
-    __slots__ = ("_waits", "body", "head", "idle", "keeps", "last", "linger", "look", "send", "soonest")
+    __slots__ = (
+        "_waits",
+        "body",
+        "handshake",
+        "head",
+        "idle",
+        "keeps",
+        "last",
+        "linger",
+        "look",
+        "send",
+        "soonest",
+    )
 
     def __init__(self, limits: Limits) -> None:
         # Without keep-alive this is what a new client has until its first byte.
         self.idle = Wait(limits.keep_alive or limits.header_timeout)
         self.keeps = limits.keep_alive > 0  # a connection may wait for another request
+        self.handshake = Wait(limits.handshake_timeout)
         self.head = Wait(limits.header_timeout, limits.header_rate)
         self.body = Wait(limits.body_timeout, limits.body_rate)
         self.send = Wait(limits.send_timeout, limits.send_rate)
         self.linger = Wait(LINGER)
         self.last = Wait(LAST_REQUEST)
         self.look = Wait(LOOK)
-        self._waits = (self.idle, self.head, self.body, self.send, self.linger, self.last, self.look)
+        self._waits = (
+            *(self.handshake, self.idle, self.head, self.body, self.send),
+            *(self.linger, self.last, self.look),
+        )
         self.soonest = NEVER  # nothing runs out before; may be too early, never too late, NEVER for nothing
 
     def start(self, connection: C, wait: Wait, now: int) -> None:

@@ -21,6 +21,9 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from bigtop.http.peer import Address
+from bigtop.http.tls_session import TlsSession
+
 READABLE: Final[int] = select.EPOLLIN  # the same number for poll(2)
 WRITABLE: Final[int] = select.EPOLLOUT
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with no time makes close(2) send a reset
@@ -28,20 +31,37 @@ _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with no time makes close(2)
 Bytes = bytes | memoryview
 
 
+class Opening:
+    """What has to be done before a transport carries anything: a handshake, as a part of recv().
+
+    `opened` is told how it came out; `owner` is the application, by its number, that the client has named,
+    -1 while that may be this one.
+    """
+
+    __slots__ = ("opened", "owner")
+
+    def __init__(self) -> None:
+        self.opened: Callable[[TlsSession], None] | None = None
+        self.owner = -1
+
+
 class Transport(Protocol):
     """The way to one client.
 
     `recv` and `send` may be attributes, so that those of a socket are called without one more call of ours.
-    `is_movable` tells whether the descriptor is all there is of it: then another worker, or the application,
-    can go on with a copy.
+    `is_movable` tells whether the descriptor is all there is of it at present: then another worker can go on
+    with a copy. `is_plain` tells that it is so for ever: then the application can. `scheme` is that of URLs.
     """
 
     read_event: int  # READABLE or WRITABLE
     write_event: int
     is_movable: bool
+    is_plain: bool
+    scheme: str
+    opening: Opening | None  # None: it is open
 
     def recv(self, size: int, /) -> bytes:
-        """Return what came; b"" at the end."""
+        """Return what came; b"" at the end. ProtocolError: the client speaks something else."""
 
     def send(self, data: Bytes, /) -> int:
         """Send what can be sent now; return how many bytes that was."""
@@ -70,7 +90,7 @@ class Transport(Protocol):
     def close(self) -> None:
         """Close; there may be copies elsewhere."""
 
-    # For an application that speaks to the client by itself; only where the transport `is_movable`.
+    # For an application that speaks to the client by itself; only where the transport `is_plain`.
 
     def lend(self) -> int:
         """Return a copy of the descriptor."""
@@ -82,13 +102,24 @@ class Transport(Protocol):
         """Go on without waiting: a copy that waits made this one wait as well."""
 
 
-TransportFactory = Callable[[socket.socket], Transport]
+# Makes one of a client's socket and of the address, as the socket module gives it, that the client came to.
+TransportFactory = Callable[[socket.socket, Address], Transport]
 
 
 class PlainTransport:
     """A socket as it is: connected, not blocking."""
 
-    __slots__ = ("_socket", "is_movable", "read_event", "recv", "send", "write_event")
+    __slots__ = (
+        "_socket",
+        "is_movable",
+        "is_plain",
+        "opening",
+        "read_event",
+        "recv",
+        "scheme",
+        "send",
+        "write_event",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -97,6 +128,9 @@ class PlainTransport:
         self.read_event: int = READABLE
         self.write_event: int = WRITABLE
         self.is_movable: bool = True
+        self.is_plain: bool = True
+        self.scheme: str = "http"
+        self.opening: Opening | None = None
 
     def fileno(self) -> int:
         return self._socket.fileno()

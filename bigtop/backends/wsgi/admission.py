@@ -157,6 +157,8 @@ class Admission:
             self._flow.refuse(connection, refusal)
         elif data:
             self._flow.resume(connection, data)
+        elif connection.transport.opening is not None:
+            self._connections.open(connection, now)
         else:
             self._flow.await_more(connection, now)
         if len(self._connections.table) >= self._acceptor.room:

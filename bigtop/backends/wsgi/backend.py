@@ -66,8 +66,8 @@ class WsgiBackend(BackendDefaults):
         heeds=HEEDS | {"main_thread", "switch_interval"},
     )
 
-    def transport_of(self, client: socket.socket) -> Transport:
-        """Return how to speak to a client."""
+    def transport_of(self, client: socket.socket, server: AnyAddress) -> Transport:
+        """Return how to speak to a client that came to the address `server`."""
         return PlainTransport(client)
 
     def chain_of(self, busy: Callable[[], int]) -> Chain:
@@ -159,14 +159,17 @@ class ConnectionFactory:
         self._forwarding = forwarding(options)
 
     def __call__(self, client: Accepted) -> Connection:
-        peer = self._peer(client.server, client.client)
-        transport, proxied = self._transport(client.socket), client.proxied
-        upgrades = self._upgrades if transport.is_movable else ()
+        transport, proxied = self._transport(client.socket, client.server), client.proxied
+        scheme = transport.scheme
+        peer = self._peer(client.server, client.client, scheme)
+        if transport.opening is not None:
+            transport.opening.opened = peer.encrypted
+        upgrades = self._upgrades if transport.is_plain else ()
         if not self._engines.is_balancer(peer):
             return Connection(transport, peer, self._engines.plain(peer, upgrades), self._context)
 
         def learn(source: Address, destination: Address) -> None:
-            connection.learn(self._peer(destination, source), ProxiedAddresses(source, destination))
+            connection.learn(self._peer(destination, source, scheme), ProxiedAddresses(source, destination))
 
         if proxied is None:
             engine: Engine = self._engines.proxied(peer, upgrades, learn)
@@ -177,5 +180,5 @@ class ConnectionFactory:
             learn(proxied.source, proxied.destination)
         return connection
 
-    def _peer(self, server: AnyAddress, client: AnyAddress) -> Peer:
-        return Peer(self._environ, server, client, self._forwarding, "http")
+    def _peer(self, server: AnyAddress, client: AnyAddress, scheme: str) -> Peer:
+        return Peer(self._environ, server, client, self._forwarding, scheme)

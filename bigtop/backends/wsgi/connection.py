@@ -21,9 +21,11 @@ from bigtop.backends.wsgi.body_stream import BodyStream
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.stream import Stream
+from bigtop.errors import ProtocolError
 from bigtop.http.engine import IDLE, Engine
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import CONTINUE
+from bigtop.http.routes import RoutedEngine
 from bigtop.http.wsgi import Peer
 from bigtop.ipc.scoreboard import NOWHERE, RequestPhase, RequestRecord
 
@@ -107,6 +109,12 @@ class Connection:
         try:
             data = self.transport.recv(RECEIVE)
         except BlockingIOError:
+            opening = self.transport.opening
+            if opening is not None and opening.owner >= 0 and isinstance(self.engine, RoutedEngine):
+                self.engine.leave_to(opening.owner)
+            return 0
+        except ProtocolError as error:
+            self.engine.error = error
             return 0
         except OSError as error:
             raise ClientGone from error

@@ -73,6 +73,20 @@ class Connections:
             self._epoll.modify(connection.fd, interest)
         connection.interest = interest
 
+    def open(self, connection: Connection, now: int) -> None:
+        """Wait for a handshake, which comes before the first request."""
+        self.timeouts.start(connection, self.timeouts.handshake, now)
+        self.watch(connection, EPOLLIN)
+
+    def is_opening(self, connection: Connection) -> bool:
+        """Whether nothing of a request could be read because its transport has to do something else first:
+        what it waits for may be another event now."""
+        opening = connection.transport.opening
+        waits = connection.wait is self.timeouts.idle if opening is None else opening.owner < 0
+        if waits:
+            self.watch(connection, EPOLLIN)
+        return waits
+
     def arrives(self, connection: Connection, wait: Wait, now: int) -> None:
         """Not all of a request is here: the rest has as long as `wait` says."""
         self.timeouts.start(connection, wait, now)

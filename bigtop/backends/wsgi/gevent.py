@@ -24,6 +24,7 @@ from bigtop.backends.wsgi.backend import HEEDS, ConnectionFactory, environ_of, r
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.greenlet_executor import GreenletExecutor
 from bigtop.backends.wsgi.upgraded import Means, Spoken, Upgrades
+from bigtop.http.peer import Address
 
 BLOCKED = 2.0  # seconds without a turn of the hub that are worth a report
 
@@ -53,8 +54,8 @@ class GeventBackend(BackendDefaults):
 
             monkey.patch_all()
 
-    def transport_of(self, client: socket.socket) -> Transport:
-        """Return how to speak to a client."""
+    def transport_of(self, client: socket.socket, server: Address) -> Transport:
+        """Return how to speak to a client that came to the address `server`."""
         return PlainTransport(client)
 
     def chain_of(self, busy: Callable[[], int]) -> Chain:

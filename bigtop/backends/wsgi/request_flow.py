@@ -68,6 +68,8 @@ class RequestFlow:
         except ClientGone:
             self._connections.close(connection)
             return KEPT
+        if not size and self._connections.is_opening(connection):
+            return KEPT
         self.metrics.bytes_in += size
         return self.advance(connection, now)
 
