@@ -63,6 +63,7 @@ HOT = (
     "system/clock",
     "http/asgi",
     "http/chunked",
+    "http/clienthello",
     "http/close_codes",
     "http/conditions",
     "http/declarations",
