@@ -76,6 +76,7 @@ class SocketSpec(Record):
     replace: bool = False  # takes a unix path even from a server that listens there
     blocking: bool = False  # O_NONBLOCK belongs to the socket, so the program that inherits it has no choice
     close_when_unused: bool = False  # closed when the last process that uses it has stopped
+    tls: bool = False  # who serves there speaks TLS
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -165,8 +166,9 @@ class ListeningSocket:
     def fileno(self) -> int:
         return self.socket.fileno()
 
-    def address(self, scheme: str = "http") -> str:
+    def address(self) -> str:
         """Return the address as people write it: http://127.0.0.1:8000, unix:/run/site.sock."""
+        scheme = "https" if self.spec.tls else "http"
         where = self.socket.getsockname()
         if self.socket.family == socket.AF_UNIX:
             # An adopted socket may be abstract (bytes that start with NUL, shown as @) or have no path.

@@ -63,6 +63,15 @@ SERVE: Witnesses = {
         "reload_extra_file": "test_a_reload_when_an_extra_file_changes",
         "umask": "test_sources_arrive_in_the_workers",
     },
+    "integration/test_https.py": {
+        "tls": "test_other_clients",
+        "certfile": "test_gunicorns_flags",
+        "keyfile": "test_gunicorns_flags",
+        "tls_ciphers": "test_gunicorns_flags",
+        "tls_min": "test_what_is_agreed_on",
+        "tls_unknown_name": "test_what_is_agreed_on",
+        "handshake_timeout": "test_what_is_agreed_on",
+    },
     "integration/test_unix_sockets.py": {
         "bind_mode": "test_a_proxy_of_another_user_may_connect",
         "bind_owner": "test_a_proxy_of_another_user_may_connect",

@@ -15,6 +15,7 @@ from bigtop.record import Record
 
 if TYPE_CHECKING:  # what reads Features has no use for what a worker is given
     from bigtop.backends.native.app_queues import AppQueues
+    from bigtop.backends.native.encryption import Encryption
     from bigtop.http.access_format import AccessRecord
     from bigtop.ipc.handoff import Handoff
     from bigtop.ipc.scoreboard import RequestRecord, Slot
@@ -44,6 +45,7 @@ class Features(Record):
     chunked: bool = True  # takes request bodies without a Content-Length
     request_hooks: bool = False  # keeps what hooks around an application make of its answer
     routes: bool = False  # shares its sockets with other applications (`routes` of an [app] section)
+    tls: bool = False  # speaks TLS (--tls)
     # What it heeds of ServeOptions ("limits.head", "websocket.queue": the names in its FLAGS) besides
     # what the features above are about and what a meter sees to (adapters/). People who ask for more are
     # told.
@@ -58,6 +60,7 @@ class Life(Protocol):
     draining: bool
     handoff: Handoff | None  # the way to other workers; None: this one is alone. May be left unused
     app_queues: AppQueues | None  # the way to other applications on the same socket; None: there are none
+    encryption: Encryption | None  # which listeners speak TLS, and how; None: none does
 
     @property
     def grace(self) -> float:

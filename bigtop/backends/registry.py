@@ -74,11 +74,12 @@ def require(
     unix: bool = False,
     reload: bool = False,
     request_hooks: bool = False,
+    tls: bool = False,
 ) -> None:
     """Raise ConfigError unless `backend` declares everything that is asked for.
 
     `unix` asks for unix sockets, `reload` for replacing workers one by one on shared listeners,
-    `request_hooks` for pre_request and post_request.
+    `request_hooks` for pre_request and post_request, `tls` for encrypted listeners.
     """
     threads = options.threads
     can: Features = backend.features
@@ -101,6 +102,8 @@ def require(
             raise _lacks(backend, FLAGS[name], "choose another one with --backend, or let a proxy do it")
     if request_hooks and not can.request_hooks:
         raise _lacks(backend, "the hooks pre_request and post_request", "choose wsgi, gevent or asgi")
+    if tls and not can.tls:
+        raise _lacks(backend, "TLS (--tls)", "choose wsgi, gevent or asgi, or let a proxy do it")
     if unix and not can.unix:
         raise _lacks(backend, "unix sockets", "bind a HOST:PORT instead")
     if reload and not can.reload:

@@ -27,6 +27,10 @@ NATIVE_OPTIONS: Final = frozenset(
         "limits.body_rate",
         "limits.send_rate",
         "limits.keep_alive",
+        "limits.handshake_timeout",
+        "tls.minimum",
+        "tls.ciphers",
+        "tls.unknown_name",
         "worker_connections",
         "address_connections",
         "address_rate",
@@ -44,6 +48,14 @@ NATIVE_OPTIONS: Final = frozenset(
 )
 
 
+class TlsPolicy(Record):
+    """What is agreed on with clients of encrypted sockets; the certificates come another way (keyring.py)."""
+
+    minimum: str = "1.2"  # or "1.3": the oldest version of TLS
+    ciphers: str = ""  # of TLS 1.2, as OpenSSL names them; "": tls_contexts.py says which
+    unknown_name: str = "default"  # the first certificate, or "refuse"
+
+
 class ServeOptions(Record):
     """What a backend may be asked for; the same object for all of them."""
 
@@ -54,6 +66,7 @@ class ServeOptions(Record):
     address_connections: int = 0  # open connections of one client address in a worker; 0: no limit
     address_rate: int = 0  # requests per second of one client address in a worker; 0: no limit
     limits: Limits = field(default_factory=Limits)
+    tls: TlsPolicy = field(default_factory=TlsPolicy)
     server_header: str = "bigtop"  # "" sends none
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
     static: tuple[Mount, ...] = ()  # folders whose files the server answers by itself
@@ -130,6 +143,10 @@ FLAGS: Final = {
     "limits.body_rate": "--min-body-rate",
     "limits.send_rate": "--min-send-rate",
     "limits.keep_alive": "--keep-alive",
+    "limits.handshake_timeout": "--handshake-timeout",
+    "tls.minimum": "--tls-min",
+    "tls.ciphers": "--tls-ciphers",
+    "tls.unknown_name": "--tls-unknown-name",
     "limits.send_file": "--max-buffered",
     "websocket.message": "--ws-max-size",
     "websocket.queue": "--ws-max-queue",

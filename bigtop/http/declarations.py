@@ -33,6 +33,13 @@ class Mount(NamedTuple):
     folder: str
 
 
+class TlsFiles(NamedTuple):
+    """Files with a certificate and its key (PEM)."""
+
+    certificate: str
+    key: str
+
+
 class Route(NamedTuple):
     """A place of requests; "" as a host is any, "" as a path is all. The host is in lower case."""
 

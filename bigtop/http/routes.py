@@ -44,6 +44,17 @@ class Routes:
             raise ProtocolError(404, "no application answers here")
         return found
 
+    def owner_of_name(self, name: str) -> int:
+        """Return the application, if it is another one, that all requests for a host are for; -1 for none."""
+        hosts = (name, "") if name in self._hosts else ("",)
+        rows = [(route, owner) for host in hosts for route, owner in self._table if route.host == host]
+        owners = set()
+        for route, owner in rows:
+            owners.add(owner)
+            if not route.path:  # what is not below another path is for this one
+                break
+        return owners.pop() if len(owners) == 1 and self.mine not in owners else -1
+
     def _host(self, request: Request) -> str:
         """Return the host of a request, if there are routes for it."""
         for name, value in request.headers:

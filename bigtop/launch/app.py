@@ -17,6 +17,7 @@ from bigtop.errors import ConfigError
 from bigtop.ipc import handoff, lifeline, seats
 from bigtop.ipc.board import Scoreboard
 from bigtop.ipc.retired import RetiredRecord
+from bigtop.launch.certificates import Certificates
 from bigtop.launch.metrics_folder import MetricsFolder
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
@@ -73,6 +74,7 @@ class App:
                 ) from error
             undo.pop_all()
         self.listeners = tuple(listeners)
+        self.certificates = Certificates(spec)
         self._adds_metrics = _adds_metrics(spec)
         self._inherited = self._orders()
 
@@ -104,12 +106,15 @@ class App:
     def _orders(self) -> InheritedState:
         queues = tuple(end.fileno() for end in self._queues)
         app_queues = self._routing.app_queues if self._routing is not None else ()
+        encrypted = [number for number, listener in enumerate(self.listeners) if listener.spec.tls]
         orders = replace(
             _bootstrap(self.spec, self._sockets(), self._seats, queues),
             routing=self._routing,
             app_metrics=self.metrics_path,
+            keyring=self.certificates.fd,
+            encrypted=tuple(encrypted),
         ).encode()
-        fds = (*self._sockets(), self._seats, *queues, *app_queues)
+        fds = (*self._sockets(), self._seats, *queues, *app_queues, *self.certificates.fds)
         spec = self.spec
         return InheritedState(spec.name, orders, fds, dict(os.environ), spec.folder, spec.identity.chdir)
 
@@ -169,6 +174,7 @@ class App:
         _close(self._queues)
         self.retired.close()
         self.metrics_folder.close()
+        self.certificates.close()
         if self._owns_seats:
             os.close(self._seats)
 

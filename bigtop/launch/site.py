@@ -84,6 +84,8 @@ def serve(
         listeners = activation.activated(os.environ)
         if listeners:
             logger.info("the sockets are those that were passed on (LISTEN_FDS): --bind has no effect")
+            for listener in listeners:
+                listener.spec = replace(listener.spec, tls=bool(spec.tls))
         else:
             listeners = sockets.bind_all(spec.binds)
         for listener in listeners:

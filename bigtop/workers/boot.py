@@ -12,7 +12,7 @@ import random
 import socket
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bigtop import loader, paste, sockets
 from bigtop.backends import registry
@@ -39,6 +39,7 @@ from bigtop.workers.request_quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 
 if TYPE_CHECKING:
+    from bigtop.backends.native.encryption import Encryption
     from bigtop.hooks.load import LoadedHooks
     from bigtop.loader import LoadedApp
 
@@ -57,10 +58,17 @@ class Assignment(Record):
     reports: int
 
 
-def run(
-    bootstrap: Bootstrap, own: Assignment, loaded: LoadedApp | None, executed: LoadedHooks | None = None
-) -> int:
-    """Be a worker until told to leave; return the exit status. `executed` is what hooks there are."""
+class Prepared(NamedTuple):
+    """What a fork server has made for all its workers: the application, None where each imports it for
+    itself; hooks, None where there are none; how to encrypt, None where nothing is."""
+
+    loaded: LoadedApp | None
+    executed: LoadedHooks | None = None
+    encryption: Encryption | None = None
+
+
+def run(bootstrap: Bootstrap, own: Assignment, prepared: Prepared) -> int:
+    """Be a worker until told to leave; return the exit status."""
     line = socket.socket(fileno=own.line)
     with contextlib.suppress(OSError):  # the supervisor is gone; that is looked for below
         lifeline.send(line, lifeline.Born())
@@ -80,10 +88,11 @@ def run(
     status = 0
     hooks = NoHooks()
     try:
-        hooks = _hooks(executed, own.key, slot)
+        hooks = _hooks(prepared.executed, own.key, slot)
         life.open_access_log(bootstrap.logs.access)
         hooks.born()
-        backend, app = _application(bootstrap, loaded)
+        life.encryption = prepared.encryption
+        backend, app = _application(bootstrap, prepared.loaded)
         served = hooks.loaded(app.app, app.interface)
         kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
         life.interface = app.interface
@@ -110,6 +119,19 @@ def _hooks(executed: LoadedHooks | None, key: int, slot: Slot) -> NoHooks:
     return WorkerHooks(executed, key, os.getppid(), counts)
 
 
+def encryption(bootstrap: Bootstrap) -> Encryption | None:
+    """Return how workers encrypt, None where nothing is. ConfigError: OpenSSL does not take a certificate."""
+    if bootstrap.keyring is None:
+        return None
+    # Here: with OpenSSL, for those who encrypt, and behind gevent's patches.
+    from bigtop.backends.native.encryption import Encryption
+    from bigtop.backends.native.tls_contexts import TlsContexts
+    from bigtop.ipc import keyring
+
+    contexts = TlsContexts(keyring.read(bootstrap.keyring), bootstrap.options.tls)
+    return Encryption(contexts, frozenset(bootstrap.encrypted))
+
+
 def load(bootstrap: Bootstrap) -> LoadedApp:
     """Import the application as the orders say; AppError when that fails."""
     if bootstrap.paste_logging:
@@ -132,6 +154,8 @@ def _settle(bootstrap: Bootstrap, own: Assignment) -> None:
     if bootstrap.logs.capture:
         os.dup2(own.stderr, 1)
     os.close(own.stderr)
+    if bootstrap.keyring is not None:
+        os.close(bootstrap.keyring)
     kernel.set_title(f"bigtop: worker {own.wid} [{bootstrap.name}]")
     app_metrics.become(str(own.wid))
     # C code that writes each thread's Python stack; works while the GIL is held by somebody else.
@@ -168,7 +192,13 @@ def _application(bootstrap: Bootstrap, loaded: LoadedApp | None) -> tuple[Backen
     if bootstrap.mounts:
         options = options.behind_mounts(loaded.interface)
     has_hooks = not REQUEST.isdisjoint(bootstrap.hooks.names)
-    registry.require(type(backend), interface=loaded.interface, options=options, request_hooks=has_hooks)
+    registry.require(
+        type(backend),
+        interface=loaded.interface,
+        options=options,
+        request_hooks=has_hooks,
+        tls=bool(bootstrap.encrypted),
+    )
     return backend, loaded
 
 

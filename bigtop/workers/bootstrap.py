@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bigtop import zones
-from bigtop.backends.serve_options import ServeOptions
+from bigtop.backends.serve_options import ServeOptions, TlsPolicy
 from bigtop.hooks.spec import HookSpec
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
@@ -60,6 +60,8 @@ class Bootstrap(Record):
     seats: int  # descriptor, see seats.py
     handoff: tuple[int, ...] = ()  # descriptors, see handoff.py
     routing: Routing | None = None
+    keyring: int | None = None  # descriptor, see keyring.py
+    encrypted: tuple[int, ...] = ()  # which of the listeners, by number, speak TLS
     paste_logging: bool = False
     mounts: tuple[tuple[str, str], ...] = ()  # other applications: path, "pkg.mod:attr"
     max_requests: int = 0
@@ -74,7 +76,8 @@ class Bootstrap(Record):
     def descriptors(self) -> tuple[int, ...]:
         """All that these orders speak of."""
         app_queues = self.routing.app_queues if self.routing is not None else ()
-        return (*self.listeners, self.seats, *self.handoff, *app_queues)
+        keyring = () if self.keyring is None else (self.keyring,)
+        return (*self.listeners, self.seats, *self.handoff, *app_queues, *keyring)
 
     def with_descriptors(self, fds: Sequence[int]) -> Bootstrap:
         """Return the same orders where what descriptors() names has these numbers."""
@@ -89,7 +92,10 @@ class Bootstrap(Record):
         routing = self.routing
         if routing is not None:
             routing = replace(routing, app_queues=taken(routing.app_queues))
-        return replace(self, listeners=listeners, seats=seats, handoff=handoff, routing=routing)
+        keyring = None if self.keyring is None else taken((self.keyring,))[0]
+        return replace(
+            self, listeners=listeners, seats=seats, handoff=handoff, routing=routing, keyring=keyring
+        )
 
     def encode(self) -> bytes:
         return json.dumps(as_dict(self)).encode()
@@ -109,8 +115,10 @@ class Bootstrap(Record):
                 options[name] = tuple(value)
         options["websocket"]["origins"] = tuple(options["websocket"]["origins"])
         options["websocket"] = WebSocketLimits(**options["websocket"])
+        options["tls"] = TlsPolicy(**options["tls"])
         fields["listeners"] = tuple(fields["listeners"])
         fields["handoff"] = tuple(fields["handoff"])
+        fields["encrypted"] = tuple(fields["encrypted"])
         if fields["routing"] is not None:
             fields["routing"] = _routing(**fields["routing"])
         fields["mounts"] = tuple((path, app) for path, app in fields["mounts"])

@@ -107,6 +107,7 @@ def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
         loaded, reason = _preload(bootstrap, backend, importing[0] if importing else None)
         if reason and loaded:
             again.start_over(reason)
+        encryption = boot.encryption(bootstrap)
     except BigtopError as error:
         traceback = error.traceback if isinstance(error, AppError) else ""
         _answer(control, lifeline.LoadFailed(str(error), traceback))
@@ -117,7 +118,7 @@ def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
     if order is None:
         return 0
     control.close()
-    return boot.run(bootstrap, order.assignment(generation), loaded, executed)
+    return boot.run(bootstrap, order.assignment(generation), boot.Prepared(loaded, executed, encryption))
 
 
 def _execute(hooks: HookSpec) -> LoadedHooks | None:

@@ -29,6 +29,7 @@ from bigtop.workers.shutdown import Shutdown
 from bigtop.workers.signalpipe import SignalPipe
 
 if TYPE_CHECKING:
+    from bigtop.backends.native.encryption import Encryption
     from bigtop.http.access_format import AccessRecord
 
 # Seconds for open requests; None: as long as they may take.
@@ -52,6 +53,7 @@ class Life:
         self.slot = slot
         self.handoff = handoff
         self.app_queues = app_queues
+        self.encryption: Encryption | None = None
         self.draining = False
         self.importing = False  # whoever is to leave now has nothing to finish
         self._shutdown = shutdown

@@ -77,7 +77,7 @@ errorlog = "error.log"
 loglevel = "WARNING"
 proc_name = "the shop"
 worker_tmp_dir = "/dev/shm"
-certfile = "x.pem"
+http_protocols = "h2"
 sendfile = None
 logger_class = object()
 my_own = object()
@@ -108,7 +108,7 @@ def test_a_file_of_gunicorn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     }
     for note in (
         "not needed: worker_tmp_dir = /dev/shm (workers show",
-        "no equal: certfile = x.pem (TLS is not spoken yet;",
+        "no equal: http_protocols = h2 (HTTP/2 is not spoken yet;",
         "no equal: logger_class, an object of type object (write what it says as an option)",
         f"no equal: post_fork, a function in line {len(GUNICORN.splitlines())} (such hooks",
         "no equal: del os.environ['TO_BE_DELETED'] (start Bigtop without that variable)",
@@ -164,7 +164,7 @@ def test_a_command_of_uvicorn(folder: Path) -> None:
     (folder / ".env").write_text("SECRET='a b'\n")
     command = (
         "uvicorn site_app:asgi --host 0.0.0.0 --port ${PORT:-8080} --workers 2 --timeout-keep-alive 5 "
-        "--ws-max-size 1000 --limit-concurrency 7 --env-file .env --ssl-keyfile x.pem --http2 --http h11 "
+        "--ws-max-size 1000 --limit-concurrency 7 --env-file .env --ssl-ca-certs x.pem --http2 --http h11 "
         "--header a:b --log-config log.json"
     )
     text = of_command(command, {})
@@ -180,7 +180,7 @@ def test_a_command_of_uvicorn(folder: Path) -> None:
         "access_logfile": "-",
     }
     lacking = [note.split()[2] for note in comments(text) if note.startswith("no equal: ")]
-    assert lacking == ["--ssl-keyfile", "--http2", "--header"]
+    assert lacking == ["--ssl-ca-certs", "--http2", "--header"]
 
 
 def test_what_uvicorn_reads_as_yaml_has_no_equal(folder: Path) -> None:
@@ -315,7 +315,7 @@ def fitting(given: Mapping[str, Any]) -> dict[str, Any]:
 
 @given(
     values=st.dictionaries(
-        st.sampled_from(sorted(SETTINGS.keys() - {"wsgi_app", "paste"})),
+        st.sampled_from(sorted(SETTINGS.keys() - {"wsgi_app", "paste", "certfile", "keyfile", "ciphers"})),
         st.one_of(
             VALUES, st.integers(-1, 10**6), st.booleans(), st.floats(-1, 99), st.lists(VALUES, max_size=3)
         ),
@@ -387,6 +387,7 @@ def uvicorn_command() -> Any:
 )
 def test_any_flags(program: str, app: str, command: Any) -> None:
     files = {"--env-file", "--env-files", "--version", "--help"}
+    files |= {"--ssl-certfile", "--ssl-keyfile", "--ssl-ciphers"}
 
     @given(words=flags(command, files))
     @settings(**LOOSE)

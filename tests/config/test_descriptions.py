@@ -16,6 +16,7 @@ from bigtop.config.serve import options, serve
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import Given
 from bigtop.record import replace
+from tests.support import certificates
 
 # Of each kind of value, as the tables call it, one that nothing has by default; by name where none suits all.
 OF_KIND = {
@@ -33,6 +34,8 @@ OF_KIND = {
     "debug|info|warning|error|critical": "debug", "local|utc": "utc", "off|try|require": "try",
     "yes|no|auto": "yes", "yes|no|unexpected": "no", "auto|on|off": "on", "auto|off|PATH": "off",
     "auto|wsgi|asgi|asgi2": "asgi", "auto|asyncio|uvloop": "asyncio", "off|v1|v2|auto": "v1",
+    "files:CERT,KEY": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
+    "default|refuse": "refuse",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",
 }  # fmt: skip
 BY_NAME = {
@@ -40,6 +43,7 @@ BY_NAME = {
     "multicast_endpoint": "udp://237.0.0.7:7", "methods": "GET", "proto": "udp", "path": "{folder}/x",
     "routes": "/x", "secure_scheme_headers": "X-A=b", "sockets": "s", "stdin_socket": "s",
     "virtualenv": "{folder}/venv", "ws_origins": "https://a.example", "forwarder_headers": "X-A",
+    "certfile": "{folder}/both.pem", "keyfile": "{folder}/site.key", "tls_ciphers": "ECDHE+CHACHA20",
     "hooks": "string", "stats": "auto", "admin_token_file": "{folder}/token", "token_file": "{folder}/token",
 }  # fmt: skip
 # What else has to be said.
@@ -48,6 +52,11 @@ BESIDE = {
     "admin_token_file": {"admin": "127.0.0.1:8"},
     "allow": {"bind": "127.0.0.1:8"},
     "token_file": {"bind": "127.0.0.1:8"},
+    "keyfile": {"certfile": "{folder}/both.pem"},
+    **{
+        name: {"tls": "files:{folder}/both.pem"}
+        for name in ("tls_min", "tls_ciphers", "tls_unknown_name", "handshake_timeout")
+    },
     "access_logformat": {"access_logfile": "-"},
     "copy_path": {"copy_env": "yes"},
     "flapping.active": {"max_retry": "5"},
@@ -106,6 +115,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "paste.ini").write_text("[app:main]\nuse = egg:x\n")
     (made / "file").write_text("A=1\n")
     (made / "token").write_text("a-token-of-the-tests\n")
+    pair = certificates.made("localhost")
+    certificates.written(made, pair)
+    (made / "both.pem").write_text(pair.certificate + pair.key)
     return made
 
 

@@ -158,8 +158,8 @@ def test_bare_switches_leave_the_word_behind_them_alone(words: str) -> None:
         ),
         ({"logger_class": "egg:own#it"}, "logger_class: name the class behind egg:own#it as package.module"),
         ({"umask": "x"}, "gunicorn.conf.py: umask: must be a number such as 0o022, got 'x'"),
-        ({"certfile": "a", "spew": True}, "certfile: TLS is not spoken yet"),
-        ({"certfile": "a", "spew": True}, "spew: use a debugger"),
+        ({"http_protocols": "h2", "spew": True}, "http_protocols: HTTP/2 is not spoken yet"),
+        ({"http_protocols": "h2", "spew": True}, "spew: use a debugger"),
     ],
 )
 def test_wrong_values_are_named_all_at_once(values: Mapping[str, object], problem: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.backends.serve_options import ServeOptions
+from bigtop.backends.serve_options import ServeOptions, TlsPolicy
 from bigtop.config.serve import site_preflight
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.arguments import layer
@@ -15,7 +15,7 @@ from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
 from bigtop.config.serve.serve import ServeSpec, configure, site_name, spec
 from bigtop.errors import ConfigError
-from bigtop.http.declarations import Mount
+from bigtop.http.declarations import Mount, TlsFiles
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.sockets import SocketSpec
 from bigtop.workers.bootstrap import Identity, Logs
@@ -72,6 +72,13 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "forwarded_allow_ips": "10.0.0.0/8",
         "forwarded_headers": "proto,host",
         "proxy_protocol": "auto",
+        "tls": ["files:c.pem,/etc/k.pem"],
+        "certfile": "d.pem",
+        "keyfile": "e.pem",
+        "tls_min": "1.3",
+        "tls_ciphers": "ECDHE",
+        "tls_unknown_name": "refuse",
+        "handshake_timeout": 8,
         "proxy_allow_ips": "::/0",
         "secure_scheme_headers": "X-Tls=yes",
         "header_map": "refuse",
@@ -162,11 +169,17 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         preload="off",
         app_metrics="on",
         binds=(
-            SocketSpec("[::1]:81", "::1", 81, backlog=5, reuse_port=True),
+            SocketSpec("[::1]:81", "::1", 81, backlog=5, reuse_port=True, tls=True),
             SocketSpec(
-                "unix:run/x.sock", path=f"{here}/run/x.sock", backlog=5, mode=0o640, owner="3", group="4"
+                "unix:run/x.sock",
+                path=f"{here}/run/x.sock",
+                backlog=5,
+                mode=0o640,
+                owner="3",
+                group="4",
+                tls=True,
             ),
-            SocketSpec("fd://7", fd=7, backlog=5),
+            SocketSpec("fd://7", fd=7, backlog=5, tls=True),
         ),
         workers=2,
         max_requests=100,
@@ -187,7 +200,12 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             worker_connections=13,
             address_connections=15,
             address_rate=16,
-            limits=Limits(1001, 102, 1003, 1004, 1 << 20, 5.0, 6.0, 7.0, 1024, 11, 12, 4.0, send_file=14),
+            limits=Limits(
+                *(1001, 102, 1003, 1004, 1 << 20, 5.0, 6.0, 7.0, 1024, 11, 12, 4.0),
+                send_file=14,
+                handshake_timeout=8.0,
+            ),
+            tls=TlsPolicy("1.3", "ECDHE", "refuse"),
             server_header="",
             forwarded_allow_ips=("10.0.0.0/8",),
             forwarded_headers=("proto", "host"),
@@ -212,6 +230,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             access_json=True,
             timeout=1.0,
         ),
+        tls=(TlsFiles(f"{here}/c.pem", "/etc/k.pem"), TlsFiles(f"{here}/d.pem", f"{here}/e.pem")),
         reload=True,
         reload_extra_files=(f"{here}/*.html", "/etc/x"),
     )
@@ -321,3 +340,14 @@ def test_a_configuration_of_logging_has_to_be_there(name: str, tmp_path: Path) -
     config = configure("x:y", {}, layer({name: str(tmp_path / "nix")}))
     with pytest.raises(ConfigError, match=f"^{name}: there is no file {tmp_path}/nix$"):
         site_preflight.check(config, spec(config))
+
+
+def test_tls_and_what_goes_with_it(tmp_path: Path) -> None:
+    for given in ({"keyfile": "k"}, {"tls_min": "1.3"}, {"handshake_timeout": 3}):
+        with pytest.raises(ConfigError, match=r"does nothing without --(tls|certfile)"):
+            specified(**given)
+    for text in ("c.pem", "files:", "files:a,b,c", "auto:example.com"):
+        with pytest.raises(ConfigError, match="tls: must be files:CERT,KEY"):
+            specified(tls=text)
+    assert specified(tls="files:/c").tls == (TlsFiles("/c", "/c"),)
+    assert not specified().binds[0].tls

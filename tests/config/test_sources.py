@@ -150,6 +150,9 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 
 
 SAMPLES = {
+    "tls": "files:cert.pem,key.pem",
+    "tls_min": "1.3",
+    "tls_unknown_name": "refuse",
     "admin_allow": "10.0.0.0/8",
     "hooks": "string",
     "config": "off",

@@ -43,6 +43,7 @@ from bigtop.errors import ConfigError
         ("--interface asgi3", "--interface=asgi"),
         ("--app-dir src -w 2 a:app", "--pythonpath=src -w 2 a:app"),
         ("--root-path /api --lifespan on", "--root-path /api --lifespan on"),
+        ("--ssl-keyfile k --ssl-certfile=c --ssl-ciphers x", "--keyfile=k --certfile=c --tls-ciphers=x"),
         ("-- --port", "-- --port"),
     ],
 )
@@ -81,11 +82,8 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         ("--reload-exclude x", "--reload-extra-file"),
         ("--timeout-worker-healthcheck=9", "--timeout,"),
         ("--ws none", "no way to turn that off"),
-        *(
-            (f"--ssl-{what} x", "use a proxy")
-            for what in ("keyfile", "certfile", "keyfile-password", "version")
-        ),
-        *((f"--ssl-{what} x", "use a proxy") for what in ("cert-reqs", "ca-certs", "ciphers")),
+        ("--ssl-keyfile-password x", "openssl pkey"),
+        *((f"--ssl-{what} x", "let a proxy do that") for what in ("cert-reqs", "ca-certs")),
     ],
 )
 def test_what_cannot_be_had_is_refused_with_advice(words: str, advice: str) -> None:

@@ -144,7 +144,7 @@ ONCE += "if before != str(os.getpid()):"
 @pytest.mark.parametrize(
     ("text", "status", "message"),
     [
-        ("options = {'certfile': 'x', 'workers': 'many'}", 78, "program.py: certfile: TLS is not spoken yet"),
+        ("options = {'spew': True, 'workers': 'many'}", 78, "program.py: spew: use a debugger"),
         ("options = {'wokers': 1}", 1, "Error: No configuration setting for: wokers"),
         (f"{ONCE} raise SystemExit(3)", 78, "program.py:5: it called sys.exit(3)"),
         (f"{ONCE} Application.run = print", 78, "program.py: it has ended and not called run() of an"),

@@ -13,9 +13,10 @@ import sys
 from pkgutil import resolve_name
 
 from bigtop.backends.native.app_queues import AppQueues
+from bigtop.backends.native.encryption import Encryption
 from bigtop.backends.registry import load
 from bigtop.http.routes import Routes
-from bigtop.ipc import scoreboard
+from bigtop.ipc import keyring, scoreboard
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import Slot
 from bigtop.ipc.seats import Seats
@@ -37,6 +38,11 @@ def main() -> None:
     kind = resolve_name(name) if ":" in name else load(name)
     backend = kind(setup["options"])
     backend.prepare()
+    if setup["keyring"] >= 0:
+        from bigtop.backends.native.tls_contexts import TlsContexts
+
+        contexts = TlsContexts(keyring.read(setup["keyring"]), setup["options"].tls)
+        life.encryption = Encryption(contexts, frozenset(range(len(listeners))))
     module, _, name = setup["app"].partition(":")
     app = getattr(importlib.import_module(module), name)
     backend.serve(listeners, app, life)

@@ -26,6 +26,7 @@ from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Route
 from bigtop.http.routes import Routes
 from bigtop.ipc import handoff, lifeline, scoreboard, seats
+from bigtop.ipc.keyring import Keyring
 from bigtop.ipc.scoreboard import View, Word
 from bigtop.ipc.seats import Seat, Seats, SeatState
 from tests.support import procfs
@@ -50,6 +51,7 @@ class BackendServer:
         siblings: int = 0,
         routes: Sequence[tuple[Route, int]] = (),
         from_sources: bool = False,
+        keyring: Keyring | None = None,
     ) -> None:
         self._from_sources = from_sources
         self._setup = {
@@ -58,6 +60,7 @@ class BackendServer:
             "backend": backend,
             "routes": list(routes),
         }
+        self._keyring_fd = -1 if keyring is None else keyring.seal()  # with one, TLS is spoken
         self._nofile = nofile
         self.listener = _listen(unix, send_buffer)
         self.address = self.listener.getsockname()
@@ -89,6 +92,7 @@ class BackendServer:
             "listeners": [self.listener.fileno()],
             "handoff": [end.fileno() for end in self._queues],
             "app_queues": self._app_queue_fds,
+            "keyring": self._keyring_fd,
         }
         setup = base64.b64encode(pickle.dumps(self._setup | fds)).decode()
         modules = ["tests.support.sources"] if self._from_sources else []
@@ -104,6 +108,7 @@ class BackendServer:
                 *(fds["line"], fds["scoreboard"], fds["seats"], fds["access"]),
                 *(*fds["listeners"], *fds["handoff"]),
                 *self._app_queue_fds,
+                *([self._keyring_fd] if self._keyring_fd >= 0 else []),
             ],
         )
         self._far.close()
@@ -143,6 +148,8 @@ class BackendServer:
             queue.close()
         os.close(self._slot_fd)
         os.close(self._seats_fd)
+        if self._keyring_fd >= 0:
+            os.close(self._keyring_fd)
         self._access.close()
         self._log = self.log()
         self._stderr.close()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from bigtop.backends.native.app_queues import AppQueues
+from bigtop.backends.native.encryption import Encryption
 from bigtop.ipc import lifeline
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import RequestRecord, Slot
@@ -31,6 +32,7 @@ class WorkerLife:
         self.slot = slot
         self.handoff = handoff
         self.app_queues = app_queues
+        self.encryption: Encryption | None = None
         self.draining = False
         self.grace = orphan_grace
         self.answered = 0

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from bigtop.backends.asgi.backend import AsgiBackend
-from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening, Transport
+from bigtop.backends.base import Life
+from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening, TransportFactory
 from bigtop.backends.wsgi.backend import WsgiBackend
-from bigtop.http.peer import Address
 from tests.support.wire import Client
 
 _TABLE: Final = bytes(byte ^ 0x5A for byte in range(256))
@@ -152,15 +152,15 @@ class ScrambledTransport:
 class ScrambledWsgi(WsgiBackend):
     """The native WSGI server, as nobody but our client understands it."""
 
-    def transport_of(self, client: socket.socket, server: Address) -> Transport:
-        return ScrambledTransport(client)
+    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
+        return lambda client, _server: ScrambledTransport(client)
 
 
 class ScrambledAsgi(AsgiBackend):
     """The native ASGI server likewise."""
 
-    def transport_of(self, client: socket.socket, server: Address) -> Transport:
-        return ScrambledTransport(client)
+    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
+        return lambda client, _server: ScrambledTransport(client)
 
 
 class _ScrambledSocket:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
-from bigtop.backends.native.transport import Transport
+from bigtop.backends.base import Life
+from bigtop.backends.native.transport import TransportFactory
 from bigtop.backends.wsgi.gevent import GeventBackend
-from bigtop.http.peer import Address
 from tests.support.scrambled import ScrambledTransport
 
 
 class ScrambledGevent(GeventBackend):
     """The native gevent server, as nobody but our client understands it."""
 
-    def transport_of(self, client: socket.socket, server: Address) -> Transport:
-        return ScrambledTransport(client)
+    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
+        return lambda client, _server: ScrambledTransport(client)

@@ -127,7 +127,7 @@ class Site:
 
     @property
     def url(self) -> str:
-        found = re.search(r"listening on (http://\S+?)(,|\s)", self.log())
+        found = re.search(r"listening on (https?://\S+?)(,|\s)", self.log())
         assert found, self.log()
         return found[1]
 

@@ -21,9 +21,9 @@ from bigtop.backends.base import App, BackendDefaults, Features, Life
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.handler_chain import Chain, chain_of
-from bigtop.backends.native.transport import PlainTransport, Transport
+from bigtop.backends.native.transport import TransportFactory
+from bigtop.backends.native.transports import routes_of, transports
 from bigtop.backends.serve_options import NATIVE_OPTIONS
-from bigtop.http.peer import Address
 
 
 class AsgiBackend(BackendDefaults):
@@ -33,6 +33,7 @@ class AsgiBackend(BackendDefaults):
     features: ClassVar[Features] = Features(
         interface="asgi",
         routes=True,
+        tls=True,
         request_hooks=True,
         static=True,
         sendfile=True,
@@ -54,9 +55,9 @@ class AsgiBackend(BackendDefaults):
         ),
     )
 
-    def transport_of(self, client: socket.socket, server: Address) -> Transport:
-        """Return how to speak to a client that came to the address `server`."""
-        return PlainTransport(client)
+    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
+        """Return how to speak to clients."""
+        return transports(listeners, life.encryption, routes_of(life))
 
     def chain_of(self, busy: Callable[[], int]) -> Chain:
         """Return what stands in front of the application."""
@@ -69,7 +70,7 @@ class AsgiBackend(BackendDefaults):
         metrics = AsgiMetrics(life, access_log(self._options, life), loop, self._options.timeout)
         chain = self.chain_of(lambda: metrics.busy)
         context = WorkerContext(app, chain, self._options, loop, metrics)
-        worker = WorkerLoop(context, life, listeners, self.transport_of)
+        worker = WorkerLoop(context, life, listeners, self.transports(listeners, life))
         try:
             with suppress(asyncio.CancelledError):  # told to leave before the application was ready
                 run_through(loop, worker.run(), worker.is_serving)

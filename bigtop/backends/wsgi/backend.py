@@ -22,7 +22,8 @@ from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.engines import Engines
 from bigtop.backends.native.handler_chain import Chain, chain_of
 from bigtop.backends.native.timeouts import Timeouts, Wait
-from bigtop.backends.native.transport import PlainTransport, Transport, TransportFactory
+from bigtop.backends.native.transport import TransportFactory
+from bigtop.backends.native.transports import routes_of, transports
 from bigtop.backends.native.trust import forwarding
 from bigtop.backends.native.write_buffer import Pause, patient
 from bigtop.backends.serve_options import NATIVE_OPTIONS, ServeOptions
@@ -62,13 +63,14 @@ class WsgiBackend(BackendDefaults):
         sendfile=True,
         balancers=True,
         routes=True,
+        tls=True,
         request_hooks=True,
         heeds=HEEDS | {"main_thread", "switch_interval"},
     )
 
-    def transport_of(self, client: socket.socket, server: AnyAddress) -> Transport:
-        """Return how to speak to a client that came to the address `server`."""
-        return PlainTransport(client)
+    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
+        """Return how to speak to clients."""
+        return transports(listeners, life.encryption, routes_of(life))
 
     def chain_of(self, busy: Callable[[], int]) -> Chain:
         """Return what stands in front of the application."""
@@ -90,7 +92,7 @@ class WsgiBackend(BackendDefaults):
         # A WebSocket keeps its thread for as long as it lasts.
         upgrades = {b"websocket"} if options.threads > 1 and not options.main_thread else set()
         connection_factory = ConnectionFactory(
-            self.transport_of, options, context, environ, routes(life), upgrades
+            self.transports(listeners, life), options, context, environ, routes_of(life), upgrades
         )
         serve(listeners, life, options, executor, chain, connection_factory)
 
@@ -132,10 +134,6 @@ def streaming(options: ServeOptions, await_input: Pause) -> Streaming | None:
         return None
     pace = Wait(options.limits.body_timeout, options.limits.body_rate)
     return Streaming(options.stream_bodies, await_input, pace)
-
-
-def routes(life: Life) -> Routes | None:
-    return None if life.app_queues is None else life.app_queues.routes
 
 
 class ConnectionFactory:

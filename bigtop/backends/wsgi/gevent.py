@@ -18,13 +18,13 @@ import gevent.socket
 
 from bigtop.backends.base import App, BackendDefaults, Features, Life
 from bigtop.backends.native.handler_chain import Chain, chain_of
-from bigtop.backends.native.transport import READABLE, PlainTransport, Transport
+from bigtop.backends.native.transport import READABLE, TransportFactory
+from bigtop.backends.native.transports import routes_of, transports
 from bigtop.backends.native.write_buffer import Pause
-from bigtop.backends.wsgi.backend import HEEDS, ConnectionFactory, environ_of, routes, serve, streaming
+from bigtop.backends.wsgi.backend import HEEDS, ConnectionFactory, environ_of, serve, streaming
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.greenlet_executor import GreenletExecutor
 from bigtop.backends.wsgi.upgraded import Means, Spoken, Upgrades
-from bigtop.http.peer import Address
 
 BLOCKED = 2.0  # seconds without a turn of the hub that are worth a report
 
@@ -43,6 +43,7 @@ class GeventBackend(BackendDefaults):
         sendfile=True,
         balancers=True,
         routes=True,
+        tls=True,
         request_hooks=True,
         heeds=HEEDS | {"limit_concurrency", "monkey"},
     )
@@ -54,9 +55,9 @@ class GeventBackend(BackendDefaults):
 
             monkey.patch_all()
 
-    def transport_of(self, client: socket.socket, server: Address) -> Transport:
-        """Return how to speak to a client that came to the address `server`."""
-        return PlainTransport(client)
+    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
+        """Return how to speak to clients."""
+        return transports(listeners, life.encryption, routes_of(life))
 
     def chain_of(self, busy: Callable[[], int]) -> Chain:
         """Return what stands in front of the application."""
@@ -78,7 +79,7 @@ class GeventBackend(BackendDefaults):
         context = WorkerContext(app, options, life.slot, chain, executor, wait, streams)
         environ = environ_of(options, multithread=True)
         connection_factory = ConnectionFactory(
-            self.transport_of, options, context, environ, routes(life), upgrades={b"websocket"}
+            self.transports(listeners, life), options, context, environ, routes_of(life), {b"websocket"}
         )
         serve(listeners, life, options, executor, chain, connection_factory)
 

@@ -13,7 +13,9 @@ from bigtop.config.gunicorn import hooks, values
 from bigtop.config.gunicorn.setting import AppName, ByApplication, Refused, SetAside, Setting, Taken
 from bigtop.config.serve import options as o
 
-_TLS: Final = Refused("TLS is not spoken yet; use a proxy, and name it in --forwarded-allow-ips")
+_TLS: Final = Refused("it is code that makes a context; --tls and the options beside it say what can be had")
+_EOFS: Final = Refused("a client that ends without saying so has ended, for an application as well")
+_CLIENTS: Final = Refused("clients are not asked for certificates yet; let a proxy do that")
 _HTTP2: Final = Refused("HTTP/2 is not spoken yet; use --backend hypercorn, or a proxy in front")
 _STATSD: Final = Refused("metrics are not sent to statsd yet; `bigtop ctl stats` shows what processes use")
 _SYSLOG: Final = Refused("logs go to files and to stderr, which systemd's journal and containers collect")
@@ -222,14 +224,20 @@ _DEVELOPMENT: Final = (
     Setting("print_config", Taken(o.PRINT_CONFIG), ("--print-config",), False, ""),
 )
 _EDGE: Final = (
-    Setting("keyfile", _TLS, ("--keyfile",)),
-    Setting("certfile", _TLS, ("--certfile",)),
-    Setting("ssl_version", _TLS, ("--ssl-version",), 2),
-    Setting("cert_reqs", _TLS, ("--cert-reqs",), 0),
-    Setting("ca_certs", _TLS, ("--ca-certs",)),
-    Setting("suppress_ragged_eofs", _TLS, ("--suppress-ragged-eofs",), True, ""),
-    Setting("do_handshake_on_connect", _TLS, ("--do-handshake-on-connect",), False, ""),
-    Setting("ciphers", _TLS, ("--ciphers",)),
+    Setting("keyfile", Taken(o.KEYFILE), ("--keyfile",)),
+    Setting("certfile", Taken(o.CERTFILE), ("--certfile",)),
+    Setting("ssl_version", SetAside("--tls-min is the oldest version, 1.2"), ("--ssl-version",), 2),
+    Setting("cert_reqs", _CLIENTS, ("--cert-reqs",), 0),
+    Setting("ca_certs", _CLIENTS, ("--ca-certs",)),
+    Setting("suppress_ragged_eofs", _EOFS, ("--suppress-ragged-eofs",), True, ""),
+    Setting(
+        "do_handshake_on_connect",
+        SetAside("a handshake holds nobody up"),
+        ("--do-handshake-on-connect",),
+        False,
+        "",
+    ),
+    Setting("ciphers", Taken(o.TLS_CIPHERS), ("--ciphers",)),
     Setting("ssl_context", _TLS),
     Setting("http_protocols", _HTTP2, ("--http-protocols",), "h1"),
     Setting("http2_cleartext", _HTTP2, ("--http2-cleartext",), "off"),

@@ -29,6 +29,7 @@ class Group(Enum):
 
     APPLICATION = "Application"
     SOCKETS = "Sockets"
+    TLS = "TLS"
     FILES = "Files"
     WORKERS = "Workers"
     TIMES = "Times"

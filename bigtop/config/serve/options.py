@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from bigtop import zones
-from bigtop.backends.serve_options import ServeOptions
+from bigtop.backends.serve_options import ServeOptions, TlsPolicy
 from bigtop.config.serve import values
 from bigtop.config.serve.option import Group, Option, Without
 from bigtop.config.serve.values import commas, each, maybe, one
@@ -30,6 +30,7 @@ ACCESS_FORMAT: Final = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a
 MAX_WORKERS: Final = CAPACITY // 2
 _DEFAULTS: Final = ServeOptions()
 _LIMITS: Final = Limits()
+_POLICY: Final = TlsPolicy()
 _WEBSOCKET: Final = WebSocketLimits()
 
 # Why one of the native servers does without an option.
@@ -192,7 +193,8 @@ FORWARDED_ALLOW_IPS = Option(
     "--forwarded-allow-ips",
     Group.SOCKETS,
     commas(values.proxy),
-    "Proxies that may say that a request came by https: addresses, networks or *.",
+    "Proxies that may say that a request came by https: addresses, networks or *. With --tls, none unless "
+    "given.",
     "LIST",
     ("127.0.0.1,::1",),
     field="forwarded_allow_ips",
@@ -254,6 +256,70 @@ PROXY_ALLOW_IPS = Option(
     "LIST",
     ("127.0.0.1,::1",),
     field="proxy_allow_ips",
+)
+
+# ---- TLS
+
+TLS = Option(
+    "--tls",
+    Group.TLS,
+    each(values.tls_source),
+    "Speak TLS at each --bind, with the certificate and the key in these files (PEM). Give more of them for "
+    "more names, or for other kinds of keys; the first is for clients that name none of those.",
+    "files:CERT,KEY",
+    many=True,
+)
+CERTFILE = Option(
+    "--certfile",
+    Group.TLS,
+    maybe(values.path),
+    "The same as --tls files:FILE, with the key of --keyfile.",
+    "FILE",
+)
+KEYFILE = Option(
+    "--keyfile",
+    Group.TLS,
+    maybe(values.path),
+    "The key of --certfile, unless that is in the same file.",
+    "FILE",
+)
+TLS_MIN = Option(
+    "--tls-min",
+    Group.TLS,
+    one(values.choice("1.2", "1.3")),
+    "The oldest version of TLS that clients may speak.",
+    "1.2|1.3",
+    (_POLICY.minimum,),
+    field="tls.minimum",
+)
+TLS_CIPHERS = Option(
+    "--tls-ciphers --ciphers",
+    Group.TLS,
+    one(str),
+    "Ciphers of TLS 1.2, as OpenSSL names them; those with ECDHE and AES-GCM or ChaCha20 unless given.",
+    "LIST",
+    (_POLICY.ciphers,),
+    also="ciphers",
+    field="tls.ciphers",
+)
+TLS_UNKNOWN_NAME = Option(
+    "--tls-unknown-name",
+    Group.TLS,
+    one(values.choice("default", "refuse")),
+    "Clients that ask for a name which is in no certificate, or for none: they get the first certificate, or "
+    "are refused.",
+    "default|refuse",
+    (_POLICY.unknown_name,),
+    field="tls.unknown_name",
+)
+HANDSHAKE_TIMEOUT = Option(
+    "--handshake-timeout",
+    Group.TLS,
+    one(values.duration),
+    "Time from a connection to the end of its handshake.",
+    "SECONDS",
+    (f"{_LIMITS.handshake_timeout:g}",),
+    field="limits.handshake_timeout",
 )
 
 # ---- files
@@ -902,6 +968,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     BIND, BIND_MODE, BIND_OWNER, BIND_GROUP, BACKLOG, REUSE_PORT, FORWARDED_ALLOW_IPS,
     FORWARDED_HEADERS, SECURE_SCHEME_HEADERS, HEADER_MAP, FORWARDER_HEADERS, PROXY_PROTOCOL,
     PROXY_ALLOW_IPS,
+    TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT,
     STATIC, SENDFILE_ROOT,
     WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAIN_THREAD, SWITCH_INTERVAL,
     WORKER_CONNECTIONS, MONKEY,

@@ -12,16 +12,16 @@ from contextlib import suppress
 from typing import Any, Final
 
 from bigtop import paste
-from bigtop.backends.serve_options import ServeOptions
+from bigtop.backends.serve_options import ServeOptions, TlsPolicy
 from bigtop.config.gunicorn.effective import effective
-from bigtop.config.serve import admin, sources, values
+from bigtop.config.serve import admin, sources, tls, values
 from bigtop.config.serve import options as o
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, Layer, ServeConfig
 from bigtop.errors import ConfigError, one_line
 from bigtop.hooks.spec import HookSpec
-from bigtop.http.declarations import Mount
+from bigtop.http.declarations import Mount, TlsFiles
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.log import STANDARD
 from bigtop.record import Record, replace
@@ -63,6 +63,7 @@ class ServeSpec(Record):
     hooks: HookSpec = HookSpec()
     app_metrics: str = "auto"  # whether those of prometheus_client are added up; "auto": with several workers
     admin: AdminSpec | None = None  # None: there is no such listener
+    tls: tuple[TlsFiles, ...] = ()  # where certificates are; none: no socket speaks TLS
 
 
 def configure(app: str, environ: Mapping[str, str], last: Layer, *, by_itself: bool = False) -> ServeConfig:
@@ -106,6 +107,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         hooks=_hooks(config),
         app_metrics=config[o.APP_METRICS],
         admin=_admin(config, base),
+        tls=tls.files(config, base),
     )
 
 
@@ -171,8 +173,10 @@ def _log(base: str, path: str) -> str:
 
 def _binds(config: ServeConfig, base: str) -> tuple[SocketSpec, ...]:
     binds = []
+    encrypted = _encrypts(config)
     for text in config.texts(o.BIND):
         bind = parse_bind(text, backlog=config[o.BACKLOG], reuse_port=config[o.REUSE_PORT])
+        bind = replace(bind, tls=encrypted)
         binds.append(
             bind if bind.path is None else _with_file(config, bind, unixpaths.absolute(bind.path, base))
         )
@@ -182,6 +186,11 @@ def _binds(config: ServeConfig, base: str) -> tuple[SocketSpec, ...]:
                 origin = config.settings[option.name].given.origin
                 raise ConfigError(f"{origin}: is for unix sockets, and --bind names none that is a file")
     return tuple(binds)
+
+
+def _encrypts(config: ServeConfig) -> bool:
+    """Whether sockets speak TLS."""
+    return bool(config[o.TLS] or config[o.CERTFILE])
 
 
 def _with_file(config: ServeConfig, bind: SocketSpec, path: str) -> SocketSpec:
@@ -230,6 +239,8 @@ def _options(config: ServeConfig, base: str) -> ServeOptions:
     for name in ("limits.request_line", "limits.fields", "limits.field_size"):
         # Where there is no limit, that of the whole head is one.
         fields[name] = fields[name] or config[o.LIMIT_REQUEST_HEAD]
+    if _encrypts(config) and config.settings[o.FORWARDED_ALLOW_IPS.name].given.origin == DEFAULT:
+        fields["forwarded_allow_ips"] = ()  # clients come by themselves, also those on this machine
     fields["root_path"] = _root_path(config)
     fields["static"] = _mounts(config, o.STATIC, base)
     fields["sendfile_roots"] = _mounts(config, o.SENDFILE_ROOT, base)
@@ -237,6 +248,7 @@ def _options(config: ServeConfig, base: str) -> ServeOptions:
     return ServeOptions(
         limits=Limits(**_below("limits.", fields)),
         websocket=WebSocketLimits(**_below("websocket.", fields)),
+        tls=TlsPolicy(**_below("tls.", fields)),
         **fields,
     )
 

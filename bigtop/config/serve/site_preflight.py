@@ -11,7 +11,7 @@ import os
 from bigtop import loader
 from bigtop.backends import registry
 from bigtop.config.serve import options as o
-from bigtop.config.serve import overlap
+from bigtop.config.serve import overlap, tls
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.config.serve.settings import ServeConfig
@@ -39,9 +39,14 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
                 options=spec.options,
                 unix=unix,
                 request_hooks=not REQUEST.isdisjoint(spec.hooks.names),
+                tls=bool(spec.tls),
             )
         except ConfigError as error:
             raise _wrong(config, o.BACKEND, str(error)) from None
+    if spec.tls:
+        if spec.options.wants_balancers:
+            raise ConfigError("--tls: cannot be had with --proxy-protocol yet: let the balancer end TLS")
+        tls.keyring(spec.tls, spec.options.tls, "")
     for option in (o.LOG_CONFIG, o.LOG_CONFIG_JSON):
         path = config[option]
         if path is not None and not os.path.isfile(os.path.join(spec.folder, path)):

@@ -24,6 +24,9 @@ _SAME = {
     "--app-dir": "--pythonpath=",
     "--reload-include": "--reload-extra-file=",
     "--h11-max-incomplete-event-size": "--limit-request-head=",
+    "--ssl-keyfile": "--keyfile=",
+    "--ssl-certfile": "--certfile=",
+    "--ssl-ciphers": "--tls-ciphers=",
 }
 _SWITCHES = {
     "--access-log": ("--access-logfile=-",),
@@ -39,25 +42,16 @@ _SWITCHES = {
 _INNER = ("--http", "--ws", "--reload-delay")
 _READ = ("--env-file", "--interface", "--log-config", "--log-level", "--reload-dir")
 
-_TLS = "TLS is not spoken here; use a proxy, and name it in --forwarded-allow-ips"
+_CLIENTS = "clients are not asked for certificates yet; let a proxy do that"
 _REFUSED: Final = {
     "--http2": "HTTP/2 is spoken by --backend hypercorn, or by a proxy in front",
     "--header": "set it in the application, or in a middleware around it",
     "--no-date-header": "every answer has a Date, as RFC 9110 asks for",
     "--reload-exclude": "every *.py below --chdir is watched, and what --reload-extra-file names",
     "--timeout-worker-healthcheck": "use --timeout, the time for which an event loop may stand still",
-    **dict.fromkeys(
-        (
-            "--ssl-keyfile",
-            "--ssl-keyfile-password",
-            "--ssl-certfile",
-            "--ssl-version",
-            "--ssl-cert-reqs",
-            "--ssl-ca-certs",
-            "--ssl-ciphers",
-        ),
-        _TLS,
-    ),
+    "--ssl-keyfile-password": "take the password off the key: openssl pkey -in KEY -out PLAIN",
+    "--ssl-cert-reqs": _CLIENTS,
+    "--ssl-ca-certs": _CLIENTS,
 }
 # Of these, what takes no value.
 _REFUSED_SWITCHES: Final = ("--http2", "--no-date-header")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bigtop import sizes
-from bigtop.http.declarations import LONGEST_METHOD, Mount, Route
+from bigtop.http.declarations import LONGEST_METHOD, Mount, Route, TlsFiles
 from bigtop.system import accounts, workdir
 
 T = TypeVar("T")
@@ -129,6 +129,15 @@ def span(given: str) -> float:
         return seconds(number) / scale
     except ValueError:
         raise ValueError(f"must be a time such as 0.1 or 100ms, got {given!r}") from None
+
+
+def tls_source(given: str) -> TlsFiles:
+    """files:CERT,KEY; with CERT alone the key is in the same file."""
+    kind, _, names = given.partition(":")
+    certificate, _, key = names.partition(",")
+    if kind != "files" or not certificate or "," in key:
+        raise ValueError(f"must be files:CERT,KEY, got {given!r}")
+    return TlsFiles(path(certificate), path(key or certificate))
 
 
 def mount_point(given: str) -> str:

@@ -1,0 +1,25 @@
+# Encryption of a worker's listeners: which of them, and who knows the certificates.
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:  # with OpenSSL, for those who encrypt
+    from ssl import SSLContext
+
+
+class ServerContexts(Protocol):
+    """Who knows certificates."""
+
+    def choose(self, name: str) -> SSLContext | None:
+        """Return the context for a name, None to refuse it."""
+
+    def cipher_id(self, name: str) -> int:
+        """Return the two bytes that stand for a cipher on the wire, as a number."""
+
+
+class Encryption(NamedTuple):
+    """The listeners with these numbers are encrypted, by these contexts."""
+
+    contexts: ServerContexts
+    listeners: frozenset[int]

@@ -1,0 +1,313 @@
+# TLS transport: a client's socket on which all is encrypted, by OpenSSL as Python has it.
+#
+# Before the handshake the client's Hello is looked at and left where it is (http/clienthello.py). Until then
+# the descriptor is all there is of the connection, and another worker, or the application that the name in
+# the Hello is for, can go on with it. The certificate is chosen before the handshake begins, so that whether
+# a session is resumed is decided by the context that the name is for (CVE-2025-23419).
+#
+# Rule 1: OpenSSL reads and writes the socket itself: that takes half the time of passing bytes through it.
+# Rule 2: a read takes a whole record, so nothing decrypted lies in OpenSSL and epoll tells the truth.
+# Rule 3: what OpenSSL could not write is given to it again unchanged, whatever its owner gives then.
+# Rule 4: one thread at a time. OpenSSL's objects have no locks, with the GIL either.
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+from _socket import socket as BareSocket  # noqa: N812 - gevent puts another class in the place of Python's
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import Enum
+from ssl import SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
+from typing import Any, Final
+
+from bigtop.backends.native.encryption import ServerContexts
+from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening
+from bigtop.errors import ProtocolError
+from bigtop.http.clienthello import ALIEN, MOST, SHORT, Hello, hello_of
+from bigtop.http.tls_session import TlsSession
+from bigtop.log import logger as get_logger
+
+log = get_logger("bigtop.backend")
+
+RECORD: Final = 16384  # the most bytes of a record
+# An answer that fits into what TCP sends at first (10 segments) is one record; of a longer one the first
+# record is small, since a client can do nothing with a part of one.
+FLIGHT: Final = 13_000
+FIRST: Final = 4096
+JOINED: Final = 65536  # bytes that are copied so that they fill records
+_RESET: Final = struct.pack("ii", 1, 0)
+_ALERT: Final = b"\x15\3\1\0\2\2\x70"  # fatal, unrecognized_name (RFC 6066, 3)
+_PLAIN: Final = "This port speaks HTTPS: ask for https:// instead of http://."
+
+
+class TlsStage(Enum):
+    PEEKING = 1  # nothing was read
+    SHAKING = 2
+    OPEN = 3
+    BARE = 4  # what is read or sent now is not encrypted: there is nothing more to say, or it never was
+
+
+PEEKING: Final[TlsStage] = TlsStage.PEEKING
+SHAKING: Final[TlsStage] = TlsStage.SHAKING
+OPEN: Final[TlsStage] = TlsStage.OPEN
+BARE: Final[TlsStage] = TlsStage.BARE
+
+
+class _Socket(BareSocket):
+    """OpenSSL's object refers to it weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
+class TlsTransport:
+    """A socket, connected and not blocking, whose client begins with a handshake. It takes `sock` over.
+
+    `owner_of` tells which application, by its number, a name is for, -1 where that may be this one; None:
+    there is one application.
+    """
+
+    __slots__ = (
+        *("_ahead", "_contexts", "_is_first", "_is_reset", "_kept", "_name", "_owner_of", "_seen"),
+        *("_socket", "_stage", "_tls"),
+        *("is_movable", "is_plain", "opening", "read_event", "scheme", "write_event"),
+    )
+
+    def __init__(
+        self, sock: socket.socket, contexts: ServerContexts, owner_of: Callable[[str], int] | None
+    ) -> None:
+        self._socket = _Socket(fileno=sock.detach())
+        self._socket.setblocking(False)
+        self._contexts = contexts
+        self._owner_of = owner_of
+        self._stage: TlsStage = PEEKING
+        self._tls: Any = None
+        self._name = ""
+        self._seen = 0  # bytes of a Hello that is not whole
+        self._kept = b""  # a piece that OpenSSL could not write, the first bytes of what comes next
+        self._ahead = 0  # how many bytes of what comes next are written already
+        self._is_first = True  # what is sent next is the beginning of an answer
+        self._is_reset = False
+        self.read_event: int = READABLE
+        self.write_event: int = WRITABLE
+        self.is_movable: bool = True
+        self.is_plain: bool = False
+        self.scheme: str = "https"
+        self.opening: Opening | None = Opening()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    # ---- in
+
+    def recv(self, size: int, /) -> bytes:
+        if self._stage is not OPEN:
+            if self._stage is BARE:
+                return self._socket.recv(size)
+            self._open()
+        data = self._read()
+        self._is_first = True
+        if len(data) < RECORD:
+            return data
+        pieces, came = [data], len(data)
+        with suppress(BlockingIOError):
+            while came < size and len(data) == RECORD:
+                data = self._read()
+                pieces.append(data)
+                came += len(data)
+        return b"".join(pieces)
+
+    def _read(self) -> bytes:
+        try:
+            data: bytes = self._tls.read(RECORD)
+        except SSLWantReadError:
+            self.read_event = READABLE
+            raise BlockingIOError from None
+        except SSLWantWriteError:
+            self.read_event = WRITABLE
+            raise BlockingIOError from None
+        except SSLZeroReturnError:
+            return b""
+        self.read_event = READABLE
+        return data
+
+    # ---- the handshake
+
+    def _open(self) -> None:
+        """Go on with the handshake; return when it is over."""
+        if self._stage is PEEKING:
+            self._begin()
+        try:
+            self._tls.do_handshake()
+        except SSLWantReadError:
+            self.read_event = READABLE
+            raise BlockingIOError from None
+        except SSLWantWriteError:
+            self.read_event = WRITABLE
+            raise BlockingIOError from None
+        except OSError as error:
+            self._tell(str(error))
+            raise
+        self.read_event = READABLE
+        self._stage = OPEN
+        opening, self.opening = self.opening, None
+        if opening is not None and opening.opened is not None:
+            opening.opened(self._session())
+
+    def _begin(self) -> None:
+        """Look at the Hello, and make of it the beginning of a handshake."""
+        hello = self._hello()
+        owner = -1 if self._owner_of is None else self._owner_of(hello.name)
+        if owner >= 0 and self.opening is not None:
+            self.opening.owner = owner
+            raise BlockingIOError
+        context: Any = self._contexts.choose(hello.name)
+        self.is_movable = False
+        if context is None:
+            self._socket.recv(MOST)  # what is not read would make the end a reset
+            self._socket.send(_ALERT)
+            self._tell(f"the name {hello.name!r} is unknown")
+            raise ConnectionAbortedError
+        self._name = hello.name
+        self._tls = context._wrap_socket(self._socket, True, None)  # what wrap_socket() calls
+        self._stage = SHAKING
+
+    def _hello(self) -> Hello:
+        data = self._socket.recv(MOST, socket.MSG_PEEK)
+        hello = hello_of(data)
+        if hello is SHORT and self._socket.family == socket.AF_UNIX:
+            hello = Hello()  # of these epoll cannot be made to wait for more
+        if hello is SHORT:
+            if len(data) == self._seen:
+                raise ConnectionAbortedError  # it has ended in the middle
+            self._seen = len(data)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._seen + 1)
+            raise BlockingIOError
+        if self._seen:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        if hello is ALIEN:
+            self._turn_away(data)
+        assert isinstance(hello, Hello)
+        return hello
+
+    def _turn_away(self, data: bytes) -> None:
+        """Answer what is no TLS, if that is HTTP."""
+        self._stage = BARE
+        self.is_movable = False
+        self.opening = None
+        self._tell("it speaks something else")
+        if data[:1].isupper():
+            raise ProtocolError(400, _PLAIN)
+        raise ConnectionAbortedError
+
+    def _session(self) -> TlsSession:
+        cipher, _, _ = self._tls.cipher()
+        return TlsSession(
+            self._tls.version(),
+            cipher,
+            self._contexts.cipher_id(cipher),
+            self._name,
+            bool(self._tls.session_reused),
+        )
+
+    def _tell(self, reason: str) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            with suppress(OSError):
+                log.debug("no TLS with %s: %s", self._socket.getpeername(), reason)
+
+    # ---- out
+
+    def send(self, data: Bytes, /) -> int:
+        if self._stage is not OPEN:
+            if self._stage is BARE:
+                return self._socket.send(data)
+            raise BlockingIOError
+        size, done, limit = len(data), 0, RECORD
+        if self._ahead:
+            done = min(self._ahead, size)
+            self._ahead -= done
+        elif self._kept:
+            self._write(self._kept)
+            done, self._kept = len(self._kept), b""
+            if done > size:
+                self._ahead, done = done - size, size
+        elif self._is_first and size > FLIGHT:
+            limit = FIRST
+        self._is_first = False
+        view = memoryview(data)
+        while done < size:
+            piece = view[done : done + limit]
+            try:
+                self._write(piece)
+            except BlockingIOError:
+                self._kept = bytes(piece)
+                if done:
+                    break
+                raise
+            done += len(piece)
+            limit = RECORD
+        return done
+
+    def _write(self, piece: Bytes) -> None:
+        try:
+            self._tls.write(piece)
+        except SSLWantWriteError:
+            self.write_event = WRITABLE
+            raise BlockingIOError from None
+        except SSLWantReadError:
+            self.write_event = READABLE
+            raise BlockingIOError from None
+        self.write_event = WRITABLE
+
+    def sendmsg(self, pieces: Sequence[Bytes], more: bool) -> int:
+        some: list[Bytes] = []
+        room = JOINED
+        for piece in pieces:
+            some.append(piece[:room])
+            room -= len(some[-1])
+            if not room:
+                break
+        return self.send(b"".join(some))
+
+    def sendfile(self, fd: int, offset: int, count: int) -> int:
+        data = os.pread(fd, min(count, JOINED), offset)
+        return self.send(data) if data else 0
+
+    # ---- the rest
+
+    def peek(self, size: int) -> bytes:
+        raise BlockingIOError  # what lies in the kernel says nothing to anybody
+
+    def is_broken(self) -> bool:
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    def shutdown(self, how: int) -> None:
+        if how != socket.SHUT_RD:
+            self._say_end()
+            self._stage = BARE
+        self._socket.shutdown(how)
+
+    def _say_end(self) -> None:
+        """Send close_notify, if that can be; nobody waits for that of the client."""
+        if self._stage is OPEN and not self._kept and not self._is_reset:
+            with suppress(OSError):
+                self._tls.shutdown()
+
+    def reset(self) -> None:
+        self._is_reset = True
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def close(self) -> None:
+        self._say_end()
+        self._socket.close()
+
+    def lend(self) -> int:
+        raise NotImplementedError("the descriptor is not all there is of it")
+
+    def send_beside(self, data: Bytes) -> int:
+        raise NotImplementedError("the descriptor is not all there is of it")
+
+    def take_back(self) -> None:
+        raise NotImplementedError("the descriptor is not all there is of it")

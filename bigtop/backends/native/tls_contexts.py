@@ -1,0 +1,92 @@
+# TLS contexts: what OpenSSL is told of the certificates of a site, one context for the names of each.
+#
+# Rule 1: contexts are made before workers are forked. With what they share then, keys of session tickets
+# among it, a session can be resumed in any of them.
+# Rule 2: which one a client gets is decided by the name in its Hello, before OpenSSL reads that.
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+from bigtop.backends.serve_options import TlsPolicy
+from bigtop.errors import ConfigError
+from bigtop.ipc.keyring import KeyPair, Keyring
+from bigtop.system import certificates
+
+# Mozilla's "intermediate", without those that compute in the multiplicative group (DHE).
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+PROTOCOLS: Final = ("http/1.1",)  # that a client may choose from (ALPN)
+_VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class TlsContexts:
+    """Contexts by name. ConfigError: a certificate or a cipher that OpenSSL does not take."""
+
+    def __init__(self, keyring: Keyring, policy: TlsPolicy) -> None:
+        self._policy = policy
+        self._cipher_ids: dict[str, int] = {}
+        self.use(keyring)
+
+    def use(self, keyring: Keyring) -> None:
+        """Serve with these certificates from now on."""
+        chains = _chains(keyring)
+        contexts = {chain: self._context(keyring, chain) for chain in {*chains.values()}}
+        self._by_name = {name: contexts[chain] for name, chain in chains.items()}
+
+    def choose(self, name: str) -> ssl.SSLContext | None:
+        """Return the context for a name; None: there is none, and such clients are to be refused."""
+        by_name = self._by_name
+        found = by_name.get(name) if name else None
+        if found is None and name:
+            found = by_name.get("*." + name.partition(".")[2])
+        if found is None and self._policy.unknown_name == "default":
+            found = by_name[""]
+        return found
+
+    def cipher_id(self, name: str) -> int:
+        """Return the two bytes that stand for a cipher on the wire, as a number."""
+        return self._cipher_ids.get(name, 0)
+
+    def _context(self, keyring: Keyring, chain: tuple[int, ...]) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = _VERSIONS[self._policy.minimum]
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.num_tickets = 1  # a second one doubles the work
+        context.set_alpn_protocols(PROTOCOLS)
+        try:
+            context.set_ciphers(self._policy.ciphers or CIPHERS)
+        except ssl.SSLError:
+            raise ConfigError(f"--tls-ciphers: OpenSSL knows none of {self._policy.ciphers!r}") from None
+        for number in chain:
+            pair = keyring.pairs[number]
+            try:
+                certificates.load(context, pair.certificate, pair.key)
+            except ConfigError as error:
+                raise _of(pair, error) from None
+        for cipher in context.get_ciphers():
+            self._cipher_ids[cipher["name"]] = cipher["id"] & 0xFFFF
+        return context
+
+
+def _chains(keyring: Keyring) -> dict[str, tuple[int, ...]]:
+    """Return by which pairs, by number, each name is served: the first of each kind of key. "" stands for
+    all that nobody else is for: what the first pair serves."""
+    found: dict[str, dict[str, int]] = {}
+    for number, pair in enumerate(keyring.pairs):
+        try:
+            facts = certificates.facts_of(pair.certificate)
+        except ConfigError as error:
+            raise _of(pair, error) from None
+        for name in facts.names:
+            found.setdefault(name, {}).setdefault(facts.kind, number)
+        if number == 0:
+            first = facts
+            found[""] = {facts.kind: number}
+        elif set(facts.names) == set(first.names):
+            found[""].setdefault(facts.kind, number)
+    return {name: tuple(kinds.values()) for name, kinds in found.items()}
+
+
+def _of(pair: KeyPair, error: ConfigError) -> ConfigError:
+    return ConfigError(f"{pair.origin}: {error}")

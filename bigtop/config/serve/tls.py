@@ -1,0 +1,57 @@
+# What is said of TLS by options, and the files that these name, read.
+#
+# Rule: files are read by who starts Bigtop, root perhaps, and by nobody else. What is wrong with them is told
+# before anything starts.
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from bigtop.backends.serve_options import TlsPolicy
+from bigtop.config.serve import options as o
+from bigtop.config.serve.option import Group, Option
+from bigtop.config.serve.settings import DEFAULT, ServeConfig
+from bigtop.errors import ConfigError
+from bigtop.http.declarations import TlsFiles
+from bigtop.ipc.keyring import KeyPair, Keyring
+
+_ABOUT: Final = tuple(option for option in o.OPTIONS if option.group is Group.TLS and option.field)
+_LONGEST: Final = 1 << 20  # bytes of a file
+
+
+def files(config: ServeConfig, base: str) -> tuple[TlsFiles, ...]:
+    """Return where certificates are; none: TLS is not spoken. ConfigError: options that make no sense so."""
+    found = list(config[o.TLS])
+    certificate, key = config[o.CERTFILE], config[o.KEYFILE]
+    if certificate is not None:
+        found.append(TlsFiles(certificate, key or certificate))
+    elif key is not None:
+        raise ConfigError(f"{_origin(config, o.KEYFILE)}: does nothing without {o.CERTFILE.flag}")
+    if not found:
+        for option in _ABOUT:
+            if _origin(config, option) != DEFAULT:
+                raise ConfigError(f"{_origin(config, option)}: does nothing without {o.TLS.flag}")
+    return tuple(TlsFiles(os.path.join(base, one.certificate), os.path.join(base, one.key)) for one in found)
+
+
+def _origin(config: ServeConfig, option: Option[object]) -> str:
+    return config.settings[option.name].given.origin
+
+
+def keyring(found: tuple[TlsFiles, ...], policy: TlsPolicy, ticket_secret: str) -> Keyring:
+    """Return what these files hold. ConfigError: it cannot be served with."""
+    pairs = [KeyPair(_text(one.certificate), _text(one.key), one.certificate) for one in found]
+    ring = Keyring(tuple(pairs), ticket_secret)
+    from bigtop.backends.native.tls_contexts import TlsContexts  # with OpenSSL, for those who encrypt
+
+    TlsContexts(ring, policy)
+    return ring
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(_LONGEST)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,82 @@
+# Certificates as OpenSSL reads them: what one says, and how a context is given one with its key.
+#
+# Rule: texts (PEM) in, no names of files: who serves need not be able to read those. OpenSSL wants files, so
+# it gets some that are in memory, for the moment, and have no names.
+
+from __future__ import annotations
+
+import os
+import ssl
+
+# The only way to what OpenSSL makes of names, without a connection.
+from _ssl import _test_decode_cert as decode  # type: ignore[attr-defined]
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from bigtop.errors import ConfigError
+from bigtop.record import Record
+
+# In a certificate these stand in front of its public key only (RFC 3279, RFC 5480).
+_KINDS: Final = {
+    "RSA": bytes.fromhex("06092a864886f70d010101"),
+    "EC": bytes.fromhex("06072a8648ce3d0201"),
+}
+_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+_END: Final = "-----END CERTIFICATE-----"
+
+
+class CertificateFacts(Record):
+    """What a certificate says."""
+
+    names: tuple[str, ...]  # hosts, in lower case, and addresses
+    ends: float  # POSIX time
+    serial: str
+    kind: str  # of its key: "RSA", "EC" or "other"
+
+
+def facts_of(pem: str) -> CertificateFacts:
+    """Return what the first certificate in `pem` says; ConfigError: there is none."""
+    begin, end = pem.find(_BEGIN), pem.find(_END)
+    if begin < 0 or end < begin:
+        raise ConfigError("it has no certificate (PEM)")
+    first = pem[begin : end + len(_END)] + "\n"
+    try:
+        with _file(first) as path:
+            found: dict[str, Any] = decode(path)
+        der = b64decode("".join(first.splitlines()[1:-1]))
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigError(f"its certificate cannot be read: {error}") from None
+    return CertificateFacts(
+        names=tuple(str(value).lower() for kind, value in found.get("subjectAltName", ())),
+        ends=float(ssl.cert_time_to_seconds(found["notAfter"])),
+        serial=found["serialNumber"],
+        kind=next((kind for kind, mark in _KINDS.items() if mark in der), "other"),
+    )
+
+
+def load(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Give a context a certificate, with those that lead to its issuer, and its key; ConfigError: these do
+    not belong together, or OpenSSL does not take them."""
+    if "ENCRYPTED" in key:
+        raise ConfigError("the key is encrypted: openssl pkey -in KEY -out PLAIN takes that off")
+    try:
+        with _file(f"{certificate}\n{key}\n") as path:
+            context.load_cert_chain(path)
+    except ssl.SSLError as error:
+        reason = error.reason or str(error)
+        if "MISMATCH" in reason:
+            raise ConfigError("the key does not belong to the certificate") from None
+        raise ConfigError(f"OpenSSL does not take it: {reason.lower().replace('_', ' ')}") from None
+
+
+@contextmanager
+def _file(text: str) -> Iterator[str]:
+    fd = os.memfd_create("bigtop-certificate", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(fd), "w") as file:
+            file.write(text)
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)

@@ -1,0 +1,133 @@
+# HTTPS by `bigtop serve`: from files of certificates to clients that know nothing of us.
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support import procfs
+from tests.support.certificates import made, written
+from tests.support.site import ROOT, Site, until
+from tests.support.tls_client import Relayed, TlsClient, context
+from tests.support.wire import Client
+
+APPS = {"wsgi": "tests.apps.tls:wsgi", "asgi": "tests.apps.tls:asgi"}
+
+
+def client(site: Site, name: str = "localhost", by: ssl.SSLContext | None = None) -> TlsClient:
+    return TlsClient(("127.0.0.1", site.port), name=name, by=by)
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_other_clients(kind: str, tmp_path: Path) -> None:
+    pair = made("localhost")
+    with Site(APPS[kind], "--tls", written(tmp_path, pair), "--workers", "2") as site:
+        assert site.url == f"https://127.0.0.1:{site.port}"
+        url = f"https://localhost:{site.port}/"
+        with urllib.request.urlopen(url, context=context(pair), timeout=30) as response:
+            assert "https" in json.loads(response.read()).values()
+        if shutil.which("curl") is None:
+            pytest.skip("needs curl (apt install curl)")
+        command = ["curl", "-sS", "--cacert", str(tmp_path / "site.pem"), "--max-time", "30", url]
+        told = subprocess.run(command, check=True, capture_output=True).stdout
+        assert "https" in json.loads(told).values()
+        assert site.stop() == 0
+
+
+def test_gunicorns_flags(tmp_path: Path) -> None:
+    written(tmp_path, made("localhost"))
+    flags = ("--certfile", str(tmp_path / "site.pem"), "--keyfile", str(tmp_path / "site.key"))
+    old = context(version="1.2")
+    with Site(APPS["wsgi"], *flags, "--ciphers", "ECDHE+CHACHA20") as site, client(site, by=old) as one:
+        told = json.loads(one.get("/", "X-Forwarded-Proto: http").body)
+        assert "CHACHA20" in told["SSL_CIPHER"]
+        assert told["wsgi.url_scheme"] == "https", "where TLS ends here, nobody speaks for others"
+
+
+def test_what_is_agreed_on(tmp_path: Path) -> None:
+    strict = ("--tls-min", "1.3", "--tls-unknown-name", "refuse", "--handshake-timeout", "0.5")
+    shop = made("shop.example")
+    sources = ("--tls", written(tmp_path, made("localhost")), "--tls", written(tmp_path, shop, "shop"))
+    with Site(APPS["wsgi"], *sources, *strict) as site:
+        with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
+            client(site, by=context(version="1.2"))
+        with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+            client(site, "other.example")
+        with client(site, "shop.example", context(shop)) as one:
+            assert json.loads(one.get("/").body)["SSL_TLS_SNI"] == "shop.example"
+            with client(site) as other:
+                assert other.get("/").status == 200
+        with Client(("127.0.0.1", site.port)) as half, suppress(ConnectionResetError):
+            half.send(Relayed().hello()[:50])
+            assert half.at_end(), "or a reset, which is its end as well"
+
+
+def test_keys_are_read_once_and_shown_to_nobody(tmp_path: Path) -> None:
+    """Workers may run as who cannot read them: they are handed to every process that is to come."""
+    source = written(tmp_path, made("localhost"))
+    with Site(APPS["wsgi"], "--tls", source) as site:
+        for name in ("site.pem", "site.key"):
+            (tmp_path / name).unlink()
+        (worker,) = site.workers()
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: site.workers() and worker not in site.workers(), "a successor")
+        with client(site) as one:
+            assert one.get("/").status == 200
+        for process in site.family():
+            assert not any("PRIVATE" in word for word in procfs.words(process))
+            assert b"PRIVATE" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("other key", "site.pem: the key does not belong to the certificate"),
+        ("no key", "site.key: No such file or directory"),
+        ("encrypted", "site.pem: the key is encrypted"),
+        ("nonsense", "site.pem: it has no certificate (PEM)"),
+        ("broken", "site.pem: its certificate cannot be read"),
+        ("ciphers", "--tls-ciphers: OpenSSL knows none of 'nonsense'"),
+        ("backend", "'waitress' does not support TLS (--tls)"),
+        ("proxy", "--tls: cannot be had with --proxy-protocol"),
+    ],
+)
+def test_what_cannot_be_served_with_is_told_first(change: str, problem: str, tmp_path: Path) -> None:
+    source = written(tmp_path, made("localhost"))
+    flags = []
+    match change:
+        case "other key":
+            (tmp_path / "site.key").write_text(made("other.example").key)
+        case "no key":
+            (tmp_path / "site.key").unlink()
+        case "encrypted":
+            text = (tmp_path / "site.key").read_text().replace("PRIVATE", "ENCRYPTED PRIVATE")
+            (tmp_path / "site.key").write_text(text)
+        case "nonsense":
+            (tmp_path / "site.pem").write_text("nonsense")
+        case "broken":
+            text = (tmp_path / "site.pem").read_text().replace("MII", "MIA", 1)
+            (tmp_path / "site.pem").write_text(text)
+        case "ciphers":
+            flags = ["--tls-ciphers", "nonsense"]
+        case "backend":
+            flags = ["--backend", "waitress"]
+        case "proxy":
+            flags = ["--proxy-protocol"]
+    for check in ([], ["--check-config"]):
+        command = [sys.executable, "-m", "bigtop", "serve", APPS["wsgi"], "--bind", "127.0.0.1:0"]
+        tried = subprocess.run(
+            [*command, "--tls", source, *flags, *check], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        assert tried.returncode == 78
+        assert problem in tried.stderr
+        assert len(tried.stderr.strip().splitlines()) == 1

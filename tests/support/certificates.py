@@ -1,0 +1,42 @@
+# Certificates for tests, made by openssl; each is its own issuer, and made once.
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bigtop.ipc.keyring import KeyPair, Keyring
+
+_KINDS = {"EC": ("ec", "ec_paramgen_curve:P-256"), "RSA": ("rsa", "rsa_keygen_bits:2048")}
+
+
+@cache
+def made(*names: str, kind: str = "EC", days: int = 90) -> KeyPair:
+    """Return a certificate for hosts, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl (apt install openssl)")
+    algorithm, option = _KINDS[kind]
+    with tempfile.TemporaryDirectory() as folder:
+        certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
+        command = ["openssl", "req", "-x509", "-nodes", "-newkey", algorithm, "-pkeyopt", option]
+        command += ["-subj", f"/CN={names[0]}", "-days", str(days), "-keyout", str(key)]
+        command += ["-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)]
+        subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True)
+        return KeyPair(certificate.read_text(), key.read_text(), names[0])
+
+
+def ring(*pairs: KeyPair) -> Keyring:
+    return Keyring(pairs or (made("localhost"),), "ab" * 32)
+
+
+def written(folder: Path, pair: KeyPair, name: str = "site") -> str:
+    """Write a certificate and its key; return what --tls is told of them."""
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate.write_text(pair.certificate)
+    key.write_text(pair.key)
+    return f"files:{certificate},{key}"
