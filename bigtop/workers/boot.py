@@ -129,6 +129,7 @@ def encryption(bootstrap: Bootstrap) -> Encryption | None:
     from bigtop.ipc import keyring
 
     contexts = TlsContexts(keyring.read(bootstrap.keyring), bootstrap.options.tls)
+    log.info("%s", contexts.tickets)
     return Encryption(contexts, frozenset(bootstrap.encrypted))
 
 

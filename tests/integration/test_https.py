@@ -131,3 +131,32 @@ def test_what_cannot_be_served_with_is_told_first(change: str, problem: str, tmp
         assert tried.returncode == 78
         assert problem in tried.stderr
         assert len(tried.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_sessions_are_resumed_by_every_worker(version: str, tmp_path: Path) -> None:
+    by = context(version=version)
+    with Site(APPS["wsgi"], "--tls", written(tmp_path, made("localhost")), "--workers", "4") as site:
+        session: ssl.SSLSession | None = None
+
+        def resumed(times: int) -> int:
+            nonlocal session
+            count = 0
+            for _ in range(times):
+                with TlsClient(("127.0.0.1", site.port), by=by, session=session) as one:
+                    told = json.loads(one.get("/").body)
+                    assert (told["SSL_SESSION_RESUMED"] == "Resumed") is one.tls.session_reused
+                    count += bool(one.tls.session_reused)
+                    session = one.tls.session
+            return count
+
+        assert resumed(1) == 0
+        assert resumed(20) == 20
+        before = set(site.workers())
+        site.send(signal.SIGHUP)
+        site.wait_for("reloaded, every worker")
+        until(lambda: not before & set(site.workers()), "the end of the old workers")
+        if "also behind a reload" in site.log():
+            assert resumed(20) == 20
+        else:
+            assert resumed(21) >= 20

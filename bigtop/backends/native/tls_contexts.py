@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import ssl
+import time
+from collections.abc import Callable
 from typing import Final
 
+from bigtop.backends.native.ticket_keys import TicketKeys
 from bigtop.backends.serve_options import TlsPolicy
 from bigtop.errors import ConfigError
 from bigtop.ipc.keyring import KeyPair, Keyring
@@ -23,9 +26,10 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 class TlsContexts:
     """Contexts by name. ConfigError: a certificate or a cipher that OpenSSL does not take."""
 
-    def __init__(self, keyring: Keyring, policy: TlsPolicy) -> None:
+    def __init__(self, keyring: Keyring, policy: TlsPolicy, clock: Callable[[], float] = time.time) -> None:
         self._policy = policy
         self._cipher_ids: dict[str, int] = {}
+        self._tickets = TicketKeys(keyring.ticket_secret, "", clock)
         self.use(keyring)
 
     def use(self, keyring: Keyring) -> None:
@@ -33,10 +37,20 @@ class TlsContexts:
         chains = _chains(keyring)
         contexts = {chain: self._context(keyring, chain) for chain in {*chains.values()}}
         self._by_name = {name: contexts[chain] for name, chain in chains.items()}
+        self._tickets.give(contexts.values())
+
+    @property
+    def tickets(self) -> str:
+        """Say who can resume sessions."""
+        if self._tickets.are_shared:
+            return "sessions are resumed by every worker, also behind a reload"
+        return "sessions are resumed by every worker until the next reload: OpenSSL takes no keys from us"
 
     def choose(self, name: str) -> ssl.SSLContext | None:
         """Return the context for a name; None: there is none, and such clients are to be refused."""
         by_name = self._by_name
+        if self._tickets.is_due:
+            self._tickets.give({*by_name.values()})
         found = by_name.get(name) if name else None
         if found is None and name:
             found = by_name.get("*." + name.partition(".")[2])

@@ -1,0 +1,124 @@
+# TLS contexts: what is chosen for a name, and by which keys sessions are resumed.
+
+from __future__ import annotations
+
+import os
+import ssl
+
+import pytest
+
+from bigtop.backends.native.ticket_keys import TURN, TicketKeys
+from bigtop.backends.native.tls_contexts import TlsContexts
+from bigtop.backends.serve_options import TlsPolicy
+from bigtop.errors import ConfigError
+from bigtop.ipc import keyring
+from bigtop.ipc.keyring import Keyring
+from bigtop.record import replace
+from bigtop.system import certificates
+from tests.support.certificates import made, ring
+from tests.support.tls_client import context
+
+
+def shake_hands(
+    server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> ssl.SSLObject:
+    """Return the client's side of a connection, which has its ticket."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = client.wrap_bio(back, there, server_hostname="localhost", session=session)
+    theirs = server.wrap_bio(there, back, server_side=True)
+    done = set()
+    while len(done) < 2:
+        for side in (ours, theirs):
+            try:
+                side.do_handshake()
+                done.add(side)
+            except ssl.SSLWantReadError:
+                pass
+    theirs.write(b"x")
+    assert ours.read(1) == b"x"
+    return ours
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1e9
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_keys_of_one_secret_resume_what_others_began(version: str) -> None:
+    clock, client = Clock(), context(version=version)
+
+    def chosen(keys: Keyring) -> ssl.SSLContext:
+        contexts = TlsContexts(keys, TlsPolicy(), clock)
+        if "also behind a reload" not in contexts.tickets:
+            pytest.skip("OpenSSL takes no keys here")
+        found = contexts.choose("localhost")
+        assert found is not None
+        return found
+
+    first, second = chosen(ring()), chosen(ring())
+    began = shake_hands(first, client)
+    assert not began.session_reused
+    assert shake_hands(second, client, began.session).session_reused
+    other = chosen(replace(ring(), ticket_secret="cd" * 32))
+    assert not shake_hands(other, client, began.session).session_reused
+    clock.now += TURN
+    assert not shake_hands(chosen(ring()), client, began.session).session_reused, "keys turn"
+
+
+def test_keys_turn_while_contexts_are_in_use() -> None:
+    clock = Clock()
+    contexts = TlsContexts(ring(), TlsPolicy(), clock)
+    if "also behind a reload" not in contexts.tickets:
+        pytest.skip("OpenSSL takes no keys here")
+    before, client = contexts.choose("localhost"), context()
+    assert before is not None
+    began = shake_hands(before, client)
+    assert contexts.choose("localhost") is before
+    clock.now += TURN
+    now = contexts.choose("localhost")
+    assert now is before
+    assert not shake_hands(now, client, began.session).session_reused
+    again = shake_hands(now, client)
+    fresh = TlsContexts(ring(), TlsPolicy(), clock).choose("")
+    assert fresh is not None
+    assert shake_hands(fresh, client, again.session).session_reused
+
+
+def test_labels_keep_sessions_apart() -> None:
+    contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2)]
+    for label, one in zip("ab", contexts, strict=True):
+        certificates.load(one, made("localhost").certificate, made("localhost").key)
+        keys = TicketKeys("ab" * 32, label, Clock())
+        keys.give([one])
+        assert not keys.is_due
+        if not keys.are_shared:
+            pytest.skip("OpenSSL takes no keys here")
+    client = context()
+    began = shake_hands(contexts[0], client)
+    assert shake_hands(contexts[0], client, began.session).session_reused
+    assert not shake_hands(contexts[1], client, began.session).session_reused
+
+
+def test_facts() -> None:
+    facts = certificates.facts_of(made("shop.example", "*.Shop.example").certificate)
+    assert facts.names == ("shop.example", "*.shop.example")
+    assert facts.kind == "EC"
+    assert certificates.facts_of(made("shop.example", kind="RSA").certificate).kind == "RSA"
+    with pytest.raises(ConfigError, match="no certificate"):
+        certificates.facts_of("nothing")
+
+
+def test_a_keyring_is_sealed() -> None:
+    fd = ring().seal()
+    try:
+        assert keyring.read(fd) == ring()
+        with pytest.raises(PermissionError):
+            os.pwrite(fd, b"x", 0)
+        with pytest.raises(PermissionError):
+            os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)
