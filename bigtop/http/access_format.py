@@ -20,6 +20,7 @@ from typing import Any, Final
 from bigtop.errors import ConfigError
 from bigtop.http.messages import Request
 from bigtop.http.response import MONTHS
+from bigtop.http.tls_session import TlsSession
 from bigtop.record import Record
 
 
@@ -36,6 +37,7 @@ class AccessRecord(Record, frozen=False):
     called: int
     ended: int
     environ: Mapping[str, Any] | None = None  # None: the application was not called, or there is no environ
+    session: TlsSession | None = None  # None: the connection is not encrypted
     when: float = 0.0  # POSIX time of the end
     pid: int = 0
 
@@ -170,8 +172,12 @@ def _field(fact: Fact, dividers: str) -> Formatter:
     return atom
 
 
-# gunicorn's atoms with gunicorn's meaning, Q for the time that a request waited, and its id. First what came
-# from outside.
+def _of_session(fact: Callable[[TlsSession], str]) -> Formatter:
+    return lambda access: "-" if access.session is None else fact(access.session) or "-"
+
+
+# gunicorn's atoms with gunicorn's meaning, Q for the time that a request waited, and its id; what TLS agreed
+# on under nginx's names. First what came from outside.
 _FACTS: Final[dict[str, Fact]] = {
     "u": _user,
     "r": _request_line,
@@ -197,6 +203,10 @@ _ATOMS: Final[dict[str, Formatter]] = {
     "QM": lambda access: str(access.queued // 1000),
     "QD": lambda access: str(access.queued),
     "p": lambda access: f"<{access.pid}>",
+    "ssl_protocol": _of_session(lambda session: session.version),
+    "ssl_cipher": _of_session(lambda session: session.cipher),
+    "ssl_server_name": _of_session(lambda session: session.name),  # letters, digits, dots: clienthello.py
+    "ssl_session_reused": _of_session(lambda session: "r" if session.resumed else "."),
 }
 
 _PIECE: Final = re.compile(r"%(?:(?P<percent>%)|\((?P<atom>[^()]*)\)s)?")
@@ -267,7 +277,7 @@ def compile_json() -> Formatter:
     """
 
     def line(access: AccessRecord) -> str:
-        request = access.request
+        request, session = access.request, access.session
         facts: dict[str, str | int | None] = {
             "time": datetime.fromtimestamp(access.when, UTC)
             .isoformat(timespec="microseconds")
@@ -288,6 +298,13 @@ def compile_json() -> Formatter:
             "request_id": access.request_id,
             "pid": access.pid,
         }
+        if session is not None:
+            facts |= {
+                "ssl_protocol": session.version,
+                "ssl_cipher": session.cipher,
+                "ssl_server_name": session.name or None,
+                "ssl_session_reused": "r" if session.resumed else ".",
+            }
         return json.dumps({name: value for name, value in facts.items() if value is not None})
 
     return line

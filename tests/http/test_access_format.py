@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bigtop.errors import ConfigError
 from bigtop.http.access_format import AccessRecord, compile_format, compile_json
 from bigtop.http.messages import Request
+from bigtop.http.tls_session import TlsSession
 
 COMBINED = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 ZONE = timezone(timedelta(hours=-7))
@@ -144,7 +145,10 @@ def test_unknown_atoms_are_named(atom: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compile_format(f"%(h)s %({atom})s")
     assert f"there is no %({atom})s" in str(caught.value)
-    assert "known are a B b D f H h id L l M m p Q q QD QM r s T t U u and {name}i" in str(caught.value)
+    assert (
+        "known are a B b D f H h id L l M m p Q q QD QM r s ssl_cipher ssl_protocol ssl_server_name "
+        "ssl_session_reused T t U u and {name}i"
+    ) in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["a %h", "a %(h", "a %", "a %(h)d", "a %(h)-5s"])
@@ -239,3 +243,16 @@ def test_a_user_name_with_blanks_in_the_combined_format() -> None:
     shown = line(COMBINED, access(headers=((b"authorization", b"Basic " + token),)))
     assert shown.split(" ")[2].startswith("bob\\x20[10/Oct/2000]\\x20")
     assert shown.count(' "GET /') == 1
+
+
+def test_what_tls_agreed_on() -> None:
+    text = "%(ssl_protocol)s %(ssl_cipher)s %(ssl_server_name)s %(ssl_session_reused)s"
+    assert line(text) == "- - - -"
+    session = TlsSession("TLSv1.3", "TLS_AES_256_GCM_SHA384", 0x1302, "shop.example", True)
+    assert line(text, access(session=session)) == "TLSv1.3 TLS_AES_256_GCM_SHA384 shop.example r"
+    session = session._replace(name="", resumed=False)
+    assert line(text, access(session=session)) == "TLSv1.3 TLS_AES_256_GCM_SHA384 - ."
+    told = json.loads(compile_json()(access(session=session)))
+    assert told["ssl_protocol"] == "TLSv1.3"
+    assert "ssl_server_name" not in told
+    assert "ssl_protocol" not in json.loads(compile_json()(access()))

@@ -9,17 +9,20 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from bigtop.backends.native.timeouts import LAST_REQUEST
 from tests.support import procfs
 from tests.support.certificates import made, written
 from tests.support.site import ROOT, Site, until
 from tests.support.tls_client import Relayed, TlsClient, context
-from tests.support.wire import Client
+from tests.support.wire import Client, Closed, request
 
 APPS = {"wsgi": "tests.apps.tls:wsgi", "asgi": "tests.apps.tls:asgi"}
 
@@ -160,3 +163,70 @@ def test_sessions_are_resumed_by_every_worker(version: str, tmp_path: Path) -> N
             assert resumed(20) == 20
         else:
             assert resumed(21) >= 20
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_a_reload_and_an_end_lose_no_request(kind: str, tmp_path: Path) -> None:
+    """No connection ends but with an answer that says so, or idle and announced."""
+    source = written(tmp_path, made("localhost"))
+    with Site(APPS[kind], "--tls", source, "--workers", "2") as site:
+        over = threading.Event()
+        answered, wrong = [0], []
+        trust = context()
+
+        def ask() -> None:
+            before = asked = time.monotonic()
+            while not over.is_set() and not wrong:
+                try:
+                    one = client(site, by=trust)
+                except (OSError, Closed) as error:
+                    if not over.is_set():
+                        wrong.append(error)
+                    return
+                with one:
+                    try:
+                        answer = None
+                        while (answer is None or answer["Connection"] != "close") and not over.is_set():
+                            answered[0] += answer is not None
+                            one.send(request("/"))
+                            before, asked = asked, time.monotonic()
+                            answer = one.answer()
+                    except (Closed, OSError) as error:
+                        if asked - before < LAST_REQUEST:  # who was kept from asking proves nothing
+                            wrong.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            until(lambda: answered[0] > 50, "requests before the reload")
+            with client(site, by=trust) as idle:
+                assert idle.get("/").status == 200
+                site.send(signal.SIGHUP)
+                site.wait_for("reloaded, every worker")
+                assert idle.at_end(), "and that was announced"
+            before = answered[0]
+            until(lambda: wrong or answered[0] > before + 50, "requests behind it")
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(60)
+        assert wrong == []
+        with client(site, by=trust) as last:
+            assert last.get("/").status == 200
+            site.send(signal.SIGTERM)
+            site.wait_for("stopping when open requests are answered")
+            assert last.at_end(), "and that was announced"
+        assert site.wait() == 0
+
+
+def test_the_access_log_tells_what_was_agreed_on(tmp_path: Path) -> None:
+    log = tmp_path / "access"
+    text = "%(ssl_protocol)s %(ssl_server_name)s %(ssl_session_reused)s"
+    flags = ("--access-logfile", str(log), "--access-logformat", text)
+    for kind in APPS:
+        with Site(APPS[kind], "--tls", written(tmp_path, made("localhost")), *flags) as site:
+            with client(site) as one:
+                assert one.get("/").status == 200
+            until(lambda: log.read_text().endswith("TLSv1.3 localhost .\n"), "the line")
+        log.unlink()

@@ -121,4 +121,5 @@ def _access(call: MeteredCall, ended: int) -> AccessRecord:
         called=call.called,
         ended=ended,
         environ={KEY: call.request_id.decode("latin-1")},
+        session=call.peer.session,
     )

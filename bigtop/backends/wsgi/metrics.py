@@ -65,6 +65,7 @@ def _access(call: Call, ended: int) -> AccessRecord:
         called=call.called,
         ended=ended,
         environ=call.environ,
+        session=call.stream.peer.session,
     )
 
 
