@@ -145,6 +145,7 @@ _OWN: dict[str, list[click.Option]] = {
     "tail": [click.Option(["--follow", "-f"], is_flag=True, help="go on as more is written")],
     "requests": [_WATCH, _JSON],
     "recent": [_JSON],
+    "certificates": [_JSON],
     "stack": [_JSON],
     "profile": [
         click.Option(

@@ -49,6 +49,24 @@ def recent(answer: Reply) -> str:
     return table(("ENDED", "WORKER", "TOOK", "STATUS", *_OF_REQUEST), rows)
 
 
+def certificates(answer: Reply) -> str:
+    rows = [
+        (
+            one["watcher"],
+            one["file"],
+            " ".join(one["names"]),
+            one["key"],
+            one["days"],
+            " ".join(map(str, one["workers"])) or "none",
+            " ".join(map(str, one["behind"])),
+        )
+        for one in answer["certificates"]
+    ]
+    shown = table(("WATCHER", "FILE", "NAMES", "KEY", "DAYS", "WORKERS", "BEHIND"), rows)
+    problems = dict.fromkeys(one["problem"] for one in answer["certificates"] if one["problem"])
+    return "\n".join([shown, *problems]) if rows else "no certificates"
+
+
 def stack(answer: Reply) -> str:
     parts = [f"{answer['worker']} (pid {answer['pid']})"]
     if answer["note"]:

@@ -143,6 +143,7 @@ _PICTURES: Mapping[str, Callable[[Reply], str]] = {
     "tail": _tail,
     "requests": ctl_inspect.requests,
     "recent": ctl_inspect.recent,
+    "certificates": ctl_inspect.certificates,
     "stack": ctl_inspect.stack,
     "profile": ctl_inspect.profile,
     "start": _changes,

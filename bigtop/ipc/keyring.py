@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 
@@ -36,6 +37,11 @@ class Keyring(Record):
             file.write(json.dumps(as_dict(self)).encode())
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
         return fd
+
+
+def digest(fd: int) -> str:
+    """Return what tells a sealed file from others; nothing can be learnt from that."""
+    return hashlib.sha256(os.pread(fd, os.fstat(fd).st_size, 0)).hexdigest()[:16]
 
 
 def read(fd: int) -> Keyring:

@@ -58,6 +58,13 @@ class Fork(Record):
     wid: int
 
 
+class Certificates(Record):
+    """Serve with the certificates in the sealed file that travels with it, from now on: to fork servers, for
+    workers to come, and to workers. `digest` names them."""
+
+    digest: str
+
+
 # ---- fork server -> supervisor
 
 
@@ -118,6 +125,13 @@ class Retire(Record):
     reason: str
 
 
+class Serves(Record):
+    """The worker serves with the certificates of `digest`; or not, and `problem` says why."""
+
+    digest: str
+    problem: str
+
+
 # ---- supervisor -> worker
 
 
@@ -135,8 +149,8 @@ class Reopen(Record):
     """Open the log files anew (they were rotated)."""
 
 
-_ToForkServer = Expect | Begin | Inherit | Fork
-_ToSupervisor = Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire
+_ToForkServer = Expect | Begin | Inherit | Fork | Certificates
+_ToSupervisor = Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire | Serves
 Message = _ToForkServer | _ToSupervisor | Drain | Reopen
 
 _TYPES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}

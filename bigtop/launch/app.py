@@ -81,9 +81,13 @@ class App:
     def become(
         self, spec: ServeSpec, listeners: Sequence[ListeningSocket], routing: Routing | None = None
     ) -> bool:
-        """Have workers to come be those of `spec`; False if old and new could not share what they have."""
+        """Have workers to come be those of `spec`; False if old and new could not share what they have.
+
+        ConfigError: its certificates cannot be served with, and nothing changes."""
         before = self.spec
         if tuple(listener.fileno() for listener in listeners) != self._sockets():
+            return False
+        if bool(spec.tls) != bool(before.tls):  # who has the sockets would not hear of it
             return False
         if (before.backend, before.interface, before.identity) != (
             spec.backend,
@@ -93,6 +97,7 @@ class App:
             return False
         if (routing is None) != (self._routing is None):  # the seats would be others
             return False
+        self.certificates.become(spec, self.pool.hand_out)
         if spec.app_metrics != before.app_metrics:  # not for another number of workers: see --app-metrics
             self._adds_metrics = _adds_metrics(spec)
         self.spec = spec
@@ -179,6 +184,7 @@ class App:
             os.close(self._seats)
 
     def _loaded(self, _generation: int, loaded: lifeline.Loaded) -> None:
+        self.certificates.watch(self.pool.hand_out)
         self.preload = "yes" if loaded.preloaded else f"no: {loaded.reason}"
         if loaded.interface:
             self.pool.interface = loaded.interface

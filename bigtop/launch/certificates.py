@@ -1,16 +1,34 @@
-# Certificates of one application, as its supervisor has them: read once, sealed, and passed on unread.
+# Certificates of one application, as its supervisor has them: read, tried, sealed, and passed on unread.
 #
-# Rule: what was read is kept in the sealed file alone, which fork servers and workers inherit, whatever user
-# they become. The secret for session tickets lasts as long as the supervisor, so that sessions are resumed by
+# Rule 1: what was read is kept in a sealed file alone, which fork servers and workers inherit, whatever user
+# they become. Its descriptor keeps its number, so that orders that were given stay true.
+# Rule 2: what cannot be served with is told, and changes nothing. Who writes two files may take a moment
+# between them: files are read when they have not changed for one look.
+# Rule 3: the secret for session tickets lasts as long as the supervisor, so that sessions are resumed by
 # workers of every generation.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
+import time
+from collections.abc import Callable, Mapping
 
 from bigtop.config.serve import tls
 from bigtop.config.serve.serve import ServeSpec
+from bigtop.errors import ConfigError
+from bigtop.ipc import keyring, lifeline
+from bigtop.log import logger as get_logger
+from bigtop.system import certificates
+
+logger = get_logger("bigtop.supervisor")
+
+LOOK = 2.0  # seconds between two looks whether files have changed
+_DAY = 86400.0
+
+HandOut = Callable[[lifeline.Certificates, int], None]
+_Signature = tuple[tuple[int, ...], ...]
 
 
 class Certificates:
@@ -19,18 +37,89 @@ class Certificates:
 
     def __init__(self, spec: ServeSpec) -> None:
         self._secret = secrets.token_hex(32)
+        self._spec = spec
         self.fd: int | None = None
-        self.read(spec)
-
-    def read(self, spec: ServeSpec) -> None:
-        """Take what the files hold now, for workers to come. ConfigError: it stays as it was."""
-        before = self.fd
+        self.digest = ""
+        self.problem = ""  # why what the files hold is not served with
+        self._facts: list[tuple[Mapping[str, object], float]] = []  # and when each ends
+        self._is_watching = False
+        self._seen = self._tried = _signature(spec)
         if spec.tls:
-            self.fd = tls.keyring(spec.tls, spec.options.tls, self._secret).seal()
+            self.read(spec)
+
+    def read(self, spec: ServeSpec) -> bool:
+        """Take what the files hold now; whether that is something else. ConfigError: it stays as it was."""
+        self._tried = _signature(spec)
+        try:
+            ring = tls.keyring(spec.tls, spec.options.tls, self._secret)
+        except ConfigError as error:
+            self.problem = str(error)
+            raise
+        self._spec, self.problem = spec, ""
+        fd = ring.seal()
+        digest = keyring.digest(fd)
+        if self.fd is None:
+            self.fd = fd
         else:
-            self.fd = None
-        if before is not None:
-            os.close(before)
+            os.dup2(fd, self.fd, inheritable=False)
+            os.close(fd)
+        is_new, self.digest = digest != self.digest, digest
+        self._facts = [_facts(pair) for pair in ring.pairs]
+        return is_new
+
+    def become(self, spec: ServeSpec, hand_out: HandOut) -> None:
+        """Take what the files of another description hold. ConfigError: it stays as it was."""
+        if spec.tls and self.read(spec):
+            self._hand_out(hand_out)
+
+    def renew(self, hand_out: HandOut) -> None:
+        """Read the files again, and have workers serve with what is new in them."""
+        if self.fd is None:
+            return
+        try:
+            if self.read(self._spec):
+                self._hand_out(hand_out)
+        except ConfigError as error:
+            logger.error("certificates: %s; those that were read before are served", error)
+
+    def _hand_out(self, hand_out: HandOut) -> None:
+        assert self.fd is not None
+        logger.info("certificates: workers serve with other ones from now on")
+        hand_out(lifeline.Certificates(self.digest), self.fd)
+
+    def watch(self, hand_out: HandOut) -> None:
+        """Renew them when files have changed, from now on; event loop only."""
+        if self.fd is not None and not self._is_watching:
+            self._is_watching = True
+            self._look(hand_out)
+
+    def _look(self, hand_out: HandOut) -> None:
+        if self.fd is None:  # all is over
+            return
+        now = _signature(self._spec)
+        if now == self._seen and now != self._tried:
+            self.renew(hand_out)
+        self._seen = now
+        asyncio.get_running_loop().call_later(LOOK, self._look, hand_out)
+
+    def facts(self, name: str, workers: Mapping[int, lifeline.Serves | None]) -> list[Mapping[str, object]]:
+        """Return what is served with, as `bigtop ctl certificates` shows it; `workers` is what these said."""
+        now = time.time()
+        said = {wid: one for wid, one in workers.items() if one is not None}
+        shared: Mapping[str, object] = {
+            "watcher": name,
+            # Who was not given any has those that it was born with: the newest of that time.
+            "workers": sorted(wid for wid in workers if wid not in said or self._is_up(said[wid])),
+            "behind": sorted(wid for wid, one in said.items() if not self._is_up(one)),
+            "problem": self.problem or next((one.problem for one in said.values() if one.problem), ""),
+        }
+        return [
+            {**shared, **facts, "days": int((ends - now) // _DAY), "ends": ends}
+            for facts, ends in self._facts
+        ]
+
+    def _is_up(self, said: lifeline.Serves) -> bool:
+        return said.digest == self.digest and not said.problem
 
     @property
     def fds(self) -> tuple[int, ...]:
@@ -40,3 +129,27 @@ class Certificates:
         if self.fd is not None:
             os.close(self.fd)
             self.fd = None
+
+
+def _facts(pair: keyring.KeyPair) -> tuple[Mapping[str, object], float]:
+    facts = certificates.facts_of(pair.certificate)
+    shown: Mapping[str, object] = {
+        "file": pair.origin,
+        "names": list(facts.names),
+        "key": facts.kind,
+        "serial": facts.serial,
+    }
+    return shown, facts.ends
+
+
+def _signature(spec: ServeSpec) -> _Signature:
+    """Return what is another one when a file has changed."""
+    found: list[tuple[int, ...]] = []
+    for path in (path for one in spec.tls for path in one):
+        try:
+            status = os.stat(path)
+        except OSError:
+            found.append((0,))
+        else:
+            found.append((status.st_mtime_ns, status.st_ino, status.st_size))
+    return tuple(found)

@@ -205,6 +205,14 @@ class Controlled:
     def version(self) -> Mapping[str, object]:
         return {"version": bigtop.__version__, "python": sys.version.split()[0], "pid": os.getpid()}
 
+    def certificates(self, *, again: bool) -> Sequence[Mapping[str, object]]:
+        found: list[Mapping[str, object]] = []
+        for name, app in self._program.apps.items():
+            if again:
+                app.certificates.renew(app.pool.hand_out)
+            found += app.certificates.facts(name, app.pool.serves())
+        return found
+
     async def quit(self) -> None:
         self._program.stop()
         await self._program.over.wait()

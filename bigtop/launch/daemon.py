@@ -195,6 +195,8 @@ class Daemon:
         elif number == signal.SIGHUP:
             logger.info("%s: reloading", name)
             self._starter.reloading()
+            for app in self.apps.values():
+                app.certificates.renew(app.pool.hand_out)
             self.supervisor.reload()
             self.supervisor.dispatcher.later(self._tell_ready())
         else:

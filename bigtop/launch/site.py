@@ -261,6 +261,7 @@ class Site:
         elif number == signal.SIGHUP:
             logger.info("%s: reloading", name)
             self._notifier.reloading()
+            self._app.certificates.renew(self._app.pool.hand_out)
             self._reload()
         else:
             wanted = self.supervisor.watchers.machine(self._app.spec.name).numprocesses
@@ -324,9 +325,8 @@ class Site:
             self._app_or_helper_stopped(name)
 
     def _app_or_helper_stopped(self, name: str) -> None:
-        app = self.supervisor.watchers.machine(self._app.spec.name)
-        if name != app.spec.name:
-            if app.status is Status.STOPPED:
+        if name != self._app.spec.name:
+            if self.supervisor.watchers.machine(self._app.spec.name).status is Status.STOPPED:
                 self.over.set()
         elif self.helpers is None or self.helpers.stop(self._stopping.urgency or messages.Urgency.QUICK):
             self.over.set()

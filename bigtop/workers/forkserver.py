@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 from bigtop import loader, log
 from bigtop.backends import registry
 from bigtop.backends.base import Backend
-from bigtop.errors import AppError, BigtopError
+from bigtop.errors import AppError, BigtopError, ConfigError
 from bigtop.hooks.spec import HookSpec
-from bigtop.ipc import lifeline
+from bigtop.ipc import keyring, lifeline
 from bigtop.record import Record
 from bigtop.system import kernel
 from bigtop.system.signals import PROFILE_SIGNAL, REPORT_SIGNAL, STACK_SIGNAL
@@ -36,6 +36,7 @@ from bigtop.workers.bootstrap import Bootstrap, Logs
 from bigtop.workers.reexec import Reexec
 
 if TYPE_CHECKING:
+    from bigtop.backends.native.encryption import Encryption
     from bigtop.hooks.load import LoadedHooks
 
 # Whoever signals "all of bigtop" (pkill, a service manager that signals a whole control group) means the
@@ -114,7 +115,7 @@ def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
         return error.exit_status
     interface = loaded.interface if loaded else ""
     _answer(control, lifeline.Loaded(loaded is not None, interface, reason))
-    order = _serve(control)
+    order = _serve(control, encryption)
     if order is None:
         return 0
     control.close()
@@ -189,7 +190,7 @@ def _thread_names() -> str:
     return ", ".join(names) or "not Python's"
 
 
-def _serve(control: socket.socket) -> _Order | None:
+def _serve(control: socket.socket, encryption: Encryption | None) -> _Order | None:
     """Answer requests for workers. Returns None at the end of the line, or, in a new worker, what it is."""
     app_metrics.forget_files()
     gc.collect()
@@ -201,6 +202,8 @@ def _serve(control: socket.socket) -> _Order | None:
         if received is None:
             return None
         message, fds = received
+        if isinstance(message, lifeline.Certificates) and encryption is not None:
+            _renew(encryption, *fds)
         if not isinstance(message, lifeline.Fork):
             continue
         if len(fds) != _FDS:  # the kernel drops what the limit of open files has no room for
@@ -210,6 +213,13 @@ def _serve(control: socket.socket) -> _Order | None:
             return _Order(message, *fds)
         for fd in fds:
             close(fd)
+
+
+def _renew(encryption: Encryption, fd: int) -> None:
+    """Have workers to come serve with the certificates in a sealed file."""
+    with contextlib.suppress(ConfigError):  # the supervisor tried them; workers say what is wrong
+        encryption.contexts.use(keyring.read(fd))
+    close(fd)
 
 
 def _fork_twice(control: socket.socket, key: int) -> bool:

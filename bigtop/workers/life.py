@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from bigtop.backends.cutoff import CutOff, wake_main
 from bigtop.backends.native.app_queues import AppQueues
-from bigtop.ipc import lifeline
+from bigtop.errors import ConfigError
+from bigtop.ipc import keyring, lifeline
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import RequestRecord, Slot
 from bigtop.ipc.seats import Seat, SeatState
@@ -143,7 +145,7 @@ class Life:
                 self._reporter.heed(number)
         while self._line is not None:
             try:
-                received = lifeline.receive(self._line)
+                received = lifeline.receive(self._line, 1)
             except BlockingIOError:
                 return
             except OSError:
@@ -158,6 +160,19 @@ class Life:
                     self._drain(grace)
                 case (lifeline.Reopen(), _):
                     self._reopen()
+                case (lifeline.Certificates(digest), (fd,)):
+                    self._say(lifeline.Serves(digest, self._renewed(fd)))
+
+    def _renewed(self, fd: int) -> str:
+        """Serve with the certificates in a sealed file; return why not, "" if so."""
+        try:
+            if self.encryption is not None:
+                self.encryption.contexts.use(keyring.read(fd))
+        except ConfigError as error:
+            return str(error)
+        finally:
+            os.close(fd)
+        return ""
 
     def _say(self, message: lifeline.Message) -> None:
         if self._line is None:

@@ -49,6 +49,7 @@ def client(daemon: Controlled, folder: Path, name: str, timeout: float = DEADLIN
         ("status", {}, "view"),
         ("requests", {}, "view"),
         ("recent", {}, "view"),
+        ("certificates", {}, "operate"),
         ("stack", {"target": "one"}, "operate"),
         ("options", {"name": "web"}, "operate"),
         ("restart", {"name": "web"}, "operate"),

@@ -14,13 +14,15 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bigtop.backends.native.timeouts import LAST_REQUEST
+from bigtop.control.client.client import Client as Control
 from tests.support import procfs
 from tests.support.certificates import made, written
-from tests.support.site import ROOT, Site, until
+from tests.support.site import DEADLINE, ROOT, Site, until
 from tests.support.tls_client import Relayed, TlsClient, context
 from tests.support.wire import Client, Closed, request
 
@@ -230,3 +232,100 @@ def test_the_access_log_tells_what_was_agreed_on(tmp_path: Path) -> None:
                 assert one.get("/").status == 200
             until(lambda: log.read_text().endswith("TLSv1.3 localhost .\n"), "the line")
         log.unlink()
+
+
+# ---- other certificates
+
+
+def ctl(site: Site, do: str = "show") -> list[dict[str, Any]]:
+    with Control(str(site.folder / "bigtop" / "site.ctl"), timeout=4 * DEADLINE) as control:
+        found: list[dict[str, Any]] = control.call("certificates", do=do)["certificates"]
+    return found
+
+
+def serial(site: Site, by: ssl.SSLContext) -> str:
+    with client(site, by=by) as one:
+        certificate = one.tls.getpeercert()
+        assert certificate is not None
+        return str(certificate["serialNumber"])
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_other_certificates_reach_every_worker(kind: str, tmp_path: Path) -> None:
+    """By HUP, by `ctl certificates reload`, and by themselves; new connections have them, open ones stay."""
+    first, second, third = (made("localhost", f"{number}.example") for number in range(3))
+    source = written(tmp_path, first)
+    trust = context(first, second, third)
+    flags = ("--workers", "3", "--name", "site")
+    with Site(APPS[kind], "--tls", source, *flags) as site:
+        with client(site, by=trust) as early:
+            old = serial(site, trust)
+            written(tmp_path, second)
+            (shown,) = ctl(site, "reload")
+            assert shown["names"] == ["localhost", "1.example"]
+            until(lambda: sorted(ctl(site)[0]["workers"]) == [1, 2, 3], "all to say so")
+            new = serial(site, trust)
+            assert new != old
+            assert {serial(site, trust) for _ in range(12)} == {new}
+            assert early.get("/").status == 200
+            (worker, *_) = site.workers()
+            os.kill(worker, signal.SIGKILL)
+            until(lambda: len(site.workers().keys() - {worker}) == 3, "a successor")
+            until(lambda: sorted(ctl(site)[0]["workers"]) == [1, 2, 3], "all of them")
+            assert {serial(site, trust) for _ in range(12)} == {new}, "its fork server was told as well"
+        written(tmp_path, third)
+        site.wait_for("workers serve with other ones from now on", times=2)
+        until(lambda: {serial(site, trust) for _ in range(9)}.isdisjoint({old, new}), "the third one")
+        assert site.stop() == 0
+
+
+def test_what_does_not_belong_together_is_never_served(tmp_path: Path) -> None:
+    pair, other = made("localhost"), made("other.example")
+    source = written(tmp_path, pair)
+    with Site(APPS["wsgi"], "--tls", source, "--name", "site") as site:
+        (tmp_path / "site.key").write_text(other.key)
+        site.send(signal.SIGHUP)
+        site.wait_for("the key does not belong to the certificate; those that were read before are served")
+        site.wait_for("reloaded, every worker")
+        (shown,) = ctl(site)
+        assert shown["problem"].endswith("site.pem: the key does not belong to the certificate")
+        with client(site) as one:
+            assert one.get("/").status == 200
+        (tmp_path / "site.pem").write_text(other.certificate)
+        site.wait_for("workers serve with other ones from now on")
+        trust = context(other)
+        with client(site, "other.example", trust) as one:
+            assert one.get("/").status == 200
+
+
+def test_no_handshake_fails_while_certificates_change(tmp_path: Path) -> None:
+    pairs = [made("localhost", f"{number}.example") for number in range(2)]
+    source = written(tmp_path, pairs[0])
+    trust = context(*pairs)
+    flags = ("--workers", "2", "--name", "site")
+    with Site(APPS["wsgi"], "--tls", source, *flags) as site:
+        over = threading.Event()
+        serials: list[str] = []
+        wrong: list[Exception] = []
+
+        def shake_hands() -> None:
+            while not over.is_set():
+                try:
+                    serials.append(serial(site, trust))
+                except (OSError, AssertionError) as error:
+                    wrong.append(error)
+                    return
+
+        thread = threading.Thread(target=shake_hands)
+        thread.start()
+        try:
+            for number in range(6):
+                written(tmp_path, pairs[(number + 1) % 2])
+                ctl(site, "reload")
+                before = len(serials)
+                until(lambda: wrong or len(serials) > before + 5, "handshakes")  # noqa: B023
+        finally:
+            over.set()
+            thread.join(60)
+        assert wrong == []
+        assert len(set(serials)) == 2

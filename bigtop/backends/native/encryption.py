@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from bigtop.ipc.keyring import Keyring
+
 if TYPE_CHECKING:  # with OpenSSL, for those who encrypt
     from ssl import SSLContext
 
@@ -13,6 +15,9 @@ class ServerContexts(Protocol):
 
     def choose(self, name: str) -> SSLContext | None:
         """Return the context for a name, None to refuse it."""
+
+    def use(self, keyring: Keyring) -> None:
+        """Serve with other certificates from now on. ConfigError: it cannot be, and nothing changes."""
 
     def cipher_id(self, name: str) -> int:
         """Return the two bytes that stand for a cipher on the wire, as a number."""

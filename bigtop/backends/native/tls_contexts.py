@@ -33,7 +33,7 @@ class TlsContexts:
         self.use(keyring)
 
     def use(self, keyring: Keyring) -> None:
-        """Serve with these certificates from now on."""
+        """Serve with these certificates from now on. ConfigError: it cannot be, and nothing changes."""
         chains = _chains(keyring)
         contexts = {chain: self._context(keyring, chain) for chain in {*chains.values()}}
         self._by_name = {name: contexts[chain] for name, chain in chains.items()}

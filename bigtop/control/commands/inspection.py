@@ -61,6 +61,19 @@ class Recent(Command, kw_only=True):
         return {"requests": list(found[-self.lines :] if self.lines else ())}
 
 
+class Certificates(Command, kw_only=True):
+    """Show the certificates that are served with, and by whom; or read their files again."""
+
+    word = "certificates"
+    role = Role.OPERATE
+    do: str = parameters.argument(
+        "show, or reload: as when files have changed", parameters.one_of("show", "reload"), "show"
+    )
+
+    def apply(self, daemon: Daemon) -> Reply:
+        return {"certificates": list(daemon.certificates(again=self.do == "reload"))}
+
+
 class Stack(Command, kw_only=True):
     """Show what every thread, task and greenlet of a process is doing, and what it waits for."""
 

@@ -17,6 +17,7 @@ COMMANDS: tuple[type[Command], ...] = (
     queries.Tail,
     inspection.Requests,
     inspection.Recent,
+    inspection.Certificates,
     inspection.Stack,
     inspection.Profile,
     queries.Listen,

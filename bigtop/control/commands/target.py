@@ -130,6 +130,10 @@ class Inspector(Protocol):
 class Daemon(Protocol):
     """The running program around the supervisor."""
 
+    def certificates(self, *, again: bool) -> Sequence[Mapping[str, object]]:
+        """Return what is served with, one entry for each certificate of a watcher; read files `again` before
+        that. CommandError: they cannot be served with, and what was read before is."""
+
     @property
     def supervisor(self) -> Supervisor: ...
 

@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from bigtop.ipc import lifeline
@@ -67,6 +67,7 @@ class Unborn(Record, frozen=False, eq=False):
     stderr: int
     reports: int
     doomed: bool = False  # to be killed should it be born nevertheless
+    asked: int = 0  # how often it was given certificates
 
     def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self.line)
@@ -135,6 +136,16 @@ class ForkServer:
         """End it because it was asked for worker `key` and nothing is heard of that."""
         self.pending[key].doomed = True
         self._kill(f"it does not say what became of a worker: {reason}")
+
+    def tell(self, message: lifeline.Certificates, fd: int) -> None:
+        """Send it, and workers that are being born, a message with a descriptor."""
+        lines = [self._control] if not self._over else []
+        for unborn in self.pending.values():
+            unborn.asked += 1
+            lines.append(unborn.line)
+        for line in lines:
+            with suppress(OSError):  # it is about to end, or hangs with a full line
+                lifeline.send(line, message, (fd,))
 
     def ask(self, fork: lifeline.Fork, slot: int) -> None:
         """Ask for a worker with the descriptor `slot`; Spawned or SpawnFailed follows."""

@@ -65,6 +65,11 @@ class ForkServers:
             return
         server.ask(fork, slot)
 
+    def hand_out(self, message: lifeline.Certificates, fd: int) -> None:
+        """Send a message with a descriptor to all fork servers and to workers that are being born."""
+        for server in self._servers.values():
+            server.tell(message, fd)
+
     def discard(self, generation: int) -> None:
         """End the fork server of `generation`."""
         self._inherited_by_generation.pop(generation, None)

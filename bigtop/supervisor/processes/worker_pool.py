@@ -34,7 +34,7 @@ logger = get_logger("bigtop.supervisor")
 
 _CUT_AFTER = 1.0  # seconds after the time for open requests, in which a worker notices that by itself
 _TIME_TO_END = 1.0  # seconds between the end of a line and that of its process
-_SAID_BY_WORKERS = (lifeline.Ready, lifeline.BootFailed, lifeline.Retire)
+_SAID_BY_WORKERS = (lifeline.Ready, lifeline.BootFailed, lifeline.Retire, lifeline.Serves)
 
 
 class _Member(Record, frozen=False):
@@ -48,11 +48,16 @@ class _Member(Record, frozen=False):
     grace: float = 0.0  # of the last time it was asked to end
     cut: asyncio.TimerHandle | None = None
     why: str = ""  # it could not boot, and what it said of that
+    asked: int = 0  # how often it was given certificates and has not answered
+    serves: lifeline.Serves | None = None  # what it said last of those; None: those it was born with
 
     def hear(self, message: lifeline.Message) -> None:
         """Take in that it said that; ValueError: no worker says so, or not twice."""
         kind = type(message)
-        if kind in self.said or kind not in _SAID_BY_WORKERS:
+        if isinstance(message, lifeline.Serves) and self.asked:
+            self.asked -= 1
+            self.serves = message
+        elif kind in self.said or kind not in _SAID_BY_WORKERS or kind is lifeline.Serves:
             raise ValueError(f"{kind.__name__} is not what a worker says now")
         self.said.add(kind)
 
@@ -141,15 +146,27 @@ class WorkerPool:
         for key in self._members:
             self._tell(key, lifeline.Reopen())
 
+    def hand_out(self, message: lifeline.Certificates, fd: int) -> None:
+        """Have all workers, and those to come, serve with the certificates in a sealed file."""
+        self.servers.hand_out(message, fd)
+        for key, member in self._members.items():
+            member.asked += 1
+            self._tell(key, message, (fd,))
+
+    def serves(self) -> dict[int, lifeline.Serves | None]:
+        """Return what each worker, by number, said of the certificates that it was given last; None: it has
+        those that it was born with."""
+        return {member.wid: member.serves for member in self._members.values()}
+
     def pids(self) -> set[int]:
         return {member.process.pid for member in self._members.values()} | self.servers.pids
 
-    def _tell(self, key: int, message: lifeline.Message) -> None:
+    def _tell(self, key: int, message: lifeline.Message, fds: tuple[int, ...] = ()) -> None:
         whose = self._members.get(key) or self.servers.unborn(key)
         if whose is None or whose.line.fileno() < 0:
             return
         with contextlib.suppress(OSError):  # it is dead or does not listen: its deadline will come
-            lifeline.send(whose.line, message)
+            lifeline.send(whose.line, message, fds)
 
     # ---- who is stuck
 
@@ -202,6 +219,7 @@ class WorkerPool:
         member = _Member(
             newborn.wid, process, line, stderr, Reports(newborn.reports, self._line_sink(), process)
         )
+        member.asked = newborn.asked
         self._members[key] = member
         asyncio.get_running_loop().add_reader(line, self._readable, key, member)
         self._feed(messages.Spawned(key, pid))
