@@ -82,6 +82,7 @@ HOT = (
     "http/response",
     "http/routes",
     "http/scope",
+    "http/secure",
     "http/static",
     "http/tls_session",
     "http/wsgi",

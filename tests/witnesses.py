@@ -71,6 +71,9 @@ SERVE: Witnesses = {
         "tls_min": "test_what_is_agreed_on",
         "tls_unknown_name": "test_what_is_agreed_on",
         "handshake_timeout": "test_what_is_agreed_on",
+        "http_bind": "test_http_beside_it",
+        "https_redirect": "test_http_beside_it",
+        "hsts": "test_http_beside_it",
     },
     "integration/test_unix_sockets.py": {
         "bind_mode": "test_a_proxy_of_another_user_may_connect",

@@ -31,6 +31,8 @@ NATIVE_OPTIONS: Final = frozenset(
         "tls.minimum",
         "tls.ciphers",
         "tls.unknown_name",
+        "tls.redirect",
+        "tls.hsts",
         "worker_connections",
         "address_connections",
         "address_rate",
@@ -54,6 +56,8 @@ class TlsPolicy(Record):
     minimum: str = "1.2"  # or "1.3": the oldest version of TLS
     ciphers: str = ""  # of TLS 1.2, as OpenSSL names them; "": tls_contexts.py says which
     unknown_name: str = "default"  # the first certificate, or "refuse"
+    redirect: tuple[str, ...] = ()  # hosts whose http requests are redirected, perhaps with a port
+    hsts: str = ""  # the value of Strict-Transport-Security; "": none is sent
 
 
 class ServeOptions(Record):
@@ -147,6 +151,8 @@ FLAGS: Final = {
     "tls.minimum": "--tls-min",
     "tls.ciphers": "--tls-ciphers",
     "tls.unknown_name": "--tls-unknown-name",
+    "tls.redirect": "--https-redirect",
+    "tls.hsts": "--hsts",
     "limits.send_file": "--max-buffered",
     "websocket.message": "--ws-max-size",
     "websocket.queue": "--ws-max-queue",

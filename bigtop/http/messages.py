@@ -97,6 +97,7 @@ class Request:
         "expects_continue",
         "fields",
         "headers",
+        "is_secure",
         "keep_alive",
         "method",
         "target",
@@ -110,6 +111,7 @@ class Request:
         self.version = "1.1"
         self.fields = fields  # what the headers were read from; None for those of other origin
         self.headers: list[tuple[bytes, bytes]] = [] if fields is None else fields.headers
+        self.is_secure = False  # it came encrypted; only where somebody looks (secure.py)
         self.keep_alive = True
         self.content_length: int | None = 0
         self.chunked = False

@@ -13,13 +13,15 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bigtop.config.serve import tls
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.errors import ConfigError
 from bigtop.ipc import keyring, lifeline
 from bigtop.log import logger as get_logger
+from bigtop.record import replace
+from bigtop.sockets import ListeningSocket
 from bigtop.system import certificates
 
 logger = get_logger("bigtop.supervisor")
@@ -153,3 +155,12 @@ def _signature(spec: ServeSpec) -> _Signature:
         else:
             found.append((status.st_mtime_ns, status.st_ino, status.st_size))
     return tuple(found)
+
+
+def mark(listeners: Sequence[ListeningSocket], spec: ServeSpec) -> None:
+    """Say which sockets that were passed on speak TLS: all but those with a port of --http-bind."""
+    plain = {bind.port for bind in spec.binds if not bind.tls}
+    for listener in listeners:
+        where = listener.socket.getsockname()
+        is_plain = isinstance(where, tuple) and where[1] in plain
+        listener.spec = replace(listener.spec, tls=bool(spec.tls) and not is_plain)

@@ -19,7 +19,7 @@ from bigtop.config.serve import paste_server
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.control import addresses
 from bigtop.errors import AppError, BigtopError
-from bigtop.launch import program
+from bigtop.launch import certificates, program
 from bigtop.launch.app import App, stderr_writer
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.master_hooks import HookError, MasterHooks
@@ -84,8 +84,7 @@ def serve(
         listeners = activation.activated(os.environ)
         if listeners:
             logger.info("the sockets are those that were passed on (LISTEN_FDS): --bind has no effect")
-            for listener in listeners:
-                listener.spec = replace(listener.spec, tls=bool(spec.tls))
+            certificates.mark(listeners, spec)
         else:
             listeners = sockets.bind_all(spec.binds)
         for listener in listeners:

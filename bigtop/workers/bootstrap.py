@@ -115,6 +115,7 @@ class Bootstrap(Record):
                 options[name] = tuple(value)
         options["websocket"]["origins"] = tuple(options["websocket"]["origins"])
         options["websocket"] = WebSocketLimits(**options["websocket"])
+        options["tls"]["redirect"] = tuple(options["tls"]["redirect"])
         options["tls"] = TlsPolicy(**options["tls"])
         fields["listeners"] = tuple(fields["listeners"])
         fields["handoff"] = tuple(fields["handoff"])

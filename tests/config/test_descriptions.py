@@ -35,7 +35,7 @@ OF_KIND = {
     "yes|no|auto": "yes", "yes|no|unexpected": "no", "auto|on|off": "on", "auto|off|PATH": "off",
     "auto|wsgi|asgi|asgi2": "asgi", "auto|asyncio|uvloop": "asyncio", "off|v1|v2|auto": "v1",
     "files:CERT,KEY": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
-    "default|refuse": "refuse",
+    "default|refuse": "refuse", "HOSTS": "a.example", "AGE[,WORDS]": "1y",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",
 }  # fmt: skip
 BY_NAME = {
@@ -52,6 +52,7 @@ BESIDE = {
     "admin_token_file": {"admin": "127.0.0.1:8"},
     "allow": {"bind": "127.0.0.1:8"},
     "token_file": {"bind": "127.0.0.1:8"},
+    "http_bind": {"tls": "files:{folder}/both.pem"},
     "keyfile": {"certfile": "{folder}/both.pem"},
     **{
         name: {"tls": "files:{folder}/both.pem"}

@@ -79,6 +79,9 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "tls_ciphers": "ECDHE",
         "tls_unknown_name": "refuse",
         "handshake_timeout": 8,
+        "http_bind": ":80",
+        "https_redirect": "a.example,B.example:8443",
+        "hsts": "1y,subdomains,preload",
         "proxy_allow_ips": "::/0",
         "secure_scheme_headers": "X-Tls=yes",
         "header_map": "refuse",
@@ -180,6 +183,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
                 tls=True,
             ),
             SocketSpec("fd://7", fd=7, backlog=5, tls=True),
+            SocketSpec(":80", "", 80, backlog=5, reuse_port=True),
         ),
         workers=2,
         max_requests=100,
@@ -205,7 +209,10 @@ def test_every_option_arrives(tmp_path: Path) -> None:
                 send_file=14,
                 handshake_timeout=8.0,
             ),
-            tls=TlsPolicy("1.3", "ECDHE", "refuse"),
+            tls=TlsPolicy(
+                *("1.3", "ECDHE", "refuse", ("a.example", "b.example:8443")),
+                "max-age=31536000; includeSubDomains; preload",
+            ),
             server_header="",
             forwarded_allow_ips=("10.0.0.0/8",),
             forwarded_headers=("proto", "host"),
@@ -349,5 +356,13 @@ def test_tls_and_what_goes_with_it(tmp_path: Path) -> None:
     for text in ("c.pem", "files:", "files:a,b,c", "auto:example.com"):
         with pytest.raises(ConfigError, match="tls: must be files:CERT,KEY"):
             specified(tls=text)
+    with pytest.raises(ConfigError, match="http_bind: does nothing without --tls"):
+        specified(http_bind=":80")
+    for wrong in ("a b", "https://a.example", "a.example/x", "*"):
+        with pytest.raises(ConfigError, match="must be hosts such as"):
+            specified(https_redirect=wrong)
+    for wrong in ("x", "1y,all", "1y subdomains"):
+        with pytest.raises(ConfigError, match="must be an age such as"):
+            specified(hsts=wrong)
     assert specified(tls="files:/c").tls == (TlsFiles("/c", "/c"),)
     assert not specified().binds[0].tls

@@ -152,6 +152,8 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 SAMPLES = {
     "tls": "files:cert.pem,key.pem",
     "tls_min": "1.3",
+    "http_bind": "[::1]:0",
+    "https_redirect": "a.example",
     "tls_unknown_name": "refuse",
     "admin_allow": "10.0.0.0/8",
     "hooks": "string",

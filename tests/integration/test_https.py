@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -329,3 +330,22 @@ def test_no_handshake_fails_while_certificates_change(tmp_path: Path) -> None:
             thread.join(60)
         assert wrong == []
         assert len(set(serials)) == 2
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_http_beside_it(kind: str, tmp_path: Path) -> None:
+    flags = ("--http-bind", "127.0.0.2:0", "--https-redirect", "localhost:8443", "--hsts", "1y,subdomains")
+    with Site(APPS[kind], "--tls", written(tmp_path, made("localhost")), "--workers", "2", *flags) as site:
+        (port,) = re.findall(r", http://127.0.0.2:(\d+)", site.log())
+        for _ in range(4):
+            with Client(("127.0.0.2", int(port))) as plain:
+                plain.send(b"GET /a?b HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                answer = plain.answer()
+                assert answer.status == 308
+                assert answer["Location"] == "https://localhost:8443/a?b"
+                assert answer["Strict-Transport-Security"] is None
+                assert plain.get("/").status == 421
+            with client(site) as one:
+                answer = one.get("/")
+                assert answer.status == 200
+                assert answer["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"

@@ -13,6 +13,7 @@ from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.handlers import ConnectionHandler, Filter, Handler, Reply, refusal_of
 from bigtop.http.messages import Request
 from bigtop.http.peer import BasePeer
+from bigtop.http.secure import Hsts, HttpsRedirect
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.backend")
@@ -63,6 +64,12 @@ def chain_of(options: ServeOptions, busy: Callable[[], int]) -> Chain:
     filters: list[Filter] = []
     if options.address_rate:
         handlers.append(AddressRate(options.address_rate))
+    if options.tls.redirect:
+        handlers.append(HttpsRedirect(options.tls.redirect))
+    if options.tls.hsts:
+        hsts = Hsts(options.tls.hsts)
+        handlers.append(hsts)
+        filters.append(hsts)
     if options.static:
         handlers.append(StaticFiles(options.static))
     if options.limit_concurrency:

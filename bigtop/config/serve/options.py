@@ -321,6 +321,33 @@ HANDSHAKE_TIMEOUT = Option(
     (f"{_LIMITS.handshake_timeout:g}",),
     field="limits.handshake_timeout",
 )
+HTTP_BIND = Option(
+    "--http-bind",
+    Group.TLS,
+    each(parse_bind),
+    "Listen here without TLS, beside --bind.",
+    "ADDRESS",
+    many=True,
+)
+HTTPS_REDIRECT = Option(
+    "--https-redirect",
+    Group.TLS,
+    commas(values.https_host),
+    "Redirect requests that came by http (308), for these hosts only: www.example.com, *.example.com, or "
+    "example.com:8443 where the port is another one. Other hosts get 421.",
+    "HOSTS",
+    many=True,
+    field="tls.redirect",
+)
+HSTS = Option(
+    "--hsts",
+    Group.TLS,
+    one(values.hsts),
+    "Tell browsers to come by https alone for so long, such as 5m or 1y,subdomains,preload.",
+    "AGE[,WORDS]",
+    (_POLICY.hsts,),
+    field="tls.hsts",
+)
 
 # ---- files
 
@@ -968,7 +995,8 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     BIND, BIND_MODE, BIND_OWNER, BIND_GROUP, BACKLOG, REUSE_PORT, FORWARDED_ALLOW_IPS,
     FORWARDED_HEADERS, SECURE_SCHEME_HEADERS, HEADER_MAP, FORWARDER_HEADERS, PROXY_PROTOCOL,
     PROXY_ALLOW_IPS,
-    TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT,
+    TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, HTTP_BIND,
+    HTTPS_REDIRECT, HSTS,
     STATIC, SENDFILE_ROOT,
     WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAIN_THREAD, SWITCH_INTERVAL,
     WORKER_CONNECTIONS, MONKEY,

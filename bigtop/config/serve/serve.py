@@ -180,6 +180,11 @@ def _binds(config: ServeConfig, base: str) -> tuple[SocketSpec, ...]:
         binds.append(
             bind if bind.path is None else _with_file(config, bind, unixpaths.absolute(bind.path, base))
         )
+    for bind in config[o.HTTP_BIND]:
+        if not encrypted:
+            origin = config.settings[o.HTTP_BIND.name].given.origin
+            raise ConfigError(f"{origin}: does nothing without {o.TLS.flag}: --bind listens without TLS, too")
+        binds.append(replace(bind, backlog=config[o.BACKLOG], reuse_port=config[o.REUSE_PORT]))
     if not any(bind.mode is not None for bind in binds):
         for option in _OF_FILES:
             if config[option] is not None:

@@ -10,13 +10,15 @@ from typing import Final
 
 from bigtop.backends.serve_options import TlsPolicy
 from bigtop.config.serve import options as o
-from bigtop.config.serve.option import Group, Option
+from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, ServeConfig
 from bigtop.errors import ConfigError
 from bigtop.http.declarations import TlsFiles
 from bigtop.ipc.keyring import KeyPair, Keyring
 
-_ABOUT: Final = tuple(option for option in o.OPTIONS if option.group is Group.TLS and option.field)
+# What is about handshakes; requests that came by https may have come to a proxy.
+_FIELDS: Final = ("tls.minimum", "tls.ciphers", "tls.unknown_name", "limits.handshake_timeout")
+_ABOUT: Final = tuple(option for option in o.OPTIONS if option.field in _FIELDS)
 _LONGEST: Final = 1 << 20  # bytes of a file
 
 

@@ -140,6 +140,30 @@ def tls_source(given: str) -> TlsFiles:
     return TlsFiles(path(certificate), path(key or certificate))
 
 
+def https_host(given: str) -> str:
+    """The name of a host, perhaps *.NAME, and perhaps a port."""
+    if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[0-9]{1,5})?", given.lower()):
+        raise ValueError(f"must be hosts such as example.com, *.example.com or a.example:8443, got {given!r}")
+    return given.lower()
+
+
+_AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400, "": 1}
+_HSTS_WORDS = {"subdomains": "includeSubDomains", "preload": "preload"}
+
+
+def hsts(given: str) -> str:
+    """AGE[,subdomains][,preload], as the value of Strict-Transport-Security; "" for none."""
+    if not given:
+        return ""
+    age, *words = given.lower().replace(" ", "").split(",")
+    match = re.fullmatch(r"([0-9]{1,9})([smhdwy]?)", age)
+    if match is None or not set(words) <= _HSTS_WORDS.keys():
+        raise ValueError(
+            f"must be an age such as 5m or 1y, with subdomains or preload behind it, got {given!r}"
+        )
+    return "; ".join([f"max-age={int(match[1]) * _AGES[match[2]]}", *(_HSTS_WORDS[word] for word in words)])
+
+
 def mount_point(given: str) -> str:
     """A path without a slash at its end, or ""; encoded or not."""
     if not re.fullmatch(r"(/[^\0-\x20\x7f?#]*)?", given):
