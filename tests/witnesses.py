@@ -71,6 +71,8 @@ SERVE: Witnesses = {
         "tls_min": "test_what_is_agreed_on",
         "tls_unknown_name": "test_what_is_agreed_on",
         "handshake_timeout": "test_what_is_agreed_on",
+        "client_ca": "test_certificates_of_clients",
+        "client_auth": "test_certificates_of_clients",
         "http_bind": "test_http_beside_it",
         "https_redirect": "test_http_beside_it",
         "hsts": "test_http_beside_it",

@@ -31,6 +31,7 @@ NATIVE_OPTIONS: Final = frozenset(
         "tls.minimum",
         "tls.ciphers",
         "tls.unknown_name",
+        "tls.client_auth",
         "tls.redirect",
         "tls.hsts",
         "worker_connections",
@@ -56,6 +57,7 @@ class TlsPolicy(Record):
     minimum: str = "1.2"  # or "1.3": the oldest version of TLS
     ciphers: str = ""  # of TLS 1.2, as OpenSSL names them; "": tls_contexts.py says which
     unknown_name: str = "default"  # the first certificate, or "refuse"
+    client_auth: str = "required"  # or "optional", "off"; where there is who issues certificates of clients
     redirect: tuple[str, ...] = ()  # hosts whose http requests are redirected, perhaps with a port
     hsts: str = ""  # the value of Strict-Transport-Security; "": none is sent
 
@@ -151,6 +153,7 @@ FLAGS: Final = {
     "tls.minimum": "--tls-min",
     "tls.ciphers": "--tls-ciphers",
     "tls.unknown_name": "--tls-unknown-name",
+    "tls.client_auth": "--client-auth",
     "tls.redirect": "--https-redirect",
     "tls.hsts": "--hsts",
     "limits.send_file": "--max-buffered",

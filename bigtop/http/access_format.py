@@ -20,7 +20,7 @@ from typing import Any, Final
 from bigtop.errors import ConfigError
 from bigtop.http.messages import Request
 from bigtop.http.response import MONTHS
-from bigtop.http.tls_session import TlsSession
+from bigtop.http.tls_session import ClientCertificate, TlsSession
 from bigtop.record import Record
 
 
@@ -123,6 +123,10 @@ def _user(access: AccessRecord) -> str | None:
     return name.decode("utf-8", "replace") or None
 
 
+def _client(access: AccessRecord) -> ClientCertificate | None:
+    return None if access.session is None else access.session.client
+
+
 # ---- the format
 
 
@@ -187,6 +191,7 @@ _FACTS: Final[dict[str, Fact]] = {
     "f": lambda access: _request_header(access, b"referer"),
     "a": lambda access: _request_header(access, b"user-agent"),
     "id": lambda access: access.request_id,
+    "ssl_client_s_dn": lambda access: None if (of := _client(access)) is None else of.subject,
 }
 _ATOMS: Final[dict[str, Formatter]] = {
     "h": lambda access: access.address or "-",

@@ -40,6 +40,13 @@ class TlsFiles(NamedTuple):
     key: str
 
 
+class TlsSources(NamedTuple):
+    """Where certificates are; no `files`: TLS is not spoken."""
+
+    files: tuple[TlsFiles, ...] = ()
+    client_ca: str = ""  # of those that clients are asked for; "": they are not
+
+
 class Route(NamedTuple):
     """A place of requests; "" as a host is any, "" as a path is all. The host is in lower case."""
 

@@ -22,8 +22,9 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 SCRIPT_NAME: Final = b"script_name"
 
-# What proxies add, and clients have no reason to send; besides X-Forwarded-*.
+# What proxies add, and clients have no reason to send.
 _BY_PROXIES: Final = frozenset((b"forwarded", b"x-real-ip", b"x-request-id"))
+_OF_PROXIES: Final = (b"x-forwarded-", b"ssl-client-", b"x-ssl-client-")  # how names of such begin
 _ENCODED: Final = ("CONTENT_TYPE", "CONTENT_LENGTH")  # the keys of PEP 3333 without HTTP_
 _PATH: Final = re.compile(rb"/[!-~]*")
 _KEPT: Final = 1024  # names; clients choose them
@@ -135,7 +136,7 @@ class Policy:
 
     def _shows(self, lower: bytes) -> bool:
         dashed = lower.replace(b"_", b"-")
-        if not self.trusted and (dashed.startswith(b"x-forwarded-") or dashed in self._by_proxies):
+        if not self.trusted and (dashed.startswith(_OF_PROXIES) or dashed in self._by_proxies):
             return False
         if dashed == REQUEST_ID != lower:  # there is one that was checked, or made here, under the same key
             return False

@@ -125,7 +125,7 @@ class Peers:
         self._root = root
         self._ids = ids
 
-    def peer(self, server: Address, client: Address, scheme: str) -> Peer:
+    def peer(self, server: Address, client: Address, scheme: str = "http") -> Peer:
         return Peer(server, client, self._forwarding, scheme, self._root, self._ids)
 
 

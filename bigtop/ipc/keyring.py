@@ -28,7 +28,8 @@ class Keyring(Record):
     """What a site serves with. The first pair is for clients that name nothing."""
 
     pairs: tuple[KeyPair, ...]
-    ticket_secret: str  # from which all workers, whenever they began, make keys for session tickets
+    client_ca: str = ""  # certificates (PEM) of who may issue those of clients; "": clients are not asked
+    ticket_secret: str = ""  # from which all workers, whenever they began, make keys for session tickets
 
     def seal(self) -> int:
         """Return the descriptor of a sealed file that holds it."""
@@ -48,4 +49,4 @@ def read(fd: int) -> Keyring:
     """Return what a sealed file holds."""
     fields = json.loads(os.pread(fd, os.fstat(fd).st_size, 0))
     pairs = tuple(KeyPair(**pair) for pair in fields["pairs"])
-    return Keyring(pairs, fields["ticket_secret"])
+    return Keyring(pairs, fields["client_ca"], fields["ticket_secret"])

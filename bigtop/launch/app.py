@@ -87,7 +87,7 @@ class App:
         before = self.spec
         if tuple(listener.fileno() for listener in listeners) != self._sockets():
             return False
-        if bool(spec.tls) != bool(before.tls):  # who has the sockets would not hear of it
+        if bool(spec.tls.files) != bool(before.tls.files):  # who has the sockets would not hear of it
             return False
         if (before.backend, before.interface, before.identity) != (
             spec.backend,

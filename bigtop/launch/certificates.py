@@ -46,7 +46,7 @@ class Certificates:
         self._facts: list[tuple[Mapping[str, object], float]] = []  # and when each ends
         self._is_watching = False
         self._seen = self._tried = _signature(spec)
-        if spec.tls:
+        if spec.tls.files:
             self.read(spec)
 
     def read(self, spec: ServeSpec) -> bool:
@@ -71,7 +71,7 @@ class Certificates:
 
     def become(self, spec: ServeSpec, hand_out: HandOut) -> None:
         """Take what the files of another description hold. ConfigError: it stays as it was."""
-        if spec.tls and self.read(spec):
+        if spec.tls.files and self.read(spec):
             self._hand_out(hand_out)
 
     def renew(self, hand_out: HandOut) -> None:
@@ -147,7 +147,7 @@ def _facts(pair: keyring.KeyPair) -> tuple[Mapping[str, object], float]:
 def _signature(spec: ServeSpec) -> _Signature:
     """Return what is another one when a file has changed."""
     found: list[tuple[int, ...]] = []
-    for path in (path for one in spec.tls for path in one):
+    for path in (*(path for one in spec.tls.files for path in one), spec.tls.client_ca):
         try:
             status = os.stat(path)
         except OSError:
@@ -163,4 +163,4 @@ def mark(listeners: Sequence[ListeningSocket], spec: ServeSpec) -> None:
     for listener in listeners:
         where = listener.socket.getsockname()
         is_plain = isinstance(where, tuple) and where[1] in plain
-        listener.spec = replace(listener.spec, tls=bool(spec.tls) and not is_plain)
+        listener.spec = replace(listener.spec, tls=bool(spec.tls.files) and not is_plain)

@@ -12,6 +12,7 @@ import subprocess
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from bigtop.ipc.keyring import Keyring
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, eventually
-from tests.support.certificates import made, ring
+from tests.support.certificates import issued, made, ring
 from tests.support.tls_client import Relayed, TlsClient, context
 from tests.support.wire import UPGRADE, Client, Closed, request
 
@@ -154,6 +155,7 @@ def test_the_application_knows(kind: str) -> None:
             "SSL_CIPHER": cipher[0],
             "SSL_TLS_SNI": "localhost",
             "SSL_SESSION_RESUMED": "Initial",
+            "SSL_CLIENT_VERIFY": "NONE",
         }
 
 
@@ -234,6 +236,54 @@ def test_versions_and_ciphers(kind: str) -> None:
         cipher = client.tls.cipher()
         assert cipher is not None
         assert "CHACHA20" in cipher[0]
+
+
+# ---- certificates of clients
+
+
+def told_of(subject: BackendServer, by: ssl.SSLContext, session: ssl.SSLSession | None = None) -> Any:
+    """Return what the application is told, and the session."""
+    with TlsClient(subject.address, by=by, session=session) as client:
+        told = json.loads(client.get("/", "SSL-Client-Verify: SUCCESS").body)
+        return told, client.tls.session, client.tls.session_reused
+
+
+REFUSALS = (ssl.SSLError, ConnectionResetError, BrokenPipeError, Closed)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@ALL
+def test_clients_show_certificates(kind: str, version: str) -> None:
+    authority, stranger = made("authority.example"), made("stranger.example")
+    own = issued(authority, "/O=Shop, Ltd/CN=one")
+    good, without = context(own=own, version=version), context(version=version)
+    bad = context(own=issued(stranger, "/CN=two"), version=version)
+    keyring = ring(client_ca=authority.certificate)
+    with server(kind, app=TOLD[kind], keyring=keyring) as subject:
+        for refused in (without, bad):
+            with pytest.raises(REFUSALS):
+                told_of(subject, refused)
+        told, session, _ = told_of(subject, good)
+        again, _, resumed = told_of(subject, good, session)
+        assert resumed
+    if kind == "asgi":
+        assert told["tls"]["client_cert_name"] == "CN=one,O=Shop\\, Ltd"
+        assert told["tls"]["client_cert_chain"] == [own.certificate]
+        assert again["tls"]["client_cert_name"] == told["tls"]["client_cert_name"]
+    else:
+        assert told["SSL_CLIENT_VERIFY"] == again["SSL_CLIENT_VERIFY"] == "SUCCESS"
+        assert told["SSL_CLIENT_S_DN"] == "CN=one,O=Shop\\, Ltd"
+        assert told["SSL_CLIENT_S_DN_CN"] == "one"
+        assert told["SSL_CLIENT_I_DN"] == "CN=authority.example"
+        assert told["SSL_CLIENT_CERT"] == own.certificate
+    options = ServeOptions(tls=TlsPolicy(client_auth="optional"))
+    with server(kind, options, app=TOLD[kind], keyring=keyring) as subject:
+        told, _, _ = told_of(subject, without)
+        assert "one" not in json.dumps(told)
+        told, _, resumed = told_of(subject, good, session)
+        assert not resumed, "who was let in by other rules begins anew"
+        with pytest.raises(REFUSALS):
+            told_of(subject, bad)
 
 
 # ---- handshakes as they should not be

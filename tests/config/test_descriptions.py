@@ -35,7 +35,8 @@ OF_KIND = {
     "yes|no|auto": "yes", "yes|no|unexpected": "no", "auto|on|off": "on", "auto|off|PATH": "off",
     "auto|wsgi|asgi|asgi2": "asgi", "auto|asyncio|uvloop": "asyncio", "off|v1|v2|auto": "v1",
     "files:CERT,KEY": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
-    "default|refuse": "refuse", "HOSTS": "a.example", "AGE[,WORDS]": "1y",
+    "default|refuse": "refuse", "required|optional|off": "optional",
+    "HOSTS": "a.example", "AGE[,WORDS]": "1y",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",
 }  # fmt: skip
 BY_NAME = {
@@ -43,7 +44,8 @@ BY_NAME = {
     "multicast_endpoint": "udp://237.0.0.7:7", "methods": "GET", "proto": "udp", "path": "{folder}/x",
     "routes": "/x", "secure_scheme_headers": "X-A=b", "sockets": "s", "stdin_socket": "s",
     "virtualenv": "{folder}/venv", "ws_origins": "https://a.example", "forwarder_headers": "X-A",
-    "certfile": "{folder}/both.pem", "keyfile": "{folder}/site.key", "tls_ciphers": "ECDHE+CHACHA20",
+    "certfile": "{folder}/both.pem", "client_ca": "{folder}/site.pem",
+    "keyfile": "{folder}/site.key", "tls_ciphers": "ECDHE+CHACHA20",
     "hooks": "string", "stats": "auto", "admin_token_file": "{folder}/token", "token_file": "{folder}/token",
 }  # fmt: skip
 # What else has to be said.
@@ -52,6 +54,8 @@ BESIDE = {
     "admin_token_file": {"admin": "127.0.0.1:8"},
     "allow": {"bind": "127.0.0.1:8"},
     "token_file": {"bind": "127.0.0.1:8"},
+    "client_ca": {"tls": "files:{folder}/both.pem"},
+    "client_auth": {"tls": "files:{folder}/both.pem", "client_ca": "{folder}/both.pem"},
     "http_bind": {"tls": "files:{folder}/both.pem"},
     "keyfile": {"certfile": "{folder}/both.pem"},
     **{

@@ -15,7 +15,7 @@ from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
 from bigtop.config.serve.serve import ServeSpec, configure, site_name, spec
 from bigtop.errors import ConfigError
-from bigtop.http.declarations import Mount, TlsFiles
+from bigtop.http.declarations import Mount, TlsFiles, TlsSources
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.sockets import SocketSpec
 from bigtop.workers.bootstrap import Identity, Logs
@@ -79,6 +79,8 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "tls_ciphers": "ECDHE",
         "tls_unknown_name": "refuse",
         "handshake_timeout": 8,
+        "client_ca": "ca.pem",
+        "client_auth": "optional",
         "http_bind": ":80",
         "https_redirect": "a.example,B.example:8443",
         "hsts": "1y,subdomains,preload",
@@ -210,7 +212,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
                 handshake_timeout=8.0,
             ),
             tls=TlsPolicy(
-                *("1.3", "ECDHE", "refuse", ("a.example", "b.example:8443")),
+                *("1.3", "ECDHE", "refuse", "optional", ("a.example", "b.example:8443")),
                 "max-age=31536000; includeSubDomains; preload",
             ),
             server_header="",
@@ -237,7 +239,10 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             access_json=True,
             timeout=1.0,
         ),
-        tls=(TlsFiles(f"{here}/c.pem", "/etc/k.pem"), TlsFiles(f"{here}/d.pem", f"{here}/e.pem")),
+        tls=TlsSources(
+            (TlsFiles(f"{here}/c.pem", "/etc/k.pem"), TlsFiles(f"{here}/d.pem", f"{here}/e.pem")),
+            f"{here}/ca.pem",
+        ),
         reload=True,
         reload_extra_files=(f"{here}/*.html", "/etc/x"),
     )
@@ -364,5 +369,9 @@ def test_tls_and_what_goes_with_it(tmp_path: Path) -> None:
     for wrong in ("x", "1y,all", "1y subdomains"):
         with pytest.raises(ConfigError, match="must be an age such as"):
             specified(hsts=wrong)
-    assert specified(tls="files:/c").tls == (TlsFiles("/c", "/c"),)
+    with pytest.raises(ConfigError, match="client_auth: does nothing without --client-ca"):
+        specified(tls="files:/c", client_auth="off")
+    with pytest.raises(ConfigError, match="client_ca: does nothing without --tls"):
+        specified(client_ca="/c")
+    assert specified(tls="files:/c").tls.files == (TlsFiles("/c", "/c"),)
     assert not specified().binds[0].tls

@@ -152,6 +152,7 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 SAMPLES = {
     "tls": "files:cert.pem,key.pem",
     "tls_min": "1.3",
+    "client_auth": "optional",
     "http_bind": "[::1]:0",
     "https_redirect": "a.example",
     "tls_unknown_name": "refuse",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bigtop.errors import ConfigError
 from bigtop.http.access_format import AccessRecord, compile_format, compile_json
 from bigtop.http.messages import Request
-from bigtop.http.tls_session import TlsSession
+from bigtop.http.tls_session import ClientCertificate, TlsSession
 
 COMBINED = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 ZONE = timezone(timedelta(hours=-7))
@@ -146,8 +146,8 @@ def test_unknown_atoms_are_named(atom: str) -> None:
         compile_format(f"%(h)s %({atom})s")
     assert f"there is no %({atom})s" in str(caught.value)
     assert (
-        "known are a B b D f H h id L l M m p Q q QD QM r s ssl_cipher ssl_protocol ssl_server_name "
-        "ssl_session_reused T t U u and {name}i"
+        "known are a B b D f H h id L l M m p Q q QD QM r s ssl_cipher ssl_client_s_dn ssl_protocol "
+        "ssl_server_name ssl_session_reused T t U u and {name}i"
     ) in str(caught.value)
 
 
@@ -255,4 +255,9 @@ def test_what_tls_agreed_on() -> None:
     told = json.loads(compile_json()(access(session=session)))
     assert told["ssl_protocol"] == "TLSv1.3"
     assert "ssl_server_name" not in told
+    session = session._replace(client=ClientCertificate("CN=a b,O=c", "a b", "", "", ""))
+    assert (
+        line('%(ssl_client_s_dn)s "%(ssl_client_s_dn)s"', access(session=session))
+        == 'CN=a\\x20b,O=c "CN=a b,O=c"'
+    )
     assert "ssl_protocol" not in json.loads(compile_json()(access()))

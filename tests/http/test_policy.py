@@ -77,6 +77,7 @@ NAMES = st.sampled_from(
     [
         *("X-Forwarded-For", "x_forwarded_for", "X-Forwarded-Proto", "X_Forwarded-Proto", "X-Forwarded-Ssl"),
         *("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Anything", "Forwarded", "X-Real-IP"),
+        *("SSL-Client-Verify", "ssl_client_s_dn", "X-SSL-Client-Cert"),
         *("X_Real_IP", "X-Request-ID", "x_request_id", "SCRIPT_NAME", "Script-Name", "PATH_INFO"),
         *("access_token", "Content_Type", "Content-Type", "Content_Length", "Cookie", "Accept", "_", "a_-b"),
     ]

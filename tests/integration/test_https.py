@@ -22,7 +22,7 @@ import pytest
 from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.control.client.client import Client as Control
 from tests.support import procfs
-from tests.support.certificates import made, written
+from tests.support.certificates import issued, made, written
 from tests.support.site import DEADLINE, ROOT, Site, until
 from tests.support.tls_client import Relayed, TlsClient, context
 from tests.support.wire import Client, Closed, request
@@ -349,3 +349,14 @@ def test_http_beside_it(kind: str, tmp_path: Path) -> None:
                 answer = one.get("/")
                 assert answer.status == 200
                 assert answer["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+
+
+def test_certificates_of_clients(tmp_path: Path) -> None:
+    authority = made("authority.example")
+    (tmp_path / "ca.pem").write_text(authority.certificate)
+    flags = ("--client-ca", str(tmp_path / "ca.pem"), "--client-auth", "optional")
+    with Site(APPS["wsgi"], "--tls", written(tmp_path, made("localhost")), *flags) as site:
+        with client(site) as one:
+            assert json.loads(one.get("/").body)["SSL_CLIENT_VERIFY"] == "NONE"
+        with client(site, by=context(own=issued(authority, "/CN=one"))) as one:
+            assert json.loads(one.get("/").body)["SSL_CLIENT_S_DN"] == "CN=one"

@@ -30,8 +30,36 @@ def made(*names: str, kind: str = "EC", days: int = 90) -> KeyPair:
         return KeyPair(certificate.read_text(), key.read_text(), names[0])
 
 
-def ring(*pairs: KeyPair) -> Keyring:
-    return Keyring(pairs or (made("localhost"),), "ab" * 32)
+@cache
+def issued(by: KeyPair, subject: str) -> KeyPair:
+    """Return a certificate that another one has issued, for a client: "/O=Shop/CN=a"."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, name) for name in ("ca.pem", "ca.key", "client.pem", "client.key")]
+        paths[0].write_text(by.certificate)
+        paths[1].write_text(by.key)
+        ca, ca_key, certificate, key = map(str, paths)
+        command = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", _KINDS["EC"][1]]
+        command += [
+            "-CA",
+            ca,
+            "-CAkey",
+            ca_key,
+            "-subj",
+            subject,
+            "-days",
+            "9",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ]
+        command += ["-addext", "basicConstraints=critical,CA:FALSE"]
+        subprocess.run(command, check=True, capture_output=True)
+        return KeyPair(paths[2].read_text(), paths[3].read_text(), subject)
+
+
+def ring(*pairs: KeyPair, client_ca: str = "") -> Keyring:
+    return Keyring(pairs or (made("localhost"),), client_ca, "ab" * 32)
 
 
 def written(folder: Path, pair: KeyPair, name: str = "site") -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import ssl
 
 from bigtop.ipc.keyring import KeyPair
+from bigtop.system.certificates import load
 from tests.support.certificates import made
 from tests.support.wire import Client
 
 
-def context(*trusted: KeyPair, version: str = "1.3") -> ssl.SSLContext:
-    """Return a client's context that believes these certificates; `version` is the newest that it speaks."""
+def context(*trusted: KeyPair, version: str = "1.3", own: KeyPair | None = None) -> ssl.SSLContext:
+    """Return a client's context that believes these certificates, and has an `own` one to show; `version` is
+    the newest that it speaks."""
     made_here = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made_here.maximum_version = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[version]
     for pair in trusted or (made("localhost"),):
         made_here.load_verify_locations(cadata=pair.certificate)
+    if own is not None:
+        load(made_here, own.certificate, own.key)
     return made_here
 
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:  # with OpenSSL, for those who encrypt
 
 
 class ServerContexts(Protocol):
-    """Who knows certificates."""
+    """Who knows certificates. `asks_clients` is whether clients are asked for theirs."""
+
+    asks_clients: bool
 
     def choose(self, name: str) -> SSLContext | None:
         """Return the context for a name, None to refuse it."""

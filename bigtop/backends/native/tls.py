@@ -20,14 +20,14 @@ from _socket import socket as BareSocket  # noqa: N812 - gevent puts another cla
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
-from ssl import SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
+from ssl import DER_cert_to_PEM_cert, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
 from typing import Any, Final
 
 from bigtop.backends.native.encryption import ServerContexts
 from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening
 from bigtop.errors import ProtocolError
 from bigtop.http.clienthello import ALIEN, MOST, SHORT, Hello, hello_of
-from bigtop.http.tls_session import TlsSession
+from bigtop.http.tls_session import TlsSession, client_of
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.backend")
@@ -154,7 +154,7 @@ class TlsTransport:
         self._stage = OPEN
         opening, self.opening = self.opening, None
         if opening is not None and opening.opened is not None:
-            opening.opened(self._session())
+            opening.opened(_session(self._tls, self._contexts, self._name))
 
     def _begin(self) -> None:
         """Look at the Hello, and make of it the beginning of a handshake."""
@@ -201,16 +201,6 @@ class TlsTransport:
         if data[:1].isupper():
             raise ProtocolError(400, _PLAIN)
         raise ConnectionAbortedError
-
-    def _session(self) -> TlsSession:
-        cipher, _, _ = self._tls.cipher()
-        return TlsSession(
-            self._tls.version(),
-            cipher,
-            self._contexts.cipher_id(cipher),
-            self._name,
-            bool(self._tls.session_reused),
-        )
 
     def _tell(self, reason: str) -> None:
         if log.isEnabledFor(logging.DEBUG):
@@ -311,3 +301,12 @@ class TlsTransport:
 
     def take_back(self) -> None:
         raise NotImplementedError("the descriptor is not all there is of it")
+
+
+def _session(tls: Any, contexts: ServerContexts, name: str) -> TlsSession:
+    cipher, _, _ = tls.cipher()
+    client = None
+    if contexts.asks_clients and (found := tls.getpeercert()):
+        client = client_of(found, DER_cert_to_PEM_cert(tls.getpeercert(True)))
+    number = contexts.cipher_id(cipher)
+    return TlsSession(tls.version(), cipher, number, name, bool(tls.session_reused), client)

@@ -20,6 +20,7 @@ from bigtop.system import certificates
 # Mozilla's "intermediate", without those that compute in the multiplicative group (DHE).
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 PROTOCOLS: Final = ("http/1.1",)  # that a client may choose from (ALPN)
+_ASKED: Final = {"optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -29,13 +30,17 @@ class TlsContexts:
     def __init__(self, keyring: Keyring, policy: TlsPolicy, clock: Callable[[], float] = time.time) -> None:
         self._policy = policy
         self._cipher_ids: dict[str, int] = {}
-        self._tickets = TicketKeys(keyring.ticket_secret, "", clock)
+        self._clock = clock
         self.use(keyring)
 
     def use(self, keyring: Keyring) -> None:
         """Serve with these certificates from now on. ConfigError: it cannot be, and nothing changes."""
         chains = _chains(keyring)
+        self.asks_clients = bool(keyring.client_ca) and self._policy.client_auth != "off"
         contexts = {chain: self._context(keyring, chain) for chain in {*chains.values()}}
+        # Who was let in by one authority, or by none, is not let in by a ticket where it is another.
+        label = f"{self._policy.client_auth} {keyring.client_ca}" if self.asks_clients else ""
+        self._tickets = TicketKeys(keyring.ticket_secret, label, self._clock)
         self._by_name = {name: contexts[chain] for name, chain in chains.items()}
         self._tickets.give(contexts.values())
 
@@ -72,6 +77,12 @@ class TlsContexts:
             context.set_ciphers(self._policy.ciphers or CIPHERS)
         except ssl.SSLError:
             raise ConfigError(f"--tls-ciphers: OpenSSL knows none of {self._policy.ciphers!r}") from None
+        if self.asks_clients:
+            context.verify_mode = _ASKED[self._policy.client_auth]
+            try:
+                context.load_verify_locations(cadata=keyring.client_ca)
+            except ssl.SSLError:
+                raise ConfigError("--client-ca: it has no certificate (PEM)") from None
         for number in chain:
             pair = keyring.pairs[number]
             try:

@@ -15,7 +15,6 @@ from bigtop.config.serve import options as o
 
 _TLS: Final = Refused("it is code that makes a context; --tls and the options beside it say what can be had")
 _EOFS: Final = Refused("a client that ends without saying so has ended, for an application as well")
-_CLIENTS: Final = Refused("clients are not asked for certificates yet; let a proxy do that")
 _HTTP2: Final = Refused("HTTP/2 is not spoken yet; use --backend hypercorn, or a proxy in front")
 _STATSD: Final = Refused("metrics are not sent to statsd yet; `bigtop ctl stats` shows what processes use")
 _SYSLOG: Final = Refused("logs go to files and to stderr, which systemd's journal and containers collect")
@@ -227,8 +226,8 @@ _EDGE: Final = (
     Setting("keyfile", Taken(o.KEYFILE), ("--keyfile",)),
     Setting("certfile", Taken(o.CERTFILE), ("--certfile",)),
     Setting("ssl_version", SetAside("--tls-min is the oldest version, 1.2"), ("--ssl-version",), 2),
-    Setting("cert_reqs", _CLIENTS, ("--cert-reqs",), 0),
-    Setting("ca_certs", _CLIENTS, ("--ca-certs",)),
+    Setting("cert_reqs", Taken(o.CLIENT_AUTH, values.cert_reqs), ("--cert-reqs",), 0),
+    Setting("ca_certs", Taken(o.CLIENT_CA), ("--ca-certs",)),
     Setting("suppress_ragged_eofs", _EOFS, ("--suppress-ragged-eofs",), True, ""),
     Setting(
         "do_handshake_on_connect",

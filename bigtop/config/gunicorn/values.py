@@ -44,6 +44,19 @@ def worker_class(given: object) -> object:
     return backend
 
 
+_CERT_REQS = ("off", "optional", "required")
+
+
+def cert_reqs(given: object) -> object:
+    """A number of the ssl module (CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED), or its text."""
+    text = str(given).strip()
+    if text not in ("0", "1", "2"):
+        raise ValueError(
+            f"must be 0, 1 or 2, as ssl.CERT_NONE, CERT_OPTIONAL and CERT_REQUIRED, got {text!r}"
+        )
+    return _CERT_REQS[int(text)]
+
+
 _DEFAULT_LOGGER = ("gunicorn.glogging.Logger", "simple")
 
 

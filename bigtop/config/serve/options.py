@@ -321,6 +321,23 @@ HANDSHAKE_TIMEOUT = Option(
     (f"{_LIMITS.handshake_timeout:g}",),
     field="limits.handshake_timeout",
 )
+CLIENT_CA = Option(
+    "--client-ca --ca-certs",
+    Group.TLS,
+    maybe(values.path),
+    "Ask clients for certificates, which one of those in this file (PEM) has to have issued.",
+    "FILE",
+    also="ca_certs",
+)
+CLIENT_AUTH = Option(
+    "--client-auth",
+    Group.TLS,
+    one(values.choice("required", "optional", "off")),
+    "Whether clients must have such a certificate. One that is no good is refused also where it is optional.",
+    "required|optional|off",
+    (_POLICY.client_auth,),
+    field="tls.client_auth",
+)
 HTTP_BIND = Option(
     "--http-bind",
     Group.TLS,
@@ -995,8 +1012,8 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     BIND, BIND_MODE, BIND_OWNER, BIND_GROUP, BACKLOG, REUSE_PORT, FORWARDED_ALLOW_IPS,
     FORWARDED_HEADERS, SECURE_SCHEME_HEADERS, HEADER_MAP, FORWARDER_HEADERS, PROXY_PROTOCOL,
     PROXY_ALLOW_IPS,
-    TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, HTTP_BIND,
-    HTTPS_REDIRECT, HSTS,
+    TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, CLIENT_CA,
+    CLIENT_AUTH, HTTP_BIND, HTTPS_REDIRECT, HSTS,
     STATIC, SENDFILE_ROOT,
     WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAIN_THREAD, SWITCH_INTERVAL,
     WORKER_CONNECTIONS, MONKEY,

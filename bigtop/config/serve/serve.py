@@ -21,7 +21,7 @@ from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, Layer, ServeConfig
 from bigtop.errors import ConfigError, one_line
 from bigtop.hooks.spec import HookSpec
-from bigtop.http.declarations import Mount, TlsFiles
+from bigtop.http.declarations import Mount, TlsSources
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.log import STANDARD
 from bigtop.record import Record, replace
@@ -63,7 +63,7 @@ class ServeSpec(Record):
     hooks: HookSpec = HookSpec()
     app_metrics: str = "auto"  # whether those of prometheus_client are added up; "auto": with several workers
     admin: AdminSpec | None = None  # None: there is no such listener
-    tls: tuple[TlsFiles, ...] = ()  # where certificates are; none: no socket speaks TLS
+    tls: TlsSources = TlsSources()
 
 
 def configure(app: str, environ: Mapping[str, str], last: Layer, *, by_itself: bool = False) -> ServeConfig:
@@ -107,7 +107,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         hooks=_hooks(config),
         app_metrics=config[o.APP_METRICS],
         admin=_admin(config, base),
-        tls=tls.files(config, base),
+        tls=tls.sources(config, base),
     )
 
 

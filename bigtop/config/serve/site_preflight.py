@@ -39,11 +39,11 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
                 options=spec.options,
                 unix=unix,
                 request_hooks=not REQUEST.isdisjoint(spec.hooks.names),
-                tls=bool(spec.tls),
+                tls=bool(spec.tls.files),
             )
         except ConfigError as error:
             raise _wrong(config, o.BACKEND, str(error)) from None
-    if spec.tls:
+    if spec.tls.files:
         if spec.options.wants_balancers:
             raise ConfigError("--tls: cannot be had with --proxy-protocol yet: let the balancer end TLS")
         tls.keyring(spec.tls, spec.options.tls, "")

@@ -13,17 +13,21 @@ from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, ServeConfig
 from bigtop.errors import ConfigError
-from bigtop.http.declarations import TlsFiles
+from bigtop.http.declarations import TlsFiles, TlsSources
 from bigtop.ipc.keyring import KeyPair, Keyring
 
 # What is about handshakes; requests that came by https may have come to a proxy.
-_FIELDS: Final = ("tls.minimum", "tls.ciphers", "tls.unknown_name", "limits.handshake_timeout")
-_ABOUT: Final = tuple(option for option in o.OPTIONS if option.field in _FIELDS)
+_FIELDS: Final = (
+    *("tls.minimum", "tls.ciphers", "tls.unknown_name", "tls.client_auth"),
+    "limits.handshake_timeout",
+)
+_ABOUT: Final = (o.CLIENT_CA, *(option for option in o.OPTIONS if option.field in _FIELDS))
+(_CLIENT_AUTH,) = (option for option in o.OPTIONS if option.field == "tls.client_auth")
 _LONGEST: Final = 1 << 20  # bytes of a file
 
 
-def files(config: ServeConfig, base: str) -> tuple[TlsFiles, ...]:
-    """Return where certificates are; none: TLS is not spoken. ConfigError: options that make no sense so."""
+def sources(config: ServeConfig, base: str) -> TlsSources:
+    """Return where certificates are. ConfigError: options that make no sense so."""
     found = list(config[o.TLS])
     certificate, key = config[o.CERTFILE], config[o.KEYFILE]
     if certificate is not None:
@@ -34,17 +38,23 @@ def files(config: ServeConfig, base: str) -> tuple[TlsFiles, ...]:
         for option in _ABOUT:
             if _origin(config, option) != DEFAULT:
                 raise ConfigError(f"{_origin(config, option)}: does nothing without {o.TLS.flag}")
-    return tuple(TlsFiles(os.path.join(base, one.certificate), os.path.join(base, one.key)) for one in found)
+    client_ca = config[o.CLIENT_CA]
+    if client_ca is None and (origin := _origin(config, _CLIENT_AUTH)) != DEFAULT:
+        raise ConfigError(f"{origin}: does nothing without {o.CLIENT_CA.flag}")
+    return TlsSources(
+        tuple(TlsFiles(os.path.join(base, one.certificate), os.path.join(base, one.key)) for one in found),
+        "" if client_ca is None else os.path.join(base, client_ca),
+    )
 
 
 def _origin(config: ServeConfig, option: Option[object]) -> str:
     return config.settings[option.name].given.origin
 
 
-def keyring(found: tuple[TlsFiles, ...], policy: TlsPolicy, ticket_secret: str) -> Keyring:
+def keyring(found: TlsSources, policy: TlsPolicy, ticket_secret: str) -> Keyring:
     """Return what these files hold. ConfigError: it cannot be served with."""
-    pairs = [KeyPair(_text(one.certificate), _text(one.key), one.certificate) for one in found]
-    ring = Keyring(tuple(pairs), ticket_secret)
+    pairs = [KeyPair(_text(one.certificate), _text(one.key), one.certificate) for one in found.files]
+    ring = Keyring(tuple(pairs), _text(found.client_ca) if found.client_ca else "", ticket_secret)
     from bigtop.backends.native.tls_contexts import TlsContexts  # with OpenSSL, for those who encrypt
 
     TlsContexts(ring, policy)

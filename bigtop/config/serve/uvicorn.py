@@ -27,6 +27,7 @@ _SAME = {
     "--ssl-keyfile": "--keyfile=",
     "--ssl-certfile": "--certfile=",
     "--ssl-ciphers": "--tls-ciphers=",
+    "--ssl-ca-certs": "--client-ca=",
 }
 _SWITCHES = {
     "--access-log": ("--access-logfile=-",),
@@ -40,9 +41,8 @@ _SWITCHES = {
     "--reset-contextvars": (),  # no request sees those of another one anyway
 }
 _INNER = ("--http", "--ws", "--reload-delay")
-_READ = ("--env-file", "--interface", "--log-config", "--log-level", "--reload-dir")
+_READ = ("--ssl-cert-reqs", "--env-file", "--interface", "--log-config", "--log-level", "--reload-dir")
 
-_CLIENTS = "clients are not asked for certificates yet; let a proxy do that"
 _REFUSED: Final = {
     "--http2": "HTTP/2 is spoken by --backend hypercorn, or by a proxy in front",
     "--header": "set it in the application, or in a middleware around it",
@@ -50,13 +50,13 @@ _REFUSED: Final = {
     "--reload-exclude": "every *.py below --chdir is watched, and what --reload-extra-file names",
     "--timeout-worker-healthcheck": "use --timeout, the time for which an event loop may stand still",
     "--ssl-keyfile-password": "take the password off the key: openssl pkey -in KEY -out PLAIN",
-    "--ssl-cert-reqs": _CLIENTS,
-    "--ssl-ca-certs": _CLIENTS,
 }
 # Of these, what takes no value.
 _REFUSED_SWITCHES: Final = ("--http2", "--no-date-header")
 FLAGS = frozenset((*_SAME, *_SWITCHES, *_INNER, *_READ, *_REFUSED, "--host", "--port"))
 
+# Numbers of the ssl module.
+CERT_REQS: Final = {"0": "off", "1": "optional", "2": "required"}
 # What click takes for a truth value. Flags of ours that need no value have a smaller choice.
 _TRUTHS = {**SWITCH_WORDS, "t": True, "y": True, "f": False, "n": False}
 
@@ -121,6 +121,8 @@ def _one(flag: str, argument: Callable[[], str], refuse: Callable[[str, str], No
             return [f"--log-level={'debug' if value == 'trace' else value}"]
         case "--reload-dir":
             return [f"--reload-extra-file={value}/*.py"]
+        case "--ssl-cert-reqs" if value in CERT_REQS:
+            return [f"--client-auth={CERT_REQS[value]}"]
         case "--env-file":
             return [f"--env={pair}" for pair in variables(value)]
     if value == "none":
