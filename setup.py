@@ -42,6 +42,7 @@ HOT = (
     "backends/adapters/asgi_meter",
     "backends/adapters/metrics",
     "backends/native/timeouts",
+    "backends/native/tls",
     "backends/native/client_limits",
     "backends/native/file_answers",
     "backends/native/handler_chain",

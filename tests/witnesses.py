@@ -239,6 +239,9 @@ ADMIN: Witnesses = {
     },
 }
 SOCKET: Witnesses = {
+    "integration/test_https.py": {
+        "tls": "test_applications_on_one_encrypted_socket",
+    },
     "integration/test_run.py": {
         "host": "test_a_socket_becomes_what_the_file_says_and_loses_nobody",
         "port": "test_a_socket_becomes_what_the_file_says_and_loses_nobody",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from bigtop import build
@@ -31,4 +33,9 @@ def command(file: str, every: bool, quiet: bool) -> None:
         click.echo(f"bigtop: warning: {warning}", err=True)
     check(resolved.daemon)
     if not quiet:
+        for app in resolved.daemon.apps:
+            if app.site.tls.files:  # with OpenSSL, for those who encrypt
+                from bigtop.config.serve import tls
+
+                click.echo("\n".join(tls.described(app.site.tls, time.time())))
         click.echo(f"{file}: OK, {report.summary(resolved)}; this Bigtop is {build.kind()}")

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import time
+
 from bigtop import build, loader
 from bigtop.backends import registry
 from bigtop.backends.asgi import mounted
+from bigtop.config.serve import tls
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.hooks import load, source
 from bigtop.record import replace
@@ -14,7 +17,7 @@ from bigtop.workers import identity
 
 
 def check_config(spec: ServeSpec) -> str:
-    """Load the application as a worker would and return a line that says so.
+    """Load the application as a worker would and return a line that says so, behind one for each certificate.
 
     Raises AppError or ConfigError. User and group stay ours, so that a check needs no root.
     """
@@ -30,5 +33,10 @@ def check_config(spec: ServeSpec) -> str:
     backend = registry.load(spec.backend or loaded.interface)
     unix = any(bind.path is not None for bind in spec.binds)
     options = spec.options.behind_mounts(loaded.interface) if spec.mounts else spec.options
-    registry.require(backend, interface=loaded.interface, options=options, unix=unix)
-    return f"{spec.app}: OK, {loaded.interface.upper()} on backend {backend.name}, {build.kind()}"
+    registry.require(
+        backend, interface=loaded.interface, options=options, unix=unix, tls=bool(spec.tls.files)
+    )
+    lines = tls.described(spec.tls, time.time())
+    return "\n".join(
+        [*lines, f"{spec.app}: OK, {loaded.interface.upper()} on backend {backend.name}, {build.kind()}"]
+    )

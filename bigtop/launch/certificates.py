@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,7 +21,6 @@ from bigtop.ipc import keyring, lifeline
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
-from bigtop.system import certificates
 
 logger = get_logger("bigtop.supervisor")
 
@@ -38,7 +36,7 @@ class Certificates:
     should be some, and they cannot be served with."""
 
     def __init__(self, spec: ServeSpec) -> None:
-        self._secret = secrets.token_hex(32)
+        self._secret = os.urandom(32).hex()
         self._spec = spec
         self.fd: int | None = None
         self.digest = ""
@@ -134,6 +132,8 @@ class Certificates:
 
 
 def _facts(pair: keyring.KeyPair) -> tuple[Mapping[str, object], float]:
+    from bigtop.system import certificates  # with OpenSSL, for those who encrypt
+
     facts = certificates.facts_of(pair.certificate)
     shown: Mapping[str, object] = {
         "file": pair.origin,

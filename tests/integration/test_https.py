@@ -24,6 +24,7 @@ from bigtop.control.client.client import Client as Control
 from tests.support import procfs
 from tests.support.certificates import issued, made, written
 from tests.support.site import DEADLINE, ROOT, Site, until
+from tests.support.stack import Stack
 from tests.support.tls_client import Relayed, TlsClient, context
 from tests.support.wire import Client, Closed, request
 
@@ -294,6 +295,7 @@ def test_what_does_not_belong_together_is_never_served(tmp_path: Path) -> None:
             assert one.get("/").status == 200
         (tmp_path / "site.pem").write_text(other.certificate)
         site.wait_for("workers serve with other ones from now on")
+        until(lambda: not ctl(site)[0]["behind"], "the worker to say so")
         trust = context(other)
         with client(site, "other.example", trust) as one:
             assert one.get("/").status == 200
@@ -360,3 +362,36 @@ def test_certificates_of_clients(tmp_path: Path) -> None:
             assert json.loads(one.get("/").body)["SSL_CLIENT_VERIFY"] == "NONE"
         with client(site, by=context(own=issued(authority, "/CN=one"))) as one:
             assert json.loads(one.get("/").body)["SSL_CLIENT_S_DN"] == "CN=one"
+
+
+def test_applications_on_one_encrypted_socket(tmp_path: Path) -> None:
+    """The name in the first message decides who shakes hands, and with which certificate."""
+    pairs = {name: made(f"{name}.example") for name in ("one", "two")}
+    text = '[socket.web]\nhost = "127.0.0.1"\nport = 0\ntls = true\n'
+    for (name, pair), kind in zip(pairs.items(), APPS.values(), strict=True):
+        text += f'[app.{name}]\napp = "{kind}"\nsockets = ["web"]\nworkers = 2\n'
+        text += f'routes = ["{name}.example"]\ntls = ["{written(tmp_path, pair, name)}"]\n'
+    with Stack(text) as stack:
+        for name in pairs:
+            stack.wait_for(f"{name}: started")
+        port = stack.asked("listsockets")["sockets"][0]["port"]
+        for _ in range(8):
+            for name, pair in pairs.items():
+                by = context(pair)
+                with TlsClient(("127.0.0.1", port), name=f"{name}.example", by=by) as one:
+                    for _ in range(2):
+                        one.send(f"GET / HTTP/1.1\r\nHost: {name}.example\r\n\r\n".encode())
+                        told = json.loads(one.answer().body)
+                        assert ("tls" in told) is (name == "two")
+        shown = stack.asked("certificates")["certificates"]
+        assert [(one["watcher"], one["names"]) for one in shown] == [
+            ("one", ["one.example"]),
+            ("two", ["two.example"]),
+        ]
+        path = tmp_path / "stack.toml"
+        path.write_text(text)
+        command = [sys.executable, "-m", "bigtop", "check", str(path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        line = r"^certificate \S+/one.pem: one.example; EC key fits; 1 in its chain; 8\d days left$"
+        assert re.search(line, done.stdout, re.MULTILINE)

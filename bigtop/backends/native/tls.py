@@ -16,13 +16,13 @@ import logging
 import os
 import socket
 import struct
-from _socket import socket as BareSocket  # noqa: N812 - gevent puts another class in the place of Python's
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from ssl import DER_cert_to_PEM_cert, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
 from typing import Any, Final
 
+from bigtop.backends.native.bare_socket import BareSocket
 from bigtop.backends.native.encryption import ServerContexts
 from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening
 from bigtop.errors import ProtocolError
@@ -56,12 +56,6 @@ OPEN: Final[TlsStage] = TlsStage.OPEN
 BARE: Final[TlsStage] = TlsStage.BARE
 
 
-class _Socket(BareSocket):
-    """OpenSSL's object refers to it weakly."""
-
-    __slots__ = ("__weakref__",)
-
-
 class TlsTransport:
     """A socket, connected and not blocking, whose client begins with a handshake. It takes `sock` over.
 
@@ -78,7 +72,7 @@ class TlsTransport:
     def __init__(
         self, sock: socket.socket, contexts: ServerContexts, owner_of: Callable[[str], int] | None
     ) -> None:
-        self._socket = _Socket(fileno=sock.detach())
+        self._socket = BareSocket(fileno=sock.detach())
         self._socket.setblocking(False)
         self._contexts = contexts
         self._owner_of = owner_of

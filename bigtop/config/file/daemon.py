@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from bigtop.config.file import daemon_options as d
-from bigtop.config.file import ini, lint, toml
+from bigtop.config.file import encrypted, ini, lint, toml
 from bigtop.config.file.apps import AppSpec, app
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.document import Document, Place, Problems, Section
@@ -80,6 +80,7 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     ]
     apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
     apps = routed(apps, document.of_kind("app"), problems)
+    encrypted.check(apps, (spec for _, spec in sockets if spec), problems)
     stats = _plain_sections(document, "stats", d.STATS, environments, problems)
     admins = _plain_sections(document, "admin", d.ADMIN_KEYS, environments, problems)
     daemon = replace(

@@ -277,9 +277,13 @@ CLOSE_WHEN_UNUSED = Key(
     ours=True,
 )
 
+SOCKET_TLS = Key(
+    "tls", one(switch), "yes|no", "Speak TLS there, with the certificates of the applications.", NO, ours=True
+)
+
 SOCKET: Final[tuple[Key[object], ...]] = (
     *(HOST, PORT, FAMILY, TYPE, PROTO, BACKLOG, INTERFACE, SO_REUSEPORT, BLOCKING),
-    *(PATH, SOCKET_UMASK, SOCKET_MODE, OWNER, GROUP, REPLACE, CLOSE_WHEN_UNUSED),
+    *(PATH, SOCKET_UMASK, SOCKET_MODE, OWNER, GROUP, REPLACE, CLOSE_WHEN_UNUSED, SOCKET_TLS),
     _dead("use_papa", "sockets need no papa"),
 )
 

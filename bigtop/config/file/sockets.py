@@ -63,4 +63,5 @@ def _spec(name: str, values: Values) -> SocketSpec:
         replace=values[d.REPLACE],
         blocking=values[d.BLOCKING],
         close_when_unused=values[d.CLOSE_WHEN_UNUSED],
+        tls=values[d.SOCKET_TLS],
     )

@@ -61,6 +61,23 @@ def keyring(found: TlsSources, policy: TlsPolicy, ticket_secret: str) -> Keyring
     return ring
 
 
+def described(found: TlsSources, now: float) -> list[str]:
+    """Return a line for each certificate, of files that were checked; `now` is POSIX time."""
+    from bigtop.system import certificates  # with OpenSSL, for those who encrypt
+
+    lines = []
+    for one in found.files:
+        text = _text(one.certificate)
+        facts = certificates.facts_of(text)
+        days = int((facts.ends - now) // 86400)
+        lines.append(
+            f"certificate {one.certificate}: {' '.join(facts.names) or 'no names'}; {facts.kind} key fits; "
+            f"{text.count('BEGIN CERTIFICATE')} in its chain; "
+            + (f"{days} day{'' if days == 1 else 's'} left" if days >= 0 else "it has expired")
+        )
+    return lines
+
+
 def _text(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:

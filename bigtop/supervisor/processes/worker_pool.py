@@ -154,9 +154,12 @@ class WorkerPool:
             self._tell(key, message, (fd,))
 
     def serves(self) -> dict[int, lifeline.Serves | None]:
-        """Return what each worker, by number, said of the certificates that it was given last; None: it has
-        those that it was born with."""
-        return {member.wid: member.serves for member in self._members.values()}
+        """Return what each worker, by number, said of the certificates that it was given last, of no digest
+        until it has; None: it has those that it was born with."""
+        return {
+            member.wid: lifeline.Serves("", "") if member.asked else member.serves
+            for member in self._members.values()
+        }
 
     def pids(self) -> set[int]:
         return {member.process.pid for member in self._members.values()} | self.servers.pids

@@ -1,0 +1,48 @@
+# Encrypted sockets of a file: who has certificates for which, and how applications on one are told apart.
+#
+# Rule: an application shakes hands before it sees a request. So on an encrypted socket the host decides whose
+# a connection is, and a path cannot.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bigtop.config.file.document import Problems
+from bigtop.config.file.routing import Found
+from bigtop.config.file.watcher_options import SOCKETS
+from bigtop.http.declarations import Route
+from bigtop.sockets import SocketSpec
+
+
+def check(found: Sequence[Found], sockets: Iterable[SocketSpec], problems: Problems) -> None:
+    """Report what makes no sense of TLS."""
+    encrypted = {spec.name for spec in sockets if spec.tls}
+    for own, _, spec in found:
+        place = own.place_of(SOCKETS)
+        theirs = [name for name in spec.sockets if name in encrypted]
+        if theirs and not spec.site.tls.files:
+            problems.error(
+                place, f"[{own.title}] needs tls = files:CERT,KEY: [socket:{theirs[0]}] speaks TLS"
+            )
+        elif spec.site.tls.files and spec.sockets and not (theirs or spec.site.binds):
+            problems.error(place, f"tls: none of the sockets of [{own.title}] has tls = yes")
+        if theirs and (host := _divided(spec.table)) is not None:
+            problems.error(
+                place,
+                f"routes: [socket:{theirs[0]}] speaks TLS, so {host} has to be of one application: paths are "
+                "not known before the handshake",
+            )
+
+
+def _divided(table: Sequence[tuple[str, Route]]) -> str | None:
+    """Return a host whose requests are for several applications, None if there is none."""
+    for host in sorted({route.host for _, route in table}):
+        owners: set[str] = set()
+        for wanted in dict.fromkeys((host, "")):
+            rows = [(name, route) for name, route in table if route.host == wanted]
+            owners.update(name for name, _ in rows)
+            if any(not route.path for _, route in rows):
+                break  # what is not below another path is for this one
+        if len(owners) > 1:
+            return host or "every other host"
+    return None
