@@ -184,7 +184,8 @@ class App:
             os.close(self._seats)
 
     def _loaded(self, _generation: int, loaded: lifeline.Loaded) -> None:
-        self.certificates.watch(self.pool.hand_out)
+        if self.certificates.fd is not None:
+            self.certificates.watch(self.pool.hand_out)
         self.preload = "yes" if loaded.preloaded else f"no: {loaded.reason}"
         if loaded.interface:
             self.pool.interface = loaded.interface

@@ -196,7 +196,8 @@ class Daemon:
             logger.info("%s: reloading", name)
             self._starter.reloading()
             for app in self.apps.values():
-                app.certificates.renew(app.pool.hand_out)
+                if app.certificates.fd is not None:
+                    app.certificates.renew(app.pool.hand_out)
             self.supervisor.reload()
             self.supervisor.dispatcher.later(self._tell_ready())
         else:

@@ -260,7 +260,8 @@ class Site:
         elif number == signal.SIGHUP:
             logger.info("%s: reloading", name)
             self._notifier.reloading()
-            self._app.certificates.renew(self._app.pool.hand_out)
+            if self._app.certificates.fd is not None:
+                self._app.certificates.renew(self._app.pool.hand_out)
             self._reload()
         else:
             wanted = self.supervisor.watchers.machine(self._app.spec.name).numprocesses
@@ -359,17 +360,18 @@ class Site:
         return f"serving {self._app.spec.name} on {', '.join(_addresses(self._app))}"
 
     def _tell_summary(self) -> None:
-        if self._summary is None:
-            return
-        spec, interface = self._app.spec, self._app.pool.interface
-        backend = _backend(spec.backend, interface)
-        self._summary(
-            SummaryFacts(spec, interface, backend, self._app.preload, _addresses(self._app), os.getpid())
-        )
+        if self._summary is not None:
+            self._summary(_facts(self._app))
 
     def _known(self) -> set[int] | None:
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.
         return None if self._app.pool.servers.forking else self.supervisor.watchers.pids() | Process.all_pids
+
+
+def _facts(app: App) -> SummaryFacts:
+    spec, interface = app.spec, app.pool.interface
+    backend = _backend(spec.backend, interface)
+    return SummaryFacts(spec, interface, backend, app.preload, _addresses(app), os.getpid())
 
 
 def _addresses(app: App) -> tuple[str, ...]:
