@@ -34,6 +34,8 @@ LAYERS = {
     "bigtop.zones": 0,
     "bigtop.http": 1,
     "bigtop.keeper.certificates": 1,
+    "bigtop.keeper.local_names": 1,
+    "bigtop.keeper.signing": 1,
     "bigtop.supervisor.policy": 1,
     "bigtop.supervisor.streams.formats": 1,
     "bigtop.backends": 2,

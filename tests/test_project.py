@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bigtop.cli import ctl
+from bigtop.cli import ca, ctl
 from bigtop.cli.root import root
 from bigtop.config.gunicorn import flags as gunicorn
 from bigtop.config.serve import uvicorn
@@ -144,6 +144,9 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
                     for option in root.get_command(click.Context(root), word).params
                     for flag in option.opts
                 }
+                unknown += [flag for flag in words if flag.startswith("-") and flag not in known]
+            case ["bigtop", "ca", word, *words] if word in ca.command.commands:
+                known = {flag for option in ca.command.commands[word].params for flag in option.opts}
                 unknown += [flag for flag in words if flag.startswith("-") and flag not in known]
             case ["bigtop", *_]:
                 unknown.append(command)

@@ -20,6 +20,7 @@ COMMANDS = {
     "backends": ("bigtop.cli.backends", "Show what can answer requests, and how to get it."),
     "check": ("bigtop.cli.check", "Check a configuration file and show what it comes to."),
     "init": ("bigtop.cli.init", "Write what starts Bigtop with the system."),
+    "ca": ("bigtop.cli.ca", "Make https trusted on this machine, and certificates for clients."),
     "convert": ("bigtop.cli.convert", "Turn a configuration of another program into TOML."),
 }
 

@@ -22,6 +22,7 @@ from bigtop.errors import ConfigError, one_line
 from bigtop.record import Record, field
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+Hashing = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey  # whose signatures are of a hash
 DAY: Final = 86400.0
 _SMALLEST_RSA: Final = 2048  # bits: what OpenSSL and browsers take today
 _LONGEST: Final = 1 << 20  # bytes of one file
@@ -233,10 +234,12 @@ def names(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def covers(names: Iterable[str], host: str) -> bool:
-    """Whether a client that asked for `host` takes one of `names` (RFC 9525): `*.` stands for one label."""
+    """Whether a client that asked for `host` takes one of `names` (RFC 9525): `*.` stands for one label, and
+    not right below a top-level domain, as with OpenSSL."""
     host = plain(host)
     label, _, rest = host.partition(".")
-    return any(name == host or (label != "" and name == f"*.{rest}") for name in map(plain, names))
+    wildcard = f"*.{rest}" if label and "." in rest else host
+    return any(name in (host, wildcard) for name in map(plain, names))
 
 
 def plain(host: str) -> str:

@@ -166,10 +166,11 @@ def test_names_that_it_is_not_for_are_a_fault() -> None:
         ("2001:db8:0::1", True),
         ("[2001:db8::1]", True),
         ("", False),
+        ("shop.localhost", False),
     ],
 )
 def test_which_hosts_are_covered(host: str, is_covered: bool) -> None:
-    names = ["example.com", "*.example.com", "192.0.2.1", "2001:db8::1"]
+    names = ["example.com", "*.example.com", "192.0.2.1", "2001:db8::1", "*.localhost"]
     assert certificates.covers(names, host) is is_covered
 
 
