@@ -1,0 +1,70 @@
+# DNS hooks: programs that put TXT records into the DNS and take them out again, for DNS-01.
+#
+# Rules: called with the arguments that scripts for lego (its provider "exec") or for dehydrated expect,
+# without a shell. What a program says on stderr ends up in the message if it fails. It has a time limit.
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import Final
+
+from bigtop.errors import one_line
+from bigtop.keeper.acme import challenges
+from bigtop.keeper.acme.challenges import Challenge
+from bigtop.record import Record
+
+STYLES: Final = ("lego", "dehydrated")
+_PATIENCE: Final = 300.0  # seconds for one call
+
+
+class DnsHook(Record):
+    """A program, how its arguments are written, and how long records take until everybody sees them."""
+
+    program: str
+    style: str = "lego"
+    seconds: float = 30.0  # that are waited after the last record was put in
+
+    def present(self, challenge: Challenge) -> str:
+        """Put a record in; return what is wrong, "" if nothing is."""
+        return self._call("present", "deploy_challenge", challenge)
+
+    def cleanup(self, challenge: Challenge) -> str:
+        """Take a record out; return what is wrong, "" if nothing is."""
+        return self._call("cleanup", "clean_challenge", challenge)
+
+    def _call(self, word: str, other: str, challenge: Challenge) -> str:
+        name, content = challenges.txt_record(challenge)
+        words = [word, f"{name}.", content]
+        if self.style == "dehydrated":
+            words = [other, challenge.name, challenge.token, content]
+        return _run([self.program, *words])
+
+
+def _run(command: list[str]) -> str:
+    shown = f"{command[0]} {command[1]}"
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    try:
+        _, said = process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()  # which who left its session may have open for ever
+        return f"{shown}: took longer than {_PATIENCE:.0f} seconds"
+    if process.returncode == 0:
+        return ""
+    last = (said.strip().splitlines() or ["it says nothing"])[-1]
+    return one_line(f"{shown}: exit status {process.returncode}: {last[:300]}")
