@@ -37,6 +37,7 @@ LAYERS = {
     "bigtop.keeper.certificates": 1,
     "bigtop.keeper.issuers": 1,
     "bigtop.keeper.local_names": 1,
+    "bigtop.keeper.schedule": 1,
     "bigtop.keeper.signing": 1,
     "bigtop.supervisor.policy": 1,
     "bigtop.supervisor.streams.formats": 1,
