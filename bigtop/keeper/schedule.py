@@ -20,6 +20,7 @@ _FIRST: Final = 60.0  # seconds after a first failure
 _FACTOR: Final = 3.0  # so that five tries fall into the first hour, which Let's Encrypt allows
 _LONGEST: Final = DAY
 _JITTER: Final = 0.25  # of a pause, added by chance
+_AFTER_SUCCESS: Final = 6 * 3600.0
 _RESUMED: Final = 3  # times that an order is gone on with at once
 _SHORT_LIVED: Final = 10 * DAY
 _LAST: Final = 0.9  # of a lifetime: a window of the CA that is later is not believed
@@ -105,6 +106,12 @@ def failed(tries: Tries, fault: Fault, text: str, not_before: float, issuers: Se
 def rehearsed(tries: Tries, now: float) -> Tries:
     """Return what to keep when a rehearsal has succeeded: the real try is next, and now."""
     return replace(tries, is_open=False, rehearses=False, not_before=now)
+
+
+def succeeded(now: float, lifetime: float) -> Tries:
+    """Return what to keep when there is a certificate. Even if the CA wants that one renewed at once, it is
+    not before a while."""
+    return Tries(not_before=now + min(_AFTER_SUCCESS, lifetime / 10))
 
 
 def pause(failures: int, chance: float) -> float:

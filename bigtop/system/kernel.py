@@ -102,6 +102,30 @@ def shared_memory(name: str, size: int) -> int:
     return fd
 
 
+def sealed_copy(name: str, data: bytes) -> int:
+    """Return a descriptor of a file without a name that holds `data` and that nobody can change, not even
+    who made it; close-on-exec. Elsewhere than on Linux it can be changed."""
+    if sys.platform != "linux":
+        from tempfile import TemporaryFile  # as above
+
+        with TemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            return os.dup(file.fileno())
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.fchmod(fd, 0o400)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 def raise_file_limit() -> tuple[int, int]:
     """Raise the soft limit of open files to the hard one; return what it was.
 

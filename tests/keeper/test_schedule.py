@@ -74,6 +74,11 @@ def test_a_ca_that_fails_is_left_for_the_next() -> None:
     assert (staging_fails.issuer, staging_fails.rehearses) == (0, False)
 
 
+def test_behind_a_success_there_is_a_pause_whatever_the_ca_wants() -> None:
+    assert schedule.succeeded(NOW, 90 * DAY) == Tries(not_before=NOW + 6 * 3600)
+    assert schedule.next_try(schedule.succeeded(NOW, DAY), None) == NOW + 0.1 * DAY
+
+
 def test_kinds_take_turns() -> None:
     wanted = ("http-01", "tls-alpn-01")
     assert [schedule.kinds(wanted, failures)[0] for failures in range(3)] == [

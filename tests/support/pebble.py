@@ -66,8 +66,11 @@ class Answers:
     def find(self, token: str) -> Challenge | None:
         return self.known.get(token)
 
-    def find_name(self, name: str) -> Challenge | None:
-        return next((one for one in self.known.values() if challenges.server_name(one) == name), None)
+    def find_pem(self, name: str) -> str | None:
+        for challenge in self.known.values():
+            if challenges.server_name(challenge) == name:
+                return challenges.alpn_pair(challenge, 1_700_000_000.0).pem.decode()
+        return None
 
     @property
     def http_port(self) -> int:
@@ -103,13 +106,13 @@ class Answers:
             pass
 
     def _named(self, connection: ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> int | None:
-        challenge = self.find_name(name or "")
-        if challenge is None:
+        pem = self.find_pem(name or "")
+        if pem is None:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         other.set_alpn_protocols([challenges.PROTOCOL])
-        path = self._folder / f"{challenge.token}.pem"
-        path.write_bytes(challenges.alpn_pair(challenge, 1_700_000_000.0).pem)
+        path = self._folder / "challenge.pem"
+        path.write_text(pem)
         other.load_cert_chain(path)
         connection.context = other
         return None

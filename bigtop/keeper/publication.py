@@ -1,0 +1,138 @@
+# Publication of a keeper: snapshots, each of all there is to know of one topic, in sealed memory.
+#
+# A snapshot is one message: a line of text, its topic and generation, and a descriptor. Whoever passes it on
+# keeps the last one of each topic for those who come later, and reads no more of it than the topic. A
+# snapshot replaces all earlier ones of its topic, so none that is missed is missed for long.
+#
+# Rule: workers import this file, so it needs no cryptography.
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from bigtop.record import Record, as_dict
+from bigtop.system import kernel
+
+CERTIFICATES: Final = "certificates"
+CHALLENGES: Final = "challenges"
+STATUS: Final = "status"
+_LONGEST: Final = 64  # bytes of the text
+_PATH: Final = "/.well-known/acme-challenge/"
+
+
+class Published(Record):
+    """A certificate as it is served: the names it is for, key and chain as PEM."""
+
+    title: str
+    names: tuple[str, ...]
+    pem: str
+
+
+class Standing(Record):
+    """How a certificate stands, for people. Times are seconds since 1970, 0 where there is none."""
+
+    title: str
+    names: tuple[str, ...]
+    line: str  # the certificate in one line, "" if there is none
+    not_after: float
+    next_try: float
+    error: str  # of the last try that failed
+    failures: int
+
+
+class Snapshot(Record):
+    """One message, as it comes: `text` is passed on as it is, with the descriptor."""
+
+    topic: str
+    generation: int
+    text: bytes
+    fd: int
+
+    def content(self) -> bytes:
+        """Return all that it holds; from any process, any number of times."""
+        return os.pread(self.fd, os.fstat(self.fd).st_size, 0)
+
+
+def send(line: socket.socket, topic: str, generation: int, data: bytes) -> None:
+    """Publish a snapshot. Raises BlockingIOError, and OSError when nobody is there any more."""
+    fd = kernel.sealed_copy(f"bigtop-{topic}", data)
+    try:
+        pass_on(line, f"{topic} {generation}".encode(), fd)
+    finally:
+        os.close(fd)
+
+
+def pass_on(line: socket.socket, text: bytes, fd: int) -> None:
+    """Send a message on, or once more."""
+    socket.send_fds(line, [text], [fd], socket.MSG_NOSIGNAL)
+
+
+def receive(line: socket.socket) -> Snapshot | None:
+    """Return what comes next, whose descriptor the caller closes; None: the keeper has ended. Raises
+    BlockingIOError, and ValueError for what is no snapshot."""
+    text, fds, _flags, _ = socket.recv_fds(line, _LONGEST, 4)
+    if not text and not fds:
+        return None
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    topic, _, generation = text.decode("ascii", "replace").partition(" ")
+    if len(fds) != 1 or not generation.isdigit():
+        for fd in fds:
+            os.close(fd)
+        raise ValueError("this is no snapshot")
+    return Snapshot(topic, int(generation), text, fds[0])
+
+
+# ---- what is in them
+
+
+def certificates_text(published: Sequence[Published]) -> bytes:
+    return _text([as_dict(one) for one in published])
+
+
+def read_certificates(data: bytes) -> list[Published]:
+    return [Published(one["title"], tuple(one["names"]), one["pem"]) for one in json.loads(data)]
+
+
+def status_text(standings: Sequence[Standing]) -> bytes:
+    return _text([as_dict(one) for one in standings])
+
+
+def read_status(data: bytes) -> list[Standing]:
+    return [Standing(**{**one, "names": tuple(one["names"])}) for one in json.loads(data)]
+
+
+def challenges_text(answers: Mapping[str, str], pairs: Mapping[str, str]) -> bytes:
+    """`answers` are those of HTTP-01 by token, `pairs` the PEM for TLS-ALPN-01 by what is asked for."""
+    return _text({"http": dict(answers), "alpn": dict(pairs)})
+
+
+class Challenges:
+    """The challenges that a worker can meet."""
+
+    def __init__(self, data: bytes = b'{"http": {}, "alpn": {}}') -> None:
+        words = json.loads(data)
+        self._answers: dict[str, str] = words["http"]
+        self._pairs: dict[str, str] = words["alpn"]
+
+    def answer(self, token: str) -> str | None:
+        """Return the body for a token of HTTP-01."""
+        return self._answers.get(token)
+
+    def pair(self, server_name: str) -> str | None:
+        """Return key and chain as PEM for who offers acme-tls/1 and asks for this name."""
+        return self._pairs.get(server_name.lower())
+
+
+def token(path: str) -> str | None:
+    """Return the token that a path asks for; None: it is none of a challenge."""
+    found = path.removeprefix(_PATH)
+    return found if found != path and found and "/" not in found else None
+
+
+def _text(words: object) -> bytes:
+    return json.dumps(words, sort_keys=True).encode()
