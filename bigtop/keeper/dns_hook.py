@@ -16,15 +16,16 @@ from bigtop.keeper.acme.challenges import Challenge
 from bigtop.record import Record
 
 STYLES: Final = ("lego", "dehydrated")
-_PATIENCE: Final = 300.0  # seconds for one call
 
 
 class DnsHook(Record):
-    """A program, how its arguments are written, and how long records take until everybody sees them."""
+    """A program, how its arguments are written, how long records take until everybody sees them, and how
+    long it may take."""
 
     program: str
     style: str = "lego"
     seconds: float = 30.0  # that are waited after the last record was put in
+    patience: float = 300.0  # seconds for one call
 
     def present(self, challenge: Challenge) -> str:
         """Put a record in; return what is wrong, "" if nothing is."""
@@ -39,10 +40,10 @@ class DnsHook(Record):
         words = [word, f"{name}.", content]
         if self.style == "dehydrated":
             words = [other, challenge.name, challenge.token, content]
-        return _run([self.program, *words])
+        return _run([self.program, *words], self.patience)
 
 
-def _run(command: list[str]) -> str:
+def _run(command: list[str], patience: float) -> str:
     shown = f"{command[0]} {command[1]}"
     try:
         process = subprocess.Popen(
@@ -57,13 +58,13 @@ def _run(command: list[str]) -> str:
     except OSError as error:
         return f"{command[0]}: {error.strerror}"
     try:
-        _, said = process.communicate(timeout=_PATIENCE)
+        _, said = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert process.stderr is not None
         process.stderr.close()  # which who left its session may have open for ever
-        return f"{shown}: took longer than {_PATIENCE:.0f} seconds"
+        return f"{shown}: took longer than {patience:g} seconds"
     if process.returncode == 0:
         return ""
     last = (said.strip().splitlines() or ["it says nothing"])[-1]

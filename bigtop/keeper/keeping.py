@@ -48,6 +48,7 @@ class Means(Record):
     responders: Responders
     publisher: Publisher
     stopping: threading.Event  # for threads; the keeper ends
+    places: asyncio.Semaphore  # for orders at a time
 
 
 class Keeping:
@@ -91,13 +92,14 @@ class Keeping:
         self._stands(self._tries.error, due)
         if due > now:
             return _ANOTHER if is_at_work else min(due - now, _LOOKED)
-        lease = await asyncio.to_thread(leases.take, self._means.storage, self.title, now)
-        if lease is None:
-            return _ANOTHER
-        try:
-            await self._with_lease(lease)
-        finally:
-            await asyncio.to_thread(lease.release)
+        async with self._means.places:
+            lease = leases.take(self._means.storage, self.title, time.time())
+            if lease is None:
+                return _ANOTHER
+            try:
+                await self._with_lease(lease)
+            finally:
+                lease.release()
         return 0.0
 
     async def _with_lease(self, lease: Lease) -> None:
@@ -115,7 +117,7 @@ class Keeping:
         while True:
             await asyncio.sleep(leases.RENEWED)
             try:
-                await asyncio.to_thread(lease.renew, time.time())
+                lease.renew(time.time())  # here, where it waits for no other order
             except BigtopError:  # whoever works under the lease learns it from check()
                 return
 

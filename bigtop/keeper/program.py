@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from bigtop import log
 from bigtop.errors import BigtopError, ConfigError
@@ -39,6 +40,7 @@ from bigtop.system import kernel
 logger = get_logger("bigtop.keeper")
 _FORGOTTEN = 86400.0  # seconds after which a challenge is nobody's
 _LONGEST = 64
+_ORDERS = 8  # at a time
 
 
 class Keeper:
@@ -63,7 +65,9 @@ class Keeper:
             responders,
             self._publisher,
             self._threads_stopping,
+            asyncio.Semaphore(_ORDERS),
         )
+        self._loop.set_default_executor(ThreadPoolExecutor(4 * _ORDERS))
         self._keepings = [Keeping(names, means, self._stopping) for names in orders.sites]
         self._watchings = [Watching(folder, self._publisher) for folder in orders.watched]
         for folder in ("accounts", "certificates", "challenges", "leases", "orders", "tries"):

@@ -116,7 +116,7 @@ def _refused(state: State, problem: Problem, now: float) -> Step:
         case Phase.NEW_ORDER if state.goal.replaces:
             # It was renewed already, or this CA did not make it.
             return _new_order(replace(state, goal=replace(state.goal, replaces="")))
-        case Phase.FINALIZING if problem.kind == "orderNotReady" and state.looks < _RETRIES:
+        case Phase.FINALIZING if problem.kind == "orderNotReady":
             return _look_again(state, now, None)
     return _fail_by(state, problem)
 

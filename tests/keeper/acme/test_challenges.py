@@ -80,6 +80,11 @@ def test_a_certificate_has_the_name_that_rfc_9773_gives_it() -> None:
     assert jose.encoded((0x8765_4321).to_bytes(5, "big")) == "AIdlQyE"  # there, with the zero that DER wants
 
 
+def test_a_certificate_that_does_not_say_who_made_it_has_no_name() -> None:
+    pair = challenges.alpn_pair(ALPN, NOW)
+    assert renewal_info.identifier(pair.leaf) == ""
+
+
 KEY_OF = root().certificate.extensions[1].oid  # SubjectKeyIdentifier
 
 

@@ -307,6 +307,75 @@ def test_an_account_that_the_ca_forgot_is_made_anew() -> None:
     assert Run(ca, goal()).failure.fault is Fault.ISSUER
 
 
+def test_an_order_that_the_ca_forgot_is_made_anew() -> None:
+    ca = FakeCA()
+    first = Run(ca, goal(), stop=lambda action: isinstance(action, Show))
+    ca.faults["orders"] = [problem("malformed", "no such order", status=404)]
+    run = Run(ca, goal(), first.account, first.order)
+    assert run.pair().leaf
+    assert len(ca.orders) == 2
+    ca.faults["orders"] = [problem("malformed", "no such order", status=404)] * 9
+    assert Run(ca, goal(), first.account, first.order).failure.fault is Fault.ISSUER
+
+
+@pytest.mark.parametrize("status", ["invalid", "deactivated", "unheard"])
+def test_an_order_that_is_spoilt_without_a_word_is_made_anew(status: str) -> None:
+    ca = FakeCA()
+    first = Run(ca, goal(), stop=lambda action: isinstance(action, Show))
+    ca.orders[0]["status"] = status
+    assert Run(ca, goal(), first.account, first.order).pair().leaf
+    assert len(ca.orders) == 2
+
+
+def test_a_ca_that_needs_a_moment_is_given_it() -> None:
+    """Between the authorisations and the order, and between the order and its certificate."""
+    ca = FakeCA()
+    order = {
+        "identifiers": [{"type": "dns", "value": "example.com"}],
+        "authorizations": [f"{BASE}/authorization/0-0"],
+        "finalize": f"{BASE}/finalize/0",
+    }
+    pending = Answered(200, {}, json.dumps({**order, "status": "pending"}).encode())
+    processing = Answered(200, {}, json.dumps({**order, "status": "processing"}).encode())
+    ca.faults["orders"] = [pending, pending, processing]
+    ca.faults["finalize"] = [problem("orderNotReady")]
+    run = Run(ca, goal())
+    assert run.pair().leaf
+    assert len(ca.orders) == 1
+    assert run.now > NOW + 1
+
+
+def test_authorisations_that_were_shown_before_are_not_shown_again() -> None:
+    ca = FakeCA()
+    words = {"status": "valid", "identifier": {"type": "dns", "value": "example.com"}, "challenges": []}
+    ca.faults["authorization"] = [Answered(200, {}, json.dumps(words).encode())]
+
+    def known(question: Get | Post) -> bool:
+        if "authorization" in question.url:
+            ca.orders[0]["shown"].add("0")
+        return False
+
+    run = Run(ca, goal(), lose=known)
+    assert run.pair().leaf
+    assert run.ever_shown == set()
+
+
+def test_a_challenge_that_was_said_to_be_shown_before_is_looked_at() -> None:
+    ca = FakeCA()
+
+    def said(_show: Show) -> Event:
+        ca.orders[0]["shown"].add("0")
+        ca.faults["challenge"] = [problem("malformed", "it is not pending", status=400)]
+        return Shown()
+
+    assert Run(ca, goal(), show=said).pair().leaf
+
+
+def test_what_was_not_asked_for_changes_nothing() -> None:
+    state, _ = machine.begin(goal(), NOW)
+    assert machine.handle(state, Shown(), NOW) == (state, ())
+
+
 def test_a_ca_that_sends_people_elsewhere_is_not_followed() -> None:
     ca = FakeCA()
     ca.faults["account"] = [Answered(201, {"location": "http://evil.test/"}, b"{}")]
