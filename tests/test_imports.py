@@ -53,6 +53,11 @@ def test_a_worker_for_asgi() -> None:
     assert found(modules, OTHERS | {"bigtop.backends.wsgi"}) == set()
 
 
+def test_what_workers_know_of_a_keeper() -> None:
+    modules = imported("import bigtop.keeper.publication, bigtop.keeper.questions")
+    assert found(modules, OTHERS | {"asyncio", "cryptography", "ssl", "subprocess"}) == set()
+
+
 def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     """With its control channel, before anybody asks anything there."""
     code = "from bigtop.cli import serve; serve.import_supervisor(); import bigtop.launch.channel"

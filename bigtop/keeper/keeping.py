@@ -153,7 +153,7 @@ class Keeping:
             renewal = schedule.renewal_time(
                 self._pair.not_before, self._pair.not_after, known.info, known.name
             )
-        return max(renewal, schedule.next_try(self._tries, self._resumed()))
+        return max(renewal, schedule.next_try(self._tries, self._resumed(), now))
 
     def _is_at_work(self, now: float) -> bool:
         """Whether another keeper tries now."""
@@ -166,8 +166,7 @@ class Keeping:
         if self._due(now) > now:
             return
         tries = self._tries
-        goes_on = tries.is_open and self._resumed() is not None
-        tries = schedule.begun(tries, now, secrets.randbelow(1000) / 1000, goes_on)
+        tries = schedule.begun(tries, now, secrets.randbelow(1000) / 1000, self._resumed())
         self._keep(tries)
         issuer = self._means.issuers[tries.issuer % len(self._means.issuers)]
         rehearses = tries.rehearses and bool(issuer.staging)

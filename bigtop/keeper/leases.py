@@ -29,6 +29,7 @@ from bigtop.record import Record
 
 STALE: Final = 10.0  # seconds that a lease is for
 RENEWED: Final = 4.0  # seconds between its renewals
+_WRONG: Final = 60.0 + STALE  # seconds
 _MARGIN: Final = 1.0  # before its end it does not count any more for its holder
 _FOLDER: Final = "leases"
 _FILE: Final = re.compile(r"(.+)\.([0-9]{1,15})")
@@ -60,8 +61,9 @@ class Claim(Record):
 
 def is_free(claim: Claim, now: float, machine: str, is_locked_by_us: bool) -> bool:
     """Whether a lease may be taken from its holder; with the machine's lock in our hands, a holder on this
-    machine is dead."""
-    return now >= claim.expires or (is_locked_by_us and claim.machine == machine)
+    machine is dead. Nobody has one for much longer than STALE: that was written by a clock that was wrong."""
+    is_over = now >= claim.expires or claim.expires > now + _WRONG
+    return is_over or (is_locked_by_us and claim.machine == machine)
 
 
 class Lease:

@@ -52,6 +52,8 @@ class Keeper:
         self._line = _socket(orders.line)
         self._questions = _socket(orders.questions)
         storage = Storage(orders.storage)
+        if kind := storage.volatile_kind():
+            logger.warning("%s: on %s, so all certificates are gone with it", storage.path, kind)
         self._records = Records(storage)
         self._publisher = Publisher(self._line)
         responders = Responders(

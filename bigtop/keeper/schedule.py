@@ -19,6 +19,7 @@ DAY: Final = 86400.0
 _FIRST: Final = 60.0  # seconds after a first failure
 _FACTOR: Final = 3.0  # so that five tries fall into the first hour, which Let's Encrypt allows
 _LONGEST: Final = DAY
+_NEVER: Final = 8 * DAY  # more than a CA's Retry-After (retry_after.py) and any pause
 _JITTER: Final = 0.25  # of a pause, added by chance
 _AFTER_SUCCESS: Final = 6 * 3600.0
 _RESUMED: Final = 3  # times that an order is gone on with at once
@@ -67,18 +68,23 @@ def renewal_time(begin: float, end: float, info: RenewalInfo | None = None, name
     return begin + lifetime * (1 / 2 if lifetime < _SHORT_LIVED else 2 / 3)
 
 
-def next_try(tries: Tries, resumed: int | None) -> float:
+def next_try(tries: Tries, resumed: int | None, now: float) -> float:
     """Return when a try may begin; `resumed` is how often an order that is under way was gone on with, None
     if there is no such order."""
-    if tries.is_open and resumed is not None and resumed < _RESUMED:
-        return 0.0
-    return tries.not_before
+    # Nobody waits for so long: a clock was wrong when that was written.
+    is_wrong = tries.not_before > now + _NEVER
+    return 0.0 if is_wrong or goes_on(tries, resumed) else tries.not_before
 
 
-def begun(tries: Tries, now: float, chance: float, goes_on: bool = False) -> Tries:
+def goes_on(tries: Tries, resumed: int | None) -> bool:
+    """Whether the next try is the one that was interrupted, gone on with."""
+    return tries.is_open and resumed is not None and resumed < _RESUMED
+
+
+def begun(tries: Tries, now: float, chance: float, resumed: int | None = None) -> Tries:
     """Return what to keep before a try begins: as if it had failed; `chance` is from 0 to 1. One that goes on
     with what was interrupted is the same try."""
-    failures = tries.failures + (0 if goes_on and tries.is_open else 1)
+    failures = tries.failures + (0 if goes_on(tries, resumed) else 1)
     return replace(
         tries,
         failures=failures,

@@ -113,6 +113,14 @@ class Storage:
                     if name.startswith(_NEW) and age > _FORGOTTEN:
                         os.unlink(name, dir_fd=fd)
 
+    def volatile_kind(self) -> str:
+        """Return the kind of its file system if that is gone with its container or at the next boot."""
+        try:
+            with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+                return volatile_kind(file.read(), os.fstat(self._root).st_dev)
+        except OSError:
+            return ""
+
     def place(self, key: str) -> str:
         """Return the path of what has this key, for messages."""
         return os.path.join(self.path, key)

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,12 @@ MOUNTS = """\
 )
 def test_file_systems_that_forget(device: tuple[int, int], kind: str) -> None:
     assert module.volatile_kind(MOUNTS, os.makedev(*device)) == kind
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no tmpfs is here")
+def test_a_storage_in_memory_is_known_for_that() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        assert Storage(f"{folder}/tls").volatile_kind() == "tmpfs"
 
 
 @given(st.text())
