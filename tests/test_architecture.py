@@ -35,6 +35,7 @@ LAYERS = {
     "bigtop.http": 1,
     "bigtop.keeper.acme": 1,
     "bigtop.keeper.certificates": 1,
+    "bigtop.keeper.dns_message": 1,
     "bigtop.keeper.issuers": 1,
     "bigtop.keeper.local_names": 1,
     "bigtop.keeper.schedule": 1,

@@ -19,12 +19,11 @@ STYLES: Final = ("lego", "dehydrated")
 
 
 class DnsHook(Record):
-    """A program, how its arguments are written, how long records take until everybody sees them, and how
-    long it may take."""
+    """A program, how its arguments are written, how long records may take to arrive, and the program."""
 
     program: str
     style: str = "lego"
-    seconds: float = 30.0  # that are waited after the last record was put in
+    seconds: float = 120.0  # that are waited at most until the zone's servers have all records
     patience: float = 300.0  # seconds for one call
 
     def present(self, challenge: Challenge) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from bigtop.keeper import propagation
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.dns_hook import DnsHook
+from bigtop.keeper.propagation import Propagation
 from bigtop.keeper.records import Records
 from bigtop.log import logger as get_logger
 
@@ -27,8 +29,10 @@ class Responders:
         changed: Callable[[], None],
         look: Callable[[Challenge], list[str]],
         stopping: threading.Event,
+        propagation: Callable[[], Propagation] = propagation.of_this_machine,
     ) -> None:
         """`look` says in words what will keep the CA from it, seen from here."""
+        self._propagation = propagation
         self._records = records
         self._hook = hook
         self._changed = changed
@@ -63,5 +67,10 @@ class Responders:
         for challenge in records:
             if trouble := self._hook.present(challenge):
                 return trouble
-        self._stopping.wait(self._hook.seconds)
+        wanted: dict[str, set[str]] = {}
+        for challenge in records:
+            name, value = challenges.txt_record(challenge)
+            wanted.setdefault(name, set()).add(value)
+        if self._hook.seconds and not self._propagation().wait(wanted, self._hook.seconds, self._stopping):
+            logger.warning("%s: not all servers of the DNS have the record yet", ", ".join(wanted))
         return ""
