@@ -60,7 +60,10 @@ def test_what_workers_know_of_a_keeper() -> None:
 
 def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     """With its control channel, before anybody asks anything there."""
-    code = "from bigtop.cli import serve; serve.import_supervisor(); import bigtop.launch.channel"
+    code = (
+        "from bigtop.cli import serve; serve.gathered(['a:b', '--workers', '2']); serve.import_supervisor();"
+        "import bigtop.launch.channel"
+    )
     others = (
         "click cronsim dataclasses difflib email gzip http importlib.metadata logging.config platform psutil"
     )
@@ -86,7 +89,7 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     # What finds an editable install imports some of them at the start of any program.
     modules = imported(code) - imported("")
     assert "bigtop.supervisor.supervisor" in modules
-    assert found(modules, unwanted | {"fnmatch", "pathlib"}) == set()
+    assert found(modules, unwanted | {"fnmatch", "gettext", "pathlib"}) == set()
 
 
 def test_a_client_of_the_control_channel() -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from bigtop.config.serve.options import DAEMON
 from bigtop.config.serve.settings import ServeConfig
 from bigtop.config.serve.sources import Sources, gather
 from bigtop.errors import ConfigError
+from bigtop.system.imports import import_without
 
 if TYPE_CHECKING:
     import socket
@@ -39,14 +39,9 @@ def gathered(argv: Sequence[str]) -> Sources | None:
 def import_supervisor() -> None:
     """Import all that a supervisor hangs on; --help does without.
 
-    asyncio is imported as where there is no ssl. No connection of a supervisor is encrypted, and OpenSSL
-    takes a tenth of its memory. None is how import statements are told that a module is not there.
+    No connection of a supervisor is encrypted, and OpenSSL takes a tenth of its memory.
     """
-    if "ssl" not in sys.modules:
-        sys.modules["ssl"] = None  # type: ignore[assignment]
-        import asyncio  # noqa: F401
-
-        del sys.modules["ssl"]  # whoever else wants it has it
+    import_without("asyncio", absent="ssl")
     import bigtop.cli.summary
     import bigtop.launch.rereading
     import bigtop.launch.site  # noqa: F401

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import getopt
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from bigtop.config.serve.option import Option
 from bigtop.config.serve.options import OPTIONS
 from bigtop.config.serve.settings import Given, Layer
 from bigtop.errors import ConfigError
+from bigtop.system.imports import import_without
 
 if TYPE_CHECKING:
     import click
@@ -26,6 +26,7 @@ def split(argv: Sequence[str]) -> tuple[list[str], dict[str, object]] | None:
     """Return the words of an expanded command line that belong to no flag, and what click would find in the
     flags; None where click has something to say. Most command lines are right, and click takes a third of the
     time until a site is served."""
+    getopt = import_without("getopt", absent="gettext")
     takes, switches = _kinds()
     long_flags = [flag[2:] for flag in switches if flag.startswith("--")]
     long_flags += [flag[2:] + "=" for flag in takes if flag.startswith("--")]
