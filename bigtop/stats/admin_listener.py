@@ -38,6 +38,9 @@ async def serve(admin: Admin, known: Known) -> None:
         listener = socket.socket(fileno=descriptor)
         # For a unix socket, too: that is the supervisor's, and its file is not to be removed here.
         await loop.create_server(lambda: _Connection(service), sock=listener)
+    # What the first who asks for windows of time is told begins here.
+    await known.learn()
+    known.counts()
     await loop.create_future()
 
 

@@ -109,7 +109,10 @@ class Pages:
             "ready": not reason,
             "reason": reason or None,
             "started": not readiness.start_obstacle(roster),
-            "watchers": [_of_group(group, counts.get(group.name)) for group in roster.groups],
+            "watchers": [
+                _of_group(group, counts.get(group.name), self._known.windows.of(group.name))
+                for group in roster.groups
+            ],
             "sockets": [{"fd": one.fd, "address": one.address} for one in roster.listeners],
         }
 
@@ -118,7 +121,7 @@ def _probe(reason: str) -> Page:
     return Page(503, f"{reason}\n") if reason else Page(200, "ok\n")
 
 
-def _of_group(group: Group, counts: AppFigures | None) -> dict[str, object]:
+def _of_group(group: Group, counts: AppFigures | None, windows: object) -> dict[str, object]:
     standing, tally = group.standing, group.tally
     told: dict[str, object] = {
         "name": group.name,
@@ -137,4 +140,5 @@ def _of_group(group: Group, counts: AppFigures | None) -> dict[str, object]:
         told["requests"] = counts.counters[Count.REQUESTS]
         told["errors"] = counts.counters[Count.STATUS_5XX]
         told["busy"], told["waiting"] = counts.busy, counts.waiting
+        told["windows"] = windows
     return told

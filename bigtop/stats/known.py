@@ -10,6 +10,7 @@ import time
 from bigtop.stats.feed import Feed
 from bigtop.stats.figures import AppFigures, Figures
 from bigtop.stats.roster import Roster
+from bigtop.stats.windows import Windows
 
 
 class Known:
@@ -21,6 +22,7 @@ class Known:
         self._heard_at: float | None = None
         self._figures: Figures | None = None
         self.roster = Roster(0, ())
+        self.windows = Windows()
 
     @property
     def silence(self) -> float | None:
@@ -41,15 +43,17 @@ class Known:
 
     def counts(self) -> dict[str, AppFigures]:
         """Return what workers count, by application; nothing before the first answer, nor once the supervisor
-        is gone."""
+        is gone. Each such look is one that `windows` are made of."""
         if not self.roster.own:
             return {}
         if self._figures is None:
             self._figures = Figures(self.roster.own[0][0])
         try:
-            return self._figures.look()
+            found = self._figures.look()
         except OSError:
-            return {}
+            found = {}
+        self.windows.add(time.monotonic(), found)
+        return found
 
     async def _ask(self) -> None:
         said = await self._feed.ask(self.roster.version)

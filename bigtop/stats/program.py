@@ -86,7 +86,8 @@ class Stats:
             for told in collector.sockets(roster, counts):
                 publish(publisher.STAT, told.name, told.figure, told.part, told.text)
             for told in collector.requests(roster, counts, at):
-                publish(publisher.HTTP, told.name, told.figure)
+                windows = self._known.windows.of(told.name)
+                publish(publisher.HTTP, told.name, {**told.figure, "windows": windows})
         self._publisher.flush()
 
 

@@ -106,6 +106,17 @@ def test_the_status_says_who_runs(site: Site) -> None:
     assert (shop["errors"], shop["waiting"]) == (0, 0)
 
 
+def test_the_status_says_how_long_requests_took_lately(site: Site) -> None:
+    def told() -> object:
+        site.get("/")
+        (shop,) = json.loads(ask(site, "/status").body)["watchers"]
+        windows = shop["windows"]
+        assert windows.keys() <= {"1", "10", "60"}
+        return windows and windows["60"]["latency"]
+
+    until(told, "a window of time with a request in it")
+
+
 def test_a_start_is_told_of_while_it_goes_on(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)

@@ -310,6 +310,11 @@ def test_what_a_site_counts_is_exact_and_never_goes_back() -> None:
                     if topic == "stat.sockets":
                         reads.append(figure["reads"])
                     elif topic == "http.counted":
+                        if seen and figure["requests"] > seen[-1]:
+                            windows = [figure["windows"][seconds] for seconds in ("1", "10", "60")]
+                            assert all(window["requests_per_second"] > 0 for window in windows)
+                            assert all(0 < window["latency"]["p50"] < 60 for window in windows)
+                            assert all(0 < window["queue"]["max"] < 120 for window in windows)
                         seen.append(figure["requests"])
                         if enough.is_set() and figure["requests"] >= begun + 40 and sum(reads) >= 40:
                             break

@@ -1,0 +1,109 @@
+# Windows of time: how many requests, how fast and how long in the last second, ten seconds, minute.
+#
+# Rule: pure; time is an argument, in seconds of any clock that never goes back. What happened in a window is
+# the difference of two looks at counters that only grow, so it is exact for the time between these two looks,
+# which is told with it. Nothing looks for a window's sake: who looks anyway sets the pace.
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from bigtop.ipc import histogram
+from bigtop.ipc.counters import LATENCIES, WAITS, Count, Counters
+from bigtop.record import Record
+from bigtop.stats.figures import AppFigures
+
+USUAL: Final = (1, 10, 60)  # seconds
+_STEP: Final = 0.5  # seconds; of looks that come faster the last one is kept
+
+_SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+
+Times = dict[str, float]
+
+
+class Window(Record):
+    """What came to be between two looks that are so many seconds apart."""
+
+    seconds: float
+    counters: Counters
+
+    def rate(self, count: Count) -> float:
+        """Return how many there were per second."""
+        return self.counters[count] / self.seconds
+
+    @property
+    def latency(self) -> Times | None:
+        """Return p50, p90, p99 and max in seconds, each wrong by 4.4 % at most (histogram.quantile()); None
+        where there were no requests."""
+        return _times(self.counters[LATENCIES])
+
+    @property
+    def queue(self) -> Times | None:
+        """Return the same of the times before the application was called; None where nobody measures them,
+        too."""
+        return _times(self.counters[WAITS]) if self.counters[Count.QUEUE_NS] else None
+
+
+def _times(counts: Counters) -> Times | None:
+    if not any(counts):
+        return None
+    return {name: round(histogram.quantile(counts, share) or 0.0, 6) for name, share in _SHARES.items()}
+
+
+class Looks:
+    """The looks at one set of counters of the last `keep` seconds."""
+
+    def __init__(self, keep: float = USUAL[-1]) -> None:
+        self._keep = keep
+        self._looks: deque[tuple[float, Counters]] = deque()
+
+    def add(self, at: float, counters: Counters) -> None:
+        if len(self._looks) > 1 and at < self._looks[-2][0] + _STEP:
+            self._looks.pop()
+        self._looks.append((at, counters))
+        while len(self._looks) > 2 and self._looks[1][0] <= at - self._keep:
+            self._looks.popleft()
+
+    def window(self, seconds: float) -> Window | None:
+        """Return what came to be since the look that was nearest to so long ago; None before the second
+        look."""
+        if len(self._looks) < 2:
+            return None
+        at, now = self._looks[-1]
+        past = list(self._looks)[:-1]
+        then, before = min(past, key=lambda look: abs(at - seconds - look[0]))
+        if at <= then:
+            return None
+        return Window(at - then, [max(0, late - early) for early, late in zip(before, now, strict=True)])
+
+
+class Windows:
+    """Of all applications, by name."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, Looks] = {}
+
+    def add(self, at: float, counts: Mapping[str, AppFigures]) -> None:
+        """Take in a look; who is not in it is forgotten."""
+        self._looks = {name: self._looks.get(name) or Looks() for name in counts}
+        for name, figures in counts.items():
+            self._looks[name].add(at, figures.counters)
+
+    def of(self, name: str) -> dict[str, object]:
+        """Return what is told of each of the USUAL windows, by its nominal length; {} before the second
+        look."""
+        looks = self._looks.get(name)
+        windows = {} if looks is None else {seconds: looks.window(seconds) for seconds in USUAL}
+        return {str(seconds): _told(window) for seconds, window in windows.items() if window is not None}
+
+
+def _told(window: Window) -> dict[str, object]:
+    return {
+        "seconds": round(window.seconds, 3),
+        "requests_per_second": round(window.rate(Count.REQUESTS), 3),
+        "errors_per_second": round(window.rate(Count.STATUS_5XX), 3),
+        "latency": window.latency,
+        "queue": window.queue,
+    }
