@@ -23,6 +23,7 @@ LAYERS = {
     "bigtop.build": 0,
     "bigtop.errors": 0,
     "bigtop.interface": 0,
+    "bigtop.emission": 0,
     "bigtop.ipc": 0,
     "bigtop.loader": 0,
     "bigtop.log": 0,

@@ -31,6 +31,12 @@ SERVE: Witnesses = {
         "admin_allow": "test_who_is_not_on_the_list_is_told_nothing",
         "admin_token_file": "test_figures_need_the_token_and_probes_do_not",
     },
+    "integration/test_statsd.py": {
+        "statsd_host": "test_what_a_site_counts_arrives_exactly_over_deaths_and_the_end",
+        "statsd_prefix": "test_what_a_site_counts_arrives_exactly_over_deaths_and_the_end",
+        "dogstatsd_tags": "test_what_a_site_counts_arrives_exactly_over_deaths_and_the_end",
+        "enable_backlog_metric": "test_what_a_site_counts_arrives_exactly_over_deaths_and_the_end",
+    },
     "integration/test_stats.py": {
         "stats": "test_what_a_site_counts_is_exact_and_never_goes_back",
     },
@@ -225,6 +231,13 @@ CIRCUS: Witnesses = {
     },
 }
 STATS: Witnesses = {
+    "integration/test_statsd.py": {
+        "statsd_host": "test_a_file_names_each_application_and_sends_at_its_pace",
+        "statsd_prefix": "test_a_file_names_each_application_and_sends_at_its_pace",
+        "dogstatsd_tags": "test_a_file_names_each_application_and_sends_at_its_pace",
+        "enable_backlog_metric": "test_a_file_names_each_application_and_sends_at_its_pace",
+        "statsd_dialect": "test_names_of_circus",
+    },
     "integration/test_stats.py": {
         "interval": "test_the_pace_and_the_past_are_as_the_file_says",
         "history": "test_the_pace_and_the_past_are_as_the_file_says",

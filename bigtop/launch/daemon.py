@@ -148,7 +148,7 @@ class Daemon:
         """Return those that are no applications."""
         helpers = self.channel.tell(helper_watchers.asked_for(spec))
         if self.statistics is not None:  # whether there are any is taken at the start
-            helpers.append(self.statistics.watcher(spec.stats or self.spec.stats or Pace()))
+            helpers.append(self.statistics.watcher(spec.stats or self.spec.stats or Pace(), spec.statsd))
         return [*spec.watchers, *helpers]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:

@@ -152,12 +152,12 @@ class Site:
             # What cannot be had ends everything, so before anything starts.
             if is_asked_for:
                 self._open_channel()
-            if self._app.spec.stats != "off" or self._app.spec.admin is not None:
+            if self._app.spec.has_helpers:
                 self._open_helpers()
             with program.signals_taken(self._on_signal, self._known), program.watched(self._notifier):
                 beginning = self._begin()
-                if self.helpers is not None and self._app.spec.admin is not None:
-                    self.helpers.start()  # it is asked how the start goes
+                if self.helpers is not None and self._app.spec.has_early_helpers:
+                    self.helpers.start()
                 if not is_asked_for:  # while the application is imported elsewhere: this takes time, too
                     self._open_channel()
                 if self._app.spec.reload:

@@ -19,6 +19,7 @@ from bigtop.config.serve.admin import AdminSpec
 from bigtop.control import addresses
 from bigtop.control.server import binding
 from bigtop.control.server.endpoint_security import EndpointSecurity
+from bigtop.emission import Emission
 from bigtop.errors import BigtopError
 from bigtop.ipc.scoreboard import LISTENERS
 from bigtop.launch import file_preflight
@@ -105,11 +106,11 @@ class Statistics:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._ours, self._asked)
 
-    def watcher(self, pace: Pace) -> WatcherSpec:
+    def watcher(self, pace: Pace, emission: Emission | None) -> WatcherSpec:
         """Return the description of the helper watcher."""
         endpoint = None if self._listener is None else self._listener.fileno()
         admin = Admin(tuple(one.fileno() for one in self._admin), self._admission) if self._admin else None
-        orders = Orders(endpoint, self._theirs.fileno(), pace, self._security.curve, admin)
+        orders = Orders(endpoint, self._theirs.fileno(), pace, self._security.curve, admin, emission)
         return Helper(
             name=NAME,
             module="bigtop.stats.program",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from bigtop.control.server.endpoint_security import Curve
-from bigtop.record import Record
+from bigtop.emission import Emission
+from bigtop.record import Record, as_dict
 from bigtop.stats.admission import Admission
 from bigtop.stats.pace import Pace
 
@@ -27,6 +29,7 @@ class Orders(Record):
     pace: Pace = Pace()
     curve: Curve | None = None
     admin: Admin | None = None
+    emission: Emission | None = None
 
     def encode(self) -> str:
         curve = self.curve
@@ -34,13 +37,23 @@ class Orders(Record):
         pace = [self.pace.interval, self.pace.details_interval, self.pace.history]
         admin = self.admin
         listens = admin and [admin.sockets, admin.admission.allow, admin.admission.token_file]
-        return json.dumps([self.endpoint, self.feed, pace, keys, listens])
+        sends = self.emission and as_dict(self.emission)
+        return json.dumps([self.endpoint, self.feed, pace, keys, listens, sends])
 
     @classmethod
     def decode(cls, text: str) -> Orders:
-        endpoint, feed, pace, keys, listens = json.loads(text)
+        endpoint, feed, pace, keys, listens, sends = json.loads(text)
         admin = None
         if listens:
             sockets, allow, token_file = listens
             admin = Admin(tuple(sockets), Admission(tuple(allow), token_file))
-        return cls(endpoint, feed, Pace(*pace), Curve(*map(Path, keys)) if keys else None, admin)
+        curve = Curve(*map(Path, keys)) if keys else None
+        return cls(endpoint, feed, Pace(*pace), curve, admin, _emission(sends))
+
+
+def _emission(said: dict[str, Any] | None) -> Emission | None:
+    if said is None:
+        return None
+    address = said["address"]
+    there = address if isinstance(address, str) else tuple(address)
+    return Emission(**{**said, "address": there, "tags": tuple(said["tags"])})

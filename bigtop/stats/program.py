@@ -1,6 +1,7 @@
 # The stats process: `python -m bigtop.stats.program ORDERS`, a helper watcher of the supervisor.
 #
-# It answers the admin listener, too, if there is one: then that may be all it does.
+# It answers the admin listener, too, and sends figures to a statsd server, if these are wanted: then that may
+# be all it does.
 #
 # Rules: it looks at a constant pace for everybody together, and not at all while nobody subscribes and no
 # history is kept. It needs the supervisor only to learn who runs, and goes on with what it knows while that
@@ -20,6 +21,7 @@ from bigtop.errors import BigtopError
 from bigtop.log import logger as get_logger
 from bigtop.stats import admin_listener, feed, publisher
 from bigtop.stats.collector import Collector
+from bigtop.stats.emitter import Emitter
 from bigtop.stats.history import History
 from bigtop.stats.known import Known
 from bigtop.stats.orders import Orders
@@ -99,9 +101,23 @@ async def _until_the_end(orders: Orders) -> None:
         tasks.add(asyncio.create_task(admin_listener.serve(orders.admin, known)))
     if orders.endpoint is not None:
         tasks.add(asyncio.create_task(Stats(orders, orders.endpoint, known).run()))
+    if orders.emission is not None:
+        tasks.add(asyncio.create_task(_emit(Emitter(orders.emission, known, orders.pace))))
     done, _ = await asyncio.wait({*tasks, line.gone}, return_when=asyncio.FIRST_COMPLETED)
     for task in done & tasks:
         task.result()
+
+
+async def _emit(emitter: Emitter) -> None:
+    """Send figures until we are told to end, and then what was not sent yet."""
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    sending = asyncio.create_task(emitter.run())
+    ending = asyncio.create_task(told.wait())
+    done, _ = await asyncio.wait({sending, ending}, return_when=asyncio.FIRST_COMPLETED)
+    for task in done & {sending}:
+        task.result()
+    emitter.send()
 
 
 def main() -> int:

@@ -26,6 +26,7 @@ OF_KIND = {
     "FILE": "{folder}/file", "FILE|URL": "{folder}/log", "PATH": "/x", "DIR": "{folder}",
     "FILES": "more/*.toml", "DIRS": "more", "URL": "tcp://127.0.0.1:7", "URL=DIR": "/x={folder}",
     "URL=APP": "/x=m:b", "ADDRESS": "127.0.0.1:7", "HOST:PORT|unix:PATH": "127.0.0.1:7", "HOST": "127.0.0.2",
+    "HOST[:PORT]|unix:PATH": "127.0.0.1:7", "gunicorn|circus": "circus",
     "LIST": "10.9.8.7",
     "COMMAND": "run it", "ARGUMENTS": "one two", "TARGET[,yes|no]": "!true", "CLASS": "m.Plugin",
     "APP": "m:b", "TEXT": "other", "FORMAT": "%(h)s", "PATTERN": "/x", "SIGNAL": "INT", "SIGNALS": "INT,TERM",
@@ -71,6 +72,10 @@ BESIDE = {
     "proto": {"type": "SOCK_RAW"},
     "routes": {"sockets": "s"},
     "stats_endpoint": {"statsd": "yes"},
+    **{
+        name: {"statsd_host": "127.0.0.1:8"}
+        for name in ("statsd_prefix", "statsd_dialect", "dogstatsd_tags", "enable_backlog_metric")
+    },
     "virtualenv": {"copy_env": "yes"},
     "virtualenv_py_ver": {"copy_env": "yes", "virtualenv": "{folder}/venv"},
     **{name: {"bind": "unix:{folder}/x"} for name in ("bind_mode", "bind_owner", "bind_group")},

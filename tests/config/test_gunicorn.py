@@ -152,10 +152,6 @@ def test_bare_switches_leave_the_word_behind_them_alone(words: str) -> None:
         ({"workers": [1, 2]}, "gunicorn.conf.py: workers: takes one value, got [1, 2]"),
         ({"worker_class": "eventlet"}, "gunicorn.conf.py: worker_class: eventlet is not maintained"),
         ({"worker_class": "site.workers.Own"}, "worker_class: site.workers.Own is a worker class for"),
-        (
-            {"logger_class": "gunicorn.instrument.statsd.Statsd"},
-            "logger_class: metrics are not sent to statsd",
-        ),
         ({"logger_class": "egg:own#it"}, "logger_class: name the class behind egg:own#it as package.module"),
         ({"umask": "x"}, "gunicorn.conf.py: umask: must be a number such as 0o022, got 'x'"),
         ({"http_protocols": "h2", "spew": True}, "http_protocols: HTTP/2 is not spoken yet"),

@@ -14,6 +14,7 @@ from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
 from bigtop.config.serve.serve import ServeSpec, configure, site_name, spec
+from bigtop.emission import Emission
 from bigtop.errors import ConfigError
 from bigtop.http.declarations import Mount, TlsFiles, TlsSources
 from bigtop.http.limits import Limits, WebSocketLimits
@@ -153,6 +154,10 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "admin": ":9101",
         "admin_token_file": "token",
         "admin_allow": "10.0.0.0/8",
+        "statsd_host": "unix:run/statsd",
+        "statsd_prefix": "shop.",
+        "dogstatsd_tags": "env:live,b",
+        "enable_backlog_metric": True,
         "daemon": True,
         "check_config": True,
         "print_config": True,
@@ -198,6 +203,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         control=f"{here}/run/ctl",
         stats=f"{here}/run/stats",
         admin=AdminSpec(SocketSpec(":9101", "", 9101), f"{here}/token", ("10.0.0.0/8",)),
+        statsd=Emission(f"{here}/run/statsd", "shop", ("env:live", "b"), backlog=True),
         error_logfile="/var/error.log",
         logs=Logs("warning", True, f"{here}/access.log", "utc", capture=True),
         options=ServeOptions(

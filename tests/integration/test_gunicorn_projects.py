@@ -364,9 +364,6 @@ def test_an_index_behind_a_socket_hides_its_clients(tmp_path: Path) -> None:
         assert names == ["site.example", "localhost"]
         pair.stop()
         assert len(pair.lines("d41d8", "stdout")) == len(pair.lines("98f00", "stdout")) == 1
-    # On purpose: nothing is sent to statsd yet, and who asks for that is told so.
-    refused = refusal("index", *words, RUN_FOLDER=str(tmp_path), STATSD_HOST="127.0.0.1:8125")
-    assert "statsd_host: metrics are not sent to statsd yet" in refused
 
 
 def test_analytics_have_metrics_on_a_port_of_their_own(tmp_path: Path) -> None:

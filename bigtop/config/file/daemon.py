@@ -24,13 +24,14 @@ from bigtop.config.file.watchers import FileContext, watcher
 from bigtop.config.serve import admin
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.settings import Given, ServeConfig, Setting
+from bigtop.emission import CIRCUS, Emission
 from bigtop.errors import ConfigError
 from bigtop.record import Record, replace
 from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import NAME, Pace
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes.resolve import sockets_used
-from bigtop.system import workdir
+from bigtop.system import unixpaths, workdir
 
 
 class Resolved(Record):
@@ -83,9 +84,11 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     encrypted.check(apps, (spec for _, spec in sockets if spec), problems)
     stats = _plain_sections(document, "stats", d.STATS, environments, problems)
     admins = _plain_sections(document, "admin", d.ADMIN_KEYS, environments, problems)
+    pace = _pace(circus, stats, problems)
     daemon = replace(
         _daemon(circus),
-        stats=_pace(circus, stats, problems),
+        stats=pace,
+        statsd=None if pace is None else _statsd(stats, problems),
         admin=_admin(admins, problems),
         watchers=tuple(spec for _, spec in watchers if spec),
         sockets=tuple(_queued(spec, watchers, apps) for _, spec in sockets if spec),
@@ -201,6 +204,27 @@ def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pac
     for stats in sections:
         return Pace(stats[d.INTERVAL], stats[d.DETAILS_INTERVAL], stats[d.HISTORY])
     return Pace()
+
+
+def _statsd(sections: Sequence[Values], problems: Problems) -> Emission | None:
+    """Return where figures are sent, if anybody asks for that."""
+    for values in sections:
+        address = values[d.STATSD_HOST]
+        for key in (d.STATSD_DIALECT, d.STATSD_PREFIX, d.DOGSTATSD_TAGS, d.BACKLOG_METRIC):
+            is_lost = address is None or (key is d.BACKLOG_METRIC and values[d.STATSD_DIALECT] == CIRCUS)
+            if values.is_given(key) and is_lost:
+                without = "statsd_host" if address is None else "the names of gunicorn (statsd_dialect)"
+                problems.warn(values.place_of(key), f"{key.name} does nothing without {without}")
+        if address is not None:
+            return Emission(
+                unixpaths.absolute(address, workdir.current()) if isinstance(address, str) else address,
+                values[d.STATSD_PREFIX],
+                values[d.DOGSTATSD_TAGS],
+                values[d.STATSD_DIALECT],
+                values[d.BACKLOG_METRIC],
+                has_names=True,
+            )
+    return None
 
 
 # ---- what concerns several sections

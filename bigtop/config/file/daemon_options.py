@@ -5,30 +5,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop import zones
+from bigtop import emission, zones
 from bigtop.config.file import watcher_values as wv
 from bigtop.config.file.key import Key
 from bigtop.config.file.watcher_options import DEPENDS, ENV_FILE, NO, PRIORITY, SOCKETS, YES
+from bigtop.config.serve import options as o
 from bigtop.config.serve import values
 from bigtop.config.serve.option import Option
-from bigtop.config.serve.options import (
-    ADMIN,
-    ADMIN_ALLOW,
-    ADMIN_TOKEN_FILE,
-    CHECK_CONFIG,
-    CONFIG,
-    CONTROL,
-    DAEMON,
-    ERROR_LOGFILE,
-    HOOKS,
-    OPTIONS,
-    PASTE,
-    PID,
-    PRINT_CONFIG,
-    RELOAD,
-    RELOAD_EXTRA_FILE,
-)
-from bigtop.config.serve.options import STATS as SERVE_STATS
 from bigtop.config.serve.values import commas, each, maybe, one, switch
 
 # ---- [circus]
@@ -197,7 +180,50 @@ HISTORY = Key(
     NO,
     ours=True,
 )
-STATS: Final[tuple[Key[object], ...]] = (INTERVAL, DETAILS_INTERVAL, HISTORY)
+STATSD_HOST = Key(
+    "statsd_host",
+    maybe(emission.address),
+    "HOST[:PORT]|unix:PATH",
+    "Send figures to this statsd server, each `interval`; the port is 8125 unless given.",
+    ours=True,
+)
+STATSD_DIALECT = Key(
+    "statsd_dialect",
+    one(values.choice(*emission.DIALECTS)),
+    "|".join(emission.DIALECTS),
+    "Names of figures there: those that gunicorn gives to requests, with the name of each application before "
+    "them; or those that Circus' plugins StatsdEmitter and FullStats give to processes.",
+    (emission.GUNICORN,),
+    ours=True,
+)
+STATSD_PREFIX = Key(
+    "statsd_prefix",
+    one(emission.prefix),
+    "TEXT",
+    "What gunicorn's names begin with; `application_name` of Circus' plugins, which is `app` unless given.",
+    ("",),
+    ours=True,
+)
+DOGSTATSD_TAGS = Key(
+    "dogstatsd_tags",
+    commas(emission.tag),
+    "LIST",
+    "Tags of all figures that are sent there, as Datadog has them: NAME:VALUE.",
+    many=True,
+    ours=True,
+)
+BACKLOG_METRIC = Key(
+    "enable_backlog_metric",
+    one(switch),
+    "yes|no",
+    "Send there, too, how many connections wait to be accepted, for each application.",
+    NO,
+    ours=True,
+)
+STATS: Final[tuple[Key[object], ...]] = (
+    *(INTERVAL, DETAILS_INTERVAL, HISTORY),
+    *(STATSD_HOST, STATSD_DIALECT, STATSD_PREFIX, DOGSTATSD_TAGS, BACKLOG_METRIC),
+)
 
 # ---- [admin]
 
@@ -315,26 +341,30 @@ MOUNTED = Key(
 APP: Final[tuple[Key[object], ...]] = (APP_TARGET, ENV_FILE, SOCKETS, ROUTES, MOUNTED, DEPENDS, PRIORITY)
 # What is of Bigtop as a whole, and not of one application of several: option -> what to use instead.
 NOT_OF_APPS: Final[dict[str, str]] = {
-    CHECK_CONFIG.name: "`bigtop check FILE` looks at a whole file",
-    PRINT_CONFIG.name: "`bigtop check --all FILE` shows every value of a whole file",
-    CONFIG.name: "write its settings into the section, by their names here or gunicorn's",
-    HOOKS.name: "such hooks are called by `bigtop serve` alone",
-    CONTROL.name: "one control channel is for all; `endpoint` of [circus] places it",
-    SERVE_STATS.name: "one process is for all; `statsd` of [circus] starts it",
+    o.CHECK_CONFIG.name: "`bigtop check FILE` looks at a whole file",
+    o.PRINT_CONFIG.name: "`bigtop check --all FILE` shows every value of a whole file",
+    o.CONFIG.name: "write its settings into the section, by their names here or gunicorn's",
+    o.HOOKS.name: "such hooks are called by `bigtop serve` alone",
+    o.CONTROL.name: "one control channel is for all; `endpoint` of [circus] places it",
+    o.STATS.name: "one process is for all; `statsd` of [circus] starts it",
     **dict.fromkeys(
-        (ADMIN.name, ADMIN_TOKEN_FILE.name, ADMIN_ALLOW.name),
+        (o.ADMIN.name, o.ADMIN_TOKEN_FILE.name, o.ADMIN_ALLOW.name),
         "one listener is for all; the section [admin] describes it",
     ),
-    DAEMON.name: "`bigtop run --daemon FILE` goes into the background",
-    PASTE.name: 'say app = "paste:FILE" instead',
-    PID.name: "the process id is that of the supervisor; `pidfile` of [circus] names its file",
-    ERROR_LOGFILE.name: "one log is for all that a file names; `logoutput` of [circus] places it",
+    **dict.fromkeys(
+        (o.STATSD_HOST.name, o.STATSD_PREFIX.name, o.DOGSTATSD_TAGS.name, o.ENABLE_BACKLOG_METRIC.name),
+        "one process sends for all; such keys of the section [stats] say where to",
+    ),
+    o.DAEMON.name: "`bigtop run --daemon FILE` goes into the background",
+    o.PASTE.name: 'say app = "paste:FILE" instead',
+    o.PID.name: "the process id is that of the supervisor; `pidfile` of [circus] names its file",
+    o.ERROR_LOGFILE.name: "one log is for all that a file names; `logoutput` of [circus] places it",
     LOG_TIME_ZONE.name: "all lines have one; `log_time_zone` of [circus] chooses it",
-    RELOAD.name: "`bigtop run` watches no source files; `bigtop ctl reload NAME` loads the code anew, "
+    o.RELOAD.name: "`bigtop run` watches no source files; `bigtop ctl reload NAME` loads the code anew, "
     "`bigtop serve --reload` is for development",
-    RELOAD_EXTRA_FILE.name: "`bigtop run` watches no files; `bigtop ctl reload NAME` loads the code anew, "
+    o.RELOAD_EXTRA_FILE.name: "`bigtop run` watches no files; `bigtop ctl reload NAME` loads the code anew, "
     "`bigtop serve --reload-extra-file` is for development",
 }
 APP_OPTIONS: Final[tuple[Option[object], ...]] = tuple(
-    option for option in OPTIONS if option.name not in NOT_OF_APPS
+    option for option in o.OPTIONS if option.name not in NOT_OF_APPS
 )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from bigtop import zones
 from bigtop.config.file.apps import AppSpec
 from bigtop.config.serve.admin import AdminSpec
+from bigtop.emission import Emission
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import Pace
@@ -50,6 +51,7 @@ class DaemonSpec(Record):
     debug: bool = False
     debug_gc: bool = False
     stats: Pace | None = None  # None: no figures are published
+    statsd: Emission | None = None  # None: figures are sent nowhere
     admin: AdminSpec | None = None  # None: there is no such listener
     httpd: bool = False
     where: Mapping[str, str] = field(default_factory=dict, compare=False)  # key of [circus] -> file:line

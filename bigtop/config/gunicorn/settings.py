@@ -16,7 +16,6 @@ from bigtop.config.serve import options as o
 _TLS: Final = Refused("it is code that makes a context; --tls and the options beside it say what can be had")
 _EOFS: Final = Refused("a client that ends without saying so has ended, for an application as well")
 _HTTP2: Final = Refused("HTTP/2 is not spoken yet; use --backend hypercorn, or a proxy in front")
-_STATSD: Final = Refused("metrics are not sent to statsd yet; `bigtop ctl stats` shows what processes use")
 _SYSLOG: Final = Refused("logs go to files and to stderr, which systemd's journal and containers collect")
 _DIRTY: Final = Refused("there are no dirty arbiters; run such work beside the site with `bigtop run`")
 _STRICT: Final = Refused("requests that bend HTTP are refused; let a proxy in front straighten them")
@@ -203,10 +202,10 @@ _LOGGING: Final = (
         False,
         "",
     ),
-    Setting("statsd_host", _STATSD, ("--statsd-host",)),
-    Setting("dogstatsd_tags", _STATSD, ("--dogstatsd-tags",), ""),
-    Setting("statsd_prefix", _STATSD, ("--statsd-prefix",), ""),
-    Setting("enable_backlog_metric", _STATSD, ("--enable-backlog-metric",), False, ""),
+    Setting("statsd_host", Taken(o.STATSD_HOST), ("--statsd-host",)),
+    Setting("dogstatsd_tags", Taken(o.DOGSTATSD_TAGS), ("--dogstatsd-tags",), ""),
+    Setting("statsd_prefix", Taken(o.STATSD_PREFIX), ("--statsd-prefix",), ""),
+    Setting("enable_backlog_metric", Taken(o.ENABLE_BACKLOG_METRIC), ("--enable-backlog-metric",), False, ""),
 )
 _DEVELOPMENT: Final = (
     Setting("reload", Taken(o.RELOAD), ("--reload",), False, ""),

@@ -57,7 +57,8 @@ def cert_reqs(given: object) -> object:
     return _CERT_REQS[int(text)]
 
 
-_DEFAULT_LOGGER = ("gunicorn.glogging.Logger", "simple")
+# The last one is the first with figures for statsd, which another process sends here.
+_DEFAULT_LOGGER = ("gunicorn.glogging.Logger", "simple", "gunicorn.instrument.statsd.Statsd")
 
 
 def logger_class(given: object) -> object:
@@ -65,8 +66,6 @@ def logger_class(given: object) -> object:
     if not isinstance(given, str):
         return given
     name = given.strip()
-    if name.startswith("gunicorn.instrument."):
-        raise ValueError("metrics are not sent to statsd yet; `bigtop ctl stats` shows what processes use")
     if name.startswith("egg:"):
         raise ValueError(f"name the class behind {name} as package.module.Class")
     return None if name in _DEFAULT_LOGGER else name

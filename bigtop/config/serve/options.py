@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop import zones
+from bigtop import emission, zones
 from bigtop.backends.serve_options import ServeOptions, TlsPolicy
 from bigtop.config.serve import values
 from bigtop.config.serve.option import Group, Option, Without
@@ -868,6 +868,35 @@ ADMIN_ALLOW = Option(
     "LIST",
     many=True,
 )
+STATSD_HOST = Option(
+    "--statsd-host",
+    Group.PROCESS,
+    maybe(emission.address),
+    "Send figures to this statsd server, under gunicorn's names; the port is 8125 unless given.",
+    "HOST[:PORT]|unix:PATH",
+)
+STATSD_PREFIX = Option(
+    "--statsd-prefix",
+    Group.PROCESS,
+    one(emission.prefix),
+    "What those names begin with.",
+    "TEXT",
+    ("",),
+)
+DOGSTATSD_TAGS = Option(
+    "--dogstatsd-tags",
+    Group.PROCESS,
+    commas(emission.tag),
+    "Tags of all figures that are sent there, as Datadog has them: NAME:VALUE,NAME:VALUE.",
+    "LIST",
+)
+ENABLE_BACKLOG_METRIC = Option(
+    "--enable-backlog-metric",
+    Group.PROCESS,
+    one(values.switch),
+    "Send there, too, how many connections wait to be accepted.",
+    default=("off",),
+)
 SERVER_HEADER = Option(
     "--server-header",
     Group.PROCESS,
@@ -1025,7 +1054,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     LOOP, LIFESPAN, SLOW_CALLBACK, WS_MAX_SIZE, WS_MAX_QUEUE, WS_PING_INTERVAL, WS_PING_TIMEOUT,
     WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
     NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, STATS, ADMIN, ADMIN_TOKEN_FILE, ADMIN_ALLOW,
-    SERVER_HEADER,
+    STATSD_HOST, STATSD_PREFIX, DOGSTATSD_TAGS, ENABLE_BACKLOG_METRIC, SERVER_HEADER,
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
     LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT, APP_METRICS,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,

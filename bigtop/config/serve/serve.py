@@ -19,6 +19,7 @@ from bigtop.config.serve import options as o
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, Layer, ServeConfig
+from bigtop.emission import Emission
 from bigtop.errors import ConfigError, one_line
 from bigtop.hooks.spec import HookSpec
 from bigtop.http.declarations import Mount, TlsSources
@@ -64,6 +65,17 @@ class ServeSpec(Record):
     app_metrics: str = "auto"  # whether those of prometheus_client are added up; "auto": with several workers
     admin: AdminSpec | None = None  # None: there is no such listener
     tls: TlsSources = TlsSources()
+    statsd: Emission | None = None  # None: figures are sent nowhere
+
+    @property
+    def has_helpers(self) -> bool:
+        """Whether there is to be a stats process."""
+        return self.stats != "off" or self.has_early_helpers
+
+    @property
+    def has_early_helpers(self) -> bool:
+        """Whether it is to be there before the application: it is asked how the start goes, or counts all."""
+        return self.admin is not None or self.statsd is not None
 
 
 def configure(app: str, environ: Mapping[str, str], last: Layer, *, by_itself: bool = False) -> ServeConfig:
@@ -78,6 +90,7 @@ def spec(config: ServeConfig) -> ServeSpec:
     """Turn checked options into what is to be launched; ConfigError for those that exclude each other."""
     base = config[o.CHDIR] or workdir.current()
     pidfile = config[o.PID]
+    statsd, remarks = _statsd(config, base)
     return ServeSpec(
         name=config[o.NAME] or site_name(config.app),
         app=config.app,
@@ -103,11 +116,12 @@ def spec(config: ServeConfig) -> ServeSpec:
         options=_options(config, base),
         reload=config[o.RELOAD],
         reload_extra_files=_normal(_joined(base, config[o.RELOAD_EXTRA_FILE])),
-        remarks=config.remarks,
+        remarks=(*config.remarks, *remarks),
         hooks=_hooks(config),
         app_metrics=config[o.APP_METRICS],
         admin=_admin(config, base),
         tls=tls.sources(config, base),
+        statsd=statsd,
     )
 
 
@@ -123,6 +137,23 @@ def _admin(config: ServeConfig, base: str) -> AdminSpec | None:
         return admin.spec(where, config[o.ADMIN_TOKEN_FILE], config[o.ADMIN_ALLOW], base)
     except ConfigError as error:
         raise ConfigError(f"{config.settings[o.ADMIN.name].given.origin}: {error}") from None
+
+
+def _statsd(config: ServeConfig, base: str) -> tuple[Emission | None, list[str]]:
+    """Return where figures are sent, and what is to be said about it: files of gunicorn often hold a prefix
+    for wherever there is a host."""
+    address = config[o.STATSD_HOST]
+    if address is None:
+        others = (o.STATSD_PREFIX, o.DOGSTATSD_TAGS, o.ENABLE_BACKLOG_METRIC)
+        return None, [
+            f"{config.settings[option.name].given.origin}: does nothing without {o.STATSD_HOST.flag}"
+            for option in others
+            if config[option]
+        ]
+    if isinstance(address, str):
+        address = unixpaths.absolute(address, base)
+    prefix, tags = config[o.STATSD_PREFIX], config[o.DOGSTATSD_TAGS]
+    return Emission(address, prefix, tags, backlog=config[o.ENABLE_BACKLOG_METRIC]), []
 
 
 def site_name(app: str) -> str:
