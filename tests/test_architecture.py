@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # A module belongs to the longest name here that it begins with, and imports its own layer or lower ones.
 LAYERS = {
     "bigtop.build": 0,
+    "bigtop.emission": 0,
     "bigtop.errors": 0,
     "bigtop.interface": 0,
-    "bigtop.emission": 0,
     "bigtop.ipc": 0,
     "bigtop.loader": 0,
     "bigtop.log": 0,

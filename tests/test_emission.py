@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bigtop.emission import Emission, address, prefix, shown, tag
 from bigtop.stats.orders import Orders
+from bigtop.stats.pace import Pace
 
 GIVEN = {
     "127.0.0.1:9125": ("127.0.0.1", 9125),
@@ -81,5 +82,5 @@ def test_what_no_tag_holds(text):
     ],
 )
 def test_the_stats_process_is_told_all_of_it(emission):
-    orders = Orders(None, 3, emission=emission)
+    orders = Orders(None, 3, Pace(emission=emission))
     assert Orders.decode(orders.encode()) == orders

@@ -28,6 +28,7 @@ SERVE: Witnesses = {
     },
     "integration/test_admin.py": {
         "admin": "test_counters_are_what_clients_counted_over_deaths",
+        "drain_delay": "test_a_site_may_go_on_for_a_while_when_it_is_not_ready_any_more",
         "admin_allow": "test_who_is_not_on_the_list_is_told_nothing",
         "admin_token_file": "test_figures_need_the_token_and_probes_do_not",
     },
@@ -199,6 +200,9 @@ CIRCUS: Witnesses = {
         "warmup_delay": "test_watchers_start_one_after_the_other",
         "logoutput": "test_the_daemons_own_log_can_go_to_syslog_or_where_a_file_says",
         "loggerconfig": "test_the_daemons_own_log_can_go_to_syslog_or_where_a_file_says",
+    },
+    "integration/test_admin.py": {
+        "drain_delay": "test_applications_of_a_file_go_on_for_a_while_too",
     },
     "integration/test_stats.py": {
         "statsd": "test_clients_of_circus_understand_all_of_it",

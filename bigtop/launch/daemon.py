@@ -25,7 +25,8 @@ from bigtop.launch.critical import Critical
 from bigtop.launch.file_channel import FileChannel
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.listening import Listening
-from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
+from bigtop.launch.program import NO_UPGRADE, STOPS
+from bigtop.launch.stopping import Stopping
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
 from bigtop.stats.pace import Pace
@@ -99,7 +100,7 @@ class Daemon:
         )
         self._services = PoolServices(spawner, outputs, self.supervisor.hear)
         self.notices = LastNotices()
-        self._stopping = Stopping()
+        self.stopping = Stopping(self.stop, lambda: self.spec.drain_delay)
         self.over = asyncio.Event()
         self._critical = Critical()
         self.channel = FileChannel(_Several(self))
@@ -148,7 +149,7 @@ class Daemon:
         """Return those that are no applications."""
         helpers = self.channel.tell(helper_watchers.asked_for(spec))
         if self.statistics is not None:  # whether there are any is taken at the start
-            helpers.append(self.statistics.watcher(spec.stats or self.spec.stats or Pace(), spec.statsd))
+            helpers.append(self.statistics.watcher(spec.stats or self.spec.stats or Pace()))
         return [*spec.watchers, *helpers]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
@@ -183,10 +184,9 @@ class Daemon:
     def _on_signal(self, number: int) -> None:
         name = signal.Signals(number).name
         if number in STOPS:
-            urgency = self._stopping.asked(number, serves=bool(self.apps))
-            if urgency is not None:
-                self.stop(urgency)
-        elif self._stopping.urgency is not None:
+            self._starter.stopping()
+            self.stopping.signalled(number, serves=bool(self.apps))
+        elif self.stopping.urgency is not None:
             logger.info("%s ignored: stopping", name)
         elif number == signal.SIGUSR2:
             logger.warning(NO_UPGRADE)
@@ -205,8 +205,7 @@ class Daemon:
 
     def stop(self, urgency: messages.Urgency = messages.Urgency.GRACEFUL) -> None:
         """Stop everything, in order; run() returns when that is done."""
-        if self._stopping.urgency is None:
-            self._stopping.urgency = urgency
+        self.stopping.begins(urgency)
         self._starter.stopping()
         self.channel.announce("stopping")
         self.supervisor.stop(None, urgency)
@@ -231,7 +230,7 @@ class Daemon:
                 troubles.append(str(end))
             elif isinstance(end, BaseException):
                 raise end
-        if self._stopping.urgency is None:
+        if self.stopping.urgency is None:
             self._starter.ready("; ".join([f"{len(names)} watchers", *troubles]))
 
     def reopen_logs(self) -> None:
@@ -294,7 +293,7 @@ class Daemon:
             self._services.outputs.forget(name)
             if name in self.apps and name not in self._described:
                 self.apps.pop(name).close()
-        if name not in self.supervisor.watchers or self._stopping.urgency is not None:
+        if name not in self.supervisor.watchers or self.stopping.urgency is not None:
             return
         if self._critical.is_over(name, self.supervisor.watchers.machine(name).spec.lifetime, notice):
             status = self._critical.status
@@ -328,6 +327,7 @@ class _Several:
         self._daemon = daemon
         self.supervisor = supervisor = daemon.supervisor
         self.notices, self.over, self.stop = daemon.notices, daemon.over, daemon.stop
+        self.stopping = daemon.stopping
         configuration = supervisor.configuration
         self.add, self.update, self.remove = configuration.add, configuration.update, configuration.remove
         self.apps, self.named_sockets = daemon.apps, daemon.listening.named

@@ -30,13 +30,6 @@ HANDLED = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN
 # gunicorn starts a new master on USR2, which its users know. Unhandled, it would end us.
 NO_UPGRADE = "SIGUSR2 ignored: HUP loads new code; for a new Bigtop or Python, stop and start"
 
-_HOW = {
-    Urgency.GRACEFUL: ", each process has the time that it is given",
-    Urgency.QUICK: " at once",
-    Urgency.NOW: ", killing what is left",
-}
-_WHEN_ANSWERED = " when open requests are answered"
-_TOGETHER = 0.3  # seconds between two signals that are taken for one
 _LOOK_FOR_STRANGERS = 1.0  # seconds
 _SWEEP_SECONDS = 5.0
 _LAST_FORKED = 0.5  # seconds, for processes that end by themselves
@@ -134,33 +127,6 @@ async def _ping_for_ever(starter: Starter) -> None:
     while True:
         starter.ping()
         await asyncio.sleep(starter.period)
-
-
-class Stopping:
-    """How hard to stop, after each signal that asks for it."""
-
-    def __init__(self) -> None:
-        self.urgency: Urgency | None = None  # of the stop that was asked for
-        self._asked_at = 0.0
-
-    def asked(self, number: int, *, serves: bool = True) -> Urgency | None:
-        """Return the urgency after one more signal; None if that is not one more. `serves`: there may be
-        requests.
-
-        A second signal forces, but for a first INT or QUIT after a TERM, which is quick. Two that come
-        together are one: timeout(1) and some shells signal the process, then its group.
-        """
-        now = time.monotonic()
-        urgency = STOPS[signal.Signals(number)]
-        if self.urgency is not None:
-            if now - self._asked_at < _TOGETHER:
-                return None
-            again = self.urgency.value >= urgency.value
-            urgency = Urgency.NOW if again else urgency
-        self.urgency, self._asked_at = urgency, now
-        how = _WHEN_ANSWERED if serves and urgency is Urgency.GRACEFUL else _HOW[urgency]
-        logger.info("%s: stopping%s", signal.Signals(number).name, how)
-        return urgency
 
 
 def children() -> set[int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from bigtop.errors import CommandError
 from bigtop.launch.app import App
 from bigtop.launch.last_notices import LastNotices
+from bigtop.launch.stopping import Stopping
 from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.policy.spec import WatcherSpec
@@ -32,6 +33,7 @@ class Steered(Protocol):
     supervisor: Supervisor
     notices: LastNotices
     over: asyncio.Event
+    stopping: Stopping
 
     def stop(self) -> None: ...
 
@@ -48,6 +50,7 @@ class Single:
             site.over,
             site.stop,
         )
+        self.stopping = site.stopping
         self.apps = {app.spec.name: app}
         self._helpers = helpers
 

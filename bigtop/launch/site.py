@@ -23,8 +23,9 @@ from bigtop.launch import certificates, program
 from bigtop.launch.app import App, stderr_writer
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.master_hooks import HookError, MasterHooks
-from bigtop.launch.program import NO_UPGRADE, STOPS, Stopping
+from bigtop.launch.program import NO_UPGRADE, STOPS
 from bigtop.launch.rereading import Rereading, change
+from bigtop.launch.stopping import Stopping
 from bigtop.log import logger as get_logger
 from bigtop.record import Record, replace
 from bigtop.supervisor.policy import log_lines, messages
@@ -142,7 +143,7 @@ class Site:
         self._started = False
         self._failure: str | None = None
         self._before: ServeSpec | None = None  # what a reload that fails goes back to
-        self._stopping = Stopping()
+        self.stopping = Stopping(self.stop, lambda: self._app.spec.drain_delay)
         self.over = asyncio.Event()
         self.supervisor.dispatcher.enter(app.watcher())
 
@@ -189,14 +190,14 @@ class Site:
             self._failure = str(error)
             self.over.set()
         else:
-            if self._stopping.urgency is None:
+            if self.stopping.urgency is None:
                 self._feed(messages.Start())
 
     def _fail(self, reason: str) -> None:
         """End, because of what cannot be gone on with."""
         if self._failure is None:
             self._failure = reason
-            if self._stopping.urgency is None:
+            if self.stopping.urgency is None:
                 logger.critical("%s; stopping, as gunicorn does", reason)
                 self.stop()
 
@@ -245,10 +246,9 @@ class Site:
     def _on_signal(self, number: int) -> None:
         name = signal.Signals(number).name
         if number in STOPS:
-            urgency = self._stopping.asked(number)
-            if urgency is not None:
-                self.stop(urgency)
-        elif self._stopping.urgency is not None:
+            self._notifier.stopping()
+            self.stopping.signalled(number, serves=True, has_begun=self._started)
+        elif self.stopping.urgency is not None:
             logger.info("%s ignored: stopping", name)
         elif number == signal.SIGUSR2:
             logger.warning(NO_UPGRADE)
@@ -279,7 +279,7 @@ class Site:
         """Read the configuration, where that is a file; have hooks called; load new code."""
         try:
             spec = None if self._rereading is None else await self._rereading.read()
-            if spec is not None and self._stopping.urgency is None:
+            if spec is not None and self.stopping.urgency is None:
                 self._before = self._before or self._app.spec
                 change(self._app, self.supervisor, spec)
             await self._hooks.reloading(self._app.spec.hooks)
@@ -288,11 +288,11 @@ class Site:
                 logger.error("reload: %s; nothing changes", line)
             self._notifier.ready(self._state())
         else:
-            if self._stopping.urgency is None:
+            if self.stopping.urgency is None:
                 self._feed(messages.Reload())
 
     def stop(self, urgency: messages.Urgency = messages.Urgency.GRACEFUL) -> None:
-        self._stopping.urgency = urgency
+        self.stopping.begins(urgency)
         self._notifier.stopping()
         # A port that nobody will serve any more refuses at once, so that a balancer can turn elsewhere: all
         # copies of the socket have to go for that, ours, those of fork servers, those of draining workers.
@@ -306,7 +306,7 @@ class Site:
         self._app.pool.servers.discard_all()
 
     def _file_changed(self, lines: bytes) -> None:
-        if self._stopping.urgency is None:
+        if self.stopping.urgency is None:
             logger.info("changed: %s; reloading", lines.decode("utf-8", "replace").strip())
             self._feed(messages.Reload())
 
@@ -320,7 +320,7 @@ class Site:
         self.notices.hear(name, notice)
         if self._channel is not None:
             self._channel.publish(name, notice)
-        is_ending = self._stopping.urgency is not None or self._failure is not None
+        is_ending = self.stopping.urgency is not None or self._failure is not None
         if isinstance(notice, messages.Stopped) and is_ending:
             self._app_or_helper_stopped(name)
 
@@ -328,7 +328,7 @@ class Site:
         if name != self._app.spec.name:
             if self.supervisor.watchers.machine(self._app.spec.name).status is Status.STOPPED:
                 self.over.set()
-        elif self.helpers is None or self.helpers.stop(self._stopping.urgency or messages.Urgency.QUICK):
+        elif self.helpers is None or self.helpers.stop(self.stopping.urgency or messages.Urgency.QUICK):
             self.over.set()
 
     def _hear_app(self, name: str, notice: messages.Notice) -> None:
@@ -343,7 +343,7 @@ class Site:
                 self._started = True
                 self._tell_summary()
                 self._notifier.ready(self._state())
-                if self.helpers is not None and self._stopping.urgency is None:
+                if self.helpers is not None and self.stopping.urgency is None:
                     self.helpers.start()
             case messages.Reloaded() | messages.ReloadFailed():
                 before, self._before = self._before, None

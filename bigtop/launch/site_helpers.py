@@ -35,8 +35,8 @@ class SiteHelpers:
     def __init__(self, app: App, running: Running) -> None:
         self._supervisor: Supervisor = running.supervisor
         name, where, admin = app.spec.name, app.spec.stats, app.spec.admin
-        self._emission = app.spec.statsd
-        asked = (("--stats", where != "off"), ("--admin", admin), ("--statsd-host", self._emission))
+        self._pace = Pace(emission=app.spec.statsd)
+        asked = (("--stats", where != "off"), ("--admin", admin), ("--statsd-host", app.spec.statsd))
         flags = [flag for flag, is_given in asked if is_given]
         if name.lower() == NAME:
             raise ConfigError(
@@ -55,7 +55,7 @@ class SiteHelpers:
 
     def enter(self) -> None:
         """Have the supervisor know them, who asks for their pool()."""
-        self._supervisor.dispatcher.enter(self.statistics.watcher(Pace(), self._emission))
+        self._supervisor.dispatcher.enter(self.statistics.watcher(self._pace))
 
     def pool(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> CommandPool:
         return CommandPool(spec, feed, self._services)

@@ -19,12 +19,12 @@ from bigtop.config.serve.admin import AdminSpec
 from bigtop.control import addresses
 from bigtop.control.server import binding
 from bigtop.control.server.endpoint_security import EndpointSecurity
-from bigtop.emission import Emission
 from bigtop.errors import BigtopError
 from bigtop.ipc.scoreboard import LISTENERS
 from bigtop.launch import file_preflight
 from bigtop.launch.app import App
 from bigtop.launch.last_notices import LastNotices
+from bigtop.launch.stopping import Stopping
 from bigtop.log import logger as get_logger
 from bigtop.sockets import ListeningSocket
 from bigtop.stats import roster
@@ -63,6 +63,7 @@ class Running(Protocol):
     supervisor: Supervisor
     notices: LastNotices
     apps: dict[str, App]
+    stopping: Stopping
 
     def named_sockets(self) -> list[tuple[str, ListeningSocket]]: ...
 
@@ -106,11 +107,11 @@ class Statistics:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._ours, self._asked)
 
-    def watcher(self, pace: Pace, emission: Emission | None) -> WatcherSpec:
+    def watcher(self, pace: Pace) -> WatcherSpec:
         """Return the description of the helper watcher."""
         endpoint = None if self._listener is None else self._listener.fileno()
         admin = Admin(tuple(one.fileno() for one in self._admin), self._admission) if self._admin else None
-        orders = Orders(endpoint, self._theirs.fileno(), pace, self._security.curve, admin, emission)
+        orders = Orders(endpoint, self._theirs.fileno(), pace, self._security.curve, admin)
         return Helper(
             name=NAME,
             module="bigtop.stats.program",
@@ -200,10 +201,10 @@ class Statistics:
     def _standing(self, name: str) -> Standing:
         supervisor, app = self._running.supervisor, self._running.apps.get(name)
         machine = supervisor.watchers.machine(name)
-        is_going = name in supervisor.scheduler.going and machine.status is not Status.STOPPED
+        is_going = self._running.stopping.is_asked_for or name in supervisor.scheduler.going
         return Standing(
             app is not None,
-            "stopping" if is_going else machine.status.name.lower(),
+            "stopping" if is_going and machine.status is not Status.STOPPED else machine.status.name.lower(),
             machine.numprocesses,
             sum(process.state is ProcessState.READY for process in machine.processes.values()),
             supervisor.tally.of(name).has_started,

@@ -8,7 +8,7 @@ from typing import Any
 
 from bigtop.control.server.endpoint_security import Curve
 from bigtop.emission import Emission
-from bigtop.record import Record, as_dict
+from bigtop.record import Record, as_dict, replace
 from bigtop.stats.admission import Admission
 from bigtop.stats.pace import Pace
 
@@ -29,7 +29,6 @@ class Orders(Record):
     pace: Pace = Pace()
     curve: Curve | None = None
     admin: Admin | None = None
-    emission: Emission | None = None
 
     def encode(self) -> str:
         curve = self.curve
@@ -37,7 +36,7 @@ class Orders(Record):
         pace = [self.pace.interval, self.pace.details_interval, self.pace.history]
         admin = self.admin
         listens = admin and [admin.sockets, admin.admission.allow, admin.admission.token_file]
-        sends = self.emission and as_dict(self.emission)
+        sends = self.pace.emission and as_dict(self.pace.emission)
         return json.dumps([self.endpoint, self.feed, pace, keys, listens, sends])
 
     @classmethod
@@ -48,7 +47,7 @@ class Orders(Record):
             sockets, allow, token_file = listens
             admin = Admin(tuple(sockets), Admission(tuple(allow), token_file))
         curve = Curve(*map(Path, keys)) if keys else None
-        return cls(endpoint, feed, Pace(*pace), curve, admin, _emission(sends))
+        return cls(endpoint, feed, replace(Pace(*pace), emission=_emission(sends)), curve, admin)
 
 
 def _emission(said: dict[str, Any] | None) -> Emission | None:

@@ -101,8 +101,8 @@ async def _until_the_end(orders: Orders) -> None:
         tasks.add(asyncio.create_task(admin_listener.serve(orders.admin, known)))
     if orders.endpoint is not None:
         tasks.add(asyncio.create_task(Stats(orders, orders.endpoint, known).run()))
-    if orders.emission is not None:
-        tasks.add(asyncio.create_task(_emit(Emitter(orders.emission, known, orders.pace))))
+    if orders.pace.emission is not None:
+        tasks.add(asyncio.create_task(_emit(Emitter(orders.pace.emission, known, orders.pace))))
     done, _ = await asyncio.wait({*tasks, line.gone}, return_when=asyncio.FIRST_COMPLETED)
     for task in done & tasks:
         task.result()

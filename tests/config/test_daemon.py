@@ -10,6 +10,7 @@ import pytest
 
 from bigtop.config.file.daemon import DaemonSpec, load
 from bigtop.config.serve.admin import AdminSpec
+from bigtop.emission import Emission
 from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import Pace
 from bigtop.supervisor.policy.helper import ENDPOINT, EVENTS
@@ -154,7 +155,16 @@ FIGURES = [
     ("[circus]\nstatsd = 1\n", Pace()),
     ("[stats]\n", Pace()),
     ("[stats]\ninterval = 0.5\ndetails_interval = 3\nhistory = yes\n", Pace(0.5, 3.0, history=True)),
-    ("[circus]\nstatsd = no\n[stats]\ninterval = 2\n", None),
+    ("[circus]\nstatsd = no\n[stats]\ninterval = 2\nstatsd_host = a\n", None),
+    (
+        "[stats]\nstatsd_host = unix:/a\nstatsd_prefix = b.\n"
+        "dogstatsd_tags = c:d, e\nenable_backlog_metric = yes\n",
+        Pace(emission=Emission("/a", "b", ("c:d", "e"), backlog=True, has_names=True)),
+    ),
+    (
+        "[stats]\nstatsd_host = a\nstatsd_dialect = circus",
+        Pace(emission=Emission(("a", 8125), dialect="circus", has_names=True)),
+    ),
     ("", None),
 ]
 
@@ -178,6 +188,11 @@ DAEMON_WARNINGS = [
     ("endpoint = ipc://a\nendpoint_owner = root\npubsub_endpoint = ipc://b", None),
     ("endpoint_owner = root\npubsub_endpoint = ipc://b", "1: endpoint_owner does nothing"),
     ("statsd = no\n[stats]\ninterval = 2", "3: [stats] does nothing: circus says statsd = no"),
+    ("[stats]\nstatsd_prefix = a", "3: statsd_prefix does nothing without statsd_host"),
+    (
+        "[stats]\nstatsd_host = a\nstatsd_dialect = circus\nenable_backlog_metric = yes",
+        "5: enable_backlog_metric does nothing without the names of gunicorn (statsd_dialect)",
+    ),
     (
         "stats_endpoint = tcp://127.0.0.1:1",
         "2: stats_endpoint switches statsd on, as in Circus; say statsd = yes",

@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from tests.integration.test_app_metrics import APP
+from tests.integration.test_serve_control import ctl
 from tests.support import procfs
 from tests.support.gate import Gate
 from tests.support.site import Site, halted, until
@@ -145,6 +147,90 @@ def test_a_site_that_drains_is_not_ready_and_lives() -> None:
             gate.open()
             assert client.answer().status == 200
         assert site.process.wait(30) == 0
+
+
+def test_a_site_may_go_on_for_a_while_when_it_is_not_ready_any_more() -> None:
+    with admin_site("--drain-delay", "3600") as site:
+        site.wait_for("shop: started")
+        until(lambda: ask(site, "/readyz").status == 200, "a site that is ready")
+        worker = site.workers().keys()
+        site.send(signal.SIGTERM)
+        site.wait_for("SIGTERM: not ready any more; serving goes on for 3600 s, then this stops")
+        assert ask(site, "/readyz").body == "shop: stopping\n"
+        assert ask(site, "/livez").status == 200
+        assert site.get("/")
+        os.kill(*worker, signal.SIGKILL)
+        until(lambda: site.workers().keys() - worker and site.get("/"), "another worker")
+        apart(site)
+        site.send(signal.SIGTERM)  # who cannot wait
+        site.wait_for("SIGTERM: stopping when open requests are answered")
+        assert site.wait() == 0
+
+
+def apart(site: Site) -> None:
+    """Wait until two signals are two."""
+    asked = time.monotonic()
+    until(lambda: time.monotonic() > asked + 0.4, "the time in which two signals are one")
+
+
+def test_the_delay_ends_by_itself() -> None:
+    with Site(BASIC, "--drain-delay", "0.5") as site:
+        site.send(signal.SIGTERM)
+        site.wait_for("not ready any more")
+        assert site.wait() == 0
+        assert "the delay is over: stopping when open requests are answered" in site.log()
+
+
+@pytest.mark.parametrize("how", ["INT", "QUIT", "a command"])
+def test_who_wants_an_end_at_once_does_not_wait_for_the_delay(how: str) -> None:
+    with Site(BASIC, "--drain-delay", "3600") as site:
+        site.send(signal.SIGTERM)
+        site.wait_for("not ready any more")
+        if how == "a command":
+            ctl(site, "quit", endpoint=f"{site.folder}/bigtop/tests.ctl")
+        else:
+            apart(site)
+            site.send(signal.Signals[f"SIG{how}"])
+            site.wait_for(f"SIG{how}: stopping at once")
+        assert site.wait() == 0
+
+
+def test_what_is_not_served_yet_needs_no_delay(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "slow.py").write_text(f"open({str(gate)!r}).close()\n")
+    with Site("slow:app", "--drain-delay", "3600", cwd=tmp_path).attempt() as site:
+        site.wait_for("listening on")
+        site.send(signal.SIGTERM)
+        assert site.wait() == 0
+        assert "serving goes on" not in site.log()
+
+
+def test_applications_of_a_file_go_on_for_a_while_too() -> None:
+    text = f"""
+[circus]
+endpoint = "ipc://{{folder}}/ctl"
+drain_delay = 3600
+[admin]
+bind = "127.0.0.1:0"
+[app.shop]
+app = "{BASIC}"
+bind = "127.0.0.1:0"
+[watcher.beside]
+cmd = "sleep 1000"
+"""
+    with Stack(text) as stack:
+        until(lambda: ask(stack, "/readyz").status == 200, "a site that is ready")
+        (sleeper,) = stack.pids("beside")
+        stack.send(signal.SIGTERM)
+        stack.wait_for("SIGTERM: not ready any more; serving goes on for 3600 s, then this stops")
+        assert ask(stack, "/readyz").body == "shop: stopping\n"
+        assert stack.get("/")
+        assert psutil.Process(sleeper).is_running()
+        apart(stack)
+        stack.send(signal.SIGTERM)
+        stack.wait_for("SIGTERM: stopping when open requests are answered")
+        assert stack.wait() == 0
 
 
 def test_a_supervisor_that_stands_still_is_told_of_and_holds_nothing_up() -> None:

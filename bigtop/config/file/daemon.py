@@ -84,11 +84,9 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     encrypted.check(apps, (spec for _, spec in sockets if spec), problems)
     stats = _plain_sections(document, "stats", d.STATS, environments, problems)
     admins = _plain_sections(document, "admin", d.ADMIN_KEYS, environments, problems)
-    pace = _pace(circus, stats, problems)
     daemon = replace(
         _daemon(circus),
-        stats=pace,
-        statsd=None if pace is None else _statsd(stats, problems),
+        stats=_pace(circus, stats, problems),
         admin=_admin(admins, problems),
         watchers=tuple(spec for _, spec in watchers if spec),
         sockets=tuple(_queued(spec, watchers, apps) for _, spec in sockets if spec),
@@ -152,6 +150,7 @@ def _daemon(circus: Values) -> DaemonSpec:
         client_keys=circus[d.CLIENT_KEYS],
         check_delay=circus[d.CHECK_DELAY],
         warmup_delay=circus[d.WARMUP_DELAY],
+        drain_delay=circus[d.DRAIN_DELAY],
         umask=circus[d.UMASK],
         pidfile=circus[d.PIDFILE],
         log_time_zone=circus[d.LOG_TIME_ZONE],
@@ -202,29 +201,30 @@ def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pac
     if is_off or not (bool(sections) or circus[d.STATSD]):
         return None
     for stats in sections:
-        return Pace(stats[d.INTERVAL], stats[d.DETAILS_INTERVAL], stats[d.HISTORY])
+        return Pace(
+            stats[d.INTERVAL], stats[d.DETAILS_INTERVAL], stats[d.HISTORY], _emission(stats, problems)
+        )
     return Pace()
 
 
-def _statsd(sections: Sequence[Values], problems: Problems) -> Emission | None:
+def _emission(values: Values, problems: Problems) -> Emission | None:
     """Return where figures are sent, if anybody asks for that."""
-    for values in sections:
-        address = values[d.STATSD_HOST]
-        for key in (d.STATSD_DIALECT, d.STATSD_PREFIX, d.DOGSTATSD_TAGS, d.BACKLOG_METRIC):
-            is_lost = address is None or (key is d.BACKLOG_METRIC and values[d.STATSD_DIALECT] == CIRCUS)
-            if values.is_given(key) and is_lost:
-                without = "statsd_host" if address is None else "the names of gunicorn (statsd_dialect)"
-                problems.warn(values.place_of(key), f"{key.name} does nothing without {without}")
-        if address is not None:
-            return Emission(
-                unixpaths.absolute(address, workdir.current()) if isinstance(address, str) else address,
-                values[d.STATSD_PREFIX],
-                values[d.DOGSTATSD_TAGS],
-                values[d.STATSD_DIALECT],
-                values[d.BACKLOG_METRIC],
-                has_names=True,
-            )
-    return None
+    address = values[d.STATSD_HOST]
+    for key in (d.STATSD_DIALECT, d.STATSD_PREFIX, d.DOGSTATSD_TAGS, d.BACKLOG_METRIC):
+        is_lost = address is None or (key is d.BACKLOG_METRIC and values[d.STATSD_DIALECT] == CIRCUS)
+        if values.is_given(key) and is_lost:
+            without = "statsd_host" if address is None else "the names of gunicorn (statsd_dialect)"
+            problems.warn(values.place_of(key), f"{key.name} does nothing without {without}")
+    if address is None:
+        return None
+    return Emission(
+        unixpaths.absolute(address, workdir.current()) if isinstance(address, str) else address,
+        values[d.STATSD_PREFIX],
+        values[d.DOGSTATSD_TAGS],
+        values[d.STATSD_DIALECT],
+        values[d.BACKLOG_METRIC],
+        has_names=True,
+    )
 
 
 # ---- what concerns several sections

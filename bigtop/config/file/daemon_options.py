@@ -99,6 +99,14 @@ UMASK = Key("umask", wv.filled(values.umask), "OCTAL", "File mode bits that new 
 WARMUP_DELAY = Key(
     "warmup_delay", one(values.seconds), "SECONDS", "Pause between the starts of two watchers.", ("0",)
 )
+DRAIN_DELAY = Key(
+    "drain_delay",
+    one(values.seconds),
+    "SECONDS",
+    "Time from TERM, which makes /readyz of [admin] say no, until anything stops, if applications run.",
+    ("0",),
+    ours=True,
+)
 DEBUG = Key("debug", one(switch), "yes|no", "Plugins log everything, to Bigtop's own output.", NO)
 DEBUG_GC = Key("debug_gc", one(switch), "yes|no", "Does nothing.", NO)
 PIDFILE = Key("pidfile", wv.filled(values.path), "FILE", "Write the process id here.")
@@ -148,7 +156,7 @@ _CIRCUS_DEAD = (
 CIRCUS: Final[tuple[Key[object], ...]] = (
     *(ENDPOINT, PUBSUB_ENDPOINT, STATS_ENDPOINT, ENDPOINT_OWNER, SERVER_KEY, CLIENT_KEYS),
     *(MULTICAST_ENDPOINT, MULTICAST_ALLOW_IPS),
-    *(CHECK_DELAY, WARMUP_DELAY, UMASK, PIDFILE, INCLUDE, INCLUDE_DIR),
+    *(CHECK_DELAY, WARMUP_DELAY, DRAIN_DELAY, UMASK, PIDFILE, INCLUDE, INCLUDE_DIR),
     *(LOGLEVEL, LOGOUTPUT, LOG_TIME_ZONE, OUTPUT_PREFIX, LOGGERCONFIG, FQDN_PREFIX, DEBUG, DEBUG_GC),
     *(STATSD, HTTPD),
     *_CIRCUS_DEAD,
@@ -355,6 +363,7 @@ NOT_OF_APPS: Final[dict[str, str]] = {
         (o.STATSD_HOST.name, o.STATSD_PREFIX.name, o.DOGSTATSD_TAGS.name, o.ENABLE_BACKLOG_METRIC.name),
         "one process sends for all; such keys of the section [stats] say where to",
     ),
+    o.DRAIN_DELAY.name: "one signal is for all; `drain_delay` of [circus] says it",
     o.DAEMON.name: "`bigtop run --daemon FILE` goes into the background",
     o.PASTE.name: 'say app = "paste:FILE" instead',
     o.PID.name: "the process id is that of the supervisor; `pidfile` of [circus] names its file",

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from bigtop import zones
 from bigtop.config.file.apps import AppSpec
 from bigtop.config.serve.admin import AdminSpec
-from bigtop.emission import Emission
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import Pace
@@ -40,6 +39,7 @@ class DaemonSpec(Record):
     client_keys: str | None = None
     check_delay: float = 5.0
     warmup_delay: float = 0.0
+    drain_delay: float = 0.0
     umask: int | None = None
     pidfile: str | None = None
     log_time_zone: str = zones.LOCAL
@@ -51,7 +51,6 @@ class DaemonSpec(Record):
     debug: bool = False
     debug_gc: bool = False
     stats: Pace | None = None  # None: no figures are published
-    statsd: Emission | None = None  # None: figures are sent nowhere
     admin: AdminSpec | None = None  # None: there is no such listener
     httpd: bool = False
     where: Mapping[str, str] = field(default_factory=dict, compare=False)  # key of [circus] -> file:line

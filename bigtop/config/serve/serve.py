@@ -50,6 +50,7 @@ class ServeSpec(Record):
     max_requests_jitter: int
     graceful_timeout: float
     boot_timeout: float  # 0: for ever
+    drain_delay: float  # 0: none
     folder: str  # from which relative names count: --chdir, or where we were started
     identity: Identity
     pidfile: str | None
@@ -106,6 +107,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         max_requests_jitter=config[o.MAX_REQUESTS_JITTER],
         graceful_timeout=config[o.GRACEFUL_TIMEOUT],
         boot_timeout=config[o.BOOT_TIMEOUT],
+        drain_delay=config[o.DRAIN_DELAY],
         folder=base,
         identity=_identity(config, base),
         pidfile=pidfile and os.path.join(base, pidfile),
