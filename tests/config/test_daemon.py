@@ -157,9 +157,8 @@ FIGURES = [
     ("[stats]\ninterval = 0.5\ndetails_interval = 3\nhistory = yes\n", Pace(0.5, 3.0, history=True)),
     ("[circus]\nstatsd = no\n[stats]\ninterval = 2\nstatsd_host = a\n", None),
     (
-        "[stats]\nstatsd_host = unix:/a\nstatsd_prefix = b.\n"
-        "dogstatsd_tags = c:d, e\nenable_backlog_metric = yes\n",
-        Pace(emission=Emission("/a", "b", ("c:d", "e"), backlog=True, has_names=True)),
+        "[stats]\nstatsd_host = unix:/a\nstatsd_prefix = b.\ndogstatsd_tags = c:d, e",
+        Pace(emission=Emission("/a", "b", ("c:d", "e"), has_names=True)),
     ),
     (
         "[stats]\nstatsd_host = a\nstatsd_dialect = circus",
