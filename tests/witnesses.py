@@ -29,6 +29,7 @@ SERVE: Witnesses = {
     "integration/test_admin.py": {
         "admin": "test_counters_are_what_clients_counted_over_deaths",
         "drain_delay": "test_a_site_may_go_on_for_a_while_when_it_is_not_ready_any_more",
+        "admin_hosts": "test_names_of_the_machine_are_answered_where_they_are_given",
         "admin_allow": "test_who_is_not_on_the_list_is_told_nothing",
         "admin_token_file": "test_figures_need_the_token_and_probes_do_not",
     },
@@ -253,6 +254,7 @@ ADMIN: Witnesses = {
         "bind": "test_a_file_has_one_listener_for_all",
         "token_file": "test_a_file_has_one_listener_for_all",
         "allow": "test_a_file_says_who_is_answered",
+        "hosts": "test_a_file_says_under_which_names",
     },
 }
 SOCKET: Witnesses = {

@@ -85,7 +85,9 @@ class Statistics:
     ) -> None:
         self._security = security
         self._running = running
-        self._admission = Admission() if admin is None else Admission(admin.allow, admin.token_file)
+        self._admission = Admission()
+        if admin is not None:
+            self._admission = Admission(admin.allow, admin.token_file, admin.hosts)
         self._admin = [] if admin is None else sockets.bind_all([admin.bind])
         self._listener: socket.socket | None = None
         self.endpoint: str | None = None

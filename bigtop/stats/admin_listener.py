@@ -57,11 +57,13 @@ class _Service:
         path = request.target.partition(b"?")[0].decode("latin-1")
         if not self._admission.knows(peer):
             return Page(403, "this address is not on the list of those that are answered\n")
+        fields = {name.lower(): value.decode("latin-1") for name, value in request.headers}
+        if not self._admission.is_meant(host := fields.get(b"host", "")):
+            return Page(421, f"{host} is no name of this machine that it knows (--admin-hosts)\n")
         if path not in PATHS:
             return Page(404, f"there are {', '.join(PATHS)}\n")
         if request.method not in ("GET", "HEAD"):
             return Page(405, "only GET and HEAD\n", fields=(("Allow", "GET, HEAD"),))
-        fields = {name.lower(): value.decode("latin-1") for name, value in request.headers}
         try:
             lets_in = self._admission.lets_in(path, fields.get(b"authorization", ""))
         except ConfigError as error:

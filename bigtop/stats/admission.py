@@ -2,12 +2,15 @@
 #
 # Rules: pure but for the file of the token, which is read for each request, so that a new token needs no
 # restart. Where addresses are given, others are told nothing. Probes say no more than one line and need no
-# token: who sends them seldom has a place for a secret.
+# token: who sends them seldom has a place for a secret. The Host field has to name this machine, since a page
+# of anybody can have its name lead here, and be shown to a browser that is allowed (DNS rebinding); what is
+# asked with a token, no browser asks.
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 
 from bigtop.errors import ConfigError
 from bigtop.record import Record
@@ -19,10 +22,12 @@ _SCHEME = "bearer "
 
 
 class Admission(Record):
-    """`allow` are addresses and networks, or *; none: everybody. `token_file` None: there is no token."""
+    """`allow` are addresses and networks, or *; none: everybody. `token_file` None: there is no token.
+    `hosts` are names of this machine, in small letters, or *; addresses and localhost go without saying."""
 
     allow: tuple[str, ...] = ()
     token_file: str | None = None
+    hosts: tuple[str, ...] = ("*",)
 
     def knows(self, peer: str) -> bool:
         """Say whether one from that address may ask; "" is the address of a unix socket's clients."""
@@ -32,6 +37,18 @@ class Admission(Record):
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         forms = [address] if mapped is None else [address, mapped]
         return any(form in ipaddress.ip_network(network) for network in self.allow for form in forms)
+
+    def is_meant(self, host: str) -> bool:
+        """Say whether a Host field, "" for none, names this machine."""
+        if "*" in self.hosts or not host:
+            return True
+        name = re.sub(r":[0-9]*$", "", host.lower()).rstrip(".")
+        if name in self.hosts or name == "localhost" or name.endswith(".localhost"):
+            return True
+        try:
+            return bool(ipaddress.ip_address(name.removeprefix("[").removesuffix("]")))
+        except ValueError:
+            return False
 
     def lets_in(self, path: str, authorization: str) -> bool:
         """Say whether a request may be answered. ConfigError: there is no token to compare with."""

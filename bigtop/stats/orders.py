@@ -35,7 +35,7 @@ class Orders(Record):
         keys = None if curve is None else [str(curve.server_key), str(curve.clients)]
         pace = [self.pace.interval, self.pace.details_interval, self.pace.history]
         admin = self.admin
-        listens = admin and [admin.sockets, admin.admission.allow, admin.admission.token_file]
+        listens = admin and [admin.sockets, as_dict(admin.admission)]
         sends = self.pace.emission and as_dict(self.pace.emission)
         return json.dumps([self.endpoint, self.feed, pace, keys, listens, sends])
 
@@ -44,8 +44,9 @@ class Orders(Record):
         endpoint, feed, pace, keys, listens, sends = json.loads(text)
         admin = None
         if listens:
-            sockets, allow, token_file = listens
-            admin = Admin(tuple(sockets), Admission(tuple(allow), token_file))
+            sockets, said = listens
+            admission = Admission(tuple(said["allow"]), said["token_file"], tuple(said["hosts"]))
+            admin = Admin(tuple(sockets), admission)
         curve = Curve(*map(Path, keys)) if keys else None
         return cls(endpoint, feed, replace(Pace(*pace), emission=_emission(sends)), curve, admin)
 

@@ -126,6 +126,8 @@ ADMINS = [
     ("[admin]\nbind = fd://3\n", "2: bind: must be HOST:PORT or unix:PATH"),
     ("[admin]\nbind = unix:x\nallow = ::1\n", "2: bind: unix:x is a unix socket"),
     ("[admin]\nbind = 127.0.0.1:1\nallow = here\n", "3: allow: must be an IP address"),
+    ("[admin]\nbind = unix:x\nhosts = a\n", "2: bind: unix:x is a unix socket: its clients ask no host"),
+    ("[admin]\nbind = 127.0.0.1:1\nhosts = a b\n", "3: hosts: must be the name of a host, or *"),
     ("[admin]\nbind = :1\ntoken_file = /none\n", "2: bind: /none: No such file or directory"),
 ]
 
@@ -140,6 +142,13 @@ def test_an_admin_listener(tmp_path: Path) -> None:
     assert loaded(tmp_path, "[circus]\n").admin is None
     found = loaded(tmp_path, "[admin]\nbind = :9101\nallow = 10.0.0.0/8, ::1\n").admin
     assert found == AdminSpec(SocketSpec(":9101", "", 9101), None, ("10.0.0.0/8", "::1"))
+    found = loaded(tmp_path, "[admin]\nbind = localhost:1\n").admin
+    assert found is not None
+    assert found.hosts == ("localhost",)
+    (tmp_path / "token").write_text("a-token-of-the-tests\n")
+    found = loaded(tmp_path, f"[admin]\nbind = here:1\ntoken_file = {tmp_path}/token\n").admin
+    assert found is not None
+    assert found.hosts == ("*",)
     (mistake,) = mistakes(tmp_path, "[admin]\nbind = 127.0.0.1:1\n[watcher:circusd-stats]\ncmd = x\n")
     assert mistake.startswith("circus.ini:3: [watcher:circusd-stats] has the name of the process")
 

@@ -53,7 +53,9 @@ BY_NAME = {
 BESIDE = {
     "admin_allow": {"admin": "127.0.0.1:8"},
     "admin_token_file": {"admin": "127.0.0.1:8"},
+    "admin_hosts": {"admin": "127.0.0.1:8"},
     "allow": {"bind": "127.0.0.1:8"},
+    "hosts": {"bind": "127.0.0.1:8"},
     "token_file": {"bind": "127.0.0.1:8"},
     "client_ca": {"tls": "files:{folder}/both.pem"},
     "client_auth": {"tls": "files:{folder}/both.pem", "client_ca": "{folder}/both.pem"},

@@ -156,6 +156,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "admin": ":9101",
         "admin_token_file": "token",
         "admin_allow": "10.0.0.0/8",
+        "admin_hosts": "shop.internal,B",
         "statsd_host": "unix:run/statsd",
         "statsd_prefix": "shop.",
         "dogstatsd_tags": "env:live,b",
@@ -205,7 +206,9 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         pidfile=f"{here}/run/pid",
         control=f"{here}/run/ctl",
         stats=f"{here}/run/stats",
-        admin=AdminSpec(SocketSpec(":9101", "", 9101), f"{here}/token", ("10.0.0.0/8",)),
+        admin=AdminSpec(
+            SocketSpec(":9101", "", 9101), f"{here}/token", ("10.0.0.0/8",), ("shop.internal", "b")
+        ),
         statsd=Emission(f"{here}/run/statsd", "shop", ("env:live", "b"), backlog=True),
         error_logfile="/var/error.log",
         logs=Logs("warning", True, f"{here}/access.log", "utc", capture=True),

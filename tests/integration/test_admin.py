@@ -84,6 +84,14 @@ def site() -> Iterator[Site]:
         yield running
 
 
+@pytest.fixture(scope="module", autouse=True)
+def silent(site: Site) -> Iterator[socket.socket]:
+    """A client that says nothing, from the first test on: the last one asks what it was told."""
+    with socket.create_connection(place(site), timeout=30) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\n")
+        yield client
+
+
 # ---- probes
 
 
@@ -137,7 +145,7 @@ def test_a_site_that_drains_is_not_ready_and_lives() -> None:
     with Gate() as gate, admin_site() as site:
         site.wait_for("shop: started")
         with Client(("127.0.0.1", site.port)) as client:
-            client.send(f"GET {gate.target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            client.send(f"GET {gate.target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             until(gate.entered, "the call")
             site.process.terminate()
             until(lambda: ask(site, "/readyz").status == 503, "the drain")
@@ -341,11 +349,11 @@ def test_a_head_is_an_answer_without_its_body(site: Site) -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"X: " + b"a" * 9000 + b"\r\n\r\n", 431),
-        (b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 99 + b"\r\n", 431),
-        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 99 + b"\r\n", 431),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
-        (b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", 413),
+        (b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n", 413),
     ],
     ids=["huge field", "many fields", "long target", "TLS", "large body"],
 )
@@ -359,7 +367,7 @@ def test_what_breaks_http_or_its_limits_is_told_and_closed(site: Site, sent: byt
 
 def test_a_connection_has_one_request(site: Site) -> None:
     with Client(place(site)) as client:
-        client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
         answer = client.answer()
         assert (answer.status, answer["Connection"], answer.body) == (200, "close", b"ok\n")
         assert client.at_end()
@@ -367,7 +375,7 @@ def test_a_connection_has_one_request(site: Site) -> None:
 
 def test_a_client_that_closes_its_side_early_is_answered(site: Site) -> None:
     with Client(place(site)) as client:
-        client.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         client.socket.shutdown(socket.SHUT_WR)
         assert client.answer().status == 200
 
@@ -415,8 +423,24 @@ def test_who_is_not_on_the_list_is_told_nothing() -> None:
             assert ask(site, path).status == 403
         there = socket.create_connection(place(site), timeout=30, source_address=("127.0.0.2", 0))
         with there:
-            there.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            there.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert there.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_page_of_somebody_whose_name_leads_here_is_refused(site: Site) -> None:
+    for path in ("/livez", "/metrics", "/status"):
+        answered = ask(site, path, fields={"Host": "evil.example:9101"})
+        assert answered.status == 421
+        assert answered.body == "evil.example:9101 is no name of this machine that it knows (--admin-hosts)\n"
+        assert ask(site, path, fields={"Host": "localhost"}).status == 200
+
+
+def test_names_of_the_machine_are_answered_where_they_are_given() -> None:
+    with admin_site("--admin-hosts", "shop.internal") as site:
+        site.wait_for("shop: started")
+        assert ask(site, "/livez", fields={"Host": "shop.internal"}).status == 200
+        assert ask(site, "/livez", fields={"Host": "127.0.0.1"}).status == 200
+        assert ask(site, "/livez", fields={"Host": "evil.example"}).status == 421
 
 
 def test_a_unix_socket_is_for_its_user_and_goes_with_its_site(tmp_path: Path) -> None:
@@ -553,6 +577,13 @@ def test_a_file_says_who_is_answered() -> None:
         assert ask(stack, "/livez").status == 403
 
 
+def test_a_file_says_under_which_names() -> None:
+    text, _ = file('hosts = ["shop.internal"]')
+    with Stack(text) as stack:
+        until(lambda: ask(stack, "/livez", fields={"Host": "shop.internal"}).status == 200, "an answer")
+        assert ask(stack, "/livez", fields={"Host": "evil.example"}).status == 421
+
+
 def test_commands_alone_are_ready_when_they_run() -> None:
     text = f"[admin]\nbind = 127.0.0.1:{free_port()}\n[watcher:one]\ncmd = sleep 1000\n"
     with Stack(text, name="x.ini") as stack:
@@ -565,7 +596,7 @@ def test_a_stack_that_drains_is_not_ready() -> None:
     with Gate() as gate, Stack(text) as stack:
         until(lambda: ask(stack, "/readyz").status == 200, "a site that is ready")
         with Client(("127.0.0.1", ports[0])) as client:
-            client.send(f"GET {gate.target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            client.send(f"GET {gate.target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             until(gate.entered, "the call")
             stack.process.terminate()
             until(lambda: ask(stack, "/readyz").status == 503, "the drain")
@@ -590,3 +621,11 @@ def test_it_ends_with_its_supervisor() -> None:
             return False
 
         until(is_refused, "the end of its socket")
+
+
+def test_who_says_nothing_is_told_so(silent: socket.socket) -> None:
+    answer = b""
+    while data := silent.recv(1000):
+        answer += data
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert answer.endswith(b"\r\n\r\nno request within 10 seconds\n")

@@ -37,6 +37,41 @@ def test_an_address_allows_itself(address: object) -> None:
     assert Admission((str(address),)).knows(str(address))
 
 
+@pytest.mark.parametrize(
+    ("hosts", "host", "is_meant"),
+    [
+        ((), "", True),  # of no browser
+        ((), "localhost:9101", True),
+        ((), "LocalHost.", True),
+        ((), "app.localhost:1", True),
+        ((), "127.0.0.1:9101", True),
+        ((), "10.0.0.9", True),
+        ((), "[::1]:9101", True),
+        ((), "evil.example", False),
+        ((), "evil.example:9101", False),
+        ((), "127.0.0.1.evil.example", False),
+        ((), "localhost.evil.example", False),
+        (("shop.internal",), "Shop.Internal:9101", True),
+        (("shop.internal",), "x.shop.internal", False),
+        (("*",), "evil.example", True),
+    ],
+)
+def test_names_that_it_is_asked_under(hosts: tuple[str, ...], host: str, is_meant: bool) -> None:
+    assert Admission(hosts=hosts).is_meant(host) is is_meant
+
+
+@given(st.ip_addresses(), st.integers(1, 65535))
+def test_no_address_is_a_name_of_somebody(address: object, port: int) -> None:
+    text = f"[{address}]" if ":" in str(address) else str(address)
+    assert Admission(hosts=()).is_meant(text)
+    assert Admission(hosts=()).is_meant(f"{text}:{port}")
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_meant_or_not(host: str) -> None:
+    assert Admission(hosts=()).is_meant(host) in (True, False)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     (tmp_path / "token").write_text(f"{TOKEN}\n")

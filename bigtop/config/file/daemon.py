@@ -187,7 +187,9 @@ def _admin(sections: Sequence[Values], problems: Problems) -> AdminSpec | None:
             problems.error(values.place, f"[{values.title}] needs bind, such as 127.0.0.1:9101")
             continue
         try:
-            return admin.spec(bind, values[d.TOKEN_FILE], values[d.ALLOW], workdir.current())
+            return admin.spec(
+                bind, values[d.TOKEN_FILE], values[d.ALLOW], values[d.ADMIN_HOSTS], workdir.current()
+            )
         except ConfigError as error:
             problems.error(values.place_of(d.ADMIN_BIND), f"bind: {error}")
     return None

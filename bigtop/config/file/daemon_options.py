@@ -259,7 +259,16 @@ ALLOW = Key(
     many=True,
     ours=True,
 )
-ADMIN_KEYS: Final[tuple[Key[object], ...]] = (ADMIN_BIND, TOKEN_FILE, ALLOW)
+ADMIN_HOSTS = Key(
+    "hosts",
+    commas(values.host),
+    "NAMES",
+    "Names of this machine that it may be asked under, or *. Its address and localhost go without saying; "
+    "with a token any name does.",
+    many=True,
+    ours=True,
+)
+ADMIN_KEYS: Final[tuple[Key[object], ...]] = (ADMIN_BIND, TOKEN_FILE, ALLOW, ADMIN_HOSTS)
 
 # ---- [socket:NAME]
 
@@ -356,7 +365,7 @@ NOT_OF_APPS: Final[dict[str, str]] = {
     o.CONTROL.name: "one control channel is for all; `endpoint` of [circus] places it",
     o.STATS.name: "one process is for all; `statsd` of [circus] starts it",
     **dict.fromkeys(
-        (o.ADMIN.name, o.ADMIN_TOKEN_FILE.name, o.ADMIN_ALLOW.name),
+        (o.ADMIN.name, o.ADMIN_TOKEN_FILE.name, o.ADMIN_ALLOW.name, o.ADMIN_HOSTS.name),
         "one listener is for all; the section [admin] describes it",
     ),
     **dict.fromkeys(

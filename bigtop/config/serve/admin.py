@@ -15,14 +15,18 @@ from bigtop.system import unixpaths
 
 
 class AdminSpec(Record):
-    """`allow` are addresses and networks, or *; none: whoever reaches it."""
+    """`allow` are addresses and networks, or *; none: whoever reaches it. `hosts`: names of this machine, or
+    * for any."""
 
     bind: SocketSpec
     token_file: str | None = None
     allow: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
-def spec(bind: str, token_file: str | None, allow: tuple[str, ...], base: str) -> AdminSpec:
+def spec(
+    bind: str, token_file: str | None, allow: tuple[str, ...], hosts: tuple[str, ...], base: str
+) -> AdminSpec:
     """Return what these say; relative paths count from `base`. ConfigError, without a place: they say too
     little, or the token cannot be read."""
     where = parse_bind(bind)
@@ -34,6 +38,8 @@ def spec(bind: str, token_file: str | None, allow: tuple[str, ...], base: str) -
         where = replace(where, path=path, mode=0o600 if is_file else None)
         if allow:
             raise ConfigError(f"{bind} is a unix socket: its clients have no addresses that could be allowed")
+        if hosts:
+            raise ConfigError(f"{bind} is a unix socket: its clients ask no host")
         if not (is_file or token_file):
             raise ConfigError(f"everybody of this machine reaches {bind}: it needs a token")
     elif not (_is_loopback(where.host) or token_file or allow):
@@ -45,7 +51,15 @@ def spec(bind: str, token_file: str | None, allow: tuple[str, ...], base: str) -
 
         token_file = os.path.join(base, token_file)
         admission.read_token(token_file)
-    return AdminSpec(where, token_file, allow)
+    return AdminSpec(where, token_file, allow, hosts or _own_names(where, token_file))
+
+
+def _own_names(bind: SocketSpec, token_file: str | None) -> tuple[str, ...]:
+    """Return under which names it may be asked, unless somebody says so. (A browser has no token, and reaches
+    no unix socket.)"""
+    if token_file is not None or bind.path is not None:
+        return ("*",)
+    return (bind.host.lower(),) if bind.host else ()
 
 
 def _is_loopback(host: str) -> bool:

@@ -876,6 +876,15 @@ ADMIN_ALLOW = Option(
     "LIST",
     many=True,
 )
+ADMIN_HOSTS = Option(
+    "--admin-hosts",
+    Group.PROCESS,
+    commas(values.host),
+    "Names of this machine that --admin may be asked under, or *. Its address and localhost go without "
+    "saying; with a token any name does.",
+    "NAMES",
+    many=True,
+)
 STATSD_HOST = Option(
     "--statsd-host",
     Group.PROCESS,
@@ -1062,7 +1071,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     LOOP, LIFESPAN, SLOW_CALLBACK, WS_MAX_SIZE, WS_MAX_QUEUE, WS_PING_INTERVAL, WS_PING_TIMEOUT,
     WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
     NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, STATS, ADMIN, ADMIN_TOKEN_FILE, ADMIN_ALLOW,
-    STATSD_HOST, STATSD_PREFIX, DOGSTATSD_TAGS, ENABLE_BACKLOG_METRIC, SERVER_HEADER,
+    ADMIN_HOSTS, STATSD_HOST, STATSD_PREFIX, DOGSTATSD_TAGS, ENABLE_BACKLOG_METRIC, SERVER_HEADER,
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
     LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT, APP_METRICS,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,

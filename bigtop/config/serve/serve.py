@@ -130,13 +130,15 @@ def spec(config: ServeConfig) -> ServeSpec:
 def _admin(config: ServeConfig, base: str) -> AdminSpec | None:
     where = config[o.ADMIN]
     if where is None:
-        for option in (o.ADMIN_TOKEN_FILE, o.ADMIN_ALLOW):
+        for option in (o.ADMIN_TOKEN_FILE, o.ADMIN_ALLOW, o.ADMIN_HOSTS):
             if config[option]:
                 origin = config.settings[option.name].given.origin
                 raise ConfigError(f"{origin}: does nothing without {o.ADMIN.flag}")
         return None
     try:
-        return admin.spec(where, config[o.ADMIN_TOKEN_FILE], config[o.ADMIN_ALLOW], base)
+        return admin.spec(
+            where, config[o.ADMIN_TOKEN_FILE], config[o.ADMIN_ALLOW], config[o.ADMIN_HOSTS], base
+        )
     except ConfigError as error:
         raise ConfigError(f"{config.settings[o.ADMIN.name].given.origin}: {error}") from None
 

@@ -352,6 +352,13 @@ def proxy(given: str) -> str:
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
+def host(given: str) -> str:
+    """The name of a host, or * for any."""
+    if given != "*" and not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", given.lower()):
+        raise ValueError(f"must be the name of a host, or *, got {given!r}")
+    return given.lower()
+
+
 def commas(convert: Convert[T]) -> Parse[tuple[T, ...]]:
     """Any number of texts, each of which may be a list with commas."""
     return lambda texts: tuple(convert(part.strip()) for text in texts for part in text.split(",") if part)
