@@ -244,6 +244,7 @@ STATS: Witnesses = {
         "statsd_dialect": "test_names_of_circus",
     },
     "integration/test_stats.py": {
+        "intervals": "test_a_watcher_may_have_an_interval_of_its_own",
         "interval": "test_the_pace_and_the_past_are_as_the_file_says",
         "history": "test_the_pace_and_the_past_are_as_the_file_says",
         "details_interval": "test_what_is_costly_is_read_less_often",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from bigtop.ipc.counters import ACCEPTED_AT, Count
 from bigtop.stats import sockdiag
 from bigtop.stats.figures import AppFigures
 from bigtop.stats.process_looks import ProcessLooks, Told
-from bigtop.stats.roster import Group, Roster
+from bigtop.stats.roster import Group, Listener, Roster
 from bigtop.stats.samples import Figure
 
 SOCKETS = "sockets"
@@ -47,6 +47,7 @@ class Collector:
                     "reads": fresh,
                     "address": listener.address,
                     "accepted": accepted if listener.served else None,
+                    **dict(zip(("bytes_in", "bytes_out"), _bytes(listener, roster, counts), strict=True)),
                     "waiting": None if queue is None else queue.waiting,
                     "backlog": None if queue is None else queue.limit,
                 },
@@ -56,12 +57,17 @@ class Collector:
             addresses = [listener.address for listener in roster.listeners]
             yield Told(SOCKETS, None, {"addresses": addresses, "reads": total})
 
-    def requests(self, roster: Roster, counts: Mapping[str, AppFigures], at: float) -> Iterator[Told]:
-        """Yield what the workers of each watcher count of their requests."""
+    def requests(
+        self, roster: Roster, counts: Mapping[str, AppFigures], at: float, turns: Container[str]
+    ) -> Iterator[Told]:
+        """Yield what the workers of each watcher whose turn it is count of their requests."""
+        before, self._counts = self._counts, {}
         for group in roster.groups:
-            if (now := counts.get(group.name)) is not None:
-                yield Told(group.name, None, _requests(group, now, self._counts.get(group.name), at))
-        self._counts = {name: (at, now) for name, now in counts.items()}
+            name = group.name
+            if (now := counts.get(name)) is not None:
+                if name in turns:
+                    yield Told(name, None, _requests(group, now, before.get(name), at))
+                self._counts[name] = (at, now) if name in turns else before.get(name, (at, now))
 
 
 _OF_REQUESTS = {
@@ -88,6 +94,25 @@ def _requests(group: Group, counts: AppFigures, before: tuple[float, AppFigures]
 
 def _accepted(counts: AppFigures | None, number: int) -> int:
     return 0 if counts is None else counts.counters[ACCEPTED_AT][number]
+
+
+def _bytes(
+    listener: Listener, roster: Roster, counts: Mapping[str, AppFigures]
+) -> tuple[int | None, int | None]:
+    """Return what came in and went out over a socket: that of applications which have no other one, as far as
+    their servers count it."""
+    names = [name for name, _number in listener.served]
+    others = {name for one in roster.listeners if one is not listener for name, _number in one.served}
+    sums: list[int | None] = []
+    for count in (Count.BYTES_IN, Count.BYTES_OUT):
+        each = [counts[name].counters[count] if name in counts else 0 for name in names]
+        # Whoever answers requests and has received nothing does not count it.
+        counted = all(
+            number or name not in counts or not counts[name].counters[Count.REQUESTS]
+            for name, number in zip(names, each, strict=True)
+        )
+        sums.append(sum(each) if names and counted and not others & set(names) else None)
+    return sums[0], sums[1]
 
 
 def _queues() -> Mapping[int, sockdiag.Queue]:

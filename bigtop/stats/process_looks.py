@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bigtop.stats import details, procfs, samples
@@ -61,7 +61,8 @@ class ProcessLooks:
     def forget(self) -> None:
         """What comes next is compared with nothing."""
         self._table: dict[int, ProcessStat] = {}
-        self._at = 0.0
+        # Ours, by pid: when it was told of, and what it was like.
+        self._used: dict[int, tuple[float, ProcessStat]] = {}
         self._details: dict[tuple[int, int], tuple[float, Details]] = {}  # by pid and birth: when due again
         self._last: dict[int, _Last] = {}  # by pid
         self._others.clear()
@@ -71,49 +72,60 @@ class ProcessLooks:
         """Whether there is a look with which the next one can be compared."""
         return bool(self._table)
 
-    def look(self, roster: Roster, at: float, now: float) -> Iterator[Told]:
-        """Yield the figures of each process, and after those of one watcher the figures of that."""
-        before, since = self._table, at - self._at
+    def look(
+        self, roster: Roster, at: float, now: float, turns: Container[str] | None = None
+    ) -> Iterator[Told]:
+        """Yield the figures of each process, and after those of one watcher the figures of that; only of
+        those whose turn it is, if that is said."""
+        before = self._table
         named = frozenset(process.pid for group in roster.groups for process in group.processes)
         self._others -= named
-        self._table, self._at = self._facts(at), at
+        self._table = self._facts(at)
         children = samples.children_of(self._table)
-        used: dict[int, Use] = {}  # of all that are ours
-        last, self._last = self._last, {}
+        ours: set[int] = set()
+        for name, members in _everybody(roster):
+            trees: dict[int, list[int]] = {}  # of those that have children: who is below them
+            for pid in members.keys() & children.keys() if name is not OWN else ():
+                trees[pid] = [one.pid for one in samples.below(pid, children, named)]
+            ours.update(members, *trees.values())
+            if turns is None or name in turns:
+                yield from self._of_group(name, members, trees, at, now)
+        self._forget_others(ours, before)
 
-        def take(pid: int) -> Use | None:
-            facts = self._table.get(pid)
-            found = None if facts is None else self._detail(facts, at)
-            if facts is None or found is None:  # it is gone meanwhile
-                return None
-            used[pid] = Use(facts, samples.share(before.get(pid), facts, since), found)
-            return used[pid]
+    def _of_group(
+        self,
+        name: str,
+        members: Mapping[int, Figure],
+        trees: Mapping[int, Sequence[int]],
+        at: float,
+        now: float,
+    ) -> Iterator[Told]:
+        figures, everyone = [], []
+        for pid, more in members.items():
+            if (use := self._use(pid, at)) is None:
+                continue
+            self._last[pid] = told = self._told(self._last.get(pid), use, more, now)
+            figure, text = told.figure, told.text
+            everyone.append(use)
+            if pid in trees:
+                below = [found for one in trees[pid] if (found := self._use(one, at))]
+                figure, text = {**figure, "tree": samples.of_tree([use, *below])}, ""
+                everyone += below
+            figures.append(figure)
+            yield Told(name, pid, figure, text)
+        if figures:
+            whole = {**samples.of_watcher(figures), "time": now, "tree": samples.of_tree(everyone)}
+            yield Told(name, None, whole)
 
-        def of_group(name: str, members: Iterable[tuple[int, Figure]], *, trees: bool) -> Iterator[Told]:
-            figures, everyone = [], []
-            for pid, more in members:
-                if (use := take(pid)) is None:
-                    continue
-                self._last[pid] = told = self._told(last.get(pid), use, more, now)
-                figure, text = told.figure, told.text
-                everyone.append(use)
-                if trees and pid in children:
-                    below = [found for one in samples.below(pid, children, named) if (found := take(one.pid))]
-                    figure, text = {**figure, "tree": samples.of_tree([use, *below])}, ""
-                    everyone += below
-                figures.append(figure)
-                yield Told(name, pid, figure, text)
-            if figures:
-                whole = {**samples.of_watcher(figures), "time": now, "tree": samples.of_tree(everyone)}
-                yield Told(name, None, whole)
-
-        yield from of_group(OWN, [(pid, {"name": title}) for pid, title in roster.own], trees=False)
-        for group in roster.groups:
-            members: list[tuple[int, Figure]] = [
-                (process.pid, {"name": None, "wid": process.wid}) for process in group.processes
-            ]
-            yield from of_group(group.name, members, trees=True)
-        self._remember(used, before)
+    def _use(self, pid: int, at: float) -> Use | None:
+        """Return what a process used since it was told of; None for one that is gone."""
+        facts = self._table.get(pid)
+        found = None if facts is None else self._detail(facts, at)
+        if facts is None or found is None:
+            return None
+        then, before = self._used.get(pid, (at, None))
+        self._used[pid] = at, facts
+        return Use(facts, samples.share(before, facts, at - then), found)
 
     def _told(self, last: _Last | None, use: Use, more: Mapping[str, object], now: float) -> _Last:
         if last is not None and last.use == use:  # it slept, and is older
@@ -121,11 +133,14 @@ class ProcessLooks:
         figure = {**samples.of_process(use, self._machine, now), **more, "subtopic": use.facts.pid}
         return _Last(use, figure | samples.more_of_process(use))
 
-    def _remember(self, used: Mapping[int, Use], before: Mapping[int, ProcessStat]) -> None:
-        births = {(pid, use.facts.born) for pid, use in used.items()}
+    def _forget_others(self, ours: Container[int], before: Container[int]) -> None:
+        """Forget who is gone, or not ours any more."""
+        self._used = {pid: known for pid, known in self._used.items() if pid in ours and pid in self._table}
+        self._last = {pid: last for pid, last in self._last.items() if pid in self._used}
+        births = {(pid, facts.born) for pid, (_, facts) in self._used.items()}
         self._details = {key: known for key, known in self._details.items() if key in births}
         # Not at the first sight: of one that was just born we may be told later that it is ours.
-        self._others.update(pid for pid in self._table if pid not in used and pid in before)
+        self._others.update(pid for pid in self._table if pid not in ours and pid in before)
 
     def _facts(self, at: float) -> dict[int, ProcessStat]:
         """Look at all processes that may be ours. Those that were not are looked at again now and then: one
@@ -150,3 +165,10 @@ class ProcessLooks:
         except OSError:
             return None
         return self._details[key][1]
+
+
+def _everybody(roster: Roster) -> Iterator[tuple[str, dict[int, Figure]]]:
+    """Yield Bigtop itself and all watchers, with what is known of their processes, by pid."""
+    yield OWN, {pid: {"name": title} for pid, title in roster.own}
+    for group in roster.groups:
+        yield group.name, {process.pid: {"name": None, "wid": process.wid} for process in group.processes}

@@ -20,11 +20,13 @@ from bigtop import log
 from bigtop.errors import BigtopError
 from bigtop.log import logger as get_logger
 from bigtop.stats import admin_listener, feed, publisher
-from bigtop.stats.collector import Collector
+from bigtop.stats.collector import SOCKETS, Collector
 from bigtop.stats.emitter import Emitter
 from bigtop.stats.history import History
 from bigtop.stats.known import Known
 from bigtop.stats.orders import Orders
+from bigtop.stats.pace import Turns
+from bigtop.stats.process_looks import OWN
 from bigtop.stats.publisher import Publisher
 from bigtop.system import kernel
 
@@ -37,6 +39,7 @@ class Stats:
     def __init__(self, orders: Orders, endpoint: int, known: Known) -> None:
         self._pace = orders.pace
         self._known = known
+        self._turns = Turns(orders.pace)
         self._wanted = asyncio.Event()
         self._collector = Collector(orders.pace.details_interval)
         self._history = History() if orders.pace.history else None
@@ -56,7 +59,7 @@ class Stats:
                 at = time.monotonic()
                 await self._known.learn()
                 self._look(at)
-                due += self._pace.interval * (1 + (at - due) // self._pace.interval)
+                due += self._pace.step * (1 + (at - due) // self._pace.step)
 
     @property
     def _is_wanted(self) -> bool:
@@ -75,9 +78,10 @@ class Stats:
         collector, roster = self._collector, self._known.roster
         if not roster.own:  # nobody told us anything yet
             return
+        turns = self._turns.take((OWN, SOCKETS, *(group.name for group in roster.groups)), at)
         if self._history is not None or wants(publisher.STAT):
             is_first = not collector.processes.has_looked
-            for told in collector.processes.look(roster, at, now):
+            for told in collector.processes.look(roster, at, now, turns):
                 if is_first:  # there is nothing to compare it with
                     continue
                 publish(publisher.STAT, told.name, told.figure, told.part, told.text)
@@ -85,9 +89,9 @@ class Stats:
                     self._history.add(told.name, now, told.figure)
         if wants(publisher.HTTP) or wants(publisher.SOCKETS):
             counts = self._known.counts()
-            for told in collector.sockets(roster, counts):
+            for told in collector.sockets(roster, counts) if SOCKETS in turns else ():
                 publish(publisher.STAT, told.name, told.figure, told.part, told.text)
-            for told in collector.requests(roster, counts, at):
+            for told in collector.requests(roster, counts, at, turns):
                 windows = self._known.windows.of(told.name)
                 publish(publisher.HTTP, told.name, {**told.figure, "windows": windows})
         self._publisher.flush()

@@ -164,6 +164,10 @@ FIGURES = [
     ("[circus]\nstatsd = 1\n", Pace()),
     ("[stats]\n", Pace()),
     ("[stats]\ninterval = 0.5\ndetails_interval = 3\nhistory = yes\n", Pace(0.5, 3.0, history=True)),
+    (
+        "[stats]\nintervals = Two words=5, b=0.5\n[watcher:two words]\ncmd = x\n[app:b]\napp = m:a\n",
+        Pace(intervals=(("two words", 5.0), ("b", 0.5))),
+    ),
     ("[circus]\nstatsd = no\n[stats]\ninterval = 2\nstatsd_host = a\n", None),
     (
         "[stats]\nstatsd_host = unix:/a\nstatsd_prefix = b.\ndogstatsd_tags = c:d, e",
@@ -186,6 +190,19 @@ def test_a_pace_without_time_is_refused(tmp_path: Path) -> None:
     assert mistakes(tmp_path, "[stats]\ninterval = 0\n") == [
         "circus.ini:2: interval: must be more than 0 seconds, got '0'"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("web=0", "must be more than 0 seconds, got '0'"),
+        ("5", "must be NAME=SECONDS, got '5'"),
+        ("wep=5", "there is no watcher or app wep; did you mean web?"),
+    ],
+)
+def test_intervals_of_somebody_who_is_not_there_are_refused(text: str, mistake: str, tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, f"[stats]\nintervals = {text}\n[watcher:web]\ncmd = x\n")
+    assert found == f"circus.ini:2: intervals: {mistake}"
 
 
 # ---- warnings

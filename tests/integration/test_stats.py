@@ -241,6 +241,30 @@ cmd = "sleep 1000"
         assert told["fine"][0][0] <= times[0]
 
 
+def test_a_watcher_may_have_an_interval_of_its_own() -> None:
+    text = """
+[circus]
+endpoint = "ipc://{folder}/ctl"
+[stats]
+interval = 0.1
+intervals = ["seldom=1000"]
+[watcher.often]
+cmd = "sleep 1000"
+[watcher.seldom]
+cmd = "sleep 1000"
+"""
+    with Stack(text) as stack:
+        where = str(stack.call("globaloptions")["options"]["stats_endpoint"])
+        with subscribed(where, "stat.often", "stat.seldom") as subscriber:
+            counts = dict.fromkeys(("stat.often", "stat.seldom"), 0)
+            for topic, _ in subscriber.messages():
+                counts[topic] = counts.get(topic, 0) + 1
+                if counts["stat.often"] == 10:
+                    break
+        # At the first look there is nothing to compare with, and it is told of at none after it.
+        assert counts["stat.seldom"] == 0
+
+
 def past(where: str) -> dict[str, Any]:
     with subscribed(where, "history.one") as subscriber:
         return subscriber.next("history.one")
@@ -284,6 +308,7 @@ def test_what_a_site_counts_is_exact_and_never_goes_back() -> None:
         with subscribed(where, "http.counted", "stat.sockets") as subscriber:
             begun = subscriber.next("http.counted")["requests"]
             reads: list[int] = []
+            over: list[tuple[int, int]] = []  # bytes in and out over the socket
             seen: list[int] = []
             enough = threading.Event()
 
@@ -309,7 +334,10 @@ def test_what_a_site_counts_is_exact_and_never_goes_back() -> None:
                 for topic, figure in subscriber.messages():
                     if topic == "stat.sockets":
                         reads.append(figure["reads"])
+                    elif topic.startswith("stat.sockets.") and figure["bytes_in"] is not None:
+                        over.append((figure["bytes_in"], figure["bytes_out"]))
                     elif topic == "http.counted":
+                        assert figure["bytes_in"] > 0 or figure["requests"] == 0
                         if seen and figure["requests"] > seen[-1]:
                             windows = [figure["windows"][seconds] for seconds in ("1", "10", "60")]
                             assert all(window["requests_per_second"] > 0 for window in windows)
@@ -323,6 +351,8 @@ def test_what_a_site_counts_is_exact_and_never_goes_back() -> None:
         assert seen == sorted(seen)
         assert seen[-1] == begun + 40
         assert sum(reads) == 40
+        assert over == sorted(over)
+        assert min(over[-1]) > 40 * len("GET / HTTP/1.1\r\n\r\n")
         site.process.terminate()
         assert site.process.wait(30) == 0
         assert not Path(where.removeprefix("ipc://")).exists()

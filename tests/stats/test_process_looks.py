@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,33 @@ def test_a_child_that_is_a_process_of_a_watcher_is_not_counted_twice(parent: tup
     found = by_part(ProcessLooks(10.0).look(roster(pid, child), 100.0, 1e9))
     assert found["w", None].figure["tree"]["processes"] == 2  # type: ignore[index]
     assert found["w", pid].figure["tree"]["processes"] == 1  # type: ignore[index]
+
+
+def test_who_waits_for_his_turn_is_told_of_all_the_time_since_the_last_one(parent: tuple[int, int]) -> None:
+    pid, _child = parent
+    looks = ProcessLooks(1000.0)
+    assert ("w", pid) in by_part(looks.look(roster(pid), 100.0, 1e9, {"w", OWN}))
+    for at in (101.0, 102.0, 103.0):
+        found = by_part(looks.look(roster(pid), at, 1e9, {OWN}))
+        assert set(found) == {(OWN, os.getpid()), (OWN, None)}
+    burnt = _burn(0.2)
+    own = by_part(looks.look(roster(pid), 104.0, 1e9, ()))
+    assert own == {}
+    found = by_part(looks.look(roster(pid), 105.0, 1e9, {"w", OWN}))
+    assert found["w", pid].figure["tree"]["processes"] == 2  # type: ignore[index]
+    assert found["w", pid].figure["cpu"] == 0.0
+    # Told of last at 103: what was used since is that of two seconds.
+    cpu = found[OWN, os.getpid()].figure["cpu"]
+    assert isinstance(cpu, float)
+    assert cpu >= 100 * burnt / 2 - 1
+
+
+def _burn(seconds: float) -> float:
+    """Use the CPU for so long; return how long it was."""
+    begun = time.process_time()
+    while (used := time.process_time() - begun) < seconds:
+        pass
+    return used
 
 
 def test_who_was_a_stranger_may_be_ours_later(parent: tuple[int, int]) -> None:

@@ -83,6 +83,7 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     apps = routed(apps, document.of_kind("app"), problems)
     encrypted.check(apps, (spec for _, spec in sockets if spec), problems)
     stats = _plain_sections(document, "stats", d.STATS, environments, problems)
+    _check_intervals(stats, document, problems)
     admins = _plain_sections(document, "admin", d.ADMIN_KEYS, environments, problems)
     daemon = replace(
         _daemon(circus),
@@ -204,9 +205,26 @@ def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pac
         return None
     for stats in sections:
         return Pace(
-            stats[d.INTERVAL], stats[d.DETAILS_INTERVAL], stats[d.HISTORY], _emission(stats, problems)
+            stats[d.INTERVAL],
+            stats[d.DETAILS_INTERVAL],
+            stats[d.HISTORY],
+            _emission(stats, problems),
+            stats[d.INTERVALS],
         )
     return Pace()
+
+
+def _check_intervals(sections: Sequence[Values], document: Document, problems: Problems) -> None:
+    """Every name in `intervals` exists."""
+    names = {section.name.lower() for kind in ("watcher", "app") for section in document.of_kind(kind)}
+    names |= {section.title.lower() for section in document.of_kind("plugin")}
+    for values in sections:
+        for name, _ in values[d.INTERVALS]:
+            if name not in names:
+                problems.error(
+                    values.place_of(d.INTERVALS),
+                    f"intervals: there is no watcher or app {name}{suggestion(name, names)}",
+                )
 
 
 def _emission(values: Values, problems: Problems) -> Emission | None:

@@ -188,6 +188,14 @@ HISTORY = Key(
     NO,
     ours=True,
 )
+INTERVALS = Key(
+    "intervals",
+    commas(wv.interval),
+    "NAME=SECONDS",
+    "Other intervals, of some watchers and applications.",
+    many=True,
+    ours=True,
+)
 STATSD_HOST = Key(
     "statsd_host",
     maybe(emission.address),
@@ -229,7 +237,7 @@ BACKLOG_METRIC = Key(
     ours=True,
 )
 STATS: Final[tuple[Key[object], ...]] = (
-    *(INTERVAL, DETAILS_INTERVAL, HISTORY),
+    *(INTERVAL, INTERVALS, DETAILS_INTERVAL, HISTORY),
     *(STATSD_HOST, STATSD_DIALECT, STATSD_PREFIX, DOGSTATSD_TAGS, BACKLOG_METRIC),
 )
 

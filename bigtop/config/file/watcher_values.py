@@ -200,6 +200,14 @@ def loglevel(given: str) -> str:
     return values.choice("critical", "error", "warning", "info", "debug")(given)
 
 
+def interval(given: str) -> tuple[str, float]:
+    """The name of a watcher, and seconds."""
+    name, equals, seconds = given.rpartition("=")
+    if not (equals and name.strip()):
+        raise ValueError(f"must be NAME=SECONDS, got {given!r}")
+    return name.strip().lower(), values.duration(seconds.strip())
+
+
 def signal_number(given: str) -> int:
     try:
         return signals.number(given)
