@@ -19,9 +19,10 @@ def who(pid: int) -> Details:
     return Details(user, samples.program(procfs.cmdline(pid)))
 
 
-def of(pid: int) -> Details:
-    """Return all of it. Raises OSError when the process is gone."""
-    found = who(pid)
+def of(pid: int, known: Details | None = None) -> Details:
+    """Return all of it; what who() returns is taken from what is `known`. Raises OSError when the process is
+    gone."""
+    found = known or who(pid)
     pss, swap = _allowed(procfs.memory, pid) or (None, None)
     read, written = _allowed(procfs.transferred, pid) or (None, None)
     fds = _allowed(procfs.descriptors, pid)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from bigtop.stats import details, procfs, samples
@@ -27,25 +27,36 @@ class Told(NamedTuple):
     text: str = ""  # the figure in JSON, where making that was worth to be avoided
 
 
-class _Last(NamedTuple):
-    """What was told of a process last. Of a thousand processes nearly all sleep, and making a text of the
-    figures of each is most of the work: so it is kept, up to the age."""
+class _Process:
+    """What is known of a process of ours. Of a thousand nearly all sleep, and making a text of the figures of
+    each is most of the work: so it is kept, up to the age."""
 
-    use: Use
-    figure: Figure
-    beginning: str = ""
+    __slots__ = ("_head", "_tail", "at", "due", "figure", "told", "turns", "use")
 
-    def at_age(self, age: float) -> _Last:
-        figure = {**self.figure, "age": age}
-        beginning = self.beginning or json.dumps({**figure, "age": None})
-        return _Last(self.use, figure, beginning)
+    def __init__(self, at: float, due: float, use: Use) -> None:
+        self.at = at  # when it was told of
+        self.due = due  # when what is costly is read again
+        self.turns = 0  # how often that was done
+        self.use = self.told = use
+        self.figure: Figure = {}
+        self._head = self._tail = ""
 
-    @property
-    def text(self) -> str:
-        return self.beginning and self.beginning.replace(_NO_AGE, f'"age": {self.figure["age"]}', 1)
+    def tell(self, use: Use, figure: Figure) -> str:
+        """Take new figures in."""
+        self.told, self.figure = use, figure
+        self._head = ""
+        return ""
+
+    def tell_age(self, age: float) -> str:
+        """All is as it was, but it is older. Return its figures in JSON."""
+        self.figure["age"] = age
+        if not self._head:
+            self._head, self._tail = json.dumps({**self.figure, "age": None}).split(_NO_AGE, 1)
+        return f'{self._head}"age": {age}{self._tail}'
 
 
 _NO_AGE = '"age": null'
+_WHO_EVERY = 6  # times that what is costly is read: whose a process is, and what it runs, hardly ever changes
 
 
 class ProcessLooks:
@@ -54,6 +65,7 @@ class ProcessLooks:
     def __init__(self, details_every: float) -> None:
         self._details_every = details_every
         self._machine = procfs.machine()
+        self._files = procfs.StatFiles()
         self._others: set[int] = set()  # pids that are nobody's of ours
         self._others_due = 0.0
         self.forget()
@@ -61,11 +73,12 @@ class ProcessLooks:
     def forget(self) -> None:
         """What comes next is compared with nothing."""
         self._table: dict[int, ProcessStat] = {}
-        # Ours, by pid: when it was told of, and what it was like.
-        self._used: dict[int, tuple[float, ProcessStat]] = {}
-        self._details: dict[tuple[int, int], tuple[float, Details]] = {}  # by pid and birth: when due again
-        self._last: dict[int, _Last] = {}  # by pid
+        self._ours: dict[int, _Process] = {}
         self._others.clear()
+        self._trees: dict[
+            str, tuple[list[Use], Figure]
+        ] = {}  # by watcher: what was added up last, and its sums
+        self._files.close()
 
     @property
     def has_looked(self) -> bool:
@@ -77,7 +90,7 @@ class ProcessLooks:
     ) -> Iterator[Told]:
         """Yield the figures of each process, and after those of one watcher the figures of that; only of
         those whose turn it is, if that is said."""
-        before = self._table
+        before = self._table.keys()
         named = frozenset(process.pid for group in roster.groups for process in group.processes)
         self._others -= named
         self._table = self._facts(at)
@@ -104,8 +117,8 @@ class ProcessLooks:
         for pid, more in members.items():
             if (use := self._use(pid, at)) is None:
                 continue
-            self._last[pid] = told = self._told(self._last.get(pid), use, more, now)
-            figure, text = told.figure, told.text
+            text = self._tell(self._ours[pid], use, more, now)
+            figure = self._ours[pid].figure
             everyone.append(use)
             if pid in trees:
                 below = [found for one in trees[pid] if (found := self._use(one, at))]
@@ -114,33 +127,61 @@ class ProcessLooks:
             figures.append(figure)
             yield Told(name, pid, figure, text)
         if figures:
-            whole = {**samples.of_watcher(figures), "time": now, "tree": samples.of_tree(everyone)}
+            last = self._trees.get(name)
+            if last is None or last[0] != everyone:
+                self._trees[name] = last = everyone, samples.of_tree(everyone)
+            whole = {**samples.of_watcher(figures), "time": now, "tree": last[1]}
             yield Told(name, None, whole)
 
     def _use(self, pid: int, at: float) -> Use | None:
         """Return what a process used since it was told of; None for one that is gone."""
-        facts = self._table.get(pid)
-        found = None if facts is None else self._detail(facts, at)
-        if facts is None or found is None:
+        facts, process = self._table.get(pid), self._ours.get(pid)
+        if facts is None:
             return None
-        then, before = self._used.get(pid, (at, None))
-        self._used[pid] = at, facts
-        return Use(facts, samples.share(before, facts, at - then), found)
+        if process is None or process.use.facts.born != facts.born:
+            return self._meet(facts, at)
+        use, seconds = process.use, at - process.at
+        process.at = at
+        found = use.details if at < process.due else self._details(process, at)
+        if found is None:
+            return None
+        if use.facts is not facts or use.cpu or use.details != found:
+            process.use = Use(facts, samples.share(use.facts, facts, seconds), found)
+        return process.use
 
-    def _told(self, last: _Last | None, use: Use, more: Mapping[str, object], now: float) -> _Last:
-        if last is not None and last.use == use:  # it slept, and is older
-            return last.at_age(samples.age(use.facts, self._machine, now))
+    def _meet(self, facts: ProcessStat, at: float) -> Use | None:
+        try:
+            use = Use(facts, 0.0, details.of(facts.pid))
+        except OSError:
+            return None
+        # The second time early, by a part that differs, so that later on not all of them are due at once.
+        self._ours[facts.pid] = _Process(at, at + self._details_every * (facts.pid % 16 / 16), use)
+        return use
+
+    def _details(self, process: _Process, at: float) -> Details | None:
+        """Read what is costly anew; None for a process that is gone."""
+        process.due = at + self._details_every
+        process.turns += 1
+        who = None if process.turns % _WHO_EVERY == 1 else process.use.details
+        try:
+            return details.of(process.use.facts.pid, who)
+        except OSError:
+            return None
+
+    def _tell(self, process: _Process, use: Use, more: Mapping[str, object], now: float) -> str:
+        """Have the figures of a process be those of now; return them in JSON if that is there already."""
+        if process.told == use and process.figure:  # it slept, and is older
+            return process.tell_age(samples.age(use.facts, self._machine, now))
         figure = {**samples.of_process(use, self._machine, now), **more, "subtopic": use.facts.pid}
-        return _Last(use, figure | samples.more_of_process(use))
+        return process.tell(use, figure | samples.more_of_process(use))
 
-    def _forget_others(self, ours: Container[int], before: Container[int]) -> None:
+    def _forget_others(self, ours: Set[int], before: Set[int]) -> None:
         """Forget who is gone, or not ours any more."""
-        self._used = {pid: known for pid, known in self._used.items() if pid in ours and pid in self._table}
-        self._last = {pid: last for pid, last in self._last.items() if pid in self._used}
-        births = {(pid, facts.born) for pid, (_, facts) in self._used.items()}
-        self._details = {key: known for key, known in self._details.items() if key in births}
+        there = self._table.keys()
+        for pid in self._ours.keys() - (ours & there):
+            del self._ours[pid]
         # Not at the first sight: of one that was just born we may be told later that it is ours.
-        self._others.update(pid for pid in self._table if pid not in ours and pid in before)
+        self._others |= (there - ours) & before
 
     def _facts(self, at: float) -> dict[int, ProcessStat]:
         """Look at all processes that may be ours. Those that were not are looked at again now and then: one
@@ -150,21 +191,7 @@ class ProcessLooks:
             self._others.clear()
             self._others_due = at + _OTHERS_EVERY
         self._others &= pids
-        return procfs.of(pids - self._others)
-
-    def _detail(self, facts: ProcessStat, at: float) -> Details | None:
-        """Return what is known of a process, read anew when that is due; None for one that is gone."""
-        key = facts.pid, facts.born
-        known = self._details.get(key)
-        if known is not None and at < known[0]:
-            return known[1]
-        # The first time early, by a part that differs, so that later on not all of them are due at once.
-        part = facts.pid % 16 / 16 if known is None else 1.0
-        try:
-            self._details[key] = at + self._details_every * part, details.of(facts.pid)
-        except OSError:
-            return None
-        return self._details[key][1]
+        return self._files.of(pids - self._others)
 
 
 def _everybody(roster: Roster) -> Iterator[tuple[str, dict[int, Figure]]]:

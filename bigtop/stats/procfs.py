@@ -1,12 +1,14 @@
 # Processes of this machine, read from /proc as fast as Python can.
 #
 # Rule: a file is read once per look and process, and no more files than are needed: psutil asks several times
-# for most of them, which for a thousand processes is the difference between a tenth of a second and one.
+# for most of them, which for a thousand processes is the difference between a tenth of a second and one. Who
+# looks again and again keeps the files open (StatFiles).
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import resource
+from collections.abc import Iterable, Set
 from typing import NamedTuple
 
 from bigtop.record import Record
@@ -14,6 +16,7 @@ from bigtop.record import Record
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LONGEST = 65536
+_STAT = 2048  # more than a line of /proc/PID/stat can have
 
 
 class ProcessStat(NamedTuple):
@@ -32,9 +35,12 @@ class ProcessStat(NamedTuple):
 def facts(pid: int) -> ProcessStat | None:
     """Return what is known of a process; None when there is none."""
     try:
-        text = _read(pid, "stat")
+        return _facts(pid, _read(pid, "stat"))
     except OSError:
         return None
+
+
+def _facts(pid: int, text: bytes) -> ProcessStat:
     # The second field is the program's name in parentheses, and may hold both of these.
     fields = text[text.rindex(b")") + 2 :].split(None, 22)
     return ProcessStat(
@@ -62,6 +68,72 @@ def pids() -> set[int]:
 def of(pids: Iterable[int]) -> dict[int, ProcessStat]:
     """Return what is known of these processes, by pid, without those that are gone."""
     return {one.pid: one for one in map(facts, pids) if one is not None}
+
+
+class _File(NamedTuple):
+    """An open /proc/PID/stat. It belongs to one process: it cannot be read once that is gone, whoever has the
+    number then."""
+
+    fd: int
+    text: bytes
+    facts: ProcessStat
+
+
+class StatFiles:
+    """Reads the same processes again and again, with at most `most` files open; the others' are opened each
+    time. Whoever slept since the last time is the same object. One thread at a time."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = _half_of_all() if most is None else most
+        self._files: dict[int, _File] = {}
+
+    def of(self, pids: Set[int]) -> dict[int, ProcessStat]:
+        """Return what is known of these processes, by pid, without those that are gone."""
+        for pid in self._files.keys() - pids:
+            os.close(self._files.pop(pid).fd)
+        found = {}
+        for pid in pids:
+            file = self._files.get(pid)
+            one = facts(pid) if file is None and len(self._files) >= self._most else self._read(pid, file)
+            if one is not None:
+                found[pid] = one
+        return found
+
+    def close(self) -> None:
+        self.of(frozenset())
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _read(self, pid: int, file: _File | None) -> ProcessStat | None:
+        try:
+            if file is not None:
+                text = os.pread(file.fd, _STAT, 0)
+                if text == file.text:
+                    return file.facts
+                self._files[pid] = file = _File(file.fd, text, _facts(pid, text))
+                return file.facts
+        except OSError:  # it is gone; another one may have its number
+            os.close(self._files.pop(pid).fd)
+        return self._open(pid)
+
+    def _open(self, pid: int) -> ProcessStat | None:
+        try:
+            fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            text = os.pread(fd, _STAT, 0)
+        except OSError:
+            os.close(fd)
+            return None
+        self._files[pid] = _File(fd, text, _facts(pid, text))
+        return self._files[pid].facts
+
+
+def _half_of_all() -> int:
+    """Return half of the descriptors that may be open: the others are for those who come."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
 def owner(pid: int) -> int:

@@ -35,6 +35,7 @@ class Subscriptions:
         changed: Callable[[bytes, bool], None] = lambda _topic, _comes: None,
     ) -> None:
         self._prefixes: Counter[bytes] = Counter()
+        self._all: tuple[bytes, ...] = ()  # of these
         self._client = client
         self._may_listen = may_listen
         self._changed = changed
@@ -51,7 +52,7 @@ class Subscriptions:
         if not self._prefixes:
             return False
         if len(self._prefixes) <= _FEW and not by_name:  # as is usual: one look-up for all of them
-            return topic.startswith(tuple(self._prefixes))
+            return topic.startswith(self._all)
         return any(topic[:length] in self._prefixes for length in range(int(by_name), len(topic) + 1))
 
     def wants_below(self, prefix: bytes) -> bool:
@@ -71,6 +72,7 @@ class Subscriptions:
             self._prefixes[topic] -= 1
             if self._prefixes[topic] <= 0:
                 del self._prefixes[topic]
+        self._all = tuple(self._prefixes)
         self._check(frames, kind, topic)
         if kind in (b"\x00", b"\x01"):
             self._changed(topic, kind == b"\x01")

@@ -20,6 +20,8 @@ from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop")
 
+_NOBLOCK = int(zmq.NOBLOCK)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 # Messages taken before everybody else on the loop gets a turn.
 BATCH = 50
 
@@ -38,8 +40,13 @@ class EdgeSocket:
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Send or, to a peer that does not read, drop; never wait."""
-        with suppress(zmq.Again):
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        send, last = self._socket.send, len(frames) - 1
+        try:  # as send_multipart() does it, which works out the same flags for each frame anew
+            for frame in frames[:last]:
+                send(frame, _MORE)
+            send(frames[last], _NOBLOCK)
+        except zmq.Again:
+            pass
         self._look_again()
 
     def close(self, linger: int) -> None:
