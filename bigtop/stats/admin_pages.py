@@ -91,6 +91,7 @@ class Pages:
         read = asyncio.get_running_loop().run_in_executor(self._thread, self._read, roster, form)
         try:
             more, merged = await asyncio.wait_for(read, _PATIENCE)
+            self._thread.submit(self._consumption.prepare)
         except TimeoutError:  # a thread that hangs in what an application put there costs no more than this
             more, merged = [], self._merged.text({}, form)
         text = exposition.render([*found, *more], form)

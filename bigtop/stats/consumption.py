@@ -1,8 +1,8 @@
 # Consumption of watchers as metrics: CPU time that only grows, and memory.
 #
 # Rules: it is looked when somebody asks, with one pass over /proc for all. What a process used that has ended
-# since is kept, as it was at the last look. A share of the memory (PSS) is costly to read, and so it is as
-# old as _SHARE_AGE. One thread at a time.
+# since is kept, as it was at the last look. A share of the memory (PSS) is costly to read: so that is done
+# after a look, for the next one, but for a few of which there is none yet. One thread at a time.
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from bigtop.stats.metrics import Sample
 from bigtop.stats.procfs import ProcessStat
 from bigtop.stats.roster import Roster
 
-_SHARE_AGE = 30.0  # seconds
+_SHARE_AGE = 10.0  # seconds
+_FEW = 25  # shares that are read in one look
 
 _Key = tuple[int, int]  # pid, and when it was born
 
@@ -28,14 +29,15 @@ class Consumption:
         self._used: dict[str, dict[_Key, float]] = {}  # seconds of CPU at the last look, by watcher
         self._gone: defaultdict[str, float] = defaultdict(float)  # likewise, of those that are gone
         self._shares: dict[_Key, tuple[float, int | None]] = {}  # when it was read, bytes
+        self._left = 0  # shares that may be read in this look
+        self._files = procfs.StatFiles()
 
     def look(self, roster: Roster) -> Iterator[Sample]:
         """Yield what the processes of each watcher use, with those below them."""
-        table = procfs.table()
+        table = self._files.of(procfs.pids())
         children = samples.children_of(table)
         named = frozenset(process.pid for group in roster.groups for process in group.processes)
-        shares = self._shares
-        self._shares = {}
+        shares, self._shares, self._left = self._shares, {}, _FEW
         for group in roster.groups:
             family = []
             for process in group.processes:
@@ -45,7 +47,7 @@ class Consumption:
             yield Sample(metrics.MEMORY, (group.name, "rss"), sum(one.rss for one in family))
             pss = [self._share(one, shares) for one in family]
             known = [one for one in pss if one is not None]
-            if len(known) == len(pss):  # else of another user, and may not be read
+            if len(known) == len(pss):  # else not read yet; or of another user, and may not be read
                 yield Sample(metrics.MEMORY, (group.name, "pss"), sum(known))
 
     def _cpu(self, name: str, family: list[ProcessStat]) -> float:
@@ -56,11 +58,23 @@ class Consumption:
         return round(self._gone[name] + sum(used.values()), 2)
 
     def _share(self, one: ProcessStat, before: dict[_Key, tuple[float, int | None]]) -> int | None:
-        key, now = (one.pid, one.born), time.monotonic()
-        read_at, pss = before.get(key, (0.0, None))
-        if not read_at or now > read_at + _SHARE_AGE:
-            read_at, pss = now, None
-            with suppress(OSError):
-                pss = procfs.memory(one.pid)[0]
-        self._shares[key] = read_at, pss
-        return pss
+        key = one.pid, one.born
+        known = before.get(key)
+        if known is None and self._left:
+            self._left -= 1
+            known = self._read(key)
+        self._shares[key] = known or (0.0, None)
+        return self._shares[key][1]
+
+    def prepare(self) -> None:
+        """Read for the next look what is too old by now, or was never read."""
+        late = time.monotonic() - _SHARE_AGE
+        for key, (read_at, _) in self._shares.items():
+            if not read_at or read_at < late:
+                self._shares[key] = self._read(key)
+
+    def _read(self, key: _Key) -> tuple[float, int | None]:
+        pss = None
+        with suppress(OSError):
+            pss = procfs.memory(key[0])[0]
+        return time.monotonic(), pss
