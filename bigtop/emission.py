@@ -1,7 +1,9 @@
-# Emission of figures to a statsd server, as somebody asked for it: where to, and under which names.
+# Emission of figures to a statsd server, or to a collector of OpenTelemetry, as somebody asked for it: where
+# to, and under which names.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from typing import Final
 
@@ -62,6 +64,28 @@ def tag(given: str) -> str:
     if not given or re.search(r"[|#,\n\r]", given):
         raise ValueError(f"must be NAME:VALUE without any of | # and line ends, got {given!r}")
     return given
+
+
+def collector(given: str) -> str:
+    """Return the URL at which a collector of OpenTelemetry takes metrics; ValueError for what is none."""
+    found = re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", given)
+    if found is None:
+        raise ValueError(f"must be a URL such as http://127.0.0.1:4318, got {given!r}")
+    return given if (found[1] or "/") != "/" else f"{given.rstrip('/')}/v1/metrics"
+
+
+def lacking(url: str | None) -> str:
+    """Return what has to be installed before metrics can be sent there; "" for nothing."""
+    if url is None or _is_there("opentelemetry.exporter.otlp.proto.http"):
+        return ""
+    return "needs OpenTelemetry's exporter: pip install 'bigtop[otlp]'"
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # of a package above it
+        return False
 
 
 def shown(where: Address) -> str:

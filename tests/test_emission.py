@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.emission import Emission, address, prefix, shown, tag
+from bigtop import emission
+from bigtop.emission import Emission, address, collector, prefix, shown, tag
 from bigtop.stats.orders import Orders
 from bigtop.stats.pace import Pace
 
@@ -57,6 +58,22 @@ def test_gunicorn_reads_the_same():
         assert config.validate_statsd_address(text) == address(text)
 
 
+def test_collectors():
+    assert collector("http://127.0.0.1:4318") == "http://127.0.0.1:4318/v1/metrics"
+    assert collector("https://here/") == "https://here/v1/metrics"
+    assert collector("https://here/own/path") == "https://here/own/path"
+    for text in ("", "here:4318", "grpc://here:4317", "http://", "http://a?b", "http://a b"):
+        with pytest.raises(ValueError, match="must be a URL such as"):
+            collector(text)
+
+
+def test_what_is_not_installed_is_not_there():
+    assert emission.lacking(None) == ""
+    assert emission._is_there("json.decoder")
+    assert not emission._is_there("json.nothing")
+    assert not emission._is_there("no_such_package.of.anybody")
+
+
 @pytest.mark.parametrize("text", ["a:b", "a|b", "a b", "a\nb"])
 def test_what_no_name_holds(text):
     with pytest.raises(ValueError, match="must hold neither"):
@@ -74,13 +91,14 @@ def test_what_no_tag_holds(text):
 
 
 @pytest.mark.parametrize(
-    "emission",
+    "sent",
     [
         Emission(("::1", 8125), "shop", ("env:live", "b"), "circus", backlog=True, has_names=True),
         Emission("/run/statsd"),
         None,
     ],
 )
-def test_the_stats_process_is_told_all_of_it(emission):
-    orders = Orders(None, 3, Pace(emission=emission))
+def test_the_stats_process_is_told_all_of_it(sent):
+    pace = Pace(2.0, emission=sent, intervals=(("web", 5.0),), otlp=sent and "http://here/v1/metrics")
+    orders = Orders(None, 3, pace)
     assert Orders.decode(orders.encode()) == orders

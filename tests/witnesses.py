@@ -33,6 +33,9 @@ SERVE: Witnesses = {
         "admin_allow": "test_who_is_not_on_the_list_is_told_nothing",
         "admin_token_file": "test_figures_need_the_token_and_probes_do_not",
     },
+    "integration/test_otlp.py": {
+        "otlp_endpoint": "test_what_a_site_counts_arrives_with_the_last_of_it",
+    },
     "integration/test_statsd.py": {
         "statsd_host": "test_what_a_site_counts_arrives_exactly_over_deaths_and_the_end",
         "statsd_prefix": "test_what_a_site_counts_arrives_exactly_over_deaths_and_the_end",
@@ -236,6 +239,9 @@ CIRCUS: Witnesses = {
     },
 }
 STATS: Witnesses = {
+    "integration/test_otlp.py": {
+        "otlp_endpoint": "test_a_file_says_where_to",
+    },
     "integration/test_statsd.py": {
         "statsd_host": "test_a_file_names_each_application_and_sends_at_its_pace",
         "statsd_prefix": "test_a_file_names_each_application_and_sends_at_its_pace",

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigtop import log
+from bigtop import emission, log
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.control import addresses
 from bigtop.control.server import endpoint_security
@@ -68,6 +68,8 @@ def _problems(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
             auth.check_keys(curve)
         except ConfigError as error:
             yield "server_key", str(error)
+    if problem := emission.lacking(None if spec.stats is None else spec.stats.otlp):
+        yield "[stats] otlp_endpoint", problem
     stats_endpoint = spec.stats_endpoint if spec.stats is not None else None
     for key, endpoint in (
         ("endpoint", spec.endpoint),

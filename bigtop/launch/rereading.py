@@ -40,7 +40,14 @@ _FIXED: Final = frozenset(
         *(o.ERROR_LOGFILE, o.LOG_TIME_ZONE, o.CHECK_CONFIG, o.PRINT_CONFIG, o.CONFIG),
         *(o.NAME, o.USER, o.GROUP, o.UMASK),
         *(o.PID, o.DAEMON, o.CONTROL, o.STATS, o.ADMIN, o.ADMIN_TOKEN_FILE, o.ADMIN_ALLOW),
-        *(o.ADMIN_HOSTS, o.STATSD_HOST, o.STATSD_PREFIX, o.DOGSTATSD_TAGS, o.ENABLE_BACKLOG_METRIC),
+        *(
+            o.ADMIN_HOSTS,
+            o.STATSD_HOST,
+            o.STATSD_PREFIX,
+            o.DOGSTATSD_TAGS,
+            o.ENABLE_BACKLOG_METRIC,
+            o.OTLP_ENDPOINT,
+        ),
     )
 )
 

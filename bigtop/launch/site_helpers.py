@@ -35,8 +35,11 @@ class SiteHelpers:
     def __init__(self, app: App, running: Running) -> None:
         self._supervisor: Supervisor = running.supervisor
         name, where, admin = app.spec.name, app.spec.stats, app.spec.admin
-        self._pace = Pace(emission=app.spec.statsd)
-        asked = (("--stats", where != "off"), ("--admin", admin), ("--statsd-host", app.spec.statsd))
+        self._pace = Pace(emission=app.spec.statsd, otlp=app.spec.otlp)
+        asked = (
+            *(("--stats", where != "off"), ("--admin", admin)),
+            *(("--statsd-host", app.spec.statsd), ("--otlp-endpoint", app.spec.otlp)),
+        )
         flags = [flag for flag, is_given in asked if is_given]
         if name.lower() == NAME:
             raise ConfigError(

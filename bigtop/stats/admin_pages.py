@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import platform
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from bigtop import __version__, build
+from bigtop import __version__
 from bigtop.ipc.counters import Count
 from bigtop.record import Record
-from bigtop.stats import exposition, metrics, readiness
+from bigtop.stats import exported, exposition, readiness
 from bigtop.stats.consumption import Consumption
 from bigtop.stats.exposition import Format
 from bigtop.stats.figures import AppFigures
@@ -76,18 +74,8 @@ class Pages:
 
     # ---- figures
 
-    def _samples(self, roster: Roster) -> Iterator[Sample]:
-        for name, figures in self._known.counts().items():
-            yield from metrics.of_app(name, figures)
-        for group in roster.groups:
-            yield from metrics.of_watcher(group.name, group.tally)
-            if not group.standing.is_app:
-                yield Sample(metrics.LOG_DROPPED, (group.name,), group.dropped)
-        compiled = "yes" if build.kind() == "compiled" else "no"
-        yield Sample(metrics.BUILD, (__version__, compiled, platform.python_version()), 1)
-
     async def _metrics(self, roster: Roster, form: Format) -> Page:
-        found = list(self._samples(roster))
+        found = list(exported.counted(self._known, roster))
         read = asyncio.get_running_loop().run_in_executor(self._thread, self._read, roster, form)
         try:
             more, merged = await asyncio.wait_for(read, _PATIENCE)

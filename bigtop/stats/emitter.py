@@ -46,6 +46,10 @@ class Emitter:
         finally:
             opening.cancel()
 
+    async def end(self) -> None:
+        """Send what was not sent yet."""
+        self.send()
+
     def send(self) -> None:
         """Send what is new."""
         roster = self._known.roster

@@ -34,22 +34,23 @@ class Orders(Record):
         curve = self.curve
         keys = None if curve is None else [str(curve.server_key), str(curve.clients)]
         pace = [self.pace.interval, self.pace.details_interval, self.pace.history]
-        own = self.pace.intervals
+        more = [self.pace.intervals, self.pace.otlp]
         admin = self.admin
         listens = admin and [admin.sockets, as_dict(admin.admission)]
         sends = self.pace.emission and as_dict(self.pace.emission)
-        return json.dumps([self.endpoint, self.feed, pace, keys, listens, sends, own])
+        return json.dumps([self.endpoint, self.feed, pace, keys, listens, sends, more])
 
     @classmethod
     def decode(cls, text: str) -> Orders:
-        endpoint, feed, pace, keys, listens, sends, own = json.loads(text)
+        endpoint, feed, pace, keys, listens, sends, (own, otlp) = json.loads(text)
         admin = None
         if listens:
             sockets, said = listens
             admission = Admission(tuple(said["allow"]), said["token_file"], tuple(said["hosts"]))
             admin = Admin(tuple(sockets), admission)
         curve = Curve(*map(Path, keys)) if keys else None
-        whole = replace(Pace(*pace), emission=_emission(sends), intervals=tuple(map(tuple, own)))
+        intervals = tuple(map(tuple, own))
+        whole = replace(Pace(*pace), emission=_emission(sends), intervals=intervals, otlp=otlp)
         return cls(endpoint, feed, whole, curve, admin)
 
 

@@ -21,6 +21,7 @@ class Pace(Record):
     history: bool = False
     emission: Emission | None = None  # None: nothing is sent
     intervals: tuple[tuple[str, float], ...] = ()
+    otlp: str | None = None  # where metrics are sent over OTLP
 
     @property
     def step(self) -> float:

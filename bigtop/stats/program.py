@@ -1,7 +1,7 @@
 # The stats process: `python -m bigtop.stats.program ORDERS`, a helper watcher of the supervisor.
 #
-# It answers the admin listener, too, and sends figures to a statsd server, if these are wanted: then that may
-# be all it does.
+# It answers the admin listener, too, and sends figures to a statsd server or a collector of OpenTelemetry, if
+# these are wanted: then that may be all it does.
 #
 # Rules: it looks at a constant pace for everybody together, and not at all while nobody subscribes and no
 # history is kept. It needs the supervisor only to learn who runs, and goes on with what it knows while that
@@ -25,6 +25,7 @@ from bigtop.stats.emitter import Emitter
 from bigtop.stats.history import History
 from bigtop.stats.known import Known
 from bigtop.stats.orders import Orders
+from bigtop.stats.otlp_emitter import OtlpEmitter
 from bigtop.stats.pace import Turns
 from bigtop.stats.process_looks import OWN
 from bigtop.stats.publisher import Publisher
@@ -105,23 +106,24 @@ async def _until_the_end(orders: Orders) -> None:
         tasks.add(asyncio.create_task(admin_listener.serve(orders.admin, known)))
     if orders.endpoint is not None:
         tasks.add(asyncio.create_task(Stats(orders, orders.endpoint, known).run()))
+    told = asyncio.Event()
+    emitters: list[Emitter | OtlpEmitter] = []
     if orders.pace.emission is not None:
-        tasks.add(asyncio.create_task(_emit(Emitter(orders.pace.emission, known, orders.pace))))
+        emitters.append(Emitter(orders.pace.emission, known, orders.pace))
+    if orders.pace.otlp is not None:
+        emitters.append(OtlpEmitter(orders.pace.otlp, known))
+    if emitters:  # they have something to do at the end
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+        tasks |= {asyncio.create_task(emitter.run()) for emitter in emitters}
+        tasks.add(asyncio.create_task(_told_to_end(told)))
     done, _ = await asyncio.wait({*tasks, line.gone}, return_when=asyncio.FIRST_COMPLETED)
     for task in done & tasks:
         task.result()
+    await asyncio.gather(*(emitter.end() for emitter in emitters))
 
 
-async def _emit(emitter: Emitter) -> None:
-    """Send figures until we are told to end, and then what was not sent yet."""
-    told = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
-    sending = asyncio.create_task(emitter.run())
-    ending = asyncio.create_task(told.wait())
-    done, _ = await asyncio.wait({sending, ending}, return_when=asyncio.FIRST_COMPLETED)
-    for task in done & {sending}:
-        task.result()
-    emitter.send()
+async def _told_to_end(told: asyncio.Event) -> None:
+    await told.wait()
 
 
 def main() -> int:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Iterable
 from typing import Any, Final
 
 from bigtop.emission import Address, shown
 from bigtop.log import logger as get_logger
+from bigtop.stats.beside import beside
 from bigtop.system import unixpaths
 
 logger = get_logger("bigtop")
@@ -98,26 +98,7 @@ def _connect(family: int, place: Any) -> socket.socket:
 
 
 async def _looked_up(host: str, port: int) -> list[tuple[Any, ...]]:
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[tuple[Any, ...]]] = loop.create_future()
-
-    def settle(result: list[tuple[Any, ...]] | OSError) -> None:
-        if not found.done():
-            if isinstance(result, OSError):
-                found.set_exception(result)
-            else:
-                found.set_result(result)
-
-    def look_up() -> None:
-        result: list[tuple[Any, ...]] | OSError
-        try:
-            result = [*socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)]
-        except OSError as error:
-            result = error
-        except UnicodeError:  # no name of a host, such as "a..b"
-            result = OSError("no name of a host")
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, result)
-
-    threading.Thread(target=look_up, name="statsd", daemon=True).start()
-    return await found
+    try:
+        return await beside(lambda: [*socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)], "statsd")
+    except UnicodeError:  # such as "a..b"
+        raise OSError("no name of a host") from None

@@ -47,7 +47,7 @@ BY_NAME = {
     "virtualenv": "{folder}/venv", "ws_origins": "https://a.example", "forwarder_headers": "X-A",
     "certfile": "{folder}/both.pem", "client_ca": "{folder}/site.pem",
     "keyfile": "{folder}/site.key", "tls_ciphers": "ECDHE+CHACHA20",
-    "hooks": "string", "intervals": "other=7", "stats": "auto",
+    "hooks": "string", "otlp_endpoint": "http://a:1", "intervals": "other=7", "stats": "auto",
     "admin_token_file": "{folder}/token", "token_file": "{folder}/token",
 }  # fmt: skip
 # What else has to be said.

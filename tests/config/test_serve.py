@@ -161,6 +161,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "statsd_prefix": "shop.",
         "dogstatsd_tags": "env:live,b",
         "enable_backlog_metric": True,
+        "otlp_endpoint": "http://here:4318/own",
         "daemon": True,
         "check_config": True,
         "print_config": True,
@@ -210,6 +211,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             SocketSpec(":9101", "", 9101), f"{here}/token", ("10.0.0.0/8",), ("shop.internal", "b")
         ),
         statsd=Emission(f"{here}/run/statsd", "shop", ("env:live", "b"), backlog=True),
+        otlp="http://here:4318/own",
         error_logfile="/var/error.log",
         logs=Logs("warning", True, f"{here}/access.log", "utc", capture=True),
         options=ServeOptions(

@@ -157,6 +157,7 @@ SAMPLES = {
     "https_redirect": "a.example",
     "tls_unknown_name": "refuse",
     "admin_allow": "10.0.0.0/8",
+    "otlp_endpoint": "http://127.0.0.1:4318",
     "hooks": "string",
     "config": "off",
     "logger_class": "string.Formatter",

@@ -210,6 +210,7 @@ def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pac
             stats[d.HISTORY],
             _emission(stats, problems),
             stats[d.INTERVALS],
+            stats[d.OTLP_ENDPOINT],
         )
     return Pace()
 

@@ -236,9 +236,12 @@ BACKLOG_METRIC = Key(
     NO,
     ours=True,
 )
+OTLP_ENDPOINT = Key(
+    "otlp_endpoint", maybe(emission.collector), "URL", "Send metrics to this collector, by OTLP.", ours=True
+)
 STATS: Final[tuple[Key[object], ...]] = (
     *(INTERVAL, INTERVALS, DETAILS_INTERVAL, HISTORY),
-    *(STATSD_HOST, STATSD_DIALECT, STATSD_PREFIX, DOGSTATSD_TAGS, BACKLOG_METRIC),
+    *(STATSD_HOST, STATSD_DIALECT, STATSD_PREFIX, DOGSTATSD_TAGS, BACKLOG_METRIC, OTLP_ENDPOINT),
 )
 
 # ---- [admin]
@@ -377,7 +380,10 @@ NOT_OF_APPS: Final[dict[str, str]] = {
         "one listener is for all; the section [admin] describes it",
     ),
     **dict.fromkeys(
-        (o.STATSD_HOST.name, o.STATSD_PREFIX.name, o.DOGSTATSD_TAGS.name, o.ENABLE_BACKLOG_METRIC.name),
+        (
+            *(o.STATSD_HOST.name, o.STATSD_PREFIX.name, o.DOGSTATSD_TAGS.name),
+            *(o.ENABLE_BACKLOG_METRIC.name, o.OTLP_ENDPOINT.name),
+        ),
         "one process sends for all; such keys of the section [stats] say where to",
     ),
     o.DRAIN_DELAY.name: "one signal is for all; `drain_delay` of [circus] says it",

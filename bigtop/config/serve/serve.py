@@ -67,6 +67,7 @@ class ServeSpec(Record):
     admin: AdminSpec | None = None  # None: there is no such listener
     tls: TlsSources = TlsSources()
     statsd: Emission | None = None  # None: figures are sent nowhere
+    otlp: str | None = None  # where metrics are sent over OTLP
 
     @property
     def has_helpers(self) -> bool:
@@ -76,7 +77,7 @@ class ServeSpec(Record):
     @property
     def has_early_helpers(self) -> bool:
         """Whether it is to be there before the application: it is asked how the start goes, or counts all."""
-        return self.admin is not None or self.statsd is not None
+        return self.admin is not None or self.statsd is not None or self.otlp is not None
 
 
 def configure(app: str, environ: Mapping[str, str], last: Layer, *, by_itself: bool = False) -> ServeConfig:
@@ -124,6 +125,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         admin=_admin(config, base),
         tls=tls.sources(config, base),
         statsd=statsd,
+        otlp=config[o.OTLP_ENDPOINT],
     )
 
 

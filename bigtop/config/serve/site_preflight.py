@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from bigtop import loader
+from bigtop import emission, loader
 from bigtop.backends import registry
 from bigtop.config.serve import options as o
 from bigtop.config.serve import overlap, tls
@@ -53,6 +53,8 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
             raise _wrong(config, option, f"there is no file {os.path.join(spec.folder, path)}")
     if spec.reload and importlib.util.find_spec("watchfiles") is None:
         raise _wrong(config, o.RELOAD, "needs watchfiles: pip install 'bigtop[reload]'")
+    if problem := emission.lacking(spec.otlp):
+        raise _wrong(config, o.OTLP_ENDPOINT, problem)
 
 
 def _check_addresses(config: ServeConfig, spec: ServeSpec) -> None:
