@@ -138,7 +138,7 @@ def test_a_command_of_gunicorn_wins_over_its_file(folder: Path) -> None:
     )
     command = (
         "A=1 exec poetry run python3 -m gunicorn -w 4 -b 127.0.0.1:2 -b unix:x --proxy-protocol "
-        "--access-logfile - --statsd-host here --reload site_app:app"
+        "--access-logfile - --statsd-host here --enable-backlog-metric --reload site_app:app"
     )
     text = of_command(command, {})
     assert checked(text, folder)["app"]["site_app"] == {
@@ -150,7 +150,8 @@ def test_a_command_of_gunicorn_wins_over_its_file(folder: Path) -> None:
         "timeout": 9,
         "access_logfile": "-",
     }
-    assert any(note.startswith("no equal: --statsd-host here (") for note in comments(text))
+    assert checked(text, folder)["stats"] == {"statsd_host": "here", "enable_backlog_metric": True}
+    assert any(note.startswith("figures for statsd have the name of") for note in comments(text))
     assert any(
         note.startswith("no equal: --reload (`bigtop run` watches no source") for note in comments(text)
     )

@@ -22,21 +22,22 @@ def written(
     notes = [*head]
     tables: list[Table] = []
     environments: list[Table] = []
-    circus: dict[str, Literal] = {}
+    whole: dict[str, dict[str, Literal]] = {"circus": {}, "stats": {}}
     taken: set[str] = set()
     for site in sites:
         site.name = unused(site.own_name, taken)
         tables.append(site.table(beside))
         environments.append(_environment(site.name, site.environ))
-        for key, value in site.circus().items():
-            if circus.setdefault(key, value) != value:
-                notes.append(no_equal(f"{key} = {value} of {site.name}", "there is one for all"))
+        for section, keys in (("circus", site.circus()), ("stats", site.stats())):
+            for key, value in keys.items():
+                if whole[section].setdefault(key, value) != value:
+                    notes.append(no_equal(f"{key} = {value} of {site.name}", "there is one for all"))
     for watcher in watchers:
         watcher.rename(unused(watcher.name, taken))
         tables.append(watcher.table)
         environments.append(_environment(watcher.name, watcher.environ))
     tables += [table for table in environments if table.keys]
-    return page(notes, [Table(("circus",), circus), *tables] if circus else tables)
+    return page(notes, [*(Table((name,), keys) for name, keys in whole.items() if keys), *tables])
 
 
 def _environment(name: str, variables: Mapping[str, str]) -> Table:

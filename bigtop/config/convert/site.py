@@ -1,4 +1,4 @@
-# An [app.NAME] of the new file in the making, and what of [circus] belongs to it.
+# An [app.NAME] of the new file in the making, and what of [circus] and [stats] belongs to it.
 #
 # Rule: what the application's section does not take, alone or together with the backend, becomes a comment.
 # What names something of a machine (a folder, a user) is kept, since the file may be for another machine;
@@ -35,6 +35,14 @@ _OF_CIRCUS: Final = {
     o.ERROR_LOGFILE.name: d.LOGOUTPUT,
     o.LOG_TIME_ZONE.name: d.LOG_TIME_ZONE,
 }
+# And what has one in [stats].
+_OF_STATS: Final = {
+    o.STATSD_HOST.name: d.STATSD_HOST.name,
+    o.STATSD_PREFIX.name: d.STATSD_PREFIX.name,
+    o.DOGSTATSD_TAGS.name: d.DOGSTATSD_TAGS.name,
+    o.ENABLE_BACKLOG_METRIC.name: d.BACKLOG_METRIC.name,
+}
+_NAMED: Final = "figures for statsd have the name of the application before gunicorn: there may be several."
 _FILES: Final = (d.PIDFILE.name, d.LOGOUTPUT.name)
 _NUMBERS: Final = ("N", "N|auto", "SECONDS", "SIZE")
 
@@ -49,6 +57,7 @@ class SiteDraft:
         self.environ: dict[str, str] = {}  # for its env section
         self.env_file = ""  # a path, from where we are
         self._circus: dict[str, str] = {}
+        self._stats: dict[str, Literal] = {}
         self._given: dict[str, Given] = {}
         self._said: dict[str, str] = {}
 
@@ -128,6 +137,10 @@ class SiteDraft:
         elif key := _OF_CIRCUS.get(option.name):
             if text not in key.default:
                 self._circus[key.name] = text
+        elif name := _OF_STATS.get(option.name):
+            if text not in option.default:
+                self._stats[name] = values.switch(text) if option.is_switch else text
+                self.notes += [_NAMED] if option is o.STATSD_HOST else []
         elif parsed and text not in option.default:
             self.lacks(said, d.NOT_OF_APPS[option.name])
 
@@ -158,6 +171,10 @@ class SiteDraft:
         if level := self._given.get(o.LOG_LEVEL.name):
             found[d.LOGLEVEL.name] = level.texts[-1].lower()
         return found
+
+    def stats(self) -> dict[str, Literal]:
+        """Return what of [stats] belongs to it."""
+        return self._stats if d.STATSD_HOST.name in self._stats else {}
 
     def _drop_misfits(self) -> None:
         """Make comments of options that cannot be had with this backend or these sockets."""
