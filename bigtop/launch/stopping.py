@@ -1,4 +1,4 @@
-# How a program stops after signals that ask for it: how hard, and whether it serves for a while before.
+# Stopping after signals that ask for it: how hard, and whether everything goes on for a while before.
 #
 # Rules: with a delay, the first TERM changes nothing but what is told of readiness, and balancers can turn
 # elsewhere. The next signal ends the delay, and whatever stops the program in another way does.

@@ -1,4 +1,4 @@
-# What is exported of all applications and watchers, as samples, without what takes time to read.
+# Samples of what is exported of all applications and watchers, without what takes time to read.
 
 from __future__ import annotations
 
