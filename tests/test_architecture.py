@@ -57,6 +57,7 @@ LAYERS = {
     "bigtop.embedded": 5,
     "bigtop.gunicorn": 5,
     "bigtop.library": 5,
+    "bigtop.top": 5,
 }
 
 # Rooms that decide and never perform, and what would make them perform.

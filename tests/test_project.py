@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bigtop.cli import ca, ctl
+from bigtop.cli import ca, ctl, top
 from bigtop.cli.root import root
 from bigtop.config.gunicorn import flags as gunicorn
 from bigtop.config.serve import uvicorn
@@ -138,7 +138,7 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
                 unknown += [
                     word for word in words if word.startswith("-") and word.split("=")[0] not in known
                 ]
-            case ["bigtop", word, *words] if word in ("backends", "check", "convert", "run", "worker"):
+            case ["bigtop", word, *words] if word in ("backends", "check", "convert", "run", "top", "worker"):
                 known = {
                     flag
                     for option in root.get_command(click.Context(root), word).params
@@ -157,6 +157,7 @@ def test_options_named_in_prose_exist() -> None:
     flags = (
         {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS | gunicorn.FLAGS | ctl_flags()
     )
+    flags |= {flag for param in top.command.params for flag in param.opts}
     flags |= {
         "--from",
         "--help",

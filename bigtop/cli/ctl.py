@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from bigtop.cli import ctl_arguments
+from bigtop.cli import connection, ctl_arguments
 from bigtop.cli.ctl_target import Target
 from bigtop.control import keys
-from bigtop.control.client.client import Identity, Tunnel
 from bigtop.control.commands.base import Command
 from bigtop.control.commands.parameters import Kind
 from bigtop.control.commands.table import COMMANDS
@@ -49,22 +48,13 @@ class _Ctl(click.Group):
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.option(
-    "--endpoint", "-e", multiple=True, metavar="WHERE", help="Name, path or address; several for several."
-)
+@connection.ENDPOINT
 @click.option("--timeout", type=float, metavar="SECONDS", help="For a reply: 5; none for what waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print replies as they come, one line each.")
-@click.option(
-    "--identity", type=Path, metavar="FILE", help="Our NAME.key_secret.", envvar="BIGTOP_CTL_IDENTITY"
-)
-@click.option(
-    "--server-key",
-    metavar="KEY",
-    help="The supervisor's public key, or its file.",
-    envvar="BIGTOP_CTL_SERVER_KEY",
-)
-@click.option("--ssh", metavar="USER@HOST:PORT", help="Go through an ssh tunnel.")
-@click.option("--ssh-keyfile", "--ssh_keyfile", metavar="FILE", help="The key for --ssh.")
+@connection.IDENTITY
+@connection.SERVER_KEY
+@connection.SSH
+@connection.SSH_KEYFILE
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Control running supervisors."""
@@ -78,15 +68,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _target(options: dict[str, Any]) -> Target:
-    identity, server_key = options["identity"], options["server_key"]
-    if (identity is None) is not (server_key is None):
-        raise click.UsageError("--identity and --server-key belong together")
     return Target(
         endpoints=options["endpoint"] or (None,),
         timeout=options["timeout"],
         as_json=options["as_json"],
-        identity=Identity(identity, server_key) if identity else None,
-        tunnel=Tunnel(options["ssh"], options["ssh_keyfile"]) if options["ssh"] else None,
+        identity=connection.identity(options),
+        tunnel=connection.tunnel(options),
     )
 
 

@@ -59,6 +59,22 @@ def _list(answer: Reply) -> str:
     return "\n".join(str(one) for one in answer.get("watchers", answer.get("pids", ())))
 
 
+_PROCESS_HEADINGS = ("WATCHER", "STATUS", "READY", "STARTS", "WID", "PID", "STATE", "GENERATION", "AGE")
+
+
+def _overview(answer: Reply) -> str:
+    rows: list[Sequence[object]] = []
+    for one in answer["watchers"]:
+        head = (one["name"], one["status"], f"{one['ready']}/{one['wanted']}", one["starts"])
+        processes = [
+            (proc["wid"], proc["pid"] or "", proc["state"], proc["generation"], span(proc["age"]))
+            for proc in one["processes"]
+        ]
+        for number, cells in enumerate(processes or [("",) * 5]):
+            rows.append((*(head if not number else ("",) * 4), *cells))
+    return table(_PROCESS_HEADINGS, rows)
+
+
 def _stats(answer: Reply) -> str:
     if "infos" in answer:
         infos = answer["infos"]
@@ -130,6 +146,7 @@ def _difference(answer: Reply) -> str:
 _PICTURES: Mapping[str, Callable[[Reply], str]] = {
     "status": _status,
     "list": _list,
+    "overview": _overview,
     "stats": _stats,
     "dstats": _daemon,
     "listsockets": _sockets,

@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("bigtop.cli.run", "Run what a configuration file names."),
     "serve": ("bigtop.cli.serve_command", "Serve a WSGI or ASGI application."),
     "ctl": ("bigtop.cli.ctl", "Control running supervisors."),
+    "top": ("bigtop.cli.top", "Show what every process and every request is doing."),
     "worker": ("bigtop.cli.worker", "Serve on an inherited socket, below another supervisor."),
     "backends": ("bigtop.cli.backends", "Show what can answer requests, and how to get it."),
     "check": ("bigtop.cli.check", "Check a configuration file and show what it comes to."),

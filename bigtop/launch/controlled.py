@@ -20,6 +20,7 @@ from bigtop.errors import CommandError
 from bigtop.launch.app import App
 from bigtop.launch.inspection import Inspector
 from bigtop.launch.last_notices import LastNotices
+from bigtop.launch.overview import Overview
 from bigtop.record import Record
 from bigtop.sockets import ListeningSocket
 from bigtop.stats.usage import Figures
@@ -44,6 +45,13 @@ class Program(Protocol):
         """Whether there is a configuration to read anew."""
 
     def named_sockets(self) -> list[tuple[str, ListeningSocket]]: ...
+
+    def dropped(self) -> Mapping[str, int]:
+        """Return how many lines of output there was no room for, by watcher."""
+
+    @property
+    def figures_at(self) -> str | None:
+        """The endpoint of a stats process, if there is one."""
 
     def options(self) -> Mapping[str, object]:
         """Return the words and values of `globaloptions`, besides the endpoints."""
@@ -193,6 +201,7 @@ class Controlled:
         self.figures = Figures()
         self.inspector = Inspector(program.supervisor, program.apps)
         self.environ: Mapping[str, str] = dict(os.environ)
+        self._overview = Overview(program)
         self._endpoints: dict[str, object] = {"endpoint": endpoint, "pubsub_endpoint": pubsub}
 
     @property
@@ -212,6 +221,9 @@ class Controlled:
                 app.certificates.renew(app.pool.hand_out)
             found += app.certificates.facts(name, app.pool.serves())
         return found
+
+    def overview(self) -> Mapping[str, object]:
+        return self._overview.told(self._program.figures_at)
 
     async def quit(self) -> None:
         self._program.stop()

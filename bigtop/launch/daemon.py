@@ -351,10 +351,15 @@ class _Several:
     def dropped(self) -> Mapping[str, int]:
         return self._daemon._services.outputs.dropped
 
+    @property
+    def figures_at(self) -> str | None:
+        statistics = self._daemon.statistics
+        return None if statistics is None else statistics.endpoint
+
     def options(self) -> Mapping[str, object]:
-        spec, statistics = self._daemon.spec, self._daemon.statistics
+        spec = self._daemon.spec
         return {
-            "stats_endpoint": (statistics and statistics.endpoint) or spec.stats_endpoint,
+            "stats_endpoint": self.figures_at or spec.stats_endpoint,
             "check_delay": spec.check_delay,
             "multicast_endpoint": spec.multicast_endpoint,
         }

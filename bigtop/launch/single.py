@@ -60,9 +60,13 @@ class Single:
     def dropped(self) -> Mapping[str, int]:
         return {}  # workers write without us
 
-    def options(self) -> Mapping[str, object]:
+    @property
+    def figures_at(self) -> str | None:
         helpers = self._helpers()
-        return {} if helpers is None else {"stats_endpoint": helpers.statistics.endpoint}
+        return None if helpers is None else helpers.statistics.endpoint
+
+    def options(self) -> Mapping[str, object]:
+        return {} if self._helpers() is None else {"stats_endpoint": self.figures_at}
 
     def add(self, _spec: WatcherSpec) -> None:
         raise CommandError(_ONE)

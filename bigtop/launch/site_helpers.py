@@ -12,7 +12,8 @@ from bigtop.control import addresses
 from bigtop.control.server.endpoint_security import OWNER_ONLY
 from bigtop.errors import BindError, ConfigError
 from bigtop.launch.app import App
-from bigtop.launch.statistics import Running, Statistics
+from bigtop.launch.overview import Running
+from bigtop.launch.statistics import Statistics
 from bigtop.log import logger as get_logger
 from bigtop.stats.pace import NAME, Pace
 from bigtop.supervisor.policy import messages

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Protocol
 
 from bigtop import sockets
 from bigtop.config.file.daemon_spec import DaemonSpec
@@ -20,23 +19,16 @@ from bigtop.control import addresses
 from bigtop.control.server import binding
 from bigtop.control.server.endpoint_security import EndpointSecurity
 from bigtop.errors import BigtopError
-from bigtop.ipc.scoreboard import LISTENERS
 from bigtop.launch import file_preflight
-from bigtop.launch.app import App
-from bigtop.launch.last_notices import LastNotices
-from bigtop.launch.stopping import Stopping
+from bigtop.launch.overview import Overview, Running
 from bigtop.log import logger as get_logger
-from bigtop.sockets import ListeningSocket
 from bigtop.stats import roster
 from bigtop.stats.admission import Admission
 from bigtop.stats.orders import Admin, Orders
 from bigtop.stats.pace import NAME, Pace
-from bigtop.stats.roster import Group, Listener, Process, Roster, Standing
+from bigtop.stats.roster import Roster, Standing
 from bigtop.supervisor.policy.helper import Helper
-from bigtop.supervisor.policy.processtable import ProcessState
 from bigtop.supervisor.policy.spec import WatcherSpec
-from bigtop.supervisor.policy.watcher import Status
-from bigtop.supervisor.supervisor import Supervisor
 
 logger = get_logger("bigtop.supervisor")
 
@@ -57,21 +49,6 @@ def of_file(spec: DaemonSpec, channel: str | None, running: Running) -> Statisti
     return Statistics(endpoint, file_preflight.security(spec), running, spec.admin)
 
 
-class Running(Protocol):
-    """What there is to tell of."""
-
-    supervisor: Supervisor
-    notices: LastNotices
-    apps: dict[str, App]
-    stopping: Stopping
-
-    def named_sockets(self) -> list[tuple[str, ListeningSocket]]: ...
-
-    def dropped(self) -> Mapping[str, int]:
-        """Return how many lines of output there was no room for, by watcher."""
-        ...
-
-
 class Statistics:
     """From construction, which binds `endpoint` and the admin listener, where these are wanted, to close().
     Raises ConfigError and BindError. Event loop only."""
@@ -85,6 +62,7 @@ class Statistics:
     ) -> None:
         self._security = security
         self._running = running
+        self._overview = Overview(running)
         self._admission = Admission()
         if admin is not None:
             self._admission = Admission(admin.allow, admin.token_file, admin.hosts)
@@ -178,56 +156,8 @@ class Statistics:
     def _newer(self, known: int) -> Roster | None:
         """Return who runs, unless that is known."""
         heard, now = self._running.notices.heard, self._loop.time()
-        standings = {name: self._standing(name) for name in self._running.supervisor.watchers.names}
+        standings = self._overview.standings()
         if (heard, standings) != self._told[:2] or now - self._told[2] > _RENEWED:
             self._told = heard, standings, now
             self._version += 1
-        return None if known == self._version else self._roster(standings)
-
-    def _roster(self, standings: Mapping[str, Standing]) -> Roster:
-        running = self._running
-        own = [(os.getpid(), "circusd")]
-        groups, dropped = [], running.dropped()
-        for name, standing in standings.items():
-            machine = running.supervisor.watchers.machine(name)
-            if machine.spec.hidden:
-                own += [(proc.pid, name) for proc in machine.processes.values() if proc.pid]
-                continue
-            processes = [Process(proc.pid, proc.wid) for proc in machine.processes.values() if proc.pid]
-            tally = running.supervisor.tally.of(name)
-            groups.append(Group(name, tuple(processes), standing, tally, dropped.get(name, 0)))
-        for name, app in running.apps.items():
-            own += [(pid, f"fork server of {name}") for pid in sorted(app.pool.servers.pids)]
-        return Roster(self._version, tuple(own), tuple(groups), tuple(self._listeners()))
-
-    def _standing(self, name: str) -> Standing:
-        supervisor, app = self._running.supervisor, self._running.apps.get(name)
-        machine = supervisor.watchers.machine(name)
-        is_going = self._running.stopping.is_asked_for or name in supervisor.scheduler.going
-        return Standing(
-            app is not None,
-            "stopping" if is_going and machine.status is not Status.STOPPED else machine.status.name.lower(),
-            machine.numprocesses,
-            sum(process.state is ProcessState.READY for process in machine.processes.values()),
-            supervisor.tally.of(name).has_started,
-            "" if app is None else app.metrics_path,
-        )
-
-    def _listeners(self) -> Iterator[Listener]:
-        served: dict[int, list[tuple[str, int]]] = {}
-        found = {listener.fileno(): listener for _name, listener in self._running.named_sockets()}
-        for name, app in self._running.apps.items():
-            for number, listener in enumerate(app.listeners):
-                found.setdefault(listener.fileno(), listener)
-                if number < LISTENERS - 1 or len(app.listeners) <= LISTENERS:  # it is counted by itself
-                    served.setdefault(listener.fileno(), []).append((name, number))
-        for fd, listener in sorted(found.items()):
-            if fd >= 0:
-                inode = os.fstat(fd).st_ino
-                yield Listener(fd, inode, _address(listener), tuple(served.get(fd, ())))
-
-
-def _address(listener: ListeningSocket) -> str:
-    """Return it as circusd-stats writes it."""
-    spec = listener.spec
-    return spec.path if spec.path is not None else f"{spec.host}:{spec.port}"
+        return None if known == self._version else self._overview.roster(self._version, standings)

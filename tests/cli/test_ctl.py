@@ -43,6 +43,7 @@ SESSION = [
     ("status web", 0, r"active\n"),
     ("status broken", 3, r"stopped\n"),
     ("status nope", 1, r"bigtop: program nope not found\n"),
+    ("overview", 0, r"(?s:WATCHER +STATUS +READY .*\nWeb +active +1/1 .* ready .*\nbroken +stopped.*)"),
     ("list sleeper", 0, r"\d+\n\d+\n"),
     ("stats", 0, r"WATCHER  WID  PID .*\nWeb      1    \d+ +sleep(?s:.*)"),
     ("dstats", 0, r"PID +PROGRAM .*\n\d+ +bigtop(?s:.*)"),

@@ -47,6 +47,7 @@ def client(daemon: Controlled, folder: Path, name: str, timeout: float = DEADLIN
     ("command", "properties", "least"),
     [
         ("status", {}, "view"),
+        ("overview", {}, "view"),
         ("requests", {}, "view"),
         ("recent", {}, "view"),
         ("certificates", {}, "operate"),

@@ -46,6 +46,16 @@ class Status(Command, kw_only=True):
         return {"status": supervisor.watcher(find(supervisor, self.name)).status.value}
 
 
+class Overview(Command, kw_only=True):
+    """Show every watcher with its processes: state, generation, age, how often they started and ended."""
+
+    word = "overview"
+    role = Role.VIEW
+
+    def apply(self, daemon: Daemon) -> Reply:
+        return dict(daemon.overview())
+
+
 class NumProcesses(Command, kw_only=True):
     """Count the processes that run."""
 

@@ -12,6 +12,7 @@ from bigtop.control.protocol import ControlRequest, Errno, RefusedError
 COMMANDS: tuple[type[Command], ...] = (
     queries.Status,
     queries.List,
+    queries.Overview,
     queries.Stats,
     queries.DaemonStats,
     queries.Tail,

@@ -153,6 +153,9 @@ class Daemon(Protocol):
 
     def version(self) -> Mapping[str, object]: ...
 
+    def overview(self) -> Mapping[str, object]:
+        """Return every watcher with its processes, Bigtop's own processes, and listening sockets."""
+
     def quit(self) -> Awaitable[None]:
         """Begin to end; done when every watcher is stopped and every socket is closed but ours."""
 
