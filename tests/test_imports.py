@@ -95,9 +95,16 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
 def test_a_client_of_the_control_channel() -> None:
     modules = imported("import bigtop.cli.root, bigtop.cli.ctl, bigtop.cli.ctl_show")
     others = "asyncio dataclasses email importlib.metadata logging psutil shutil ssl subprocess tempfile"
-    bigtop = "config control.server launch stats supervisor.processes supervisor.hooks workers"
+    bigtop = "config control.server launch stats supervisor.processes supervisor.hooks top workers"
     assert "bigtop.control.client.client" in modules
     assert found(modules, {*others.split(), *(f"bigtop.{name}" for name in bigtop.split())}) == set()
+
+
+def test_a_table_for_scripts_and_plain_terminals() -> None:
+    modules = imported("import bigtop.cli.root, bigtop.cli.top, bigtop.top.plain")
+    bigtop = "config launch supervisor.processes supervisor.hooks workers top.app"
+    assert "bigtop.top.watch" in modules
+    assert found(modules, {"rich", "textual", *(f"bigtop.{name}" for name in bigtop.split())}) == set()
 
 
 def test_help_is_that_of_click_alone() -> None:

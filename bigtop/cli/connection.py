@@ -7,11 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from bigtop.control import addresses
 from bigtop.control.client.client import Identity, Tunnel
 
+
+def _complete(_ctx: click.Context, _param: click.Parameter, start: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in addresses.running() if name.startswith(start)]
+
+
 ENDPOINT = click.option(
-    "--endpoint", "-e", multiple=True, metavar="WHERE", help="Name, path or address; several for several."
+    "--endpoint",
+    "-e",
+    multiple=True,
+    metavar="WHERE",
+    help="Name, path or address; several for several.",
+    shell_complete=_complete,
 )
 IDENTITY = click.option(
     "--identity", type=Path, metavar="FILE", help="Our NAME.key_secret.", envvar="BIGTOP_CTL_IDENTITY"

@@ -42,7 +42,7 @@ def text_of(line: Line) -> str:
 
 
 def heading(view: View, width: int) -> Line:
-    """Return the titles; that of the column which is sorted by bears an arrow."""
+    """Return the titles, with an arrow at that which is sorted by, and what is looked for."""
     shown = columns.of_width(width)
     arrow = "▲" if view.is_upwards else "▼"
 
@@ -51,7 +51,10 @@ def heading(view: View, width: int) -> Line:
             return Span(words.fitted(text[: places - 1] + arrow, places, right=right), BOLD)
         return Span(words.fitted(text, places, right=right), DIM)
 
-    spans = [title("name", columns.NAME, columns.name_width(width, shown), right=False)]
+    places = columns.name_width(width, shown)
+    name = min(places, len(columns.NAME) + 1)
+    sought = words.fitted(f" /{view.filter}" if view.filter else "", places - name)
+    spans = [title("name", columns.NAME, name, right=False), Span(sought, WARN)]
     for column in shown:
         spans += [Span(" "), title(column.sort, column.title, column.width, right=column.right)]
     return tuple(spans)
@@ -62,8 +65,7 @@ def table_line(shown: Shown, width: int) -> Line:
     there = columns.of_width(width)
     lead = "  " * shown.depth + _MARKS[shown.is_open]
     if row.kind is Kind.NODE and row.about:  # it is not reached: that is all there is to say
-        rest = width - words.cells(lead)
-        return Span(lead), Span(words.fitted(f"{row.name}: {row.about}", rest), BAD)
+        return (Span(words.fitted(f"{lead}{row.name}: {row.about}", width), BAD),)
     name_width = columns.name_width(width, there)
     if row.kind is Kind.REQUEST:
         return _request_line(row, lead, width, there)

@@ -99,10 +99,15 @@ def _cell(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
+def cleaned(text: str) -> str:
+    """Return a text without what would move the cursor: each such character is a question mark."""
+    return "".join("?" if unicodedata.category(char) == "Cc" else char for char in text)
+
+
 def fitted(text: str, width: int, *, right: bool = False) -> str:
     """Return a text of exactly so many places: filled up, or cut with an ellipsis. What would move the
     cursor is a question mark."""
-    text = "".join("?" if unicodedata.category(char) == "Cc" else char for char in text)
+    text = cleaned(text)
     if (needed := cells(text)) <= width:
         filling = " " * (width - needed)
         return filling + text if right else text + filling

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -160,6 +164,8 @@ def test_nobody_to_be_looked_at(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
+        (["--once", "--operate"], "--operate is for the table of Textual"),
+        (["--plain", "--operate"], "--operate is for the table of Textual"),
         ([], "this is no terminal: say --once or --json"),
         (["--sort", "colour"], "is not one of 'name'"),
         (["--once", "--identity", "x"], "--identity and --server-key belong together"),
@@ -212,7 +218,7 @@ def titles(screen: list[str]) -> str:
 
 
 def test_a_table_on_a_terminal(stack: Stack) -> None:
-    with Terminal(TOP, stack.env) as terminal:
+    with Terminal([*TOP, "--plain"], stack.env) as terminal:
         screen = terminal.wait_for(lambda seen: any("▾ mail" in line for line in seen), "the table")
         assert len(screen) == 24
         assert max(map(len, screen)) <= 80
@@ -234,16 +240,10 @@ def test_a_table_on_a_terminal(stack: Stack) -> None:
 def test_a_table_shows_events_and_the_end_of_its_supervisor() -> None:
     with Stack('[watcher.mail]\ncmd = "sleep 1000"\n') as stack:
         stack.wait_for("mail: started")
-        with Terminal(TOP, stack.env) as terminal:
+        with Terminal([*TOP, "--plain"], stack.env) as terminal:
             terminal.wait_for(lambda seen: any("▾ mail" in line for line in seen), "the table")
-            (pid,) = stack.pids("mail")
-
-            def died(seen: list[str]) -> bool:
-                return any("mail died" in line for line in seen)
-
-            os.kill(pid, signal.SIGKILL)
-            screen = terminal.wait_for(died, "the event")
-            assert any("mail died" in line and "exit_code=-9" in line for line in screen)
+            screen = terminal.provoke(lambda: stack.call("signal", name="mail", signum="SEGV"), "mail died")
+            assert any("mail died" in line and "exit_code=-11" in line for line in screen)
             stack.stop()
             terminal.wait_for(lambda seen: "answer" in seen[0] or "reply" in seen[0], "the loss")
             terminal.press("\x03")
@@ -255,7 +255,7 @@ def test_colours_are_there_unless_somebody_objects(
     env: dict[str, str], has_colours: bool, stack: Stack
 ) -> None:
     environ = {key: value for key, value in stack.env.items() if key != "NO_COLOR"}
-    with Terminal(TOP, {**environ, **env}) as terminal:
+    with Terminal([*TOP, "--plain"], {**environ, **env}) as terminal:
         terminal.wait_for(lambda seen: any("▾ mail" in line for line in seen), "the table")
         assert ("\033[1m" in terminal.said) is has_colours
         terminal.process.send_signal(signal.SIGTERM)
@@ -272,3 +272,98 @@ def test_over_a_port_of_this_machine_it_looks_for_itself() -> None:
         told = json.loads(top("-e", stack.endpoint, "--once", "--json", env=stack.env))
     (one,) = told["supervisors"]
     assert (one["source"], one["pid"]) == ("stats process of its own", stack.pid)
+
+
+# ---- with Textual
+
+
+@contextmanager
+def in_tmux(*words: str, env: dict[str, str]) -> Iterator[tuple[Callable[..., str], Path]]:
+    """Run a command in tmux, 80 by 24; yield what gives commands to that, and returns what it says, and the
+    file that will have the exit status."""
+    program = shutil.which("tmux")
+    if program is None:
+        pytest.skip("this needs tmux: apt-get install tmux")
+    folder = Path(tempfile.mkdtemp(prefix="bigtop-tmux-"))
+
+    def tmux(*command: str, check: bool = True) -> str:
+        done = subprocess.run(
+            [program, "-S", str(folder / "s"), "-f", "/dev/null", *command],
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=60,
+            env={**env, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"},
+        )
+        return done.stdout
+
+    status = folder / "status"
+    command = f"{shlex.join(words)}; echo $? > {status}"
+    tmux("new-session", "-d", "-x", "80", "-y", "24", "-c", str(ROOT), command)
+    try:
+        yield tmux, status
+    finally:
+        tmux("kill-server", check=False)
+        shutil.rmtree(folder)
+
+
+def test_it_works_in_tmux(stack: Stack) -> None:
+    with in_tmux(*TOP, env=stack.env) as (tmux, status):
+
+        def screen() -> list[str]:
+            return tmux("capture-pane", "-p").splitlines()
+
+        def see(text: str) -> list[str]:
+            until(lambda: any(text in line for line in screen()), f"{text!r} in {screen()}")
+            return screen()
+
+        see("▾ mail")
+        assert see("socket 127.0.0.1:")[1].startswith("NAME▲")
+        tmux("send-keys", ">")
+        see("PID▲")
+        tmux("send-keys", "?")
+        see("It only looks.")
+        tmux("send-keys", "Escape")
+        see("▾ mail")
+        tmux("send-keys", "/")  # keys go to where the focus is, which takes a moment to move
+        until(lambda: screen()[-1].startswith("filter"), "the line for the filter")
+        tmux("send-keys", "web")
+        until(lambda: screen()[-1].startswith("web"), "the filter")
+        tmux("send-keys", "Enter")
+        until(lambda: screen()[-1].startswith("? help") and "/web" in screen()[1], "what it leaves")
+        assert not any("mail" in line for line in screen())
+        tmux("send-keys", "q")
+        until(lambda: status.exists() and status.read_text() == "0\n", "its end")
+
+
+WITHOUT = """
+import runpy, sys
+sys.modules["textual"] = None
+sys.argv = ["bigtop", *sys.argv[1:]]
+runpy.run_module("bigtop", run_name="__main__")
+"""
+
+
+def test_without_textual_it_is_the_plain_table(stack: Stack) -> None:
+    words = [sys.executable, "-c", WITHOUT, "top"]
+    with Terminal(words, stack.env) as terminal:
+        screen = terminal.wait_for(lambda seen: any("▾ mail" in line for line in seen), "the table")
+        assert screen[-1].startswith("q quit")
+        terminal.press("q")
+        assert terminal.wait() == 0
+    done = subprocess.run([*words, "--operate"], env=stack.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--operate is for the table of Textual: pip install 'bigtop[top]'" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_is_as_before_when_somebody_ends_it(number: int, stack: Stack) -> None:
+    with Terminal(TOP, stack.env) as terminal:
+        until(lambda: "mail" in terminal.look(), "the table")
+        process = psutil.Process(terminal.process.pid)
+        until(process.children, "its stats process")
+        (child,) = process.children()
+        terminal.process.send_signal(number)
+        assert terminal.wait() == 0
+        assert terminal.is_as_before
+        assert not lives(child)  # its stats process

@@ -10,6 +10,7 @@ import select
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
@@ -82,6 +83,21 @@ class Terminal:
         except AssertionError as error:
             raise AssertionError(f"{error}:\n" + "\n".join(found[0] or [self.said])) from None
         return found[0]
+
+    def provoke(self, act: Callable[[], object], text: str) -> list[str]:
+        """Act each second until something is seen of it: who has just subscribed may miss the first."""
+        due = 0.0
+
+        def seen(screen: list[str]) -> bool:
+            nonlocal due
+            if any(text in line for line in screen):
+                return True
+            if time.monotonic() >= due:
+                due = time.monotonic() + 1
+                act()
+            return False
+
+        return self.wait_for(seen, repr(text))
 
     def wait(self) -> int:
         """Return the exit status."""

@@ -77,6 +77,11 @@ def test_the_heading_points_at_what_is_sorted_by(sort: str) -> None:
     assert columns.at(min(map(line.find, "▲▼"), key=lambda at: (at < 0, at)), 120) == sort
 
 
+def test_the_heading_says_what_is_looked_for() -> None:
+    assert text_of(screen.heading(View(filter="mail"), 80)).startswith("NAME▲ /mail  ")
+    assert text_of(screen.heading(View(), 80)).startswith("NAME▲       ")
+
+
 def test_nothing_is_sorted_by_beyond_the_columns() -> None:
     assert columns.at(119, 120) == ""  # TREND
     assert columns.at(500, 80) == ""
