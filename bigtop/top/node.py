@@ -41,8 +41,9 @@ class Node:
         self.source = ""  # where the figures come from, in words
         self.is_poor = False  # figures are those of the control channel, which has few
         self.heard_at: float | None = None  # when it answered last
+        self.measured_at: float | None = None  # when the last figure came
         self.overview: Said = {}
-        self.requests: Sequence[Said] = ()
+        self._requests: dict[tuple[str, int], list[Said]] = {}  # by watcher and pid
         self.processes: dict[int, Said] = {}  # by pid
         self.watchers: dict[str, Said] = {}  # by the word in topics
         self.counts: dict[str, Said] = {}  # of requests, by the word in topics
@@ -54,7 +55,10 @@ class Node:
 
     def hear(self, overview: Said, requests: Sequence[Said], at: float) -> None:
         """Take in what the supervisor answered; forget figures of what is not there any more."""
-        self.overview, self.requests, self.heard_at, self.trouble = overview, requests, at, ""
+        self.overview, self.heard_at, self.trouble = overview, at, ""
+        self._requests = {}
+        for request in requests:
+            self._requests.setdefault((request["watcher"], request["pid"]), []).append(request)
         pids = {one["pid"] for one in overview.get("own", ())}
         words = {OWN}
         for watcher in overview.get("watchers", ()):
@@ -73,12 +77,13 @@ class Node:
 
     def begin(self, source: str, *, is_poor: bool = False) -> None:
         """Figures come from another place from now on."""
-        self.source, self.is_poor = source, is_poor
+        self.source, self.is_poor, self.measured_at = source, is_poor, None
         for figures in (self.processes, self.watchers, self.counts, self.sockets):
             figures.clear()
 
-    def measure(self, topic: str, figure: Said) -> None:
+    def measure(self, topic: str, figure: Said, at: float) -> None:
         """Take in a message of a stats process."""
+        self.measured_at = at
         kind, _, rest = topic.partition(".")
         word, _, part = rest.partition(".")
         if kind == "http":
@@ -92,8 +97,9 @@ class Node:
         elif kind == "stat" and not part:
             self.watchers[word] = figure
 
-    def measure_all(self, infos: Mapping[str, Mapping[str, Any]]) -> None:
+    def measure_all(self, infos: Mapping[str, Mapping[str, Any]], at: float) -> None:
         """Take in the reply to the command `stats`, which says less."""
+        self.measured_at = at
         for processes in infos.values():
             for pid, figure in processes.items():
                 if isinstance(figure, Mapping):  # or a word that it is gone
@@ -138,12 +144,17 @@ class Node:
         counts = self.counts.get(topic_word(watcher["name"]), {})
         return counts.get("requests_per_second") is not None
 
-    def requests_of(self, watcher: str, wid: int) -> list[Said]:
-        return [row for row in self.requests if row["watcher"] == watcher and row["wid"] == wid]
+    def requests_of(self, watcher: str, pid: int) -> Sequence[Said]:
+        """Return those that a process answers, the oldest first."""
+        return self._requests.get((watcher, pid), ())
 
     def silence(self, now: float) -> float:
         """Return for how many seconds it has not answered; 0 before its first answer."""
         return 0.0 if self.heard_at is None else max(0.0, now - self.heard_at)
+
+    def staleness(self, now: float) -> float:
+        """Return for how many seconds no figure came; 0 before the first."""
+        return 0.0 if self.measured_at is None else max(0.0, now - self.measured_at)
 
 
 def restarts(watcher: Said) -> int:

@@ -54,7 +54,7 @@ async def _until_complete(watching: Watching) -> None:
 
 
 def _as_json(nodes: Sequence[Node]) -> str:
-    return json.dumps(report.of(nodes, time.time()))
+    return json.dumps(report.of(nodes, time.time(), clock()))
 
 
 def _as_table(nodes: Sequence[Node], view: View) -> str:

@@ -26,13 +26,13 @@ _OF: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 
 
-def of(nodes: Sequence[Node], now: float) -> dict[str, object]:
-    """Return everything; `now` is seconds since the epoch."""
-    found = [_of_node(node, branch) for node, branch in zip(nodes, tree(nodes), strict=True)]
-    return {"time": round(now, 3), "supervisors": found}
+def of(nodes: Sequence[Node], wall: float, now: float) -> dict[str, object]:
+    """Return everything; `wall` is seconds since the epoch, `now` by the clock of the nodes."""
+    found = [_of_node(node, branch, now) for node, branch in zip(nodes, tree(nodes), strict=True)]
+    return {"time": round(wall, 3), "supervisors": found}
 
 
-def _of_node(node: Node, branch: Branch) -> dict[str, object]:
+def _of_node(node: Node, branch: Branch, now: float) -> dict[str, object]:
     told = _of_branch(branch)
     sockets = [
         {"address": one["address"], **_of_socket(node, one["fd"])} for one in node.overview.get("sockets", ())
@@ -42,6 +42,7 @@ def _of_node(node: Node, branch: Branch) -> dict[str, object]:
         "trouble": node.trouble or None,
         "version": node.overview.get("version"),
         "source": node.source or None,
+        "staleness": None if node.measured_at is None else round(node.staleness(now), 1),
         "sockets": sockets,
         "events": [as_dict(event) for event in node.events],
     }

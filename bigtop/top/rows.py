@@ -195,7 +195,7 @@ def _of_worker(node: Node, watcher: Said, process: Said, above: Key) -> Branch:
     wid, is_app = process["wid"], watcher["kind"] == "app"
     # Two processes of a place are there at once while one replaces the other.
     key = (*above, f"{wid}.{process['pid']}")
-    mine = [row for row in node.requests_of(watcher["name"], wid) if row["pid"] == process["pid"]]
+    mine = node.requests_of(watcher["name"], process["pid"])
     twins: Counter[str] = Counter()  # a client may give two requests the same id
     requests = []
     for request in mine:

@@ -17,6 +17,7 @@ from bigtop.top.rows import Branch, Kind, Row, Shown, View, arranged, tree
 PLAIN, DIM, BOLD, GOOD, WARN, BAD = "", "dim", "bold", "good", "warn", "bad"
 
 _SILENT: Final = 3.0  # seconds without an answer that are told of
+_STALE: Final = 10.0  # seconds without a figure that are told of
 _MARKS: Final = {True: "▾ ", False: "▸ ", None: "  "}
 _QUIET: Final = ("active", "ready")
 _STATES: Final = {"unreachable": BAD, "stopped": WARN, "killed": BAD}
@@ -121,11 +122,13 @@ def summary(node: Node, row: Row, width: int, now: float) -> Line:
     if row.calls is not None:
         parts += [f"busy {row.calls}/{row.places}", f"queue {words.count(row.queue)}"]
         parts += [f"{words.number(row.rate)} req/s"]
+    if (staleness := node.staleness(now)) > _STALE:
+        parts.insert(1, f"no new figures for {words.span(staleness)}")
     text = "  ".join(parts)
     left = width - words.cells(text) - 2
     if row.trend and left >= 4:
         text += "  " + words.sparkline(row.trend, min(_TREND, left)).lstrip()
-    return (Span(words.fitted(text, width), BOLD),)
+    return (Span(words.fitted(text, width), WARN if staleness > _STALE else BOLD),)
 
 
 def socket_line(address: str, socket: Said, width: int) -> Line:

@@ -144,7 +144,7 @@ class Watch:
                 while not (reason := failure()):
                     if await figures.poll(int(_EVERY * 1000)):
                         one = event(await figures.recv_multipart())
-                        self.node.measure(one.topic, one.payload)
+                        self.node.measure(one.topic, one.payload, clock())
             self.node.source = f"the stats process ended: {reason}"
         except BigtopError as error:
             self.node.source = f"stats process: {error}"
@@ -156,5 +156,5 @@ class Watch:
         while True:
             began = clock()
             with contextlib.suppress(BigtopError):
-                self.node.measure_all((await client.call("stats"))["infos"])
+                self.node.measure_all((await client.call("stats"))["infos"], clock())
             await asyncio.sleep(max(0.0, _EVERY - (clock() - began)))

@@ -7,6 +7,8 @@ from typing import Any
 
 from bigtop.top.node import Node
 
+AT = 100.0  # when all of it came
+
 
 def process(pid: int | None, wid: int, state: str = "ready", **more: Any) -> dict[str, Any]:
     return {"pid": pid, "wid": wid, "state": state, "generation": 1, "age": 10.0 * wid, **more}
@@ -84,12 +86,12 @@ def node(name: str = "site") -> Node:
         request(11, 1, "/report", watcher="Web one"),
         request(11, 1, "/x", watcher="Web one", seconds=9.0, id="11-0"),
     ]
-    made.hear(overview(web, mail, helper), rows, 100.0)
+    made.hear(overview(web, mail, helper), rows, AT)
     for pid, cpu in ((1, 1.0), (2, 2.0), (11, 30.0), (12, 3.0), (21, 7.0)):
-        made.measure(f"stat.circus.{pid}" if pid < 3 else f"stat.any.{pid}", figure(cpu))
-    made.measure("stat.web_one", {"cpu": 16.5, "tree": {"cpu": 33.0, "pss": 3 * 2**20}})
-    made.measure("stat.mail", {"cpu": 7.0, "tree": {"cpu": 7.0, "pss": None, "rss": 2**21}})
-    made.measure("stat.sockets.7", {"fd": 7, "reads": 4, "accepted": 90, "waiting": 2, "backlog": 2048})
-    made.measure("http.web_one", counts())
+        made.measure(f"stat.circus.{pid}" if pid < 3 else f"stat.any.{pid}", figure(cpu), AT)
+    made.measure("stat.web_one", {"cpu": 16.5, "tree": {"cpu": 33.0, "pss": 3 * 2**20}}, AT)
+    made.measure("stat.mail", {"cpu": 7.0, "tree": {"cpu": 7.0, "pss": None, "rss": 2**21}}, AT)
+    made.measure("stat.sockets.7", {"fd": 7, "reads": 4, "accepted": 90, "waiting": 2, "backlog": 2048}, AT)
+    made.measure("http.web_one", counts(), AT)
     made.happen("web_one", "died", {"time": 50.0, "wid": 2, "exit_code": -9, "killed": ""})
     return made

@@ -189,7 +189,7 @@ def test_help_and_events(stack: Stack) -> None:
         await seat.press("escape", "e")
         await seat.see("nothing has happened since this began")
         await seat.press("q")
-        await seat.provoke(lambda: stack.call("signal", name="mail", signum="SEGV"), "mail died")
+        await seat.provoke(lambda: stack.call("signal", name="mail", signum="USR1"), "mail died")
         await seat.press("e")
         await seat.see("events")
         await seat.see("mail died")

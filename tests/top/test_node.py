@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bigtop.stats.samples import human_size
 from bigtop.top import node as known
 from bigtop.top.node import Node
-from tests.support.overview import counts, figure, node, overview, process, watcher
+from tests.support.overview import AT, counts, figure, node, overview, process, watcher
 
 
 def test_messages_are_kept_by_what_they_are_about() -> None:
@@ -27,7 +27,7 @@ def test_messages_are_kept_by_what_they_are_about() -> None:
 @pytest.mark.parametrize("topic", ["stat.sockets", "stat.sockets.x", "stat.web.x", "history.web", "x", ""])
 def test_other_messages_are_for_others(topic: str) -> None:
     made = Node("site")
-    made.measure(topic, figure())
+    made.measure(topic, figure(), AT)
     assert not any((made.processes, made.watchers, made.counts, made.sockets))
 
 
@@ -54,11 +54,11 @@ def test_it_is_complete_when_there_is_a_figure_for_each_process_and_application(
     assert not made.is_complete()  # nobody said where figures come from
     made.begin("stats process")
     assert not made.is_complete()
-    made.measure("stat.web.11", figure())
+    made.measure("stat.web.11", figure(), AT)
     assert not made.is_complete()
-    made.measure("http.web", counts(rate=None))
+    made.measure("http.web", counts(rate=None), AT)
     assert not made.is_complete()
-    made.measure("http.web", counts(rate=0.0))
+    made.measure("http.web", counts(rate=0.0), AT)
     assert made.is_complete()
 
 
@@ -66,7 +66,9 @@ def test_poor_figures_are_complete_without_those_of_requests() -> None:
     made = Node("site")
     made.begin("control channel", is_poor=True)
     made.hear(overview(watcher("web", [process(11, 1)])), [], 1.0)
-    made.measure_all({"web": {"11": {"cpu": 3.0, "mem_info1": "1.50M"}, "12": "No such process (stopped?)"}})
+    made.measure_all(
+        {"web": {"11": {"cpu": 3.0, "mem_info1": "1.50M"}, "12": "No such process (stopped?)"}}, AT
+    )
     assert made.is_complete()
     assert made.processes == {11: {"cpu": 3.0, "mem_info1": "1.50M", "rss": 1572864}}
 
@@ -74,11 +76,11 @@ def test_poor_figures_are_complete_without_those_of_requests() -> None:
 def test_the_trend_of_all_is_the_sum_of_the_last_of_each() -> None:
     made = Node("site")
     made.hear(overview(watcher("a"), watcher("b"), watcher("c", kind="command")), [], 1.0)
-    made.measure("http.a", counts(rate=None))  # the first look has no rate
-    made.measure("http.b", counts(rate=None))
+    made.measure("http.a", counts(rate=None), AT)  # the first look has no rate
+    made.measure("http.b", counts(rate=None), AT)
     for first, second in ((1.0, 2.0), (3.0, 4.0)):
-        made.measure("http.a", counts(rate=first))
-        made.measure("http.b", counts(rate=second))
+        made.measure("http.a", counts(rate=first), AT)
+        made.measure("http.b", counts(rate=second), AT)
     assert list(made.trends["a"]) == [1.0, 3.0]
     assert list(made.trends[""]) == [3.0, 7.0]
 
@@ -92,6 +94,15 @@ def test_silence_is_since_the_last_answer() -> None:
     assert made.trouble
     made.hear(overview(), [], 104.0)
     assert not made.trouble
+
+
+def test_staleness_is_since_the_last_figure() -> None:
+    made = Node("site")
+    assert made.staleness(500.0) == 0
+    made.measure("stat.web.11", figure(), 100.0)
+    assert made.staleness(103.5) == 3.5
+    made.begin("another place")
+    assert made.staleness(500.0) == 0
 
 
 def test_restarts_are_endings_that_nobody_asked_for() -> None:

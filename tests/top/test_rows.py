@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bigtop.top import rows
 from bigtop.top.node import Node
 from bigtop.top.rows import OWN_NAME, SORTS, Branch, Kind, Row, Shown, View
-from tests.support.overview import counts, node, overview, process, watcher
+from tests.support.overview import AT, counts, node, overview, process, watcher
 
 
 def names(shown: list[Shown]) -> list[str]:
@@ -71,7 +71,7 @@ def test_a_worker_has_its_own_figures_and_requests() -> None:
 
 def test_children_of_a_process_count_with_it() -> None:
     made = node()
-    made.measure("stat.mail.21", {"cpu": 1.0, "pss": 5, "tree": {"cpu": 9.0, "pss": 50, "processes": 3}})
+    made.measure("stat.mail.21", {"cpu": 1.0, "pss": 5, "tree": {"cpu": 9.0, "pss": 50, "processes": 3}}, AT)
     tree = rows.tree([made])
     (row,) = [one.row for one in rows.arranged(tree, View()) if one.row.pid == 21]
     assert (row.cpu, row.memory, row.about) == (9.0, 50, "3 processes")
@@ -212,6 +212,6 @@ def test_every_row_stands_below_the_one_above(sort: str, turned: bool, text: str
 def test_two_processes_of_one_place_are_two_rows() -> None:
     made = Node("site")
     made.hear(overview(watcher("web", [process(11, 1), process(12, 1, "starting")])), [], 1.0)
-    made.measure("http.web", counts())
+    made.measure("http.web", counts(), AT)
     shown = rows.arranged(rows.tree([made]), View())
     assert len({one.row.key for one in shown}) == len(shown)

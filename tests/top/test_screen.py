@@ -14,9 +14,9 @@ from bigtop.top.node import Node
 from bigtop.top.rows import SORTS, View
 from bigtop.top.screen import Line, text_of
 from bigtop.top.words import cells
-from tests.support.overview import node, overview, request, watcher
+from tests.support.overview import AT, node, overview, request, watcher
 
-NOW = 100.5
+NOW = AT + 0.5
 
 
 def drawn(*nodes: Node, view: View = View(), width: int = 80, height: int = 24) -> list[str]:  # noqa: B008
@@ -113,6 +113,14 @@ def test_who_does_not_answer_is_told_of() -> None:
     assert "site: it does not answer (for 12s)" in drawn(silent)[0]
 
 
+def test_figures_that_are_old_are_told_of() -> None:
+    made = node()
+    made.heard_at = AT + 60
+    (line, *_) = screen.whole([made], View(), (80, 24), AT + 60)
+    assert "no new figures for 1m00" in text_of(line)
+    assert styles(line) == {screen.WARN}
+
+
 def styles(line: Line) -> set[str]:
     return {span.style for span in line if span.text.strip()}
 
@@ -154,7 +162,7 @@ def test_colours_are_codes_only_where_they_are_wanted() -> None:
 
 
 def test_a_report_has_all_that_the_table_has() -> None:
-    told = report.of([node()], 1000.0)
+    told = report.of([node()], 1000.0, NOW)
     assert told["time"] == 1000.0
     (site,) = told["supervisors"]  # type: ignore[misc]
     assert (site["name"], site["version"], site["source"], site["trouble"]) == (
@@ -164,6 +172,7 @@ def test_a_report_has_all_that_the_table_has() -> None:
         None,
     )
     assert (site["rate"], site["p99"], site["queue"], site["trend"]) == (12.5, 0.25, 3, [12.5])
+    assert site["staleness"] == 0.5
     web, mail, own = site["watchers"]
     assert (web["name"], web["state"], web["restarts"], web["generation"]) == ("Web one", "active", 2, 1)
     assert (mail["memory"], mail["rate"]) == (2**21, None)
@@ -181,12 +190,12 @@ def test_a_report_has_all_that_the_table_has() -> None:
 def test_a_report_of_who_does_not_answer_says_why() -> None:
     lost = Node("b")
     lost.lose("nobody answers")
-    (told,) = report.of([lost], 1.0)["supervisors"]  # type: ignore[misc]
+    (told,) = report.of([lost], 1.0, NOW)["supervisors"]  # type: ignore[misc]
     assert told["trouble"] == "nobody answers"
     assert told["watchers"] == []
 
 
 def test_a_view_does_not_change_what_is_reported() -> None:
-    before = report.of([node()], 1.0)
+    before = report.of([node()], 1.0, NOW)
     assert rows.arranged(rows.tree([node()]), replace(View(), filter="mail"))
-    assert report.of([node()], 1.0) == before
+    assert report.of([node()], 1.0, NOW) == before
