@@ -61,7 +61,10 @@ LAYERS = {
 }
 
 # Rooms that decide and never perform, and what would make them perform.
-PURE = tuple(room for room, number in LAYERS.items() if number == 1)
+PURE = (
+    *(room for room, number in LAYERS.items() if number == 1),
+    *(f"bigtop.top.{name}" for name in ("columns", "keys", "node", "report", "roster", "rows", "words")),
+)
 IMPURE = {"asyncio", "os", "select", "selectors", "socket", "subprocess", "threading", "time", "zmq"}
 
 # Who may know the text forms of configuration. Everybody else is given the few values it needs.

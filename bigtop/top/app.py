@@ -1,4 +1,4 @@
-# `bigtop top` with Textual: the table with a line that is chosen, and keys that act on it.
+# Program `bigtop top` with Textual: the table with a line that is chosen, and keys that act on it.
 #
 # Rules: as thin as can be: what is shown comes from rows.py and screen.py, what keys mean from keys.py. It
 # draws at most twice a second, and nothing when nothing is new.

@@ -1,4 +1,4 @@
-# What opens over the table of Textual: a text, a log that goes on, a question.
+# Windows over the table of Textual: a text, a log that goes on, a question.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# What keys do: which command a key gives for a row, and the help that names them all.
+# Meaning of keys: which command a key gives for a row, and the help that names them all.
 #
 # Rule: pure. Who only looks gives no command that changes something; that is said, and not passed over.
 

@@ -1,4 +1,4 @@
-# The table as a widget of Textual: lines of screen.py, one of them chosen.
+# Table as a widget of Textual: lines of screen.py, one of them chosen.
 #
 # Rule: only lines that are seen are made, so a thousand processes cost no more than those on the screen.
 
