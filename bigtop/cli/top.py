@@ -62,4 +62,6 @@ def command(**options: Any) -> None:
         sys.exit(asyncio.run(plain.run(found, view)))
     from bigtop.top.app import Top
 
-    sys.exit(Top(found, view, operates=options["operate"]).run())
+    app = Top(found, view, operates=options["operate"])
+    app.run()
+    sys.exit(app.return_code or 0)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from bigtop.record import Record
@@ -144,26 +144,31 @@ def socket_line(address: str, socket: Said, width: int) -> Line:
     return Span(lead), Span(rest, WARN if is_full else PLAIN), Span(end, DIM)
 
 
-def socket_lines(nodes: Iterable[Node], width: int) -> list[Line]:
+def socket_lines(nodes: Sequence[Node], width: int) -> list[Line]:
+    """Return a line for each listening socket; of several supervisors it says whose that is."""
     return [
-        socket_line(one["address"], node.sockets[one["fd"]], width)
+        socket_line(f"{_whose(node, nodes)}{one['address']}", node.sockets[one["fd"]], width)
         for node in nodes
         for one in node.overview.get("sockets", ())
         if one["fd"] in node.sockets
     ]
 
 
-def event_line(event: Happening, width: int) -> Line:
-    when = time.strftime("%H:%M:%S", time.localtime(event.time))
+def _whose(node: Node, nodes: Sequence[Node]) -> str:
+    return f"{node.name}: " if len(nodes) > 1 else ""
+
+
+def event_line(event: Happening, whose: str, width: int) -> Line:
+    when = f"{time.strftime('%H:%M:%S', time.localtime(event.time))} {whose}".rstrip()
     who = f"{event.watcher} {event.name}" if event.watcher else event.name
     style = _EVENTS.get(event.name, DIM)
     return (Span(words.fitted(f"{when} {who} {event.about}".rstrip(), width), style),)
 
 
 def event_lines(nodes: Sequence[Node], width: int) -> list[Line]:
-    """Return the last events of all, the oldest first."""
-    events = sorted((event for node in nodes for event in node.events), key=lambda event: event.time)
-    return [event_line(event, width) for event in events]
+    """Return the last events of all, the oldest first; of several supervisors each says whose it is."""
+    events = [(event, _whose(node, nodes)) for node in nodes for event in node.events]
+    return [event_line(event, whose, width) for event, whose in sorted(events, key=lambda one: one[0].time)]
 
 
 class Layout(Record):

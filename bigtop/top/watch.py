@@ -26,6 +26,7 @@ from bigtop.top.own_stats import OwnStats, obstacle
 from bigtop.top.places import Place
 
 _EVERY: Final = 1.0  # seconds
+_AGAIN: Final = 3.0  # seconds until a stats process that ended is followed by another
 _AT_ONCE: Final = 200  # messages, then others have a turn
 
 clock = time.monotonic
@@ -150,7 +151,7 @@ class Watch:
             self.node.source = f"stats process: {error}"
         finally:
             context.destroy(linger=0)
-        await asyncio.sleep(_EVERY)
+        await asyncio.sleep(_AGAIN)
 
     def _take(self, figures: zmq.asyncio.Socket) -> None:
         """Take in what is there: to wait for each message costs more than to read it."""

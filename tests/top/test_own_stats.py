@@ -74,6 +74,20 @@ def test_the_stats_process_is_told_who_runs() -> None:
 # ---- where supervisors are
 
 
+def test_without_a_name_it_is_everybody_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BIGTOP_CTL_ENDPOINT", "CIRCUSCTL_ENDPOINT", "RUNTIME_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "bigtop").mkdir()
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        for name, server in (("a", one), ("b", other)):
+            server.bind(str(tmp_path / "bigtop" / f"{name}.ctl"))
+            server.listen()
+        assert {place.name for place in places.find([], None, None)} >= {"a", "b"}
+        monkeypatch.setenv("BIGTOP_CTL_ENDPOINT", "b")
+        assert [place.name for place in places.find([], None, None)] == ["b"]
+
+
 def test_names_are_short_and_differ() -> None:
     assert places.short("ipc:///run/user/0/bigtop/site.ctl") == "site"
     assert places.short("tcp://10.0.0.1:5555") == "10.0.0.1:5555"

@@ -135,6 +135,14 @@ def test_what_is_wrong_stands_out() -> None:
     assert screen.WARN in styles(full)
 
 
+def test_of_several_supervisors_each_line_says_whose_it_is() -> None:
+    alone, together = drawn(node("a")), drawn(node("a"), node("b"), height=40)
+    assert any(line.startswith("socket 127.0.0.1:8000 ") for line in alone)
+    assert any(line.startswith("socket b: 127.0.0.1:8000 ") for line in together)
+    assert alone[-1].split()[1:4] == ["web_one", "died", "wid=2"]
+    assert together[-1].split()[1:4] == ["b:", "web_one", "died"]
+
+
 def test_without_a_rate_there_is_none_in_the_summary() -> None:
     made = Node("site")
     made.hear(overview(watcher("mail", kind="command")), [], NOW)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from bigtop.control import keys
 from bigtop.control.client.client import Identity
 from bigtop.top import places, rows
@@ -15,6 +17,7 @@ from bigtop.top.node import Node
 from bigtop.top.places import Place
 from bigtop.top.rows import View
 from bigtop.top.watching import Watching
+from tests.support import procfs
 from tests.support.controlled import Controlled
 from tests.support.site import DEADLINE
 from tests.support.stack import Stack
@@ -57,6 +60,29 @@ def test_who_comes_back_is_seen_again() -> None:
                 watching.check()
 
         asyncio.run(scenario())
+
+
+def test_a_stats_process_that_dies_is_followed_by_another() -> None:
+    with Stack(FILE) as stack:
+        stack.wait_for("mail: started")
+
+        async def scenario() -> None:
+            watching, node = watched(Place("site", stack.endpoint))
+            async with watching:
+                await wait_for(node.is_complete, "all figures", node)
+                (first,) = stats_processes()
+                first.kill()
+                await wait_for(lambda: node.source.startswith("the stats process ended"), "its end", node)
+                await wait_for(lambda: node.source == "stats process of its own", "another", node)
+                await wait_for(node.is_complete, "figures of that", node)
+            assert stats_processes() == []
+
+        asyncio.run(scenario())
+
+
+def stats_processes() -> list[psutil.Process]:
+    """Return those that this process started, and that were up once: then they have their title."""
+    return [one for one in psutil.Process().children() if "bigtop: stats" in procfs.words(one)]
 
 
 def test_who_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
