@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bigtop.config.file import daemon_options, watcher_options
+from bigtop.config.file import daemon_options, stats_options, watcher_options
 from bigtop.config.file.key import Key
 from bigtop.config.gunicorn.setting import AppName, ByApplication, Hook, Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.settings import HEADINGS
@@ -374,8 +374,8 @@ def config_page() -> str:
     watcher = [key for key in watcher_options.WATCHER if not key.name.startswith(("rlimit_", "hooks."))]
     sections = {
         "## [circus]": daemon_options.CIRCUS,
-        "## [stats]": daemon_options.STATS,
-        "## [admin]": daemon_options.ADMIN_KEYS,
+        "## [stats]": stats_options.STATS,
+        "## [admin]": stats_options.ADMIN_KEYS,
         "## [watcher:NAME]": [*watcher, *_families()],
         "## [socket:NAME]": daemon_options.SOCKET,
         "## [plugin:NAME]": daemon_options.PLUGIN,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.file import daemon, daemon_options, watcher_options
+from bigtop.config.file import daemon, daemon_options, stats_options, watcher_options
 from bigtop.config.file.key import Key
 from bigtop.config.serve import options
 from tests import witnesses
@@ -19,8 +19,8 @@ from tests.witnesses import Witnesses
 HERE = Path(__file__).parent
 SECTIONS: dict[str, tuple[Sequence[Key[object]], Witnesses, str]] = {
     "circus": (daemon_options.CIRCUS, witnesses.CIRCUS, "[circus]"),
-    "stats": (daemon_options.STATS, witnesses.STATS, "[stats]"),
-    "admin": (daemon_options.ADMIN_KEYS, witnesses.ADMIN, "[admin]"),
+    "stats": (stats_options.STATS, witnesses.STATS, "[stats]"),
+    "admin": (stats_options.ADMIN_KEYS, witnesses.ADMIN, "[admin]"),
     "socket": (daemon_options.SOCKET, witnesses.SOCKET, "[socket:a]"),
     "plugin": (daemon_options.PLUGIN, witnesses.PLUGIN, "[plugin:a]"),
     "app": (daemon_options.APP, witnesses.APP, "[app:a]"),

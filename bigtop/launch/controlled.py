@@ -21,6 +21,7 @@ from bigtop.launch.app import App
 from bigtop.launch.inspection import Inspector
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.overview import Overview
+from bigtop.launch.stopping import Stopping
 from bigtop.record import Record
 from bigtop.sockets import ListeningSocket
 from bigtop.stats.usage import Figures
@@ -38,6 +39,7 @@ class Program(Protocol):
     supervisor: Supervisor
     notices: LastNotices
     over: asyncio.Event  # everything is stopped
+    stopping: Stopping
     apps: dict[str, App]  # those that run, by the watcher's name
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.file import daemon, daemon_options, watcher_options
+from bigtop.config.file import daemon, daemon_options, stats_options, watcher_options
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.key import Key
 from bigtop.config.serve import options, serve
@@ -92,8 +92,8 @@ FIRST = {
 }
 SECTIONS: dict[str, Sequence[Key[object] | Option[object]]] = {
     "circus": daemon_options.CIRCUS,
-    "stats": daemon_options.STATS,
-    "admin": daemon_options.ADMIN_KEYS,
+    "stats": stats_options.STATS,
+    "admin": stats_options.ADMIN_KEYS,
     "socket": daemon_options.SOCKET,
     "plugin": daemon_options.PLUGIN,
     "app": (*daemon_options.APP, *daemon_options.APP_OPTIONS),

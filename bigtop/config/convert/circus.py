@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bigtop.config.file import daemon_options as d
+from bigtop.config.file import stats_options as st
 from bigtop.config.file.document import Document, Entry, Section
 from bigtop.config.file.expand import as_in_toml
 from bigtop.config.file.key import Key
@@ -27,8 +28,8 @@ _NESTED = {
 }
 _TABLES: Mapping[str, tuple[Key[object], ...]] = {
     "circus": d.CIRCUS,
-    "stats": d.STATS,
-    "admin": d.ADMIN_KEYS,
+    "stats": st.STATS,
+    "admin": st.ADMIN_KEYS,
     "socket": d.SOCKET,
     "watcher": WATCHER,
     "plugin": (*d.PLUGIN, *WATCHER),

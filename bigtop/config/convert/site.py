@@ -14,6 +14,7 @@ from typing import Final
 from bigtop.backends import registry
 from bigtop.config.convert.notes import no_equal, not_needed, shown
 from bigtop.config.file import daemon_options as d
+from bigtop.config.file import stats_options as st
 from bigtop.config.file.tomltext import Literal, Table
 from bigtop.config.file.watcher_options import ENV_FILE
 from bigtop.config.gunicorn.setting import AppName, Hook, Refused, SetAside, Setting, Taken
@@ -37,10 +38,10 @@ _OF_CIRCUS: Final = {
 }
 # And what has one in [stats].
 _OF_STATS: Final = {
-    o.STATSD_HOST.name: d.STATSD_HOST.name,
-    o.STATSD_PREFIX.name: d.STATSD_PREFIX.name,
-    o.DOGSTATSD_TAGS.name: d.DOGSTATSD_TAGS.name,
-    o.ENABLE_BACKLOG_METRIC.name: d.BACKLOG_METRIC.name,
+    o.STATSD_HOST.name: st.STATSD_HOST.name,
+    o.STATSD_PREFIX.name: st.STATSD_PREFIX.name,
+    o.DOGSTATSD_TAGS.name: st.DOGSTATSD_TAGS.name,
+    o.ENABLE_BACKLOG_METRIC.name: st.BACKLOG_METRIC.name,
 }
 _NAMED: Final = "figures for statsd have the name of the application before gunicorn: there may be several."
 _FILES: Final = (d.PIDFILE.name, d.LOGOUTPUT.name)
@@ -174,7 +175,7 @@ class SiteDraft:
 
     def stats(self) -> dict[str, Literal]:
         """Return what of [stats] belongs to it."""
-        return self._stats if d.STATSD_HOST.name in self._stats else {}
+        return self._stats if st.STATSD_HOST.name in self._stats else {}
 
     def _drop_misfits(self) -> None:
         """Make comments of options that cannot be had with this backend or these sockets."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from bigtop.config.file import daemon_options as d
 from bigtop.config.file import encrypted, ini, lint, toml
+from bigtop.config.file import stats_options as st
 from bigtop.config.file.apps import AppSpec, app
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.document import Document, Place, Problems, Section
@@ -82,9 +83,9 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
     apps = routed(apps, document.of_kind("app"), problems)
     encrypted.check(apps, (spec for _, spec in sockets if spec), problems)
-    stats = _plain_sections(document, "stats", d.STATS, environments, problems)
+    stats = _plain_sections(document, "stats", st.STATS, environments, problems)
     _check_intervals(stats, document, problems)
-    admins = _plain_sections(document, "admin", d.ADMIN_KEYS, environments, problems)
+    admins = _plain_sections(document, "admin", st.ADMIN_KEYS, environments, problems)
     daemon = replace(
         _daemon(circus),
         stats=_pace(circus, stats, problems),
@@ -184,15 +185,19 @@ def _plain_sections(
 
 def _admin(sections: Sequence[Values], problems: Problems) -> AdminSpec | None:
     for values in sections:
-        if not (bind := values[d.ADMIN_BIND]):
+        if not (bind := values[st.ADMIN_BIND]):
             problems.error(values.place, f"[{values.title}] needs bind, such as 127.0.0.1:9101")
             continue
         try:
             return admin.spec(
-                bind, values[d.TOKEN_FILE], values[d.ALLOW], values[d.ADMIN_HOSTS], workdir.current()
+                bind,
+                values[st.TOKEN_FILE],
+                values[st.ALLOW],
+                values[st.ADMIN_HOSTS],
+                workdir.current(),
             )
         except ConfigError as error:
-            problems.error(values.place_of(d.ADMIN_BIND), f"bind: {error}")
+            problems.error(values.place_of(st.ADMIN_BIND), f"bind: {error}")
     return None
 
 
@@ -205,12 +210,12 @@ def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pac
         return None
     for stats in sections:
         return Pace(
-            stats[d.INTERVAL],
-            stats[d.DETAILS_INTERVAL],
-            stats[d.HISTORY],
+            stats[st.INTERVAL],
+            stats[st.DETAILS_INTERVAL],
+            stats[st.HISTORY],
             _emission(stats, problems),
-            stats[d.INTERVALS],
-            stats[d.OTLP_ENDPOINT],
+            stats[st.INTERVALS],
+            stats[st.OTLP_ENDPOINT],
         )
     return Pace()
 
@@ -220,19 +225,24 @@ def _check_intervals(sections: Sequence[Values], document: Document, problems: P
     names = {section.name.lower() for kind in ("watcher", "app") for section in document.of_kind(kind)}
     names |= {section.title.lower() for section in document.of_kind("plugin")}
     for values in sections:
-        for name, _ in values[d.INTERVALS]:
+        for name, _ in values[st.INTERVALS]:
             if name not in names:
                 problems.error(
-                    values.place_of(d.INTERVALS),
+                    values.place_of(st.INTERVALS),
                     f"intervals: there is no watcher or app {name}{suggestion(name, names)}",
                 )
 
 
 def _emission(values: Values, problems: Problems) -> Emission | None:
     """Return where figures are sent, if anybody asks for that."""
-    address = values[d.STATSD_HOST]
-    for key in (d.STATSD_DIALECT, d.STATSD_PREFIX, d.DOGSTATSD_TAGS, d.BACKLOG_METRIC):
-        is_lost = address is None or (key is d.BACKLOG_METRIC and values[d.STATSD_DIALECT] == CIRCUS)
+    address = values[st.STATSD_HOST]
+    for key in (
+        st.STATSD_DIALECT,
+        st.STATSD_PREFIX,
+        st.DOGSTATSD_TAGS,
+        st.BACKLOG_METRIC,
+    ):
+        is_lost = address is None or (key is st.BACKLOG_METRIC and values[st.STATSD_DIALECT] == CIRCUS)
         if values.is_given(key) and is_lost:
             without = "statsd_host" if address is None else "the names of gunicorn (statsd_dialect)"
             problems.warn(values.place_of(key), f"{key.name} does nothing without {without}")
@@ -240,10 +250,10 @@ def _emission(values: Values, problems: Problems) -> Emission | None:
         return None
     return Emission(
         unixpaths.absolute(address, workdir.current()) if isinstance(address, str) else address,
-        values[d.STATSD_PREFIX],
-        values[d.DOGSTATSD_TAGS],
-        values[d.STATSD_DIALECT],
-        values[d.BACKLOG_METRIC],
+        values[st.STATSD_PREFIX],
+        values[st.DOGSTATSD_TAGS],
+        values[st.STATSD_DIALECT],
+        values[st.BACKLOG_METRIC],
         has_names=True,
     )
 

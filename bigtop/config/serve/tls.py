@@ -1,4 +1,4 @@
-# What is said of TLS by options, and the files that these name, read.
+# TLS of a site as options say it, and the files that these name, read.
 #
 # Rule: files are read by who starts Bigtop, root perhaps, and by nobody else. What is wrong with them is told
 # before anything starts.
