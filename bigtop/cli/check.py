@@ -34,7 +34,7 @@ def command(file: str, every: bool, quiet: bool) -> None:
     check(resolved.daemon)
     if not quiet:
         for app in resolved.daemon.apps:
-            if app.site.tls.files:  # with OpenSSL, for those who encrypt
+            if app.site.tls.is_wanted:  # with OpenSSL, for those who encrypt
                 from bigtop.config.serve import tls
 
                 click.echo("\n".join(tls.described(app.site.tls, time.time())))

@@ -33,9 +33,7 @@ def check_config(spec: ServeSpec) -> str:
     backend = registry.load(spec.backend or loaded.interface)
     unix = any(bind.path is not None for bind in spec.binds)
     options = spec.options.behind_mounts(loaded.interface) if spec.mounts else spec.options
-    registry.require(
-        backend, interface=loaded.interface, options=options, unix=unix, tls=bool(spec.tls.files)
-    )
+    registry.require(backend, interface=loaded.interface, options=options, unix=unix, tls=spec.tls.is_wanted)
     lines = tls.described(spec.tls, time.time())
     return "\n".join(
         [*lines, f"{spec.app}: OK, {loaded.interface.upper()} on backend {backend.name}, {build.kind()}"]

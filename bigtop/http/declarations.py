@@ -40,11 +40,22 @@ class TlsFiles(NamedTuple):
     key: str
 
 
+class TlsLocal(NamedTuple):
+    """A certificate of the local CA; no `names`: for this machine."""
+
+    names: tuple[str, ...] = ()
+
+
 class TlsSources(NamedTuple):
-    """Where certificates are; no `files`: TLS is not spoken."""
+    """Where certificates are; none: TLS is not spoken."""
 
     files: tuple[TlsFiles, ...] = ()
     client_ca: str = ""  # of those that clients are asked for; "": they are not
+    local: tuple[str, ...] = ()  # names for which the local CA makes one at each start
+
+    @property
+    def is_wanted(self) -> bool:
+        return bool(self.files or self.local)
 
 
 class Route(NamedTuple):

@@ -41,6 +41,19 @@ def folder(environ: Mapping[str, str]) -> str:
     return os.path.join(data, "bigtop", "ca")
 
 
+def problem(environ: Mapping[str, str]) -> str:
+    """Return why a user can have no CA, "" if it seems that one can be had. Makes nothing."""
+    try:
+        place = folder(environ)
+    except ConfigError as error:
+        return str(error)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        return f"{place} is no directory"
+    return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} may not be written to"
+
+
 class LocalCA:
     """Any process; the first one that asks for a root makes it. Raises what Storage raises."""
 

@@ -87,7 +87,7 @@ class App:
         before = self.spec
         if tuple(listener.fileno() for listener in listeners) != self._sockets():
             return False
-        if bool(spec.tls.files) != bool(before.tls.files):  # who has the sockets would not hear of it
+        if spec.tls.is_wanted != before.tls.is_wanted:  # who has the sockets would not hear of it
             return False
         if (before.backend, before.interface, before.identity) != (
             spec.backend,

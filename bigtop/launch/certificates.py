@@ -26,6 +26,7 @@ logger = get_logger("bigtop.supervisor")
 
 LOOK = 2.0  # seconds between two looks whether files have changed
 _DAY = 86400.0
+_LOCAL = 3 * _DAY  # seconds after which one of the local CA, which lasts a week, is made anew
 
 HandOut = Callable[[lifeline.Certificates, int], None]
 _Signature = tuple[tuple[int, ...], ...]
@@ -44,8 +45,10 @@ class Certificates:
         self._facts: list[tuple[Mapping[str, object], float]] = []  # and when each ends
         self._is_watching = False
         self._seen = self._tried = _signature(spec)
-        if spec.tls.files:
+        if spec.tls.is_wanted:
             self.read(spec)
+        if spec.tls.local:
+            _tell_root()
 
     def read(self, spec: ServeSpec) -> bool:
         """Take what the files hold now; whether that is something else. ConfigError: it stays as it was."""
@@ -69,7 +72,7 @@ class Certificates:
 
     def become(self, spec: ServeSpec, hand_out: HandOut) -> None:
         """Take what the files of another description hold. ConfigError: it stays as it was."""
-        if spec.tls.files and self.read(spec):
+        if spec.tls.is_wanted and self.read(spec):
             self._hand_out(hand_out)
 
     def renew(self, hand_out: HandOut) -> None:
@@ -131,6 +134,13 @@ class Certificates:
             self.fd = None
 
 
+def _tell_root() -> None:
+    from bigtop.keeper.local_ca import LocalCA, folder  # with cryptography, for those who need it
+
+    root = LocalCA(folder(os.environ)).root_path
+    logger.info("certificates: by the local CA %s; `bigtop ca trust` has clients here trust it", root)
+
+
 def _facts(pair: keyring.KeyPair) -> tuple[Mapping[str, object], float]:
     from bigtop.system import certificates  # with OpenSSL, for those who encrypt
 
@@ -145,7 +155,7 @@ def _facts(pair: keyring.KeyPair) -> tuple[Mapping[str, object], float]:
 
 
 def _signature(spec: ServeSpec) -> _Signature:
-    """Return what is another one when a file has changed."""
+    """Return what is another one when a file has changed, or when it is time for another one."""
     found: list[tuple[int, ...]] = []
     for path in (*(path for one in spec.tls.files for path in one), spec.tls.client_ca):
         try:
@@ -154,6 +164,8 @@ def _signature(spec: ServeSpec) -> _Signature:
             found.append((0,))
         else:
             found.append((status.st_mtime_ns, status.st_ino, status.st_size))
+    if spec.tls.local:
+        found.append((int(time.time() / _LOCAL),))
     return tuple(found)
 
 
@@ -163,4 +175,4 @@ def mark(listeners: Sequence[ListeningSocket], spec: ServeSpec) -> None:
     for listener in listeners:
         where = listener.socket.getsockname()
         is_plain = isinstance(where, tuple) and where[1] in plain
-        listener.spec = replace(listener.spec, tls=bool(spec.tls.files) and not is_plain)
+        listener.spec = replace(listener.spec, tls=spec.tls.is_wanted and not is_plain)

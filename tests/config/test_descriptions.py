@@ -35,7 +35,7 @@ OF_KIND = {
     "debug|info|warning|error|critical": "debug", "local|utc": "utc", "off|try|require": "try",
     "yes|no|auto": "yes", "yes|no|unexpected": "no", "auto|on|off": "on", "auto|off|PATH": "off",
     "auto|wsgi|asgi|asgi2": "asgi", "auto|asyncio|uvloop": "asyncio", "off|v1|v2|auto": "v1",
-    "files:CERT,KEY": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
+    "files:CERT,KEY|local[:NAMES]": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
     "default|refuse": "refuse", "required|optional|off": "optional",
     "HOSTS": "a.example", "AGE[,WORDS]": "1y",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",

@@ -51,6 +51,63 @@ def test_other_clients(kind: str, tmp_path: Path) -> None:
         assert site.stop() == 0
 
 
+def test_the_local_ca(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    env = {"HOME": str(tmp_path), "XDG_DATA_HOME": ""}
+    words = (
+        sys.executable,
+        "-m",
+        "bigtop",
+        "serve",
+        APPS["wsgi"],
+        "--tls",
+        "local:shop.test",
+        "--tls",
+        "local",
+    )
+    checked = subprocess.run(
+        [*words, "--check-config"],
+        cwd=ROOT,
+        env={**os.environ, **env},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "certificate of the local CA: shop.test localhost 127.0.0.1 ::1; " in checked.stdout
+    assert list(tmp_path.iterdir()) == []
+    with Site(APPS["wsgi"], *words[5:], env=env) as site:
+        root = tmp_path / ".local/share/bigtop/ca/root.pem"
+        site.wait_for(f"by the local CA {root}; `bigtop ca trust`")
+        by = ssl.create_default_context(cafile=str(root))
+        for name in ("localhost", "127.0.0.1", "shop.test"):
+            with client(site, name, by) as one:
+                assert json.loads(one.get("/").body)["wsgi.url_scheme"] == "https"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            client(site, "other.test", by)
+        (shown,) = ctl(site)
+        assert (shown["file"], shown["days"] in (6, 7)) == ("local CA", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("local:example.com", "--tls: 'example.com' may be somebody else's: local certificates are for "),
+        ("local:8.8.8.8", "--tls: 8.8.8.8 is a public address: local certificates are for "),
+        ("file:x", "--tls: must be files:CERT,KEY or local[:NAMES], got 'file:x'"),
+        ("local", "--tls: local: {home} is no directory"),
+    ],
+)
+def test_what_the_local_ca_refuses(words: str, said: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.touch()
+    env = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": ""}
+    for more in ((), ("--check-config",)):
+        command = [sys.executable, "-m", "bigtop", "serve", APPS["wsgi"], "--tls", words, *more]
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        assert done.returncode == 78
+        assert done.stderr.startswith(f"bigtop: {said.format(home=home)}")
+
+
 def test_gunicorns_flags(tmp_path: Path) -> None:
     written(tmp_path, made("localhost"))
     flags = ("--certfile", str(tmp_path / "site.pem"), "--keyfile", str(tmp_path / "site.key"))

@@ -20,11 +20,11 @@ def check(found: Sequence[Found], sockets: Iterable[SocketSpec], problems: Probl
     for own, _, spec in found:
         place = own.place_of(SOCKETS)
         theirs = [name for name in spec.sockets if name in encrypted]
-        if theirs and not spec.site.tls.files:
+        if theirs and not spec.site.tls.is_wanted:
             problems.error(
                 place, f"[{own.title}] needs tls = files:CERT,KEY: [socket:{theirs[0]}] speaks TLS"
             )
-        elif spec.site.tls.files and spec.sockets and not (theirs or spec.site.binds):
+        elif spec.site.tls.is_wanted and spec.sockets and not (theirs or spec.site.binds):
             problems.error(place, f"tls: none of the sockets of [{own.title}] has tls = yes")
         if theirs and (host := _divided(spec.table)) is not None:
             problems.error(

@@ -265,8 +265,9 @@ TLS = Option(
     Group.TLS,
     each(values.tls_source),
     "Speak TLS at each --bind, with the certificate and the key in these files (PEM). Give more of them for "
-    "more names, or for other kinds of keys; the first is for clients that name none of those.",
-    "files:CERT,KEY",
+    "more names, or for other kinds of keys; the first is for clients that name none of those. local: with a "
+    "certificate of this user's own CA (bigtop ca), for localhost unless it says NAMES.",
+    "files:CERT,KEY|local[:NAMES]",
     many=True,
 )
 CERTFILE = Option(

@@ -39,14 +39,16 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
                 options=spec.options,
                 unix=unix,
                 request_hooks=not REQUEST.isdisjoint(spec.hooks.names),
-                tls=bool(spec.tls.files),
+                tls=spec.tls.is_wanted,
             )
         except ConfigError as error:
             raise _wrong(config, o.BACKEND, str(error)) from None
-    if spec.tls.files:
+    if spec.tls.is_wanted:
         if spec.options.wants_balancers:
             raise ConfigError("--tls: cannot be had with --proxy-protocol yet: let the balancer end TLS")
-        tls.keyring(spec.tls, spec.options.tls, "")
+        if problem := tls.lacking(spec.tls):
+            raise _wrong(config, o.TLS, problem)
+        tls.check(spec.tls, spec.options.tls)
     for option in (o.LOG_CONFIG, o.LOG_CONFIG_JSON):
         path = config[option]
         if path is not None and not os.path.isfile(os.path.join(spec.folder, path)):

@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from typing import Final
+import time
+from typing import TYPE_CHECKING, Final
 
 from bigtop.backends.serve_options import TlsPolicy
 from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, ServeConfig
 from bigtop.errors import ConfigError
-from bigtop.http.declarations import TlsFiles, TlsSources
+from bigtop.http.declarations import TlsFiles, TlsLocal, TlsSources
 from bigtop.ipc.keyring import KeyPair, Keyring
+from bigtop.keeper.local_names import USUAL
+
+if TYPE_CHECKING:
+    from bigtop.keeper.certificates import Pair
 
 # What is about handshakes; requests that came by https may have come to a proxy.
 _FIELDS: Final = (
@@ -28,13 +34,14 @@ _LONGEST: Final = 1 << 20  # bytes of a file
 
 def sources(config: ServeConfig, base: str) -> TlsSources:
     """Return where certificates are. ConfigError: options that make no sense so."""
-    found = list(config[o.TLS])
+    found = [one for one in config[o.TLS] if isinstance(one, TlsFiles)]
+    local = [name for one in config[o.TLS] if isinstance(one, TlsLocal) for name in one.names or USUAL]
     certificate, key = config[o.CERTFILE], config[o.KEYFILE]
     if certificate is not None:
         found.append(TlsFiles(certificate, key or certificate))
     elif key is not None:
         raise ConfigError(f"{_origin(config, o.KEYFILE)}: does nothing without {o.CERTFILE.flag}")
-    if not found:
+    if not (found or local):
         for option in _ABOUT:
             if _origin(config, option) != DEFAULT:
                 raise ConfigError(f"{_origin(config, option)}: does nothing without {o.TLS.flag}")
@@ -44,6 +51,7 @@ def sources(config: ServeConfig, base: str) -> TlsSources:
     return TlsSources(
         tuple(TlsFiles(os.path.join(base, one.certificate), os.path.join(base, one.key)) for one in found),
         "" if client_ca is None else os.path.join(base, client_ca),
+        tuple(dict.fromkeys(local)),
     )
 
 
@@ -51,9 +59,44 @@ def _origin(config: ServeConfig, option: Option[object]) -> str:
     return config.settings[option.name].given.origin
 
 
+def lacking(found: TlsSources) -> str:
+    """Return why the local CA cannot be had, "" if it can or nobody wants it."""
+    if not found.local:
+        return ""
+    if importlib.util.find_spec("cryptography") is None:
+        return "local: making certificates needs cryptography: pip install 'bigtop[tls]'"
+    from bigtop.keeper import local_ca  # with cryptography, for those who need it
+
+    problem = local_ca.problem(os.environ)
+    return f"local: {problem}" if problem else ""
+
+
+def check(found: TlsSources, policy: TlsPolicy) -> None:
+    """ConfigError: what these sources hold cannot be served with. Nothing is lacking."""
+    made = None
+    if found.local:
+        from bigtop.keeper import signing  # with cryptography, for those who need it
+
+        now = time.time()
+        root = signing.root("Trial", now, 1.0, is_for_hosts=True)  # the real one is made when it is needed
+        made = signing.leaf(root, found.local, now, 1.0)
+    _tried(found, policy, "", made)
+
+
 def keyring(found: TlsSources, policy: TlsPolicy, ticket_secret: str) -> Keyring:
-    """Return what these files hold. ConfigError: it cannot be served with."""
+    """Return what these sources hold. ConfigError: it cannot be served with."""
+    made = None
+    if found.local:
+        from bigtop.keeper import local_ca  # with cryptography, for those who need it
+
+        made = local_ca.leaf(found.local, time.time(), os.environ)
+    return _tried(found, policy, ticket_secret, made)
+
+
+def _tried(found: TlsSources, policy: TlsPolicy, ticket_secret: str, made: Pair | None) -> Keyring:
     pairs = [KeyPair(_text(one.certificate), _text(one.key), one.certificate) for one in found.files]
+    if made is not None:
+        pairs.append(KeyPair(made.chain_pem.decode(), made.key_pem.decode(), "local CA"))
     ring = Keyring(tuple(pairs), _text(found.client_ca) if found.client_ca else "", ticket_secret)
     from bigtop.backends.native.tls_contexts import TlsContexts  # with OpenSSL, for those who encrypt
 
@@ -66,6 +109,8 @@ def described(found: TlsSources, now: float) -> list[str]:
     from bigtop.system import certificates  # with OpenSSL, for those who encrypt
 
     lines = []
+    if found.local:
+        lines.append(f"certificate of the local CA: {' '.join(found.local)}; made at each start, for a week")
     for one in found.files:
         text = _text(one.certificate)
         facts = certificates.facts_of(text)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from bigtop import sizes
-from bigtop.http.declarations import LONGEST_METHOD, Mount, Route, TlsFiles
+from bigtop.http.declarations import LONGEST_METHOD, Mount, Route, TlsFiles, TlsLocal
+from bigtop.keeper import local_names
 from bigtop.system import accounts, workdir
 
 T = TypeVar("T")
@@ -131,13 +132,22 @@ def span(given: str) -> float:
         raise ValueError(f"must be a time such as 0.1 or 100ms, got {given!r}") from None
 
 
-def tls_source(given: str) -> TlsFiles:
-    """files:CERT,KEY; with CERT alone the key is in the same file."""
+def tls_source(given: str) -> TlsFiles | TlsLocal:
+    """files:CERT,KEY, with CERT alone the key is in the same file; or local, local:NAMES."""
     kind, _, names = given.partition(":")
+    if kind == "local":
+        return TlsLocal(tuple(map(_local_name, names.split(","))) if names else ())
     certificate, _, key = names.partition(",")
     if kind != "files" or not certificate or "," in key:
-        raise ValueError(f"must be files:CERT,KEY, got {given!r}")
+        raise ValueError(f"must be files:CERT,KEY or local[:NAMES], got {given!r}")
     return TlsFiles(path(certificate), path(key or certificate))
+
+
+def _local_name(given: str) -> str:
+    name = given.strip().lower()
+    if problem := local_names.problem(name):
+        raise ValueError(problem)
+    return name
 
 
 def https_host(given: str) -> str:
