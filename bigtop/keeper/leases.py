@@ -173,7 +173,7 @@ def _locked(fd: int) -> bool | None:
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
             return None
-        raise
+        raise StorageError(f"the lock of a lease: {error.strerror}") from None
     return True
 
 

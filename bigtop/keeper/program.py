@@ -83,9 +83,15 @@ class Keeper:
             self._loop.add_reader(self._questions, self._asked)
         self._loop.add_signal_handler(signal.SIGTERM, self.stop)
         self._show()
-        watching = [asyncio.create_task(one.run()) for one in self._watchings]
         keeping = [asyncio.create_task(one.run()) for one in self._keepings]
-        await self._stopping.wait()
+        watching = [asyncio.create_task(one.run()) for one in self._watchings]
+        ended = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait({ended, *keeping, *watching}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {ended}:
+                task.result()  # none returns before: a fault of ours, which ends us loudly
+        finally:
+            self.stop()
         for task in watching:
             task.cancel()
         await asyncio.gather(*keeping)

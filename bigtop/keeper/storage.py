@@ -49,7 +49,7 @@ class Storage:
         folder, name = self._split(key)
         place = self.place(key)
         try:
-            with self._folder(folder) as fd:
+            with self._telling(key), self._folder(folder) as fd:
                 text = trusted.read(name, place, (os.geteuid(),), fd)
         except FileNotFoundError:
             return None
@@ -58,7 +58,7 @@ class Storage:
     def store(self, key: str, data: bytes) -> None:
         """Keep `data`, as a whole or not at all, and on the disk when this returns."""
         folder, name = self._split(key)
-        with self._writing(key), self._folder(folder, makes=True) as fd:
+        with self._telling(key), self._folder(folder, makes=True) as fd:
             temporary = f"{_NEW}{secrets.token_hex(8)}"
             _write(temporary, sealed(data), fd)
             os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
@@ -68,7 +68,7 @@ class Storage:
         """Keep `data` if nothing is there yet, and return whether that was so. Who reads it in that moment
         may find less than all of it, which is damaged for load()."""
         folder, name = self._split(key)
-        with self._writing(key), self._folder(folder, makes=True) as fd:
+        with self._telling(key), self._folder(folder, makes=True) as fd:
             try:
                 _write(name, sealed(data), fd)
             except FileExistsError:
@@ -78,13 +78,13 @@ class Storage:
 
     def delete(self, key: str) -> None:
         folder, name = self._split(key)
-        with suppress(FileNotFoundError), self._writing(key), self._folder(folder) as fd:
+        with suppress(FileNotFoundError), self._telling(key), self._folder(folder) as fd:
             os.unlink(name, dir_fd=fd)
 
     def names(self, folder: str) -> list[str]:
         """Return what is in a folder of the storage, without what is being written."""
         try:
-            with self._folder(folder) as fd:
+            with self._telling(folder), self._folder(folder) as fd:
                 return sorted(name for name in os.listdir(fd) if _NAME.fullmatch(name))
         except FileNotFoundError:
             return []
@@ -93,7 +93,7 @@ class Storage:
         """Return when something was written, by the clock of who keeps the files; 0 if it is not there."""
         folder, name = self._split(key)
         try:
-            with self._folder(folder) as fd:
+            with self._telling(key), self._folder(folder) as fd:
                 return os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime
         except FileNotFoundError:
             return 0.0
@@ -101,12 +101,12 @@ class Storage:
     def open_lock(self, key: str) -> int:
         """Return a descriptor of a file without content, for flock(2)."""
         folder, name = self._split(key)
-        with self._writing(key), self._folder(folder, makes=True) as fd:
+        with self._telling(key), self._folder(folder, makes=True) as fd:
             return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
 
     def tidy(self, folder: str) -> None:
         """Remove from a folder what somebody began to write who was killed meanwhile."""
-        with suppress(FileNotFoundError), self._folder(folder) as fd:
+        with suppress(FileNotFoundError), self._telling(folder), self._folder(folder) as fd:
             for name in os.listdir(fd):
                 with suppress(FileNotFoundError):
                     age = time.time() - os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime
@@ -132,7 +132,8 @@ class Storage:
         return "/".join(parts[:-1]), parts[-1]
 
     @contextmanager
-    def _writing(self, key: str) -> Iterator[None]:
+    def _telling(self, key: str) -> Iterator[None]:
+        """Have whatever the file system says become a StorageError, but for what is not there."""
         try:
             yield
         except FileNotFoundError:

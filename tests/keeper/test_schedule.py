@@ -20,7 +20,7 @@ CHANCE = st.floats(0, 1)
 
 @pytest.mark.parametrize(("days", "due"), [(90, 60), (45, 30), (10, 20 / 3), (9.9, 4.95), (6, 3), (1, 0.5)])
 def test_without_a_window_it_is_two_thirds_or_half_of_the_lifetime(days: float, due: float) -> None:
-    assert schedule.renewal_time(NOW, NOW + days * DAY) == pytest.approx(NOW + due * DAY)
+    assert schedule.renewal_time(NOW, NOW + days * DAY) - NOW == pytest.approx(due * DAY, rel=0, abs=1)
 
 
 @given(st.floats(1, 400), st.floats(-10, 400), st.floats(0.1, 30), st.text())
@@ -191,4 +191,4 @@ class Keeper(RuleBasedStateMachine):
 
 
 TestKeeper = Keeper.TestCase
-TestKeeper.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestKeeper.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -38,7 +38,7 @@ from bigtop.record import replace
 
 _RETRIES: Final = 4  # of one question that got no answer
 _ANEW: Final = 2  # orders that are begun again because one was spoilt
-_FIRST_PAUSE: Final = 0.25  # seconds between looks; each is twice as long as the last, if the CA says nothing
+_FIRST_PAUSE: Final = 0.1  # seconds between looks; each is twice as long as the last, if the CA says nothing
 _LONGEST_PAUSE: Final = 10.0
 _PATIENCE: Final = 60.0  # seconds that a CA may ask for before we rather come back another time
 

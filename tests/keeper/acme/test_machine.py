@@ -247,7 +247,7 @@ def test_a_limit_is_kept_until_the_ca_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "seconds"), [("5", 5.0), ("0", 0.25), ("3600", 60.0), ("Fri, 01 Jan 2100 00:00:00 GMT", 60.0)]
+    ("wanted", "seconds"), [("5", 5.0), ("0", 0.1), ("3600", 60.0), ("Fri, 01 Jan 2100 00:00:00 GMT", 60.0)]
 )
 def test_pauses_are_those_of_the_ca_within_limits(wanted: str, seconds: float) -> None:
     ca = FakeCA()
@@ -255,7 +255,7 @@ def test_pauses_are_those_of_the_ca_within_limits(wanted: str, seconds: float) -
     pending = Answered(200, {"retry-after": wanted}, json.dumps(words).encode())
     run = Run(ca, goal(), show=lambda _: (ca.faults["authorization"].append(pending), Shown())[1])
     assert run.pair().leaf
-    assert run.now == NOW + 0.25 + seconds
+    assert run.now - NOW == pytest.approx(0.1 + seconds, abs=0.001)
 
 
 def test_an_order_that_is_never_done_is_given_up() -> None:
