@@ -45,7 +45,8 @@ class Standing(Record):
 
 
 class Snapshot(Record):
-    """One message, as it comes: `text` is passed on as it is, with the descriptor."""
+    """One message, as it comes: `text` is passed on as it is, with the descriptor. Generations grow, from one
+    keeper to its successor, too."""
 
     topic: str
     generation: int
@@ -85,6 +86,33 @@ def receive(line: socket.socket) -> Snapshot | None:
             os.close(fd)
         raise ValueError("this is no snapshot")
     return Snapshot(topic, int(generation), text, fds[0])
+
+
+class Latest:
+    """The last snapshot of each topic, for who passes them on: to those who are there, and to those who come
+    later. It owns the descriptors."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Snapshot] = {}
+
+    def take(self, line: socket.socket) -> Snapshot | None:
+        """Take the next one, as receive() does, and keep it until the next of its topic."""
+        snapshot = receive(line)
+        if snapshot is not None:
+            old = self._kept.pop(snapshot.topic, None)
+            self._kept[snapshot.topic] = snapshot
+            if old is not None:
+                os.close(old.fd)
+        return snapshot
+
+    def all(self) -> list[Snapshot]:
+        """Return what a newcomer is to be given, in the order in which it came."""
+        return list(self._kept.values())
+
+    def close(self) -> None:
+        for snapshot in self._kept.values():
+            os.close(snapshot.fd)
+        self._kept.clear()
 
 
 # ---- what is in them

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Sequence
 
 from bigtop.keeper import publication
@@ -27,7 +28,7 @@ class Publisher:
         self._pairs: dict[Challenge, str] = {}
         self._sent: dict[str, bytes] = {}
         self._waiting: dict[str, bytes] = {}
-        self._generation = 0
+        self._generation = int(time.time())  # so that a successor's are later
 
     def certificate(self, title: str, pair: Pair) -> None:
         """Have a certificate served, instead of the one that had this title."""

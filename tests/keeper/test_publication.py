@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.keeper import publication, questions
-from bigtop.keeper.publication import Challenges, Published, Standing
+from bigtop.keeper.publication import Challenges, Latest, Published, Standing
 from bigtop.keeper.questions import Pace
 
 Ends = tuple[socket.socket, socket.socket]
@@ -49,6 +49,29 @@ def test_a_snapshot_goes_on_as_it_came_and_nobody_changes_it(ends: Ends) -> None
         os.close(one.fd)
     ends[0].close()
     assert publication.receive(ends[1]) is None
+
+
+def test_who_comes_later_is_given_the_last_of_each_topic(ends: Ends) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    latest = Latest()
+    for number, (topic, text) in enumerate([("status", b"1"), ("certificates", b"2"), ("status", b"3")]):
+        publication.send(ends[0], topic, number, text)
+        assert latest.take(ends[1]) is not None
+    assert [(one.topic, one.generation, one.content()) for one in latest.all()] == [
+        ("certificates", 1, b"2"),
+        ("status", 2, b"3"),
+    ]
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    for one in latest.all():
+        publication.pass_on(ends[1], one.text, one.fd)
+        passed = publication.receive(ends[0])
+        assert passed is not None
+        assert (passed.text, passed.content()) == (one.text, one.content())
+        os.close(passed.fd)
+    latest.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    ends[0].close()
+    assert latest.take(ends[1]) is None
 
 
 def test_what_is_no_snapshot_leaves_no_descriptor(ends: Ends) -> None:
