@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.issued import needs_openssl
 from tests.support.site import ROOT
 
 
@@ -70,6 +71,7 @@ def test_a_browser_is_told(home: Home) -> None:
     assert "unknown to Chromium and Chrome\n" in home.bigtop("show").stdout
 
 
+@needs_openssl
 def test_a_certificate_for_a_client_can_be_imported(home: Home) -> None:
     done = home.bigtop("client", "alice@example.com")
     assert done.returncode == 0, done.stderr

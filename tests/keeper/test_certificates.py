@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bigtop.keeper import certificates
 from bigtop.keeper.certificates import CertificateError
-from tests.support.issued import DAY, NOW, Issued, between, root, small_rsa
+from tests.support.issued import DAY, NOW, Issued, between, needs_openssl, root, small_rsa
 
 GOOD = Issued("example.com", "*.example.com", "192.0.2.1", by=between())
 
@@ -57,6 +57,7 @@ def test_keys_of_both_forms_are_read(form: serialization.PrivateFormat) -> None:
     assert certificates.read(GOOD.pem, GOOD.key_as(form), "x").leaf == GOOD.certificate
 
 
+@needs_openssl
 def test_what_openssl_writes_is_read(tmp_path: Path) -> None:
     command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -days 30 -subj /CN=x -addext"
     subprocess.run(

@@ -19,7 +19,7 @@ from bigtop.errors import ConfigError
 from bigtop.keeper import certificates, local_ca, local_names, signing
 from bigtop.keeper.certificates import DAY
 from bigtop.keeper.local_ca import LocalCA
-from tests.support.issued import NOW
+from tests.support.issued import NOW, needs_openssl
 
 
 @pytest.fixture
@@ -119,6 +119,7 @@ def verified(root: str, leaf: certificates.Pair, folder: Path, *words: str) -> s
     return "" if done.returncode == 0 else done.stderr
 
 
+@needs_openssl
 def test_openssl_takes_what_the_root_may_sign_and_nothing_else(ca: LocalCA, tmp_path: Path) -> None:
     leaf = ca.leaf(["shop.test", "*.a.localhost", "10.1.1.1"], NOW)
     for words in (
@@ -135,6 +136,7 @@ def test_openssl_takes_what_the_root_may_sign_and_nothing_else(ca: LocalCA, tmp_
 
 
 @pytest.mark.parametrize("name", ["alice", "alice.smith", "alice@example.com", "Ädele @ home"])
+@needs_openssl
 def test_clients_are_of_a_root_of_their_own(ca: LocalCA, tmp_path: Path, name: str) -> None:
     pair = ca.client(name, NOW)
     assert verified(ca.client_root_path, pair, tmp_path, "-purpose", "sslclient") == ""

@@ -11,7 +11,7 @@ import pytest
 
 from bigtop.keeper import trust_stores
 from bigtop.keeper.trust_stores import NssStore, SystemStore
-from tests.support.issued import root
+from tests.support.issued import needs_openssl, root
 from tests.support.nobody import as_nobody
 
 needs_nss = pytest.mark.skipif(shutil.which("certutil") is None, reason="apt install libnss3-tools")
@@ -39,6 +39,7 @@ def debian(folder: Path) -> SystemStore:
 
 
 @needs_updater
+@needs_openssl
 def test_the_system_trusts_and_forgets(tmp_path: Path, pem: str) -> None:
     store = debian(tmp_path)
     (Path(store.folder) / "other.crt").write_bytes(root().pem)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime
 import functools
 import ipaddress
+import shutil
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="apt install openssl")
 DAY = 86400.0
 NOW = datetime.datetime(2026, 12, 1, tzinfo=datetime.UTC).timestamp()
 

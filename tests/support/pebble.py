@@ -24,8 +24,9 @@ from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.challenges import Challenge
 from tests.support.site import until
 
+PROGRAMS = ("pebble", "pebble-challtestsrv", "openssl", "curl")
 needs_pebble = pytest.mark.skipif(
-    shutil.which("pebble") is None or shutil.which("pebble-challtestsrv") is None, reason="apt install pebble"
+    not all(map(shutil.which, PROGRAMS)), reason="apt install pebble openssl curl"
 )
 # With the certificate of its own HTTPS.
 COMMAND = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost"
