@@ -55,7 +55,7 @@ class Keeping:
     """Event loop only, but for what says otherwise."""
 
     def __init__(self, names: Sequence[str], means: Means, stopping: asyncio.Event) -> None:
-        self.names = tuple(names)
+        self.names = tuple(map(certificates.plain, names))
         self.title = records.title(self.names)
         self._means = means
         self._stopping = stopping

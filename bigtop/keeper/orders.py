@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import json
 
+from bigtop.errors import ConfigError
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.dns_hook import DnsHook
 from bigtop.keeper.issuers import Issuer
+from bigtop.keeper.storage import file_name
 from bigtop.record import Record, as_dict
 
 
 class Orders(Record, kw_only=True):
     """`line` and `questions` are descriptors: of the line to who started it, and of that on which workers
     ask; None where there is nobody. Each site is the names of one certificate. `watched` are folders of
-    certbot. The second word of an issuer's binding is a file with the secret."""
+    certbot. The second word of an issuer's binding is a file with the secret. Raises ConfigError."""
 
     storage: str
     sites: tuple[tuple[str, ...], ...] = ()
@@ -26,6 +28,19 @@ class Orders(Record, kw_only=True):
     line: int | None = None
     questions: int | None = None
     ports: tuple[int, int] = (80, 443)  # where a CA comes for HTTP-01 and for TLS-ALPN-01
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for names in self.sites:
+            if not names or len(set(names)) < len(names):
+                raise ConfigError(
+                    f"a certificate is for some names, each once, not for {', '.join(names) or '-'}"
+                )
+            if file_name(names[0]) in seen:  # which is what its files are called
+                raise ConfigError(
+                    f"two certificates begin with {names[0]}: begin one with another of its names"
+                )
+            seen.add(file_name(names[0]))
 
     def encode(self) -> str:
         return json.dumps(as_dict(self))

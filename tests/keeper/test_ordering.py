@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.keeper import certificates, leases, ordering
-from bigtop.keeper.acme import resources
+from bigtop.keeper.acme import jose, resources
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.acme.messages import Answered, Get, Post
 from bigtop.keeper.acme.problems import Fault
@@ -26,6 +26,7 @@ from bigtop.keeper.records import OrderUnderWay, Records
 from bigtop.keeper.responders import Responders
 from bigtop.keeper.session import Session
 from bigtop.keeper.storage import Storage
+from bigtop.record import replace
 from tests.support.pebble import Answers, Pebble, needs_pebble
 
 pytestmark = needs_pebble
@@ -212,6 +213,24 @@ def test_who_lost_the_lease_orders_nothing(site: Site, pebble: Pebble) -> None:
     with pytest.raises(LeaseLostError):
         site.obtain(["a.example.com"], ["http-01"], lease)
     assert pebble.text().count("Added order") == made
+
+
+SECRET = jose.encoded(bytes(range(100, 148)))
+
+
+def test_a_ca_that_takes_only_its_own_customers(tmp_path: Path, answers: Answers) -> None:
+    with Pebble(tmp_path, answers.http_port, answers.tls_port, {"kid-1": SECRET}) as theirs:
+        site = Site(tmp_path, theirs, answers)
+        for binding, words in (
+            (None, "it wants a key id and a secret for EAB"),
+            (("kid-1", "no secret"), "the secret for EAB is no base64url"),
+            (("kid-1", SECRET[::-1]), "the CA says: "),
+        ):
+            site.issuer = replace(site.issuer, binding=binding)
+            with pytest.raises(OrderFailedError, match=words):
+                site.obtain(["a.example.com"], ["http-01"])
+        site.issuer = replace(site.issuer, binding=("kid-1", f"{SECRET}=="))
+        assert site.obtain(["a.example.com"], ["http-01"]).leaf
 
 
 def test_a_ca_that_is_not_there_or_not_trusted(site: Site, pebble: Pebble) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bigtop.errors import ConfigError
 from bigtop.keeper import certificates
 from bigtop.keeper.acme.problems import Fault
 from bigtop.keeper.certificates import Pair
@@ -297,3 +298,16 @@ def test_orders_are_read_as_they_were_written() -> None:
         ),
     ):
         assert Orders.decode(orders.encode()) == orders
+
+
+@pytest.mark.parametrize(
+    ("sites", "words"),
+    [
+        ((("a.com",), ("b.com",), ("A.com", "b.com")), "two certificates begin with A.com"),
+        ((("a.com", "a.com"),), "each once, not for a.com, a.com"),
+        (((),), "is for some names"),
+    ],
+)
+def test_sites_that_cannot_be_told_apart(sites: tuple[tuple[str, ...], ...], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Orders(storage="/s", sites=sites)

@@ -120,9 +120,18 @@ class Answers:
 
 
 class Pebble:
-    """Both programs; `http_port` and `tls_port` are where it goes for challenges."""
+    """Both programs; `http_port` and `tls_port` are where it goes for challenges. `bindings` are the only
+    accounts that it takes: secrets by key id."""
 
-    def __init__(self, folder: Path, http_port: int, tls_port: int, **environ: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        http_port: int,
+        tls_port: int,
+        bindings: dict[str, str] | None = None,
+        **environ: str,
+    ) -> None:
+        self._bindings = bindings or {}
         self.folder = folder
         self.root_cert = str(folder / "pebble.pem")
         words = ["-keyout", "pebble.key", "-out", "pebble.pem", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -181,6 +190,8 @@ class Pebble:
             "privateKey": "pebble.key",
             "httpPort": self._ports[0],
             "tlsPort": self._ports[1],
+            "externalAccountBindingRequired": bool(self._bindings),
+            "externalAccountMACKeys": self._bindings,
         }
         (self.folder / "pebble.json").write_text(json.dumps({"pebble": config}))
         others = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""]
