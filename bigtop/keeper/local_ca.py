@@ -12,7 +12,7 @@ import getpass
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +63,9 @@ class LocalCA:
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
         self._storage = Storage(path)
+
+    def close(self) -> None:
+        self._storage.close()
 
     def root(self, now: float) -> Pair:
         """Return the root for hosts."""
@@ -128,7 +131,8 @@ class LocalCA:
 
 def leaf(names: Sequence[str], now: float, environ: Mapping[str, str]) -> Pair:
     """Return a certificate of the user's local CA, for a server that is started for development."""
-    return LocalCA(folder(environ)).leaf(names, now)
+    with closing(LocalCA(folder(environ))) as ca:
+        return ca.leaf(names, now)
 
 
 def fingerprint(pair: Pair) -> str:

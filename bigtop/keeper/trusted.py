@@ -8,8 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from bigtop.errors import ConfigError
@@ -21,16 +19,6 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 class TrustError(ConfigError):
     """A file or a folder cannot be trusted, or not be read; the message begins with its path."""
-
-
-@contextmanager
-def opened_folder(name: str, place: str, dir_fd: int | None = None) -> Iterator[int]:
-    """Yield a descriptor of a folder that belongs to us alone."""
-    fd = open_folder(name, place, dir_fd)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def open_folder(name: str, place: str, dir_fd: int | None = None) -> int:

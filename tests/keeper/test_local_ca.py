@@ -170,7 +170,9 @@ def test_a_client_that_trusts_the_root_connects(ca: LocalCA, tmp_path: Path) -> 
 def test_the_folder_is_the_users(tmp_path: Path) -> None:
     assert local_ca.folder({"XDG_DATA_HOME": "/d", "HOME": "/h"}) == "/d/bigtop/ca"
     assert local_ca.folder({"XDG_DATA_HOME": "d", "HOME": "/h"}) == "/h/.local/share/bigtop/ca"
+    before = len(os.listdir("/proc/self/fd"))
     leaf = local_ca.leaf(["a.test"], NOW, {"HOME": str(tmp_path)})
+    assert len(os.listdir("/proc/self/fd")) == before
     assert certificates.names(leaf.leaf) == ("a.test",)
     assert os.listdir(tmp_path / ".local/share/bigtop/ca")
     (tmp_path / "file").touch()
