@@ -54,7 +54,7 @@ def test_a_worker_for_asgi() -> None:
 
 
 def test_what_workers_know_of_a_keeper() -> None:
-    modules = imported("import bigtop.keeper.publication, bigtop.keeper.questions")
+    modules = imported("import bigtop.keeper.publishing.publication, bigtop.keeper.publishing.questions")
     assert found(modules, OTHERS | {"asyncio", "cryptography", "ssl", "subprocess"}) == set()
 
 

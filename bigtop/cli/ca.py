@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from bigtop.errors import ConfigError
-from bigtop.keeper import local_names, trust_stores
-from bigtop.keeper.trust_stores import Outcome
+from bigtop.keeper.local import local_names, trust_stores
+from bigtop.keeper.local.trust_stores import Outcome
 
 if TYPE_CHECKING:
-    from bigtop.keeper.local_ca import LocalCA
+    from bigtop.keeper.local.local_ca import LocalCA
 
 _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is read as another
 
@@ -31,7 +31,7 @@ def command() -> None:
 def show() -> None:
     """Show where the CA is kept, what it may sign, until when, and who trusts it."""
     ca, now = _ca(), time.time()
-    from bigtop.keeper import local_ca
+    from bigtop.keeper.local import local_ca
 
     root = ca.root(now)
     click.echo(f"root       {ca.root_path}")
@@ -93,7 +93,7 @@ def client(name: str, out: str | None) -> None:
 
 def _ca() -> LocalCA:
     try:
-        from bigtop.keeper import local_ca
+        from bigtop.keeper.local import local_ca
     except ImportError:
         raise ConfigError("certificates take cryptography: pip install 'bigtop[tls]'") from None
     return local_ca.LocalCA(local_ca.folder(os.environ))
@@ -101,7 +101,7 @@ def _ca() -> LocalCA:
 
 def _name(ca: LocalCA) -> str:
     """Return what the root is called in trust stores: another root has another name."""
-    from bigtop.keeper import local_ca
+    from bigtop.keeper.local import local_ca
 
     return f"bigtop-local-ca-{local_ca.fingerprint(ca.root(time.time())).replace(':', '')[:12].lower()}"
 

@@ -13,19 +13,20 @@ import time
 from collections.abc import Sequence
 
 from bigtop.errors import BigtopError
-from bigtop.keeper import certificates, leases, ordering, records, renewals, schedule
+from bigtop.keeper import certificates, leases, records, schedule
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.messages import Fail
 from bigtop.keeper.acme.problems import Fault
 from bigtop.keeper.certificates import Pair
 from bigtop.keeper.issuers import Issuer
 from bigtop.keeper.leases import Lease, LeaseLostError
-from bigtop.keeper.ordering import OrderFailedError, Tools, Wanted
-from bigtop.keeper.performer import StoppedError
-from bigtop.keeper.publication import Standing
-from bigtop.keeper.publisher import Publisher
+from bigtop.keeper.ordering import obtaining, renewals
+from bigtop.keeper.ordering.obtaining import OrderFailedError, Tools, Wanted
+from bigtop.keeper.ordering.performer import StoppedError
+from bigtop.keeper.ordering.responders import Responders
+from bigtop.keeper.publishing.publication import Standing
+from bigtop.keeper.publishing.publisher import Publisher
 from bigtop.keeper.records import Records
-from bigtop.keeper.responders import Responders
 from bigtop.keeper.schedule import Tries
 from bigtop.keeper.storage import Storage
 from bigtop.log import logger as get_logger
@@ -175,7 +176,7 @@ class Keeping:
         wanted = Wanted(self.title, self.names, self._kinds(tries), self._replaced(directory))
         try:
             tools = Tools(kept, self._means.responders, lease, self._means.stopping)
-            pair = ordering.obtain(wanted, issuer, directory, tools)
+            pair = obtaining.obtain(wanted, issuer, directory, tools)
         except OrderFailedError as error:
             self._failed(tries, error.fail)
             return
@@ -236,7 +237,7 @@ class Keeping:
         try:
             return Tries.decode(words)
         except ValueError as error:
-            raise ordering.OrderFailedError(
+            raise obtaining.OrderFailedError(
                 Fail(f"{_TRIES}/{self.title}.json: {error}", Fault.SETUP)
             ) from None
 

@@ -8,8 +8,8 @@ import json
 
 from bigtop.errors import ConfigError
 from bigtop.keeper.acme import challenges
-from bigtop.keeper.dns_hook import DnsHook
 from bigtop.keeper.issuers import Issuer
+from bigtop.keeper.ordering.dns_hook import DnsHook
 from bigtop.keeper.storage import file_name
 from bigtop.record import Record, as_dict
 

@@ -20,17 +20,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bigtop import log
 from bigtop.errors import BigtopError, ConfigError
-from bigtop.keeper import questions, trusted
+from bigtop.keeper import trusted
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.issuers import Issuer
 from bigtop.keeper.keeping import Keeping, Means
+from bigtop.keeper.ordering.responders import Responders
+from bigtop.keeper.ordering.self_check import SelfCheck
 from bigtop.keeper.orders import Orders
-from bigtop.keeper.publisher import Publisher
-from bigtop.keeper.questions import Question
+from bigtop.keeper.publishing import questions
+from bigtop.keeper.publishing.publisher import Publisher
+from bigtop.keeper.publishing.questions import Question
 from bigtop.keeper.records import Records
-from bigtop.keeper.responders import Responders
-from bigtop.keeper.self_check import SelfCheck
 from bigtop.keeper.storage import Storage
 from bigtop.keeper.watching import Watching
 from bigtop.log import logger as get_logger

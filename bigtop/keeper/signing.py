@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from bigtop.keeper import certificates, local_names
+from bigtop.keeper import certificates
 from bigtop.keeper.certificates import DAY, Pair
+from bigtop.keeper.local import local_names
 
 _EARLY: Final = 3600.0
 _LONGEST_COMMON_NAME: Final = 64

@@ -9,8 +9,8 @@ import time
 from bigtop.errors import BigtopError
 from bigtop.keeper import certbot, certificates
 from bigtop.keeper.certificates import Pair
-from bigtop.keeper.publication import Standing
-from bigtop.keeper.publisher import Publisher
+from bigtop.keeper.publishing.publication import Standing
+from bigtop.keeper.publishing.publisher import Publisher
 from bigtop.log import logger as get_logger
 
 logger = get_logger("bigtop.keeper")

@@ -10,7 +10,7 @@ import pytest
 
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.challenges import Challenge
-from bigtop.keeper.dns_hook import DnsHook
+from bigtop.keeper.ordering.dns_hook import DnsHook
 from tests.support.site import until
 
 ONE = Challenge("dns-01", "example.com", "token", "token.thumbprint")

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bigtop.errors import ConfigError
 from bigtop.keeper.acme.messages import Answered, Get, Post, Unreachable
-from bigtop.keeper.https import Https
-from bigtop.keeper.session import Session
+from bigtop.keeper.ordering.https import Https
+from bigtop.keeper.ordering.session import Session
 from tests.support.https_server import HttpsServer, reply
 
 

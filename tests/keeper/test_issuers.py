@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.keeper import issuers, local_names
+from bigtop.keeper import issuers
+from bigtop.keeper.local import local_names
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.errors import ConfigError
-from bigtop.keeper import certificates, local_ca, local_names, signing
+from bigtop.keeper import certificates, signing
 from bigtop.keeper.certificates import DAY
-from bigtop.keeper.local_ca import LocalCA
+from bigtop.keeper.local import local_ca, local_names
+from bigtop.keeper.local.local_ca import LocalCA
 from tests.support.issued import NOW, needs_openssl
 
 
@@ -102,7 +103,7 @@ def test_a_root_at_its_end_is_not_used(ca: LocalCA) -> None:
 
 
 def test_of_many_that_begin_at_once_one_makes_the_root(tmp_path: Path) -> None:
-    code = "import sys; from bigtop.keeper import local_ca; print(local_ca.fingerprint("
+    code = "import sys; from bigtop.keeper.local import local_ca; print(local_ca.fingerprint("
     code += "local_ca.LocalCA(sys.argv[1]).root(float(sys.argv[2]))))"
     command = [sys.executable, "-c", code, str(tmp_path / "ca"), str(NOW)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]

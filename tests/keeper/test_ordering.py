@@ -10,21 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.keeper import certificates, leases, ordering
+from bigtop.keeper import certificates, leases
 from bigtop.keeper.acme import jose, resources
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.acme.messages import Answered, Get, Post
 from bigtop.keeper.acme.problems import Fault
 from bigtop.keeper.certificates import Pair
-from bigtop.keeper.dns_hook import DnsHook
-from bigtop.keeper.https import Https
 from bigtop.keeper.issuers import Issuer
 from bigtop.keeper.leases import Lease, LeaseLostError
-from bigtop.keeper.ordering import OrderFailedError, Tools, Wanted
-from bigtop.keeper.performer import StoppedError
+from bigtop.keeper.ordering import obtaining
+from bigtop.keeper.ordering.dns_hook import DnsHook
+from bigtop.keeper.ordering.https import Https
+from bigtop.keeper.ordering.obtaining import OrderFailedError, Tools, Wanted
+from bigtop.keeper.ordering.performer import StoppedError
+from bigtop.keeper.ordering.responders import Responders
+from bigtop.keeper.ordering.session import Session
 from bigtop.keeper.records import OrderUnderWay, Records
-from bigtop.keeper.responders import Responders
-from bigtop.keeper.session import Session
 from bigtop.keeper.storage import Storage
 from bigtop.record import replace
 from tests.support.pebble import Answers, Pebble, needs_pebble
@@ -65,7 +66,7 @@ class Site:
         tools = Tools(self.records, responders, taken, self.stopping)
         wanted = Wanted("x", tuple(names), tuple(kinds), patience=60.0)
         try:
-            return ordering.obtain(wanted, self.issuer, self.issuer.directory, tools)
+            return obtaining.obtain(wanted, self.issuer, self.issuer.directory, tools)
         finally:
             taken.release()
 

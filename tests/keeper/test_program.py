@@ -17,8 +17,8 @@ from bigtop.errors import ConfigError
 from bigtop.keeper import certificates
 from bigtop.keeper.acme.problems import Fault
 from bigtop.keeper.certificates import Pair
-from bigtop.keeper.dns_hook import DnsHook
 from bigtop.keeper.issuers import Issuer
+from bigtop.keeper.ordering.dns_hook import DnsHook
 from bigtop.keeper.orders import Orders
 from bigtop.keeper.records import Records
 from bigtop.keeper.schedule import Tries, failed

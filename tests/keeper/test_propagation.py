@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.keeper import dns_message, propagation
-from bigtop.keeper.dns_message import AAAA, CNAME, NS, TXT, A, MalformedDnsError
-from bigtop.keeper.propagation import Propagation
+from bigtop.keeper.ordering import dns_message, propagation
+from bigtop.keeper.ordering.dns_message import AAAA, CNAME, NS, TXT, A, MalformedDnsError
+from bigtop.keeper.ordering.propagation import Propagation
 from tests.support.dns_server import DnsServer, answer
 
 NAME = "_acme-challenge.www.example.com"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.keeper import publication, questions
-from bigtop.keeper.publication import Challenges, Latest, Published, Standing
-from bigtop.keeper.questions import Pace
+from bigtop.keeper.publishing import publication, questions
+from bigtop.keeper.publishing.publication import Challenges, Latest, Published, Standing
+from bigtop.keeper.publishing.questions import Pace
 
 Ends = tuple[socket.socket, socket.socket]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.keeper import certificates, renewals
+from bigtop.keeper import certificates
 from bigtop.keeper.acme import renewal_info
 from bigtop.keeper.certificates import Pair
 from bigtop.keeper.issuers import Issuer
+from bigtop.keeper.ordering import renewals
 from bigtop.keeper.records import Records
 from bigtop.keeper.storage import Storage
 from tests.support.fake_ca import problem

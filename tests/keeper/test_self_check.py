@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.keeper import self_check
 from bigtop.keeper.acme.challenges import Challenge
-from bigtop.keeper.self_check import Seen, SelfCheck
+from bigtop.keeper.ordering import self_check
+from bigtop.keeper.ordering.self_check import Seen, SelfCheck
 from tests.support.pebble import Answers
 
 HTTP = Challenge("http-01", "localhost", "token", "token.thumbprint")

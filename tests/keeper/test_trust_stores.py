@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.keeper import trust_stores
-from bigtop.keeper.trust_stores import NssStore, SystemStore
+from bigtop.keeper.local import trust_stores
+from bigtop.keeper.local.trust_stores import NssStore, SystemStore
 from tests.support.issued import needs_openssl, root
 from tests.support.nobody import as_nobody
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from bigtop.keeper import publication, questions
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.orders import Orders
-from bigtop.keeper.publication import Challenges, Published, Standing
+from bigtop.keeper.publishing import publication, questions
+from bigtop.keeper.publishing.publication import Challenges, Published, Standing
 from tests.support.pebble import Answers
 from tests.support.site import ROOT, until
 

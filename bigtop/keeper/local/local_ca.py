@@ -19,8 +19,9 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes
 
 from bigtop.errors import ConfigError
-from bigtop.keeper import certificates, local_names, signing
+from bigtop.keeper import certificates, signing
 from bigtop.keeper.certificates import DAY, Pair
+from bigtop.keeper.local import local_names
 from bigtop.keeper.storage import Storage
 
 ROOT_DAYS: Final = 3652.0

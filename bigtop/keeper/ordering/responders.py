@@ -8,11 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from bigtop.keeper import propagation
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.challenges import Challenge
-from bigtop.keeper.dns_hook import DnsHook
-from bigtop.keeper.propagation import Propagation
+from bigtop.keeper.ordering import propagation
+from bigtop.keeper.ordering.dns_hook import DnsHook
+from bigtop.keeper.ordering.propagation import Propagation
 from bigtop.keeper.records import Records
 from bigtop.log import logger as get_logger
 

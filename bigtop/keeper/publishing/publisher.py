@@ -10,11 +10,11 @@ import socket
 import time
 from collections.abc import Sequence
 
-from bigtop.keeper import publication
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.certificates import Pair, names
-from bigtop.keeper.publication import Published, Standing
+from bigtop.keeper.publishing import publication
+from bigtop.keeper.publishing.publication import Published, Standing
 
 
 class Publisher:

@@ -10,8 +10,8 @@ from bigtop.keeper.acme.messages import Answered
 from bigtop.keeper.acme.renewal_info import RenewalInfo
 from bigtop.keeper.acme.resources import MalformedError
 from bigtop.keeper.certificates import Pair
-from bigtop.keeper.https import Https
 from bigtop.keeper.issuers import Issuer
+from bigtop.keeper.ordering.https import Https
 from bigtop.keeper.records import Records
 from bigtop.log import logger as get_logger
 from bigtop.record import Record, as_dict

@@ -31,7 +31,7 @@ from bigtop.keeper.acme.messages import (
     Woken,
 )
 from bigtop.keeper.acme.state import State
-from bigtop.keeper.session import Session
+from bigtop.keeper.ordering.session import Session
 
 
 class StoppedError(BigtopError):

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bigtop.keeper.acme import jose, problems
 from bigtop.keeper.acme.messages import Answered, Get, Post, Unreachable
-from bigtop.keeper.https import Https
+from bigtop.keeper.ordering.https import Https
 
 _NONCES: Final = 20  # that are refused in a row: of one question, even if a CA refuses every second one
 _MOST: Final = 10  # nonces that are kept

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from bigtop.keeper import dns_message
-from bigtop.keeper.dns_message import AAAA, CNAME, NS, TXT, A, Answer, MalformedDnsError
+from bigtop.keeper.ordering import dns_message
+from bigtop.keeper.ordering.dns_message import AAAA, CNAME, NS, TXT, A, Answer, MalformedDnsError
 
 RESOLV_CONF: Final = "/etc/resolv.conf"
 _PATIENCE: Final = 2.0  # seconds for an answer

@@ -15,11 +15,11 @@ from bigtop.keeper.acme.messages import Fail
 from bigtop.keeper.acme.problems import Fault
 from bigtop.keeper.acme.state import Goal
 from bigtop.keeper.certificates import CertificateError, Pair
-from bigtop.keeper.https import Https
 from bigtop.keeper.issuers import Issuer
-from bigtop.keeper.performer import Lease, Performer, Responder
+from bigtop.keeper.ordering.https import Https
+from bigtop.keeper.ordering.performer import Lease, Performer, Responder
+from bigtop.keeper.ordering.session import Session
 from bigtop.keeper.records import Account, OrderUnderWay, Records
-from bigtop.keeper.session import Session
 from bigtop.record import Record, replace
 
 
