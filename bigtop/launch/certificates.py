@@ -135,7 +135,7 @@ class Certificates:
 
 
 def _tell_root() -> None:
-    from bigtop.keeper.local_ca import LocalCA, folder  # with cryptography, for those who need it
+    from bigtop.keeper.local.local_ca import LocalCA, folder  # with cryptography, for those who need it
 
     root = LocalCA(folder(os.environ)).root_path
     logger.info("certificates: by the local CA %s; `bigtop ca trust` has clients here trust it", root)

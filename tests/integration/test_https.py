@@ -54,28 +54,14 @@ def test_other_clients(kind: str, tmp_path: Path) -> None:
 def test_the_local_ca(tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
     env = {"HOME": str(tmp_path), "XDG_DATA_HOME": ""}
-    words = (
-        sys.executable,
-        "-m",
-        "bigtop",
-        "serve",
-        APPS["wsgi"],
-        "--tls",
-        "local:shop.test",
-        "--tls",
-        "local",
-    )
+    words = ("--tls", "local:shop.test", "--tls", "local", "--name", "site")
+    command = [sys.executable, "-m", "bigtop", "serve", APPS["wsgi"], *words, "--check-config"]
     checked = subprocess.run(
-        [*words, "--check-config"],
-        cwd=ROOT,
-        env={**os.environ, **env},
-        check=True,
-        capture_output=True,
-        text=True,
+        command, cwd=ROOT, env={**os.environ, **env}, check=True, capture_output=True, text=True
     )
     assert "certificate of the local CA: shop.test localhost 127.0.0.1 ::1; " in checked.stdout
     assert list(tmp_path.iterdir()) == []
-    with Site(APPS["wsgi"], *words[5:], env=env) as site:
+    with Site(APPS["wsgi"], *words, env=env) as site:
         root = tmp_path / ".local/share/bigtop/ca/root.pem"
         site.wait_for(f"by the local CA {root}; `bigtop ca trust`")
         by = ssl.create_default_context(cafile=str(root))

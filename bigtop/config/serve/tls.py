@@ -17,7 +17,7 @@ from bigtop.config.serve.settings import DEFAULT, ServeConfig
 from bigtop.errors import ConfigError
 from bigtop.http.declarations import TlsFiles, TlsLocal, TlsSources
 from bigtop.ipc.keyring import KeyPair, Keyring
-from bigtop.keeper.local_names import USUAL
+from bigtop.keeper.local.local_names import USUAL
 
 if TYPE_CHECKING:
     from bigtop.keeper.certificates import Pair
@@ -65,7 +65,7 @@ def lacking(found: TlsSources) -> str:
         return ""
     if importlib.util.find_spec("cryptography") is None:
         return "local: making certificates needs cryptography: pip install 'bigtop[tls]'"
-    from bigtop.keeper import local_ca  # with cryptography, for those who need it
+    from bigtop.keeper.local import local_ca  # with cryptography, for those who need it
 
     problem = local_ca.problem(os.environ)
     return f"local: {problem}" if problem else ""
@@ -87,7 +87,7 @@ def keyring(found: TlsSources, policy: TlsPolicy, ticket_secret: str) -> Keyring
     """Return what these sources hold. ConfigError: it cannot be served with."""
     made = None
     if found.local:
-        from bigtop.keeper import local_ca  # with cryptography, for those who need it
+        from bigtop.keeper.local import local_ca  # with cryptography, for those who need it
 
         made = local_ca.leaf(found.local, time.time(), os.environ)
     return _tried(found, policy, ticket_secret, made)

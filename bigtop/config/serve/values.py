@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from bigtop import sizes
 from bigtop.http.declarations import LONGEST_METHOD, Mount, Route, TlsFiles, TlsLocal
-from bigtop.keeper import local_names
+from bigtop.keeper.local import local_names
 from bigtop.system import accounts, workdir
 
 T = TypeVar("T")
