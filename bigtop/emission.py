@@ -40,7 +40,7 @@ def address(given: str) -> Address:
             raise ValueError(f"must be HOST:PORT or unix:PATH, got {given!r}")
         return path
     text = re.sub("^(udp|tcp)://", "", given)
-    found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:\s]+))(?::(.*))?", text)
+    found = re.fullmatch(r"(?:\[([^\[\]\0]+)\]|([^\[\]:\s\0]+))(?::(.*))?", text)
     if found is None:
         raise ValueError(f"must be HOST:PORT or unix:PATH, got {given!r}")
     return (found[1] or found[2]).lower(), PORT if found[3] is None else _port(found[3], given)

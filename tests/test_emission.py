@@ -28,7 +28,7 @@ def test_addresses(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":8125", "a:b", "a:0", "a:65536", "a:", "::1", "[::1", "unix:", "a b:1"]
+    "text", ["", ":8125", "a:b", "a:0", "a:65536", "a:", "::1", "[::1", "unix:", "a b:1", "a\0b:1"]
 )
 def test_what_is_no_address(text):
     with pytest.raises(ValueError, match=r"must be|port"):
