@@ -45,12 +45,13 @@ class Lines(Widget):
     class Clicked(Message):
         """Somebody points at a place of the last line."""
 
-        def __init__(self, place: int) -> None:
+        def __init__(self, lines: Lines, place: int) -> None:
             super().__init__()
+            self.lines = lines
             self.place = place
 
-    def __init__(self, name: str) -> None:
-        super().__init__(id=name)
+    def __init__(self) -> None:
+        super().__init__()
         self._lines: Sequence[Line] = ()
 
     def show(self, lines: Sequence[Line]) -> None:
@@ -64,7 +65,7 @@ class Lines(Widget):
 
     def on_click(self, click: events.Click) -> None:
         if click.y == len(self._lines) - 1:
-            self.post_message(self.Clicked(click.x))
+            self.post_message(self.Clicked(self, click.x))
 
 
 class Filter(Input):
@@ -118,15 +119,17 @@ class Top(App[int]):
         super().__init__()
         self.view = view
         self.operates = operates
+        self.head, self.table, self.below = Lines(), Table(), Lines()
+        self.filter_line = Filter(view.filter)
         self._new = asyncio.Event()  # there is something that was not drawn yet
         self.watching = Watching(places, self._new.set)
 
     def compose(self) -> ComposeResult:
-        yield Lines("head")
-        yield Table()
-        yield Lines("below")
+        yield self.head
+        yield self.table
+        yield self.below
         yield Static(keys.footer(operates=self.operates), id="footer", markup=False)
-        yield Filter(self.view.filter)
+        yield self.filter_line
 
     async def on_mount(self) -> None:
         self.table.focus()
@@ -135,10 +138,6 @@ class Top(App[int]):
         await self.watching.__aenter__()
         self.set_interval(_DRAW_EVERY, self._draw_what_is_new)
         self.draw()
-
-    @property
-    def table(self) -> Table:
-        return self.query_one(Table)
 
     async def on_unmount(self) -> None:
         await self.watching.__aexit__(None, None, None)
@@ -155,16 +154,15 @@ class Top(App[int]):
         nodes, width = self.watching.nodes, self.size.width
         branches = rows.tree(nodes)
         head = screen.summaries(nodes, branches, width, clock())
-        self.query_one("#head", Lines).show([*head, screen.heading(self.view, width)])
         self.table.show(rows.arranged(branches, self.view))
+        self.head.show([*head, screen.heading(self.view, self.table.line_width)])
         sockets, happened = screen.socket_lines(nodes, width), screen.event_lines(nodes, width)
         shown = sockets[: _BELOW // 2]
         rest = _BELOW - len(shown)
-        self.query_one("#below", Lines).show([*shown, *happened[-rest:]])
+        self.below.show([*shown, *happened[-rest:]])
 
     def on_resize(self) -> None:
-        if self.query("#head"):
-            self.draw()
+        self.draw()
 
     def _look(self, view: View) -> None:
         self.view = view
@@ -180,18 +178,19 @@ class Top(App[int]):
 
     @on(Lines.Clicked)
     def _point(self, clicked: Lines.Clicked) -> None:
-        word = columns.at(clicked.place, self.size.width)
+        is_title = clicked.lines is self.head
+        word = columns.at(clicked.place, self.table.line_width) if is_title else ""
         if word == self.view.sort:
             self.action_turn()
         elif word:
             self._look(replace(self.view, sort=word, turned=False))
 
     def action_filter(self) -> None:
-        self.query_one(Filter).begin()
+        self.filter_line.begin()
 
     def action_unfilter(self) -> None:
-        self.query_one(Filter).clear()
-        self.query_one(Filter).end()
+        self.filter_line.clear()
+        self.filter_line.end()
 
     @on(Input.Changed)
     def _filter(self, changed: Input.Changed) -> None:

@@ -66,6 +66,11 @@ class Table(ScrollView, can_focus=True):
     def chosen(self) -> Row | None:
         return self.shown[self._at].row if self.shown else None
 
+    @property
+    def line_width(self) -> int:
+        """That of what is above it, too: a bar to scroll by takes a place of both."""
+        return self.size.width or self.app.size.width
+
     def show(self, shown: Sequence[Shown]) -> None:
         """Take other rows."""
         self.shown = shown

@@ -98,12 +98,38 @@ def test_a_mouse_chooses_opens_and_sorts(stack: Stack) -> None:
         await seat.pilot.click("Table", offset=(3, at))
         await seat.see("▸ mail")
         heading = seat.screen()[1]
-        await seat.pilot.click("#head", offset=(heading.index("PSS"), 1))
+        await seat.pilot.click(seat.app.head, offset=(heading.index("PSS"), 1))
         await seat.see("PSS▼")
-        await seat.pilot.click("#head", offset=(heading.index("PSS"), 1))
+        await seat.pilot.click(seat.app.head, offset=(heading.index("PSS"), 1))
         await seat.see("PSS▲")
+        await seat.see("socket 127.0.0.1:")
+        await seat.pilot.click(seat.app.below, offset=(1, 0))  # which is no title
+        assert seat.app.view.sort == "memory"
 
     play(scenario, stack.endpoint)
+
+
+def test_a_long_table_is_scrolled_below_its_heading() -> None:
+    with Stack('[watcher.many]\ncmd = "sleep 1000"\nnumprocesses = 30\n') as stack:
+        stack.wait_for("many: started")
+
+        async def scenario(seat: Seat) -> None:
+            await seat.wait_for(lambda _seen: seat.names().count("30"), "all processes")
+            await seat.press("end")
+            await seat.see("(bigtop)")
+            await seat.miss("▾ stack")
+            pid = str(stack.pids("many")[-1])
+
+            def stand_aligned(seen: list[str]) -> bool:
+                """Whether titles end where their figures end."""
+                lines = [line for line in seen if pid in line]
+                return bool(lines) and lines[0].index(pid) + len(pid) == seen[1].index("PID") + len("PID")
+
+            await seat.wait_for(stand_aligned, "the heading above its columns")
+            await seat.press("home")
+            await seat.see("▾ stack")
+
+        play(scenario, stack.endpoint)
 
 
 def test_sorting_by_keys(stack: Stack) -> None:
