@@ -22,7 +22,7 @@ from bigtop.top.rows import View
 from bigtop.top.watch import clock
 from bigtop.top.watching import Watching
 
-_PATIENCE: Final = 15.0  # seconds for figures
+_PATIENCE: Final = 30.0  # seconds for figures
 _LOOK: Final = 0.05
 _EVERY: Final = 1.0
 _NO_END: Final = 1_000_000  # lines

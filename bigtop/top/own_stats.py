@@ -59,7 +59,7 @@ def _is_here(endpoint: str, pid: int) -> bool:
         port = int(place.rpartition(":")[2])
         found = [one for one in psutil.net_connections("tcp") if one.pid == pid]
         return any(one.status == psutil.CONN_LISTEN and one.laddr[1:] == (port,) for one in found)
-    except (OSError, ValueError, psutil.Error):
+    except (OSError, ValueError, AttributeError, psutil.Error):  # only Linux tells who listens
         return False
 
 
