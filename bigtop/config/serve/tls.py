@@ -1,4 +1,4 @@
-# TLS of a site as options say it, and the files that these name, read.
+# TLS options of a site: what they say together, and the files that they name, read.
 #
 # Rule: files are read by who starts Bigtop, root perhaps, and by nobody else. What is wrong with them is told
 # before anything starts.
