@@ -306,6 +306,10 @@ OF_A_MACHINE |= {
     "chown-socket": "0:0",
 }
 OF_A_MACHINE |= dict.fromkeys(("user", "group", "uid", "gid"), "0")
+OF_SSL = (
+    *("certfile", "keyfile", "ciphers", "ca-certs", "cert-reqs"),  # of uvicorn, and of granian
+    *("certificate", "keyfile", "protocol-min", "ca", "client-verify"),
+)
 OF_TLS = {"certfile", "keyfile", "ciphers", "ca_certs", "cert_reqs"}  # which hang together, and on files
 LOOSE = {"max_examples": 15}
 
@@ -389,7 +393,7 @@ def uvicorn_command() -> Any:
 )
 def test_any_flags(program: str, app: str, command: Any) -> None:
     files = {"--env-file", "--env-files", "--version", "--help"}
-    files |= {f"--ssl-{what}" for what in ("certfile", "keyfile", "ciphers", "ca-certs", "cert-reqs")}
+    files |= {f"--ssl-{what}" for what in OF_SSL}
 
     @given(words=flags(command, files))
     @settings(**LOOSE)

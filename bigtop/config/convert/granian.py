@@ -14,7 +14,6 @@ from bigtop.config.gunicorn.setting import Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.values import count, small, word
 from bigtop.config.serve import options as o
 
-_TLS: Final = Refused("TLS is not spoken yet; put a proxy in front, and name it in forwarded_allow_ips")
 _HTTP2: Final = Refused("HTTP/2 is not spoken yet; a proxy in front can")
 _METRICS: Final = Refused(
     "`bigtop serve --admin HOST:PORT` and a section [admin] of `bigtop run` answer /metrics"
@@ -28,6 +27,10 @@ def _interface(given: object) -> object:
     if given == "rsgi":
         raise ValueError(_RSGI)
     return "asgi" if given == "asginl" else given
+
+
+def _tls_version(given: object) -> object:
+    return given.removeprefix("tls") if isinstance(given, str) else given
 
 
 def _seconds(given: object) -> object:
@@ -104,13 +107,14 @@ _ROWS: Final = (
     _switch("access_log", Taken(o.ACCESS_LOGFILE, _on_disk)),
     _switch("no_access_log", SetAside("there is none unless access_logfile asks for one")),
     _flag("access_log_fmt", Refused("access_logformat has gunicorn's atoms, not granian's")),
-    *(
-        _flag(f"ssl_{name}", _TLS)
-        for name in ("certificate", "keyfile", "keyfile_password", "protocol_min", "ca")
-    ),
-    _flag("ssl_crl", _TLS, []),
-    _switch("ssl_client_verify", _TLS),
-    _switch("no_ssl_client_verify", SetAside("TLS is not spoken")),
+    _flag("ssl_certificate", Taken(o.CERTFILE)),
+    _flag("ssl_keyfile", Taken(o.KEYFILE)),
+    _flag("ssl_keyfile_password", Refused("take the password off the key: openssl pkey -in KEY -out PLAIN")),
+    _flag("ssl_protocol_min", Taken(o.TLS_MIN, _tls_version)),
+    _flag("ssl_ca", Taken(o.CLIENT_CA)),
+    _flag("ssl_crl", Refused("lists of revoked certificates are not read yet"), []),
+    _switch("ssl_client_verify", SetAside("client_auth says that, beside client_ca")),
+    _switch("no_ssl_client_verify", SetAside("client_auth says that, beside client_ca")),
     _flag("url_path_prefix", Taken(o.ROOT_PATH)),
     _switch("respawn_failed_workers", SetAside("workers that died are always replaced")),
     _switch("no_respawn_failed_workers", Refused("workers that died are always replaced")),

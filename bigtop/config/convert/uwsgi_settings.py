@@ -13,7 +13,7 @@ from bigtop.config.gunicorn.setting import Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.values import count, mask, word
 from bigtop.config.serve import options as o
 
-_TLS: Final = Refused("TLS is not spoken yet; put a proxy in front, and name it in forwarded_allow_ips")
+_TLS: Final = Refused("write tls = files:CERT,KEY beside bind; http_bind and https_redirect for http")
 _FIXED: Final = Refused("the number of workers is fixed; `bigtop ctl incr` and `decr` change it")
 _MEMORY: Final = Refused("workers have no limit of memory; max_requests replaces them")
 _RELOADS: Final = Refused("`bigtop ctl reload NAME` loads new code, worker by worker")
