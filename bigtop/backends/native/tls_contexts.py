@@ -36,13 +36,15 @@ class TlsContexts:
     def use(self, keyring: Keyring) -> None:
         """Serve with these certificates from now on. ConfigError: it cannot be, and nothing changes."""
         chains = _chains(keyring)
-        self.asks_clients = bool(keyring.client_ca) and self._policy.client_auth != "off"
-        contexts = {chain: self._context(keyring, chain) for chain in {*chains.values()}}
+        asked = self._policy.client_auth if keyring.client_ca else "off"
+        contexts = {chain: self._context(keyring, chain, asked) for chain in {*chains.values()}}
         # Who was let in by one authority, or by none, is not let in by a ticket where it is another.
-        label = f"{self._policy.client_auth} {keyring.client_ca}" if self.asks_clients else ""
-        self._tickets = TicketKeys(keyring.ticket_secret, label, self._clock)
+        label = "" if asked == "off" else f"{asked} {keyring.client_ca}"
+        tickets = TicketKeys(keyring.ticket_secret, label, self._clock)
+        tickets.give(contexts.values())
+        self.asks_clients = asked != "off"
+        self._tickets = tickets
         self._by_name = {name: contexts[chain] for name, chain in chains.items()}
-        self._tickets.give(contexts.values())
 
     @property
     def tickets(self) -> str:
@@ -67,7 +69,7 @@ class TlsContexts:
         """Return the two bytes that stand for a cipher on the wire, as a number."""
         return self._cipher_ids.get(name, 0)
 
-    def _context(self, keyring: Keyring, chain: tuple[int, ...]) -> ssl.SSLContext:
+    def _context(self, keyring: Keyring, chain: tuple[int, ...], asked: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[self._policy.minimum]
         context.options |= ssl.OP_NO_RENEGOTIATION
@@ -77,8 +79,8 @@ class TlsContexts:
             context.set_ciphers(self._policy.ciphers or CIPHERS)
         except ssl.SSLError:
             raise ConfigError(f"--tls-ciphers: OpenSSL knows none of {self._policy.ciphers!r}") from None
-        if self.asks_clients:
-            context.verify_mode = _ASKED[self._policy.client_auth]
+        if asked != "off":
+            context.verify_mode = _ASKED[asked]
             try:
                 context.load_verify_locations(cadata=keyring.client_ca)
             except ssl.SSLError:
