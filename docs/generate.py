@@ -464,8 +464,8 @@ warning says so.
 gunicorn's flags are understood as well, with the same fate:
 
 ```console
-$ bigtop serve --certfile site.pem myproj.wsgi
-bigtop: --certfile: TLS is not spoken yet; use a proxy, and name it in --forwarded-allow-ips
+$ bigtop serve --paste-global a=b myproj.wsgi
+bigtop: --paste-global: write such variables into [DEFAULT] of the PasteDeploy file
 ```
 """
 
