@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -13,6 +14,14 @@ from hypothesis import HealthCheck, settings
 # measured in bench/.
 settings.register_profile("bigtop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bigtop")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> None:
+    """A shell that puts tests into the background has them ignore SIGINT, and so all that they start."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session", autouse=True)
