@@ -82,8 +82,12 @@ class Seat:
     async def choose(self, name: str) -> None:
         """Move to the first row that has a name."""
         await self.wait_for(lambda _seen: name in self.names(), name)
-        # Others may come meanwhile.
-        while (row := self.app.table.chosen) is None or row.name != name:
+        end = time.monotonic() + DEADLINE
+        while (row := self.app.table.chosen) is None or row.name != name:  # others may come meanwhile
+            if time.monotonic() > end:
+                focus, screens = self.app.focused, self.app.screen_stack
+                said = f"{name} is not chosen, but {row}; keys go to {focus} of {screens}"
+                raise AssertionError(said + "\n" + "\n".join(self.screen()))
             await self.press("home", *["down"] * self.names().index(name))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from bigtop.top import keys
 from bigtop.top.app import Top
 from bigtop.top.rows import Key
 from tests.support.pilot import Seat, seated
-from tests.support.site import Site, until
+from tests.support.site import DEADLINE, Site, until
 from tests.support.stack import Stack
 
 FILE = """
@@ -47,12 +48,30 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
+_left: list[asyncio.AbstractEventLoop] = []  # which cannot be ended
+
+
 def play(scenario: Scenario, *endpoints: str, operates: bool = False) -> None:
+    """Play a scenario. Where that does not end, fail with where each task stands: what does not heed a
+    cancellation is not waited for."""
+
     async def run() -> None:
         async with seated(endpoints, operates=operates) as seat:
             await scenario(seat)
 
-    asyncio.run(run())
+    loop = asyncio.new_event_loop()
+    playing = loop.create_task(run())
+    done, _ = loop.run_until_complete(asyncio.wait([playing], timeout=4 * DEADLINE))
+    if not done:
+        _left.append(loop)
+        stacks = io.StringIO()
+        for task in asyncio.all_tasks(loop):
+            task.print_stack(file=stacks)
+        raise AssertionError(f"it does not end:\n{stacks.getvalue()}")
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    playing.result()
 
 
 def test_the_tree_with_figures_fits_80_by_24(stack: Stack) -> None:
