@@ -5,19 +5,50 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import ClassVar, Final
 
+from rich.segment import Segment
+from rich.style import Style
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.screen import ModalScreen
-from textual.widgets import Label, Log, Static
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widgets import Label, Static
 
 from bigtop.errors import BigtopError
-from bigtop.top.words import cleaned
+from bigtop.top.words import cells, cleaned
 
 _CLOSE: Final[list[BindingType]] = [
     Binding("escape,q", "dismiss", show=False),
 ]
+
+
+class Page(ScrollView, can_focus=True):
+    """Lines, of which the last are seen if it `follows`.
+
+    Textual's own Log measures each line in a thread, and brings the program down if it is closed meanwhile.
+    """
+
+    def __init__(self, *, follows: bool) -> None:
+        super().__init__()
+        self._follows = follows
+        self._texts: list[str] = []
+        self._widest = 0
+
+    def write(self, text: str) -> None:
+        self._texts.append(text)
+        self._widest = max(self._widest, cells(text))
+        self.virtual_size = Size(self._widest, len(self._texts))
+        if self._follows:
+            self.scroll_end(animate=False)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        left, top = self.scroll_offset
+        text = self._texts[top + y] if top + y < len(self._texts) else ""
+        return Strip([Segment(text)]).crop_extend(left, left + self.size.width, Style())
 
 
 class Text(ModalScreen[None]):
@@ -34,21 +65,21 @@ class Text(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="page"):
             yield Static(f"{cleaned(self._title)}   (q closes)", classes="title", markup=False)
-            yield Log(auto_scroll=self._follows)
+            yield Page(follows=self._follows)
 
     def on_mount(self) -> None:
-        self.query_one(Log).focus()
+        self.query_one(Page).focus()
         self._fill()
 
     @work
     async def _fill(self) -> None:
-        log = self.query_one(Log)
+        page = self.query_one(Page)
         try:
             async for text in self._lines():
                 for line in text.splitlines() or [""]:
-                    log.write_line(cleaned(line))
+                    page.write(cleaned(line))
         except BigtopError as error:
-            log.write_line(f"bigtop: {error}")
+            page.write(f"bigtop: {error}")
 
 
 class Question(ModalScreen[bool]):
