@@ -411,3 +411,21 @@ def test_every_command_has_help() -> None:
 )
 def test_spans_of_time(seconds: object, text: str) -> None:
     assert ctl_show.span(seconds) == text
+
+
+def test_certificates_are_a_table() -> None:
+    one = {
+        "watcher": "site",
+        "file": "/etc/site.pem",
+        "names": ["a.example", "b.example"],
+        "key": "EC",
+        "days": 61,
+        "workers": [1, 3],
+        "behind": [2],
+        "problem": "/etc/site.pem: the key does not belong to the certificate",
+    }
+    head, row, problem = ctl_show.reply("certificates", {"certificates": [one], "time": 1.0}).splitlines()
+    assert head.split() == ["WATCHER", "FILE", "NAMES", "KEY", "DAYS", "WORKERS", "BEHIND"]
+    assert row.split() == ["site", "/etc/site.pem", *one["names"], "EC", "61", "1", "3", "2"]  # type: ignore[misc]
+    assert problem == one["problem"]
+    assert ctl_show.reply("certificates", {"certificates": []}) == "no certificates"

@@ -105,7 +105,7 @@ def test_gunicorns_flags(tmp_path: Path) -> None:
 
 
 def test_what_is_agreed_on(tmp_path: Path) -> None:
-    strict = ("--tls-min", "1.3", "--tls-unknown-name", "refuse", "--handshake-timeout", "0.5")
+    strict = ("--tls-min", "1.3", "--tls-unknown-name", "refuse")
     shop = made("shop.example")
     sources = ("--tls", written(tmp_path, made("localhost")), "--tls", written(tmp_path, shop, "shop"))
     with Site(APPS["wsgi"], *sources, *strict) as site:
@@ -117,9 +117,18 @@ def test_what_is_agreed_on(tmp_path: Path) -> None:
             assert json.loads(one.get("/").body)["SSL_TLS_SNI"] == "shop.example"
             with client(site) as other:
                 assert other.get("/").status == 200
-        with Client(("127.0.0.1", site.port)) as half, suppress(ConnectionResetError):
-            half.send(Relayed().hello()[:50])
-            assert half.at_end(), "or a reset, which is its end as well"
+
+
+def test_the_time_of_a_handshake(tmp_path: Path) -> None:
+    flags = ("--tls", written(tmp_path, made("localhost")), "--handshake-timeout", "0.5")
+    with (
+        Site(APPS["wsgi"], *flags) as site,
+        # Less than the ten seconds that a handshake has otherwise.
+        Client(("127.0.0.1", site.port), timeout=8) as half,
+        suppress(ConnectionResetError),
+    ):
+        half.send(Relayed().hello()[:50])
+        assert half.at_end(), "or a reset, which is its end as well"
 
 
 def test_keys_are_read_once_and_shown_to_nobody(tmp_path: Path) -> None:
