@@ -156,7 +156,8 @@ def test_several_supervisors_side_by_side(stack: Stack) -> None:
 
 def test_nobody_to_be_looked_at(stack: Stack) -> None:
     said = top("-e", "nobody", "--once", env=stack.env, status=69)
-    assert said == "bigtop: no supervisor named 'nobody' runs here; there are: stack\n"
+    # There may be others on this machine, whom everybody finds.
+    assert said.startswith("bigtop: no supervisor named 'nobody' runs here; there are: stack")
     said = top("-e", "/no/such/socket", "--once", env=stack.env, status=69)
     assert said == "bigtop: socket: nobody answers, or this user may not ask\n"
 

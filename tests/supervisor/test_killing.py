@@ -35,7 +35,10 @@ NAMED = {
 
 
 # Who may end an object of somebody else's with it, for the reason said here.
-OBJECTS = {"backends/ending.py": "a child of multiprocessing, which the log has named before"}
+OBJECTS = {
+    "backends/ending.py": "a child of multiprocessing, which the log has named before",
+    "top/own_stats.py": "a child of a command with no log, which was asked to end before",
+}
 
 
 def test_one_module_sends_sigkill() -> None:

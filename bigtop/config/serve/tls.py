@@ -43,16 +43,21 @@ def sources(config: ServeConfig, base: str) -> TlsSources:
         raise ConfigError(f"{_origin(config, o.KEYFILE)}: does nothing without {o.CERTFILE.flag}")
     if not (found or local):
         for option in _ABOUT:
-            if _origin(config, option) != DEFAULT:
+            if _is_asked_for(config, option):
                 raise ConfigError(f"{_origin(config, option)}: does nothing without {o.TLS.flag}")
     client_ca = config[o.CLIENT_CA]
-    if client_ca is None and (origin := _origin(config, _CLIENT_AUTH)) != DEFAULT:
-        raise ConfigError(f"{origin}: does nothing without {o.CLIENT_CA.flag}")
+    if client_ca is None and _is_asked_for(config, _CLIENT_AUTH):
+        raise ConfigError(f"{_origin(config, _CLIENT_AUTH)}: does nothing without {o.CLIENT_CA.flag}")
     return TlsSources(
         tuple(TlsFiles(os.path.join(base, one.certificate), os.path.join(base, one.key)) for one in found),
         "" if client_ca is None else os.path.join(base, client_ca),
         tuple(dict.fromkeys(local)),
     )
+
+
+def _is_asked_for(config: ServeConfig, option: Option[object]) -> bool:
+    """Whether somebody wants something else than there is without a word: files often say the usual."""
+    return _origin(config, option) != DEFAULT and config[option] != option.parse(option.default)
 
 
 def _origin(config: ServeConfig, option: Option[object]) -> str:
