@@ -89,6 +89,9 @@ class Seat:
                 said = f"{name} is not chosen, but {row}; keys go to {focus} of {screens}"
                 raise AssertionError(said + "\n" + "\n".join(self.screen()))
             await self.press("home", *["down"] * self.names().index(name))
+            due = time.monotonic() + 1  # keys may still be on their way, and more would move the mark again
+            while time.monotonic() < due and ((row := self.app.table.chosen) is None or row.name != name):
+                await self.pilot.pause(0.02)
 
 
 @asynccontextmanager
