@@ -83,6 +83,7 @@ SERVERS = "the server's, whose word on a request is taken"
 OWN = "our own, out of a dict that holds all kinds of values"
 CHECKED = "of the right type, as was seen to before"
 NO_TYPE = "one of which only the name is a type's: mypyc takes whatever it is"
+OPENSSL = "what Python's ssl module made of OpenSSL's answer"
 TYPED = {
     "bigtop.backends.adapters.asgi_meter": {
         "AsgiMeter.__call__": SERVERS,
@@ -96,6 +97,7 @@ TYPED = {
         "request_of": SERVERS,
         "_target": SERVERS,
     },
+    "bigtop.backends.native.tls": {"TlsTransport._read": OPENSSL, "_session": OPENSSL},
     "bigtop.backends.wsgi.call": {
         "Call.run": OWN,
         "_file_part": "what a file of Python's own says of itself",
@@ -108,6 +110,7 @@ TYPED = {
     "bigtop.http.response": {"Head.__init__": CHECKED},
     "bigtop.http.scope": {"http_scope": OWN},
     "bigtop.http.wsgi": {"environ": OWN},
+    "bigtop.http.tls_session": {"client_of": OPENSSL},
     "bigtop.ipc.scoreboard": {
         "View.oldest": "what struct made of bytes",
         "View._records": "what struct made of bytes",
