@@ -30,6 +30,7 @@ NAMED = {
     "supervisor/supervisor.py": "a client may send it, and the log says so",
     "launch/controlled.py": "a client may send it, and the log says so",
     "supervisor/processes/termination.py": "the stop signal may be that, and subscribers are told of it",
+    "keeper/ordering/dns_hook.py": "a hook that took too long; that is the answer to who asked for it",
     "system/kernel.py": "the kernel sends it to a child whose parent ended; a handler cannot be reset",
 }
 
