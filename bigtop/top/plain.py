@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import sys
 import termios
@@ -91,7 +90,7 @@ class _Table:
         self._touched.set()
 
     def _draw(self) -> None:
-        width, height = shutil.get_terminal_size()
+        width, height = os.get_terminal_size(sys.stdout.fileno())  # as it is now, whatever $COLUMNS says
         lines = screen.whole(self._watching.nodes, self._view, (width, height - 1), clock())
         lines += [(Span(" " * width),)] * (height - 1 - len(lines))
         lines.append((Span(words.fitted(KEYS, width), screen.DIM),))

@@ -384,7 +384,7 @@ def test_tls_and_what_goes_with_it(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="must be an age such as"):
             specified(hsts=wrong)
     with pytest.raises(ConfigError, match="client_auth: does nothing without --client-ca"):
-        specified(tls="files:/c", client_auth="off")
+        specified(tls="files:/c", client_auth="optional")
     with pytest.raises(ConfigError, match="client_ca: does nothing without --tls"):
         specified(client_ca="/c")
     assert specified(tls="files:/c").tls.files == (TlsFiles("/c", "/c"),)

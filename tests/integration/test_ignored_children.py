@@ -41,7 +41,7 @@ def test_by_the_import(preload: str) -> None:
 
 
 def test_by_a_worker() -> None:
-    with Site(APP, "--main-thread", "on") as site:  # no other one may ask for it
+    with Site(APP, "--main-thread") as site:  # no other one may ask for it
         assert site.get().split()[1:] == ["SIG_DFL", "0"]
         assert site.get("/ignore").split()[1] == "SIG_IGN"
         goes_on(site)

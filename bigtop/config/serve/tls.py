@@ -56,8 +56,8 @@ def sources(config: ServeConfig, base: str) -> TlsSources:
 
 
 def _is_asked_for(config: ServeConfig, option: Option[object]) -> bool:
-    """Whether somebody wants something else than there is without a word: files often say the usual."""
-    return _origin(config, option) != DEFAULT and config[option] != option.parse(option.default)
+    """Whether somebody wants something else than there is without TLS: files often say the usual."""
+    return _origin(config, option) != DEFAULT and config[option] not in (option.parse(option.default), "off")
 
 
 def _origin(config: ServeConfig, option: Option[object]) -> str:
