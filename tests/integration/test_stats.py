@@ -274,7 +274,9 @@ def past(where: str) -> dict[str, Any]:
 def test_what_is_costly_is_read_less_often(every: str, changes: bool, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    opener = f"import os; a = open({str(gate)!r}); fds = [os.dup(0) for _ in range(100)]; open({str(gate)!r})"
+    opener = (
+        f"import os, signal; a = open({str(gate)!r}); fds = [os.dup(0) for _ in range(100)]; signal.pause()"
+    )
     text = f"""
 [circus]
 endpoint = "ipc://{{folder}}/ctl"
