@@ -159,6 +159,10 @@ def test_applications_that_share_a_socket_have_one_address(tmp_path: Path) -> No
             ("--bind", "127.0.0.1:8123", "--admin", "localhost:8123"),
             "--admin: localhost:8123 is an address of --bind",
         ),
+        (
+            ("--bind", "127.0.0.1:8123", "--tls", "local", "--http-bind", "*:8123"),
+            "--http-bind: *:8123 cannot be had beside 127.0.0.1:8123: it is the same address",
+        ),
     ],
 )
 @pytest.mark.parametrize("more", [(), ("--check-config",)], ids=["serve", "check"])

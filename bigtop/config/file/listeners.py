@@ -32,12 +32,13 @@ def _listeners(daemon: DaemonSpec, document: Document) -> Iterator[_Listener]:
         yield f"socket:{spec.name}", sections[f"socket:{spec.name}"].place, spec
     shared: set[tuple[str, ...]] = set()
     for app in daemon.apps:
-        section = _app_section(sections, app.name)
+        section = sections[f"app:{app.name}"]
         if app.sockets and app.sockets in shared:  # the binds of those who share a socket are one list
             continue
         shared.add(app.sockets)
         for spec in app.site.binds:
-            yield section.title, _place(section, "bind"), spec
+            is_beside = app.site.tls.is_wanted and not spec.tls
+            yield section.title, _place(section, "http_bind" if is_beside else "bind"), spec
     if daemon.admin is not None:
         yield "admin", _place(sections["admin"], "bind"), daemon.admin.bind
     endpoints = {"endpoint": daemon.endpoint, "pubsub_endpoint": daemon.pubsub_endpoint}
@@ -48,10 +49,6 @@ def _listeners(daemon: DaemonSpec, document: Document) -> Iterator[_Listener]:
         if bound is not None:
             places = [_place(section, key) for section in document.of_kind("circus")]
             yield "circus", next(iter(places), Place(document.path, 1)), bound
-
-
-def _app_section(sections: dict[str, Section], name: str) -> Section:
-    return sections[f"app:{name}"]
 
 
 def _place(section: Section, key: str) -> Place:

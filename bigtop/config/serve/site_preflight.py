@@ -61,8 +61,9 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
 
 def _check_addresses(config: ServeConfig, spec: ServeSpec) -> None:
     for earlier, later in overlap.pairs(spec.binds):
-        one, other = spec.binds[earlier].name, spec.binds[later].name
-        raise _wrong(config, o.BIND, f"{other} cannot be had beside {one}: it is the same address")
+        one, other = spec.binds[earlier], spec.binds[later]
+        option = o.HTTP_BIND if spec.tls.is_wanted and not other.tls else o.BIND
+        raise _wrong(config, option, f"{other.name} cannot be had beside {one.name}: it is the same address")
     if spec.admin is not None and any(overlap.overlap(bind, spec.admin.bind) for bind in spec.binds):
         raise _wrong(config, o.ADMIN, f"{spec.admin.bind.name} is an address of --bind")
 
