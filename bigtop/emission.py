@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from typing import Final
 
@@ -82,6 +81,8 @@ def lacking(url: str | None) -> str:
 
 
 def _is_there(module: str) -> bool:
+    import importlib.util  # here: few sites send anything
+
     try:
         return importlib.util.find_spec(module) is not None
     except ImportError:  # of a package above it

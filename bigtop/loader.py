@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import os
 import pkgutil
@@ -24,6 +23,7 @@ from bigtop import paste
 from bigtop.errors import AppError, one_line
 from bigtop.interface import App, Shape, shape_of
 from bigtop.record import Record
+from bigtop.target import Target, is_file, parse
 
 DEFAULT_NAMES = ("application", "app")
 
@@ -43,12 +43,6 @@ class LoadedApp(Record):
     target: str  # in full, as "pkg.mod:attr"
 
 
-class _Target(Record):
-    module: str  # a dotted name, or the path of a file
-    path: str  # dotted attributes; "" means DEFAULT_NAMES
-    call: tuple[tuple[Any, ...], dict[str, Any]] | None  # arguments, when the attribute is to be called
-
-
 def load(
     target: str, *, factory: bool = False, interface: str | None = None, otherwise: str | None = None
 ) -> LoadedApp:
@@ -62,9 +56,9 @@ def load(
         with _application_code(f"cannot load {target}"):
             app = paste.load(target)
         return recognised(app, target, interface=interface, otherwise="wsgi")
-    wanted = _parse(target)
+    wanted = parse(target)
     if factory and wanted.call is None:
-        wanted = _Target(wanted.module, wanted.path, ((), {}))
+        wanted = Target(wanted.module, wanted.path, ((), {}))
     module = _import(wanted.module)
     path, app = _find(module, wanted.path)
     name = f"{module.__name__}:{path}"
@@ -81,59 +75,12 @@ def load(
     return recognised(app, name, interface=interface, otherwise=otherwise, made=made)
 
 
-def check(target: str, base: str) -> None:
-    """Find out what is wrong with `target` without importing anything; AppError says it. Names of files count
-    from the folder `base`."""
-    if paste.is_named(target):
-        paste.check(target, base)
-        return
-    module = _parse(target).module
-    if _is_file(module) and not os.path.isfile(os.path.join(base, module)):
-        raise AppError(f"there is no file {os.path.join(base, module)}")
-
-
-# ---- the text
-
-
-def _parse(target: str) -> _Target:
-    module, _, expression = target.partition(":")
-    if not module or not (_is_file(module) or all(part.isidentifier() for part in module.split("."))):
-        raise AppError(f"{target!r} does not name an application: write pkg.mod:attr or path/to/file.py:attr")
-    if not expression:
-        return _Target(module, "", None)
-    try:
-        node = ast.parse(expression.strip(), mode="eval").body
-        if isinstance(node, ast.Call):
-            args = tuple(ast.literal_eval(argument) for argument in node.args)
-            kwargs = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in node.keywords}
-            if "" not in kwargs:  # that would be **something
-                return _Target(module, _dotted(node.func), (args, kwargs))
-        return _Target(module, _dotted(node), None)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise AppError(
-            f"{expression!r} in {target!r} is not understood: "
-            "write attr, attr.attr or factory(...) with literal arguments"
-        ) from None
-
-
-def _is_file(module: str) -> bool:
-    return module.endswith(".py") or os.sep in module
-
-
-def _dotted(node: ast.expr) -> str:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        return f"{_dotted(node.value)}.{node.attr}"
-    raise ValueError("not a dotted name")
-
-
 # ---- the module
 
 
 def _import(name: str) -> ModuleType:
     file = None
-    if _is_file(name):
+    if is_file(name):
         file = os.path.abspath(name)
         if not os.path.isfile(file):
             raise AppError(f"there is no file {file}")

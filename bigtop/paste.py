@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from bigtop.errors import AppError
@@ -25,6 +24,8 @@ def is_named(target: str) -> bool:
 
 def check(target: str, base: str) -> None:
     """AppError: PasteDeploy is missing, or the file, or the application in it. Nothing is imported."""
+    from importlib.util import find_spec  # here, as all of it: few applications are made by PasteDeploy
+
     if find_spec("paste") is None or find_spec("paste.deploy") is None:
         raise AppError(_NEEDED)
     file, name = _parts(target, base)

@@ -26,6 +26,7 @@ LAYERS = {
     "bigtop.interface": 0,
     "bigtop.ipc": 0,
     "bigtop.loader": 0,
+    "bigtop.target": 0,
     "bigtop.log": 0,
     "bigtop.paste": 0,
     "bigtop.record": 0,

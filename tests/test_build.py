@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import subprocess
 from pathlib import Path
 from types import FunctionType
+
+import pytest
 
 from bigtop import build
 from bigtop.http.engine import Engine
@@ -23,6 +27,17 @@ def hot() -> set[str]:
 
 def test_a_build_knows_its_kind() -> None:
     assert build.kind() == ("pure Python" if isinstance(Engine.feed, FunctionType) else "compiled")
+
+
+@pytest.mark.skipif(build.kind() != "compiled", reason="of the compiled build: make test-compiled")
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm (binutils)")
+def test_nobody_else_can_call_into_what_is_compiled() -> None:
+    """Its functions call each other directly, and need not be looked up when a process loads them."""
+    (library,) = Path(build.__file__).parent.parent.glob("bigtop__mypyc.*.so")
+    done = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True)
+    names = [line.split()[-1] for line in done.stdout.splitlines()]
+    assert [name for name in names if not name.startswith("PyInit_")] == []
+    assert names != []
 
 
 def test_what_is_compiled_is_there() -> None:

@@ -89,7 +89,37 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     # What finds an editable install imports some of them at the start of any program.
     modules = imported(code) - imported("")
     assert "bigtop.supervisor.supervisor" in modules
-    assert found(modules, unwanted | {"fnmatch", "gettext", "pathlib"}) == set()
+    later = {"ast", "inspect", "locale", "pkgutil", "asyncio.sslproto"}
+    assert found(modules, unwanted | later | {"gettext", "pathlib"}) == set()
+
+
+LATER = """
+import threading
+from bigtop.system.imports import import_without
+asyncio = import_without("asyncio", absent="ssl", later=("asyncio.sslproto", "inspect"))
+import sys
+assert not {"ssl", "inspect", "asyncio.sslproto"} & set(sys.modules)
+async def coroutine(): ...
+answers = []
+def ask():
+    answers.append(asyncio.coroutines.inspect.iscoroutinefunction(coroutine))
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert answers == [True] * 8
+import inspect, ssl
+assert asyncio.coroutines.inspect.Signature is inspect.Signature
+assert asyncio.base_events.sslproto.SSLProtocol.__module__ == "asyncio.sslproto"
+try:
+    asyncio.coroutines.inspect.nonsense
+except AttributeError as error:
+    print(error)
+"""
+
+
+def test_what_is_imported_later_is_there_for_whoever_uses_it() -> None:
+    done = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("module 'inspect' has no attribute 'nonsense'\n", "")
 
 
 def test_a_client_of_the_control_channel() -> None:

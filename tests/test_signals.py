@@ -1,6 +1,8 @@
 import contextlib
 import faulthandler
 import signal
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -68,3 +70,23 @@ def test_the_stack_signal_dumps_stacks(tmp_path):
             faulthandler.unregister(signals.STACK_SIGNAL)
         file.seek(0)
         assert "test_the_stack_signal_dumps_stacks" in file.read()
+
+
+STACKS = """
+import faulthandler, mmap, os
+from bigtop.system import kernel
+faulthandler.enable()
+assert kernel.widen_signal_stack(1 << 16)
+kernel._signal_stack[0] = 1
+if os.fork() == 0:
+    kernel._signal_stack[0] = 2
+    os._exit(0)
+os.wait()
+print(kernel._signal_stack[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack(2) is asked for on Linux alone")
+def test_a_process_that_is_forked_has_a_stack_of_its_own_for_signals() -> None:
+    done = subprocess.run([sys.executable, "-c", STACKS], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("1\n", "")

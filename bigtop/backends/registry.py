@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from operator import attrgetter
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Final
 
 from bigtop.backends import catalogue
@@ -137,7 +137,8 @@ def _unknown(name: str) -> str:
 
 def _import(name: str, home: str) -> type[Backend]:
     try:
-        backend: type[Backend] = resolve_name(home)
+        module, _, attribute = home.partition(":")
+        backend: type[Backend] = attrgetter(attribute)(import_module(module))
     except ModuleNotFoundError as error:
         if folder := _unreadable():
             raise ConfigError(

@@ -39,9 +39,10 @@ def gathered(argv: Sequence[str]) -> Sources | None:
 def import_supervisor() -> None:
     """Import all that a supervisor hangs on; --help does without.
 
-    No connection of a supervisor is encrypted, and OpenSSL takes a tenth of its memory.
+    No connection of a supervisor is encrypted, and OpenSSL takes a tenth of its memory. What else asyncio can
+    do and a supervisor does not takes another tenth.
     """
-    import_without("asyncio", absent="ssl")
+    import_without("asyncio", absent="ssl", later=("asyncio.sslproto", "inspect", "locale"))
     import bigtop.cli.summary
     import bigtop.launch.rereading
     import bigtop.launch.site  # noqa: F401

@@ -8,9 +8,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
-import pkgutil
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -88,11 +86,13 @@ class Hooks(Record, frozen=False):
             if not done.done():  # else it took too long, and nobody waits any more
                 set_it(value)
 
+        from pkgutil import resolve_name  # here: few watchers have hooks
+
         def call() -> None:
             try:
-                target = pkgutil.resolve_name(hook.target)
+                target = resolve_name(hook.target)
                 answer = target(watcher=watcher, arbiter=arbiter, hook_name=hook.name, **facts)
-                if inspect.iscoroutine(answer):
+                if asyncio.iscoroutine(answer):
                     answer = asyncio.run(answer)
             except BaseException as problem:  # SystemExit included: it is the hook that ends, not we
                 told = problem if isinstance(problem, Exception) else RuntimeError(repr(problem))

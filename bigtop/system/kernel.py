@@ -169,7 +169,7 @@ class _StackT(ctypes.Structure):
     _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
-_signal_stack: ctypes.Array[ctypes.c_char] | None = None  # lives as long as the process
+_signal_stack: mmap.mmap | None = None  # lives as long as the process
 
 
 def widen_signal_stack(size: int = 1 << 20) -> bool:
@@ -178,14 +178,14 @@ def widen_signal_stack(size: int = 1 << 20) -> bool:
     faulthandler sets up an alternative stack of some 16 KiB on the heap, and CPython runs all its handlers on
     it (SA_ONSTACK). Handlers nest: one signal frame takes 3 to 11 KiB on a CPU with wide vector registers, so
     a handful of signals at the same moment overwrites the heap beside that stack. Call this after
-    faulthandler was enabled. Pages that are never reached cost nothing.
+    faulthandler was enabled. Pages that are never reached cost nothing. Processes that are forked have the
+    same stack, and pages of their own.
     """
     global _signal_stack
     if sys.platform != "linux":
         return False
-    memory = mmap.mmap(-1, size)
-    _signal_stack = (ctypes.c_char * size).from_buffer(memory)
-    stack = _StackT(ctypes.addressof(_signal_stack), 0, size)
+    _signal_stack = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    stack = _StackT(ctypes.addressof(ctypes.c_char.from_buffer(_signal_stack)), 0, size)
     return bool(_libc().sigaltstack(ctypes.byref(stack), None) == 0)
 
 

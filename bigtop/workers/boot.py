@@ -59,10 +59,14 @@ class Assignment(Record):
 
 
 class Prepared(NamedTuple):
-    """What a fork server has made for all its workers: the application, None where each imports it for
-    itself; hooks, None where there are none; how to encrypt, None where nothing is."""
+    """What a fork server has made for all its workers: the application with its backend, None where each
+    imports it for itself; hooks, None where there are none; how to encrypt, None where nothing is.
 
-    loaded: LoadedApp | None
+    What is written to memory before a fork is written once, after it by each worker. So what can be, is made
+    there.
+    """
+
+    loaded: tuple[Backend, LoadedApp] | None
     executed: LoadedHooks | None = None
     encryption: Encryption | None = None
 
@@ -92,7 +96,7 @@ def run(bootstrap: Bootstrap, own: Assignment, prepared: Prepared) -> int:
         life.open_access_log(bootstrap.logs.access)
         hooks.born()
         life.encryption = prepared.encryption
-        backend, app = _application(bootstrap, prepared.loaded)
+        backend, app = prepared.loaded or load(bootstrap)
         served = hooks.loaded(app.app, app.interface)
         kernel.outlive_parent()  # from here on the lifeline tells, and requests may be finished
         life.interface = app.interface
@@ -133,8 +137,40 @@ def encryption(bootstrap: Bootstrap) -> Encryption | None:
     return Encryption(contexts, frozenset(bootstrap.encrypted))
 
 
-def load(bootstrap: Bootstrap) -> LoadedApp:
-    """Import the application as the orders say; AppError when that fails."""
+def heed_crashes() -> None:
+    """Have Python tell the stacks of all threads where C code crashes. What a worker inherits of that is as
+    good as its own, once it has asked for what goes to descriptors of its own."""
+    faulthandler.enable()
+    kernel.widen_signal_stack()
+
+
+def load(bootstrap: Bootstrap) -> tuple[Backend, LoadedApp]:
+    """Import the application, and make its backend. AppError: the former fails; ConfigError: that backend
+    cannot do what is asked for."""
+    backend = None
+    if bootstrap.backend is not None:
+        backend = registry.load(bootstrap.backend)(bootstrap.options)
+        backend.prepare()
+    loaded = _import(bootstrap)
+    options = bootstrap.options
+    if backend is None:
+        backend = registry.load(loaded.interface)(options)
+        # Who named the backend has heard it from the supervisor.
+        if note := registry.unheeded(type(backend), options):
+            log.warning("%s", note)
+    if bootstrap.mounts:
+        options = options.behind_mounts(loaded.interface)
+    registry.require(
+        type(backend),
+        interface=loaded.interface,
+        options=options,
+        request_hooks=not REQUEST.isdisjoint(bootstrap.hooks.names),
+        tls=bool(bootstrap.encrypted),
+    )
+    return backend, loaded
+
+
+def _import(bootstrap: Bootstrap) -> LoadedApp:
     if bootstrap.paste_logging:
         paste.configure_logging(bootstrap.app)
     main = loader.load(bootstrap.app, factory=bootstrap.factory, interface=bootstrap.interface)
@@ -161,8 +197,6 @@ def _settle(bootstrap: Bootstrap, own: Assignment) -> None:
     app_metrics.become(str(own.wid))
     # C code that writes each thread's Python stack; works while the GIL is held by somebody else.
     faulthandler.register(signals.STACK_SIGNAL, own.reports, all_threads=True)
-    faulthandler.enable()
-    kernel.widen_signal_stack()
     kernel.let_trace(os.getppid())  # and what it starts: py-spy, for bigtop ctl stack --native
 
 
@@ -175,32 +209,6 @@ def _take_slot(own: Assignment, seats: Seats) -> Slot:
     slot.words[Word.STARTED] = time.monotonic_ns()
     slot.seat[Seat.STATE] = SeatState.STARTING
     return slot
-
-
-def _application(bootstrap: Bootstrap, loaded: LoadedApp | None) -> tuple[Backend, LoadedApp]:
-    if bootstrap.backend is not None:
-        backend = registry.load(bootstrap.backend)(bootstrap.options)
-        if loaded is None:
-            backend.prepare()
-            loaded = load(bootstrap)
-    else:
-        loaded = loaded or load(bootstrap)
-        backend = registry.load(loaded.interface)(bootstrap.options)
-        # Who named the backend has heard it from the supervisor.
-        if note := registry.unheeded(type(backend), bootstrap.options):
-            log.warning("%s", note)
-    options = bootstrap.options
-    if bootstrap.mounts:
-        options = options.behind_mounts(loaded.interface)
-    has_hooks = not REQUEST.isdisjoint(bootstrap.hooks.names)
-    registry.require(
-        type(backend),
-        interface=loaded.interface,
-        options=options,
-        request_hooks=has_hooks,
-        tls=bool(bootstrap.encrypted),
-    )
-    return backend, loaded
 
 
 def _app_queues(bootstrap: Bootstrap) -> AppQueues | None:

@@ -99,13 +99,15 @@ def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
         _begin_to_log(bootstrap.logs)
         identity.assume(bootstrap.identity)
         kernel.die_with_parent()
+        boot.heed_crashes()
         if lifeline.is_cut(control):  # the supervisor was gone before that, and would not be missed
             return 0
         app_metrics.install(bootstrap.app_metrics, f"f{generation}")
         again = Reexec.prepared(argv[:4], control.fileno(), bootstrap)
         executed = _execute(bootstrap.hooks)  # before the import, which may count on what it does
-        backend = registry.load(bootstrap.backend)(bootstrap.options) if bootstrap.backend else None
-        loaded, reason = _preload(bootstrap, backend, importing[0] if importing else None)
+        if bootstrap.backend is not None:
+            registry.load(bootstrap.backend)  # imported once, for all workers
+        loaded, reason = _preload(bootstrap, importing[0] if importing else None)
         if reason and loaded:
             again.start_over(reason)
         encryption = boot.encryption(bootstrap)
@@ -113,7 +115,7 @@ def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
         traceback = error.traceback if isinstance(error, AppError) else ""
         _answer(control, lifeline.LoadFailed(str(error), traceback))
         return error.exit_status
-    interface = loaded.interface if loaded else ""
+    interface = loaded[1].interface if loaded else ""
     _answer(control, lifeline.Loaded(loaded is not None, interface, reason))
     order = _serve(control, encryption)
     if order is None:
@@ -150,19 +152,15 @@ def take(fd: int) -> bytes:
 
 
 def _preload(
-    bootstrap: Bootstrap, backend: Backend | None, importing: str | None
-) -> tuple[loader.LoadedApp | None, str]:
+    bootstrap: Bootstrap, importing: str | None
+) -> tuple[tuple[Backend, loader.LoadedApp] | None, str]:
     """Import the application if that is wanted; say what the import left behind that a fork would break."""
     if importing is not None:
         return None, importing
     if bootstrap.preload == "off":
         return None, "off"
     sockets, threads, locks = kernel.sockets_open(), kernel.threads_running(), kernel.locks_held()
-    if backend is not None:
-        backend.prepare()
     loaded = boot.load(bootstrap)
-    if backend is None:
-        registry.load(loaded.interface)  # imported once, for all workers
     if bootstrap.preload == "on":
         return loaded, ""
     found = []

@@ -12,6 +12,7 @@ import contextlib
 import gc
 import json
 import os
+import random  # noqa: F401
 import signal
 import socket
 import sys
@@ -19,10 +20,12 @@ import sys
 # All that supervisor and fork server both import, so that they share it.
 import bigtop.backends.cutoff
 import bigtop.backends.registry
+import bigtop.hooks.names
 import bigtop.ipc.handoff
+import bigtop.ipc.keyring
 import bigtop.ipc.scoreboard
-import bigtop.loader
 import bigtop.sockets
+import bigtop.target
 import bigtop.workers.identity
 from bigtop.ipc import lifeline
 from bigtop.system import descriptors, kernel

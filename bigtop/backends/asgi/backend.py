@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import ClassVar
 
@@ -17,16 +17,14 @@ from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.loops import close_loop, new_loop, run_through
 from bigtop.backends.asgi.metrics import AsgiMetrics
 from bigtop.backends.asgi.worker_loop import WorkerLoop
-from bigtop.backends.base import App, BackendDefaults, Features, Life
+from bigtop.backends.base import App, Features, Life
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.access_log import access_log
-from bigtop.backends.native.handler_chain import Chain, chain_of
-from bigtop.backends.native.transport import TransportFactory
-from bigtop.backends.native.transports import routes_of, transports
+from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.serve_options import NATIVE_OPTIONS
 
 
-class AsgiBackend(BackendDefaults):
+class AsgiBackend(NativeBackend):
     """Serves an ASGI application in one event loop."""
 
     name: ClassVar[str] = "asgi"
@@ -55,21 +53,13 @@ class AsgiBackend(BackendDefaults):
         ),
     )
 
-    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
-        """Return how to speak to clients."""
-        return transports(listeners, life.encryption, routes_of(life))
-
-    def chain_of(self, busy: Callable[[], int]) -> Chain:
-        """Return what stands in front of the application."""
-        return chain_of(self._options, busy)
-
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         """Answer requests until the drain is over; main thread only. AppError: it failed to start."""
         serve_here()
         loop = new_loop(self._options.loop, self._options.slow_callback)
         metrics = AsgiMetrics(life, access_log(self._options, life), loop, self._options.timeout)
         chain = self.chain_of(lambda: metrics.busy)
-        context = WorkerContext(app, chain, self._options, loop, metrics)
+        context = WorkerContext(app, chain, self._options, loop, metrics, self.forwarding)
         worker = WorkerLoop(context, life, listeners, self.transports(listeners, life))
         try:
             with suppress(asyncio.CancelledError):  # told to leave before the application was ready

@@ -15,7 +15,6 @@ from bigtop.backends.native.acceptor import Accepted
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.engines import Engines
 from bigtop.backends.native.transport import TransportFactory
-from bigtop.backends.native.trust import forwarding
 from bigtop.http.paths import root_of
 from bigtop.http.proxyprotocol import Address
 from bigtop.http.requestid import RequestIds
@@ -42,7 +41,7 @@ class ConnectionFactory:
         self._leave = leave
         self._turn = LoopTurn(context.loop, options.limits.send_memory, context.metrics.post)
         ids = RequestIds(os.urandom(8).hex())  # which no other worker has
-        self._peers = Peers(forwarding(options), root_of(options.root_path), ids)
+        self._peers = Peers(context.forwarding, root_of(options.root_path), ids)
 
     def welcome(self, client: Accepted, data: bytes) -> None:
         """Serve a client, of which `data` was read elsewhere."""

@@ -15,6 +15,7 @@ from bigtop.backends.base import App
 from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import Wait
 from bigtop.backends.serve_options import ServeOptions
+from bigtop.http.forwarded import Forwarding
 from bigtop.http.response import Stamps
 from bigtop.http.scope import Peer
 
@@ -28,6 +29,7 @@ class WorkerContext:
         "chain",
         "clients",
         "draining",
+        "forwarding",
         "loop",
         "metrics",
         "options",
@@ -44,12 +46,14 @@ class WorkerContext:
         options: ServeOptions,
         loop: asyncio.AbstractEventLoop,
         metrics: AsgiMetrics,
+        forwarding: Forwarding,
     ) -> None:
         self.app = app
         self.chain = chain
         self.options = options
         self.loop = loop
         self.metrics = metrics
+        self.forwarding = forwarding
         self.draining = False
         self.state: dict[str, Any] = {}  # what the application left at its start, for all requests
         self._moved = asyncio.Event()  # while draining: something ended

@@ -11,20 +11,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Final
 
-from bigtop.backends.base import App, BackendDefaults, Features, Life
+from bigtop.backends.base import App, Features, Life
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.acceptor import Accepted, Acceptor, room
 from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.app_queues import ProxiedAddresses
+from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.native.engines import Engines
-from bigtop.backends.native.handler_chain import Chain, chain_of
+from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import Timeouts, Wait
 from bigtop.backends.native.transport import TransportFactory
-from bigtop.backends.native.transports import routes_of, transports
-from bigtop.backends.native.trust import forwarding
+from bigtop.backends.native.transports import routes_of
 from bigtop.backends.native.write_buffer import Pause, patient
 from bigtop.backends.serve_options import NATIVE_OPTIONS, ServeOptions
 from bigtop.backends.wsgi.admission import Admission
@@ -40,10 +40,10 @@ from bigtop.backends.wsgi.thread_executor import ThreadExecutor
 from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
 from bigtop.http.engine import Engine
+from bigtop.http.forwarded import Forwarding
 from bigtop.http.paths import root_of
 from bigtop.http.peer import Address as AnyAddress
 from bigtop.http.proxyprotocol import Address
-from bigtop.http.routes import Routes
 from bigtop.http.wsgi import Environ, Peer, worker_environ
 
 EPOLL: Final = select.epoll  # kept here: gevent takes it out of its module
@@ -52,7 +52,7 @@ EPOLL: Final = select.epoll  # kept here: gevent takes it out of its module
 HEEDS: Final = NATIVE_OPTIONS | {"limits.send_file"}
 
 
-class WsgiBackend(BackendDefaults):
+class WsgiBackend(NativeBackend):
     """Serves a WSGI application with one event loop and `options.threads` calls at once."""
 
     name: ClassVar[str] = "wsgi"
@@ -67,14 +67,6 @@ class WsgiBackend(BackendDefaults):
         request_hooks=True,
         heeds=HEEDS | {"main_thread", "switch_interval"},
     )
-
-    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
-        """Return how to speak to clients."""
-        return transports(listeners, life.encryption, routes_of(life))
-
-    def chain_of(self, busy: Callable[[], int]) -> Chain:
-        """Return what stands in front of the application."""
-        return chain_of(self._options, busy)
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         """Answer requests until the drain is over; main thread only. Threads left over are inside calls."""
@@ -91,8 +83,9 @@ class WsgiBackend(BackendDefaults):
         environ = environ_of(options, multithread=options.threads > 1)
         # A WebSocket keeps its thread for as long as it lasts.
         upgrades = {b"websocket"} if options.threads > 1 and not options.main_thread else set()
+        engines = Engines(options, routes_of(life))
         connection_factory = ConnectionFactory(
-            self.transports(listeners, life), options, context, environ, routes_of(life), upgrades
+            self.transports(listeners, life), engines, context, environ, self.forwarding, upgrades
         )
         serve(listeners, life, options, executor, chain, connection_factory)
 
@@ -138,23 +131,23 @@ def streaming(options: ServeOptions, await_input: Pause) -> Streaming | None:
 
 class ConnectionFactory:
     """Makes connections of clients that were accepted. `upgrades` are protocols that the application may go
-    over to, where its client's socket is all there is of a transport; `routes` tell whose a request is."""
+    over to, where its client's socket is all there is of a transport."""
 
     def __init__(
         self,
         transport: TransportFactory,
-        options: ServeOptions,
+        engines: Engines,
         context: WorkerContext,
         environ: Environ,
-        routes: Routes | None,
+        forwarding: Forwarding,
         upgrades: Collection[bytes] = (),
     ) -> None:
         self._transport = transport
         self._context = context
-        self._engines = Engines(options, routes)
+        self._engines = engines
         self._upgrades = upgrades
         self._environ = environ
-        self._forwarding = forwarding(options)
+        self._forwarding = forwarding
 
     def __call__(self, client: Accepted) -> Connection:
         transport, proxied = self._transport(client.socket, client.server), client.proxied

@@ -9,17 +9,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import gevent
 import gevent.lock
 import gevent.socket
 
-from bigtop.backends.base import App, BackendDefaults, Features, Life
-from bigtop.backends.native.handler_chain import Chain, chain_of
-from bigtop.backends.native.transport import READABLE, TransportFactory
-from bigtop.backends.native.transports import routes_of, transports
+from bigtop.backends.base import App, Features, Life
+from bigtop.backends.native.backend import NativeBackend
+from bigtop.backends.native.engines import Engines
+from bigtop.backends.native.transport import READABLE
+from bigtop.backends.native.transports import routes_of
 from bigtop.backends.native.write_buffer import Pause
 from bigtop.backends.wsgi.backend import HEEDS, ConnectionFactory, environ_of, serve, streaming
 from bigtop.backends.wsgi.context import WorkerContext
@@ -33,7 +34,7 @@ class _SpokenSocket(Spoken, gevent.socket.socket):
     """One that gives way to other greenlets. (Here: compiled code cannot extend a class with slots.)"""
 
 
-class GeventBackend(BackendDefaults):
+class GeventBackend(NativeBackend):
     """Serves a WSGI application with one event loop and a greenlet per call."""
 
     name: ClassVar[str] = "gevent"
@@ -55,14 +56,6 @@ class GeventBackend(BackendDefaults):
 
             monkey.patch_all()
 
-    def transports(self, listeners: Sequence[socket.socket], life: Life) -> TransportFactory:
-        """Return how to speak to clients."""
-        return transports(listeners, life.encryption, routes_of(life))
-
-    def chain_of(self, busy: Callable[[], int]) -> Chain:
-        """Return what stands in front of the application."""
-        return chain_of(self._options, busy)
-
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         gevent.reinit()
         gevent.config.monitor_thread = True
@@ -78,8 +71,9 @@ class GeventBackend(BackendDefaults):
         streams = streaming(options, await_input)
         context = WorkerContext(app, options, life.slot, chain, executor, wait, streams)
         environ = environ_of(options, multithread=True)
+        engines = Engines(options, routes_of(life))
         connection_factory = ConnectionFactory(
-            self.transports(listeners, life), options, context, environ, routes_of(life), {b"websocket"}
+            self.transports(listeners, life), engines, context, environ, self.forwarding, {b"websocket"}
         )
         serve(listeners, life, options, executor, chain, connection_factory)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from bigtop import emission, loader
+from bigtop import emission, target
 from bigtop.backends import registry
 from bigtop.config.serve import options as o
 from bigtop.config.serve import overlap, tls
@@ -22,8 +22,8 @@ from bigtop.system import accounts
 
 def check(config: ServeConfig, spec: ServeSpec) -> None:
     """ConfigError says which option asks for what cannot be had; AppError, that APP names nothing."""
-    for target in (spec.app, *(app for _path, app in spec.mounts)):
-        loader.check(target, spec.folder)
+    for app in (spec.app, *(app for _path, app in spec.mounts)):
+        target.check(app, spec.folder)
     try:
         accounts.account(spec.identity.user, spec.identity.group, "--group")
     except LookupError as error:

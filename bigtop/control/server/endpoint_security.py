@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import ipaddress
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bigtop.errors import ConfigError
 from bigtop.record import Record
 from bigtop.system import accounts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Curve(Record):
