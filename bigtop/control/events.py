@@ -41,6 +41,7 @@ def of(notice: messages.Notice) -> Event:
         case messages.Died(_, wid, status, was_ready, deaths, wait):
             flapping = {"deaths": deaths, "retry_in": wait}
             end = {"exit_code": exit_code(status), "was_ready": was_ready, **_killed(notice.killed)}
+            end |= _out_of_memory(status)
             return Event("died", {"wid": wid, **end, **flapping})
         case _:
             return _of_the_world(notice)
@@ -56,7 +57,7 @@ def _of_the_world(notice: messages.Notice) -> Event:
         case messages.Signalled(_, pid, signum):
             return Event("kill", {"process_pid": pid, "signum": signum})
         case messages.Reaped(_, wid, pid, status):
-            end = {"exit_code": exit_code(status), **_killed(notice.killed)}
+            end = {"exit_code": exit_code(status), **_killed(notice.killed), **_out_of_memory(status)}
             return Event("reap", {"process_pid": pid, "wid": wid, **end})
         case messages.Left(_, pids):
             return Event("left", {"pids": list(pids)})
@@ -84,6 +85,10 @@ def _killed(reason: str) -> dict[str, object]:
 def exit_code(status: messages.ExitStatus) -> int:
     """Return a status in one number; a signal is negative."""
     return -status.signal if status.signal is not None else status.code or 0
+
+
+def _out_of_memory(status: messages.ExitStatus) -> dict[str, object]:
+    return {"out_of_memory": status.out_of_memory} if status.out_of_memory else {}
 
 
 def topic_word(name: str) -> str:

@@ -25,6 +25,7 @@ OK, FAILED, KILLED = ExitStatus(code=0), ExitStatus(code=3), ExitStatus(signal=9
         ({}, OK, Ending.EXIT),
         ({}, FAILED, Ending.ERROR),
         ({}, KILLED, Ending.SIGNAL),
+        ({}, ExitStatus(signal=9, out_of_memory="the kernel was"), Ending.OOM),
         ({"retiring": Ending.MAX_RSS}, KILLED, Ending.SIGNAL),  # before its successor was there
         ({"asked": Urgency.GRACEFUL}, OK, Ending.STOP),
         ({"asked": Urgency.NOW}, KILLED, Ending.STOP),

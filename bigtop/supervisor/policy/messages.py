@@ -21,13 +21,19 @@ class Urgency(Enum):
 
 
 class ExitStatus(Record):
-    """How a process ended: `code` as from exit(3), or `signal`; exactly one of them is set."""
+    """How a process ended: `code` as from exit(3), or `signal`; exactly one of them is set.
+
+    `out_of_memory` is what there is to say of the kernel, where it has ended it for want of memory.
+    """
 
     code: int | None = None
     signal: int | None = None
+    out_of_memory: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"exit status {self.code}" if self.signal is None else f"signal {self.signal}"
+        if self.signal is None:
+            return f"exit status {self.code}"
+        return f"signal {self.signal}" + (f" ({self.out_of_memory})" if self.out_of_memory else "")
 
 
 class Ending(Enum):
@@ -36,6 +42,7 @@ class Ending(Enum):
     EXIT = "exit"  # by itself, with status 0
     ERROR = "error"  # by itself, with another
     SIGNAL = "signal"  # by a signal that it was not asked to end by
+    OOM = "oom"  # by the kernel, which was out of memory
     HUNG = "hung"
     MAX_REQUESTS = "max_requests"
     MAX_RSS = "max_rss"

@@ -353,7 +353,7 @@ def ending(proc: Proc, status: ExitStatus, generation: int) -> Ending:
     if proc.asked is not None:
         return proc.retiring or (Ending.STOP if proc.generation == generation else Ending.RELOAD)
     if status.signal is not None:
-        return Ending.SIGNAL
+        return Ending.OOM if status.out_of_memory else Ending.SIGNAL
     return Ending.ERROR if status.code else Ending.EXIT
 
 

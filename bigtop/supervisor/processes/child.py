@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from bigtop.supervisor.policy.messages import ExitStatus
 from bigtop.supervisor.processes import descendants
+from bigtop.system.oom import Witness
 
 _UNKNOWN = 255  # an exit status that nobody can tell any more
 _TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -56,12 +57,16 @@ class Process:
     all_pids: ClassVar[set[int]] = set()
     # As they were in this turn of that loop, which may have ended with it.
     _adopted: ClassVar[tuple[asyncio.AbstractEventLoop, list[int]] | None] = None
+    _witness: ClassVar[Witness | None] = None
 
     def __init__(self, pid: int, on_exit: Callable[[ExitStatus], None], pidfd: int | None = None) -> None:
         self.pid = pid
         self._on_exit = on_exit
         self._pidfd = os.pidfd_open(pid) if pidfd is None else pidfd
+        self._is_killed = False  # by us
         self.all_pids.add(pid)
+        if Process._witness is None:
+            Process._witness = Witness.of_ours()
         asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
 
     @classmethod
@@ -93,7 +98,14 @@ class Process:
         if result.si_code == os.CLD_EXITED:
             self._over(ExitStatus(code=result.si_status))
         else:
-            self._over(ExitStatus(signal=result.si_status))
+            self._over(
+                ExitStatus(signal=result.si_status, out_of_memory=self._kernels_part(result.si_status))
+            )
+
+    def _kernels_part(self, signum: int) -> str:
+        if signum != signal.SIGKILL or self._is_killed or Process._witness is None:
+            return ""
+        return Process._witness.of_death(asyncio.get_running_loop().time())
 
     def _over(self, status: ExitStatus) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
@@ -128,6 +140,7 @@ class Process:
     def send_signal(self, number: int) -> None:
         """Signal the process itself; nothing happens when it is gone."""
         if self.running:
+            self._is_killed |= number == signal.SIGKILL
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 

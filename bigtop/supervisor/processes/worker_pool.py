@@ -48,6 +48,7 @@ class _Member(Record, frozen=False):
     grace: float = 0.0  # of the last time it was asked to end
     cut: asyncio.TimerHandle | None = None
     why: str = ""  # it could not boot, and what it said of that
+    killed: bool = False  # by us, and what that cuts off was said
     asked: int = 0  # how often it was given certificates and has not answered
     serves: lifeline.Serves | None = None  # what it said last of those; None: those it was born with
 
@@ -276,6 +277,8 @@ class WorkerPool:
         member.stderr.close()
         member.reports.close()
         self.last_words[member.wid] = member.why.splitlines() or list(member.stderr.last)
+        if not member.killed:
+            _tell_lost(self._board, member.wid, "is gone")
         del self._members[key]
         self._board.drop(member.wid - 1)
         self._feed(messages.Exited(key, status))
@@ -285,12 +288,18 @@ def _kill(name: str, board: Scoreboard, member: _Member, reason: str) -> None:
     """Kill a worker; which requests are cut off by that is said by us, unless it was able to."""
     if not member.process.running:
         return
+    member.killed = True
     killing.process(member.process, f"{name}: worker {member.wid}", reason)
-    slot = board.of(member.wid - 1)
+    _tell_lost(board, member.wid, "is killed")
+
+
+def _tell_lost(board: Scoreboard, wid: int, what: str) -> None:
+    """Say which requests are lost with a worker, unless it was able to."""
+    slot = board.of(wid - 1)
     if not slot.words[Word.CUT]:
         now = time.monotonic_ns()
         for record in slot.running():
-            logger.warning("%s: its worker %d is killed", record.cut_off(now), member.wid)
+            logger.warning("%s: its worker %d %s", record.cut_off(now), wid, what)
 
 
 def _close_line(member: _Member) -> None:

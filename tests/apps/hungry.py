@@ -1,0 +1,14 @@
+# An application that takes as much memory as there is.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    kept = []
+    while environ["PATH_INFO"] == "/grow":
+        kept.append(bytearray(b"x") * (1 << 22))
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
