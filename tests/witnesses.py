@@ -107,6 +107,7 @@ SERVE: Witnesses = {
         "limit_address_connections": "test_an_address_gets_so_many_connections",
         "limit_address_rate": "test_an_address_gets_so_many_requests_per_second",
         "limit_concurrency": "test_one_request_too_many_is_told_so",
+        "max_queue_time": "test_a_request_that_waited_too_long_is_told_so",
         "min_send_rate": "test_a_client_that_takes_an_answer_in_drops_is_given_up",
         "min_body_rate": "test_a_body_that_trickles_is_a_408",
         "min_header_rate": "test_a_head_that_trickles_is_a_408",

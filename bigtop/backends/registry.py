@@ -27,6 +27,7 @@ _DEFAULTS: Final = ServeOptions()
 # What nobody may believe to have who has it not: these are off unless somebody relies on them.
 _PROTECTING: Final = (
     *("address_connections", "address_rate", "limit_concurrency", "websocket.origins"),
+    "max_queue_time",
     "methods",
 )
 

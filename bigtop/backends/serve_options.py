@@ -34,6 +34,7 @@ NATIVE_OPTIONS: Final = frozenset(
         "tls.client_auth",
         "tls.redirect",
         "tls.hsts",
+        "max_queue_time",
         "worker_connections",
         "address_connections",
         "address_rate",
@@ -71,6 +72,7 @@ class ServeOptions(Record):
     worker_connections: int = 16384
     address_connections: int = 0  # open connections of one client address in a worker; 0: no limit
     address_rate: int = 0  # requests per second of one client address in a worker; 0: no limit
+    max_queue_time: float = 0.0  # seconds that a request may wait for the application, then 503; 0: for ever
     limits: Limits = field(default_factory=Limits)
     tls: TlsPolicy = field(default_factory=TlsPolicy)
     server_header: str = "bigtop"  # "" sends none
@@ -123,6 +125,7 @@ FLAGS: Final = {
     "worker_connections": "--worker-connections",
     "address_connections": "--limit-address-connections",
     "address_rate": "--limit-address-rate",
+    "max_queue_time": "--max-queue-time",
     "server_header": "--server-header",
     "forwarded_allow_ips": "--forwarded-allow-ips",
     "forwarded_headers": "--forwarded-headers",

@@ -238,6 +238,12 @@ async def held_thread(scope: Message, receive: Receive, send: Send) -> None:
     await respond(send, b"slept")
 
 
+async def blocked(scope: Message, receive: Receive, send: Send) -> None:
+    """/blocked/GATE: one that keeps the event loop."""
+    gate.wait(scope["path"].removeprefix("/blocked"))
+    await respond(send, b"slept")
+
+
 async def block(scope: Message, receive: Receive, send: Send) -> None:
     time.sleep(float(scope["path"].split("/")[2]))
     await respond(send, b"blocked")
@@ -382,6 +388,7 @@ VIEWS: dict[str, Callable[[Message, Receive, Send], Awaitable[None]]] = {
     "held-thread": held_thread,
     "sleep": sleep,
     "block": block,
+    "blocked": blocked,
     "thread": thread,
     "background": background,
     "broken": broken,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from bigtop.backends.asgi.wsgi_app import InThreads
 from bigtop.backends.native.timeouts import GRACE
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.limits import Limits
+from bigtop.http.wsgi import Environ
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import UPGRADE, Client, request
@@ -107,6 +111,64 @@ def test_one_request_too_many_is_told_so(kind: str) -> None:
         gate.open()
         assert one.answer().body == b"slept"
         assert one.get("/").status == 200
+
+
+def test_a_request_that_waited_too_long_is_told_so(kind: str) -> None:
+    more = {"worker_connections": 1} if kind == "gevent" else {}
+    options: dict[str, Any] = {"max_queue_time": 1.0, "access_format": "%(s)s", **more}
+    with server(kind, **options) as subject, subject.connect() as one, subject.connect() as two:
+        view = "/blocked" if kind == "asgi" else "/held"
+        gate = subject.hold(one, view=view, headers=["Connection: close"])
+        two.send(request("/"))
+        sent = time.monotonic()
+        eventually(lambda: time.monotonic() - sent > 1.5, what="the time to wait is over")
+        gate.open()
+        assert one.answer().body == b"slept"
+        refused = two.answer()
+        assert (refused.status, refused["Retry-After"]) == (503, "1")
+        assert refused.body == b"503 Service Unavailable\ntoo many requests wait\n"
+        eventually(lambda: two.get("/").status == 200, what="a request that does not wait")
+        assert set(subject.access_lines()) == {"200", "503"}
+
+
+def test_an_application_for_wsgi_among_others_has_no_requests_wait_too_long() -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def app(environ: Environ, start_response: Callable[..., Any]) -> list[bytes]:
+        entered.set()
+        go.wait(30)
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    async def status_of(subject: InThreads) -> int:
+        sent: list[dict[str, Any]] = []
+        scope = {
+            "type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"",
+            "headers": [], "http_version": "1.1", "root_path": "", "scheme": "http",
+            "server": ("x", 80), "client": ("y", 1),
+        }  # fmt: skip
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await subject(scope, receive, send)
+        return int(sent[0]["status"])
+
+    async def both() -> list[int]:
+        subject = InThreads(app, 1, 1 << 16, None, max_queue_time=0.2)
+        first = asyncio.create_task(status_of(subject))
+        await asyncio.to_thread(entered.wait, 30)
+        second = asyncio.create_task(status_of(subject))
+        began = time.monotonic()
+        while time.monotonic() - began < 0.3:
+            await asyncio.sleep(0.01)
+        go.set()
+        return await asyncio.gather(first, second)
+
+    assert asyncio.run(both()) == [200, 503]
 
 
 def test_a_websocket_too_many_is_told_so() -> None:

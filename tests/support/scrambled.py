@@ -15,7 +15,14 @@ from typing import Final
 
 from bigtop.backends.asgi.backend import AsgiBackend
 from bigtop.backends.base import Life
-from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening, TransportFactory
+from bigtop.backends.native.transport import (
+    READABLE,
+    WRITABLE,
+    Bytes,
+    Opening,
+    TransportFactory,
+    silence_of,
+)
 from bigtop.backends.wsgi.backend import WsgiBackend
 from tests.support.wire import Client
 
@@ -129,6 +136,9 @@ class ScrambledTransport:
 
     def peek(self, size: int) -> bytes:
         return self._socket.recv(size, socket.MSG_PEEK)
+
+    def silence(self) -> int:
+        return silence_of(self._socket)
 
     def shutdown(self, how: int) -> None:
         self._socket.shutdown(how)

@@ -66,7 +66,12 @@ def _speaking_asgi(loaded: LoadedApp, options: ServeOptions) -> App:
     if loaded.interface == "asgi":
         return loaded.app
     return InThreads(
-        loaded.app, options.threads, options.limits.body_memory, options.temp_dir, options.stream_bodies
+        loaded.app,
+        options.threads,
+        options.limits.body_memory,
+        options.temp_dir,
+        options.stream_bodies,
+        options.max_queue_time,
     )
 
 

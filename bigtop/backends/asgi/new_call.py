@@ -23,6 +23,8 @@ def new_call(
     reply: Reply | None = None
     if chain.handlers is not None:
         reply = chain.handlers.handle(request, peer, monotonic_ns())
+    if reply is None and chain.queue_limit is not None:
+        reply = chain.queue_limit.refusal(stream.raw, 0)
     if request.upgrade is not None:
         if reply is None:
             return None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from io import BufferedReader, RawIOBase
+from math import inf
 from tempfile import SpooledTemporaryFile
 from time import monotonic
 from typing import IO, Any, Final
@@ -20,6 +21,7 @@ from typing import IO, Any, Final
 from bigtop.backends.asgi.disconnect import ClientDisconnected
 from bigtop.backends.base import App
 from bigtop.backends.failures import leave_fork
+from bigtop.backends.native.queue_limit import waited_too_long
 from bigtop.http.asgi import Message
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.messages import Request
@@ -39,7 +41,8 @@ _AS_IT_IS = Forwarding(Trust(("*",)), (), header_map="dangerous", forwarder=())
 
 class InThreads:
     """Answers with `app`, in `threads` threads. A body of more than `memory` bytes goes to a file in
-    `directory`. Where the path of a request is like one in `streamed`, its body is read as it comes."""
+    `directory`. Where the path of a request is like one in `streamed`, its body is read as it comes. No
+    request waits for a thread for more than `max_queue_time` seconds; 0: any does."""
 
     def __init__(
         self,
@@ -48,8 +51,10 @@ class InThreads:
         memory: int,
         directory: str | None,
         streamed: Sequence[str] = (),
+        max_queue_time: float = 0,
     ) -> None:
         self._streamed = streamed
+        self._max_queue_time = max_queue_time or inf
         self._app = app
         self._threads = threads
         self._memory = memory
@@ -79,7 +84,15 @@ class InThreads:
         def put(message: Message) -> None:
             asyncio.run_coroutine_threadsafe(send(message), loop).result()
 
-        await loop.run_in_executor(self._pool, copy_context().run, self._answer, env, _Answer(put))
+        began = monotonic()
+
+        def answer() -> None:
+            if monotonic() - began > self._max_queue_time:
+                _Answer(put).refuse(self._max_queue_time)
+            else:
+                self._answer(env, _Answer(put))
+
+        await loop.run_in_executor(self._pool, copy_context().run, answer)
 
     def _environ_of(self, scope: Scope, body: Any, length: int | None) -> Environ:
         target: bytes = scope["raw_path"]
@@ -179,6 +192,12 @@ class _Answer:
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         self._start = {"type": "http.response.start", "status": head.code, "headers": fields}
         return self.write
+
+    def refuse(self, seconds: float) -> None:
+        """Answer a request that waited for a thread for more than so many seconds."""
+        reply = waited_too_long(seconds)
+        self.start_response(reply.head.status, reply.headers)
+        self.whole(b"".join(part for part in reply.parts if isinstance(part, bytes)))
 
     def write(self, piece: bytes) -> None:
         """PEP 3333's: send a piece of the body."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from bigtop.backends.native.client_limits import AddressConnections, AddressRate, Concurrency
 from bigtop.backends.native.file_answers import NamedFiles, StaticFiles
+from bigtop.backends.native.queue_limit import QueueLimit
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.handlers import ConnectionHandler, Filter, Handler, Reply, refusal_of
 from bigtop.http.messages import Request
@@ -45,17 +46,19 @@ class Handlers:
 class Chain:
     """What stands in front of the application of a worker."""
 
-    __slots__ = ("connections", "filters", "handlers")
+    __slots__ = ("connections", "filters", "handlers", "queue_limit")
 
     def __init__(
         self,
         handlers: Sequence[Handler] = (),
         filters: Sequence[Filter] = (),
         connections: ConnectionHandler | None = None,
+        queue_limit: QueueLimit | None = None,
     ) -> None:
         self.handlers = Handlers(handlers) if handlers else None
         self.filters = tuple(filters) if filters else None
         self.connections = connections
+        self.queue_limit = queue_limit
 
 
 def chain_of(options: ServeOptions, busy: Callable[[], int]) -> Chain:
@@ -77,4 +80,10 @@ def chain_of(options: ServeOptions, busy: Callable[[], int]) -> Chain:
     if options.sendfile_roots:
         filters.append(NamedFiles(options.sendfile_roots))
     most = options.address_connections
-    return Chain(handlers, filters, AddressConnections(most) if most else None)
+    longest = options.max_queue_time
+    return Chain(
+        handlers,
+        filters,
+        AddressConnections(most) if most else None,
+        QueueLimit(longest) if longest else None,
+    )

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from bigtop.backends.native.bare_socket import BareSocket
 from bigtop.backends.native.encryption import ServerContexts
-from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening
+from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening, silence_of
 from bigtop.errors import ProtocolError
 from bigtop.http.clienthello import ALIEN, MOST, SHORT, Hello, hello_of
 from bigtop.http.tls_session import TlsSession, client_of
@@ -266,6 +266,9 @@ class TlsTransport:
 
     def is_broken(self) -> bool:
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    def silence(self) -> int:
+        return silence_of(self._socket)
 
     def shutdown(self, how: int) -> None:
         if how != socket.SHUT_RD:

@@ -14,10 +14,12 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -27,6 +29,8 @@ from bigtop.http.tls_session import TlsSession
 READABLE: Final[int] = select.EPOLLIN  # the same number for poll(2)
 WRITABLE: Final[int] = select.EPOLLOUT
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with no time makes close(2) send a reset
+# Of struct tcp_info: tcpi_last_data_recv, milliseconds. The struct grows at its end only.
+_LAST_DATA_RECV: Final = slice(52, 56)
 
 Bytes = bytes | memoryview
 
@@ -81,6 +85,9 @@ class Transport(Protocol):
     def is_broken(self) -> bool:
         """Whether the client has reset the connection; tells it once."""
 
+    def silence(self) -> int:
+        """Return for how many milliseconds nothing has come; 0 where the kernel does not know."""
+
     def shutdown(self, how: int) -> None:
         """Say that nothing more comes (SHUT_WR), or listen no more (SHUT_RD)."""
 
@@ -100,6 +107,17 @@ class Transport(Protocol):
 
     def take_back(self) -> None:
         """Go on without waiting: a copy that waits made this one wait as well."""
+
+
+def silence_of(client: _socket.socket) -> int:
+    """Return for how many milliseconds nothing has come; 0 where the kernel does not know."""
+    if sys.platform != "linux" or client.family == socket.AF_UNIX:
+        return 0
+    try:
+        told = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV.stop)
+    except OSError:  # it is over
+        return 0
+    return int.from_bytes(told[_LAST_DATA_RECV], sys.byteorder)
 
 
 # Makes one of a client's socket and of the address, as the socket module gives it, that the client came to.
@@ -146,6 +164,9 @@ class PlainTransport:
 
     def is_broken(self) -> bool:
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    def silence(self) -> int:
+        return silence_of(self._socket)
 
     def shutdown(self, how: int) -> None:
         self._socket.shutdown(how)

@@ -105,7 +105,7 @@ def serve(
     metrics = WsgiMetrics(life, access_log(options, life))
     connections = Connections(epoll, Timeouts(options.limits), metrics, chain.connections)
     worker_handoff = WorkerHandoff(life, connections, epoll, time.monotonic_ns())
-    flow = RequestFlow(connections, executor, metrics, worker_handoff, chain.handlers)
+    flow = RequestFlow(connections, executor, metrics, worker_handoff, chain)
     admission = Admission(acceptor, worker_handoff, connection_factory, connections, flow, executor, life)
     loop = EventLoop(epoll, admission, connections, flow, executor, life)
     admission.regulate()

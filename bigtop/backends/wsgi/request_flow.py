@@ -9,7 +9,7 @@ import select
 from collections import deque
 from typing import Final
 
-from bigtop.backends.native.handler_chain import Handlers
+from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import Wait
 from bigtop.backends.native.write_buffer import ClientGone
 from bigtop.backends.wsgi.call import BREAK, CLOSE, Call
@@ -42,9 +42,10 @@ class RequestFlow:
         executor: Executor,
         metrics: WsgiMetrics,
         worker_handoff: WorkerHandoff,
-        handlers: Handlers | None,
+        chain: Chain,
     ) -> None:
-        self._handlers = handlers
+        self._handlers = chain.handlers
+        self._queue_limit = chain.queue_limit
         self._connections = connections
         self._timeouts = connections.timeouts
         self._executor = executor
@@ -100,16 +101,11 @@ class RequestFlow:
             connection.hide()
         connection.stage = ANSWERING
         connection.call = call = Call(connection.context, connection.stream, request, body, now)
-        if reply is not None:
-            self.metrics.called(call)
-            call.reply(reply)
-            self.settle(call)
-            return KEPT
-        if self.ready or self._executor.detached == self._executor.size:
+        if reply is None and (self.ready or self._executor.detached == self._executor.size):
             self.ready.append(connection.stream)
             connection.show(QUEUED_HERE, now)
             return KEPT
-        return self.run(call)
+        return self.run(call, reply)
 
     def _await_rest(self, connection: Connection, now: int) -> None:
         """Not all of a request is here."""
@@ -147,11 +143,7 @@ class RequestFlow:
         if wait is self._timeouts.head or wait is self._timeouts.body:
             self.refuse(connection, ProtocolError(408, "the request did not arrive in time"))
             return
-        try:
-            size = connection.receive()  # a last look: it may have come just now
-        except ClientGone:
-            size = 0
-        if size:
+        if size := connection.last_look():  # it may have come just now
             self.metrics.bytes_in += size
             connection.stage = QUEUED
             self.ready.append(connection.stream)
@@ -163,8 +155,15 @@ class RequestFlow:
 
     # ---- the application
 
-    def run(self, call: Call) -> Lead:
+    def run(self, call: Call, reply: Reply | None = None) -> Lead:
+        limit = self._queue_limit
+        if limit is not None and reply is None and not call.called:
+            reply = limit.refusal(call.stream.transport, monotonic_ns() - call.readable)
         self.metrics.called(call)
+        if reply is not None:
+            call.reply(reply)
+            self.settle(call)
+            return KEPT
         if self._unsent and call.called - self._unsent[0].called > HOLD:
             self.flush()
         lead = self._executor.run(call)

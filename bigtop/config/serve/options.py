@@ -690,6 +690,15 @@ LIMIT_CONCURRENCY = Option(
     field="limit_concurrency",
     without=(Without("wsgi", "`--threads` is that number; more requests wait, or go to another worker"),),
 )
+MAX_QUEUE_TIME = Option(
+    "--max-queue-time",
+    Group.LIMITS,
+    one(values.span),
+    "Time, such as 2s, that a request may wait for the application; then it is answered 503. 0 is for ever.",
+    "TIME",
+    ("0",),
+    field="max_queue_time",
+)
 METHODS = Option(
     "--methods",
     Group.LIMITS,
@@ -1075,7 +1084,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     SEND_TIMEOUT, MIN_HEADER_RATE, MIN_BODY_RATE, MIN_SEND_RATE,
     LIMIT_REQUEST_LINE, LIMIT_REQUEST_FIELDS, LIMIT_REQUEST_FIELD_SIZE, LIMIT_REQUEST_HEAD,
     LIMIT_REQUEST_BODY, TEMP_DIR, MAX_BUFFERED, STREAM_BODIES, LIMIT_ADDRESS_CONNECTIONS,
-    LIMIT_ADDRESS_RATE, LIMIT_CONCURRENCY, METHODS,
+    LIMIT_ADDRESS_RATE, LIMIT_CONCURRENCY, MAX_QUEUE_TIME, METHODS,
     LOOP, LIFESPAN, SLOW_CALLBACK, WS_MAX_SIZE, WS_MAX_QUEUE, WS_PING_INTERVAL, WS_PING_TIMEOUT,
     WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
     NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, STATS, ADMIN, ADMIN_TOKEN_FILE, ADMIN_ALLOW,
