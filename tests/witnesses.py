@@ -112,6 +112,11 @@ SERVE: Witnesses = {
         "min_body_rate": "test_a_body_that_trickles_is_a_408",
         "min_header_rate": "test_a_head_that_trickles_is_a_408",
     },
+    "integration/test_retirement.py": {
+        "max_age": "test_a_worker_of_an_age_is_replaced_after_its_successor_is_there",
+        "max_age_variance": "test_ages_differ_by_a_random_time",
+        "max_memory": "test_a_worker_that_takes_too_much_memory_is_replaced",
+    },
     "integration/test_backends.py": {
         "backend": "test_flask",
         "monkey": "test_gevent_leaves_the_library_alone_when_asked_to",

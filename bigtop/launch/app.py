@@ -136,6 +136,7 @@ class App:
             numprocesses=spec.workers,
             stop=StopPolicy(graceful_timeout=spec.graceful_timeout, margin=MARGIN),
             boot_timeout=spec.boot_timeout,
+            lifetime=spec.retirement.lifetime,
             depends=depends,
             priority=priority,
         )
@@ -217,8 +218,8 @@ def _bootstrap(
         handoff=queues,
         paste_logging=spec.paste_logging,
         mounts=spec.mounts,
-        max_requests=spec.max_requests,
-        max_requests_jitter=spec.max_requests_jitter,
+        max_requests=spec.retirement.max_requests,
+        max_requests_jitter=spec.retirement.max_requests_jitter,
         graceful_timeout=spec.graceful_timeout,
         identity=spec.identity,
         logs=replace(spec.logs, time_zone=log.zone_name()),  # they write to the same log as we do

@@ -9,16 +9,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from bigtop.log import logger as get_logger
 from bigtop.record import Record
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.processtable import ProcessState
-from bigtop.supervisor.policy.spec import Command, WatcherSpec
+from bigtop.supervisor.policy.spec import Command, Lifetime, WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
 from bigtop.supervisor.processes import descendants
 
 if TYPE_CHECKING:  # imported for those who have them
     from bigtop.supervisor.cron import Appointment
     from bigtop.supervisor.socket_activation import Demand
+
+logger = get_logger("bigtop.supervisor")
 
 MEMORY_SECONDS = 5.0
 
@@ -89,23 +92,36 @@ class Triggers(Record, frozen=False):
 
     def weigh(self) -> None:
         """Keep weighing while there is a watcher with a limit."""
-        limited = any(watcher.spec.lifetime.max_rss for watcher in self.watchers().values())
-        if limited and (self._memory is None or self._memory.done()):
+        if self._is_limited() and (self._memory is None or self._memory.done()):
             self._memory = asyncio.create_task(self._keep_weighing())
 
     async def _keep_weighing(self) -> None:
         while True:
             await asyncio.sleep(MEMORY_SECONDS)
-            limits = {
-                (name, key): (proc.pid, watcher.spec.lifetime.max_rss)
-                for name, watcher in self.watchers().items()
-                for key, proc in watcher.processes.items()
-                if watcher.spec.lifetime.max_rss and proc.pid and proc.state is ProcessState.READY
-            }
-            if not any(watcher.spec.lifetime.max_rss for watcher in self.watchers().values()):
+            if not self._is_limited():
                 return
-            used = await asyncio.to_thread(descendants.memory, [pid for pid, _limit in limits.values()])
-            for (name, key), (pid, limit) in limits.items():
-                if used[pid] > limit:
-                    reason = f"{used[pid] / 1e6:.0f} MB in use, more than {limit / 1e6:.0f} MB"
-                    self.feed(name, messages.Retiring(key, reason, messages.Ending.MAX_RSS))
+            await self._retire(descendants.memory, lambda lifetime: lifetime.max_rss)
+            await self._retire(descendants.share_of_memory, lambda lifetime: lifetime.max_pss)
+
+    async def _retire(self, measure: Callable[[int], int], limit_of: Callable[[Lifetime], int]) -> None:
+        """Have those replaced that have more than their limit."""
+        limits = {
+            (name, key): (proc.pid, limit)
+            for name, watcher in self.watchers().items()
+            for key, proc in watcher.processes.items()
+            if (limit := limit_of(watcher.spec.lifetime)) and proc.pid and proc.state is ProcessState.READY
+        }
+        if not limits:
+            return
+        used = await asyncio.to_thread(lambda: {pid: measure(pid) for pid, _limit in limits.values()})
+        for (name, key), (pid, limit) in limits.items():
+            if used[pid] > limit:
+                reason = f"{used[pid] / 1e6:.0f} MB in use, more than {limit / 1e6:.0f} MB"
+                proc = self.watchers()[name].processes.get(key) if name in self.watchers() else None
+                if proc is not None and proc.retiring is None:
+                    logger.info("%s: process %d (pid %d) is replaced: %s", name, proc.wid, pid, reason)
+                self.feed(name, messages.Retiring(key, reason, messages.Ending.MAX_RSS))
+
+    def _is_limited(self) -> bool:
+        lifetimes = [watcher.spec.lifetime for watcher in self.watchers().values()]
+        return any(lifetime.max_rss or lifetime.max_pss for lifetime in lifetimes)

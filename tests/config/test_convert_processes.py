@@ -285,6 +285,7 @@ ECOSYSTEM: dict[str, Any] = {
             "interpreter": "none",
             "cwd": "public",
             "kill_timeout": 2500,
+            "max_memory_restart": "200M",
             "env": {"GREETING": "hello", "N": 3},
             "instances": 2,
             "out_file": "x.log",
@@ -324,6 +325,7 @@ def test_an_ecosystem_file() -> None:
         "bind": ["127.0.0.1:8090"],
         "workers": 2,
         "graceful_timeout": 2.5,
+        "max_memory": "200M",
         "access_logfile": "-",
     }
     assert tables["watcher"]["my-worker"] == {

@@ -202,7 +202,7 @@ def test_a_command_of_granian(folder: Path) -> None:
     command = (
         "granian --interface asginl --host ::1 --port 81 --workers 3 --blocking-threads 2 --no-ws "
         "--http1-header-read-timeout 2500 --no-http1-keep-alive --log-level warn --access-log "
-        "--static-path-mount public --url-path-prefix /x --pid-file g.pid --workers-lifetime 60 "
+        "--static-path-mount public --url-path-prefix /x --pid-file g.pid --workers-lifetime 60 --workers-max-rss 300 "
         "--env-files a.env --env-files b.env site_app:asgi"
     )
     (folder / "a.env").write_text("A=1\n")
@@ -218,6 +218,8 @@ def test_a_command_of_granian(folder: Path) -> None:
                 "bind": ["[::1]:81"],
                 "static": ["/static=public"],
                 "workers": 3,
+                "max_age": "60",
+                "max_memory": "300M",
                 "keep_alive": 0,
                 "header_timeout": 2.5,
                 "lifespan": "off",
@@ -227,7 +229,7 @@ def test_a_command_of_granian(folder: Path) -> None:
         },
     }
     lacking = [note.split()[2] for note in comments(text) if note.startswith("no equal: ")]
-    assert lacking == ["--no-ws", "--workers-lifetime", "--env-files"]
+    assert lacking == ["--no-ws", "--env-files"]
 
 
 def test_granian_for_wsgi_and_by_default(folder: Path) -> None:

@@ -13,12 +13,13 @@ from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
-from bigtop.config.serve.serve import ServeSpec, configure, site_name, spec
+from bigtop.config.serve.serve import Retirement, ServeSpec, configure, site_name, spec
 from bigtop.emission import Emission
 from bigtop.errors import ConfigError
 from bigtop.http.declarations import Mount, TlsFiles, TlsSources
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.sockets import SocketSpec
+from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.workers.bootstrap import Identity, Logs
 
 
@@ -38,8 +39,7 @@ def test_defaults() -> None:
         preload="auto",
         binds=(SocketSpec("127.0.0.1:8000", "127.0.0.1", 8000),),
         workers=1,
-        max_requests=0,
-        max_requests_jitter=0,
+        retirement=Retirement(),
         graceful_timeout=30.0,
         boot_timeout=120.0,
         drain_delay=0.0,
@@ -102,6 +102,9 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "app_metrics": "on",
         "max_requests": 100,
         "max_requests_jitter": 10,
+        "max_age": "2h",
+        "max_age_variance": "5m",
+        "max_memory": "300M",
         "timeout": 1,
         "graceful_timeout": 2,
         "boot_timeout": 3,
@@ -198,8 +201,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             SocketSpec(":80", "", 80, backlog=5, reuse_port=True),
         ),
         workers=2,
-        max_requests=100,
-        max_requests_jitter=10,
+        retirement=Retirement(100, 10, Lifetime(max_age=7200.0, max_age_variance=300.0, max_pss=300 << 20)),
         graceful_timeout=2.0,
         boot_timeout=3.0,
         drain_delay=21.0,

@@ -40,6 +40,10 @@ def _seconds(given: object) -> object:
     return f"{int(given) / 1000:f}".rstrip("0").rstrip(".")
 
 
+def _megabytes(given: object) -> object:
+    return f"{given}M"
+
+
 def _level(given: object) -> object:
     return {"notset": "debug", "warn": "warning"}.get(str(given).lower(), given)
 
@@ -119,10 +123,10 @@ _ROWS: Final = (
     _switch("respawn_failed_workers", SetAside("workers that died are always replaced")),
     _switch("no_respawn_failed_workers", Refused("workers that died are always replaced")),
     _flag("respawn_interval", SetAside("a reload waits for each new worker to be ready, not for a time")),
-    _flag("rss_sample_interval", Refused("workers have no limit of memory; max_requests replaces them")),
-    _flag("rss_samples", Refused("workers have no limit of memory; max_requests replaces them")),
-    _flag("workers_lifetime", Refused("max_requests replaces workers, after a number of requests")),
-    _flag("workers_max_rss", Refused("workers have no limit of memory; max_requests replaces them")),
+    _flag("rss_sample_interval", SetAside("max_memory is looked at every five seconds")),
+    _flag("rss_samples", SetAside("max_memory is looked at every five seconds, and counts at once")),
+    _flag("workers_lifetime", Taken(o.MAX_AGE)),
+    _flag("workers_max_rss", Taken(o.MAX_MEMORY, _megabytes)),
     _flag("workers_kill_timeout", Taken(o.GRACEFUL_TIMEOUT, count)),
     _switch("factory", Taken(o.FACTORY)),
     _switch("no_factory", SetAside("APP is the application itself unless factory says otherwise")),

@@ -44,7 +44,6 @@ _INTERPRETERS: Final = {
 }  # fmt: skip
 _COMMAND: Final = ("name", "script", "args", "interpreter", "interpreter_args", "env", "port")
 _LACKING: Final = {
-    "max_memory_restart": "max_requests replaces workers",
     "watch": "`bigtop run` watches no files; `bigtop ctl reload NAME` loads new code",
     "ignore_watch": "`bigtop run` watches no files",
     "cron_restart": "schedule starts a command at a time, max_age replaces a process of an age",
@@ -238,7 +237,10 @@ _OF_WATCHERS: Final = (
     *("autorestart", "stop_exit_codes", "restart_delay", "exp_backoff_restart_delay", "treekill"),
     *("out_file", "error_file", "log_file", "disable_logs"),
 )
-_OF_SITES: Final = ("cwd", "uid", "gid", "kill_timeout", "out_file", "error_file", "log_file", "instances")
+_OF_SITES: Final = (
+    *("cwd", "uid", "gid", "kill_timeout", "max_memory_restart", "out_file", "error_file", "log_file"),
+    "instances",
+)
 
 
 def _keys(app: _App) -> Iterator[_Found]:
@@ -275,6 +277,9 @@ def _of_site(made: SiteDraft, app: _App) -> None:
     for key, option in (("cwd", o.CHDIR), ("uid", o.USER), ("gid", o.GROUP)):
         if key in app:
             made.put(option, str(app[key]), f"{key} = {shown(app[key])}")
+    if "max_memory_restart" in app:
+        memory = app["max_memory_restart"]
+        made.put(o.MAX_MEMORY, str(memory), f"max_memory_restart = {shown(memory)}")
     if "kill_timeout" in app:
         made.put(
             o.GRACEFUL_TIMEOUT, _seconds(app["kill_timeout"]), f"kill_timeout = {shown(app['kill_timeout'])}"

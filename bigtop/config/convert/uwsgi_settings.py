@@ -15,7 +15,7 @@ from bigtop.config.serve import options as o
 
 _TLS: Final = Refused("write tls = files:CERT,KEY beside bind; http_bind and https_redirect for http")
 _FIXED: Final = Refused("the number of workers is fixed; `bigtop ctl incr` and `decr` change it")
-_MEMORY: Final = Refused("workers have no limit of memory; max_requests replaces them")
+_MEMORY: Final = Refused("max_memory replaces workers, by what they do not share")
 _RELOADS: Final = Refused("`bigtop ctl reload NAME` loads new code, worker by worker")
 _ROTATION: Final = Refused("logrotate moves the file away, and SIGUSR1 opens it anew")
 _ROUTES: Final = Refused("let the application do it, a middleware around it, or a proxy in front")
@@ -52,6 +52,10 @@ def _log(given: object) -> object:
     if re.match(r"\w+:", text) or text == "true":
         raise ValueError("logs go to a file or to stderr, or with logoutput of [circus] to syslog")
     return text
+
+
+def _megabytes(given: object) -> object:
+    return f"{given}M"
 
 
 def _keep_alive(given: object) -> object:
@@ -118,11 +122,11 @@ SETTINGS: Final = {
             "cheaper-busyness-backlog-alert cheaper-busyness-backlog-step cheaper-busyness-verbose", _FIXED
         ),
         *_rows("cheaper-rss-limit-soft cheaper-rss-limit-hard", _FIXED),
-        *_rows("reload-on-rss reload-on-as evil-reload-on-rss evil-reload-on-as limit-as", _MEMORY),
-        *_rows(
-            "max-worker-lifetime min-worker-lifetime",
-            Refused("max_requests replaces workers, after a number of requests"),
-        ),
+        *_rows("reload-on-rss evil-reload-on-rss", Taken(o.MAX_MEMORY, _megabytes)),
+        *_rows("reload-on-as evil-reload-on-as limit-as", _MEMORY),
+        *_rows("max-worker-lifetime", Taken(o.MAX_AGE, count)),
+        *_rows("max-worker-lifetime-delta", Taken(o.MAX_AGE_VARIANCE, count)),
+        *_rows("min-worker-lifetime", Refused("max_age and max_requests replace workers whatever their age")),
         *_rows(
             "async asyncio greenlet ugreen", Refused('use backend = "gevent", or an application for ASGI')
         ),

@@ -446,6 +446,30 @@ MAX_REQUESTS_JITTER = Option(
     "N",
     ("0",),
 )
+MAX_AGE = Option(
+    "--max-age",
+    Group.WORKERS,
+    one(values.span),
+    "Replace a worker of this age, such as 12h; 0 is never.",
+    "TIME",
+    ("0",),
+)
+MAX_AGE_VARIANCE = Option(
+    "--max-age-variance",
+    Group.WORKERS,
+    one(values.span),
+    "Add a random time up to this to --max-age, so that workers do not retire together.",
+    "TIME",
+    ("30",),
+)
+MAX_MEMORY = Option(
+    "--max-memory",
+    Group.WORKERS,
+    one(values.size(0)),
+    "Replace a worker that, with what it started, has more memory (PSS), such as 300M; 0 is never.",
+    "SIZE",
+    ("0",),
+)
 MAIN_THREAD = Option(
     "--main-thread",
     Group.WORKERS,
@@ -1078,7 +1102,8 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, CLIENT_CA,
     CLIENT_AUTH, HTTP_BIND, HTTPS_REDIRECT, HSTS,
     STATIC, SENDFILE_ROOT,
-    WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAIN_THREAD, SWITCH_INTERVAL,
+    WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAX_AGE,
+    MAX_AGE_VARIANCE, MAX_MEMORY, MAIN_THREAD, SWITCH_INTERVAL,
     WORKER_CONNECTIONS, MONKEY,
     TIMEOUT, GRACEFUL_TIMEOUT, DRAIN_DELAY, BOOT_TIMEOUT, KEEP_ALIVE, HEADER_TIMEOUT, BODY_TIMEOUT,
     SEND_TIMEOUT, MIN_HEADER_RATE, MIN_BODY_RATE, MIN_SEND_RATE,

@@ -25,12 +25,21 @@ from bigtop.hooks.spec import HookSpec
 from bigtop.http.declarations import Mount, TlsSources
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.log import STANDARD
-from bigtop.record import Record, replace
+from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec, parse_bind
+from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.system import accounts, unixpaths, workdir
 from bigtop.workers.bootstrap import Identity, Logs
 
 _OF_FILES: Final = (o.BIND_MODE, o.BIND_OWNER, o.BIND_GROUP)
+
+
+class Retirement(Record):
+    """When workers are replaced by themselves: after so many requests, 0 for never, and by `lifetime`."""
+
+    max_requests: int = 0
+    max_requests_jitter: int = 0
+    lifetime: Lifetime = field(default_factory=Lifetime)
 
 
 class ServeSpec(Record):
@@ -46,8 +55,7 @@ class ServeSpec(Record):
     preload: str  # "auto", "on" or "off"
     binds: tuple[SocketSpec, ...]
     workers: int
-    max_requests: int  # 0: never
-    max_requests_jitter: int
+    retirement: Retirement
     graceful_timeout: float
     boot_timeout: float  # 0: for ever
     drain_delay: float  # 0: none
@@ -104,8 +112,7 @@ def spec(config: ServeConfig) -> ServeSpec:
         preload=config[o.PRELOAD],
         binds=_binds(config, base),
         workers=config[o.WORKERS],
-        max_requests=config[o.MAX_REQUESTS],
-        max_requests_jitter=config[o.MAX_REQUESTS_JITTER],
+        retirement=_retirement(config),
         graceful_timeout=config[o.GRACEFUL_TIMEOUT],
         boot_timeout=config[o.BOOT_TIMEOUT],
         drain_delay=config[o.DRAIN_DELAY],
@@ -189,6 +196,15 @@ def _paste_logging(config: ServeConfig) -> bool:
 
 def _unless_auto(text: str) -> str | None:
     return None if text == "auto" else text
+
+
+def _retirement(config: ServeConfig) -> Retirement:
+    lifetime = Lifetime(
+        max_age=config[o.MAX_AGE],
+        max_age_variance=config[o.MAX_AGE_VARIANCE],
+        max_pss=config[o.MAX_MEMORY],
+    )
+    return Retirement(config[o.MAX_REQUESTS], config[o.MAX_REQUESTS_JITTER], lifetime)
 
 
 def _unless_word(base: str, place: str) -> str:

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from bigtop import sizes
 from bigtop.http.declarations import LONGEST_METHOD, Mount, Route, TlsFiles, TlsLocal
@@ -123,13 +123,16 @@ def duration(given: str) -> float:
     return number
 
 
+_UNITS: Final[dict[str, float]] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
+
+
 def span(given: str) -> float:
-    """Seconds, or milliseconds with "ms" behind them."""
-    number, scale = (given[:-2], 1000) if given.endswith("ms") else (given.removesuffix("s"), 1)
+    """Seconds, or a number with one of _UNITS behind it."""
+    number = given.rstrip("smhd")
     try:
-        return seconds(number) / scale
-    except ValueError:
-        raise ValueError(f"must be a time such as 0.1 or 100ms, got {given!r}") from None
+        return seconds(number) * _UNITS[given.removeprefix(number) or "s"]
+    except (ValueError, KeyError):
+        raise ValueError(f"must be a time such as 0.1, 100ms or 12h, got {given!r}") from None
 
 
 def tls_source(given: str) -> TlsFiles | TlsLocal:

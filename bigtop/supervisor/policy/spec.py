@@ -207,6 +207,7 @@ class Lifetime(Record):
     max_age: float = 0.0
     max_age_variance: float = 30.0
     max_rss: int = 0  # of a process with all its descendants
+    max_pss: int = 0  # the same, of what it shares with n others one nth
     warmup_delay: float = 0.0  # between two spawns
     critical: bool = False  # when it gives up, so does the daemon
 

@@ -116,10 +116,22 @@ def send(kin: Iterable[Kin], number: int) -> None:
             os.kill(one.pid, number)
 
 
-def memory(roots: Iterable[int]) -> dict[int, int]:
-    """Return the resident bytes of each root with all its descendants. Any thread."""
-    found = {}
-    for root in roots:
-        everyone = [stat(root), *(stat(one.pid) for one in descendants(root))]
-        found[root] = sum(known.rss for known in everyone if known is not None)
-    return found
+def memory(root: int) -> int:
+    """Return the resident bytes of a process with all its descendants (RSS). Any thread."""
+    everyone = [stat(root), *(stat(one.pid) for one in descendants(root))]
+    return sum(known.rss for known in everyone if known is not None)
+
+
+def share_of_memory(root: int) -> int:
+    """Return the bytes of a process with all its descendants, of what is shared each one's share (PSS); of
+    those that may not be looked into so closely, the resident bytes. Any thread."""
+    return sum(_share(pid) for pid in (root, *(one.pid for one in descendants(root))))
+
+
+def _share(pid: int) -> int:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as rollup:
+        for line in rollup:
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    known = stat(pid)
+    return known.rss if known is not None else 0
