@@ -553,7 +553,8 @@ METRICS_TAIL = """
 Histograms have the bounds that OpenTelemetry advises, 5 ms to 10 s, and exact counts. They are made from
 finer ones, of 9 % steps from 94 µs to 108 s.
 
-To count a request takes a worker some 17,000 instructions of CPython, with all that it keeps of the request.
+To count a request takes a worker some 10,000 instructions where Bigtop is compiled, with all that it keeps of the
+request.
 It does so in memory of its own. Whoever reads does so there, and asks neither a worker nor the supervisor.
 
 For metrics of the application itself see [Prometheus in an application](../howto/prometheus.md).

@@ -190,7 +190,7 @@ class TestHostileWriters:
     def test_a_phase_that_there_is_not_is_no_record(self, board, phase):
         slot = board.slot()
         slot.begin(1, b"GET", b"c", b"/whole")
-        slot._heads[slot.begin(1, b"GET", b"c", b"/x")][4] = phase
+        slot._heads[slot.begin(1, b"GET", b"c", b"/x")][scoreboard._PHASE] = phase
         assert [record.path for record in board.view.running()] == ["/whole"]
         assert board.view.finished() == []
 

@@ -37,7 +37,7 @@ from bigtop.ipc import histogram, seats
 from bigtop.ipc.histogram import BOUNDS, FAR, NEAR, QUICK, SHIFT
 from bigtop.system import kernel
 
-VERSION: Final = 5
+VERSION: Final = 6
 MAGIC: Final = int.from_bytes(b"bigtop\0\0", "little")
 
 
@@ -98,20 +98,24 @@ BUCKETS: Final = histogram.SIZE  # of each histogram
 RECORDS: Final = 32  # running requests and, in the others, the last finished ones
 SHARED: Final = RECORDS - 1  # the place of those that found no other
 
-# A record: its number, five words (indexes below), method, client address, path, X-Request-ID, its number.
+# A record: its number, four words (indexes below), method, client address, path, X-Request-ID, its number.
 # Native packing ("@") copies a word at once, which "=" and "<" do not; it clears the whole place and then
 # writes in this order. So who reads the phase first never meets a new phase with an old beginning or end.
+# What begins with 0 is left to the clearing, and phase and status share a word: each value costs as much as
+# all bytes that are cleared.
 _NUMBER: Final = 0
 _ENDED: Final = 2
 _ENDED_AT: Final = _ENDED * 8
-_STATUS: Final = 3
-_PHASE: Final = 4
-_BYTES: Final = 5
-_RECORD: Final = struct.Struct("@6Q16s48s160s40sQ")
-_HEAD: Final = struct.Struct("@6Q")
-_FINISH: Final = struct.Struct("@4Q")  # ended, status, phase, bytes
+_PHASE: Final = 3  # and, times _STATUS, the status
+_BYTES: Final = 4
+_STATUS: Final = 8  # bits up
+_RECORD: Final = struct.Struct("@5Q16s48s160s40sQ")
+_BEGIN: Final = struct.Struct("@2Q8xQ8x16s48s160s40sQ")  # without what begins with 0
+_HEAD: Final = struct.Struct("@5Q")
+_FINISH: Final = struct.Struct("@3Q")  # ended, phase and status, bytes
 _LAST: Final = struct.Struct("@Q")
 RECORD_SIZE: Final = _RECORD.size
+assert _BEGIN.size == RECORD_SIZE
 _LAST_AT: Final = RECORD_SIZE - _LAST.size
 # The same numbers without the enum: a look-up of a member costs as much as a store, and these are hot.
 _APP: Final = int(RequestPhase.APP)
@@ -187,7 +191,7 @@ class Slot:
     """
 
     __slots__ = (
-        "_at", "_counts", "_free", "_heads", "_memory", "_number", "_waits",
+        "_at", "_counts", "_ends", "_free", "_heads", "_memory", "_number", "_waits",
         "buckets", "latency_ns", "seat", "waits", "words",
     )  # fmt: skip
 
@@ -201,6 +205,7 @@ class Slot:
         self.latency_ns = 0
         self._memory = memory
         self._at = list(_PLACES)
+        self._ends = [at + _ENDED_AT for at in _PLACES]
         self._heads = [memory[record : record + _HEAD.size].cast("Q") for record in self._at]
         self._number = count(1).__next__  # which any thread may call
         # The longest finished one is used first, so that the others stay readable. The last record is never
@@ -224,10 +229,9 @@ class Slot:
             place = SHARED
         number = self._number()
         self._heads[place][_NUMBER] = number  # before the place is cleared, in whatever order that is done
-        _RECORD.pack_into(
-            self._memory, self._at[place],
-            number, began, 0, 0, _APP, 0, method, client, path, request_id, number,
-        )  # fmt: skip
+        _BEGIN.pack_into(
+            self._memory, self._at[place], number, began, _APP, method, client, path, request_id, number
+        )
         return place
 
     def arrive(self, phase: RequestPhase, since: int, method: bytes, client: bytes, path: bytes) -> int:
@@ -240,10 +244,9 @@ class Slot:
             return NOWHERE
         place, number = self._free.popleft(), self._number()
         self._heads[place][_NUMBER] = number
-        _RECORD.pack_into(
-            self._memory, self._at[place],
-            number, since, 0, 0, int(phase), 0, method, client, path, b"", number,
-        )  # fmt: skip
+        _BEGIN.pack_into(
+            self._memory, self._at[place], number, since, int(phase), method, client, path, b"", number
+        )
         return place
 
     def leave(self, place: int) -> None:
@@ -270,7 +273,7 @@ class Slot:
     def end(self, place: int, began: int, ended: int, status: int, sent: int = 0) -> None:
         """The request is answered with `sent` bytes: count its latency; its record stays until others need
         the place."""
-        _FINISH.pack_into(self._memory, self._at[place] + _ENDED_AT, ended, status, _DONE, sent)
+        _FINISH.pack_into(self._memory, self._ends[place], ended, status << _STATUS | _DONE, sent)
         took = ended - began
         self.latency_ns += took
         if took > QUICK:  # as histogram.bucket_of() does it
@@ -280,16 +283,14 @@ class Slot:
                     bucket += 1
             else:
                 bucket = bisect_left(BOUNDS, took)
-            self._counts[bucket] += 1
-            self.buckets[bucket] = self._counts[bucket]
+            self._counts[bucket] = self.buckets[bucket] = self._counts[bucket] + 1
         if place != SHARED:
             self._free.append(place)
 
     def waited(self, time: int) -> None:
         """A request waited for so many nanoseconds, more than QUICK, before the application was called."""
         bucket = histogram.bucket_of(time)
-        self._waits[bucket] += 1
-        self.waits[bucket] = self._waits[bucket]
+        self._waits[bucket] = self.waits[bucket] = self._waits[bucket] + 1
 
 
 class View:
@@ -337,7 +338,7 @@ class View:
         oldest = 0
         for at in _PLACES:
             (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
-            _number, began, _ended, _status, phase, _bytes = _HEAD.unpack_from(self._memory, at)
+            _number, began, _ended, phase, _bytes = _HEAD.unpack_from(self._memory, at)
             if phase != _APP or (oldest and began >= oldest):
                 continue
             # Where they differ a call begins this very moment, `began` may be its predecessor's.
@@ -350,7 +351,8 @@ class View:
             for _ in range(_TRIES):  # a writer that died half-way leaves it half for ever
                 (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
                 # The phase comes first: what was written before it is then seen as well.
-                phase = _PHASES.get(_HEAD.unpack_from(self._memory, at)[_PHASE], RequestPhase.NONE)
+                state = _HEAD.unpack_from(self._memory, at)[_PHASE]
+                phase = _PHASES.get(state & ((1 << _STATUS) - 1), RequestPhase.NONE)
                 values = _RECORD.unpack_from(self._memory, at)
                 if last == _HEAD.unpack_from(self._memory, at)[_NUMBER]:
                     break
@@ -358,7 +360,8 @@ class View:
             else:
                 continue
             if last and phase is not RequestPhase.NONE:
-                _number, began, ended, status, _phase, count, *texts, _last = values
+                _number, began, ended, _state, count, *texts, _last = values
+                status = state >> _STATUS
                 if phase is not RequestPhase.DONE:
                     ended = status = 0
                 method, client, path, name = map(_str, texts)
