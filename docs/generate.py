@@ -537,7 +537,8 @@ METRICS_HEAD = """\
 # Metrics
 
 The names of Bigtop's figures, as `bigtop.stats.exposition` writes them for Prometheus and in OpenMetrics.
-Both formats have the same series. The [admin listener](../howto/admin.md) serves them.
+Both formats, and Prometheus' protobuf, have the same series. The [admin listener](../howto/admin.md)
+serves them.
 
 No label grows with traffic or with time: there are no paths, no clients and no process ids. So the number of
 series is known: that in the last column, for each value of the first label.
@@ -551,11 +552,12 @@ event loop in which it was killed may be missing.
 
 METRICS_TAIL = """
 Histograms have the bounds that OpenTelemetry advises, 5 ms to 10 s, and exact counts. They are made from
-finer ones, of 9 % steps from 94 µs to 108 s.
+finer ones, of 9 % steps from 94 µs to 108 s. Prometheus' protobuf has these, too, as native histograms of
+schema 3.
 
-To count a request takes a worker some 10,000 instructions where Bigtop is compiled, with all that it keeps of the
-request.
-It does so in memory of its own. Whoever reads does so there, and asks neither a worker nor the supervisor.
+To count a request takes a worker some 10,000 instructions where Bigtop is compiled, with all that it keeps
+of the request. It does so in memory of its own. Whoever reads does so there, and asks neither a worker nor
+the supervisor.
 
 For metrics of the application itself see [Prometheus in an application](../howto/prometheus.md).
 """

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import ceil
 from typing import Final
 
@@ -60,6 +60,14 @@ def advised(histogram: Sequence[int]) -> list[int]:
     """Return how many times were up to each of ADVISED, exactly."""
     upto = list(accumulate(histogram))
     return [upto[bisect_left(BOUNDS, bound)] for bound in ADVISED]
+
+
+def exponential(histogram: Sequence[int]) -> tuple[int, list[int]]:
+    """Return a histogram of schema 3 alone: the power of GROWTH up to which its first bucket counts, and the
+    counts of this and of the buckets up to each next power. Longer times are in the last one."""
+    upto = list(accumulate(histogram))
+    marks = [upto[bisect_left(BOUNDS, bound)] for bound in _EXPONENTIAL] + [upto[-1]]
+    return _LOWEST, [marks[0], *(late - early for early, late in pairwise(marks))]
 
 
 def upper_bound(histogram: Sequence[int], share: float) -> float:

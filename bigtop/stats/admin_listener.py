@@ -145,7 +145,7 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         if self._transport.is_closing():
             return
-        self._transport.write(_head(page) + (page.body.encode() if has_body else b""))
+        self._transport.write(_head(page) + (page.data if has_body else b""))
         if self._has_ended:
             self._transport.close()
         else:
@@ -162,7 +162,7 @@ class _Connection(asyncio.Protocol):
 def _head(page: Page) -> bytes:
     fields = {
         "Content-Type": page.kind,
-        "Content-Length": str(len(page.body.encode())),
+        "Content-Length": str(len(page.data)),
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "Connection": "close",

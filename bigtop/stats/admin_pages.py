@@ -12,7 +12,7 @@ from typing import Final
 from bigtop import __version__
 from bigtop.ipc.counters import Count
 from bigtop.record import Record
-from bigtop.stats import exported, exposition, readiness
+from bigtop.stats import exported, exposition, protobuf, readiness
 from bigtop.stats.consumption import Consumption
 from bigtop.stats.exposition import Format
 from bigtop.stats.figures import AppFigures
@@ -33,9 +33,14 @@ class Page(Record):
     """An answer, without what HTTP adds to it."""
 
     status: int
-    body: str
+    body: str | bytes
     kind: str = TEXT
     fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        """Its body as it is sent."""
+        return self.body.encode() if isinstance(self.body, str) else self.body
 
 
 class Pages:
@@ -81,13 +86,16 @@ class Pages:
             more, merged = await asyncio.wait_for(read, _PATIENCE)
             self._thread.submit(self._consumption.prepare)
         except TimeoutError:  # a thread that hangs in what an application put there costs no more than this
-            more, merged = [], self._merged.text({}, form)
-        text = exposition.render([*found, *more], form)
-        return Page(200, text.removesuffix("# EOF\n") + merged, form.value)
+            more, merged = [], self._merged.rendered({}, form)
+        samples = [*found, *more]
+        if form is Format.PROTOBUF:
+            return Page(200, protobuf.render(samples) + merged, form.value)
+        text = exposition.render(samples, form)
+        return Page(200, text.removesuffix("# EOF\n").encode() + merged, form.value)
 
-    def _read(self, roster: Roster, form: Format) -> tuple[list[Sample], str]:
+    def _read(self, roster: Roster, form: Format) -> tuple[list[Sample], bytes]:
         folders = {group.name: group.standing.metrics for group in roster.groups if group.standing.metrics}
-        return list(self._consumption.look(roster)), self._merged.text(folders, form)
+        return list(self._consumption.look(roster)), self._merged.rendered(folders, form)
 
     def _status(self, roster: Roster) -> dict[str, object]:
         counts = self._known.counts()

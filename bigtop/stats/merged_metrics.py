@@ -1,4 +1,4 @@
-# Metrics that applications count with prometheus_client, added up over their workers, as text.
+# Metrics that applications count with prometheus_client, added up over their workers, as text or protobuf.
 #
 # Rules: the files are those of the application's user, who may have put anything there. Only plain files are
 # read, in a thread, and whatever comes of them costs no more than these metrics: those of Bigtop are there
@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from bigtop.log import logger as get_logger
+from bigtop.stats import protobuf
 from bigtop.stats.exposition import Format
 from bigtop.stats.metrics import METRICS
 
@@ -30,19 +31,19 @@ class MergedMetrics:
     def __init__(self) -> None:
         self._told: set[str] = set()  # troubles that the log has
 
-    def text(self, folders: Mapping[str, str], form: Format) -> str:
+    def rendered(self, folders: Mapping[str, str], form: Format) -> bytes:
         """Return the metrics of applications, whose folders are given by their names; in OpenMetrics with the
         line that ends all."""
         if folders:
             try:
                 found = {app: paths for app, folder in folders.items() if (paths := _files(folder))}
                 if found:
-                    return _text(found, form)
+                    return _rendered(found, form)
             except ImportError:
                 self._tell("prometheus_client is not installed where Bigtop is")
             except Exception as error:  # the files may hold anything
                 self._tell(f"{type(error).__name__}: {error}")
-        return "# EOF\n" if form is Format.OPENMETRICS else ""
+        return b"# EOF\n" if form is Format.OPENMETRICS else b""
 
     def _tell(self, trouble: str) -> None:
         if trouble not in self._told:
@@ -83,7 +84,7 @@ class _Collected:
         return self._families
 
 
-def _text(files: Mapping[str, list[str]], form: Format) -> str:
+def _rendered(files: Mapping[str, list[str]], form: Format) -> bytes:
     from prometheus_client import exposition  # here: applications need not have it
     from prometheus_client.multiprocess import MultiProcessCollector
     from prometheus_client.openmetrics import exposition as openmetrics
@@ -98,8 +99,10 @@ def _text(files: Mapping[str, list[str]], form: Format) -> str:
             if family.name not in _OURS and first is not family and first.type == family.type:
                 first.samples += family.samples
     collected: Any = _Collected(family for name, family in families.items() if name not in _OURS)
+    if form is Format.PROTOBUF:
+        return protobuf.render_collected(collected.collect())
     writer = openmetrics if form is Format.OPENMETRICS else exposition
-    return str(writer.generate_latest(collected).decode())
+    return bytes(writer.generate_latest(collected))
 
 
 def _labels(app: str, labels: Mapping[str, str]) -> dict[str, str]:

@@ -158,11 +158,13 @@ METRICS: Final = (
 
 
 class Distribution(Record):
-    """The value of a histogram: how many were up to each bound, in seconds; how many in all; their sum."""
+    """The value of a histogram: how many were up to each bound, in seconds; how many in all; their sum; and
+    the counts of finer buckets (ipc/histogram.py), if there are any."""
 
     upto: tuple[tuple[float, int], ...]
     count: int
     sum: float
+    counts: tuple[int, ...] = ()
 
 
 class Sample(Record):
@@ -177,7 +179,7 @@ def distribution(counts: list[int], nanoseconds: int) -> Distribution:
     """Return a histogram (ipc/histogram.py) of times that are so many nanoseconds together."""
     bounds = (bound / 1e9 for bound in histogram.ADVISED)
     upto = tuple(zip(bounds, histogram.advised(counts), strict=True))
-    return Distribution(upto, sum(counts), nanoseconds / 1e9)
+    return Distribution(upto, sum(counts), nanoseconds / 1e9, tuple(counts))
 
 
 _CLASSES: Final = (

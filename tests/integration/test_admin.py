@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 
 from tests.integration.test_app_metrics import APP
 from tests.integration.test_serve_control import ctl
-from tests.support import procfs
+from tests.support import metric_families, procfs
 from tests.support.gate import Gate
 from tests.support.site import Site, halted, until
 from tests.support.stack import Stack, free_port
@@ -31,14 +31,20 @@ from tests.support.wire import Client
 TOKEN = "a-token-of-the-tests"
 BASIC = "tests.apps.wsgi_basic:app"
 ANSWERED = "bigtop_requests_total", ("app", "shop"), ("status", "2xx")
-READ = {"text/plain": prometheus, "application/openmetrics-text": openmetrics}
+TEXTS = {"text/plain": prometheus, "application/openmetrics-text": openmetrics}
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+READ = (*TEXTS, PROTOBUF)
 
 
 class Answered:
     """What one request brought."""
 
-    def __init__(self, status: int, fields: Mapping[str, str], body: str) -> None:
-        self.status, self.fields, self.body = status, fields, body
+    def __init__(self, status: int, fields: Mapping[str, str], data: bytes) -> None:
+        self.status, self.fields, self.data = status, fields, data
+
+    @property
+    def body(self) -> str:
+        return self.data.decode()
 
 
 def place(site: Site) -> tuple[str, int]:
@@ -55,7 +61,7 @@ def ask(
     try:
         connection.request(method, path, headers=fields or {})
         response = connection.getresponse()
-        return Answered(response.status, dict(response.headers), response.read().decode())
+        return Answered(response.status, dict(response.headers), response.read())
     finally:
         connection.close()
 
@@ -65,9 +71,11 @@ def metrics(site: Site, kind: str = "text/plain", **fields: str) -> dict[tuple[o
     answered = ask(site, "/metrics", fields={"Accept": kind, **fields})
     assert answered.status == 200
     assert answered.fields["Content-Type"].startswith(kind)
+    if kind is PROTOBUF:
+        return metric_families.values(answered.data)
     return {
         (sample.name, *sorted(sample.labels.items())): sample.value
-        for family in READ[kind](answered.body)
+        for family in TEXTS[kind](answered.body)
         for sample in family.samples
     }
 
