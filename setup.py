@@ -88,6 +88,7 @@ HOT = (
     "http/tls_session",
     "http/wsgi",
     "ipc/histogram",
+    "ipc/route_counts",
     "ipc/scoreboard",
     "workers/life",
     "workers/request_quota",

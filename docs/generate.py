@@ -543,6 +543,12 @@ serves them.
 No label grows with traffic or with time: there are no paths, no clients and no process ids. So the number of
 series is known: that in the last column, for each value of the first label.
 
+`http_route` is a pattern such as `/articles/<int:year>/`, as the framework of the application has it: Django,
+Flask, Starlette or FastAPI, imported with the application. An application has 64 of them at most, in the
+order in which they come; what would be more is `_OTHER`. Requests without a pattern, most of them answered
+with 404, are not among them. Where an application is mounted is put before the pattern, if that is one of few
+paths.
+
 Counters only grow. What a worker counted stays when the worker is gone. What it did in the very turn of its
 event loop in which it was killed may be missing.
 

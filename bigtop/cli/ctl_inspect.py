@@ -36,6 +36,7 @@ def requests(answer: Reply) -> str:
 
 
 def recent(answer: Reply) -> str:
+    has_routes = any(row.get("route") for row in answer["requests"])
     rows = [
         (
             time.strftime("%H:%M:%S", time.localtime(row["ended"])),
@@ -43,10 +44,12 @@ def recent(answer: Reply) -> str:
             short(row["seconds"]),
             row["status_code"],
             *_of_request(row),
+            *([row.get("route", "")] if has_routes else ()),
         )
         for row in answer["requests"]
     ]
-    return table(("ENDED", "WORKER", "TOOK", "STATUS", *_OF_REQUEST), rows)
+    more = ("ROUTE",) if has_routes else ()
+    return table(("ENDED", "WORKER", "TOOK", "STATUS", *_OF_REQUEST, *more), rows)
 
 
 def certificates(answer: Reply) -> str:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from bigtop.ipc import scoreboard, seats
 from bigtop.ipc.scoreboard import View
 
-_EMPTY: Final = View(memoryview(bytes(scoreboard.SIZE)))
+_EMPTY: Final = View(scoreboard.nothing())
 
 
 class Keeper(Protocol):

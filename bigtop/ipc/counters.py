@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from enum import IntEnum
 from operator import add, lt, sub
+from types import MappingProxyType
 from typing import Final
 
-from bigtop.ipc import histogram
+from bigtop.ipc import histogram, route_counts
 from bigtop.ipc.scoreboard import LISTENERS, View, Word
 
 
@@ -42,6 +43,13 @@ ACCEPTED_AT: Final = slice(len(Count), len(Count) + LISTENERS)
 LATENCIES: Final = slice(ACCEPTED_AT.stop, ACCEPTED_AT.stop + histogram.SIZE)
 WAITS: Final = slice(LATENCIES.stop, LATENCIES.stop + histogram.SIZE)
 LENGTH: Final = WAITS.stop
+# What is counted by route pattern; the rest is 0 there.
+ROUTED: Final = (
+    *range(Count.STATUS_5XX + 1),
+    Count.LATENCY_NS,
+    Count.CALL_NS,
+    *range(LATENCIES.start, LATENCIES.stop),
+)
 NONE: Final[tuple[int, ...]] = (0,) * LENGTH
 
 # What no worker exceeds, by second of its life. Of times: it may answer many requests at once.
@@ -78,6 +86,27 @@ def read(view: View) -> Counters:
         *view.latencies(),
         *view.waits(),
     ]
+
+
+def of_routes(view: View, before: Mapping[str, Counters] = MappingProxyType({})) -> dict[str, Counters]:
+    """Return what a slot says by route pattern: counters of which most are 0. Those `before`, of the same
+    slot, are taken again where nothing came."""
+    found: dict[str, Counters] = {}
+    for row in view.routes.rows() if view.routed[0] else ():
+        known = before.get(row.pattern)
+        if known is not None and row.pattern not in found and known[Count.REQUESTS] == row.requests:
+            found[row.pattern] = known
+            continue
+        words = row.read()
+        requests, one, three, four, five, took = words[: route_counts.LATENCY_NS + 1]
+        counts = list(NONE)
+        counts[: Count.STATUS_5XX + 1] = (
+            requests, one, max(0, requests - one - three - four - five), three, four, five
+        )  # fmt: skip
+        counts[Count.LATENCY_NS] = counts[Count.CALL_NS] = took
+        counts[LATENCIES] = words[route_counts.WORDS :]
+        found[row.pattern] = added(found[row.pattern], counts) if row.pattern in found else counts
+    return found
 
 
 def plausible(counters: Sequence[int], age_ns: int, before: Sequence[int] = NONE) -> Counters:
@@ -136,3 +165,48 @@ class Sums:
         if min(growth) < 0:
             growth = [max(0, each) for each in growth]
         self.total = added(self.total, growth)
+
+
+class RouteSums:
+    """The same by route pattern, for at most route_counts.MOST of them: what comes later is counted as
+    OTHER."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Sums] = {}
+        self._said: dict[int, dict[str, Counters]] = {}
+
+    @property
+    def totals(self) -> dict[str, Counters]:
+        return {pattern: sums.total for pattern, sums in self._sums.items()}
+
+    def take(self, retired: Mapping[str, Counters], workers: Mapping[int, tuple[View, int]]) -> None:
+        """Take in what those that are gone have counted, and the slots of the others, by key, each with its
+        age in nanoseconds."""
+        self._said = {key: of_routes(view, self._said.get(key, {})) for key, (view, _) in workers.items()}
+        if not (retired or self._sums or any(self._said.values())):
+            return
+        gone = self._folded(retired)
+        there = {key: self._folded(said) for key, said in self._said.items()}
+        for pattern, sums in self._sums.items():
+            sums.take(
+                gone.get(pattern, NONE),
+                {key: (said[pattern], workers[key][1]) for key, said in there.items() if pattern in said},
+            )
+
+    def _folded(self, said: Mapping[str, Counters]) -> Mapping[str, Counters]:
+        for pattern in said:
+            if pattern not in self._sums and len(self._sums) < route_counts.MOST - 1:
+                self._sums[pattern] = Sums()
+        if said.keys() <= self._sums.keys():
+            return said
+        self._sums.setdefault(route_counts.OTHER, Sums())
+        return folded(said, self._sums.keys())
+
+
+def folded(said: Mapping[str, Counters], patterns: Set[str]) -> dict[str, Counters]:
+    """Return what is said of these patterns, and of all others as OTHER."""
+    found: dict[str, Counters] = {}
+    for pattern, counts in said.items():
+        name = pattern if pattern in patterns else route_counts.OTHER
+        found[name] = added(found[name], counts) if name in found else counts
+    return found

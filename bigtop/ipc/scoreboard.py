@@ -16,8 +16,9 @@
 # be too small for a moment and never too large.
 #
 # Layout (VERSION names it):  header | WORDS counters | histogram of latencies | histogram of queue times
-# (histogram.py) | RECORDS requests, running or lately finished. What workers have to know of each other
-# stands elsewhere, see seats.py; what those that are gone have counted, in retired.py.
+# (histogram.py) | RECORDS requests, running or lately finished | counts by route pattern (route_counts.py).
+# What workers have to know of each other stands elsewhere, see seats.py; what those that are gone have
+# counted, in retired.py.
 
 from __future__ import annotations
 
@@ -33,8 +34,9 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from bigtop.errors import one_line
-from bigtop.ipc import histogram, seats
+from bigtop.ipc import histogram, route_counts, seats
 from bigtop.ipc.histogram import BOUNDS, FAR, NEAR, QUICK, SHIFT
+from bigtop.ipc.route_counts import RouteCounts, RouteView
 from bigtop.system import kernel
 
 VERSION: Final = 6
@@ -98,7 +100,7 @@ BUCKETS: Final = histogram.SIZE  # of each histogram
 RECORDS: Final = 32  # running requests and, in the others, the last finished ones
 SHARED: Final = RECORDS - 1  # the place of those that found no other
 
-# A record: its number, four words (indexes below), method, client address, path, X-Request-ID, its number.
+# A record: its number, five words (indexes below), method, client address, path, X-Request-ID, its number.
 # Native packing ("@") copies a word at once, which "=" and "<" do not; it clears the whole place and then
 # writes in this order. So who reads the phase first never meets a new phase with an old beginning or end.
 # What begins with 0 is left to the clearing, and phase and status share a word: each value costs as much as
@@ -108,10 +110,11 @@ _ENDED: Final = 2
 _ENDED_AT: Final = _ENDED * 8
 _PHASE: Final = 3  # and, times _STATUS, the status
 _BYTES: Final = 4
+_ROUTE: Final = 5  # the number of its row in route_counts.py, 0 for none
 _STATUS: Final = 8  # bits up
-_RECORD: Final = struct.Struct("@5Q16s48s160s40sQ")
-_BEGIN: Final = struct.Struct("@2Q8xQ8x16s48s160s40sQ")  # without what begins with 0
-_HEAD: Final = struct.Struct("@5Q")
+_RECORD: Final = struct.Struct("@6Q16s48s160s40sQ")
+_BEGIN: Final = struct.Struct("@2Q8xQ16x16s48s160s40sQ")  # without what begins with 0
+_HEAD: Final = struct.Struct("@6Q")
 _FINISH: Final = struct.Struct("@3Q")  # ended, phase and status, bytes
 _LAST: Final = struct.Struct("@Q")
 RECORD_SIZE: Final = _RECORD.size
@@ -127,10 +130,12 @@ _WORDS_AT: Final = 64  # a cache line
 _BUCKETS_AT: Final = _WORDS_AT + WORDS * 8
 _WAITS_AT: Final = _BUCKETS_AT + BUCKETS * 8
 _RECORDS_AT: Final = _WAITS_AT + BUCKETS * 8
-SIZE: Final = 16384  # whole pages
+_ROUTES_AT: Final = 16384
+_FIRST_ROUTE_AT: Final = _ROUTES_AT + route_counts.FIRST_REQUESTS
+SIZE: Final = -(-(_ROUTES_AT + route_counts.SIZE) // mmap.PAGESIZE) * mmap.PAGESIZE
 _PLACES: Final = range(_RECORDS_AT, _RECORDS_AT + RECORDS * RECORD_SIZE, RECORD_SIZE)
 _TRIES: Final = 200  # to catch a record between two stores
-assert _PLACES.stop <= SIZE
+assert _PLACES.stop <= _ROUTES_AT
 assert RECORD_SIZE % 8 == 0
 
 
@@ -138,6 +143,7 @@ class RequestRecord(NamedTuple):
     """A request as the scoreboard shows it; times in monotonic nanoseconds, `ended` is 0 while it runs.
 
     `bytes` were sent, or received of its body while that arrives. Not all servers count before the end.
+    `route` is known at its end, where the framework tells.
     """
 
     phase: RequestPhase
@@ -149,6 +155,7 @@ class RequestRecord(NamedTuple):
     path: str
     id: str  # the beginning of its X-Request-ID; "" where the backend makes none
     bytes: int = 0
+    route: str = ""
 
     def __str__(self) -> str:
         """Method, path, X-Request-ID and client, for a line of the log: what the client wrote is escaped."""
@@ -181,6 +188,13 @@ def attach(fd: int, *, read_only: bool = False) -> memoryview:
     return memory
 
 
+def nothing() -> memoryview:
+    """Return memory like that of an empty slot, which only takes what is written to."""
+    memory = memoryview(mmap.mmap(-1, SIZE))
+    _HEADER.pack_into(memory, 0, MAGIC, VERSION)
+    return memory
+
+
 class Slot:
     """A worker's own slot, for the worker itself; `seat` is what its siblings see of it.
 
@@ -191,7 +205,7 @@ class Slot:
     """
 
     __slots__ = (
-        "_at", "_counts", "_ends", "_free", "_heads", "_memory", "_number", "_waits",
+        "_at", "_counts", "_ends", "_free", "_heads", "_memory", "_number", "_routes", "_waits",
         "buckets", "latency_ns", "seat", "waits", "words",
     )  # fmt: skip
 
@@ -200,6 +214,7 @@ class Slot:
         self.words = memory[_WORDS_AT:_BUCKETS_AT].cast("Q")
         self.buckets = memory[_BUCKETS_AT:_WAITS_AT].cast("Q")
         self.waits = memory[_WAITS_AT:_RECORDS_AT].cast("Q")
+        self._routes = RouteCounts(memory[_ROUTES_AT : _ROUTES_AT + route_counts.SIZE])
         self._counts: list[int] = self.buckets.tolist()
         self._waits: list[int] = self.waits.tolist()
         self.latency_ns = 0
@@ -215,7 +230,7 @@ class Slot:
     @classmethod
     def unseen(cls) -> Slot:
         """Return the slot of a worker that nobody looks at."""
-        return cls(memoryview(bytearray(SIZE)))
+        return cls(nothing())
 
     def begin(self, began: int, method: bytes, client: bytes, path: bytes, request_id: bytes = b"") -> int:
         """Show a request that enters the application; return the place of its record, for end().
@@ -287,6 +302,10 @@ class Slot:
         if place != SHARED:
             self._free.append(place)
 
+    def route(self, place: int, pattern: str, took: int, status: int) -> None:
+        """The request that is about to end() was one for that route pattern."""
+        self._heads[place][_ROUTE] = self._routes.count(pattern, took, status)
+
     def waited(self, time: int) -> None:
         """A request waited for so many nanoseconds, more than QUICK, before the application was called."""
         bucket = histogram.bucket_of(time)
@@ -299,6 +318,16 @@ class View:
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
         self.words = memory[_WORDS_AT:_BUCKETS_AT].cast("Q")  # live; index with Word
+        # Whether anything is counted by route pattern: mostly not, and then nobody has to look further.
+        self._routes: RouteView | None = None
+        self.routed = memory[_FIRST_ROUTE_AT : _FIRST_ROUTE_AT + 8].cast("Q")
+
+    @property
+    def routes(self) -> RouteView:
+        """What is counted by route pattern."""
+        if self._routes is None:
+            self._routes = RouteView(self._memory[_ROUTES_AT : _ROUTES_AT + route_counts.SIZE])
+        return self._routes
 
     def latencies(self) -> list[int]:
         """Return the histogram of latencies."""
@@ -338,7 +367,7 @@ class View:
         oldest = 0
         for at in _PLACES:
             (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
-            _number, began, _ended, phase, _bytes = _HEAD.unpack_from(self._memory, at)
+            _number, began, _ended, phase, _bytes, _route = _HEAD.unpack_from(self._memory, at)
             if phase != _APP or (oldest and began >= oldest):
                 continue
             # Where they differ a call begins this very moment, `began` may be its predecessor's.
@@ -360,12 +389,13 @@ class View:
             else:
                 continue
             if last and phase is not RequestPhase.NONE:
-                _number, began, ended, _state, count, *texts, _last = values
+                _number, began, ended, _state, count, route, *texts, _last = values
                 status = state >> _STATUS
                 if phase is not RequestPhase.DONE:
                     ended = status = 0
                 method, client, path, name = map(_str, texts)
-                yield RequestRecord(phase, began, ended, status, method, client, path, name, count)
+                pattern = self.routes.pattern(route) if route else ""
+                yield RequestRecord(phase, began, ended, status, method, client, path, name, count, pattern)
 
 
 def _str(field: bytes) -> str:

@@ -72,7 +72,11 @@ class Inspector:
         for place, app in self._workers(name):
             for record in app.board.of(place.wid - 1).finished():
                 row = _row(place, record, record.ended)
-                row |= {"status_code": record.status, "ended": wall - (now - record.ended) / 1e9}
+                row |= {
+                    "status_code": record.status,
+                    "ended": wall - (now - record.ended) / 1e9,
+                    "route": record.route,
+                }
                 found.append(row)
         return sorted((row for row in found if row["seconds"] >= slow), key=lambda row: float(row["ended"]))
 

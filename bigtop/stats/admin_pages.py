@@ -20,6 +20,7 @@ from bigtop.stats.known import Known
 from bigtop.stats.merged_metrics import MergedMetrics
 from bigtop.stats.metrics import Sample
 from bigtop.stats.roster import Group, Roster
+from bigtop.stats.windows import Windows
 
 TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = "application/json"
@@ -107,8 +108,7 @@ class Pages:
             "reason": reason or None,
             "started": not readiness.start_obstacle(roster),
             "watchers": [
-                _of_group(group, counts.get(group.name), self._known.windows.of(group.name))
-                for group in roster.groups
+                _of_group(group, counts.get(group.name), self._known.windows) for group in roster.groups
             ],
             "sockets": [{"fd": one.fd, "address": one.address} for one in roster.listeners],
         }
@@ -118,7 +118,7 @@ def _probe(reason: str) -> Page:
     return Page(503, f"{reason}\n") if reason else Page(200, "ok\n")
 
 
-def _of_group(group: Group, counts: AppFigures | None, windows: object) -> dict[str, object]:
+def _of_group(group: Group, counts: AppFigures | None, windows: Windows) -> dict[str, object]:
     standing, tally = group.standing, group.tally
     told: dict[str, object] = {
         "name": group.name,
@@ -137,5 +137,5 @@ def _of_group(group: Group, counts: AppFigures | None, windows: object) -> dict[
         told["requests"] = counts.counters[Count.REQUESTS]
         told["errors"] = counts.counters[Count.STATUS_5XX]
         told["busy"], told["waiting"] = counts.busy, counts.waiting
-        told["windows"] = windows
+        told["windows"], told["routes"] = windows.of(group.name), windows.of_routes(group.name)
     return told

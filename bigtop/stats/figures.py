@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bigtop.ipc import counters, retired
-from bigtop.ipc.counters import Counters, Sums
+from bigtop.ipc.counters import Counters, RouteSums, Sums
 from bigtop.ipc.retired import RetiredView
 from bigtop.ipc.scoreboard import View, Word
 from bigtop.record import Record
@@ -30,6 +30,7 @@ class AppFigures(Record):
     workers: int
     busy: int
     waiting: int
+    routes: Mapping[str, Counters] = retired.NO_ROUTES  # by route pattern
 
 
 class Figures:
@@ -89,8 +90,9 @@ class _App:
         self.inode = inode
         self._record = record
         self._sums = Sums()
+        self._routes = RouteSums()
         self._views: dict[int, View] = {}  # by inode
-        self._state = retired.State([0] * counters.LENGTH, ())
+        self._state = retired.State([0] * counters.LENGTH, (), retired.NO_ROUTES)
 
     def needs_slots(self) -> bool:
         """Take in who is there; say whether some of them were never seen."""
@@ -114,11 +116,13 @@ class _App:
         ]
         workers = {entry.key: (counters.read(view), now - entry.since) for entry, view in there}
         self._sums.take(self._state.totals, workers)
+        self._routes.take(self._state.routes, {entry.key: (view, now - entry.since) for entry, view in there})
         return AppFigures(
             self._sums.total,
             sum(view.words[Word.PID] > 0 for _, view in there),
             sum(_sane(view.words[Word.BUSY]) for _, view in there),
             sum(_sane(view.words[Word.WAITING]) for _, view in there),
+            self._routes.totals,
         )
 
 

@@ -1,8 +1,9 @@
 # Metrics: every figure that Bigtop exports, with its name, its meaning and what it costs.
 #
 # Rules: pure. Names are those of OpenTelemetry where it has one. Base units; no label whose values grow with
-# traffic (no path, no client) or with time (no pid): a series per worker would never end. What is not in this
-# table is not exported, and docs/reference/metrics.md is made from it.
+# traffic (no path, no client) or with time (no pid): a series per worker would never end. Of route patterns
+# there are at most ipc/route_counts.MOST. What is not in this table is not exported, and
+# docs/reference/metrics.md is made from it.
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Final
 
 from bigtop.ipc import histogram
 from bigtop.ipc.counters import LATENCIES, WAITS, Count
+from bigtop.ipc.route_counts import MOST
 from bigtop.record import Record
 from bigtop.stats.figures import AppFigures
 from bigtop.supervisor.policy.messages import Ending
@@ -67,6 +69,21 @@ REQUESTS: Final = Metric(
     ("app", "status"),
     "Answered requests, by class of status: 1xx to 5xx.",
     series="5",
+)
+ROUTE_DURATION: Final = Metric(
+    "bigtop_route_duration_seconds",
+    Kind.HISTOGRAM,
+    ("app", "http_route"),
+    f"The same time by route pattern, {MOST} at most; of Django, Flask, Starlette and FastAPI.",
+    "seconds",
+    "17 a pattern",
+)
+ROUTE_ERRORS: Final = Metric(
+    "bigtop_route_errors",
+    Kind.COUNTER,
+    ("app", "http_route"),
+    "Requests by route pattern that were answered with a 5xx.",
+    series="1 a pattern",
 )
 CALL: Final = Metric(
     "bigtop_call_seconds",
@@ -151,7 +168,8 @@ BUILD: Final = Metric(
 )
 
 METRICS: Final = (
-    *(REQUEST_DURATION, ACTIVE_REQUESTS, QUEUE, WAITING_REQUESTS, REQUESTS, CALL, RECEIVED, SENT),
+    *(REQUEST_DURATION, ACTIVE_REQUESTS, QUEUE, WAITING_REQUESTS, REQUESTS),
+    *(ROUTE_DURATION, ROUTE_ERRORS, CALL, RECEIVED, SENT),
     *(ACCEPTED, HANDED_OFF, WORKERS, STARTS, EXITS, RELOADS, LAST_RELOAD, GENERATION, LOG_DROPPED),
     *(CPU, MEMORY, BUILD),
 )
@@ -199,6 +217,10 @@ def of_app(name: str, figures: AppFigures) -> Iterator[Sample]:
         yield Sample(WAITING_REQUESTS, app, figures.waiting)
     for status, count in _CLASSES:
         yield Sample(REQUESTS, (name, status), counts[count])
+    for pattern, routed in sorted(figures.routes.items()):
+        route = (name, pattern)
+        yield Sample(ROUTE_DURATION, route, distribution(routed[LATENCIES], routed[Count.LATENCY_NS]))
+        yield Sample(ROUTE_ERRORS, route, routed[Count.STATUS_5XX])
     yield Sample(CALL, app, counts[Count.CALL_NS] / 1e9)
     yield Sample(RECEIVED, app, counts[Count.BYTES_IN])
     yield Sample(SENT, app, counts[Count.BYTES_OUT])

@@ -34,7 +34,10 @@ def data(samples: Iterable[Sample], begun: float, now: float) -> Any:
     by_metric: dict[Metric, list[Any]] = {}
     span = {"start_time_unix_nano": int(begun * 1e9), "time_unix_nano": int(now * 1e9)}
     for sample in samples:
-        labels = dict(zip(sample.metric.labels, sample.labels, strict=True))
+        labels = {
+            label.replace("http_", "http."): text
+            for label, text in zip(sample.metric.labels, sample.labels, strict=True)
+        }
         by_metric.setdefault(sample.metric, []).append(_point(sample.value, labels, span))
     metrics = [
         otel.Metric(name(metric), metric.help, _UNITS[metric.unit], _series(metric, points))

@@ -93,8 +93,8 @@ class Stats:
             for told in collector.sockets(roster, counts) if SOCKETS in turns else ():
                 publish(publisher.STAT, told.name, told.figure, told.part, told.text)
             for told in collector.requests(roster, counts, at, turns):
-                windows = self._known.windows.of(told.name)
-                publish(publisher.HTTP, told.name, {**told.figure, "windows": windows})
+                windows, routes = self._known.windows.of(told.name), self._known.windows.of_routes(told.name)
+                publish(publisher.HTTP, told.name, {**told.figure, "windows": windows, "routes": routes})
         self._publisher.flush()
 
 

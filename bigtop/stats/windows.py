@@ -16,6 +16,7 @@ from bigtop.record import Record
 from bigtop.stats.figures import AppFigures
 
 USUAL: Final = (1, 10, 60)  # seconds
+OF_ROUTES: Final = 10
 _STEP: Final = 0.5  # seconds; of looks that come faster the last one is kept
 
 _SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
@@ -66,6 +67,11 @@ class Looks:
         while len(self._looks) > 2 and self._looks[1][0] <= at - self._keep:
             self._looks.popleft()
 
+    @property
+    def last(self) -> Counters:
+        """The counters of the last look, which there must be."""
+        return self._looks[-1][1]
+
     def window(self, seconds: float) -> Window | None:
         """Return what came to be since the look that was nearest to so long ago; None before the second
         look."""
@@ -84,12 +90,20 @@ class Windows:
 
     def __init__(self) -> None:
         self._looks: dict[str, Looks] = {}
+        self._routes: dict[str, dict[str, Looks]] = {}  # by route pattern
 
     def add(self, at: float, counts: Mapping[str, AppFigures]) -> None:
         """Take in a look; who is not in it is forgotten."""
         self._looks = {name: self._looks.get(name) or Looks() for name in counts}
         for name, figures in counts.items():
             self._looks[name].add(at, figures.counters)
+        before = self._routes
+        self._routes = {name: {} for name, figures in counts.items() if figures.routes}
+        for name, routes in self._routes.items():
+            known = before.get(name, {})
+            for pattern, counters in counts[name].routes.items():
+                routes[pattern] = known.get(pattern) or Looks(OF_ROUTES)
+                routes[pattern].add(at, counters)
 
     def of(self, name: str) -> dict[str, object]:
         """Return what is told of each of the USUAL windows, by its nominal length; {} before the second
@@ -97,6 +111,13 @@ class Windows:
         looks = self._looks.get(name)
         windows = {} if looks is None else {seconds: looks.window(seconds) for seconds in USUAL}
         return {str(seconds): _told(window) for seconds, window in windows.items() if window is not None}
+
+    def of_routes(self, name: str) -> dict[str, dict[str, object]]:
+        """Return what is told of each route pattern: in the window OF_ROUTES, and so far."""
+        return {
+            pattern: _of_route(looks.last, looks.window(OF_ROUTES))
+            for pattern, looks in self._routes.get(name, {}).items()
+        }
 
 
 def _told(window: Window) -> dict[str, object]:
@@ -107,3 +128,11 @@ def _told(window: Window) -> dict[str, object]:
         "latency": window.latency,
         "queue": window.queue,
     }
+
+
+def _of_route(counters: Counters, window: Window | None) -> dict[str, object]:
+    told: dict[str, object] = {"requests": counters[Count.REQUESTS], "errors": counters[Count.STATUS_5XX]}
+    if window is None:
+        return told
+    rate, latency = round(window.rate(Count.REQUESTS), 3), window.latency
+    return {**told, "requests_per_second": rate, "latency": latency}

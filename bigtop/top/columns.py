@@ -14,6 +14,8 @@ from bigtop.top.rows import Kind, Row
 _BUSY_BAR: Final = 4
 _TREND: Final = 16
 _NARROWEST_NAME: Final = 14
+_OF_ROUTES: Final = (Kind.ROUTES, Kind.ROUTE)
+_WITHOUT_PROCESS: Final = (Kind.REQUEST, *_OF_ROUTES)
 
 
 class Column(Record):
@@ -29,7 +31,7 @@ class Column(Record):
 
 
 def _restarts(row: Row) -> str:
-    return "" if row.kind in (Kind.WORKER, Kind.REQUEST) else words.count(row.restarts)
+    return "" if row.kind in (Kind.WORKER, *_WITHOUT_PROCESS) else words.count(row.restarts)
 
 
 def _busy(row: Row) -> str:
@@ -39,12 +41,14 @@ def _busy(row: Row) -> str:
 
 
 def _of_apps(row: Row, text: str) -> str:
-    """Return what only applications have."""
+    """Return what only applications and their routes have."""
+    if row.kind is Kind.ROUTE:
+        return text
     return "" if row.kind in (Kind.WORKER, Kind.REQUEST) or row.calls is None else text
 
 
 def _of_processes(row: Row, text: str) -> str:
-    return "" if row.kind is Kind.REQUEST else text
+    return "" if row.kind in _WITHOUT_PROCESS else text
 
 
 COLUMNS: Final[tuple[Column, ...]] = (
@@ -52,7 +56,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("GEN", 3, lambda row: "" if row.generation is None else str(row.generation), "gen"),
     Column("CPU%", 4, lambda row: _of_processes(row, words.number(row.cpu)), "cpu"),
     Column("PSS", 4, lambda row: _of_processes(row, words.size(row.memory)), "memory"),
-    Column("AGE", 5, lambda row: words.span(row.age), "age"),
+    Column("AGE", 5, lambda row: "" if row.kind in _OF_ROUTES else words.span(row.age), "age"),
     Column("RST", 3, _restarts, "restarts"),
     Column("BUSY", _BUSY_BAR + 3, _busy, "busy"),
     Column("REQ/S", 5, lambda row: _of_apps(row, words.number(row.rate)), "rate"),

@@ -66,6 +66,8 @@ def _restart(row: Row) -> Action | str:
         question = f"Restart {row.watcher}? All of its processes stop, then they start."
         properties = {"name": row.watcher, "match": "simple", "waiting": True}
         return Action("restart", f"restart {row.watcher}", properties, question)
+    if row.kind in (Kind.ROUTES, Kind.ROUTE):
+        return "choose a watcher or a process for that"
     if row.pid is None:
         return "that process has not started yet"
     question = f"End process {row.pid} of {row.watcher}? Another one takes its place."

@@ -23,6 +23,7 @@ _OF: Final[Mapping[Kind, tuple[str, ...]]] = {
     ),
     Kind.WORKER: ("pid", "generation", "cpu", "memory", "age", "calls", "places", "queue"),
     Kind.REQUEST: ("age", "about"),
+    Kind.ROUTE: ("rate", "p99"),
 }
 
 
@@ -57,7 +58,10 @@ def _of_branch(branch: Branch) -> dict[str, object]:
     row = branch.row
     told = {key: value for key, value in _facts(row).items() if key in (*_COMMON, *_OF[row.kind])}
     if row.kind in _BELOW:
-        told[_BELOW[row.kind]] = [_of_branch(below) for below in branch.below]
+        told[_BELOW[row.kind]] = [_of_branch(one) for one in branch.below if one.row.kind is not Kind.ROUTES]
+    for routes in branch.below:
+        if routes.row.kind is Kind.ROUTES:
+            told["routes"] = [_of_branch(one) for one in routes.below]
     return told
 
 

@@ -1,4 +1,5 @@
-# Rows of the table: node, watcher, worker, running request, as a tree; sorted, filtered, folded.
+# Rows of the table: node, watcher, worker, running request, and the watcher's route patterns, as a tree;
+# sorted, filtered, folded.
 #
 # Rule: pure. A figure that is not known is None, and stands behind all that are, whichever way is sorted.
 
@@ -22,6 +23,8 @@ class Kind(Enum):
     WATCHER = "watcher"
     WORKER = "worker"
     REQUEST = "request"
+    ROUTES = "routes"
+    ROUTE = "route"
 
 
 class Row(Record, kw_only=True):
@@ -99,7 +102,7 @@ class View(Record):
         return replace(self, toggled=self.toggled ^ {key})
 
     def is_open(self, key: Key) -> bool:
-        return (key in self.toggled) == (key[-1] == OWN_NAME)
+        return (key in self.toggled) == (key[-1] in (OWN_NAME, ROUTES_NAME))
 
     @property
     def is_upwards(self) -> bool:
@@ -107,6 +110,7 @@ class View(Record):
 
 
 OWN_NAME: Final = "(bigtop)"
+ROUTES_NAME: Final = "(routes)"
 
 
 # ---- the tree
@@ -181,7 +185,39 @@ def _of_watcher(node: Node, watcher: Said, place: int) -> Branch:
         target=watcher["name"],
         watcher=watcher["name"],
     )
-    return Branch(row, below)
+    return Branch(row, (*below, *_of_routes(counts.get("routes") or {}, row, len(below))))
+
+
+def _of_routes(routes: Mapping[str, Said], watcher: Row, place: int) -> Iterator[Branch]:
+    """Yield the heading of what is known by route pattern, if something is."""
+    if not routes:
+        return
+    key = (*watcher.key, ROUTES_NAME)
+    below = tuple(
+        Branch(
+            Row(
+                kind=Kind.ROUTE,
+                key=(*key, pattern),
+                name=pattern,
+                place=number,
+                about=f"{counts['errors']} errors" if counts["errors"] else "",
+                rate=counts.get("requests_per_second"),
+                p99=(counts.get("latency") or {}).get("p99"),
+                target=watcher.target,
+                watcher=watcher.watcher,
+            )
+        )
+        for number, (pattern, counts) in enumerate(sorted(routes.items()))
+    )
+    row = Row(
+        kind=Kind.ROUTES,
+        key=key,
+        name=ROUTES_NAME,
+        place=place,
+        target=watcher.target,
+        watcher=watcher.watcher,
+    )
+    yield Branch(row, below)
 
 
 def _readiness(watcher: Said) -> str:

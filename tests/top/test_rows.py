@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigtop.control.events import topic_word
 from bigtop.top import rows
 from bigtop.top.node import Node
-from bigtop.top.rows import OWN_NAME, SORTS, Branch, Kind, Row, Shown, View
+from bigtop.top.rows import OWN_NAME, ROUTES_NAME, SORTS, Branch, Kind, Row, Shown, View
 from tests.support.overview import AT, counts, node, overview, process, watcher
 
 
@@ -55,6 +56,25 @@ def test_a_watcher_has_figures_of_its_whole_tree() -> None:
     assert (row.rate, row.p99, row.queue, row.trend) == (12.5, 0.25, 3, (12.5,))
     assert (row.state, row.about) == ("active", "1/2 ready")
     assert row.target == row.watcher == "Web one"
+
+
+def test_routes_are_folded_below_their_application() -> None:
+    latency = {"p50": 0.1, "p99": 0.5}
+    told = {
+        "/b": {"requests": 4, "errors": 2, "requests_per_second": 1.5, "latency": latency},
+        "/a": {"requests": 1, "errors": 0},
+    }
+    seen = node()
+    seen.measure(f"http.{topic_word('Web one')}", {**counts(), "routes": told}, AT)
+    folded = names(rows.arranged(rows.tree([seen]), View()))
+    assert folded.index("    (routes)") == folded.index("    2") + 1
+    assert "      /a" not in folded
+    opened = View(toggled=frozenset({("site", "Web one", ROUTES_NAME)}))
+    found = {one.row.name: one.row for one in rows.arranged(rows.tree([seen]), opened)}
+    assert (found["/b"].rate, found["/b"].p99, found["/b"].about) == (1.5, 0.5, "2 errors")
+    assert (found["/a"].rate, found["/a"].p99, found["/a"].about) == (None, None, "")
+    assert found["/a"].kind is Kind.ROUTE
+    assert found["/a"].watcher == "Web one"
 
 
 def test_a_watcher_that_is_a_command_has_no_requests() -> None:

@@ -15,6 +15,7 @@ from bigtop.backends.adapters.metrics import AdapterMetrics, MeteredRequest, acc
 from bigtop.backends.asgi.lifespan import Lifespan
 from bigtop.backends.base import App, Life
 from bigtop.backends.failures import contain
+from bigtop.backends.native.framework_routes import asgi_reader
 from bigtop.backends.native.hopbyhop import left
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import AppError
@@ -33,7 +34,7 @@ class AsgiMeter:
 
     def __init__(self, app: App, life: Life, options: ServeOptions) -> None:
         self._app = app
-        self._metrics = AdapterMetrics(life, options)
+        self._metrics = AdapterMetrics(life, options, asgi_reader())
         self._life = life
         self._failure: AppError | None = None
 
@@ -54,7 +55,7 @@ class AsgiMeter:
         except (SystemExit, KeyboardInterrupt) as error:
             contain(error)
         finally:
-            ended = metrics.end(metered)
+            ended = metrics.end(metered, scope)
             if metrics.access_log is not None and request is not None:
                 metrics.access_log.add(access(metered, request, client, ended, {}))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import access_log
+from bigtop.backends.native.framework_routes import Reader, Told
 from bigtop.backends.native.metrics import BUSY, Metrics
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.access_format import AccessRecord
@@ -36,8 +37,8 @@ class AdapterMetrics(Metrics):
 
     __slots__ = ("_lock",)
 
-    def __init__(self, life: Life, options: ServeOptions) -> None:
-        super().__init__(life, access_log(options, life))
+    def __init__(self, life: Life, options: ServeOptions, route_of: Reader | None) -> None:
+        super().__init__(life, access_log(options, life), route_of)
         self._lock = Lock()
 
     def begin(self, metered: MeteredRequest, method: str, client: str, path: bytes) -> None:
@@ -47,10 +48,13 @@ class AdapterMetrics(Metrics):
             self._words[BUSY] = self._posted_busy = self.busy
         metered.record = self._slot.begin(now, method.encode(), client.encode(), path)
 
-    def end(self, metered: MeteredRequest) -> int:
-        """The answer is out, or given up; returns when that was."""
+    def end(self, metered: MeteredRequest, told: Told) -> int:
+        """The answer is out, or given up; returns when that was. `told` is what the application was called
+        with."""
         now = monotonic_ns()
         with self._lock:
+            if self.route_of is not None:
+                self.count_route(metered.record, told, now - metered.began, metered.status)
             self.busy -= 1
             self.bytes_out += metered.sent
             self.count(metered.record, metered.began, now, metered.status, metered.sent)

@@ -17,6 +17,7 @@ from bigtop.backends.adapters.list_response import ListResponse
 from bigtop.backends.adapters.metrics import AdapterMetrics, MeteredRequest, access
 from bigtop.backends.base import App, Life
 from bigtop.backends.failures import contain
+from bigtop.backends.native.framework_routes import wsgi_reader
 from bigtop.backends.native.hopbyhop import left
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.messages import Request
@@ -39,7 +40,7 @@ class WsgiMeter:
         self, app: App, life: Life, options: ServeOptions, *, lists: bool = True, closes: bool = True
     ) -> None:
         self._app = app
-        self._metrics = AdapterMetrics(life, options)
+        self._metrics = AdapterMetrics(life, options, wsgi_reader())
         self._lists = lists
         self._closes = closes
 
@@ -107,7 +108,7 @@ class _Call(MeteredRequest):
         metrics, self._metrics = self._metrics, None
         if metrics is None:
             return
-        ended = metrics.end(self)
+        ended = metrics.end(self, self._environ)
         if metrics.access_log is not None and self.request is not None:
             environ = self._environ
             client = str(environ.get("REMOTE_ADDR") or "")

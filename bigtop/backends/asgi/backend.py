@@ -21,6 +21,7 @@ from bigtop.backends.base import App, Features, Life
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.backend import NativeBackend
+from bigtop.backends.native.framework_routes import asgi_reader
 from bigtop.backends.serve_options import NATIVE_OPTIONS
 
 
@@ -57,7 +58,9 @@ class AsgiBackend(NativeBackend):
         """Answer requests until the drain is over; main thread only. AppError: it failed to start."""
         serve_here()
         loop = new_loop(self._options.loop, self._options.slow_callback)
-        metrics = AsgiMetrics(life, access_log(self._options, life), loop, self._options.timeout)
+        metrics = AsgiMetrics(
+            life, access_log(self._options, life), asgi_reader(), loop, self._options.timeout
+        )
         chain = self.chain_of(lambda: metrics.busy)
         context = WorkerContext(app, chain, self._options, loop, metrics, self.forwarding)
         worker = WorkerLoop(context, life, listeners, self.transports(listeners, life))

@@ -98,6 +98,8 @@ class Call(MeteredCall):
         context = self._context
         try:
             scope = http_scope(self.request, self.shown, self.peer, context.state, self.request_id)
+            if context.metrics.route_of is not None:
+                self.told = scope
             await context.app(scope, self.receive, self.send)
         except BaseException as error:
             # Anything may be wrong inside an application; it must cost this one request only.

@@ -12,13 +12,14 @@ from typing import Final
 
 from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import AccessLog
+from bigtop.backends.native.framework_routes import Reader
 from bigtop.backends.native.metrics import BUSY, Metrics
 from bigtop.http.access_format import AccessRecord
 from bigtop.http.asgi import Answer
 from bigtop.http.messages import Request
 from bigtop.http.requestid import KEY
 from bigtop.http.response import Stamps
-from bigtop.http.scope import Peer, shown_of
+from bigtop.http.scope import Peer, Scope, shown_of
 from bigtop.ipc.scoreboard import NOWHERE, SHARED, RequestPhase, Word, beat_seconds
 from bigtop.system.clock import monotonic_ns
 
@@ -28,7 +29,7 @@ BEAT: Final = int(Word.BEAT)
 class MeteredCall:
     """A request and its answer, as metrics count them, whatever the application speaks of it."""
 
-    __slots__ = ("answer", "bytes_out", "called", "peer", "record", "request", "request_id", "shown")
+    __slots__ = ("answer", "bytes_out", "called", "peer", "record", "request", "request_id", "shown", "told")
 
     def __init__(self, request: Request, peer: Peer, stamps: Stamps) -> None:
         self.request = request
@@ -39,6 +40,7 @@ class MeteredCall:
         self.called = monotonic_ns()  # when the application was
         self.record = SHARED  # its place on the scoreboard
         self.bytes_out = 0
+        self.told: Scope | None = None  # its scope, where the framework leaves its route pattern there
 
 
 class AsgiMetrics(Metrics):
@@ -47,9 +49,14 @@ class AsgiMetrics(Metrics):
     __slots__ = ("_beat_seconds", "_is_beating", "_loop", "arriving")
 
     def __init__(
-        self, life: Life, access_log: AccessLog | None, loop: asyncio.AbstractEventLoop, timeout: float
+        self,
+        life: Life,
+        access_log: AccessLog | None,
+        route_of: Reader | None,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
     ) -> None:
-        super().__init__(life, access_log)
+        super().__init__(life, access_log, route_of)
         self._loop = loop
         self._beat_seconds = beat_seconds(timeout)
         self._is_beating = False
@@ -101,6 +108,8 @@ class AsgiMetrics(Metrics):
         """The answer is out, or the client is gone."""
         now = monotonic_ns()
         self.bytes_out += call.bytes_out
+        if call.told is not None:
+            self.count_route(call.record, call.told, now - call.called, call.answer.status)
         self.count(call.record, call.called, now, call.answer.status, call.bytes_out)
         if self.access_log is not None:
             self.access_log.add(_access(call, now))

@@ -13,6 +13,7 @@ from typing import Final
 
 from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import AccessLog
+from bigtop.backends.native.framework_routes import Reader, Told
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 
@@ -34,17 +35,18 @@ STATUS_4XX: Final = int(Word.STATUS_4XX)
 
 class Metrics:
     """What all servers count. Times are monotonic nanoseconds; no requests are logged where `access_log` is
-    None."""
+    None, and none counted by route pattern where `route_of` is None."""
 
     __slots__ = (
         "_posted_busy", "_posted_requests", "_requests", "_slot", "_words",
-        "access_log", "busy", "bytes_in", "bytes_out", "call_ns", "finished", "queue_ns",
+        "access_log", "busy", "bytes_in", "bytes_out", "call_ns", "finished", "queue_ns", "route_of",
     )  # fmt: skip
 
-    def __init__(self, life: Life, access_log: AccessLog | None) -> None:
+    def __init__(self, life: Life, access_log: AccessLog | None, route_of: Reader | None) -> None:
         self._slot = life.slot
         self._words = life.slot.words
         self.access_log = access_log
+        self.route_of = route_of
         self.finished: Callable[[], None] | None = life.finished
         self.busy = self._posted_busy = 0  # application calls that run; the same, as the slot says
         self._requests = self._posted_requests = 0  # those that were answered
@@ -81,6 +83,12 @@ class Metrics:
     def moved(self, record: int, sent: int) -> None:
         """So much of an answer under way is out."""
         self._slot.moved(record, sent)
+
+    def count_route(self, record: int, told: Told, took: int, status: int) -> None:
+        """What the framework says of an answer that is about to be counted; `told` is what the application
+        was called with."""
+        if self.route_of is not None and (pattern := self.route_of(told)):
+            self._slot.route(record, pattern, took, status)
 
     def count(self, record: int, called: int, now: int, status: int, sent: int) -> None:
         """The answer of a call is out, or its client is gone, with so many bytes sent."""

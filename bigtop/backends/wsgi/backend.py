@@ -21,6 +21,7 @@ from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.native.engines import Engines
+from bigtop.backends.native.framework_routes import wsgi_reader
 from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import Timeouts, Wait
 from bigtop.backends.native.transport import TransportFactory
@@ -102,7 +103,7 @@ def serve(
     serve_here()
     epoll = EPOLL()
     acceptor = Acceptor(listeners, epoll, room(options.worker_connections), life.slot.words)
-    metrics = WsgiMetrics(life, access_log(options, life))
+    metrics = WsgiMetrics(life, access_log(options, life), wsgi_reader())
     connections = Connections(epoll, Timeouts(options.limits), metrics, chain.connections)
     worker_handoff = WorkerHandoff(life, connections, epoll, time.monotonic_ns())
     flow = RequestFlow(connections, executor, metrics, worker_handoff, chain)

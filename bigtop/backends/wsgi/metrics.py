@@ -45,6 +45,8 @@ class WsgiMetrics(Metrics):
         """The answer is out, or the client is gone."""
         written = call.stream.written
         self.bytes_out += written
+        if self.route_of is not None and call.environ is not None:
+            self.count_route(call.record, call.environ, now - call.called, call.exchange.status)
         self.count(call.record, call.called, now, call.exchange.status, written)
         if self.access_log is not None:
             self.access_log.add(_access(call, now))
