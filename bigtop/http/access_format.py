@@ -87,9 +87,27 @@ def _query(access: AccessRecord) -> str:
     return access.request.target.partition(b"?")[2].decode("latin-1")
 
 
-def _request_line(access: AccessRecord) -> str:
+def _request_line(access: AccessRecord) -> str | None:
     request = access.request
-    return f"{request.method} {request.target.decode('latin-1')} HTTP/{request.version}"
+    if not request.method:
+        return None
+    return f"{request.method} {request.target.decode('latin-1') or '-'} {_protocol(access) or '-'}"
+
+
+def _protocol(access: AccessRecord) -> str:
+    """Return HTTP/1.1 or the like; "" of what is no request."""
+    version = access.request.version
+    return f"HTTP/{version}" if version else ""
+
+
+def unread(line: bytes) -> Request:
+    """Return what the first line of a head says that could not be read, or not to its end; all words may be
+    missing."""
+    method, _, rest = line.partition(b" ")
+    target, _, version = rest.partition(b" ")
+    request = Request(method.decode("latin-1"), target)
+    request.version = version.partition(b" ")[0].removeprefix(b"HTTP/").decode("latin-1")
+    return request
 
 
 def _request_header(access: AccessRecord, name: bytes) -> str | None:
@@ -185,9 +203,10 @@ def _of_session(fact: Callable[[TlsSession], str]) -> Formatter:
 _FACTS: Final[dict[str, Fact]] = {
     "u": _user,
     "r": _request_line,
-    "m": lambda access: access.request.method,
+    "m": lambda access: access.request.method or None,
     "U": _path,
     "q": _query,
+    "H": lambda access: _protocol(access) or None,
     "f": lambda access: _request_header(access, b"referer"),
     "a": lambda access: _request_header(access, b"user-agent"),
     "id": lambda access: access.request_id,
@@ -196,7 +215,6 @@ _FACTS: Final[dict[str, Fact]] = {
 _ATOMS: Final[dict[str, Formatter]] = {
     "h": lambda access: access.address or "-",
     "l": lambda _access: "-",
-    "H": lambda access: "HTTP/" + access.request.version,
     "s": lambda access: str(access.status),
     "B": lambda access: str(access.sent),
     "b": lambda access: str(access.sent or "-"),
@@ -289,10 +307,10 @@ def compile_json() -> Formatter:
             .replace("+00:00", "Z"),
             "remote_addr": access.address or None,
             "user": _user(access),
-            "method": request.method,
-            "path": _path(access),
+            "method": request.method or None,
+            "path": _path(access) or None,
             "query": _query(access) or None,
-            "protocol": "HTTP/" + request.version,
+            "protocol": _protocol(access) or None,
             "host": _request_header(access, b"host"),
             "status": access.status,
             "bytes": access.sent,

@@ -52,6 +52,7 @@ UPGRADED: Final[Phase] = Phase.UPGRADED
 ELSEWHERE: Final[Phase] = Phase.ELSEWHERE
 
 MOST_BLANK: Final = 64  # bytes of empty lines before a request
+LONGEST_LINE: Final = 2048  # bytes of a line that is told of
 FRESH: Final = -1  # a head or a body began, or ended, in this feed: see Engine.spent
 _CRLF: Final = b"\r\n"
 _SPACE: Final = ord(" ")
@@ -67,6 +68,7 @@ class Engine:
         "_keeps",
         "_left",
         "_limits",
+        "_line",
         "_lines",
         "_rest",
         "_short",
@@ -85,6 +87,7 @@ class Engine:
         self.policy = policy
         self.phase = IDLE
         self.error: ProtocolError | None = None
+        self._line = b""  # that which the head with the error began with
         self._rest = b""  # what arrived of a line that is not whole; of another protocol, after an upgrade
         self._lines: list[bytes] = []  # of a head that arrives in pieces
         self._keeps = True  # the connection goes on behind the present message
@@ -112,6 +115,8 @@ class Engine:
                 else:
                     break
         except ProtocolError as error:
+            if self.phase is not BODY:
+                self._line = self._head_line() or data[at : at + LONGEST_LINE]
             # A new object: the one that was raised holds the frames, and so this engine, in a cycle.
             self._fail(ProtocolError(error.status, str(error), error.fields))
         if self.phase is UPGRADED:
@@ -130,6 +135,14 @@ class Engine:
         another application's, and was not yet taken."""
         rest, self._rest = self._rest, b""
         return rest
+
+    @property
+    def line(self) -> bytes:
+        """The first line, or its beginning, of the head that broke HTTP or that arrives; b"" without one."""
+        return (self._line or self._head_line()).lstrip().partition(b"\n")[0].rstrip(b"\r")[:LONGEST_LINE]
+
+    def _head_line(self) -> bytes:
+        return self._lines[0] if self._lines else self._rest if self.phase in (HEAD, ELSEWHERE) else b""
 
     # ---- a head
 

@@ -304,11 +304,6 @@ def refusal(error: ProtocolError, stamp: Stamp) -> bytes:
     return error_page(error.status, str(error), stamp, fields=error.fields)[0]
 
 
-def error_response(status: int, reason: str, stamp: Stamp) -> bytes:
-    """Return a whole response of the server's own; the connection closes after it."""
-    return error_page(status, reason, stamp)[0]
-
-
 def error_page(
     status: int,
     reason: str,

@@ -103,8 +103,7 @@ SHARED: Final = RECORDS - 1  # the place of those that found no other
 # A record: its number, five words (indexes below), method, client address, path, X-Request-ID, its number.
 # Native packing ("@") copies a word at once, which "=" and "<" do not; it clears the whole place and then
 # writes in this order. So who reads the phase first never meets a new phase with an old beginning or end.
-# What begins with 0 is left to the clearing, and phase and status share a word: each value costs as much as
-# all bytes that are cleared.
+# What begins with 0 is left to the clearing, and phase and status share a word: values cost, bytes do not.
 _NUMBER: Final = 0
 _ENDED: Final = 2
 _ENDED_AT: Final = _ENDED * 8
@@ -118,7 +117,6 @@ _HEAD: Final = struct.Struct("@6Q")
 _FINISH: Final = struct.Struct("@3Q")  # ended, phase and status, bytes
 _LAST: Final = struct.Struct("@Q")
 RECORD_SIZE: Final = _RECORD.size
-assert _BEGIN.size == RECORD_SIZE
 _LAST_AT: Final = RECORD_SIZE - _LAST.size
 # The same numbers without the enum: a look-up of a member costs as much as a store, and these are hot.
 _APP: Final = int(RequestPhase.APP)
@@ -136,7 +134,7 @@ SIZE: Final = -(-(_ROUTES_AT + route_counts.SIZE) // mmap.PAGESIZE) * mmap.PAGES
 _PLACES: Final = range(_RECORDS_AT, _RECORDS_AT + RECORDS * RECORD_SIZE, RECORD_SIZE)
 _TRIES: Final = 200  # to catch a record between two stores
 assert _PLACES.stop <= _ROUTES_AT
-assert RECORD_SIZE % 8 == 0
+assert _BEGIN.size == RECORD_SIZE == RECORD_SIZE // 8 * 8
 
 
 class RequestRecord(NamedTuple):

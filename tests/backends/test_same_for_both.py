@@ -78,6 +78,50 @@ def test_the_access_log_believes_nobody_but_proxies(kind: str) -> None:
             assert one.access_lines()[0] == logged
 
 
+REFUSED = {
+    "no host": ((b"GET /a?b HTTP/1.1\r\n\r\n",), 400, "GET /a?b HTTP/1.1"),
+    "in pieces": ((b"PUT /x HTTP/1.1\r\nHo", b"st: a\r\nHost: b\r\n\r\n"), 400, "PUT /x HTTP/1.1"),
+    "no request": ((b'\x16\x03\x01 "\r\n\r\n',), 400, r"\x16\x03\x01 \" -"),
+    "more words": ((b"GET / a b c\r\n\r\n",), 400, "GET / HTTP/a"),
+    "too large": (
+        (b"POST /up HTTP/1.1\r\nHost: test\r\nContent-Length: 101\r\n\r\n",),
+        413,
+        "POST /up HTTP/1.1",
+    ),
+    "too large a chunk": (
+        (b"POST /up HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n", b"65\r\n"),
+        413,
+        "POST /up HTTP/1.1",
+    ),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_what_is_refused_is_in_the_access_log(kind: str, refused: str) -> None:
+    pieces, status, line = REFUSED[refused]
+    options = {"access_format": '%(h)s "%(r)s" %(s)s %(B)s', "limits": Limits(body=100)}
+    with server(kind, **options) as one, one.connect() as client:
+        for piece in pieces:
+            client.send(piece)
+        answer = client.answer()
+        assert answer.status == status
+        eventually(one.access_lines)
+        assert one.access_lines() == [f'127.0.0.1 "{line}" {status} {len(answer.body)}']
+
+
+def test_who_is_too_slow_is_in_the_access_log(kind: str) -> None:
+    with (
+        server(kind, access_json=True, limits=Limits(header_timeout=0.2)) as one,
+        one.connect() as client,
+    ):
+        client.send(b"GET /slow HTTP/1.1\r\nHost")
+        assert client.answer().status == 408
+        eventually(one.access_lines)
+        told = json.loads(one.access_lines()[0])
+        assert (told["method"], told["path"], told["status"]) == ("GET", "/slow", 408)
+        assert told["duration_us"] > 100_000
+
+
 def test_files_are_below_the_path_of_the_request(kind: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("file")
     mounts = (Mount("/s/", str(tmp_path)),)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigtop.errors import ProtocolError
 from bigtop.http.engine import Engine
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
@@ -17,8 +18,8 @@ from bigtop.http.response import (
     Stamp,
     Stamps,
     error_page,
-    error_response,
     head_of,
+    refusal,
     stamp,
 )
 
@@ -288,7 +289,7 @@ def test_stamp() -> None:
 
 
 def test_error_response() -> None:
-    assert error_response(431, "too long", STAMP) == (
+    assert refusal(ProtocolError(431, "too long"), STAMP) == (
         b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
         b"Content-Length: 45\r\nConnection: close\r\n" + ADDED + b"\r\n"
         b"431 Request Header Fields Too Large\ntoo long\n"
@@ -298,7 +299,7 @@ def test_error_response() -> None:
 
 def test_every_error_of_the_engine_can_be_answered() -> None:
     for status in (400, 408, 413, 414, 417, 431, 500, 501, 503, 505):
-        assert error_response(status, "\u20ac", STAMP).startswith(b"HTTP/1.1 %d " % status)
+        assert refusal(ProtocolError(status, "\u20ac"), STAMP).startswith(b"HTTP/1.1 %d " % status)
 
 
 def test_continue_is_a_whole_response() -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from bigtop.backends.asgi.buffered_transport import BufferedTransport
 from bigtop.backends.asgi.call import Call
@@ -18,20 +19,22 @@ from bigtop.backends.asgi.new_call import new_call
 from bigtop.backends.asgi.timers import Timers
 from bigtop.backends.native.timeouts import Wait
 from bigtop.errors import ProtocolError
+from bigtop.http.access_format import unread
 from bigtop.http.engine import BODY, HEAD, IDLE, Engine
 from bigtop.http.keep_alive import may_send
 from bigtop.http.messages import END, Event, Request
-from bigtop.http.response import refusal
 from bigtop.http.scope import Peer
 from bigtop.system.clock import monotonic_ns
 
 LEFT = 499  # nginx's status of a request whose client left before it was answered
 
+_LATE: Final = "the request did not arrive in time"
+
 
 class Connection(ClientConnection):
     """The TransportOwner of a transport, for HTTP/1.x; it serves from the beginning on."""
 
-    __slots__ = ("_advancing", "_backlog", "_call", "_engine", "_over", "_peer", "_writing")
+    __slots__ = ("_advancing", "_backlog", "_call", "_engine", "_over", "_peer", "_unread", "_writing")
 
     def __init__(
         self, context: WorkerContext, transport: BufferedTransport, peer: Peer, engine: Engine
@@ -42,6 +45,7 @@ class Connection(ClientConnection):
         self._backlog: deque[Event] = deque()
         self._call: Call | None = None  # the request that is answered
         self._advancing = False
+        self._unread: Request | None = None  # one that broke HTTP behind its head
         self._writing = False  # its answer is complete and waits for the client to read it
         self._over = False  # closed, or somebody else's
         transport.owner = self
@@ -87,7 +91,8 @@ class Connection(ClientConnection):
         self._advancing = True
         while self._backlog and (call := self._next_call()) is not None:
             if self._engine.error is not None and not _has_all(call):
-                self._call = None  # its body makes no sense: the application need not know of it
+                # Its body makes no sense: the application need not know of it.
+                self._call, self._unread = None, call.request
                 break
             call.start()
         self._advancing = False
@@ -156,10 +161,11 @@ class Connection(ClientConnection):
         elif self.wait is timers.body or self.wait is timers.head or self.wait is timers.look:
             timers.stop(self)
 
-    def refuse(self, error: ProtocolError) -> None:
+    def refuse(self, error: ProtocolError, began: int = 0) -> None:
         """The client broke HTTP, is too slow or one too many. What comes from it now cannot be used."""
         if (call := self._call) is None:
-            self.transport.write(refusal(error, self._context.stamps.now()))
+            what = self._unread or unread(self._engine.line)
+            self.transport.write(self._context.refusal(self, what, error, self._peer, began))
             self._backlog.clear()
             self.linger()
             return
@@ -252,7 +258,7 @@ class Connection(ClientConnection):
     def late(self, wait: Wait) -> None:
         timers = self._context.timers
         if wait is timers.head or wait is timers.body:
-            self.refuse(ProtocolError(408, "the request did not arrive in time"))
+            self.refuse(ProtocolError(408, _LATE), monotonic_ns() - wait.length)
         elif wait is timers.send or wait is timers.linger:
             self.cut()
         elif wait is timers.look:
@@ -267,8 +273,7 @@ class Connection(ClientConnection):
     @property
     def is_idle(self) -> bool:
         """Whether it stands between two requests."""
-        busy = self._call is not None or self._lingering or self._over
-        return not busy and self._engine.phase is IDLE
+        return self._call is None and not (self._lingering or self._over) and self._engine.phase is IDLE
 
     def drain(self) -> None:
         timers = self._context.timers

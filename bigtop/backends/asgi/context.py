@@ -15,8 +15,10 @@ from bigtop.backends.base import App
 from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import Wait
 from bigtop.backends.serve_options import ServeOptions
+from bigtop.errors import ProtocolError
 from bigtop.http.forwarded import Forwarding
-from bigtop.http.response import Stamps
+from bigtop.http.messages import Request
+from bigtop.http.response import Stamps, refusal
 from bigtop.http.scope import Peer
 
 
@@ -75,6 +77,16 @@ class WorkerContext:
         """The head of a request comes in pieces."""
         self.timers.start(client, self.timers.head, now)
         self.metrics.arrives(client, now, peer.label)
+
+    def refusal(
+        self, client: Client, request: Request, error: ProtocolError, peer: Peer, began: int
+    ) -> bytes:
+        """Return the answer to a request that is refused, and log it; it `began` to come then, 0 if that is
+        not known."""
+        answer = refusal(error, self.stamps.now())
+        began = began or self.timers.head.began(client)
+        self.metrics.refused(request, error.status, answer, peer, began)
+        return answer
 
     def drain(self) -> None:
         """Take no further work; see emptied(). May be repeated when the time for it changed."""

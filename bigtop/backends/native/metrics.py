@@ -14,8 +14,12 @@ from typing import Final
 from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import AccessLog
 from bigtop.backends.native.framework_routes import Reader, Told
+from bigtop.http.access_format import AccessRecord
+from bigtop.http.messages import Request
+from bigtop.http.peer import BasePeer
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
+from bigtop.system.clock import monotonic_ns
 
 # Plain numbers: an enum's member costs a look-up each time it is named.
 BUSY: Final = int(Word.BUSY)
@@ -83,6 +87,25 @@ class Metrics:
     def moved(self, record: int, sent: int) -> None:
         """So much of an answer under way is out."""
         self._slot.moved(record, sent)
+
+    def refused(self, request: Request, status: int, answer: bytes, peer: BasePeer, began: int) -> None:
+        """The server gave an error of its own to what was no request, or came too slowly or one too many; it
+        `began` to come then, 0 where nobody knows. It was shown to no application, and is counted nowhere."""
+        if self.access_log is not None:
+            now = monotonic_ns()
+            self.access_log.add(
+                AccessRecord(
+                    request=request,
+                    status=status,
+                    headers=[],
+                    sent=len(answer.partition(b"\r\n\r\n")[2]),
+                    address=peer.origin(request.headers).address,
+                    received=began or now,
+                    called=now,
+                    ended=now,
+                    session=peer.session,
+                )
+            )
 
     def count_route(self, record: int, told: Told, took: int, status: int) -> None:
         """What the framework says of an answer that is about to be counted; `told` is what the application

@@ -154,7 +154,7 @@ class Admission:
     def _admit(self, client: Accepted, now: int, data: bytes = b"") -> Connection:
         connection = self._connection_factory(client)
         if (refusal := self._connections.add(connection)) is not None:
-            self._flow.refuse(connection, refusal)
+            self._connections.refuse(connection, refusal)
         elif data:
             self._flow.resume(connection, data)
         elif connection.transport.opening is not None:

@@ -14,7 +14,7 @@ from bigtop.backends.native.app_queues import MISDIRECTED, READ, Arrival
 from bigtop.backends.native.timeouts import NEVER
 from bigtop.backends.wsgi.connection import CLOSED, Connection
 from bigtop.backends.wsgi.connections import Connections
-from bigtop.http.response import error_response
+from bigtop.errors import ProtocolError
 from bigtop.http.routes import RoutedEngine
 from bigtop.ipc.handoff import FULL, LOOK
 
@@ -67,8 +67,7 @@ class AppHandoff:
         return True
 
     def _refuse(self, connection: Connection, status: int, text: str) -> None:
-        stamp = connection.context.stamps.now()
-        self._connections.refuse(connection, error_response(status, text, stamp))
+        self._connections.refuse(connection, ProtocolError(status, text))
 
     # ---- arriving
 

@@ -22,6 +22,7 @@ from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import ProtocolError
+from bigtop.http.access_format import unread
 from bigtop.http.engine import IDLE, Engine
 from bigtop.http.messages import END, Event, Request
 from bigtop.http.response import CONTINUE
@@ -205,6 +206,12 @@ class Connection:
         if self.place != NOWHERE:
             self.context.slot.leave(self.place)
             self.place, self._shown = NOWHERE, None
+
+    def unanswered(self) -> tuple[Request, int]:
+        """Return the request that arrives, or what is known of it, and when its body began to come; 0: none
+        did."""
+        body = self._body
+        return (unread(self.engine.line), 0) if body is None else (body.request, body.began)
 
     def next_piece(self, request: Request, wait: Pause) -> bytes:
         """Wait for more of a body that is streamed; b"" at its end. For the call that has this connection.

@@ -20,6 +20,7 @@ from bigtop.backends.wsgi.connection import LINGERING, RECEIVE, Connection
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import ProtocolError
 from bigtop.http.handlers import ConnectionHandler
+from bigtop.http.response import refusal
 from bigtop.ipc.scoreboard import RequestPhase
 
 # Plain numbers: see clock.py.
@@ -104,8 +105,14 @@ class Connections:
         self.timeouts.start(connection, self.timeouts.linger, monotonic_ns())
         self.watch(connection, EPOLLIN)
 
-    def refuse(self, connection: Connection, answer: bytes) -> None:
-        """Answer with an error of the server's own, and part."""
+    def refuse(self, connection: Connection, error: ProtocolError, began: int = 0) -> None:
+        """Answer with an error of the server's own, and part; what is refused `began` to come then, 0 if that
+        is not known."""
+        answer = refusal(error, connection.context.stamps.now())
+        if self._metrics.access_log is not None:
+            request, since = connection.unanswered()
+            began = since or began or self.timeouts.head.began(connection)
+            self._metrics.refused(request, error.status, answer, connection.stream.peer, began)
         # A few hundred bytes for a socket where nothing waits: they fit, or the client reads nothing anyway.
         with suppress(OSError):
             connection.transport.send(answer)

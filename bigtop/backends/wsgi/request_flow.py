@@ -23,7 +23,6 @@ from bigtop.errors import ProtocolError
 from bigtop.http.engine import BODY, ELSEWHERE, HEAD
 from bigtop.http.handlers import Reply
 from bigtop.http.keep_alive import is_last, may_send
-from bigtop.http.response import refusal
 from bigtop.ipc.scoreboard import RequestPhase
 from bigtop.system.clock import monotonic_ns
 
@@ -79,7 +78,7 @@ class RequestFlow:
         try:
             complete = connection.next_request()
         except ProtocolError as error:
-            self.refuse(connection, error)
+            self._connections.refuse(connection, error)
             return KEPT
         if complete is None:
             self._await_rest(connection, now)
@@ -124,7 +123,7 @@ class RequestFlow:
         phase = connection.engine.phase
         if phase is BODY:
             if connection.is_too_slow(timeouts.body, now):
-                self.refuse(connection, ProtocolError(408, "the body comes too slowly"))
+                self._connections.refuse(connection, ProtocolError(408, "the body comes too slowly"))
                 return
             self._connections.arrives(connection, timeouts.body, now)
         elif phase is not HEAD:
@@ -135,13 +134,16 @@ class RequestFlow:
         elif connection.wait is not timeouts.head:
             self._connections.arrives(connection, timeouts.head, now)
         elif timeouts.head.rate and connection.is_too_slow(timeouts.head, now):
-            self.refuse(connection, ProtocolError(408, "the head comes too slowly"))
+            self._connections.refuse(connection, ProtocolError(408, "the head comes too slowly"))
             return
         self._connections.watch(connection, EPOLLIN)
 
     def late(self, connection: Connection, wait: Wait) -> None:
         if wait is self._timeouts.head or wait is self._timeouts.body:
-            self.refuse(connection, ProtocolError(408, "the request did not arrive in time"))
+            began = monotonic_ns() - wait.length
+            self._connections.refuse(
+                connection, ProtocolError(408, "the request did not arrive in time"), began
+            )
             return
         if size := connection.last_look():  # it may have come just now
             self.metrics.bytes_in += size
@@ -149,9 +151,6 @@ class RequestFlow:
             self.ready.append(connection.stream)
         else:
             self._connections.close(connection)
-
-    def refuse(self, connection: Connection, error: ProtocolError) -> None:
-        self._connections.refuse(connection, refusal(error, connection.context.stamps.now()))
 
     # ---- the application
 
