@@ -64,7 +64,7 @@ class App:
                     undo.callback(os.close, self._seats)
                 self.retired = RetiredRecord(spec.name)
                 undo.callback(self.retired.close)
-                self.metrics_folder = MetricsFolder()
+                self.metrics_folder = MetricsFolder(_users(spec))
                 keepers = (self.retired, self.metrics_folder)
                 self.board = Scoreboard(seats.Seats(self._seats), keepers)
             except OSError as error:
@@ -196,6 +196,14 @@ class App:
                 "--preload off says so without this warning, --preload on does it all the same",
                 loaded.reason,
             )
+
+
+def _users(spec: ServeSpec) -> set[int]:
+    """Return who may have made the folder of metrics: we, or the user that workers become."""
+    users = {os.geteuid()}
+    with contextlib.suppress(ConfigError):  # which the fork server reports
+        users.add(identity.resolve(spec.identity.user, spec.identity.group).uid or os.geteuid())
+    return users
 
 
 def _adds_metrics(spec: ServeSpec) -> bool:

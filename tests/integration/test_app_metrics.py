@@ -205,6 +205,37 @@ def test_each_application_of_a_file_counts_for_itself(folder: Path) -> None:
         assert stack.stop() == 0
 
 
+def test_what_a_killed_supervisor_left_is_removed_by_the_next(folder: Path) -> None:
+    with Site("counting:app", "--app-metrics", "on", cwd=folder) as living:
+        living.get("/")
+        kept = Path(living.get("/folder"))
+        with Site("counting:app", "--app-metrics", "on", cwd=folder) as killed:
+            killed.get("/")
+            left = Path(killed.get("/folder"))
+            killed.family()
+            os.kill(killed.pid, signal.SIGKILL)
+            killed.process.wait()
+            assert left.is_dir()
+            whose = left.name.split("-")
+            others = [
+                left.with_name("-".join([*whose[:2], "1", *whose[3:]])),  # in another container
+                left.with_name("-".join([*whose[:2], "0", "0", "0", whose[5]])),  # nobody knows whose
+                left.with_name(f"{left.name}0"),  # no name of ours
+            ]
+            for other in others:
+                other.mkdir()
+            try:
+                with Site("counting:app", "--app-metrics", "on", cwd=folder) as following:
+                    following.wait_for(f"removed {left}, which a supervisor left that was killed")
+                    assert not left.exists()
+                    assert kept.is_dir()
+                    assert all(other.is_dir() for other in others)
+                    assert counted(living)["jobs_total", "web"] == 1
+            finally:
+                for other in others:
+                    other.rmdir()
+
+
 @pytest.mark.skipif(python_for_nobody() is None, reason="needs root, and a Python that nobody can run")
 def test_as_another_user() -> None:
     """The application makes the folder, and the supervisor, which is root, removes from it and ends it."""
