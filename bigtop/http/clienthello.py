@@ -21,6 +21,7 @@ _SERVER_NAME: Final = 0
 _ALPN: Final = 16
 _SUPPORTED_VERSIONS: Final = 43
 _HOST_NAME: Final = 0
+_RANDOM_END: Final = 34  # behind a version and 32 random bytes
 _NAME: Final = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _LONGEST_NAME: Final = 253
 
@@ -81,67 +82,58 @@ def _read(body: bytes) -> Hello:
 
 
 def _hello(body: bytes) -> Hello:
-    fields = _Fields(body)
-    version = fields.number(2)
-    fields.take(32)  # its random bytes
-    fields.block(1)  # a session
-    fields.block(2)  # ciphers
-    fields.block(1)  # compression
-    name, alpn, versions = "", (), (version,)  # type: str, tuple[bytes, ...], tuple[int, ...]
-    extensions = _Fields(fields.block(2) if fields.is_left else b"")
-    while extensions.is_left:
-        kind, content = extensions.number(2), _Fields(extensions.block(2))
+    end = len(body)
+    at = _behind(body, _RANDOM_END, 1, end)  # a session
+    at = _behind(body, at, 2, end)  # ciphers
+    at = _behind(body, at, 1, end)  # compression
+    name, alpn, versions = "", (), (body[0] << 8 | body[1],)  # type: str, tuple[bytes, ...], tuple[int, ...]
+    if at < end:
+        at, end = at + 2, _behind(body, at, 2, end)
+    while at < end:
+        begin, behind = at + 4, _behind(body, at + 2, 2, end)
+        kind = body[at] << 8 | body[at + 1]
         if kind == _SERVER_NAME:
-            name = _host(_Fields(content.block(2)))
+            name = _host(body, begin + 2, _behind(body, begin, 2, behind))
         elif kind == _ALPN:
-            alpn = tuple(_Fields(content.block(2)).blocks())
+            alpn = _protocols(body, begin + 2, _behind(body, begin, 2, behind))
         elif kind == _SUPPORTED_VERSIONS:
-            versions = tuple(_Fields(content.block(1)).numbers())
+            versions = _numbers(body, begin + 1, _behind(body, begin, 1, behind))
+        at = behind
     return Hello(name, alpn, versions)
 
 
-def _host(names: _Fields) -> str:
-    while names.is_left:
-        kind, name = names.number(1), names.block(2).lower().removesuffix(b".")
-        if kind == _HOST_NAME and len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None:
+def _host(data: bytes, at: int, end: int) -> str:
+    while at < end:
+        behind = _behind(data, at + 1, 2, end)
+        name = data[at + 3 : behind].lower().removesuffix(b".")
+        if data[at] == _HOST_NAME and len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None:
             return name.decode("ascii")
+        at = behind
     return ""
 
 
-class _Fields:
-    """What is left to read of a structure. All that read raise _Nonsense where there is too little."""
+def _protocols(data: bytes, at: int, end: int) -> tuple[bytes, ...]:
+    found = []
+    while at < end:
+        behind = _behind(data, at, 1, end)
+        found.append(data[at + 1 : behind])
+        at = behind
+    return tuple(found)
 
-    __slots__ = ("_at", "_data")
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
+def _numbers(data: bytes, at: int, end: int) -> tuple[int, ...]:
+    if (end - at) % 2:
+        raise _Nonsense
+    return tuple([data[one] << 8 | data[one + 1] for one in range(at, end, 2)])
 
-    @property
-    def is_left(self) -> bool:
-        return self._at < len(self._data)
 
-    def take(self, size: int) -> bytes:
-        at, self._at = self._at, self._at + size
-        if self._at > len(self._data):
-            raise _Nonsense
-        return self._data[at : self._at]
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def block(self, size: int) -> bytes:
-        """Return what follows on its length, which has `size` bytes."""
-        return self.take(self.number(size))
-
-    def blocks(self) -> list[bytes]:
-        found = []
-        while self.is_left:
-            found.append(self.block(1))
-        return found
-
-    def numbers(self) -> list[int]:
-        found = []
-        while self.is_left:
-            found.append(self.number(2))
-        return found
+def _behind(data: bytes, at: int, width: int, end: int) -> int:
+    """Return what stands behind a block that begins at `at` with its length, in `width` bytes. _Nonsense: not
+    before `end`."""
+    behind = at + width
+    if behind > end:
+        raise _Nonsense
+    behind += data[at] if width == 1 else data[at] << 8 | data[at + 1]
+    if behind > end:
+        raise _Nonsense
+    return behind

@@ -89,7 +89,7 @@ class Engine:
         self.error: ProtocolError | None = None
         self._line = b""  # that which the head with the error began with
         self._rest = b""  # what arrived of a line that is not whole; of another protocol, after an upgrade
-        self._lines: list[bytes] = []  # of a head that arrives in pieces
+        self._lines: list[bytes] | None = None  # of a head that arrives in pieces
         self._keeps = True  # the connection goes on behind the present message
         self._left = 0  # bytes that are to come of a body with a length
         self._chunks: Chunks | None = None  # a body in chunks
@@ -122,8 +122,8 @@ class Engine:
         if self.phase is UPGRADED:
             self._rest = data[at:]
         elif self.phase is ELSEWHERE:
-            self._rest = b"".join([line + _CRLF for line in self._lines]) + data[at:]
-            self._lines = []
+            self._rest = b"".join([line + _CRLF for line in self._lines or ()]) + data[at:]
+            self._lines = None
         elif self.spent == FRESH:
             self.spent = 0
         elif self.phase is not IDLE:
@@ -218,6 +218,8 @@ class Engine:
     def _go_on(self, data: bytes, at: int, events: list[Event]) -> int:
         """A head comes in pieces."""
         lines = self._lines
+        if lines is None:
+            lines = self._lines = []
         while (end := data.find(_CRLF, at)) > at:
             self._check(data[at:end], lines, whole=True)
             lines.append(data[at:end])
@@ -225,7 +227,7 @@ class Engine:
         if end == at:
             if not self._take(parse(lines), events):
                 return at
-            self._lines = []
+            self._lines = None
             return at + 2
         rest = data[at:]
         self._check(rest.removesuffix(b"\r"), lines, whole=False)
@@ -284,4 +286,4 @@ class Engine:
         self.error = error
         self.phase = CLOSED
         self._rest = b""
-        self._lines = []
+        self._lines = None

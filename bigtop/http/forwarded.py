@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from bigtop.errors import ConfigError, ProtocolError
 from bigtop.http.declarations import FIELDS, FORWARDER, SECURE_SCHEMES
+from bigtop.http.memo import remember
 from bigtop.http.policy import Policy
 
 Fields = Sequence[tuple[bytes, bytes]]
@@ -54,10 +55,18 @@ class Trust:
             self._networks = [ipaddress.ip_network(peer, strict=False) for peer in peers if peer != "*"]
         except ValueError as error:
             raise ConfigError(f"forwarded_allow_ips: {error}; wanted addresses, networks or *") from None
+        self._known: dict[str, bool] = {}  # see memo.py
 
     def __contains__(self, address: str) -> bool:
         if self._all or not address:
             return True
+        known = self._known.get(address)
+        if known is None:
+            known = self._looked_up(address)
+            remember(self._known, address, known)
+        return known
+
+    def _looked_up(self, address: str) -> bool:
         peer = ipaddress.ip_address(address.partition("%")[0])
         peer = getattr(peer, "ipv4_mapped", None) or peer
         return any(peer in network for network in self._networks)

@@ -40,7 +40,7 @@ class Peer(BasePeer):
     `root` is where the application is mounted; `ids` makes an X-Request-ID where no trusted peer gave one.
     """
 
-    __slots__ = ("client", "http_extensions", "ids", "root", "scope", "server", "websocket_extensions")
+    __slots__ = ("client", "ids", "root", "scope", "tls")
 
     def __init__(
         self,
@@ -53,40 +53,58 @@ class Peer(BasePeer):
     ) -> None:
         BasePeer.__init__(self, client, forwarding, scheme)
         self.client = (str(client[0]), int(client[1])) if isinstance(client, tuple) else None
-        self.server: tuple[str, int | None] = ("", None)
-        if isinstance(server, tuple):
-            self.server = (str(server[0]), int(server[1]))
-        elif server:
-            self.server = (server if isinstance(server, str) else server.decode("utf-8", "replace"), None)
         self.root = root
         self.ids = ids or RequestIds("")
-        # What all scopes have in common, and places for the rest: copying a dict costs a tenth of making one,
-        # to replace a value a third of adding one.
-        self.scope: Scope = {
-            "type": "http",
-            "asgi": VERSION,
-            "http_version": "1.1",
-            "scheme": scheme,
-            "root_path": root.text,
-            "client": self.client,
-            "server": self.server,
-            "method": "",
-            "path": "",
-            "raw_path": b"",
-            "query_string": b"",
-            "headers": [],
-            "state": {},
-            "extensions": {},
-        }
-        self.http_extensions = _HTTP_EXTENSIONS
-        self.websocket_extensions = _WEBSOCKET_EXTENSIONS
+        self.scope = _commons.get((server, scheme, root)) or _common(server, scheme, root)
+        self.tls: dict[str, object] | None = None  # the extension
 
     def encrypted(self, session: TlsSession) -> None:
         """Take in what was agreed on with the client: the extension `tls`."""
         self.session = session
-        tls = tls_extension(session)
-        self.http_extensions = {**_HTTP_EXTENSIONS, "tls": tls}
-        self.websocket_extensions = {**_WEBSOCKET_EXTENSIONS, "tls": tls}
+        self.tls = _extensions.get(session)
+        if self.tls is None:
+            self.tls = tls_extension(session)
+            remember(_extensions, session, self.tls)
+
+    def extensions(self, of_all: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+        """Return what one scope has of them: the application may change it."""
+        found = of_all.copy()
+        if self.tls is not None:
+            found["tls"] = self.tls.copy()
+        return found
+
+
+# Of many connections; nobody changes them. See memo.py.
+_commons: Final[dict[tuple[Address, str, Root], Scope]] = {}
+_extensions: Final[dict[TlsSession, dict[str, object]]] = {}
+
+
+def _common(server: Address, scheme: str, root: Root) -> Scope:
+    """Return what scopes have in common, and places for the rest: copying a dict costs a tenth of making one,
+    to replace a value a third of adding one."""
+    place: tuple[str, int | None] = ("", None)
+    if isinstance(server, tuple):
+        place = (str(server[0]), int(server[1]))
+    elif server:
+        place = (server if isinstance(server, str) else server.decode("utf-8", "replace"), None)
+    made: Scope = {
+        "type": "http",
+        "asgi": VERSION,
+        "http_version": "1.1",
+        "scheme": scheme,
+        "root_path": root.text,
+        "client": None,
+        "server": place,
+        "method": "",
+        "path": "",
+        "raw_path": b"",
+        "query_string": b"",
+        "headers": [],
+        "state": {},
+        "extensions": {},
+    }
+    remember(_commons, (server, scheme, root), made)
+    return made
 
 
 def http_scope(request: Request, shown: Shown, peer: Peer, state: dict[str, Any], request_id: bytes) -> Scope:
@@ -97,6 +115,7 @@ def http_scope(request: Request, shown: Shown, peer: Peer, state: dict[str, Any]
     if not shown.request_id:
         headers[-1] = (NAME, request_id)
     scope = peer.scope.copy()
+    scope["client"] = peer.client
     if request.version != "1.1":
         scope["http_version"] = request.version
     scope["method"] = request.method
@@ -111,7 +130,7 @@ def http_scope(request: Request, shown: Shown, peer: Peer, state: dict[str, Any]
     scope["query_string"] = query
     scope["headers"] = headers
     scope["state"] = state.copy()
-    scope["extensions"] = peer.http_extensions.copy()
+    scope["extensions"] = peer.extensions(_HTTP_EXTENSIONS)
     if shown.is_forwarded:
         _apply(peer.origin(request.headers), scope)
     return scope
@@ -187,7 +206,7 @@ def websocket_scope(
     scope["type"] = "websocket"
     scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
     scope["subprotocols"] = subprotocols
-    scope["extensions"] = peer.websocket_extensions.copy()
+    scope["extensions"] = peer.extensions(_WEBSOCKET_EXTENSIONS)
     return scope
 
 

@@ -58,7 +58,7 @@ def tls_extension(session: TlsSession) -> dict[str, object]:
     client = session.client
     return {
         "server_cert": None,
-        "client_cert_chain": [] if client is None else [client.pem],
+        "client_cert_chain": () if client is None else (client.pem,),  # nobody can change it for others
         "client_cert_name": None if client is None else client.subject,
         "client_cert_error": None,
         "tls_version": _VERSIONS.get(session.version),

@@ -56,6 +56,33 @@ def worker_environ(
     }
 
 
+class Environs:
+    """What environs of a worker, which is given, have in common with those of other connections: to the same
+    address, with the same that was agreed on."""
+
+    def __init__(self, worker: Environ) -> None:
+        self._worker = worker
+        self._known: dict[tuple[Address, str, TlsSession | None], Environ] = {}  # see memo.py
+
+    def of(self, server: Address, scheme: str, session: TlsSession | None) -> Environ:
+        """Return it; nobody changes that. What was agreed on is there under the names of mod_ssl."""
+        key = (server, scheme, session)
+        found = self._known.get(key)
+        if found is None:
+            name, port = host_and_port(server)
+            found = {
+                **self._worker,
+                "wsgi.url_scheme": scheme,
+                "SERVER_NAME": name or "localhost",
+                "SERVER_PORT": port or ("443" if scheme == "https" else "80"),
+                "REMOTE_ADDR": "",
+                "REMOTE_PORT": "",
+                **({} if session is None else ssl_variables(session)),
+            }
+            remember(self._known, key, found)
+        return found
+
+
 class Peer(BasePeer):
     """One connection, as environs describe it.
 
@@ -63,31 +90,25 @@ class Peer(BasePeer):
     called "localhost" (PEP 3333 forbids an empty SERVER_NAME and SERVER_PORT).
     """
 
-    __slots__ = ("environ",)
+    __slots__ = ("_environs", "_server", "environ")
 
     def __init__(
         self,
-        worker: Environ,
+        environs: Environs,
         server: Address,
         client: Address,
         forwarding: Forwarding,
         scheme: str,
     ) -> None:
         BasePeer.__init__(self, client, forwarding, scheme)
-        name, port = host_and_port(server)
-        self.environ: Environ = {
-            **worker,
-            "wsgi.url_scheme": scheme,
-            "SERVER_NAME": name or "localhost",
-            "SERVER_PORT": port or ("443" if scheme == "https" else "80"),
-            "REMOTE_ADDR": self.address,
-            "REMOTE_PORT": self.port,
-        }
+        self._environs = environs
+        self._server = server
+        self.environ = environs.of(server, scheme, None)
 
     def encrypted(self, session: TlsSession) -> None:
-        """Take in what was agreed on with the client, under the names of mod_ssl."""
+        """Take in what was agreed on with the client."""
         self.session = session
-        self.environ.update(ssl_variables(session))
+        self.environ = self._environs.of(self._server, self.scheme, session)
 
 
 def environ(
@@ -108,6 +129,8 @@ def environ(
     added, is_forwarded = header
     target, path, query = _splits.get(request.target) or _split(request.target)
     env = peer.environ | added
+    env["REMOTE_ADDR"] = peer.address
+    env["REMOTE_PORT"] = peer.port
     env["REQUEST_METHOD"] = request.method
     env["RAW_URI"] = env["REQUEST_URI"] = target
     if request.version != "1.1":

@@ -65,6 +65,12 @@ class Descriptor(Protocol):
         """Return its descriptor."""
 
 
+class Newcomer(Descriptor, Protocol):
+    """A socket of a new client."""
+
+    def close(self) -> None: ...
+
+
 def make(seats: int) -> list[socket.socket]:
     """Return the ends of the common queue and of `seats` inboxes, each as where to read, where to write.
 
@@ -130,7 +136,7 @@ class Handoff:
             self._counters[_HANDED_OFF] = self._given
         return sent
 
-    def spread(self, newcomer: socket.socket, mine: int) -> bool:
+    def spread(self, newcomer: Newcomer, mine: int) -> bool:
         """Send a new client to a worker that has fewer than `mine`; True when it is gone from here."""
         seat = self.emptiest(below=mine)
         if seat is None or not self.send(seat, newcomer):

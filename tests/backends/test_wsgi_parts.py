@@ -32,7 +32,7 @@ from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.handlers import FilePart
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
-from bigtop.http.wsgi import Peer
+from bigtop.http.wsgi import Environs, Peer
 from bigtop.ipc.scoreboard import Slot
 from tests.support.backend_server import eventually
 
@@ -366,7 +366,7 @@ def test_rates_count_from_the_grace_on() -> None:
 
 
 def _peer(address: str) -> Peer:
-    return Peer({}, ("127.0.0.1", 80), (address, 1), Forwarding(Trust(["10.0.0.1"]), ()), "http")
+    return Peer(Environs({}), ("127.0.0.1", 80), (address, 1), Forwarding(Trust(["10.0.0.1"]), ()), "http")
 
 
 def test_connections_of_an_address_are_counted() -> None:

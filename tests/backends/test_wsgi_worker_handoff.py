@@ -26,7 +26,7 @@ from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.http.engine import Engine
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.limits import Limits
-from bigtop.http.wsgi import Peer
+from bigtop.http.wsgi import Environs, Peer
 from bigtop.ipc import handoff, seats
 from bigtop.ipc.scoreboard import Slot, Word
 from bigtop.ipc.seats import Seat, Seats, SeatState
@@ -178,7 +178,7 @@ def test_a_parked_connection_is_sent_as_soon_as_there_is_room() -> None:
 
 def test_a_connection_with_state_of_its_own_stays() -> None:
     ours, theirs = socket.socketpair()
-    peer = Peer({}, None, None, Forwarding(Trust(()), ()), "http")
+    peer = Peer(Environs({}), None, None, Forwarding(Trust(()), ()), "http")
     slot = Slot.unseen()
     upgrades = Upgrades(Means(SpokenSocket, threading.Lock, patient), Limits())
     executor = ThreadExecutor(1, slot.latencies, upgrades)

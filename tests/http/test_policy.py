@@ -47,7 +47,7 @@ def by_wsgi(request: Request, rules: Forwarding, client: Any, root: str = "") ->
     worker = wsgi.worker_environ(
         io.StringIO(), multithread=False, multiprocess=True, script_name=root_of(root).latin
     )
-    peer = wsgi.Peer(worker, SERVER, client, rules, "http")
+    peer = wsgi.Peer(wsgi.Environs(worker), SERVER, client, rules, "http")
     return told(wsgi.environ(request, peer, io.BytesIO(), ids=RequestIds("x")))
 
 

@@ -25,6 +25,7 @@ from bigtop.http.response import ResponseError, Stamps
 from bigtop.http.wsgi import (
     Address,
     Environ,
+    Environs,
     Exchange,
     FileWrapper,
     Peer,
@@ -46,7 +47,9 @@ def parse(data: bytes) -> Request:
 
 
 def peer(client: Address = CLIENT, server: Address = LOCAL, scheme: str = "http", trusted: str = "") -> Peer:
-    return Peer(WORKER, server, client, Forwarding(Trust(trusted.split()), ["for", "proto"]), scheme)
+    return Peer(
+        Environs(WORKER), server, client, Forwarding(Trust(trusted.split()), ["for", "proto"]), scheme
+    )
 
 
 def env_of(*lines: str, connection: Peer | None = None, body: bytes = b"", method: str = "GET") -> Environ:
@@ -102,7 +105,9 @@ def test_every_place_that_is_kept_free_for_a_request_is_filled(header: list[tupl
     places = {key: object() for key, value in free.items() if value in ("", None)}
     del places["SCRIPT_NAME"]  # always empty, and set by whoever mounts an application
     assert len(places) == 7
-    peer = Peer(free | places, ("127.0.0.1", 80), ("127.0.0.1", 5), Forwarding(Trust([]), []), "http")
+    peer = Peer(
+        Environs(free | places), ("127.0.0.1", 80), ("127.0.0.1", 5), Forwarding(Trust([]), []), "http"
+    )
     request = Request("GET", b"/", Fields(header, {}))
     left = {key for key, value in environ(request, peer, io.BytesIO()).items() if value is places.get(key)}
     assert left == {"wsgi.early_hints"}  # which Call.run() sets
@@ -235,7 +240,7 @@ def test_of_trusted_peers_everything_is_passed_on_and_some_is_believed() -> None
 
 def test_host_and_port_where_proxies_set_them() -> None:
     forwarding = Forwarding(Trust(["*"]), ["host", "port"])
-    connection = Peer(WORKER, LOCAL, CLIENT, forwarding, "http")
+    connection = Peer(Environs(WORKER), LOCAL, CLIENT, forwarding, "http")
     env = env_of("/", "X-Forwarded-Host: example.org", "X-Forwarded-Port: 444", connection=connection)
     assert (env["HTTP_HOST"], env["SERVER_PORT"], env["REMOTE_ADDR"]) == ("example.org", "444", CLIENT[0])
 

@@ -115,16 +115,18 @@ class BufferedTransport(Stream):
 
     def __init__(self, transport: Transport, turn: LoopTurn) -> None:
         Stream.__init__(self, transport)
-        self._recv: Callable[[int], bytes] = transport.recv
-        self._send: Callable[[Bytes], int] = transport.send
-        self._events = TransportEvents(transport, turn.loop, self._on_readable, self._on_writable)
+        # A method of which another transport would make an object for each of its clients.
+        plain = transport if transport.is_plain else None
+        self._recv: Callable[[int], bytes] | None = None if plain is None else plain.recv
+        self._send: Callable[[Bytes], int] | None = None if plain is None else plain.send
+        self._events = TransportEvents(transport, turn.loop, self)
         self.gone = False  # closed
         self.owner: TransportOwner
         self.turn = turn
         self._queue: list[bytes] = []  # for the end of the turn
         self._size = 0  # of that
         self.write_buffer: WriteBuffer | None = None  # made when the client takes less than there is
-        self._waiters = Waiters(turn.loop)
+        self._waiters: Waiters | None = None
 
     # ---- in
 
@@ -138,9 +140,9 @@ class BufferedTransport(Stream):
         if self._events.reads:
             self._events.watch(False, self._events.writes)
 
-    def _on_readable(self) -> None:
+    def on_readable(self) -> None:
         try:
-            data = self._recv(RECEIVE)
+            data = self.raw.recv(RECEIVE) if self._recv is None else self._recv(RECEIVE)
         except BlockingIOError:
             self._events.update()
             self.owner.stalled()
@@ -198,7 +200,7 @@ class BufferedTransport(Stream):
         queue.clear()
         self._size = 0
         try:
-            sent = self._send(data)
+            sent = self.raw.send(data) if self._send is None else self._send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -240,7 +242,7 @@ class BufferedTransport(Stream):
         except ClientGone:
             self._lose()
 
-    def _on_writable(self) -> None:
+    def on_writable(self) -> None:
         write_buffer = self.write_buffer
         assert write_buffer is not None
         try:
@@ -252,18 +254,27 @@ class BufferedTransport(Stream):
             self.write_buffer = None
         self._events.watch(self._events.reads, not empty)
         if empty or write_buffer.size <= self.turn.limit // 2:
-            self._waiters.wake()
+            self._wake()
         self.owner.progressed()
 
     async def room(self) -> None:
         """Wait while too much waits for the client."""
         if self.waiting > self.turn.limit:
-            await self._waiters.wait()
+            await self._waiting_room().wait()
 
     async def flushed(self) -> None:
         """Wait until the client has taken everything, or is gone."""
         while self.write_buffer is not None and not self.gone:
-            await self._waiters.wait()
+            await self._waiting_room().wait()
+
+    def _waiting_room(self) -> Waiters:
+        if self._waiters is None:
+            self._waiters = Waiters(self.turn.loop)
+        return self._waiters
+
+    def _wake(self) -> None:
+        if self._waiters is not None:
+            self._waiters.wake()
 
     # ---- the end
 
@@ -288,4 +299,4 @@ class BufferedTransport(Stream):
         self.write_buffer = None
         self._events.watch(False, False)
         self.raw.close()
-        self._waiters.wake()
+        self._wake()

@@ -1,12 +1,12 @@
 # One client that speaks HTTP: requests are read and answered one after the other.
 #
 # Rule 1: one request at a time. While it is answered the socket is read on, because an end there is news for
-# the application; what a client pipelines stays in `_backlog`, at most one read's worth.
+# the application; what a client pipelines stays in `_backlog`, at most one read's worth. What comes next
+# stands last there: a list that is used up from its end takes a tenth of the memory of a deque.
 # Rule 2: a body is read no faster than the application takes it.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from bigtop.backends.asgi.buffered_transport import BufferedTransport
@@ -42,7 +42,7 @@ class Connection(ClientConnection):
         super().__init__(context, transport)
         self._peer = peer
         self._engine = engine
-        self._backlog: deque[Event] = deque()
+        self._backlog: list[Event] = []
         self._call: Call | None = None  # the request that is answered
         self._advancing = False
         self._unread: Request | None = None  # one that broke HTTP behind its head
@@ -83,8 +83,14 @@ class Connection(ClientConnection):
         is_idle = not (events or is_answering) and self.wait is not None
         if is_idle and self._engine.has_only_blanks:
             return  # empty lines, however many, win no time
-        self._backlog += events
+        self.queue(events)
         self._advance()
+
+    def queue(self, events: list[Event]) -> None:
+        """Put what came behind what is there already."""
+        if len(events) > 1:
+            events.reverse()
+        self._backlog = events + self._backlog if self._backlog else events
 
     def _advance(self) -> None:
         """Go on with what was read."""
@@ -103,14 +109,14 @@ class Connection(ClientConnection):
         backlog = self._backlog
         begun = None
         while backlog and not (self._lingering or self._writing or self._over):
-            event = backlog[0]
+            event = backlog[-1]
             if isinstance(event, Request):
                 if self._call is not None:
                     break
-                backlog.popleft()
+                backlog.pop()
                 begun = self._begin(event)
                 continue
-            backlog.popleft()
+            backlog.pop()
             body = self._call.body if self._call is not None else None
             if body is not None:  # otherwise it was answered without
                 if event is END:

@@ -36,7 +36,7 @@ class RoutedConnection(Connection):
 
     def take(self, data: bytes) -> None:
         """Go on with what another application's worker read."""
-        self._backlog += self._engine.feed(data)
+        self.queue(self._engine.feed(data))
         self._advance()
 
     def stalled(self) -> None:

@@ -8,26 +8,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
+from typing import Protocol
 
 from bigtop.backends.native.transport import READABLE, WRITABLE, Transport
 
 
+class EventsOwner(Protocol):
+    """Who can go on."""
+
+    def on_readable(self) -> None:
+        """Go on reading."""
+
+    def on_writable(self) -> None:
+        """Go on writing."""
+
+
 class TransportEvents:
-    """Calls `read` and `write` of one transport when what they wait for has come."""
+    """Tells the owner of one transport when what it waits for has come."""
 
-    __slots__ = ("_loop", "_read", "_transport", "_watched", "_write", "reads", "writes")
+    __slots__ = ("_loop", "_owner", "_transport", "_watched", "reads", "writes")
 
-    def __init__(
-        self,
-        transport: Transport,
-        loop: asyncio.AbstractEventLoop,
-        read: Callable[[], None],
-        write: Callable[[], None],
-    ) -> None:
+    def __init__(self, transport: Transport, loop: asyncio.AbstractEventLoop, owner: EventsOwner) -> None:
         self._transport = transport
         self._loop = loop
-        self._read = read
-        self._write = write
+        self._owner = owner
         self._watched = (0, 0)  # what reading and what writing waits for; 0: for nothing
         self.reads = False
         self.writes = False
@@ -57,14 +61,14 @@ class TransportEvents:
 
     def _callback(self, event: int, reads: int, writes: int) -> Callable[[], None]:
         if event == READABLE == reads != writes:
-            return self._read
-        return self._write if event == WRITABLE == writes != reads else self._try
+            return self._owner.on_readable
+        return self._owner.on_writable if event == WRITABLE == writes != reads else self._try
 
     def _try(self) -> None:
         """Try whatever waits, and look what it waits for now."""
         if self.reads:
-            self._read()
+            self._owner.on_readable()
         if self.writes:
-            self._write()
+            self._owner.on_writable()
         if self.reads or self.writes:
             self.update()

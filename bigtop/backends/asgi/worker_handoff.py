@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 from bigtop.backends.asgi.buffered_transport import BufferedTransport
+from bigtop.backends.native.bare_socket import AnySocket
 from bigtop.backends.native.timeouts import NEVER, SECOND
 from bigtop.ipc.handoff import LOOK, MOST, Handoff
 
@@ -42,7 +43,7 @@ class WorkerHandoff:
             self._loop.add_reader(handoff.inbox, self._on_inbox)
         self._loop.call_later(LOOK / SECOND, self._look)
 
-    def spread(self, newcomer: socket.socket, mine: int) -> bool:
+    def spread(self, newcomer: AnySocket, mine: int) -> bool:
         """Send a new client to a worker that has less than `mine`; True when it is gone."""
         return self._handoff is not None and self._handoff.spread(newcomer, mine)
 

@@ -102,8 +102,10 @@ class WorkerLoop:
                 if (error := self._app_handoff.let_in()) is not None:
                     self._acceptor.starve(error, now)
                 continue
-            for _ in range(BATCH):
-                if self._is_crowded or (accepted := self._acceptor.accept(fd, now)) is None:
+            for number in range(BATCH):
+                if self._is_crowded or (number and not self._acceptor.has_client(fd)):
+                    break
+                if (accepted := self._acceptor.accept(fd, now)) is None:
                     break
                 if not self._worker_handoff.spread(accepted.socket, len(self._context.clients)):
                     self._connections.welcome(accepted, b"")

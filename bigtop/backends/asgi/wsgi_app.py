@@ -28,7 +28,7 @@ from bigtop.http.messages import Request
 from bigtop.http.paths import is_like
 from bigtop.http.response import head_of
 from bigtop.http.scope import Scope
-from bigtop.http.wsgi import Environ, Peer, environ, error_of, joined, worker_environ
+from bigtop.http.wsgi import Environ, Environs, Peer, environ, error_of, joined, worker_environ
 
 Send = Callable[[Message], Any]
 
@@ -60,7 +60,7 @@ class InThreads:
         self._memory = memory
         self._directory = directory
         self._pool: ThreadPoolExecutor | None = None  # made after the fork
-        self._environ = worker_environ(sys.stderr, multithread=threads > 1, multiprocess=True)
+        self._environs = Environs(worker_environ(sys.stderr, multithread=threads > 1, multiprocess=True))
 
     async def __call__(self, scope: Scope, receive: Callable[..., Any], send: Send) -> None:
         if scope["type"] != "http":
@@ -102,7 +102,7 @@ class InThreads:
         request.version = scope["http_version"]
         request.headers = scope["headers"]
         request.chunked = any(name == b"transfer-encoding" for name, _value in scope["headers"])
-        peer = Peer(self._environ, scope["server"], scope["client"], _AS_IT_IS, scope["scheme"])
+        peer = Peer(self._environs, scope["server"], scope["client"], _AS_IT_IS, scope["scheme"])
         env = environ(request, peer, body, length)
         script = scope["root_path"].encode().decode("latin-1")
         env["SCRIPT_NAME"] = script

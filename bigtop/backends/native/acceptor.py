@@ -16,6 +16,7 @@ from os import set_blocking  # by name: an application may put its own in its pl
 from typing import Any, Final, NamedTuple
 
 from bigtop.backends.native.app_queues import ProxiedAddresses
+from bigtop.backends.native.bare_socket import AnySocket, BareSocket
 from bigtop.backends.native.timeouts import NEVER, SECOND
 from bigtop.ipc.handoff import is_shut
 from bigtop.ipc.scoreboard import LISTENERS, Word
@@ -24,6 +25,8 @@ from bigtop.log import logger as get_logger
 log = get_logger("bigtop.backend")
 
 RETRY: Final = SECOND // 10
+AF_UNIX: Final = int(socket.AF_UNIX)  # see clock.py
+_POLL: Final = select.poll  # kept here: gevent has another one
 # accept(2): out of descriptors or memory. The queue stays readable: without a pause the loop would spin.
 STARVED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
@@ -33,10 +36,27 @@ class Accepted(NamedTuple):
     """A client that was accepted: its socket, and both addresses as the socket module gives them; from
     another application, what a balancer said there."""
 
-    socket: socket.socket
+    socket: AnySocket
     server: Any
     client: Any
     proxied: ProxiedAddresses | None = None
+
+
+class _Listener(NamedTuple):
+    """One of a worker's; `bare` is a copy, from which clients come as bare sockets: those of Python's class
+    take three times as long to make."""
+
+    socket: socket.socket
+    bare: BareSocket
+    poll: select.poll  # for clients
+    address: Any  # None: another one for each client
+    family: int
+    type: int
+    protocol: int
+
+    def close(self) -> None:
+        self.socket.close()
+        self.bare.close()
 
 
 class Acceptor:
@@ -53,10 +73,8 @@ class Acceptor:
         self.room = room  # connections that this worker may have open
         self.retry_at = NEVER  # when to try again after running out of descriptors
         self.epoll = epoll
-        self._listeners = {listener.fileno(): (listener, _address(listener)) for listener in listeners}
+        self._listeners = {listener.fileno(): _listener(listener) for listener in listeners}
         self.is_open = False
-        for listener in listeners:
-            listener.setblocking(False)  # the object; accept() sees to the open socket that all share
 
     def __contains__(self, fd: int) -> bool:
         return fd in self._listeners
@@ -77,14 +95,18 @@ class Acceptor:
             else:
                 self.epoll.unregister(fd)
 
+    def has_client(self, fd: int) -> bool:
+        """Whether one waits. To ask for another one costs less than to take one that is not there."""
+        return bool(self._listeners[fd].poll.poll(0)) if fd in self._listeners else False
+
     def accept(self, fd: int, now: int) -> Accepted | None:
         """Take one client, not more: others are awake as well, and want their share of a burst."""
-        listener, server = self._listeners[fd]
+        listener, bare, _, server, family, type_, protocol = self._listeners[fd]
         try:
             set_blocking(fd, False)  # another one may have cleared O_NONBLOCK, for all
-            client, address = listener.accept()
+            accepted, address = bare._accept()  # type: ignore[attr-defined]  # what accept() calls
         except (BlockingIOError, ConnectionAbortedError):
-            if listener.family == socket.AF_UNIX and is_shut(listener):
+            if family == AF_UNIX and is_shut(listener):
                 self._give_up(fd)
             return None
         except OSError as error:
@@ -95,6 +117,7 @@ class Acceptor:
             else:
                 raise
             return None
+        client = BareSocket(family, type_, protocol, accepted)
         client.setblocking(False)
         self._words[self._counted_at[fd]] += 1
         return Accepted(client, client.getsockname() if server is None else server, address)
@@ -108,14 +131,14 @@ class Acceptor:
     def close(self) -> None:
         """Close the listeners: as soon as no process has one open, new clients are refused."""
         self.set(False)
-        for listener, _ in self._listeners.values():
+        for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
 
     def _give_up(self, fd: int) -> None:
         """Close a listener that somebody shut down: it would be readable for ever."""
-        listener, _ = self._listeners.pop(fd)
-        where = listener.getsockname()
+        listener = self._listeners.pop(fd)
+        where = listener.socket.getsockname()
         log.error(
             "nobody can connect to %s any more: somebody shut that listening socket down; a restart of "
             "Bigtop makes a new one",
@@ -132,10 +155,14 @@ class Acceptor:
         self.retry_at = now + RETRY
 
 
-def _address(listener: socket.socket) -> Any:
-    """Return where its clients are connected to; None where that is another address for each of them."""
-    address = listener.getsockname()
-    return None if isinstance(address, tuple) and address[0] in _WILDCARDS else address
+def _listener(listener: socket.socket) -> _Listener:
+    bare = BareSocket(fileno=os.dup(listener.fileno()))
+    bare.setblocking(False)  # the object; accept() sees to the open socket that all share
+    address = bare.getsockname()
+    differs = isinstance(address, tuple) and address[0] in _WILDCARDS
+    poll = _POLL()
+    poll.register(bare, select.POLLIN)
+    return _Listener(listener, bare, poll, None if differs else address, bare.family, bare.type, bare.proto)
 
 
 def room(wanted: int) -> int:

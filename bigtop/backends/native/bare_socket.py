@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import _socket
 
+AnySocket = _socket.socket  # a bare one, one of Python's class, or of gevent's, which is no subclass
+
 
 class BareSocket(_socket.socket):
     """The socket of C, to which OpenSSL's object can refer weakly."""

@@ -31,20 +31,16 @@ class TicketKeys:
         self._secret = bytes.fromhex(secret)
         self._label = label.encode()
         self._clock = clock
-        self._turn = -1
+        self.began = self.until = 0.0  # when those that were given are the right ones
         self.are_shared = False  # whether OpenSSL takes them
-
-    @property
-    def is_due(self) -> bool:
-        """Whether give() is to be called."""
-        return self._clock() // TURN != self._turn
 
     def give(self, contexts: Iterable[ssl.SSLContext]) -> None:
         """Have contexts use the keys of this time."""
-        self._turn = int(self._clock() // TURN)
+        turn = int(self._clock() // TURN)
+        self.began, self.until = float(turn * TURN), float(turn * TURN + TURN)
         if not self._secret:
             return
-        keys = _expanded(self._secret, self._label + self._turn.to_bytes(8, "big"))
+        keys = _expanded(self._secret, self._label + turn.to_bytes(8, "big"))
         self.are_shared = all(_set(context, keys) for context in contexts)
 
 

@@ -22,11 +22,12 @@ from enum import Enum
 from ssl import DER_cert_to_PEM_cert, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
 from typing import Any, Final
 
-from bigtop.backends.native.bare_socket import BareSocket
+from bigtop.backends.native.bare_socket import AnySocket, BareSocket
 from bigtop.backends.native.encryption import ServerContexts
 from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening, silence_of
 from bigtop.errors import ProtocolError
 from bigtop.http.clienthello import ALIEN, MOST, SHORT, Hello, hello_of
+from bigtop.http.memo import remember
 from bigtop.http.tls_session import TlsSession, client_of
 from bigtop.log import logger as get_logger
 
@@ -37,6 +38,7 @@ RECORD: Final = 16384  # the most bytes of a record
 # record is small, since a client can do nothing with a part of one.
 FLIGHT: Final = 13_000
 FIRST: Final = 4096
+USUAL: Final = 2048  # bytes that a Hello has at most, nearly always
 JOINED: Final = 65536  # bytes that are copied so that they fill records
 _RESET: Final = struct.pack("ii", 1, 0)
 _ALERT: Final = b"\x15\3\1\0\2\2\x70"  # fatal, unrecognized_name (RFC 6066, 3)
@@ -70,10 +72,13 @@ class TlsTransport:
     )
 
     def __init__(
-        self, sock: socket.socket, contexts: ServerContexts, owner_of: Callable[[str], int] | None
+        self, sock: AnySocket, contexts: ServerContexts, owner_of: Callable[[str], int] | None
     ) -> None:
-        self._socket = BareSocket(fileno=sock.detach())
-        self._socket.setblocking(False)
+        if isinstance(sock, BareSocket):
+            self._socket = sock
+        else:
+            self._socket = BareSocket(fileno=sock.detach())
+            self._socket.setblocking(False)
         self._contexts = contexts
         self._owner_of = owner_of
         self._stage: TlsStage = PEEKING
@@ -169,7 +174,9 @@ class TlsTransport:
         self._stage = SHAKING
 
     def _hello(self) -> Hello:
-        data = self._socket.recv(MOST, socket.MSG_PEEK)
+        data = self._socket.recv(USUAL, socket.MSG_PEEK)
+        if len(data) == USUAL:
+            data = self._socket.recv(MOST, socket.MSG_PEEK)
         hello = hello_of(data)
         if hello is SHORT and self._socket.family == socket.AF_UNIX:
             hello = Hello()  # of these epoll cannot be made to wait for more
@@ -279,8 +286,10 @@ class TlsTransport:
     def _say_end(self) -> None:
         """Send close_notify, if that can be; nobody waits for that of the client."""
         if self._stage is OPEN and not self._kept and not self._is_reset:
-            with suppress(OSError):
+            try:  # noqa: SIM105 - suppress() is not compiled
                 self._tls.shutdown()
+            except OSError:
+                pass
 
     def reset(self) -> None:
         self._is_reset = True
@@ -300,10 +309,17 @@ class TlsTransport:
         raise NotImplementedError("the descriptor is not all there is of it")
 
 
+_sessions: Final[dict[tuple[str, str, str, bool], TlsSession]] = {}  # of clients without a certificate
+
+
 def _session(tls: Any, contexts: ServerContexts, name: str) -> TlsSession:
     cipher, _, _ = tls.cipher()
-    client = None
+    version, resumed = tls.version(), tls.session_reused
     if contexts.asks_clients and (found := tls.getpeercert()):
         client = client_of(found, DER_cert_to_PEM_cert(tls.getpeercert(True)))
-    number = contexts.cipher_id(cipher)
-    return TlsSession(tls.version(), cipher, number, name, bool(tls.session_reused), client)
+        return TlsSession(version, cipher, contexts.cipher_id(cipher), name, resumed, client)
+    session = _sessions.get((version, cipher, name, resumed))
+    if session is None:
+        session = TlsSession(version, cipher, contexts.cipher_id(cipher), name, resumed)
+        remember(_sessions, (version, cipher, name, resumed), session)
+    return session

@@ -56,7 +56,7 @@ class TlsContexts:
     def choose(self, name: str) -> ssl.SSLContext | None:
         """Return the context for a name; None: there is none, and such clients are to be refused."""
         by_name = self._by_name
-        if self._tickets.is_due:
+        if not self._tickets.began <= self._clock() < self._tickets.until:  # clocks are set back, too
             self._tickets.give({*by_name.values()})
         found = by_name.get(name) if name else None
         if found is None and name:

@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from bigtop.backends.native.bare_socket import AnySocket
 from bigtop.http.peer import Address
 from bigtop.http.tls_session import TlsSession
 
@@ -121,7 +122,7 @@ def silence_of(client: _socket.socket) -> int:
 
 
 # Makes one of a client's socket and of the address, as the socket module gives it, that the client came to.
-TransportFactory = Callable[[socket.socket, Address], Transport]
+TransportFactory = Callable[[AnySocket, Address], Transport]
 
 
 class PlainTransport:
@@ -139,7 +140,7 @@ class PlainTransport:
         "write_event",
     )
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: AnySocket) -> None:
         self._socket = sock
         self.recv: Callable[[int], bytes] = sock.recv
         self.send: Callable[[Bytes], int] = sock.send

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bigtop.backends.base import Life
+from bigtop.backends.native.bare_socket import AnySocket
 from bigtop.backends.native.encryption import Encryption, ServerContexts
 from bigtop.backends.native.transport import PlainTransport, Transport, TransportFactory
 from bigtop.http.peer import Address
@@ -37,7 +38,7 @@ def transports(
     )
 
 
-def _plain(client: socket.socket, server: Address) -> Transport:
+def _plain(client: AnySocket, server: Address) -> Transport:
     return PlainTransport(client)
 
 
@@ -60,7 +61,7 @@ class _Transports:
         self._places = places
         self._is_mixed = is_mixed
 
-    def __call__(self, client: socket.socket, server: Address) -> Transport:
+    def __call__(self, client: AnySocket, server: Address) -> Transport:
         if self._is_mixed and not self._is_encrypted(server):
             return PlainTransport(client)
         return self._kind(client, self._contexts, self._owner_of)

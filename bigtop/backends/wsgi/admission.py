@@ -73,8 +73,8 @@ class Admission:
         otherwise a busy worker lets them in so slowly that the last of them waits for seconds.
         """
         if fd in self._acceptor:
-            for _ in range(1 + at_work):
-                if self.crowded:
+            for number in range(1 + at_work):
+                if self.crowded or (number and not self._acceptor.has_client(fd)):
                     break
                 client = self._acceptor.accept(fd, now)
                 if client is None:

@@ -11,26 +11,24 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from bigtop.backends.base import App, Features, Life
 from bigtop.backends.failures import serve_here
-from bigtop.backends.native.acceptor import Accepted, Acceptor, room
+from bigtop.backends.native.acceptor import Acceptor, room
 from bigtop.backends.native.access_log import access_log
-from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.native.engines import Engines
 from bigtop.backends.native.framework_routes import wsgi_reader
 from bigtop.backends.native.handler_chain import Chain
 from bigtop.backends.native.timeouts import Timeouts, Wait
-from bigtop.backends.native.transport import TransportFactory
 from bigtop.backends.native.transports import routes_of
 from bigtop.backends.native.write_buffer import Pause, patient
 from bigtop.backends.serve_options import NATIVE_OPTIONS, ServeOptions
 from bigtop.backends.wsgi.admission import Admission
 from bigtop.backends.wsgi.body_stream import Streaming
-from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
+from bigtop.backends.wsgi.connection_factory import ConnectionFactory
 from bigtop.backends.wsgi.connections import Connections
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.event_loop import EventLoop
@@ -40,12 +38,8 @@ from bigtop.backends.wsgi.request_flow import RequestFlow
 from bigtop.backends.wsgi.thread_executor import ThreadExecutor
 from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
-from bigtop.http.engine import Engine
-from bigtop.http.forwarded import Forwarding
 from bigtop.http.paths import root_of
-from bigtop.http.peer import Address as AnyAddress
-from bigtop.http.proxyprotocol import Address
-from bigtop.http.wsgi import Environ, Peer, worker_environ
+from bigtop.http.wsgi import Environ, worker_environ
 
 EPOLL: Final = select.epoll  # kept here: gevent takes it out of its module
 
@@ -128,49 +122,3 @@ def streaming(options: ServeOptions, await_input: Pause) -> Streaming | None:
         return None
     pace = Wait(options.limits.body_timeout, options.limits.body_rate)
     return Streaming(options.stream_bodies, await_input, pace)
-
-
-class ConnectionFactory:
-    """Makes connections of clients that were accepted. `upgrades` are protocols that the application may go
-    over to, where its client's socket is all there is of a transport."""
-
-    def __init__(
-        self,
-        transport: TransportFactory,
-        engines: Engines,
-        context: WorkerContext,
-        environ: Environ,
-        forwarding: Forwarding,
-        upgrades: Collection[bytes] = (),
-    ) -> None:
-        self._transport = transport
-        self._context = context
-        self._engines = engines
-        self._upgrades = upgrades
-        self._environ = environ
-        self._forwarding = forwarding
-
-    def __call__(self, client: Accepted) -> Connection:
-        transport, proxied = self._transport(client.socket, client.server), client.proxied
-        scheme = transport.scheme
-        peer = self._peer(client.server, client.client, scheme)
-        if transport.opening is not None:
-            transport.opening.opened = peer.encrypted
-        upgrades = self._upgrades if transport.is_plain else ()
-        if not self._engines.is_balancer(peer):
-            return Connection(transport, peer, self._engines.plain(peer, upgrades), self._context)
-
-        def learn(source: Address, destination: Address) -> None:
-            connection.learn(self._peer(destination, source, scheme), ProxiedAddresses(source, destination))
-
-        if proxied is None:
-            engine: Engine = self._engines.proxied(peer, upgrades, learn)
-        else:
-            engine = self._engines.plain(peer, upgrades)
-        connection = ProxiedConnection(transport, peer, engine, self._context)
-        if proxied is not None and proxied.source is not None and proxied.destination is not None:
-            learn(proxied.source, proxied.destination)
-        return connection
-
-    def _peer(self, server: AnyAddress, client: AnyAddress, scheme: str) -> Peer:
-        return Peer(self._environ, server, client, self._forwarding, scheme)

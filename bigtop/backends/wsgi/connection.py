@@ -2,11 +2,11 @@
 #
 # Rule: only the leader touches it; the thread of an application call has its stream.
 # Rule: one request at a time. What a client pipelines behind it stays in `_backlog`, at most one read's
-# worth, because nothing is read while a request is answered.
+# worth, because nothing is read while a request is answered. What comes next stands last there: a list that
+# is used up from its end takes a tenth of the memory of a deque, for as long as a client is silent.
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
 from enum import Enum
 from io import BufferedReader, BytesIO
@@ -66,7 +66,7 @@ class Connection:
         self.stream = Stream(transport, peer, context.leader, context.bounds)  # of its answers
         self.asked: Request | None = None  # whether the body of this one is wanted
         self._body: Body | None = None  # of the request that arrives
-        self._backlog: deque[Event] = deque()
+        self._backlog: list[Event] = []
         self.stage = READING
         self.call: Call | None = None  # the request that is answered
         self.interest = 0  # what epoll watches for; 0: not in its set
@@ -121,11 +121,7 @@ class Connection:
             raise ClientGone from error
         if not data:
             raise ClientGone
-        events = self.engine.feed(data)
-        if len(events) == 1:
-            self._backlog.append(events[0])
-        else:
-            self._backlog += events
+        self.take(data)
         return len(data)
 
     def last_look(self) -> int:
@@ -136,8 +132,11 @@ class Connection:
             return 0
 
     def take(self, data: bytes) -> None:
-        """Take bytes that another application's worker read."""
-        self._backlog += self.engine.feed(data)
+        """Take bytes that were read, here or by another application's worker."""
+        events = self.engine.feed(data)
+        if len(events) > 1:
+            events.reverse()
+        self._backlog = events + self._backlog if self._backlog else events
 
     def next_request(self) -> tuple[Request, IO[bytes]] | None:
         """Use up what was read until a request is complete; return it with its body.
@@ -149,13 +148,13 @@ class Connection:
         """
         backlog = self._backlog
         while backlog:
-            event = backlog.popleft()
+            event = backlog.pop()
             if isinstance(event, Request):
                 if event.ended:
                     return event, NO_BODY()
                 if self.asked is None and self._is_to_be_asked():
                     self.asked = event
-                    backlog.appendleft(event)
+                    backlog.append(event)
                     return event, NO_BODY()
                 self.asked = None
                 if (streamed := self._invite_body(event)) is not None:
@@ -179,7 +178,7 @@ class Connection:
             self.asked = None
             if END not in backlog:  # who reads on for nothing?
                 request.keep_alive = False
-            while backlog and backlog.popleft() is not END:
+            while backlog and backlog.pop() is not END:
                 pass
         if request.upgrade is not None:
             request.keep_alive = False
@@ -219,7 +218,7 @@ class Connection:
         Raises ClientGone, and ProtocolError when the client broke HTTP.
         """
         backlog = self._backlog
-        while not backlog:
+        while not backlog:  # receive() makes another one
             if self.engine.error is not None:
                 raise self.engine.error
             if request.expects_continue:
@@ -230,7 +229,8 @@ class Connection:
             if not wait(self.fd, self.transport.read_event):
                 raise ClientGone
             self.receive()
-        event = backlog.popleft()
+            backlog = self._backlog
+        event = backlog.pop()
         assert not isinstance(event, Request), "the engine ends a body before it begins a request"
         return b"" if event is END else event
 

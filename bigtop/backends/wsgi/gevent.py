@@ -22,7 +22,8 @@ from bigtop.backends.native.engines import Engines
 from bigtop.backends.native.transport import READABLE
 from bigtop.backends.native.transports import routes_of
 from bigtop.backends.native.write_buffer import Pause
-from bigtop.backends.wsgi.backend import HEEDS, ConnectionFactory, environ_of, serve, streaming
+from bigtop.backends.wsgi.backend import HEEDS, environ_of, serve, streaming
+from bigtop.backends.wsgi.connection_factory import ConnectionFactory
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.greenlet_executor import GreenletExecutor
 from bigtop.backends.wsgi.upgraded import Means, Spoken, Upgrades

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from bigtop.backends.base import Life
+from bigtop.backends.native.bare_socket import AnySocket
 from bigtop.backends.native.timeouts import NEVER
 from bigtop.backends.wsgi.app_handoff import AppHandoff
 from bigtop.backends.wsgi.connection import READING, Connection
@@ -72,7 +73,7 @@ class WorkerHandoff:
             self._retry(now + FULL)
         return True
 
-    def spread(self, newcomer: socket.socket) -> bool:
+    def spread(self, newcomer: AnySocket) -> bool:
         """Send a new client to a worker that has fewer; True when it is gone."""
         handoff, mine = self._handoff, len(self._connections.table)
         return handoff is not None and mine > 1 and handoff.spread(newcomer, mine)

@@ -1,0 +1,63 @@
+# Factory of connections: for a client that was accepted, or passed on by another worker.
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bigtop.backends.native.acceptor import Accepted
+from bigtop.backends.native.app_queues import ProxiedAddresses
+from bigtop.backends.native.engines import Engines
+from bigtop.backends.native.transport import TransportFactory
+from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
+from bigtop.backends.wsgi.context import WorkerContext
+from bigtop.http.engine import Engine
+from bigtop.http.forwarded import Forwarding
+from bigtop.http.peer import Address as AnyAddress
+from bigtop.http.proxyprotocol import Address
+from bigtop.http.wsgi import Environ, Environs, Peer
+
+
+class ConnectionFactory:
+    """Makes connections of clients that were accepted. `upgrades` are protocols that the application may go
+    over to, where its client's socket is all there is of a transport."""
+
+    def __init__(
+        self,
+        transport: TransportFactory,
+        engines: Engines,
+        context: WorkerContext,
+        environ: Environ,
+        forwarding: Forwarding,
+        upgrades: Collection[bytes] = (),
+    ) -> None:
+        self._transport = transport
+        self._context = context
+        self._engines = engines
+        self._upgrades = upgrades
+        self._environs = Environs(environ)
+        self._forwarding = forwarding
+
+    def __call__(self, client: Accepted) -> Connection:
+        transport, proxied = self._transport(client.socket, client.server), client.proxied
+        scheme = transport.scheme
+        peer = self._peer(client.server, client.client, scheme)
+        if transport.opening is not None:
+            transport.opening.opened = peer.encrypted
+        upgrades = self._upgrades if transport.is_plain else ()
+        if not self._engines.is_balancer(peer):
+            return Connection(transport, peer, self._engines.plain(peer, upgrades), self._context)
+
+        def learn(source: Address, destination: Address) -> None:
+            connection.learn(self._peer(destination, source, scheme), ProxiedAddresses(source, destination))
+
+        if proxied is None:
+            engine: Engine = self._engines.proxied(peer, upgrades, learn)
+        else:
+            engine = self._engines.plain(peer, upgrades)
+        connection = ProxiedConnection(transport, peer, engine, self._context)
+        if proxied is not None and proxied.source is not None and proxied.destination is not None:
+            learn(proxied.source, proxied.destination)
+        return connection
+
+    def _peer(self, server: AnyAddress, client: AnyAddress, scheme: str) -> Peer:
+        return Peer(self._environs, server, client, self._forwarding, scheme)
