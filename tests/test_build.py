@@ -98,6 +98,7 @@ SERVERS = "the server's, whose word on a request is taken"
 OWN = "our own, out of a dict that holds all kinds of values"
 CHECKED = "of the right type, as was seen to before"
 NO_TYPE = "one of which only the name is a type's: mypyc takes whatever it is"
+SOCKET = "an address, as the socket module made it"
 OPENSSL = "what Python's ssl module made of OpenSSL's answer"
 TYPED = {
     "bigtop.backends.adapters.asgi_meter": {
@@ -112,6 +113,9 @@ TYPED = {
         "request_of": SERVERS,
         "_target": SERVERS,
     },
+    "bigtop.backends.asgi.connection_factory": {"ConnectionFactory.welcome": SOCKET},
+    "bigtop.backends.wsgi.connection_factory": {"ConnectionFactory.__call__": SOCKET},
+    "bigtop.http.forwarded": {"Trust._looked_up": "what the ipaddress module made of a text"},
     "bigtop.backends.native.tls": {"TlsTransport._read": OPENSSL, "_session": OPENSSL},
     "bigtop.backends.wsgi.call": {
         "Call.run": OWN,
@@ -124,7 +128,7 @@ TYPED = {
     },
     "bigtop.http.response": {"Head.__init__": CHECKED},
     "bigtop.http.scope": {"http_scope": OWN},
-    "bigtop.http.wsgi": {"environ": OWN},
+    "bigtop.http.wsgi": {"_origin": OWN, "environ": OWN},
     "bigtop.http.tls_session": {"client_of": OPENSSL},
     "bigtop.ipc.scoreboard": {
         "View.oldest": "what struct made of bytes",

@@ -72,7 +72,7 @@ def test_the_figures_are_of_the_files_that_have_a_mark(row: dict[str, str]) -> N
     ("path", "app", "first"),
     [
         ("A request, WSGI", "tests.apps.profiled:app", "RequestFlow.read"),
-        ("A request, ASGI", "tests.apps.profiled_asgi:app", "BufferedTransport._on_readable"),
+        ("A request, ASGI", "tests.apps.profiled_asgi:app", "BufferedTransport.on_readable"),
     ],
 )
 def test_a_request(path: str, app: str, first: str) -> None:

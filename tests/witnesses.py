@@ -83,6 +83,7 @@ SERVE: Witnesses = {
         "tls_unknown_name": "test_what_is_agreed_on",
         "handshake_timeout": "test_the_time_of_a_handshake",
         "client_ca": "test_certificates_of_clients",
+        "client_crl": "test_revoked_certificates_of_clients",
         "client_auth": "test_certificates_of_clients",
         "http_bind": "test_http_beside_it",
         "https_redirect": "test_http_beside_it",

@@ -9,12 +9,13 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 import click
 
 from bigtop.backends.cutoff import MARGIN
+from bigtop.cli import credentials
 from bigtop.config.file import daemon
 from bigtop.config.serve import flags
 from bigtop.config.serve import serve as config_serve
@@ -55,7 +56,7 @@ ProtectHostname=yes
 RestrictSUIDSGID=yes
 RestrictRealtime=yes
 LockPersonality=yes
-{capabilities}
+{capabilities}{credentials}
 [Install]
 WantedBy=multi-user.target
 """
@@ -78,24 +79,43 @@ def systemd(user: str | None, words: tuple[str, ...]) -> None:
 
     For example: bigtop init systemd --user www serve myproj.wsgi:app --workers 4
     """
-    name, port, patience = _facts(words)
+    name, port, patience, files = _facts(words)
+    user = user or pwd.getpwuid(os.geteuid()).pw_name
+    secret = credentials.unreadable(files, user)
+    copies: dict[str, str] = {}
+    if secret and words[0] == "serve":
+        changed, copies = credentials.handed_over(flags.expand(words[1:]), secret)
+        words = ("serve", *changed) if copies else words
+    for path in sorted({*secret} - {*copies.values()}):
+        click.echo(f"bigtop: {user} may not read {path}: give it to a group of that user", err=True)
     click.echo(
         _UNIT.format(
             title=_plain(name),
             word=shlex.quote(one_line(name)),
             runtime=re.sub(r"[^A-Za-z0-9_.@+-]", "_", name),
-            user=user or pwd.getpwuid(os.geteuid()).pw_name,
+            user=user,
             folder=_plain(workdir.current()),
-            command=" ".join(map(_quoted, [_program(), *words])),
+            command=credentials.placed(" ".join(map(_quoted, [_program(), *words]))),
             patience=math.ceil(patience + _SPARE),
             capabilities="AmbientCapabilities=CAP_NET_BIND_SERVICE\n" if 0 < port < 1024 else "",
+            credentials=_loaded(copies, user),
         ),
         nl=False,
     )
 
 
-def _facts(words: Sequence[str]) -> tuple[str, int, float]:
-    """Check the command; return its name, the lowest port, and the seconds that it takes to stop."""
+def _loaded(copies: Mapping[str, str], user: str) -> str:
+    if not copies:
+        return ""
+    lines = [f"LoadCredential={name}:{_plain(path)}\n" for name, path in copies.items()]
+    return f"# Copies, since {user} may not read these. Renewed ones are read at a restart.\n" + "".join(
+        lines
+    )
+
+
+def _facts(words: Sequence[str]) -> tuple[str, int, float, list[str]]:
+    """Check the command; return its name, the lowest port, the seconds that it takes to stop, and the files
+    for TLS."""
     if {"-D", "--daemon"}.intersection(words):
         raise ConfigError("systemd wants its services in the foreground: leave --daemon out")
     match words:
@@ -106,7 +126,8 @@ def _facts(words: Sequence[str]) -> tuple[str, int, float]:
             watchers = (*spec.watchers, *spec.plugins)
             times = [watcher.stop.graceful_timeout for watcher in watchers]
             times += [app.site.graceful_timeout for app in spec.apps]
-            return PurePath(file).stem, min(filter(None, ports), default=0), max(times, default=30.0)
+            files = [path for app in spec.apps for path in credentials.paths_of(app.site.tls)]
+            return PurePath(file).stem, min(filter(None, ports), default=0), max(times, default=30.0), files
         case ["serve", *rest]:
             arguments = click.Command(
                 "bigtop serve", params=[click.Argument(["app"]), *flags.parameters()]
@@ -114,7 +135,8 @@ def _facts(words: Sequence[str]) -> tuple[str, int, float]:
             app = arguments.params.pop("app")
             site = config_serve.spec(config_serve.configure(app, {}, flags.collect(arguments.params)))
             ports = [bind.port or 0 for bind in site.binds]
-            return site.name, min(filter(None, ports), default=0), site.graceful_timeout
+            files = credentials.paths_of(site.tls)
+            return site.name, min(filter(None, ports), default=0), site.graceful_timeout, files
     raise click.UsageError("the words behind the options are a command: serve APP ..., or run FILE")
 
 

@@ -52,6 +52,7 @@ class TlsSources(NamedTuple):
     files: tuple[TlsFiles, ...] = ()
     client_ca: str = ""  # of those that clients are asked for; "": they are not
     local: tuple[str, ...] = ()  # names for which the local CA makes one at each start
+    client_crl: str = ""  # which of those certificates were revoked; "": nobody says so
 
     @property
     def is_wanted(self) -> bool:

@@ -123,3 +123,11 @@ class Request:
 
 
 Event = Request | bytes | End
+
+
+def queued(backlog: list[Event], events: list[Event]) -> list[Event]:
+    """Return events that are used up from the end of the list: first `backlog`, which is such a list, then
+    `events`, which are in their order."""
+    if len(events) > 1:
+        events.reverse()
+    return events + backlog if backlog else events

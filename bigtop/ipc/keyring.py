@@ -28,6 +28,7 @@ class Keyring(Record):
 
     pairs: tuple[KeyPair, ...]
     client_ca: str = ""  # certificates (PEM) of who may issue those of clients; "": clients are not asked
+    client_crl: str = ""  # which of those were revoked (PEM); "": nobody says so
     ticket_secret: str = ""  # from which all workers, whenever they began, make keys for session tickets
 
     def seal(self) -> int:
@@ -50,4 +51,4 @@ def read(fd: int) -> Keyring:
     """Return what a sealed file holds."""
     fields = json.loads(os.pread(fd, os.fstat(fd).st_size, 0))
     pairs = tuple(KeyPair(**pair) for pair in fields["pairs"])
-    return Keyring(pairs, fields["client_ca"], fields["ticket_secret"])
+    return Keyring(pairs, fields["client_ca"], fields["client_crl"], fields["ticket_secret"])

@@ -157,7 +157,8 @@ def _facts(pair: keyring.KeyPair) -> tuple[Mapping[str, object], float]:
 def _signature(spec: ServeSpec) -> _Signature:
     """Return what is another one when a file has changed, or when it is time for another one."""
     found: list[tuple[int, ...]] = []
-    for path in (*(path for one in spec.tls.files for path in one), spec.tls.client_ca):
+    of_clients = (spec.tls.client_ca, spec.tls.client_crl)
+    for path in (*(path for one in spec.tls.files for path in one), *of_clients):
         try:
             status = os.stat(path)
         except OSError:

@@ -11,7 +11,9 @@ import grp
 import os
 import pwd
 import re
+import stat
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from bigtop.record import Record
 
@@ -72,6 +74,27 @@ def become(uid: int | None, gid: int | None, groups: Sequence[int]) -> None:
         os.setgid(gid)
     if uid is not None:
         os.setuid(uid)
+
+
+def may_read(account: Account, path: str) -> bool:
+    """Whether who is `account` may read a file, as far as modes tell; False where it cannot be found."""
+    if account.uid == 0:
+        return True
+    *folders, _ = reversed([path, *map(str, PurePath(path).parents)])
+    try:
+        return _may(account, path, stat.S_IROTH) and all(_may(account, one, stat.S_IXOTH) for one in folders)
+    except OSError:
+        return False
+
+
+def _may(account: Account, path: str, of_others: int) -> bool:
+    """Whether a mode lets somebody do what `of_others` is the bit for."""
+    found = os.stat(path)
+    if found.st_uid == account.uid:
+        return bool(found.st_mode & of_others << 6)
+    if found.st_gid == account.gid or found.st_gid in account.groups:
+        return bool(found.st_mode & of_others << 3)
+    return bool(found.st_mode & of_others)
 
 
 def _number(text: str) -> int:

@@ -71,6 +71,22 @@ def load(context: ssl.SSLContext, certificate: str, key: str) -> None:
         raise ConfigError(f"OpenSSL does not take it: {reason.lower().replace('_', ' ')}") from None
 
 
+def revoke(context: ssl.SSLContext, crl: str) -> None:
+    """Have a context refuse the certificates in `crl`, lists (PEM) of issuers that it trusts; ConfigError:
+    there is none."""
+    try:
+        with _file(f"{crl}\n") as path:
+            context.load_verify_locations(path)
+    except ssl.SSLError:
+        pass  # with what was read before, if anything was
+    if not context.cert_store_stats()["crl"]:
+        raise ConfigError(
+            "--client-crl: it has no list of revoked certificates (PEM; openssl crl -inform DER -in OLD "
+            "-out NEW makes that of another one)"
+        )
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+
+
 @contextmanager
 def _file(text: str) -> Iterator[str]:
     fd = os.memfd_create("bigtop-certificate", os.MFD_CLOEXEC)

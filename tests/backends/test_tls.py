@@ -9,6 +9,7 @@ import select
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import time
 from collections.abc import Callable
@@ -263,6 +264,7 @@ def told_of(subject: BackendServer, by: ssl.SSLContext, session: ssl.SSLSession 
         return told, client.tls.session, client.tls.session_reused
 
 
+RESET = struct.pack("ii", 1, 0)
 REFUSALS = (ssl.SSLError, ConnectionResetError, BrokenPipeError, Closed)
 
 
@@ -383,6 +385,27 @@ def test_a_handshake_has_its_time(kind: str) -> None:
             eventually(lambda: subject.word(Seat.CONNECTIONS) == 0)
 
     in_time(QUICK.limits.handshake_timeout, tried(ask))
+
+
+@ALL
+def test_a_flood_of_handshakes_leaves_nothing_behind(kind: str) -> None:
+    """Clients that make the server compute, and go; some at once, some when it has answered."""
+    with server(kind) as subject:
+        with TlsClient(subject.address) as client:
+            for number in range(200):
+                with subject.connect() as one:
+                    one.send(Relayed().hello())
+                    if number % 2:
+                        assert one.socket.recv(1) == b"\x16"
+                    if number % 3:
+                        one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                if number % 20 == 0:
+                    assert client.get("/hello").status == 200, "they hold nobody up"
+        eventually(lambda: subject.word(Seat.CONNECTIONS) == 0)
+        descriptors = len(os.listdir(f"/proc/{subject.process.pid}/fd"))
+        with TlsClient(subject.address) as client:
+            assert client.get("/hello").status == 200
+            assert len(os.listdir(f"/proc/{subject.process.pid}/fd")) <= descriptors + 1
 
 
 @ALL

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import ssl
+from base64 import b64decode, b64encode
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bigtop.backends.native.ticket_keys import TURN, TicketKeys
 from bigtop.backends.native.tls_contexts import TlsContexts
@@ -14,8 +20,8 @@ from bigtop.errors import ConfigError
 from bigtop.ipc import keyring
 from bigtop.ipc.keyring import Keyring
 from bigtop.record import replace
-from bigtop.system import certificates
-from tests.support.certificates import made, ring
+from bigtop.system import certificates, revocations
+from tests.support.certificates import made, revoking, ring
 from tests.support.tls_client import context
 
 
@@ -111,6 +117,35 @@ def test_facts() -> None:
     assert certificates.facts_of(made("shop.example", kind="RSA").certificate).kind == "RSA"
     with pytest.raises(ConfigError, match="no certificate"):
         certificates.facts_of("nothing")
+
+
+def test_when_lists_of_revoked_certificates_end() -> None:
+    authority = made("authority.example")
+    dates = [("20240101000000Z", "20300102030405Z"), ("20240101000000Z", "20600102030405Z")]
+    texts = [
+        revoking(authority, more=["-crl_lastupdate", first, "-crl_nextupdate", end]) for first, end in dates
+    ]
+    soon, late = (datetime(year, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp() for year in (2030, 2060))
+    assert [revocations.end_of(text) for text in texts] == [soon, late]
+    assert revocations.end_of("".join(texts)) == soon
+    assert revocations.end_of("nothing") is None
+    with pytest.raises(ConfigError, match="cannot be read"):
+        revocations.end_of("-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----")
+
+
+@given(st.data())
+def test_a_list_that_is_broken_is_told_so_or_has_an_end(data: st.DataObject) -> None:
+    der = bytearray(b64decode("".join(revoked_once().splitlines()[1:-1])))
+    for _ in range(data.draw(st.integers(1, 3))):
+        der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+    text = b64encode(der[: data.draw(st.integers(0, len(der)))]).decode()
+    with suppress(ConfigError):
+        revocations.end_of(f"-----BEGIN X509 CRL-----\n{text}\n-----END X509 CRL-----\n")
+
+
+@cache
+def revoked_once() -> str:
+    return revoking(made("authority.example"))
 
 
 def test_a_keyring_is_sealed() -> None:

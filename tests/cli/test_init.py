@@ -7,11 +7,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import made, written
 from tests.support.site import ROOT
 
 
@@ -52,6 +55,38 @@ def test_a_low_port_needs_a_capability() -> None:
     assert unit("serve", "a:b", "-b", ":80")["Service"]["AmbientCapabilities"] == "CAP_NET_BIND_SERVICE"
 
 
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that everybody may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+def test_files_that_the_user_may_not_read_are_copied(shared: Path) -> None:
+    for name in ("site.pem", "site.key", "ca.pem", "more"):
+        (shared / name).mkdir() if name == "more" else (shared / name).write_text("x")
+    (shared / "more/site.key").write_text("x")
+    for name in ("site.key", "more/site.key"):
+        os.chmod(shared / name, 0o600)
+    words = ["--tls", "files:site.pem,site.key", f"--tls=files:{shared}/site.pem,more/site.key"]
+    text = init("--user", "nobody", "serve", "a:b", "-b", ":443", *words, cwd=shared).stdout
+    command = f"-b :443 --tls files:site.pem,%d/site.key --tls=files:{shared}/site.pem,%d/1-site.key"
+    assert f"{command}\n" in text
+    assert "AmbientCapabilities=CAP_NET_BIND_SERVICE\n" in text
+    assert f"LoadCredential=site.key:{shared}/site.key\n" in text
+    assert f"LoadCredential=1-site.key:{shared}/more/site.key\n" in text
+    assert "LoadCredential" not in init("--user", "root", "serve", "a:b", *words, cwd=shared).stdout
+    uvicorns = ["--ssl-certfile", "site.pem", "--ssl-keyfile", "site.key"]
+    text = init("--user", "nobody", "serve", "a:b", *uvicorns, cwd=shared).stdout
+    assert "--certfile=site.pem --keyfile=%d/site.key" in text
+    written(shared, made("localhost"))
+    (shared / "site.toml").write_text('[app.a]\napp = "a:b"\ntls = ["files:site.pem,site.key"]\n')
+    done = init("--user", "nobody", "run", "site.toml", cwd=shared)
+    assert "LoadCredential" not in done.stdout
+    assert f"nobody may not read {shared}/site.key: give it to a group" in done.stderr
+
+
 @pytest.mark.case("B16")
 def test_words_that_mean_something_to_systemd() -> None:
     command = unit("serve", "a:b", "-e", 'A=1 $HOME "%h" \\', "-e", "B=\tö")["Service"]["ExecStart"]
@@ -85,9 +120,11 @@ def test_what_would_not_start_is_told_now(words: list[str], status: int, reason:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
-def test_systemd_understands_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [(), ("--tls", "files:/no/such file.pem,/no/100%.key")])
+def test_systemd_understands_it(words: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "shop.service"
-    file.write_text(init("--user", "root", "serve", "a:b", "-b", ":80").stdout)
+    file.write_text(init("--user", "daemon", "serve", "a:b", "-b", ":80", *words).stdout)
+    assert ("LoadCredential=100_.key:/no/100%%.key" in file.read_text()) is bool(words)
     done = subprocess.run(
         ["systemd-analyze", "verify", str(file)], capture_output=True, text=True, timeout=60
     )

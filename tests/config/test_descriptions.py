@@ -46,6 +46,7 @@ BY_NAME = {
     "routes": "/x", "secure_scheme_headers": "X-A=b", "sockets": "s", "stdin_socket": "s",
     "virtualenv": "{folder}/venv", "ws_origins": "https://a.example", "forwarder_headers": "X-A",
     "certfile": "{folder}/both.pem", "client_ca": "{folder}/site.pem",
+    "client_crl": "{folder}/crl.pem",
     "keyfile": "{folder}/site.key", "tls_ciphers": "ECDHE+CHACHA20",
     "hooks": "string", "otlp_endpoint": "http://a:1", "intervals": "other=7", "stats": "auto",
     "admin_token_file": "{folder}/token", "token_file": "{folder}/token",
@@ -59,6 +60,7 @@ BESIDE = {
     "hosts": {"bind": "127.0.0.1:8"},
     "token_file": {"bind": "127.0.0.1:8"},
     "client_ca": {"tls": "files:{folder}/both.pem"},
+    "client_crl": {"tls": "files:{folder}/both.pem", "client_ca": "{folder}/both.pem"},
     "client_auth": {"tls": "files:{folder}/both.pem", "client_ca": "{folder}/both.pem"},
     "http_bind": {"tls": "files:{folder}/both.pem"},
     "keyfile": {"certfile": "{folder}/both.pem"},
@@ -131,6 +133,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pair = certificates.made("localhost")
     certificates.written(made, pair)
     (made / "both.pem").write_text(pair.certificate + pair.key)
+    (made / "crl.pem").write_text(certificates.revoking(pair))
     return made
 
 

@@ -82,6 +82,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "tls_unknown_name": "refuse",
         "handshake_timeout": 8,
         "client_ca": "ca.pem",
+        "client_crl": "crl.pem",
         "client_auth": "optional",
         "http_bind": ":80",
         "https_redirect": "a.example,B.example:8443",
@@ -260,6 +261,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         tls=TlsSources(
             (TlsFiles(f"{here}/c.pem", "/etc/k.pem"), TlsFiles(f"{here}/d.pem", f"{here}/e.pem")),
             f"{here}/ca.pem",
+            client_crl=f"{here}/crl.pem",
         ),
         reload=True,
         reload_extra_files=(f"{here}/*.html", "/etc/x"),
@@ -389,6 +391,8 @@ def test_tls_and_what_goes_with_it(tmp_path: Path) -> None:
             specified(hsts=wrong)
     with pytest.raises(ConfigError, match="client_auth: does nothing without --client-ca"):
         specified(tls="files:/c", client_auth="optional")
+    with pytest.raises(ConfigError, match="client_crl: does nothing without --client-ca"):
+        specified(tls="files:/c", client_crl="/l")
     with pytest.raises(ConfigError, match="client_ca: does nothing without --tls"):
         specified(client_ca="/c")
     assert specified(tls="files:/c").tls.files == (TlsFiles("/c", "/c"),)

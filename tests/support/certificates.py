@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -58,8 +59,28 @@ def issued(by: KeyPair, subject: str) -> KeyPair:
         return KeyPair(paths[2].read_text(), paths[3].read_text(), subject)
 
 
-def ring(*pairs: KeyPair, client_ca: str = "") -> Keyring:
-    return Keyring(pairs or (made("localhost"),), client_ca, "ab" * 32)
+def revoking(by: KeyPair, *revoked: KeyPair, days: int = 9, more: Sequence[str] = ()) -> str:
+    """Return the list of certificates that an issuer has revoked; `more` is for openssl."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        (base / "ca.pem").write_text(by.certificate)
+        (base / "ca.key").write_text(by.key)
+        (base / "index").write_text("")
+        (base / "conf").write_text(
+            f"[ca]\ndefault_ca = one\n[one]\ndatabase = {base}/index\ndefault_md = sha256\n"
+            f"certificate = {base}/ca.pem\nprivate_key = {base}/ca.key\n"
+        )
+        command = ["openssl", "ca", "-config", str(base / "conf")]
+        for one in revoked:
+            (base / "revoked.pem").write_text(one.certificate)
+            subprocess.run([*command, "-revoke", str(base / "revoked.pem")], check=True, capture_output=True)
+        ends = more or ["-crldays", str(days)]
+        made = subprocess.run([*command, "-gencrl", *ends], check=True, capture_output=True, text=True)
+        return made.stdout
+
+
+def ring(*pairs: KeyPair, client_ca: str = "", client_crl: str = "") -> Keyring:
+    return Keyring(pairs or (made("localhost"),), client_ca, client_crl, "ab" * 32)
 
 
 def written(folder: Path, pair: KeyPair, name: str = "site") -> str:

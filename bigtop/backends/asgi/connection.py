@@ -22,7 +22,7 @@ from bigtop.errors import ProtocolError
 from bigtop.http.access_format import unread
 from bigtop.http.engine import BODY, HEAD, IDLE, Engine
 from bigtop.http.keep_alive import may_send
-from bigtop.http.messages import END, Event, Request
+from bigtop.http.messages import END, Event, Request, queued
 from bigtop.http.scope import Peer
 from bigtop.system.clock import monotonic_ns
 
@@ -83,14 +83,8 @@ class Connection(ClientConnection):
         is_idle = not (events or is_answering) and self.wait is not None
         if is_idle and self._engine.has_only_blanks:
             return  # empty lines, however many, win no time
-        self.queue(events)
+        self._backlog = queued(self._backlog, events)
         self._advance()
-
-    def queue(self, events: list[Event]) -> None:
-        """Put what came behind what is there already."""
-        if len(events) > 1:
-            events.reverse()
-        self._backlog = events + self._backlog if self._backlog else events
 
     def _advance(self) -> None:
         """Go on with what was read."""

@@ -9,6 +9,7 @@ from bigtop.backends.asgi.connection import Connection
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.http.engine import ELSEWHERE
+from bigtop.http.messages import queued
 from bigtop.http.routes import RoutedEngine
 from bigtop.http.scope import Peer
 
@@ -36,7 +37,7 @@ class RoutedConnection(Connection):
 
     def take(self, data: bytes) -> None:
         """Go on with what another application's worker read."""
-        self.queue(self._engine.feed(data))
+        self._backlog = queued(self._backlog, self._engine.feed(data))
         self._advance()
 
     def stalled(self) -> None:

@@ -39,7 +39,8 @@ class TlsContexts:
         asked = self._policy.client_auth if keyring.client_ca else "off"
         contexts = {chain: self._context(keyring, chain, asked) for chain in {*chains.values()}}
         # Who was let in by one authority, or by none, is not let in by a ticket where it is another.
-        label = "" if asked == "off" else f"{asked} {keyring.client_ca}"
+        # Nor is who was revoked meanwhile.
+        label = "" if asked == "off" else f"{asked} {keyring.client_ca}{keyring.client_crl}"
         tickets = TicketKeys(keyring.ticket_secret, label, self._clock)
         tickets.give(contexts.values())
         self.asks_clients = asked != "off"
@@ -85,6 +86,8 @@ class TlsContexts:
                 context.load_verify_locations(cadata=keyring.client_ca)
             except ssl.SSLError:
                 raise ConfigError("--client-ca: it has no certificate (PEM)") from None
+            if keyring.client_crl:
+                certificates.revoke(context, keyring.client_crl)
         for number in chain:
             pair = keyring.pairs[number]
             try:

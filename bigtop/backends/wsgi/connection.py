@@ -24,7 +24,7 @@ from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import ProtocolError
 from bigtop.http.access_format import unread
 from bigtop.http.engine import IDLE, Engine
-from bigtop.http.messages import END, Event, Request
+from bigtop.http.messages import END, Event, Request, queued
 from bigtop.http.response import CONTINUE
 from bigtop.http.routes import RoutedEngine
 from bigtop.http.wsgi import Peer
@@ -121,7 +121,8 @@ class Connection:
             raise ClientGone from error
         if not data:
             raise ClientGone
-        self.take(data)
+        events = self.engine.feed(data)
+        self._backlog = events if len(events) == 1 and not self._backlog else queued(self._backlog, events)
         return len(data)
 
     def last_look(self) -> int:
@@ -132,11 +133,8 @@ class Connection:
             return 0
 
     def take(self, data: bytes) -> None:
-        """Take bytes that were read, here or by another application's worker."""
-        events = self.engine.feed(data)
-        if len(events) > 1:
-            events.reverse()
-        self._backlog = events + self._backlog if self._backlog else events
+        """Take bytes that another application's worker read."""
+        self._backlog = queued(self._backlog, self.engine.feed(data))
 
     def next_request(self) -> tuple[Request, IO[bytes]] | None:
         """Use up what was read until a request is complete; return it with its body.

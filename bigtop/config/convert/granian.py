@@ -48,6 +48,14 @@ def _level(given: object) -> object:
     return {"notset": "debug", "warn": "warning"}.get(str(given).lower(), given)
 
 
+def _one_list(given: object) -> object:
+    if isinstance(given, list):
+        if len(given) > 1:
+            raise ValueError("is more than one file: client_crl takes one, with all lists behind each other")
+        return given[0]
+    return given
+
+
 def _on_disk(_given: object) -> object:
     return "-"
 
@@ -116,7 +124,7 @@ _ROWS: Final = (
     _flag("ssl_keyfile_password", Refused("take the password off the key: openssl pkey -in KEY -out PLAIN")),
     _flag("ssl_protocol_min", Taken(o.TLS_MIN, _tls_version)),
     _flag("ssl_ca", Taken(o.CLIENT_CA)),
-    _flag("ssl_crl", Refused("lists of revoked certificates are not read yet"), []),
+    _flag("ssl_crl", Taken(o.CLIENT_CRL, _one_list), []),
     _switch("ssl_client_verify", SetAside("client_auth says that, beside client_ca")),
     _switch("no_ssl_client_verify", SetAside("client_auth says that, beside client_ca")),
     _flag("url_path_prefix", Taken(o.ROOT_PATH)),

@@ -330,6 +330,14 @@ CLIENT_CA = Option(
     "FILE",
     also="ca_certs",
 )
+CLIENT_CRL = Option(
+    "--client-crl",
+    Group.TLS,
+    maybe(values.path),
+    "Refuse clients whose certificate is in this list of revoked ones (PEM). There must be a list of each "
+    "issuer in --client-ca.",
+    "FILE",
+)
 CLIENT_AUTH = Option(
     "--client-auth",
     Group.TLS,
@@ -1099,7 +1107,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     BIND, BIND_MODE, BIND_OWNER, BIND_GROUP, BACKLOG, REUSE_PORT, FORWARDED_ALLOW_IPS,
     FORWARDED_HEADERS, SECURE_SCHEME_HEADERS, HEADER_MAP, FORWARDER_HEADERS, PROXY_PROTOCOL,
     PROXY_ALLOW_IPS,
-    TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, CLIENT_CA,
+    TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, CLIENT_CA, CLIENT_CRL,
     CLIENT_AUTH, HTTP_BIND, HTTPS_REDIRECT, HSTS,
     STATIC, SENDFILE_ROOT,
     WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAX_AGE,

@@ -27,7 +27,7 @@ _FIELDS: Final = (
     *("tls.minimum", "tls.ciphers", "tls.unknown_name", "tls.client_auth"),
     "limits.handshake_timeout",
 )
-_ABOUT: Final = (o.CLIENT_CA, *(option for option in o.OPTIONS if option.field in _FIELDS))
+_ABOUT: Final = (o.CLIENT_CA, o.CLIENT_CRL, *(option for option in o.OPTIONS if option.field in _FIELDS))
 (_CLIENT_AUTH,) = (option for option in o.OPTIONS if option.field == "tls.client_auth")
 _LONGEST: Final = 1 << 20  # bytes of a file
 
@@ -45,13 +45,15 @@ def sources(config: ServeConfig, base: str) -> TlsSources:
         for option in _ABOUT:
             if _is_asked_for(config, option):
                 raise ConfigError(f"{_origin(config, option)}: does nothing without {o.TLS.flag}")
-    client_ca = config[o.CLIENT_CA]
-    if client_ca is None and _is_asked_for(config, _CLIENT_AUTH):
-        raise ConfigError(f"{_origin(config, _CLIENT_AUTH)}: does nothing without {o.CLIENT_CA.flag}")
+    client_ca, client_crl = config[o.CLIENT_CA], config[o.CLIENT_CRL]
+    for option in (_CLIENT_AUTH, o.CLIENT_CRL):
+        if client_ca is None and _is_asked_for(config, option):
+            raise ConfigError(f"{_origin(config, option)}: does nothing without {o.CLIENT_CA.flag}")
     return TlsSources(
         tuple(TlsFiles(os.path.join(base, one.certificate), os.path.join(base, one.key)) for one in found),
         "" if client_ca is None else os.path.join(base, client_ca),
         tuple(dict.fromkeys(local)),
+        "" if client_crl is None else os.path.join(base, client_crl),
     )
 
 
@@ -102,11 +104,29 @@ def _tried(found: TlsSources, policy: TlsPolicy, ticket_secret: str, made: Pair 
     pairs = [KeyPair(_text(one.certificate), _text(one.key), one.certificate) for one in found.files]
     if made is not None:
         pairs.append(KeyPair(made.chain_pem.decode(), made.key_pem.decode(), "local CA"))
-    ring = Keyring(tuple(pairs), _text(found.client_ca) if found.client_ca else "", ticket_secret)
+    ca, crl = (_text(path) if path else "" for path in (found.client_ca, found.client_crl))
+    ring = Keyring(tuple(pairs), ca, crl, ticket_secret)
     from bigtop.backends.native.tls_contexts import TlsContexts  # with OpenSSL, for those who encrypt
 
     TlsContexts(ring, policy)
+    if crl:
+        _until(found.client_crl, crl, time.time())
     return ring
+
+
+def _until(path: str, crl: str, now: float) -> float | None:
+    """Return when lists of revoked certificates end, None for never. ConfigError: one has ended, and every
+    client would be refused."""
+    from bigtop.system import revocations  # with OpenSSL, for those who encrypt
+
+    try:
+        ends = revocations.end_of(crl)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if ends is not None and ends <= now:
+        day = time.strftime("%Y-%m-%d %H:%M", time.gmtime(ends))
+        raise ConfigError(f"{path}: its list ended at {day} UTC; OpenSSL would refuse every client")
+    return ends
 
 
 def described(found: TlsSources, now: float) -> list[str]:
@@ -125,6 +145,10 @@ def described(found: TlsSources, now: float) -> list[str]:
             f"{text.count('BEGIN CERTIFICATE')} in its chain; "
             + (f"{days} day{'' if days == 1 else 's'} left" if days >= 0 else "it has expired")
         )
+    if found.client_crl:
+        ends = _until(found.client_crl, _text(found.client_crl), now)
+        until = "for ever" if ends is None else f"until {time.strftime('%Y-%m-%d', time.gmtime(ends))}"
+        lines.append(f"revoked certificates of clients {found.client_crl}: {until}")
     return lines
 
 
