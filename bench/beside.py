@@ -10,13 +10,14 @@ import contextlib
 import os
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.scenarios import Beside
-from bench.server import HOST
+from bench.server import connect
 
 PING, EMPTY_PONG = 0x89, b"\x8a\x80\0\0\0\0"  # of an idle WebSocket
 TRICKLE_SECONDS = 1.0  # between two bytes
@@ -24,13 +25,13 @@ STEP = 0.05  # seconds in which an end, or an answer, is noticed at the latest
 
 
 @contextlib.contextmanager
-def beside(what: Beside | None, port: int, cores: set[int]) -> Iterator[None]:
+def beside(what: Beside | None, port: int, cores: set[int], *, tls: bool = False) -> Iterator[None]:
     """Keep the connections of `what` at work while the block runs."""
     if what is None:
         yield
         return
     ended = threading.Event()
-    crowd = _Crowd(what, port)
+    crowd = _Crowd(what, port, tls=tls)
     thread = threading.Thread(target=crowd.run, args=(ended, cores), daemon=True)
     thread.start()
     crowd.there.wait(timeout=10)
@@ -48,9 +49,10 @@ class _Client:
 
 
 class _Crowd:
-    def __init__(self, what: Beside, port: int) -> None:
+    def __init__(self, what: Beside, port: int, *, tls: bool) -> None:
         self._what = what
         self._port = port
+        self._tls = tls
         self._bytes = what.request.encode()
         self._selector = selectors.DefaultSelector()
         self._unanswered: set[int] = set()
@@ -80,7 +82,7 @@ class _Crowd:
         return client
 
     def _connect(self) -> socket.socket:
-        connection = socket.create_connection((HOST, self._port), timeout=10)
+        connection = connect(self._port, tls=self._tls)
         connection.setblocking(False)
         return connection
 
@@ -97,8 +99,12 @@ class _Crowd:
 
     def _heard(self, client: _Client) -> None:
         """Throw an answer away; begin again when the server closed."""
-        with contextlib.suppress(ConnectionError):
-            if data := client.connection.recv(65536):
+        with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+            try:
+                data = client.connection.recv(65536)
+            except ssl.SSLWantReadError:
+                return  # a ticket, for example
+            if data:
                 self._unanswered.discard(id(client))
                 if data[0] == PING:
                     client.connection.send(EMPTY_PONG)

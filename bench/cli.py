@@ -129,7 +129,7 @@ def _run(options: argparse.Namespace) -> int:
     chosen = scenarios.select(options.only)
     started = datetime.now(UTC)
     out = options.out or _dated(started)
-    workshop.ensure_program(workshop.LOAD_SOURCE)
+    workshop.ensure_load()
     wanted = peers.select(options.peers)
     if options.against:
         wanted = peers.with_earlier(wanted, options.against)
@@ -283,7 +283,7 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _install(options: argparse.Namespace) -> int:
-    workshop.ensure_program(workshop.LOAD_SOURCE)
+    workshop.ensure_load()
     available, left_out = _make_ready(peers.select(options.peers))
     tell("")
     print("available:", ", ".join(peer.name for peer in available) or "none")

@@ -28,6 +28,7 @@ class Report:
     unanswered: int
     errors: dict[str, int]
     histograms: dict[str, Histogram]  # latency by name of request
+    resumed: float | None  # share of the TLS handshakes; None: there were none
 
 
 def parse(text: str) -> Report:
@@ -39,6 +40,7 @@ def parse(text: str) -> Report:
         answered=sum(kind["answered"] for kind in kinds),
         unanswered=data["unanswered"],
         errors={name: count for name, count in data["errors"].items() if count},
+        resumed=data["resumed"] / data["handshakes"] if data["handshakes"] else None,
         histograms={kind["name"]: [(us, count) for us, count in kind["histogram"]] for kind in kinds},
     )
 
@@ -66,12 +68,14 @@ def _run(
     kinds: int | None = None,
 ) -> Report:
     command = [
-        str(workshop.ensure_program(workshop.LOAD_SOURCE)),
+        str(workshop.ensure_load(tls=scenario.tls)),
         "--host",
         HOST,
         "--port",
         str(port),
         *arguments,
+        *(["--tls"] if scenario.tls else []),
+        *(["--resume"] if scenario.resume else []),
     ]
     for number, request in enumerate(scenario.requests[:kinds]):
         file = folder / f"request-{number}"

@@ -6,7 +6,7 @@
 # - All processes and threads of a peer share the same cores; how it divides them is its own affair.
 # - Commands are templates, split by the shell's rules: $python and $bin (of the bench environment), $host,
 #   $port, $workers, $threads, $app, $dir (empty, one per start), $build (compiled programs), $response (a
-#   file for the floor).
+#   file for the floor), $certificate and $key (files, where TLS is spoken).
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Peer:
     name: str
     interface: str  # "wsgi", "asgi", "static" (files), or "floor": bytes captured from the WSGI application
     commands: tuple[str, ...]
+    tls: str = ""  # what is added to the first command so that it speaks TLS; "": it cannot
     packages: tuple[str, ...] = ()  # for pip; "." is this repository
     programs: tuple[str, ...] = ()  # that must be on PATH, because pip cannot bring them
     sources: tuple[str, ...] = ()  # C files to compile; the program's name is the file's stem
@@ -29,6 +30,11 @@ class Peer:
     source: bool = False  # Bigtop as it stands here, instead of as users install it
     commit: str = ""  # Bigtop as it was then, instead of as it is
     note: str = ""
+
+    def spoken(self, *, tls: bool) -> tuple[str, ...]:
+        """Return the commands with which it speaks TLS, or does not."""
+        first, *others = self.commands
+        return (f"{first} {self.tls}" if tls else first, *others)
 
     @property
     def is_bigtop(self) -> bool:
@@ -52,6 +58,19 @@ http {
 }
 """
 
+# nginx by itself. Its defaults are those of its users, but Debian's 1.22 would not offer TLS 1.3.
+NGINX_ALONE = NGINX_CONF.replace(
+    "location / { proxy_pass http://unix:$dir/app.sock; proxy_set_header Host $$http_host; }",
+    'location / { default_type text/plain; return 200 "Hello, world!\\n"; }',
+)
+NGINX_TLS = NGINX_ALONE.replace(
+    "backlog=2048;",
+    "backlog=2048 ssl; ssl_protocols TLSv1.2 TLSv1.3;"
+    " ssl_certificate $certificate; ssl_certificate_key $key;",
+)
+NGINX_FILES = (("nginx.conf", NGINX_ALONE), ("nginx-tls.conf", NGINX_TLS))
+NGINX_OVER_TLS = "-c $dir/nginx-tls.conf"  # of two, the last one counts
+
 # Two sections: the socket that workers inherit, and the command that serves it.
 CIRCUS_INI = """
 [circus]
@@ -72,10 +91,14 @@ copy_env = True
 """
 
 BIGTOP = "$bin/bigtop serve $app --workers $workers --bind $host:$port"
+BIGTOP_TLS = "--tls files:$certificate,$key"
 GUNICORN = "$bin/gunicorn --no-control-socket --worker-tmp-dir /dev/shm --log-level warning -w $workers"
 GRANIAN = "$bin/granian --host $host --port $port --workers $workers --no-access-log --log-level warning"
+GRANIAN_TLS = "--ssl-certificate $certificate --ssl-keyfile $key"
 GRANIAN_WSGI = f"{GRANIAN} --interface wsgi --blocking-threads 1 --runtime-threads 1"
 HYPERCORN = "$bin/hypercorn --worker-class uvloop --keep-alive 75 --log-level warning"
+CERTFILE_TLS = "--certfile $certificate --keyfile $key"  # gunicorn, hypercorn
+UVICORN_TLS = "--ssl-certfile $certificate --ssl-keyfile $key"
 UVICORN = "$bin/uvicorn --no-access-log --log-level warning"
 EMBED = "$python -m bench.embed"
 
@@ -90,12 +113,14 @@ PEERS = (
         "bigtop",
         "wsgi",
         (f"{BIGTOP} --threads $threads",),
+        tls=BIGTOP_TLS,
         packages=(".",),
     ),
     Peer(
         "bigtop-pure",
         "wsgi",
         (f"{BIGTOP} --threads $threads",),
+        tls=BIGTOP_TLS,
         packages=(".",),
         source=True,
         note="without what `pip install` compiles",
@@ -104,6 +129,7 @@ PEERS = (
         "bigtop-asgi",
         "asgi",
         (BIGTOP,),
+        tls=BIGTOP_TLS,
         packages=(".", "uvloop"),
     ),
     adapter("gevent", "wsgi", "gevent"),
@@ -135,6 +161,7 @@ PEERS = (
         "gunicorn-sync",
         "wsgi",
         (f"{GUNICORN} -k sync -b $host:$port $app",),
+        tls=CERTFILE_TLS,
         packages=("gunicorn",),
         note="no keep-alive: a new connection per request",
     ),
@@ -142,18 +169,21 @@ PEERS = (
         "gunicorn-gthread",
         "wsgi",
         (f"{GUNICORN} -k gthread --threads 4 --keep-alive 75 -b $host:$port $app",),
+        tls=CERTFILE_TLS,
         packages=("gunicorn",),
     ),
     Peer(
         "gunicorn-gevent",
         "wsgi",
         (f"{GUNICORN} -k gevent --keep-alive 75 -b $host:$port $app",),
+        tls=CERTFILE_TLS,
         packages=("gunicorn", "gevent", "packaging"),  # its worker imports packaging without requiring it
     ),
     Peer(
         "gunicorn-asgi",
         "asgi",
         (f"{GUNICORN} -k asgi --keep-alive 75 -b $host:$port $app",),
+        tls=CERTFILE_TLS,
         packages=("gunicorn", "uvloop"),
     ),
     Peer(
@@ -169,6 +199,7 @@ PEERS = (
         "uvicorn",
         "asgi",
         (f"{UVICORN} --host $host --port $port --workers $workers --timeout-keep-alive 75 $app",),
+        tls=UVICORN_TLS,
         packages=("uvicorn[standard]",),
         note="with httptools and uvloop",
     ),
@@ -176,18 +207,21 @@ PEERS = (
         "hypercorn",
         "asgi",
         (f"{HYPERCORN} --bind $host:$port --workers $workers $app",),
+        tls=CERTFILE_TLS,
         packages=("hypercorn", "uvloop"),
     ),
     Peer(
         "granian",
         "wsgi",
         (f"{GRANIAN_WSGI} $app",),
+        tls=GRANIAN_TLS,
         packages=("granian",),
     ),
     Peer(
         "granian-asgi",
         "asgi",
         (f"{GRANIAN} --interface asgi --runtime-threads 1 $app",),
+        tls=GRANIAN_TLS,
         packages=("granian",),
     ),
     Peer(
@@ -215,25 +249,37 @@ PEERS = (
         packages=("waitress",),
         note="always one process",
     ),
+    Peer(
+        "nginx",
+        "floor",
+        ("nginx -p $dir -c $dir/nginx.conf",),
+        tls=NGINX_OVER_TLS,
+        programs=("nginx",),
+        files=NGINX_FILES,
+        note="alone: the answer stands in its configuration",
+    ),
     # Those which serve files beside an application.
     Peer(
         "bigtop-static",
         "static",
         (f"{BIGTOP} --threads $threads --static /static=$data/static",),
+        tls=BIGTOP_TLS,
         packages=(".",),
     ),
     Peer(
         "nginx-static",
         "static",
         ("nginx -p $dir -c $dir/nginx.conf",),
+        tls=NGINX_OVER_TLS,
         programs=("nginx",),
-        files=(("nginx.conf", NGINX_CONF),),
+        files=NGINX_FILES,
         note="with an open file cache",
     ),
     Peer(
         "granian-static",
         "static",
         (f"{GRANIAN_WSGI} --static-path-route /static --static-path-mount $data/static $app",),
+        tls=GRANIAN_TLS,
         packages=("granian",),
     ),
 )
@@ -261,6 +307,20 @@ SETS = {
     ),
     "asgi": ("bigtop-asgi", "granian-asgi", "uvicorn", "gunicorn-asgi"),
     "websocket": ("bigtop-asgi", "granian-asgi", "uvicorn", "hypercorn", "gunicorn-asgi"),
+    "https": (
+        "nginx",
+        "bigtop",
+        "bigtop-asgi",
+        "granian",
+        "granian-asgi",
+        "uvicorn",
+        "hypercorn",
+        "gunicorn-gthread",
+        "gunicorn-asgi",
+        "nginx-static",
+        "bigtop-static",
+        "granian-static",
+    ),
     "static": tuple(peer.name for peer in PEERS if peer.interface == "static"),
     "backends": (
         "bigtop",

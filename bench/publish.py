@@ -22,6 +22,7 @@ DOCS = workshop.ROOT / "docs"
 SHOWN = {
     "servers": ("speed,bodies", "wsgi"),
     "fairness": ("fairness", "bigtop,nginx-gunicorn,gunicorn-sync,gunicorn-gthread,granian"),
+    "https": ("https", "https"),
     "start": (
         "start",
         "bigtop,bigtop-pure,bigtop-asgi,gunicorn-sync,gunicorn-asgi,granian,granian-asgi,uvicorn",

@@ -36,6 +36,7 @@ class Run:
     start_cpu_us: float | None = None  # starts: of all processes, until they are at rest
     stop_us: float | None = None  # starts: from SIGTERM until the last process has ended
     histograms: dict[str, Histogram] = field(default_factory=dict)
+    resumed: float | None = None  # share of the TLS handshakes
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Measured:
             "first_answer_us",
             "start_cpu_us",
             "stop_us",
+            "resumed",
         )
         figures = {name: spread(asdict(run)[name] for run in self.runs) for name in names}
         first = [next(iter(run.histograms.values()), []) for run in self.runs]

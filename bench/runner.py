@@ -53,10 +53,13 @@ def measure(scenario: Scenario, peers: Sequence[Peer], setup: Setup, part: Part)
     peers = [peer for peer in peers if fits(peer, scenario)]
     try:
         workshop.prepare_app(app, setup.data)
+        if scenario.tls:
+            workshop.ensure_load(tls=True)
+            workshop.certificate(setup.data)
     except workshop.NotAvailableError as error:
         part.measured += [Measured(peer.name, "", left_out=str(error)) for peer in peers]
         return
-    pairs = [(peer, Measured(peer.name, "; ".join(peer.commands))) for peer in peers]
+    pairs = [(peer, Measured(peer.name, "; ".join(peer.spoken(tls=scenario.tls)))) for peer in peers]
     part.measured += [measured for _, measured in pairs]
     for number in range(setup.rounds if pairs else 0):
         turn = number % len(pairs)
@@ -73,6 +76,8 @@ def shape(scenario: Scenario) -> str:
     """Say in words how the requests come."""
     plural = "s" if scenario.workers > 1 else ""
     text = f"{scenario.workers} worker{plural}, {scenario.connections} connections, "
+    if scenario.tls:
+        text += "TLS with an ECDSA certificate (P-256), "
     if scenario.message_bytes:
         text += "a request is a message and its echo, "
     if scenario.starts:
@@ -89,6 +94,8 @@ def shape(scenario: Scenario) -> str:
 def fits(peer: Peer, scenario: Scenario) -> bool:
     """Say whether the peer can serve the scenario's application, and its figure would mean something."""
     app = APPS[scenario.app]
+    if scenario.tls and not peer.tls:
+        return False
     if app.static or peer.interface == "static":
         return app.static and peer.interface == "static"
     if peer.interface == "asgi":
@@ -112,7 +119,7 @@ def _load(scenario: Scenario, server: Running, setup: Setup, number: int) -> Run
     load_cores, seconds = set(setup.load_cores), max(setup.seconds, scenario.at_least)
     generator.load(scenario, server.port, server.folder, WARM_UP_SECONDS, load_cores)
     alone = _memory(server)
-    with beside(scenario.beside, server.port, load_cores):
+    with beside(scenario.beside, server.port, load_cores, tls=scenario.tls):
         added = _memory(server) - alone
         run = _sample(scenario, server, setup, number, seconds)
     if scenario.beside and scenario.beside.stays:
@@ -143,6 +150,7 @@ def _sample(scenario: Scenario, server: Running, setup: Setup, number: int, seco
         generator_busy=round(report.cpu / report.elapsed, 3) if report.elapsed else None,
         failed=sum(report.errors.values()) + report.unanswered,
         histograms=report.histograms,
+        resumed=report.resumed if scenario.reconnect else None,
     )
 
 

@@ -156,6 +156,8 @@ class Scenario:
     burst: bool = False  # all connections at once on idle workers: who answers how many?
     starts: bool = False  # no load: how soon is the first answer there, how soon are all gone?
     beside: Beside | None = None
+    tls: bool = False
+    resume: bool = False  # with `reconnect`: with the session of the connection before
     message_bytes: int = 0  # of WebSockets that the first request opens; then each message and its echo count
 
     @property
@@ -258,6 +260,52 @@ SCENARIOS = {
             workers=4,
             burst=True,
         ),
+        Scenario("tls-hello", "hello world over HTTPS, keep-alive", "hello", floor=True, tls=True),
+        Scenario(
+            "tls-handshake",
+            "hello world over HTTPS, a whole handshake per request",
+            "hello",
+            (Request(headers=CLOSE),),
+            connections=8,
+            reconnect=True,
+            floor=True,
+            tls=True,
+        ),
+        Scenario(
+            "tls-resumed",
+            "hello world over HTTPS, a resumed handshake per request",
+            "hello",
+            (Request(headers=CLOSE),),
+            connections=8,
+            reconnect=True,
+            floor=True,
+            tls=True,
+            resume=True,
+        ),
+        Scenario(
+            "tls-idle",
+            "hello world over HTTPS beside 1,000 idle connections",
+            "hello",
+            floor=True,
+            tls=True,
+            beside=Beside(1000, Request("/"), stays=True),
+        ),
+        Scenario(
+            "tls-body-1m",
+            "answers of 1 MB over HTTPS",
+            "work",
+            (Request("/bytes/1000000"),),
+            connections=8,
+            tls=True,
+        ),
+        Scenario(
+            "tls-static-large",
+            "a file of 8 MB over HTTPS",
+            "files",
+            (Request("/static/large.bin"),),
+            connections=8,
+            tls=True,
+        ),
         Scenario("start", "hello world: start, memory at rest, stop", "hello", workers=2, starts=True),
         Scenario(
             "websocket",
@@ -298,6 +346,15 @@ SETS = {
         "slow-clients",
         "three-of-four",
         "burst",
+    ),
+    "https": (
+        "hello",
+        "tls-hello",
+        "tls-handshake",
+        "tls-resumed",
+        "tls-idle",
+        "tls-body-1m",
+        "tls-static-large",
     ),
     "start": ("start",),
     "static": ("static-small", "static-large"),

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -69,7 +70,7 @@ def pinned(cores: set[int]) -> Iterator[None]:
 def running(peer: Peer, scenario: Scenario, cores: set[int], data: Path) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder, processes = Path(name), []
-        port = _free_port()
+        port = free_port()
         log = folder / "server.log"
         try:
             with pinned(cores), log.open("wb") as output:
@@ -99,11 +100,13 @@ def commands(peer: Peer, scenario: Scenario, port: int, folder: Path, data: Path
         "dir": folder,
         "data": data,
     }
+    if peer.tls:
+        values["certificate"], values["key"] = workshop.certificate(data)
     if peer.interface == "floor":
         values["response"] = workshop.capture_response(app, scenario.requests[0].path, data)
     for name, template in peer.files:
         (folder / name).write_text(Template(template).substitute(values))
-    return [workshop.words(command, values) for command in peer.commands]
+    return [workshop.words(command, values) for command in peer.spoken(tls=scenario.tls)]
 
 
 def _start(
@@ -121,7 +124,7 @@ def _start(
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -134,7 +137,7 @@ def _wait_ready(port: int, scenario: Scenario, processes: list[subprocess.Popen[
     while time.monotonic() < deadline:
         if any(process.poll() is not None for process in processes):
             break
-        status = _status(port, request)
+        status = _status(port, request, tls=scenario.tls)
         if status.startswith(b"2") or status == b"101":
             return
         time.sleep(0.001)
@@ -142,10 +145,20 @@ def _wait_ready(port: int, scenario: Scenario, processes: list[subprocess.Popen[
     raise StartError(f"{answer}; its log: {workshop.reason(log.read_text(errors='replace'))}")
 
 
-def _status(port: int, request: bytes) -> bytes:
+def connect(port: int, *, tls: bool) -> socket.socket:
+    """Return a connection. OSError: there is none."""
+    connection = socket.create_connection((HOST, port), timeout=5)
+    if not tls:
+        return connection
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(connection, server_hostname="localhost")
+
+
+def _status(port: int, request: bytes, *, tls: bool) -> bytes:
     """Return the status code of one request, empty when there is no answer."""
     try:
-        with socket.create_connection((HOST, port), timeout=5) as connection:
+        with connect(port, tls=tls) as connection:
             connection.sendall(request)
             head = connection.recv(4096)
     except OSError:

@@ -49,6 +49,10 @@ def _mib(value: float) -> str:
     return f"{value / MIB:.1f}"
 
 
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
 def _kib(value: float) -> str:
     return f"{value / 1024:.1f}"
 
@@ -63,6 +67,7 @@ CLOSED_COLUMNS = (
     Column("PSS/worker MiB", "pss_worker", _mib),
     Column("PSS tree MiB", "pss_tree", _mib),
     Column("KiB/idle connection", "pss_beside", _kib, is_rare=True),
+    Column("resumed", "resumed", _percent, is_rare=True),
 )
 OPEN_COLUMNS = (
     Column("req/s", "requests_per_second", _count),

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -28,6 +28,7 @@ INSTALLED = BUILD / "installed"
 COMMITS = BUILD / "commits"
 
 LOAD_SOURCE = "load/load.c"
+TLS_FLAGS = ("-DTLS", "-lssl", "-lcrypto")
 LONGEST_REASON = 160  # characters
 
 
@@ -143,16 +144,22 @@ def _install(source: Path, target: Path) -> None:
 # ---- C programs
 
 
-def ensure_program(source: str) -> Path:
+def ensure_load(*, tls: bool = False) -> Path:
+    """Return the load generator; with TLS it needs OpenSSL's headers (Debian: libssl-dev)."""
+    return ensure_program(LOAD_SOURCE, "load-tls" if tls else "", TLS_FLAGS if tls else ())
+
+
+def ensure_program(source: str, name: str = "", flags: Sequence[str] = ()) -> Path:
     """Compile `source` unless its program is newer. Two processes may do so at once: the rename decides."""
     path = BENCH / source
-    program = BUILD / path.stem
+    program = BUILD / (name or path.stem)
     if program.exists() and program.stat().st_mtime >= path.stat().st_mtime:
         return program
     BUILD.mkdir(parents=True, exist_ok=True)
     made = program.with_suffix(f".{os.getpid()}")
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    _run([*compiler, "-O2", "-Wall", "-o", str(made), str(path), "-lm"], f"cannot compile {source}")
+    command = [*compiler, "-O2", "-Wall", "-o", str(made), str(path), "-lm", *flags]
+    _run(command, f"cannot compile {' '.join([source, *flags])}")
     made.replace(program)
     return program
 
@@ -168,6 +175,20 @@ def ensure_peer(peer: Peer) -> None:
         ensure_commit(peer.commit)
     elif peer.is_bigtop and not peer.source:
         ensure_installed()
+
+
+# ---- certificates
+
+
+def certificate(data: Path) -> tuple[Path, Path]:
+    """Return the files of a certificate for localhost, of the kind that most sites have, and of its key."""
+    made, key = data / "certificate.pem", data / "key.pem"
+    if not made.exists():
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+        name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        command = ["openssl", "req", "-x509", *kind, *name, "-keyout", str(key), "-out", str(made)]
+        _run(command, "cannot make a certificate")
+    return made, key
 
 
 # ---- applications

@@ -8,7 +8,11 @@
 //   Latency counts from the moment a request was *due*, also when no connection was free to send it.
 // - With --upgrade each connection is made a WebSocket before it is used; requests are frames then, and the answer
 //   to one is one message. Pings are answered and count for nothing.
+// - With --tls all is encrypted. A connection that is made anew begins with a whole handshake, or with --resume
+//   with the newest ticket that the last one on the same place was given. Certificates are not checked.
 // - It says how busy it was itself (cpu / elapsed): near 1.0 it was the bottleneck, not the server.
+//
+// Without OpenSSL's headers it is compiled without -DTLS, and knows no --tls.
 //
 // The result is one JSON object on stdout. Histogram buckets are at most 1.6 % wide; each is given by its
 // middle in microseconds, so a reader needs no knowledge of the bucket layout.
@@ -30,6 +34,10 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 
 enum {
     MAX_CONNECTIONS = 10000,
@@ -64,6 +72,10 @@ struct connection {
     int closing;   // the server will close after this response
     size_t head_length;
     char head[MAX_HEAD];
+#ifdef TLS
+    SSL *tls;
+    SSL_SESSION *session; // the newest of this place
+#endif
 };
 
 static struct sockaddr_in server = {.sin_family = AF_INET};
@@ -112,6 +124,80 @@ static double bucket_middle_us(int bucket) {
     return (low + ((1ull << shift) - 1) / 2.0) / 1000;
 }
 
+// ---- TLS
+
+static uint64_t handshakes, resumed;
+
+#ifdef TLS
+static SSL_CTX *context; // NULL: plain
+static int resume;
+
+static int keep_session(SSL *tls, SSL_SESSION *session) {
+    struct connection *c = SSL_get_app_data(tls);
+    SSL_SESSION_free(c->session);
+    c->session = session;
+    return 1; // it is ours now
+}
+
+static void use_tls(void) {
+    context = SSL_CTX_new(TLS_client_method());
+    if (!context) die("OpenSSL does not start");
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, keep_session);
+}
+
+static int begin_tls(struct connection *c) {
+    if (!context) return 1;
+    c->tls = SSL_new(context);
+    if (!c->tls || !SSL_set_fd(c->tls, c->fd) || !SSL_set_tlsext_host_name(c->tls, "localhost")) return 0;
+    SSL_set_app_data(c->tls, c);
+    SSL_set_connect_state(c->tls);
+    if (resume && c->session) SSL_set_session(c->tls, c->session);
+    return 1;
+}
+
+static void end_tls(struct connection *c) {
+    if (!c->tls) return;
+    if (SSL_is_init_finished(c->tls)) {
+        handshakes++;
+        resumed += SSL_session_reused(c->tls);
+    }
+    SSL_set_quiet_shutdown(c->tls, 1);
+    SSL_shutdown(c->tls); // otherwise its session would count as bad
+    SSL_free(c->tls);
+    c->tls = NULL;
+}
+
+static ssize_t of_tls(struct connection *c, int done) { // what recv(2) or send(2) would return
+    if (done > 0) return done;
+    int error = SSL_get_error(c->tls, done);
+    ERR_clear_error();
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : EPROTO;
+    return error == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+
+static ssize_t transmit(struct connection *c, const void *data, size_t length) {
+    return c->tls ? of_tls(c, SSL_write(c->tls, data, length)) : send(c->fd, data, length, MSG_NOSIGNAL);
+}
+
+static ssize_t receive(struct connection *c, void *buffer, size_t size) {
+    return c->tls ? of_tls(c, SSL_read(c->tls, buffer, size)) : recv(c->fd, buffer, size, 0);
+}
+
+static int is_encrypted(struct connection *c) { return c->tls != NULL; }
+#else
+static int begin_tls(struct connection *c) { return (void)c, 1; }
+static void end_tls(struct connection *c) { (void)c; }
+static int is_encrypted(struct connection *c) { return (void)c, 0; }
+
+static ssize_t transmit(struct connection *c, const void *data, size_t length) {
+    return send(c->fd, data, length, MSG_NOSIGNAL);
+}
+
+static ssize_t receive(struct connection *c, void *buffer, size_t size) { return recv(c->fd, buffer, size, 0); }
+#endif
+
 // ---- connections
 
 static void rest(struct connection *c) {
@@ -120,6 +206,7 @@ static void rest(struct connection *c) {
 }
 
 static void hang_up(struct connection *c) {
+    end_tls(c);
     if (c->fd >= 0) close(c->fd);
     c->fd = -1;
 }
@@ -154,13 +241,14 @@ static int open_connection(struct connection *c) {
     opened++;
     if (upgrade && !upgrade_connection(c)) return 0;
     if (!upgrade && connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0 && errno != EINPROGRESS) return 0;
+    if (!begin_tls(c)) return 0;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) == 0;
 }
 
 static void write_some(struct connection *c) {
     while (c->waiting && c->sent < c->kind->length) {
-        ssize_t n = send(c->fd, c->kind->batch + c->sent, c->kind->length - c->sent, MSG_NOSIGNAL);
+        ssize_t n = transmit(c, c->kind->batch + c->sent, c->kind->length - c->sent);
         // Not yet: the next edge calls again. Refused: a server may answer and close before it has read the
         // whole body, so it is for read_some() to find out whether there is an answer.
         if (n < 0) return;
@@ -294,7 +382,7 @@ static int consume(struct connection *c, const char *data, size_t length) {
 static void read_some(struct connection *c, uint32_t events) {
     static char buffer[262144];
     for (;;) {
-        ssize_t n = recv(c->fd, buffer, sizeof buffer, 0);
+        ssize_t n = receive(c, buffer, sizeof buffer);
         if (n < 0 && errno == EAGAIN) return;
         if (n <= 0) {
             if (n == 0 && c->waiting == 1 && c->phase == UNTIL_CLOSE) {
@@ -312,7 +400,8 @@ static void read_some(struct connection *c, uint32_t events) {
             if (c->closing || reconnect) hang_up(c);
             return rest(c);
         }
-        if ((size_t)n < sizeof buffer && !(events & EPOLLRDHUP)) return;
+        // Of TLS there may be more records.
+        if ((size_t)n < sizeof buffer && !(events & EPOLLRDHUP) && !is_encrypted(c)) return;
     }
 }
 
@@ -354,6 +443,7 @@ static uint64_t run(double seconds, uint64_t *begun) {
             if (!c || c->fd < 0) continue;
             if (events[i].events & EPOLLOUT) write_some(c);
             if (events[i].events & ~EPOLLOUT) read_some(c, events[i].events);
+            if (c->fd >= 0 && is_encrypted(c)) write_some(c); // what was read may have ended a handshake
         }
     }
     uint64_t unsent = 0;
@@ -368,8 +458,10 @@ static void report(double elapsed, uint64_t unsent) {
     double cpu = user.tv_sec + system.tv_sec + (user.tv_usec + system.tv_usec) / 1e6;
     uint64_t unanswered = unsent;
     for (int i = 0; i < connection_count; i++) unanswered += connections[i].waiting;
+    for (int i = 0; i < connection_count; i++) end_tls(&connections[i]);
     printf("{\"elapsed\": %.6f, \"cpu\": %.6f, \"bytes\": %lu, \"opened\": %lu, \"unanswered\": %lu,\n",
            elapsed, cpu, received, opened, unanswered);
+    printf(" \"handshakes\": %lu, \"resumed\": %lu,\n", handshakes, resumed);
     printf(" \"errors\": {\"connect\": %lu, \"closed\": %lu, \"status\": %lu, \"protocol\": %lu},\n \"kinds\": [",
            errors.connect, errors.closed, errors.status, errors.protocol);
     for (int k = 0; k < kind_count; k++) {
@@ -416,13 +508,16 @@ static void open_all(void) { // failures show when a connection is needed
 static const char USAGE[] =
     "usage: load --port PORT --request NAME:SHARE:FILE [--request ...] [--host 127.0.0.1] [--connections N]\n"
     "            [--seconds S] [--requests N] [--pipeline DEPTH] [--reconnect] [--rate PER_SECOND [--seed N]]\n"
-    "            [--upgrade FILE]";
+    "            [--upgrade FILE] [--tls [--resume]]";
 
 int main(int argc, char **argv) {
     static const struct option options[] = {
         {"host", 1, 0, 'h'},     {"port", 1, 0, 'p'},     {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'},
         {"requests", 1, 0, 'n'}, {"pipeline", 1, 0, 'd'}, {"reconnect", 0, 0, 'R'},   {"rate", 1, 0, 'r'},
         {"seed", 1, 0, 'S'},     {"request", 1, 0, 'f'},  {"upgrade", 1, 0, 'u'},
+#ifdef TLS
+        {"tls", 0, 0, 't'},      {"resume", 0, 0, 'T'},
+#endif
         {0}};
     const char *host = "127.0.0.1";
     char *requests[MAX_KINDS + 1];
@@ -440,6 +535,10 @@ int main(int argc, char **argv) {
         case 'S': random_state = strtoull(optarg, NULL, 10); break;
         case 'f': if (request_count <= MAX_KINDS) requests[request_count++] = optarg; break;
         case 'u': upgrade = read_times(optarg, 1, &upgrade_length); break;
+#ifdef TLS
+        case 't': use_tls(); break;
+        case 'T': resume = 1; break;
+#endif
         default: die(USAGE);
         }
     if (inet_pton(AF_INET, host, &server.sin_addr) != 1 || ntohl(server.sin_addr.s_addr) >> 24 != 127)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -88,7 +89,10 @@ def request_file(tmp_path: Path) -> Path:
 
 
 def call(port: int, request_file: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    program = workshop.ensure_program(workshop.LOAD_SOURCE)
+    try:
+        program = workshop.ensure_load(tls="--tls" in options)
+    except workshop.NotAvailableError as error:
+        pytest.skip(f"{error} (apt install libssl-dev)")
     command = [str(program), "--port", str(port), "--request", f"all:1:{request_file}", *options]
     if "--requests" in options:  # however long they take
         command += ["--seconds", "25"]
@@ -119,6 +123,50 @@ def test_every_kind_of_body_is_one_answer(
     assert data["opened"] == (3 if keep else 30)
     assert not any(data["errors"].values())
     assert data["unanswered"] == 0
+
+
+@contextlib.contextmanager
+def encrypted(folder: Path, response: bytes) -> Iterator[int]:
+    """Answer over TLS, with tickets, on one connection after the other."""
+    for tool in ("openssl", "cc"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is missing (apt install openssl gcc)")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*workshop.certificate(folder))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as tls:
+                    while tls.recv(65536):
+                        tls.sendall(response)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("options", "opened", "resumed"),
+    [((), 1, 0), (("--reconnect",), 5, 0), (("--reconnect", "--resume"), 5, 4)],
+    ids=["keep-alive", "whole", "resumed"],
+)
+def test_tls_is_spoken(
+    options: tuple[str, ...], opened: int, resumed: int, request_file: Path, tmp_path: Path
+) -> None:
+    with encrypted(tmp_path, LENGTH) as port:
+        data = load(port, request_file, "--requests", "5", "--tls", *options)
+    assert data["kinds"][0]["answered"] == 5
+    assert (data["opened"], data["handshakes"], data["resumed"]) == (opened, opened, resumed)
+    assert not any(data["errors"].values())
 
 
 def test_pipelined_answers_are_counted_one_by_one(request_file: Path) -> None:

@@ -34,6 +34,8 @@ def test_the_report_of_the_generator_is_read() -> None:
             "bytes": 1,
             "opened": 1,
             "unanswered": 3,
+            "handshakes": 8,
+            "resumed": 6,
             "errors": {"connect": 0, "closed": 2, "status": 0, "protocol": 0},
             "kinds": [
                 {"name": "fast", "answered": 2, "histogram": [[10.5, 2]]},
@@ -44,6 +46,7 @@ def test_the_report_of_the_generator_is_read() -> None:
     report = generator.parse(text)
     assert report.answered == 3
     assert report.unanswered == 3
+    assert report.resumed == 0.75
     assert report.errors == {"closed": 2}
     assert report.histograms == {"fast": [(10.5, 2)], "slow": [(900.0, 1)]}
 
