@@ -1,5 +1,8 @@
 # Certificates with their keys, as PEM: read, checked, described.
 #
+# (Who serves has a reader of its own, for which Python's ssl is enough: system/certificates.py. The border:
+# what is served with, and by which name, is decided there; what a person is told, and what is made, here.)
+#
 # Rules: pure; time is an argument, in seconds since 1970. What cannot be read is one CertificateError that
 # names the file. What can be read and is wrong is a list of findings: those that are faults keep a pair from
 # being served, the others are worth a warning.

@@ -1,7 +1,9 @@
 # Certificates as OpenSSL reads them: what one says, and how a context is given one with its key.
 #
-# Rule: texts (PEM) in, no names of files: who serves need not be able to read those. OpenSSL wants files, so
-# it gets some that are in memory, for the moment, and have no names.
+# Rule 1: texts (PEM) in, no names of files: who serves need not be able to read those. OpenSSL wants files,
+# so it gets some that are in memory, for the moment, and have no names.
+# Rule 2: this is all that serving takes, and needs Python alone. Who makes certificates, or tells a person
+# what is wrong with one, has cryptography (keeper/certificates.py). Of what both read they say the same.
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ import ssl
 # The only way to what OpenSSL makes of names, without a connection.
 from _ssl import _test_decode_cert as decode  # type: ignore[attr-defined]
 from base64 import b64decode
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from typing import Any, Final
 
 from bigtop.errors import ConfigError
@@ -49,11 +52,22 @@ def facts_of(pem: str) -> CertificateFacts:
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(f"its certificate cannot be read: {error}") from None
     return CertificateFacts(
-        names=tuple(str(value).lower() for kind, value in found.get("subjectAltName", ())),
+        names=tuple(_hosts(found.get("subjectAltName", ()))),
         ends=float(ssl.cert_time_to_seconds(found["notAfter"])),
         serial=found["serialNumber"],
         kind=next((kind for kind, mark in _KINDS.items() if mark in der), "other"),
     )
+
+
+def _hosts(names: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Leave out names that are none of hosts, such as addresses of mail; write the others in one way."""
+    for kind, value in names:
+        if kind == "DNS":
+            yield value.lower().removesuffix(".")
+    for kind, value in names:
+        if kind == "IP Address":
+            with suppress(ValueError):
+                yield str(ip_address(value.strip()))
 
 
 def load(context: ssl.SSLContext, certificate: str, key: str) -> None:

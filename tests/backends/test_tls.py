@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.backends.serve_options import ServeOptions, TlsPolicy
@@ -183,6 +185,20 @@ def test_websockets() -> None:
         told = json.loads(frames[frames.index(b"{") : frames.rindex(b"}") + 1])
         assert told["scheme"] == "wss"
         assert told["tls"]["tls_version"] == 0x0304
+
+
+def test_a_drain_tells_websockets_to_come_again() -> None:
+    with BackendServer("tests.apps.asgi_basic:app", backend="asgi", keyring=ring()) as subject:
+        host, port = subject.address
+        place, by = f"wss://{host}:{port}/echo", context()
+        with connect(place, ssl=by, server_hostname="localhost", proxy=None, open_timeout=60) as client:
+            client.send("hello")
+            assert client.recv(30) == "hello"
+            subject.drain()
+            with pytest.raises(ConnectionClosed):
+                client.recv(30)
+            assert client.close_code == 1012
+        assert subject.wait() == 0
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "gevent"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import ssl
+import subprocess
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -117,6 +120,31 @@ def test_facts() -> None:
     assert certificates.facts_of(made("shop.example", kind="RSA").certificate).kind == "RSA"
     with pytest.raises(ConfigError, match="no certificate"):
         certificates.facts_of("nothing")
+
+
+SUBJECTS = [
+    "DNS:Shop.Example,DNS:*.shop.example",
+    "IP:2001:db8::1,DNS:a.example,IP:192.0.2.1,email:a@b.example,URI:https://c.example/",
+    "DNS:last.example.",
+]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_both_readers_say_the_same(subject: str, kind: str, tmp_path: Path) -> None:
+    readers = pytest.importorskip("bigtop.keeper.certificates", reason="pip install 'bigtop[tls]'")
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl (apt install openssl)")
+    option = "ec_paramgen_curve:P-256" if kind == "ec" else "rsa_keygen_bits:2048"
+    command = ["openssl", "req", "-x509", "-nodes", "-newkey", kind, "-pkeyopt", option, "-subj", "/CN=x"]
+    command += ["-addext", f"subjectAltName={subject}", "-keyout", str(tmp_path / "key")]
+    subprocess.run([*command, "-out", str(tmp_path / "pem")], check=True, capture_output=True)
+    text, key = (tmp_path / "pem").read_bytes(), (tmp_path / "key").read_bytes()
+    facts, pair = certificates.facts_of(text.decode()), readers.read(text, key, "pem")
+    assert list(facts.names) == [readers.plain(name) for name in readers.names(pair.leaf)]
+    assert facts.ends == pair.not_after
+    assert int(facts.serial, 16) == pair.leaf.serial_number
+    assert readers.kind(pair.key).startswith({"EC": "ECDSA", "RSA": "RSA"}[facts.kind])
 
 
 def test_when_lists_of_revoked_certificates_end() -> None:
