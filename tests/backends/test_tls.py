@@ -21,6 +21,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from bigtop.backends.native import openssl
 from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.backends.serve_options import ServeOptions, TlsPolicy
 from bigtop.http.declarations import Mount, Route
@@ -485,6 +486,24 @@ def test_records_of_answers() -> None:
         large = [size for size in sizes if size > 1000]  # without tickets
         assert large[0] <= 4096 + 256
         assert 16384 <= large[1] <= 16384 + 256
+
+
+@pytest.mark.parametrize(
+    ("group", "is_taken"),
+    [("X25519", True), ("P-256", True), ("P-384", True), ("ffdhe8192", False), ("X448", False)],
+)
+def test_keys_are_exchanged_by_groups_that_cost_little(group: str, is_taken: bool) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl (apt install openssl)")
+    plain = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if ssl.OPENSSL_VERSION_INFO >= (3, 5) or not openssl.set_groups(plain, "X25519"):
+        pytest.skip("OpenSSL chooses groups by itself here")
+    with server("wsgi") as subject:
+        host, port = subject.address
+        command = ["openssl", "s_client", "-connect", f"{host}:{port}", "-groups", group, "-brief"]
+        command += ["-servername", "localhost"]
+        done = subprocess.run(command, input=b"", capture_output=True, timeout=30)
+        assert (b"CONNECTION ESTABLISHED" in done.stderr) is is_taken, done
 
 
 def test_renegotiation_is_refused() -> None:

@@ -97,6 +97,21 @@ def test_keys_turn_while_contexts_are_in_use() -> None:
     assert shake_hands(fresh, client, again.session).session_reused
 
 
+def test_no_session_is_kept_for_those_who_take_no_ticket() -> None:
+    contexts = TlsContexts(ring(), TlsPolicy())
+    if "also behind a reload" not in contexts.tickets:
+        pytest.skip("OpenSSL takes no keys here")
+    server, client = contexts.choose(""), context(version="1.2")
+    assert server is not None
+    client.options |= ssl.OP_NO_TICKET
+    began = shake_hands(server, client)
+    assert not shake_hands(server, client, began.session).session_reused
+    assert server.session_stats()["number"] == 0
+    with_tickets = context(version="1.2")
+    began = shake_hands(server, with_tickets)
+    assert shake_hands(server, with_tickets, began.session).session_reused
+
+
 def test_labels_keep_sessions_apart() -> None:
     contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2)]
     for label, one in zip("ab", contexts, strict=True):

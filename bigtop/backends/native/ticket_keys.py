@@ -9,19 +9,15 @@
 
 from __future__ import annotations
 
-import _ssl
-import ctypes
 import hashlib
 import hmac
 import ssl
-import sys
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from bigtop.backends.native import openssl
+
 TURN: Final = 12 * 3600  # seconds for which keys are used; who comes back behind that begins anew
-_SIZE: Final = 80  # a name of 16 bytes, a key for HMAC and one for AES, of 32 each
-_GET, _SET = 58, 59  # SSL_CTRL_GET_TLSEXT_TICKET_KEYS, SSL_CTRL_SET_TLSEXT_TICKET_KEYS
-_CHECKED: Final = (3, 16)  # Pythons before that have been looked at
 
 
 class TicketKeys:
@@ -41,7 +37,7 @@ class TicketKeys:
         if not self._secret:
             return
         keys = _expanded(self._secret, self._label + turn.to_bytes(8, "big"))
-        self.are_shared = all(_set(context, keys) for context in contexts)
+        self.are_shared = all(openssl.set_ticket_keys(context, keys) for context in contexts)
 
 
 def _expanded(secret: bytes, info: bytes) -> bytes:
@@ -50,30 +46,4 @@ def _expanded(secret: bytes, info: bytes) -> bytes:
     for number in range(1, 4):
         block = hmac.digest(secret, block + info + bytes([number]), hashlib.sha256)
         made += block
-    return made[:_SIZE]
-
-
-def _set(context: ssl.SSLContext, keys: bytes) -> bool:
-    """Whether a context has them now."""
-    control = _control()
-    if control is None:
-        return False
-    # What stands behind the head that all objects have: OpenSSL's own context (_ssl.c, PySSLContext).
-    pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value
-    found = ctypes.create_string_buffer(_SIZE)
-    control(pointer, _SET, _SIZE, keys)
-    control(pointer, _GET, _SIZE, found)
-    return found.raw == keys
-
-
-def _control() -> Callable[[int | None, int, int, object], int] | None:
-    """Return OpenSSL's SSL_CTX_ctrl(), None where it cannot be had."""
-    if sys.implementation.name != "cpython" or sys.version_info >= _CHECKED:
-        return None
-    try:
-        control = ctypes.CDLL(_ssl.__file__).SSL_CTX_ctrl
-    except (AttributeError, OSError):  # OpenSSL is a part of Python, which does not show it
-        return None
-    control.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p]
-    control.restype = ctypes.c_long
-    return control
+    return made[: openssl.TICKET_KEYS]

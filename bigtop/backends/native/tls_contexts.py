@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from bigtop.backends.native import openssl
 from bigtop.backends.native.ticket_keys import TicketKeys
 from bigtop.backends.serve_options import TlsPolicy
 from bigtop.errors import ConfigError
@@ -19,6 +20,11 @@ from bigtop.system import certificates
 
 # Mozilla's "intermediate", without those that compute in the multiplicative group (DHE).
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+# By Mozilla's "intermediate", too. Of others, OpenSSL before 3.5 would compute with numbers of 8,192 bits for
+# whoever asks: that takes 400 times as long as the rest of a handshake (CVE-2002-20001). Later ones do
+# without those by themselves, and have groups that stand up to quantum computers.
+GROUPS: Final = "X25519:P-256:P-384"
+_CHOOSES_WELL: Final = (3, 5)  # versions of OpenSSL since that one
 PROTOCOLS: Final = ("http/1.1",)  # that a client may choose from (ALPN)
 _ASKED: Final = {"optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -76,6 +82,8 @@ class TlsContexts:
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.num_tickets = 1  # a second one doubles the work
         context.set_alpn_protocols(PROTOCOLS)
+        if ssl.OPENSSL_VERSION_INFO < _CHOOSES_WELL:
+            openssl.set_groups(context, GROUPS)
         try:
             context.set_ciphers(self._policy.ciphers or CIPHERS)
         except ssl.SSLError:
