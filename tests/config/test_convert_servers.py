@@ -202,8 +202,8 @@ def test_a_command_of_granian(folder: Path) -> None:
     command = (
         "granian --interface asginl --host ::1 --port 81 --workers 3 --blocking-threads 2 --no-ws "
         "--http1-header-read-timeout 2500 --no-http1-keep-alive --log-level warn --access-log "
-        "--static-path-mount public --url-path-prefix /x --pid-file g.pid --workers-lifetime 60 --workers-max-rss 300 "
-        "--env-files a.env --env-files b.env site_app:asgi"
+        "--static-path-mount public --url-path-prefix /x --pid-file g.pid --workers-lifetime 60 "
+        "--workers-max-rss 300 --env-files a.env --env-files b.env site_app:asgi"
     )
     (folder / "a.env").write_text("A=1\n")
     text = of_command(command, {})
