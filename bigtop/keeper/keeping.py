@@ -64,6 +64,7 @@ class Keeping:
         self._pair: Pair | None = None
         self._warned = ""
         self._tries = Tries()
+        self._hints: tuple[str, ...] = ()  # what seemed to keep the CA from it when it was asked last
 
     def look(self) -> None:
         """Look at the storage now."""
@@ -138,8 +139,10 @@ class Keeping:
         pair, now = self._pair, time.time()
         line = certificates.describe(pair, now) if pair is not None else ""
         until = pair.not_after if pair is not None else 0.0
+        failures = self._tries.failures
+        hints = self._hints if failures else ()
         self._means.publisher.standing(
-            Standing(self.title, self.names, line, until, next_try, error, self._tries.failures)
+            Standing(self.title, self.names, line, until, next_try, error, failures, hints)
         )
 
     # ---- in a thread
@@ -194,6 +197,7 @@ class Keeping:
     def _failed(self, tries: Tries, fail: Fail) -> None:
         stagings = [bool(issuer.staging) for issuer in self._means.issuers]
         tries = schedule.failed(tries, fail.fault, fail.text, fail.not_before, stagings)
+        self._hints = self._means.responders.hints(self.names)
         self._keep(tries)
         wait = max(0.0, tries.not_before - time.time())
         hint = "; this needs a person" if fail.fault is Fault.SETUP else ""
@@ -234,6 +238,8 @@ class Keeping:
         words = self._means.records.notes(_TRIES, self.title)
         if words is None or words.get("names") != list(self.names):  # a person changed them: that is new
             return Tries()
+        hints = words.get("hints", ())
+        self._hints = tuple(map(str, hints)) if isinstance(hints, list) else ()
         try:
             return Tries.decode(words)
         except ValueError as error:
@@ -243,7 +249,8 @@ class Keeping:
 
     def _keep(self, tries: Tries) -> None:
         self._tries = replace(tries)
-        self._means.records.keep_notes(_TRIES, self.title, {**tries.encode(), "names": list(self.names)})
+        words = {**tries.encode(), "names": list(self.names), "hints": list(self._hints)}
+        self._means.records.keep_notes(_TRIES, self.title, words)
 
 
 def _lacks(pair: Pair, now: float, wanted: Sequence[str]) -> bool:

@@ -15,9 +15,10 @@ from bigtop.record import Record, as_dict
 
 
 class Orders(Record, kw_only=True):
-    """`line` and `questions` are descriptors: of the line to who started it, and of that on which workers
-    ask; None where there is nobody. Each site is the names of one certificate. `watched` are folders of
-    certbot. The second word of an issuer's binding is a file with the secret. Raises ConfigError."""
+    """`line`, `questions` and `page` are descriptors: of the line to who started it, of that on which workers
+    ask, and of the page that they read; None where there is nobody. Each site is the names of one
+    certificate. `watched` are folders of certbot. The second word of an issuer's binding is a file with the
+    secret. Raises ConfigError."""
 
     storage: str
     sites: tuple[tuple[str, ...], ...] = ()
@@ -27,6 +28,7 @@ class Orders(Record, kw_only=True):
     watched: tuple[str, ...] = ()
     line: int | None = None
     questions: int | None = None
+    page: int | None = None
     ports: tuple[int, int] = (80, 443)  # where a CA comes for HTTP-01 and for TLS-ALPN-01
 
     def __post_init__(self) -> None:

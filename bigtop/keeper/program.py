@@ -1,8 +1,9 @@
 # The keeper: `python -m bigtop.keeper.program ORDERS`, a helper process that gets and keeps certificates.
 #
 # It alone has account keys and speaks to CAs. Who started it has a line to it: snapshots come out
-# (publication.py), and a message that goes in, whatever it says, has it look at everything now. Workers ask
-# it for challenges on a line of their own (questions.py).
+# (publication.py), and a message that goes in, whatever it says, has it look at everything now. Workers read
+# the challenges of this machine from a page (page.py), and ask for others on a line of their own
+# (questions.py).
 #
 # Rules: it ends with that line, or at SIGTERM. An order that is under way then is gone on with by the next
 # keeper. One certificate that cannot be had holds up no other one.
@@ -40,6 +41,7 @@ from bigtop.system import kernel
 
 logger = get_logger("bigtop.keeper")
 _FORGOTTEN = 86400.0  # seconds after which a challenge is nobody's
+_SHOWN = 10.0  # seconds that an order waits until its challenges are shown
 _LONGEST = 64
 _ORDERS = 8  # at a time
 
@@ -56,7 +58,7 @@ class Keeper:
         if kind := storage.volatile_kind():
             logger.warning("%s: on %s, so all certificates are gone with it", storage.path, kind)
         self._records = Records(storage)
-        self._publisher = Publisher(self._line)
+        self._publisher = Publisher(self._line, orders.page)
         responders = Responders(
             self._records, orders.hook, self._changed, SelfCheck(*orders.ports).look, self._threads_stopping
         )
@@ -120,8 +122,18 @@ class Keeper:
     # ---- challenges
 
     def _changed(self) -> None:
-        """Publish anew which challenges there are; from any thread."""
-        self._loop.call_soon_threadsafe(self._show)
+        """Show anew which challenges there are, and return when they can be seen: the CA comes at once. From
+        any thread but that of the loop."""
+        shown = threading.Event()
+
+        def show() -> None:
+            try:
+                self._show()
+            finally:
+                shown.set()
+
+        self._loop.call_soon_threadsafe(show)
+        shown.wait(_SHOWN)
 
     def _show(self) -> None:
         now = time.time()

@@ -34,12 +34,15 @@ class StorageError(BigtopError):
 class Storage:
     """Any thread, any process, any machine. Raises TrustError when the folder cannot be trusted."""
 
-    def __init__(self, path: str) -> None:
-        """Open the folder, and make it when it is not there; its parent has to be."""
+    def __init__(self, path: str, owner: int | None = None) -> None:
+        """Open the folder of ours, and make it when it is not there; its parent has to be. With an `owner` it
+        is that user's, has to be there, and is only read (FileNotFoundError)."""
         self.path = os.path.abspath(path)
-        with suppress(FileExistsError):
-            _make(self.path, self.path)
-        self._root = trusted.open_folder(self.path, self.path)
+        self._owners = (os.geteuid() if owner is None else owner,)
+        if owner is None:
+            with suppress(FileExistsError):
+                _make(self.path, self.path)
+        self._root = trusted.open_folder(self.path, self.path, owners=self._owners)
 
     def close(self) -> None:
         os.close(self._root)
@@ -50,7 +53,7 @@ class Storage:
         place = self.place(key)
         try:
             with self._telling(key), self._folder(folder) as fd:
-                text = trusted.read(name, place, (os.geteuid(),), fd)
+                text = trusted.read(name, place, self._owners, fd)
         except FileNotFoundError:
             return None
         return unsealed(text, place)
@@ -151,7 +154,7 @@ class Storage:
                 if makes:
                     with suppress(FileExistsError):
                         _make(part, place, fd)
-                below = trusted.open_folder(part, place, fd)
+                below = trusted.open_folder(part, place, fd, self._owners)
                 os.close(fd)
                 fd = below
             yield fd

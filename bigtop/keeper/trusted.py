@@ -21,8 +21,11 @@ class TrustError(ConfigError):
     """A file or a folder cannot be trusted, or not be read; the message begins with its path."""
 
 
-def open_folder(name: str, place: str, dir_fd: int | None = None) -> int:
-    """Return a descriptor of a folder that belongs to us alone. Raises TrustError, and FileNotFoundError."""
+def open_folder(
+    name: str, place: str, dir_fd: int | None = None, owners: tuple[int, ...] | None = None
+) -> int:
+    """Return a descriptor of a folder that belongs to us alone, or to one of the `owners`. Raises TrustError,
+    and FileNotFoundError."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     if dir_fd is not None:  # below a folder of ours nothing leads elsewhere; to it, a link may
         flags |= os.O_NOFOLLOW
@@ -33,7 +36,7 @@ def open_folder(name: str, place: str, dir_fd: int | None = None) -> int:
     except OSError as error:
         what = "is a link or no folder" if error.errno in (errno.ENOTDIR, errno.ELOOP) else error.strerror
         raise TrustError(f"{place}: {what}") from None
-    if trouble := _trouble(os.fstat(fd), (os.geteuid(),), is_private=True):
+    if trouble := _trouble(os.fstat(fd), owners or (os.geteuid(),), is_private=True):
         os.close(fd)
         raise TrustError(f"{place}: {trouble}")
     return fd

@@ -173,6 +173,7 @@ def test_what_fails_is_said_and_not_tried_again_by_a_restart(site: Site, workers
         standing = keeper.standings()[NAMES[0]]
         assert "answers the CA something else: does it lead to this machine?" in standing.error
         assert standing.failures == 1
+        assert standing.hints[0].startswith(f"{NAMES[0]}: ")
         assert "(try 1 failed, the next in " in keeper.text()
         keeper.process.send_signal(signal.SIGTERM)
         assert keeper.process.wait(30) == 0

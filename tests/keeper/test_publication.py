@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from threading import Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.keeper.publishing import publication, questions
-from bigtop.keeper.publishing.publication import Challenges, Latest, Published, Standing
+from bigtop.keeper.publishing import page, publication, questions
+from bigtop.keeper.publishing.answers import Answers
+from bigtop.keeper.publishing.publication import Challenges, Published, Standing
 from bigtop.keeper.publishing.questions import Pace
 
 Ends = tuple[socket.socket, socket.socket]
@@ -27,51 +31,23 @@ def ends() -> Iterator[Ends]:
         end.close()
 
 
-def test_a_snapshot_goes_on_as_it_came_and_nobody_changes_it(ends: Ends) -> None:
+def test_a_snapshot_comes_as_it_was_and_nobody_changes_it(ends: Ends) -> None:
     data = publication.certificates_text([Published("a", ("a.com",), "PEM" * 100_000)])
     publication.send(ends[0], publication.CERTIFICATES, 7, data)
     first = publication.receive(ends[1])
     assert first is not None
     assert (first.topic, first.generation) == ("certificates", 7)
-    publication.pass_on(ends[1], first.text, first.fd)
-    second = publication.receive(ends[0])
-    assert second is not None
-    for one in (first, second):
-        assert one.content() == one.content() == data
-        assert not os.get_inheritable(one.fd)
+    assert first.content() == first.content() == data
+    assert not os.get_inheritable(first.fd)
     with pytest.raises(OSError, match="not permitted"):
-        os.pwrite(second.fd, b"x", 0)
+        os.pwrite(first.fd, b"x", 0)
     with pytest.raises(OSError, match="not permitted"):
-        os.ftruncate(second.fd, 0)
-    (found,) = publication.read_certificates(second.content())
+        os.ftruncate(first.fd, 0)
+    (found,) = publication.read_certificates(first.content())
     assert found == Published("a", ("a.com",), "PEM" * 100_000)
-    for one in (first, second):
-        os.close(one.fd)
+    os.close(first.fd)
     ends[0].close()
     assert publication.receive(ends[1]) is None
-
-
-def test_who_comes_later_is_given_the_last_of_each_topic(ends: Ends) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    latest = Latest()
-    for number, (topic, text) in enumerate([("status", b"1"), ("certificates", b"2"), ("status", b"3")]):
-        publication.send(ends[0], topic, number, text)
-        assert latest.take(ends[1]) is not None
-    assert [(one.topic, one.generation, one.content()) for one in latest.all()] == [
-        ("certificates", 1, b"2"),
-        ("status", 2, b"3"),
-    ]
-    assert len(os.listdir("/proc/self/fd")) == before + 2
-    for one in latest.all():
-        publication.pass_on(ends[1], one.text, one.fd)
-        passed = publication.receive(ends[0])
-        assert passed is not None
-        assert (passed.text, passed.content()) == (one.text, one.content())
-        os.close(passed.fd)
-    latest.close()
-    assert len(os.listdir("/proc/self/fd")) == before
-    ends[0].close()
-    assert latest.take(ends[1]) is None
 
 
 def test_what_is_no_snapshot_leaves_no_descriptor(ends: Ends) -> None:
@@ -86,7 +62,7 @@ def test_what_is_no_snapshot_leaves_no_descriptor(ends: Ends) -> None:
 
 
 def test_a_standing_and_challenges_are_read_as_they_were_written() -> None:
-    standing = Standing("a", ("a.com", "b.com"), "line", 1.5, 2.5, "error", 3)
+    standing = Standing("a", ("a.com", "b.com"), "line", 1.5, 2.5, "error", 3, ("hint",))
     assert publication.read_status(publication.status_text([standing])) == [standing]
     known = Challenges(publication.challenges_text({"token": "answer"}, {"a.com": "PEM"}))
     assert (known.answer("token"), known.answer("other")) == ("answer", None)
@@ -111,39 +87,98 @@ def test_the_token_of_a_path(path: str, token: str | None) -> None:
 
 def test_a_question_and_its_answer(ends: Ends) -> None:
     for text in (b"answer", b""):
-        reply = questions.ask(ends[0], questions.HTTP, "token")
+        reply = questions.ask(ends[0].fileno(), questions.HTTP, "token")
         assert reply is not None
         question = questions.receive(ends[1])
         assert question is not None
         assert (question.kind, question.word) == ("http", "token")
         questions.answer(question, text)
-        assert questions.answered(reply) == (text or None)
+        assert reply.recv(100) == text
+        reply.close()
 
 
 def test_who_asks_or_answers_may_be_gone(ends: Ends) -> None:
-    reply = questions.ask(ends[0], questions.ALPN, "a.com")
+    line = ends[0].fileno()
+    reply = questions.ask(line, questions.ALPN, "a.com")
     assert reply is not None
     question = questions.receive(ends[1])
     assert question is not None
     reply.close()
     questions.answer(question, b"answer")
-    reply = questions.ask(ends[0], questions.ALPN, "a.com")
+    reply = questions.ask(line, questions.ALPN, "a.com")
     assert reply is not None
     question = questions.receive(ends[1])
     assert question is not None
     question.reply.close()
-    assert questions.answered(reply) is None
+    with suppress(ConnectionResetError):  # it had a question that nobody has read
+        assert reply.recv(100) == b""
+    reply.close()
     ends[1].close()
-    assert questions.ask(ends[0], questions.HTTP, "token") is None
+    assert questions.ask(line, questions.HTTP, "token") is None
 
 
 def test_a_keeper_that_does_not_answer_is_not_asked_for_ever(ends: Ends) -> None:
     asked = []
-    while (reply := questions.ask(ends[0], questions.HTTP, "token")) is not None:
+    while (reply := questions.ask(ends[0].fileno(), questions.HTTP, "token")) is not None:
         asked.append(reply)
         assert len(asked) < 10_000
     for reply in asked:
-        assert questions.answered(reply) is None
+        reply.close()
+
+
+@pytest.fixture
+def shown() -> Iterator[tuple[int, int]]:
+    found = page.create()
+    yield found
+    for fd in found:
+        os.close(fd)
+
+
+def test_a_page_is_read_as_it_was_written_and_by_readers_only_read(shown: tuple[int, int]) -> None:
+    written, read = shown
+    assert page.read(read) == b""
+    for data in (b"long" * 100_000, b"", b"short"):
+        page.write(written, data)
+        assert page.read(read) == page.read(read) == data
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.pwrite(read, b"x", 0)
+    os.pwrite(written, b"x", 40)  # somebody is about to write
+    assert page.read(read) == b""
+
+
+def test_what_is_not_on_the_page_is_asked_for(ends: Ends, shown: tuple[int, int]) -> None:
+    answers = Answers(shown[1], ends[0].fileno(), 30)
+    page.write(shown[0], publication.challenges_text({"token": "answer"}, {"a.com": "PEM"}))
+    assert (answers.answer("token"), answers.pair("A.com")) == ("answer", "PEM")
+    with pytest.raises(BlockingIOError):
+        questions.receive(ends[1])
+
+    def keep() -> None:
+        for text in (b"another", b"PEM 2", b""):
+            select.select([ends[1]], [], [], 30)
+            question = questions.receive(ends[1])
+            assert question is not None
+            questions.answer(question, text)
+
+    keeper = Thread(target=keep)
+    keeper.start()
+    try:
+        assert answers.answer("other") == "another"
+        assert answers.pair("b.com") == "PEM 2"
+        assert answers.answer("third") is None
+    finally:
+        keeper.join(60)
+
+
+def test_a_keeper_that_hangs_costs_a_moment_and_is_left_alone(ends: Ends, shown: tuple[int, int]) -> None:
+    answers = Answers(shown[1], ends[0].fileno())
+    assert answers.answer("token") is None
+    question = questions.receive(ends[1])
+    assert question is not None
+    question.reply.close()
+    assert answers.answer("other") is None
+    with pytest.raises(BlockingIOError):
+        questions.receive(ends[1])
 
 
 def test_what_is_no_question_leaves_no_descriptor(ends: Ends) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.orders import Orders
-from bigtop.keeper.publishing import publication, questions
+from bigtop.keeper.publishing import page, publication, questions
 from bigtop.keeper.publishing.publication import Challenges, Published, Standing
 from tests.support.pebble import Answers
 from tests.support.site import ROOT, until
@@ -29,14 +29,16 @@ class Keeper:
         self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.workers, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.setblocking(False)
+        self._page, self._read = page.create()
+        os.set_inheritable(self._page, True)
         self.log = log
         self.snapshots: list[tuple[str, int]] = []
         self._last: dict[str, bytes] = {}
-        told = Orders(line=theirs.fileno(), questions=asked.fileno(), **orders)
+        told = Orders(line=theirs.fileno(), questions=asked.fileno(), page=self._page, **orders)
         with theirs, asked, log.open("ab") as written:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bigtop.keeper.program", told.encode()],
-                pass_fds=(theirs.fileno(), asked.fileno()),
+                pass_fds=(theirs.fileno(), asked.fileno(), self._page),
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stderr=written,
             )
@@ -50,6 +52,8 @@ class Keeper:
         self.kill()
         for end in (self.line, self.workers):
             end.close()
+        for fd in (self._page, self._read):
+            os.close(fd)
 
     def kill(self) -> None:
         self.process.kill()
@@ -93,16 +97,19 @@ class Keeper:
         return {one.title: one for one in found}
 
     def challenges(self) -> Challenges:
-        return Challenges(self._last.get(publication.CHALLENGES, b'{"http": {}, "alpn": {}}'))
+        data = page.read(self._read)
+        return Challenges(data) if data else Challenges()
 
     def ask(self, kind: str, word: str) -> str | None:
         """Ask as a worker does, and wait for the answer."""
-        reply = questions.ask(self.workers, kind, word)
+        reply = questions.ask(self.workers.fileno(), kind, word)
         if reply is None:
             return None
-        assert select.select([reply], [], [], LIMIT)[0], self.text()
-        answer = questions.answered(reply)
-        return answer.decode() if answer is not None else None
+        try:
+            assert select.select([reply], [], [], LIMIT)[0], self.text()
+            return reply.recv(65536).decode() or None
+        finally:
+            reply.close()
 
 
 class Workers(Answers):

@@ -38,6 +38,7 @@ class Responders:
         self._changed = changed
         self._look = look
         self._stopping = stopping
+        self._hints: dict[str, list[str]] = {}
 
     def show(self, found: Sequence[Challenge]) -> str:
         """Return what is wrong, "" if the CA may come."""
@@ -47,9 +48,14 @@ class Responders:
         if ours:
             self._changed()
         for challenge in ours:
-            for trouble in self._look(challenge):
+            self._hints[challenge.name] = self._look(challenge)
+            for trouble in self._hints[challenge.name]:
                 logger.warning("%s: %s", challenge.name, trouble)
         return self._presented([challenge for challenge in found if challenge.kind == challenges.DNS])
+
+    def hints(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return what seemed to be wrong with these names when they were shown last."""
+        return tuple(f"{name}: {text}" for name in names for text in self._hints.get(name, ()))
 
     def withdraw(self, found: Sequence[Challenge]) -> None:
         for challenge in found:

@@ -1,10 +1,9 @@
 # Publication of a keeper: snapshots, each of all there is to know of one topic, in sealed memory.
 #
-# A snapshot is one message: a line of text, its topic and generation, and a descriptor. Whoever passes it on
-# keeps the last one of each topic for those who come later, and reads no more of it than the topic. A
-# snapshot replaces all earlier ones of its topic, so none that is missed is missed for long.
+# A snapshot is one message: a line of text, its topic and generation, and a descriptor. It replaces all
+# earlier ones of its topic, so none that is missed is missed for long. Challenges are on a page (page.py).
 #
-# Rule: workers import this file, so it needs no cryptography.
+# Rule: supervisors and workers import this file, so it needs no cryptography.
 
 from __future__ import annotations
 
@@ -18,7 +17,6 @@ from bigtop.record import Record, as_dict
 from bigtop.system import kernel
 
 CERTIFICATES: Final = "certificates"
-CHALLENGES: Final = "challenges"
 STATUS: Final = "status"
 _LONGEST: Final = 64  # bytes of the text
 _PATH: Final = "/.well-known/acme-challenge/"
@@ -42,15 +40,14 @@ class Standing(Record):
     next_try: float
     error: str  # of the last try that failed
     failures: int
+    hints: tuple[str, ...] = ()  # what seems to keep a CA from it, seen from here
 
 
 class Snapshot(Record):
-    """One message, as it comes: `text` is passed on as it is, with the descriptor. Generations grow, from one
-    keeper to its successor, too."""
+    """One message, as it comes. Generations grow, from one keeper to its successor, too."""
 
     topic: str
     generation: int
-    text: bytes
     fd: int
 
     def content(self) -> bytes:
@@ -62,14 +59,9 @@ def send(line: socket.socket, topic: str, generation: int, data: bytes) -> None:
     """Publish a snapshot. Raises BlockingIOError, and OSError when nobody is there any more."""
     fd = kernel.sealed_copy(f"bigtop-{topic}", data)
     try:
-        pass_on(line, f"{topic} {generation}".encode(), fd)
+        socket.send_fds(line, [f"{topic} {generation}".encode()], [fd], socket.MSG_NOSIGNAL)
     finally:
         os.close(fd)
-
-
-def pass_on(line: socket.socket, text: bytes, fd: int) -> None:
-    """Send a message on, or once more."""
-    socket.send_fds(line, [text], [fd], socket.MSG_NOSIGNAL)
 
 
 def receive(line: socket.socket) -> Snapshot | None:
@@ -85,34 +77,7 @@ def receive(line: socket.socket) -> Snapshot | None:
         for fd in fds:
             os.close(fd)
         raise ValueError("this is no snapshot")
-    return Snapshot(topic, int(generation), text, fds[0])
-
-
-class Latest:
-    """The last snapshot of each topic, for who passes them on: to those who are there, and to those who come
-    later. It owns the descriptors."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Snapshot] = {}
-
-    def take(self, line: socket.socket) -> Snapshot | None:
-        """Take the next one, as receive() does, and keep it until the next of its topic."""
-        snapshot = receive(line)
-        if snapshot is not None:
-            old = self._kept.pop(snapshot.topic, None)
-            self._kept[snapshot.topic] = snapshot
-            if old is not None:
-                os.close(old.fd)
-        return snapshot
-
-    def all(self) -> list[Snapshot]:
-        """Return what a newcomer is to be given, in the order in which it came."""
-        return list(self._kept.values())
-
-    def close(self) -> None:
-        for snapshot in self._kept.values():
-            os.close(snapshot.fd)
-        self._kept.clear()
+    return Snapshot(topic, int(generation), fds[0])
 
 
 # ---- what is in them
@@ -131,7 +96,10 @@ def status_text(standings: Sequence[Standing]) -> bytes:
 
 
 def read_status(data: bytes) -> list[Standing]:
-    return [Standing(**{**one, "names": tuple(one["names"])}) for one in json.loads(data)]
+    return [
+        Standing(**{**one, "names": tuple(one["names"]), "hints": tuple(one["hints"])})
+        for one in json.loads(data)
+    ]
 
 
 def challenges_text(answers: Mapping[str, str], pairs: Mapping[str, str]) -> bytes:

@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.certificates import Pair, names
-from bigtop.keeper.publishing import publication
+from bigtop.keeper.publishing import page, publication
 from bigtop.keeper.publishing.publication import Published, Standing
 
 
 class Publisher:
-    """Without a line, nothing is sent."""
+    """Without a line, nothing is sent; without the descriptor of a page, challenges are shown to nobody."""
 
-    def __init__(self, line: socket.socket | None) -> None:
+    def __init__(self, line: socket.socket | None, page_fd: int | None = None) -> None:
         self._line = line
+        self._page = page_fd
         self._published: dict[str, Published] = {}
         self._standings: dict[str, Standing] = {}
         self._challenges: list[Challenge] = []
@@ -49,7 +50,8 @@ class Publisher:
         pairs = {
             challenges.server_name(one): self.alpn(one, now) for one in found if one.kind == challenges.ALPN
         }
-        self._publish(publication.CHALLENGES, publication.challenges_text(answers, pairs))
+        if self._page is not None:
+            page.write(self._page, publication.challenges_text(answers, pairs))
 
     def alpn(self, challenge: Challenge, now: float) -> str:
         """Return the pair for a challenge, which is made once."""

@@ -4,7 +4,7 @@
 # All workers share one end of a socket pair. A question is one message with the end of another pair, over
 # which the answer comes, whole, and nothing if there is none.
 #
-# Rules: workers import this file, so it needs no cryptography. Nobody waits: an end is watched, as any other.
+# Rules: workers import this file, so it needs no cryptography. Nobody waits here.
 # Strangers ask what they like, so what cannot be a token is not asked, and a worker asks for a few tokens a
 # second at most.
 
@@ -13,6 +13,9 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
+from _socket import socket as BareSocket  # noqa: N812 - gevent puts its own in the place of Python's
+from _socket import socketpair
 from typing import Final
 
 from bigtop.record import Record
@@ -21,7 +24,6 @@ HTTP: Final = "http"
 ALPN: Final = "alpn"
 _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _LONGEST: Final = 300
-_LARGEST: Final = 65536
 _MOST: Final = 10  # questions in a row, and per second
 _REMEMBERED: Final = 1.0  # seconds that an answer is remembered that was none
 
@@ -34,31 +36,24 @@ class Question(Record):
     reply: socket.socket
 
 
-def ask(line: socket.socket, kind: str, word: str) -> socket.socket | None:
-    """Ask, and return where the answer comes, for answered(); None: it cannot be asked now."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        ours.setblocking(False)
-        try:
-            socket.send_fds(
-                line,
-                [f"{kind} {word}".encode()],
-                [theirs.fileno()],
-                socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT,
-            )
-        except OSError:  # too many ask, or the keeper is gone
-            ours.close()
-            return None
+def ask(line: int, kind: str, word: str) -> BareSocket | None:
+    """Ask over the line with this descriptor, and return where the answer comes, b"" if there is none; None:
+    it cannot be asked now."""
+    try:
+        ours, theirs = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:  # out of descriptors
+        return None
+    far = BareSocket(fileno=line)
+    try:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, theirs.fileno().to_bytes(4, sys.byteorder))
+        far.sendmsg([f"{kind} {word}".encode()], [rights], socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+    except OSError:  # too many ask, or the keeper is gone
+        ours.close()
+        return None
+    finally:
+        far.detach()
+        theirs.close()
     return ours
-
-
-def answered(reply: socket.socket) -> bytes | None:
-    """Return the answer, when there is something to read; None: there is none. Closes it."""
-    with reply:
-        try:
-            return reply.recv(_LARGEST) or None
-        except OSError:  # it is not there yet, or the keeper died over it
-            return None
 
 
 def receive(line: socket.socket) -> Question | None:
