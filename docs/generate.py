@@ -341,6 +341,7 @@ Both have the same sections and keys:
 | `[circus]` | `[circus]` or `[bigtop]` | what concerns all |
 | `[stats]` | `[stats]` | that figures are published, and how often; it switches `statsd` on |
 | `[admin]` | `[admin]` | where probes and metrics are answered |
+| `[tls]` | `[tls]` | what all applications that speak TLS have in common |
 | `[watcher:web]` | `[watcher.web]` | a command to keep running |
 | `[socket:web]` | `[socket.web]` | a socket for those who name it, `$(circus.sockets.web)` |
 | `[app:web]` | `[app.web]` | a WSGI or ASGI application |
@@ -389,6 +390,12 @@ def config_page() -> str:
             f"- `{name}`: {instead}.\n" for name, instead in sorted(daemon_options.NOT_OF_APPS.items())
         ),
     }
+    notes["## [app:NAME]"] += (
+        "\n## [tls]\n\nThese options of [bigtop serve](serve.md#tls) count for every application that speaks TLS, "
+        "unless its own section says otherwise. With `tls` here all of them do, but those with `tls = []`: "
+        + ", ".join(f"`{option.name}`" for option in daemon_options.TLS_OPTIONS)
+        + ".\n"
+    )
     parts = [CONFIG_HEAD]
     for title, keys in sections.items():
         parts += [f"{title}\n", "| key | | default | |", "| --- | --- | --- | --- |"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bigtop.config.serve import options as o
-from bigtop.http.declarations import TlsSources
+from bigtop.config.serve.tls_sources import TlsSources
 from bigtop.system import accounts
 
 FOLDER: Final = "%d"  # systemd's word for where the copies are

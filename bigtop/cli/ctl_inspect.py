@@ -59,15 +59,29 @@ def certificates(answer: Reply) -> str:
             one["file"],
             " ".join(one["names"]),
             one["key"],
-            one["days"],
+            one["issuer"],
+            "none yet" if one["days"] is None else one["days"],
+            _when(one["next_try"]),
             " ".join(map(str, one["workers"])) or "none",
             " ".join(map(str, one["behind"])),
         )
         for one in answer["certificates"]
     ]
-    shown = table(("WATCHER", "FILE", "NAMES", "KEY", "DAYS", "WORKERS", "BEHIND"), rows)
+    shown = table(
+        ("WATCHER", "FILE", "NAMES", "KEY", "ISSUER", "DAYS", "NEXT TRY", "WORKERS", "BEHIND"), rows
+    )
     problems = dict.fromkeys(one["problem"] for one in answer["certificates"] if one["problem"])
+    for one in answer["certificates"]:
+        if one["failures"]:
+            times = f"{one['failures']} time{'s' if one['failures'] > 1 else ''} in a row"
+            problems[f"{one['file']} failed {times}: {one['error']}"] = None
+            problems.update(dict.fromkeys(f"  {hint}" for hint in one["hints"]))
     return "\n".join([shown, *problems]) if rows else "no certificates"
+
+
+def _when(at: float | None) -> str:
+    """Return a time, as long as there is any."""
+    return "" if at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def stack(answer: Reply) -> str:

@@ -75,6 +75,17 @@ def _of_the_world(notice: messages.Notice) -> Event:
                 if error
                 else Event("hook_success", {"name": hook})
             )
+    return _of_certificates(notice)
+
+
+def _of_certificates(notice: messages.Notice) -> Event:
+    match notice:
+        case messages.CertificateRenewed(names):
+            return Event("certificate_renewed", {"names": list(names)})
+        case messages.CertificateFailed(names, reason, hints):
+            return Event("certificate_failed", {"names": list(names), "reason": reason, "hints": list(hints)})
+        case messages.CertificateEnds(names, days):
+            return Event("certificate_ends", {"names": list(names), "days": days})
     raise TypeError(f"{notice!r} is no notice")
 
 

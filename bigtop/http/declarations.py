@@ -33,32 +33,6 @@ class Mount(NamedTuple):
     folder: str
 
 
-class TlsFiles(NamedTuple):
-    """Files with a certificate and its key (PEM)."""
-
-    certificate: str
-    key: str
-
-
-class TlsLocal(NamedTuple):
-    """A certificate of the local CA; no `names`: for this machine."""
-
-    names: tuple[str, ...] = ()
-
-
-class TlsSources(NamedTuple):
-    """Where certificates are; none: TLS is not spoken."""
-
-    files: tuple[TlsFiles, ...] = ()
-    client_ca: str = ""  # of those that clients are asked for; "": they are not
-    local: tuple[str, ...] = ()  # names for which the local CA makes one at each start
-    client_crl: str = ""  # which of those certificates were revoked; "": nobody says so
-
-    @property
-    def is_wanted(self) -> bool:
-        return bool(self.files or self.local)
-
-
 class Route(NamedTuple):
     """A place of requests; "" as a host is any, "" as a path is all. The host is in lower case."""
 

@@ -1,6 +1,6 @@
 # Issuers: the CAs that are asked, and how.
 #
-# Rule: pure. A directory is an https address; a name is one that a public CA could certify.
+# Rule: pure. A directory is an https address; a name is one that a CA could certify.
 
 from __future__ import annotations
 
@@ -28,14 +28,18 @@ class Issuer(Record):
     root_cert: str = ""  # a PEM file: what its own HTTPS is trusted by, instead of the system's roots
 
 
-def problem(name: str) -> str:
-    """Return why no public CA certifies `name`, "" if one may."""
+def problem(name: str, *, is_public: bool = True) -> str:
+    """Return why no CA certifies `name`, "" if one may; one that is not public may certify what it likes."""
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
         if len(name) > 253 or _NAME.fullmatch(name) is None:
             return f"{name!r} is no name of a host; others than ASCII are written as xn--..."
-        if name.rpartition(".")[2] in _LOCAL:
+        if is_public and name.rpartition(".")[2] in _LOCAL:
             return f"{name}: no public CA certifies names below .{name.rpartition('.')[2]}"
         return ""
-    return "" if address.is_global else f"{name}: no public CA certifies an address that is not public"
+    return (
+        ""
+        if address.is_global or not is_public
+        else f"{name}: no public CA certifies an address that is not public"
+    )

@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from bigtop import log
 from bigtop.backends.cutoff import MARGIN
@@ -30,6 +31,9 @@ from bigtop.supervisor.streams.formats import Joint
 from bigtop.workers import identity
 from bigtop.workers.bootstrap import Bootstrap, Routing
 
+if TYPE_CHECKING:
+    from bigtop.launch.keeper import Keeper
+
 logger = get_logger("bigtop.supervisor")
 
 _MOST_INBOXES = 128  # a worker looks at all of them before it gives a connection away
@@ -37,7 +41,8 @@ _MOST_INBOXES = 128  # a worker looks at all of them before it gives a connectio
 
 class App:
     """Made before the event loop runs; everything else on the loop. The listeners stay their owner's, and so
-    do seats that were given and what `routing` speaks of (routing.py).
+    do seats that were given, what `routing` speaks of (routing.py), and the `keeper`, who is there where CAs
+    are asked for certificates. `tell` is called with what happens to these.
 
     Making it raises ConfigError where descriptors run out.
     """
@@ -48,9 +53,12 @@ class App:
         listeners: Sequence[ListeningSocket],
         shared_seats: int | None = None,
         routing: Routing | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.spec = spec
+        self.tell: Callable[[messages.Notice], None] = lambda _notice: None
         self._routing = routing
+        self.keeper = keeper
         self._owns_seats = shared_seats is None
         self.preload = ""  # "yes", or why not
         with contextlib.ExitStack() as undo:
@@ -74,7 +82,7 @@ class App:
                 ) from error
             undo.pop_all()
         self.listeners = tuple(listeners)
-        self.certificates = Certificates(spec)
+        self.certificates = Certificates(spec, keeper)
         self._adds_metrics = _adds_metrics(spec)
         self._inherited = self._orders()
 
@@ -88,6 +96,8 @@ class App:
         if tuple(listener.fileno() for listener in listeners) != self._sockets():
             return False
         if spec.tls.is_wanted != before.tls.is_wanted:  # who has the sockets would not hear of it
+            return False
+        if (spec.tls.acme is None) != (before.tls.acme is None):  # nor would who is to answer CAs
             return False
         if (before.backend, before.interface, before.identity) != (
             spec.backend,
@@ -108,6 +118,9 @@ class App:
     def _sockets(self) -> tuple[int, ...]:
         return tuple(listener.fileno() for listener in self.listeners)
 
+    def _answers(self) -> tuple[int, ...]:
+        return () if self.keeper is None else self.keeper.answers
+
     def _orders(self) -> InheritedState:
         queues = tuple(end.fileno() for end in self._queues)
         app_queues = self._routing.app_queues if self._routing is not None else ()
@@ -118,8 +131,10 @@ class App:
             app_metrics=self.metrics_path,
             keyring=self.certificates.fd,
             encrypted=tuple(encrypted),
+            answers=self._answers(),
         ).encode()
-        fds = (*self._sockets(), self._seats, *queues, *app_queues, *self.certificates.fds)
+        inherited = (*queues, *app_queues, *self.certificates.fds, *self._answers())
+        fds = (*self._sockets(), self._seats, *inherited)
         spec = self.spec
         return InheritedState(spec.name, orders, fds, dict(os.environ), spec.folder, spec.identity.chdir)
 
@@ -143,8 +158,14 @@ class App:
 
     def make_pool(self, feed: Callable[[messages.Event], None]) -> WorkerPool:
         timeout = self.spec.options.timeout
+        if self.spec.tls.acme is not None:  # what has come since it was described
+            self.certificates.renew(lambda _message, _fd: None)
         self.pool = WorkerPool(feed, self._inherited, self.board, timeout, stderr_writer, self._loaded)
         return self.pool
+
+    def renew(self) -> None:
+        """Have workers serve with the certificates that there are now."""
+        self.certificates.renew(self.pool.hand_out)
 
     def take(self, early: Started) -> None:
         """Have a fork server that had a head start be the first one, or be none."""
@@ -186,7 +207,7 @@ class App:
 
     def _loaded(self, _generation: int, loaded: lifeline.Loaded) -> None:
         if self.certificates.fd is not None:
-            self.certificates.watch(self.pool.hand_out)
+            self.certificates.watch(self.pool.hand_out, lambda notice: self.tell(notice))
         self.preload = "yes" if loaded.preloaded else f"no: {loaded.reason}"
         if loaded.interface:
             self.pool.interface = loaded.interface

@@ -13,36 +13,65 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bigtop.config.serve import tls
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.errors import ConfigError
 from bigtop.ipc import keyring, lifeline
+from bigtop.ipc.keyring import KeyPair
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
+from bigtop.supervisor.policy import messages
+
+if TYPE_CHECKING:
+    from bigtop.keeper.publishing.publication import Standing
+    from bigtop.system.certificates import CertificateFacts
 
 logger = get_logger("bigtop.supervisor")
 
 LOOK = 2.0  # seconds between two looks whether files have changed
 _DAY = 86400.0
+# A bit less than the third that is left when it is renewed by rights: that takes a moment.
+_NEAR = 0.33
+_NOT_KEPT: Mapping[str, object] = {"next_try": None, "error": "", "failures": 0, "hints": []}
+_NOTHING: Mapping[str, object] = {"key": "", "serial": "", "issuer": "", "days": None, "ends": None}
 _LOCAL = 3 * _DAY  # seconds after which one of the local CA, which lasts a week, is made anew
 
 HandOut = Callable[[lifeline.Certificates, int], None]
 _Signature = tuple[tuple[int, ...], ...]
 
 
+class Source(Protocol):
+    """Who has certificates that CAs were asked for (launch/keeper.py)."""
+
+    def pairs(self, sites: Sequence[tuple[str, ...]]) -> list[KeyPair]: ...
+
+    def standing(self, names: Sequence[str]) -> Standing: ...
+
+
+class _Served(NamedTuple):
+    """A certificate that is served with."""
+
+    names: tuple[str, ...]
+    origin: str
+    facts: CertificateFacts
+
+
 class Certificates:
     """`fd` is the descriptor of the sealed file, None where there are no certificates. ConfigError: there
     should be some, and they cannot be served with."""
 
-    def __init__(self, spec: ServeSpec) -> None:
+    def __init__(self, spec: ServeSpec, source: Source | None = None) -> None:
         self._secret = os.urandom(32).hex()
         self._spec = spec
+        self._source = source
         self.fd: int | None = None
         self.digest = ""
         self.problem = ""  # why what the files hold is not served with
-        self._facts: list[tuple[Mapping[str, object], float]] = []  # and when each ends
+        self._served: list[_Served] = []
+        self._told: set[str] = set()  # by their serial numbers, whose end was told
         self._is_watching = False
         self._seen = self._tried = _signature(spec)
         if spec.tls.is_wanted:
@@ -54,7 +83,8 @@ class Certificates:
         """Take what the files hold now; whether that is something else. ConfigError: it stays as it was."""
         self._tried = _signature(spec)
         try:
-            ring = tls.keyring(spec.tls, spec.options.tls, self._secret)
+            got = [] if self._source is None else self._source.pairs(spec.tls.auto)
+            ring = tls.keyring(spec.tls, spec.options.tls, self._secret, got)
         except ConfigError as error:
             self.problem = str(error)
             raise
@@ -67,7 +97,7 @@ class Certificates:
             os.dup2(fd, self.fd, inheritable=False)
             os.close(fd)
         is_new, self.digest = digest != self.digest, digest
-        self._facts = [_facts(pair) for pair in ring.pairs]
+        self._served = [_served(pair) for pair in ring.pairs]
         return is_new
 
     def become(self, spec: ServeSpec, hand_out: HandOut) -> None:
@@ -90,20 +120,32 @@ class Certificates:
         logger.info("certificates: workers serve with other ones from now on")
         hand_out(lifeline.Certificates(self.digest), self.fd)
 
-    def watch(self, hand_out: HandOut) -> None:
-        """Renew them when files have changed, from now on; event loop only."""
+    def watch(self, hand_out: HandOut, tell: Callable[[messages.Notice], None]) -> None:
+        """Renew them when files have changed, from now on, and tell whose end is near; event loop only."""
         if self.fd is not None and not self._is_watching:
             self._is_watching = True
-            self._look(hand_out)
+            self._look(hand_out, tell)
 
-    def _look(self, hand_out: HandOut) -> None:
+    def _look(self, hand_out: HandOut, tell: Callable[[messages.Notice], None]) -> None:
         if self.fd is None:  # all is over
             return
+        for notice in self._ending(time.time()):
+            tell(notice)
         now = _signature(self._spec)
         if now == self._seen and now != self._tried:
             self.renew(hand_out)
         self._seen = now
-        asyncio.get_running_loop().call_later(LOOK, self._look, hand_out)
+        asyncio.get_running_loop().call_later(LOOK, self._look, hand_out, tell)
+
+    def _ending(self, now: float) -> list[messages.Notice]:
+        """Return what is to be told of certificates that are near their end, once of each."""
+        found: list[messages.Notice] = []
+        for _, _, facts in self._served:
+            left = facts.ends - now
+            if left < (facts.ends - facts.begins) * _NEAR and facts.serial not in self._told:
+                self._told.add(facts.serial)
+                found.append(messages.CertificateEnds(facts.names, int(left // _DAY)))
+        return found
 
     def facts(self, name: str, workers: Mapping[int, lifeline.Serves | None]) -> list[Mapping[str, object]]:
         """Return what is served with, as `bigtop ctl certificates` shows it; `workers` is what these said."""
@@ -116,10 +158,26 @@ class Certificates:
             "behind": sorted(wid for wid, one in said.items() if not self._is_up(one)),
             "problem": self.problem or next((one.problem for one in said.values() if one.problem), ""),
         }
-        return [
-            {**shared, **facts, "days": int((ends - now) // _DAY), "ends": ends}
-            for facts, ends in self._facts
+        kept = {} if self._source is None else self._kept(self._source)
+        rows: list[Mapping[str, object]] = [
+            {**shared, **kept.pop(one.origin, _NOT_KEPT), **_shown(one, now)} for one in self._served
         ]
+        # Those that there are none of yet.
+        return rows + [{**shared, **_NOTHING, **more, "file": origin} for origin, more in kept.items()]
+
+    def _kept(self, source: Source) -> dict[str, Mapping[str, object]]:
+        """Return what is said of those that CAs are asked for, by origin."""
+        found: dict[str, Mapping[str, object]] = {}
+        for names in self._spec.tls.auto:
+            standing = source.standing(names)
+            found[f"auto:{standing.title}"] = {
+                "names": list(names),
+                "next_try": standing.next_try or None,
+                "error": standing.error,
+                "failures": standing.failures,
+                "hints": list(standing.hints),
+            }
+        return found
 
     def _is_up(self, said: lifeline.Serves) -> bool:
         return said.digest == self.digest and not said.problem
@@ -141,17 +199,23 @@ def _tell_root() -> None:
     logger.info("certificates: by the local CA %s; `bigtop ca trust` has clients here trust it", root)
 
 
-def _facts(pair: keyring.KeyPair) -> tuple[Mapping[str, object], float]:
+def _served(pair: KeyPair) -> _Served:
     from bigtop.system import certificates  # with OpenSSL, for those who encrypt
 
     facts = certificates.facts_of(pair.certificate)
-    shown: Mapping[str, object] = {
-        "file": pair.origin,
-        "names": list(facts.names),
-        "key": facts.kind,
-        "serial": facts.serial,
+    return _Served(facts.names, pair.origin, facts)
+
+
+def _shown(one: _Served, now: float) -> Mapping[str, object]:
+    return {
+        "file": one.origin,
+        "names": list(one.names),
+        "key": one.facts.kind,
+        "serial": one.facts.serial,
+        "issuer": one.facts.issuer,
+        "days": int((one.facts.ends - now) // _DAY),
+        "ends": one.facts.ends,
     }
-    return shown, facts.ends
 
 
 def _signature(spec: ServeSpec) -> _Signature:

@@ -58,6 +58,9 @@ class Program(Protocol):
     def options(self) -> Mapping[str, object]:
         """Return the words and values of `globaloptions`, besides the endpoints."""
 
+    def look_for_certificates(self) -> None:
+        """Have who keeps certificates look at them now."""
+
     def add(self, spec: WatcherSpec) -> None: ...
 
     def update(self, name: str, spec: WatcherSpec) -> None: ...
@@ -218,6 +221,8 @@ class Controlled:
 
     def certificates(self, *, again: bool) -> Sequence[Mapping[str, object]]:
         found: list[Mapping[str, object]] = []
+        if again:
+            self._program.look_for_certificates()
         for name, app in self._program.apps.items():
             if again:
                 app.certificates.renew(app.pool.hand_out)

@@ -23,6 +23,7 @@ from bigtop.launch.app import App
 from bigtop.launch.controlled import Steered
 from bigtop.launch.critical import Critical
 from bigtop.launch.file_channel import FileChannel
+from bigtop.launch.file_keeper import FileKeeper
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.listening import Listening
 from bigtop.launch.program import NO_UPGRADE, STOPS
@@ -105,6 +106,7 @@ class Daemon:
         self._critical = Critical()
         self.channel = FileChannel(_Several(self))
         self.statistics: Statistics | None = None
+        self.keeper = FileKeeper(self.apps.values)
 
     async def run(self) -> int:
         self.channel.open_as(self.spec)
@@ -128,6 +130,7 @@ class Daemon:
             self._services.outputs.end()
             for app in self.apps.values():
                 app.close()
+            self.keeper.close()
         return self._critical.status
 
     def _open_statistics(self) -> None:
@@ -139,10 +142,11 @@ class Daemon:
 
     def _sockets_for(self, spec: WatcherSpec, own: Callable[[int], None]) -> Mapping[str, int]:
         private = {} if self.statistics is None else self.statistics.sockets_for(spec)
-        return {**self.listening.for_watcher(spec, own), **private}
+        return {**self.listening.for_watcher(spec, own), **private, **self.keeper.sockets_for(spec)}
 
     def _watchers(self, spec: DaemonSpec) -> list[WatcherSpec]:
         """Return all watchers of `spec`; those of applications are made anew if they changed."""
+        self.keeper.provide(spec.apps)
         return [*self._plain(spec), *(self._app(app) for app in spec.apps)]
 
     def _plain(self, spec: DaemonSpec) -> list[WatcherSpec]:
@@ -150,7 +154,7 @@ class Daemon:
         helpers = self.channel.tell(helper_watchers.asked_for(spec))
         if self.statistics is not None:  # whether there are any is taken at the start
             helpers.append(self.statistics.watcher(spec.stats or self.spec.stats or Pace()))
-        return [*spec.watchers, *helpers]
+        return [*spec.watchers, *helpers, *self.keeper.watchers(spec.apps)]
 
     def _app(self, spec: AppSpec) -> WatcherSpec:
         listeners = self.listening.of_app(spec)
@@ -159,7 +163,8 @@ class Daemon:
         if running and running.become(spec.site, listeners, routing):
             app = running
         else:
-            app = App(spec.site, listeners, shared_seats, routing)
+            app = App(spec.site, listeners, shared_seats, routing, self.keeper.of(spec))
+            app.tell = lambda notice: self._publish(spec.name, notice)
             addresses = ", ".join(listener.address() for listener in listeners)
             logger.info("%s: listening on %s", spec.name, addresses)
         if described is not None and described not in (running, app):
@@ -347,6 +352,9 @@ class _Several:
         if not dry_run:
             self._daemon.spec = overridden(after, self._daemon.spec.flags)
         return difference
+
+    def look_for_certificates(self) -> None:
+        self._daemon.keeper.look()
 
     def dropped(self) -> Mapping[str, int]:
         return self._daemon._services.outputs.dropped

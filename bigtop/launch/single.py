@@ -63,10 +63,19 @@ class Single:
     @property
     def figures_at(self) -> str | None:
         helpers = self._helpers()
-        return None if helpers is None else helpers.statistics.endpoint
+        if helpers is None or helpers.statistics is None:
+            return None
+        return helpers.statistics.endpoint
 
     def options(self) -> Mapping[str, object]:
-        return {} if self._helpers() is None else {"stats_endpoint": self.figures_at}
+        helpers = self._helpers()
+        has_any = helpers is not None and helpers.statistics is not None
+        return {"stats_endpoint": self.figures_at} if has_any else {}
+
+    def look_for_certificates(self) -> None:
+        helpers = self._helpers()
+        if helpers is not None:
+            helpers.look()
 
     def add(self, _spec: WatcherSpec) -> None:
         raise CommandError(_ONE)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from bigtop.config.serve import paste_server
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.control import addresses
 from bigtop.errors import AppError, BigtopError
-from bigtop.launch import certificates, program
+from bigtop.launch import certificates, program, source_files
 from bigtop.launch.app import App, stderr_writer
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.master_hooks import HookError, MasterHooks
@@ -31,16 +30,16 @@ from bigtop.record import Record, replace
 from bigtop.supervisor.policy import log_lines, messages
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status
-from bigtop.supervisor.processes.child import Process, spawn
+from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Started
 from bigtop.supervisor.runtime import ProcessPool
-from bigtop.supervisor.streams.reader import LineReader
 from bigtop.supervisor.supervisor import Supervisor
 from bigtop.system import activation, pidfile
 from bigtop.system.notify import Notifier
 
 if TYPE_CHECKING:
     from bigtop.launch.channel import Channel
+    from bigtop.launch.keeper import Keeper
     from bigtop.launch.single import Single
     from bigtop.launch.site_helpers import SiteHelpers
 
@@ -92,7 +91,8 @@ def serve(
             cleanup.callback(listener.close)
         notifier = Notifier(os.environ)
         program.take_charge(f"bigtop: supervisor [{spec.name}]")
-        app = App(spec, listeners)
+        keeper = cleanup.enter_context(_kept(spec))
+        app = App(spec, listeners, keeper=keeper)
         cleanup.callback(app.close)
         program.check_room()
         app.own_access_log()
@@ -104,6 +104,14 @@ def serve(
             app.take(early)
         cleanup.callback(program.sweep, others)
         return asyncio.run(site.run())
+
+
+def _kept(spec: ServeSpec) -> contextlib.AbstractContextManager[Keeper | None]:
+    if spec.tls.acme is None:
+        return contextlib.nullcontext()
+    from bigtop.launch.keeper import Keeper  # of no use to those who want none
+
+    return contextlib.closing(Keeper(spec.tls.acme, spec.tls.auto))
 
 
 def _tell_notes(spec: ServeSpec) -> None:
@@ -132,6 +140,7 @@ class Site:
         rereading: Rereading | None,
     ) -> None:
         self._app = app
+        app.tell = lambda notice: self._hear(app.spec.name, notice)
         self._notifier = notifier
         self._summary = summary
         self._rereading = rereading
@@ -162,7 +171,7 @@ class Site:
                 if not is_asked_for:  # while the application is imported elsewhere: this takes time, too
                     self._open_channel()
                 if self._app.spec.reload:
-                    _watch_files(self._app.spec, self._file_changed)
+                    source_files.watch(self._app.spec, self._file_changed)
                 await self.over.wait()
                 if beginning is not None:
                     beginning.cancel()
@@ -383,16 +392,3 @@ def _backend(asked: str | None, interface: str) -> str:
     if asked:
         return catalogue.canonical(asked)
     return f"{interface}, since the application speaks {interface.upper()}"
-
-
-def _watch_files(spec: ServeSpec, changed: Callable[[bytes], None]) -> None:
-    """Start the process that watches source files; it ends with us."""
-    folders = [spec.folder, *spec.identity.pythonpath]
-    read_end, write_end = os.pipe()
-    argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", str(os.getpid())]
-    argv += [*folders, "--", *spec.reload_extra_files]
-    try:
-        spawn(argv, os.environ, stdout=write_end)
-    finally:
-        os.close(write_end)
-    LineReader(read_end, changed)

@@ -12,6 +12,7 @@ from bigtop.control import addresses
 from bigtop.control.server.endpoint_security import OWNER_ONLY
 from bigtop.errors import BindError, ConfigError
 from bigtop.launch.app import App
+from bigtop.launch.keeper import NAME as KEEPER
 from bigtop.launch.overview import Running
 from bigtop.launch.statistics import Statistics
 from bigtop.log import logger as get_logger
@@ -30,11 +31,23 @@ logger = get_logger("bigtop.supervisor")
 
 
 class SiteHelpers:
-    """The stats process. From construction, which binds its endpoint, to close(); event loop only. Raises
-    ConfigError and BindError."""
+    """The stats process and the keeper of certificates. From construction, which binds an endpoint, to
+    close(); event loop only. Raises ConfigError and BindError."""
 
     def __init__(self, app: App, running: Running) -> None:
         self._supervisor: Supervisor = running.supervisor
+        self._app = app
+        self._keeper = app.keeper
+        self.statistics = self._statistics(app, running) if app.spec.has_statistics else None
+        if app.keeper is not None and app.spec.name.lower() == KEEPER:
+            raise ConfigError(
+                f"--tls: {KEEPER} is the name of the process that gets certificates: --name gives another"
+            )
+        spawner = Spawner(LauncherClient(), self._sockets_for, folder=os.getcwd())
+        self._services = PoolServices(spawner, Outputs(_complain), self._supervisor.hear)
+        self._names: list[str] = []
+
+    def _statistics(self, app: App, running: Running) -> Statistics:
         name, where, admin = app.spec.name, app.spec.stats, app.spec.admin
         self._pace = Pace(emission=app.spec.statsd, otlp=app.spec.otlp)
         asked = (
@@ -50,16 +63,22 @@ class SiteHelpers:
         if where == "auto":
             endpoint = addresses.stats_beside(addresses.of(name)[0])
         try:
-            self.statistics = Statistics(endpoint, OWNER_ONLY, running, admin)
+            return Statistics(endpoint, OWNER_ONLY, running, admin)
         except BindError as error:
             raise BindError(f"{' or '.join(flags)}: {error}") from error
-        spawner = Spawner(LauncherClient(), self._sockets_for, folder=os.getcwd())
-        self._services = PoolServices(spawner, Outputs(_complain), self._supervisor.hear)
-        self._names = [NAME]
 
     def enter(self) -> None:
         """Have the supervisor know them, who asks for their pool()."""
-        self._supervisor.dispatcher.enter(self.statistics.watcher(self._pace))
+        if self.statistics is not None:
+            self._enter(self.statistics.watcher(self._pace))
+        tls = self._app.spec.tls
+        if self._keeper is not None and tls.acme is not None:
+            self._enter(self._keeper.watcher(tls.acme, tls.auto))
+            self._keeper.attend(lambda: [self._app])
+
+    def _enter(self, watcher: WatcherSpec) -> None:
+        self._names.append(watcher.name)
+        self._supervisor.dispatcher.enter(watcher)
 
     def pool(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> CommandPool:
         return CommandPool(spec, feed, self._services)
@@ -75,12 +94,21 @@ class SiteHelpers:
         machine = self._supervisor.watchers.machine
         return all(machine(name).status is Status.STOPPED for name in self._names)
 
+    def look(self) -> None:
+        """Have the keeper look at its storage, if there is one."""
+        if self._keeper is not None:
+            self._keeper.look()
+
     def close(self) -> None:
-        self.statistics.close()
+        if self.statistics is not None:
+            self.statistics.close()
+        if self._keeper is not None:
+            self._keeper.leave()
         self._services.outputs.end()
 
     def _sockets_for(self, spec: WatcherSpec, _own: Callable[[int], None]) -> Mapping[str, int]:
-        return self.statistics.sockets_for(spec)
+        found = {} if self.statistics is None else self.statistics.sockets_for(spec)
+        return found if self._keeper is None else {**found, **self._keeper.sockets_for(spec)}
 
 
 def _complain(watcher: str, trouble: str) -> None:

@@ -13,7 +13,7 @@ import ssl
 # The only way to what OpenSSL makes of names, without a connection.
 from _ssl import _test_decode_cert as decode  # type: ignore[attr-defined]
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import Any, Final
@@ -34,9 +34,11 @@ class CertificateFacts(Record):
     """What a certificate says."""
 
     names: tuple[str, ...]  # hosts, in lower case, and addresses
-    ends: float  # POSIX time
+    begins: float  # POSIX time
+    ends: float
     serial: str
     kind: str  # of its key: "RSA", "EC" or "other"
+    issuer: str  # its name, "" if it has none
 
 
 def facts_of(pem: str) -> CertificateFacts:
@@ -53,9 +55,11 @@ def facts_of(pem: str) -> CertificateFacts:
         raise ConfigError(f"its certificate cannot be read: {error}") from None
     return CertificateFacts(
         names=tuple(_hosts(found.get("subjectAltName", ()))),
+        begins=float(ssl.cert_time_to_seconds(found["notBefore"])),
         ends=float(ssl.cert_time_to_seconds(found["notAfter"])),
         serial=found["serialNumber"],
         kind=next((kind for kind, mark in _KINDS.items() if mark in der), "other"),
+        issuer=_title(found.get("issuer", ())),
     )
 
 
@@ -68,6 +72,12 @@ def _hosts(names: Iterable[tuple[str, str]]) -> Iterator[str]:
         if kind == "IP Address":
             with suppress(ValueError):
                 yield str(ip_address(value.strip()))
+
+
+def _title(parts: Sequence[Sequence[tuple[str, str]]]) -> str:
+    """Return the word of a name that a person knows it by."""
+    words = {kind: text for part in parts for kind, text in part}
+    return words.get("commonName") or words.get("organizationName") or ""
 
 
 def load(context: ssl.SSLContext, certificate: str, key: str) -> None:

@@ -131,10 +131,13 @@ def encryption(bootstrap: Bootstrap) -> Encryption | None:
     from bigtop.backends.native.encryption import Encryption
     from bigtop.backends.native.tls_contexts import TlsContexts
     from bigtop.ipc import keyring
+    from bigtop.keeper.publishing.answers import Answers
 
-    contexts = TlsContexts(keyring.read(bootstrap.keyring), bootstrap.options.tls)
+    answers = Answers(*bootstrap.answers) if bootstrap.answers else None
+    ring, policy = keyring.read(bootstrap.keyring), bootstrap.options.tls
+    contexts = TlsContexts(ring, policy, challenge=None if answers is None else answers.pair)
     log.info("%s", contexts.tickets)
-    return Encryption(contexts, frozenset(bootstrap.encrypted))
+    return Encryption(contexts, frozenset(bootstrap.encrypted), answers)
 
 
 def heed_crashes() -> None:

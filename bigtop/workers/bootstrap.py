@@ -62,6 +62,7 @@ class Bootstrap(Record):
     routing: Routing | None = None
     keyring: int | None = None  # descriptor, see keyring.py
     encrypted: tuple[int, ...] = ()  # which of the listeners, by number, speak TLS
+    answers: tuple[int, ...] = ()  # descriptors of the page and the line for questions, see answers.py
     paste_logging: bool = False
     mounts: tuple[tuple[str, str], ...] = ()  # other applications: path, "pkg.mod:attr"
     max_requests: int = 0
@@ -77,7 +78,7 @@ class Bootstrap(Record):
         """All that these orders speak of."""
         app_queues = self.routing.app_queues if self.routing is not None else ()
         keyring = () if self.keyring is None else (self.keyring,)
-        return (*self.listeners, self.seats, *self.handoff, *app_queues, *keyring)
+        return (*self.listeners, self.seats, *self.handoff, *app_queues, *keyring, *self.answers)
 
     def with_descriptors(self, fds: Sequence[int]) -> Bootstrap:
         """Return the same orders where what descriptors() names has these numbers."""
@@ -94,7 +95,13 @@ class Bootstrap(Record):
             routing = replace(routing, app_queues=taken(routing.app_queues))
         keyring = None if self.keyring is None else taken((self.keyring,))[0]
         return replace(
-            self, listeners=listeners, seats=seats, handoff=handoff, routing=routing, keyring=keyring
+            self,
+            listeners=listeners,
+            seats=seats,
+            handoff=handoff,
+            routing=routing,
+            keyring=keyring,
+            answers=taken(self.answers),
         )
 
     def encode(self) -> bytes:
@@ -120,6 +127,7 @@ class Bootstrap(Record):
         fields["listeners"] = tuple(fields["listeners"])
         fields["handoff"] = tuple(fields["handoff"])
         fields["encrypted"] = tuple(fields["encrypted"])
+        fields["answers"] = tuple(fields["answers"])
         if fields["routing"] is not None:
             fields["routing"] = _routing(**fields["routing"])
         fields["mounts"] = tuple((path, app) for path, app in fields["mounts"])

@@ -13,6 +13,7 @@ from bigtop.config.file import daemon, daemon_options, stats_options, watcher_op
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.key import Key
 from bigtop.config.serve import options, serve
+from bigtop.config.serve.acme import ABOUT as ACME
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import Given
 from bigtop.record import replace
@@ -35,9 +36,10 @@ OF_KIND = {
     "debug|info|warning|error|critical": "debug", "local|utc": "utc", "off|try|require": "try",
     "yes|no|auto": "yes", "yes|no|unexpected": "no", "auto|on|off": "on", "auto|off|PATH": "off",
     "auto|wsgi|asgi|asgi2": "asgi", "auto|asyncio|uvloop": "asyncio", "off|v1|v2|auto": "v1",
-    "files:CERT,KEY|local[:NAMES]": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
+    "auto:NAMES|files:CERT,KEY|local[:NAMES]": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
     "default|refuse": "refuse", "required|optional|off": "optional",
-    "HOSTS": "a.example", "AGE[,WORDS]": "1y",
+    "HOSTS|off": "a.example", "ADDRESS|off": "127.0.0.1:7", "KID,FILE": "id,{folder}/token",
+    "AGE[,WORDS]": "1y",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",
 }  # fmt: skip
 BY_NAME = {
@@ -50,6 +52,9 @@ BY_NAME = {
     "keyfile": "{folder}/site.key", "tls_ciphers": "ECDHE+CHACHA20",
     "hooks": "string", "otlp_endpoint": "http://a:1", "intervals": "other=7", "stats": "auto",
     "admin_token_file": "{folder}/token", "token_file": "{folder}/token",
+    "acme_directory": "https://a.example/", "acme_fallback": "https://a.example/",
+    "acme_email": "a@example.com", "acme_dns_hook": "dehydrated:/bin/true",
+    "acme_root_cert": "{folder}/site.pem", "tls_storage": "{folder}/certificates",
 }  # fmt: skip
 # What else has to be said.
 BESIDE = {
@@ -68,6 +73,8 @@ BESIDE = {
         name: {"tls": "files:{folder}/both.pem"}
         for name in ("tls_min", "tls_ciphers", "tls_unknown_name", "handshake_timeout")
     },
+    **{option.name: {"tls": "auto:a.example.com"} for option in ACME},
+    "acme_fallback_eab": {"tls": "auto:a.example.com", "acme_fallback": "https://b.example/"},
     "access_logformat": {"access_logfile": "-"},
     "copy_path": {"copy_env": "yes"},
     "flapping.active": {"max_retry": "5"},

@@ -14,10 +14,12 @@ from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
 from bigtop.config.serve.serve import Retirement, ServeSpec, configure, site_name, spec
+from bigtop.config.serve.tls_sources import AcmeSpec, TlsFiles, TlsSources
 from bigtop.emission import Emission
 from bigtop.errors import ConfigError
-from bigtop.http.declarations import Mount, TlsFiles, TlsSources
+from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
+from bigtop.keeper.issuers import Issuer
 from bigtop.sockets import SocketSpec
 from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.workers.bootstrap import Identity, Logs
@@ -74,7 +76,17 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "forwarded_allow_ips": "10.0.0.0/8",
         "forwarded_headers": "proto,host",
         "proxy_protocol": "auto",
-        "tls": ["files:c.pem,/etc/k.pem"],
+        "tls": ["files:c.pem,/etc/k.pem", "auto:a.example.com,B.example.com", "auto:c.example.com"],
+        "tls_storage": "certificates",
+        "tls_keeper_user": "5",
+        "acme_directory": "https://ca.example/directory",
+        "acme_email": "a@example.com",
+        "acme_profile": "shortlived",
+        "acme_eab": "id,secret",
+        "acme_root_cert": "root.pem",
+        "acme_fallback": "https://other.example/directory",
+        "acme_fallback_eab": "another,/etc/secret",
+        "acme_dns_hook": "dehydrated:bin/hook",
         "certfile": "d.pem",
         "keyfile": "e.pem",
         "tls_min": "1.3",
@@ -262,6 +274,24 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             (TlsFiles(f"{here}/c.pem", "/etc/k.pem"), TlsFiles(f"{here}/d.pem", f"{here}/e.pem")),
             f"{here}/ca.pem",
             client_crl=f"{here}/crl.pem",
+            auto=(("a.example.com", "b.example.com"), ("c.example.com",)),
+            acme=AcmeSpec(
+                f"{here}/certificates",
+                (
+                    Issuer(
+                        *("https://ca.example/directory", "", "a@example.com", "shortlived"),
+                        ("id", f"{here}/secret"),
+                        f"{here}/root.pem",
+                    ),
+                    Issuer(
+                        *("https://other.example/directory", "", "a@example.com", ""),
+                        ("another", "/etc/secret"),
+                    ),
+                ),
+                ("dns-01",),
+                ("dehydrated", f"{here}/bin/hook"),
+                "5",
+            ),
         ),
         reload=True,
         reload_extra_files=(f"{here}/*.html", "/etc/x"),
@@ -378,8 +408,8 @@ def test_tls_and_what_goes_with_it(tmp_path: Path) -> None:
     for given in ({"keyfile": "k"}, {"tls_min": "1.3"}, {"handshake_timeout": 3}):
         with pytest.raises(ConfigError, match=r"does nothing without --(tls|certfile)"):
             specified(**given)
-    for text in ("c.pem", "files:", "files:a,b,c", "auto:example.com"):
-        with pytest.raises(ConfigError, match="tls: must be files:CERT,KEY"):
+    for text in ("c.pem", "files:", "files:a,b,c", "file:a"):
+        with pytest.raises(ConfigError, match="tls: must be auto:NAMES, files:CERT,KEY"):
             specified(tls=text)
     with pytest.raises(ConfigError, match="http_bind: does nothing without --tls"):
         specified(http_bind=":80")

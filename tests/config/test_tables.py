@@ -63,11 +63,11 @@ def named(constant: str) -> Iterator[str]:
 
 # What gunicorn has under another name, and what applications on one socket must agree about.
 LISTS = {"gunicorn/settings.py", "file/routing.py"}
-# What depends on more than one option, or is said in a second way, too: serve.py, environment.py and
-# gunicorn/file.py say how.
+# What depends on more than one option, or is said in a second way, too: serve.py, acme.py, environment.py
+# and gunicorn/file.py say how.
 DEPENDING = {
     *("LIMIT_REQUEST_HEAD", "ROOT_PATH", "STATIC", "SENDFILE_ROOT", "LOG_JSON", "FORWARDED_ALLOW_IPS"),
-    "SERVER_HEADER",
+    *("SERVER_HEADER", "HTTPS_REDIRECT"),
 }
 
 

@@ -334,7 +334,10 @@ WORTH_A_WORD = [
         "2: [watcher:x] has graceful_timeout = 0: its processes are killed without being asked",
     ),
     ("cmd = y", "4: cmd: this second value is ignored, the first one at circus.ini:3 counts"),
-    ("[watchers:y]", "4: [watchers:y] means nothing here; known are [circus], [env], [stats], [admin] and"),
+    (
+        "[watchers:y]",
+        "4: [watchers:y] means nothing here; known are [circus], [env], [stats], [admin], [tls]",
+    ),
     ("[else]\na=1", "4: [else] means nothing here"),
 ]
 

@@ -79,7 +79,7 @@ def test_the_local_ca(tmp_path: Path) -> None:
     [
         ("local:example.com", "--tls: 'example.com' may be somebody else's: local certificates are for "),
         ("local:8.8.8.8", "--tls: 8.8.8.8 is a public address: local certificates are for "),
-        ("file:x", "--tls: must be files:CERT,KEY or local[:NAMES], got 'file:x'"),
+        ("file:x", "--tls: must be auto:NAMES, files:CERT,KEY or local[:NAMES], got 'file:x'"),
         ("local", "--tls: local: {home} is no directory"),
     ],
 )

@@ -61,7 +61,7 @@ class AsgiBackend(NativeBackend):
         metrics = AsgiMetrics(
             life, access_log(self._options, life), asgi_reader(), loop, self._options.timeout
         )
-        chain = self.chain_of(lambda: metrics.busy)
+        chain = self.whole_chain(life, lambda: metrics.busy)
         context = WorkerContext(app, chain, self._options, loop, metrics, self.forwarding)
         worker = WorkerLoop(context, life, listeners, self.transports(listeners, life))
         try:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from bigtop.backends.base import BackendDefaults, Life
-from bigtop.backends.native.handler_chain import Chain, chain_of
+from bigtop.backends.native.handler_chain import Chain, chain_of, with_challenges
 from bigtop.backends.native.transport import TransportFactory
 from bigtop.backends.native.transports import routes_of, transports
 from bigtop.backends.native.trust import forwarding
@@ -30,3 +30,7 @@ class NativeBackend(BackendDefaults):
     def chain_of(self, busy: Callable[[], int]) -> Chain:
         """Return what stands in front of the application; `busy` counts calls that run."""
         return chain_of(self._options, busy)
+
+    def whole_chain(self, life: Life, busy: Callable[[], int]) -> Chain:
+        """Return that, behind what answers CAs where certificates are got."""
+        return with_challenges(self.chain_of(busy), life.encryption)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bigtop.ipc.keyring import Keyring
@@ -9,14 +10,16 @@ from bigtop.ipc.keyring import Keyring
 if TYPE_CHECKING:  # with OpenSSL, for those who encrypt
     from ssl import SSLContext
 
+    from bigtop.keeper.publishing.answers import Answers
+
 
 class ServerContexts(Protocol):
     """Who knows certificates. `asks_clients` is whether clients are asked for theirs."""
 
     asks_clients: bool
 
-    def choose(self, name: str) -> SSLContext | None:
-        """Return the context for a name, None to refuse it."""
+    def choose(self, name: str, offered: Sequence[bytes] = ()) -> SSLContext | None:
+        """Return the context for a name, and for the protocols that are offered (ALPN); None to refuse."""
 
     def use(self, keyring: Keyring) -> None:
         """Serve with other certificates from now on. ConfigError: it cannot be, and nothing changes."""
@@ -26,7 +29,9 @@ class ServerContexts(Protocol):
 
 
 class Encryption(NamedTuple):
-    """The listeners with these numbers are encrypted, by these contexts."""
+    """The listeners with these numbers are encrypted, by these contexts. `answers` are for CAs, None where
+    nobody gets certificates."""
 
     contexts: ServerContexts
     listeners: frozenset[int]
+    answers: Answers | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bigtop.backends.native.client_limits import AddressConnections, AddressRate, Concurrency
+from bigtop.backends.native.encryption import Encryption
 from bigtop.backends.native.file_answers import NamedFiles, StaticFiles
 from bigtop.backends.native.queue_limit import QueueLimit
 from bigtop.backends.serve_options import ServeOptions
@@ -59,6 +60,19 @@ class Chain:
         self.filters = tuple(filters) if filters else None
         self.connections = connections
         self.queue_limit = queue_limit
+
+
+def with_challenges(chain: Chain, encryption: Encryption | None) -> Chain:
+    """Return the chain with what CAs ask for in front of all else, where somebody gets certificates."""
+    if encryption is None or encryption.answers is None:
+        return chain
+    from bigtop.backends.native.challenges import ChallengeAnswers  # with OpenSSL, for those who encrypt
+
+    answers = ChallengeAnswers(encryption.answers.answer)
+    handlers = Handlers((answers, *(() if chain.handlers is None else (chain.handlers,))))
+    found = Chain((), chain.filters or (), chain.connections)
+    found.handlers = handlers
+    return found
 
 
 def chain_of(options: ServeOptions, busy: Callable[[], int]) -> Chain:

@@ -40,6 +40,7 @@ FLIGHT: Final = 13_000
 FIRST: Final = 4096
 USUAL: Final = 2048  # bytes that a Hello has at most, nearly always
 JOINED: Final = 65536  # bytes that are copied so that they fill records
+_CHALLENGE: Final = "acme-tls/1"
 _RESET: Final = struct.pack("ii", 1, 0)
 _ALERT: Final = b"\x15\3\1\0\2\2\x70"  # fatal, unrecognized_name (RFC 6066, 3)
 _PLAIN: Final = "This port speaks HTTPS: ask for https:// instead of http://."
@@ -151,6 +152,8 @@ class TlsTransport:
             raise
         self.read_event = READABLE
         self._stage = OPEN
+        if self._tls.selected_alpn_protocol() == _CHALLENGE:
+            raise ConnectionAbortedError  # the CA has seen what it came for
         opening, self.opening = self.opening, None
         if opening is not None and opening.opened is not None:
             opening.opened(_session(self._tls, self._contexts, self._name))
@@ -162,7 +165,7 @@ class TlsTransport:
         if owner >= 0 and self.opening is not None:
             self.opening.owner = owner
             raise BlockingIOError
-        context: Any = self._contexts.choose(hello.name)
+        context: Any = self._contexts.choose(hello.name, hello.alpn)
         self.is_movable = False
         if context is None:
             self._socket.recv(MOST)  # what is not read would make the end a reset

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from bigtop.backends.native import openssl
+from bigtop.backends.native.challenges import OFFERED, context_of
 from bigtop.backends.native.ticket_keys import TicketKeys
 from bigtop.backends.serve_options import TlsPolicy
 from bigtop.errors import ConfigError
@@ -33,8 +34,16 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 class TlsContexts:
     """Contexts by name. ConfigError: a certificate or a cipher that OpenSSL does not take."""
 
-    def __init__(self, keyring: Keyring, policy: TlsPolicy, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        policy: TlsPolicy,
+        clock: Callable[[], float] = time.time,
+        challenge: Callable[[str], str | None] | None = None,
+    ) -> None:
+        """`challenge` returns the pair (PEM) that a CA wants to see for a name, None where there is none."""
         self._policy = policy
+        self._challenge = challenge
         self._cipher_ids: dict[str, int] = {}
         self._clock = clock
         self.use(keyring)
@@ -43,12 +52,14 @@ class TlsContexts:
         """Serve with these certificates from now on. ConfigError: it cannot be, and nothing changes."""
         chains = _chains(keyring)
         asked = self._policy.client_auth if keyring.client_ca else "off"
-        contexts = {chain: self._context(keyring, chain, asked) for chain in {*chains.values()}}
+        # Without any certificate, too, it is tried whether OpenSSL takes what else it is told.
+        contexts = {chain: self._context(keyring, chain, asked) for chain in {*chains.values()} or {()}}
         # Who was let in by one authority, or by none, is not let in by a ticket where it is another.
         # Nor is who was revoked meanwhile.
         label = "" if asked == "off" else f"{asked} {keyring.client_ca}{keyring.client_crl}"
         tickets = TicketKeys(keyring.ticket_secret, label, self._clock)
         tickets.give(contexts.values())
+        self.is_empty = not chains
         self.asks_clients = asked != "off"
         self._tickets = tickets
         self._by_name = {name: contexts[chain] for name, chain in chains.items()}
@@ -60,8 +71,11 @@ class TlsContexts:
             return "sessions are resumed by every worker, also behind a reload"
         return "sessions are resumed by every worker until the next reload: OpenSSL takes no keys from us"
 
-    def choose(self, name: str) -> ssl.SSLContext | None:
-        """Return the context for a name; None: there is none, and such clients are to be refused."""
+    def choose(self, name: str, offered: Sequence[bytes] = ()) -> ssl.SSLContext | None:
+        """Return the context for a name; None: there is none, and such clients are to be refused. Who offers
+        a CA's protocol is that CA, and gets nothing else."""
+        if offered and OFFERED in offered and self._challenge is not None:
+            return context_of(self._challenge(name))
         by_name = self._by_name
         if not self._tickets.began <= self._clock() < self._tickets.until:  # clocks are set back, too
             self._tickets.give({*by_name.values()})
@@ -69,7 +83,7 @@ class TlsContexts:
         if found is None and name:
             found = by_name.get("*." + name.partition(".")[2])
         if found is None and self._policy.unknown_name == "default":
-            found = by_name[""]
+            found = by_name.get("")  # there may be none yet
         return found
 
     def cipher_id(self, name: str) -> int:

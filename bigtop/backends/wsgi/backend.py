@@ -72,7 +72,7 @@ class WsgiBackend(NativeBackend):
         executor = ThreadExecutor(options.threads, life.slot.latencies, spoken, relief=relief)
         wait = patient(options.limits.send_timeout) if options.main_thread else None
         await_input = patient(options.limits.body_timeout)
-        chain = self.chain_of(lambda: executor.detached)
+        chain = self.whole_chain(life, lambda: executor.detached)
         streams = streaming(options, await_input)
         context = WorkerContext(app, options, life.slot, chain, executor, wait, streams)
         environ = environ_of(options, multithread=options.threads > 1)

@@ -68,7 +68,7 @@ class GeventBackend(NativeBackend):
         executor = GreenletExecutor(options.worker_connections, life.slot, upgrades, options.timeout)
         wait = _patient(options.limits.send_timeout)
         await_input = _patient(options.limits.body_timeout)
-        chain = self.chain_of(lambda: executor.detached)
+        chain = self.whole_chain(life, lambda: executor.detached)
         streams = streaming(options, await_input)
         context = WorkerContext(app, options, life.slot, chain, executor, wait, streams)
         environ = environ_of(options, multithread=True)

@@ -54,7 +54,7 @@ def from_ini(document: Document) -> str:
     for section in document.sections:
         if section.kind == "env" and section.name:
             tables.append(_env(section, shared))
-        elif section.kind == "app":
+        elif section.kind in ("app", "tls"):
             tables.append(_app(section))
         elif section.kind in ("stats", "admin") or (section.kind in _TABLES and section.name):
             tables.append(_table(section))
@@ -74,7 +74,7 @@ def _variables(entries: Mapping[str, Entry]) -> dict[str, Literal]:
 
 
 def _app(section: Section) -> Table:
-    table = Table(("app", section.name))
+    table = Table((section.kind, section.name) if section.name else (section.kind,))
     options = {name: option for option in d.APP_OPTIONS for name in (option.name, option.also) if name}
     for name, entry in section.entries.items():
         option = options.get(name)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from bigtop.config.file import daemon_options as d
@@ -13,9 +13,11 @@ from bigtop.config.file.expand import expanded
 from bigtop.config.file.key import Values, read, refuse_unknown
 from bigtop.config.file.watcher_options import DEPENDS, PRIORITY, SOCKETS
 from bigtop.config.file.watchers import FileContext, check_socket, env_file
-from bigtop.config.serve import paste_server, serve, site_preflight
-from bigtop.config.serve.options import OPTIONS
-from bigtop.config.serve.settings import Given, ServeConfig, resolve
+from bigtop.config.serve import acme, paste_server, serve, site_preflight
+from bigtop.config.serve.option import Option
+from bigtop.config.serve.options import CERTFILE, OPTIONS, TLS
+from bigtop.config.serve.settings import Given, Layer, ServeConfig, resolve
+from bigtop.config.serve.tls_sources import AcmeSpec
 from bigtop.errors import AppError, ConfigError, one_line
 from bigtop.http.declarations import Route
 from bigtop.record import Record, replace
@@ -28,6 +30,10 @@ _COMMON: Final = {
     for name in (option.name, option.also)
     if name
 }
+
+
+_NONE: Final = Given((), "")
+_SOURCES: Final = (TLS.name, CERTFILE.name)  # who has one of these speaks TLS
 
 
 class AppSpec(Record):
@@ -43,6 +49,29 @@ class AppSpec(Record):
     priority: int = 0
     table: tuple[tuple[str, Route], ...] = ()
     mounted: bool = False
+
+
+def kept_of(apps: Iterable[AppSpec]) -> tuple[AcmeSpec, list[tuple[str, ...]]] | None:
+    """Return how certificates are got for these, and which: by the names of each; None: none are. All of a
+    file get theirs alike (encrypted.py)."""
+    kept = [app.site for app in apps if app.site.tls.acme is not None]
+    if not kept or kept[0].tls.acme is None:
+        return None
+    return kept[0].tls.acme, list(dict.fromkeys(names for site in kept for names in site.tls.auto))
+
+
+def shared_tls(section: Section, around: FileContext) -> Layer:
+    """Read [tls]: what applications that speak TLS say unless they say otherwise."""
+    names = {option.name: option for option in d.TLS_OPTIONS}
+    refuse_unknown(section, list(names), around.problems)
+    entries = expanded(section.entries, around.environments.everywhere)
+    layer = _texts(entries, d.TLS_OPTIONS, around.problems)
+    try:
+        resolve("", d.TLS_OPTIONS, [layer])
+    except ConfigError as error:
+        _blame(error, section, around)
+        return {}
+    return layer
 
 
 def app(section: Section, around: FileContext) -> tuple[Values, ServeConfig, AppSpec] | None:
@@ -61,9 +90,10 @@ def app(section: Section, around: FileContext) -> tuple[Values, ServeConfig, App
         around.problems.error(section.place, f'[{section.title}] needs app, such as "myproj.wsgi:app"')
         return None
     layer = _layer(entries, env, around)
+    layer = {**_shared(around.tls, layer), **layer}
     layer.setdefault("name", Given((section.name,), str(section.place)))
     try:
-        config = resolve(own[d.APP_TARGET] or "", OPTIONS, [layer])
+        config = acme.completed(resolve(own[d.APP_TARGET] or "", OPTIONS, [layer]))
         site = serve.spec(config)
         site_preflight.check(config, site)
     except AppError as error:
@@ -79,6 +109,18 @@ def app(section: Section, around: FileContext) -> tuple[Values, ServeConfig, App
     return replace(own, options={}), config, AppSpec(section.name, site, sockets, own[DEPENDS], own[PRIORITY])
 
 
+def _shared(shared: Layer, own: Layer) -> Layer:
+    """Return what of [tls] is for an application: what would do nothing there is not."""
+    sources = [name for name in _SOURCES if own.get(name, shared.get(name, _NONE)).texts]
+    if not sources:
+        return {}
+    texts = own.get(TLS.name, shared.get(TLS.name, _NONE)).texts
+    if any(text.startswith("auto:") for text in texts):
+        return shared
+    left_out = {option.name for option in acme.ABOUT}
+    return {name: given for name, given in shared.items() if name not in left_out}
+
+
 def _without_common(section: Section, problems: Problems) -> Section:
     """Report what is of Bigtop as a whole, and leave it out."""
     for name, entry in section.entries.items():
@@ -88,27 +130,32 @@ def _without_common(section: Section, problems: Problems) -> Section:
 
 
 def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: FileContext) -> dict[str, Given]:
-    layer: dict[str, Given] = {}
-    for option in d.APP_OPTIONS:
-        entry = entries.get(option.name) or entries.get(option.also)
-        if entry and option.name in entries and option.also in entries:
-            around.problems.error(
-                entry.place, f"{option.name} and {option.also} are the same; give one of them"
-            )
-        if entry:
-            texts = entry.texts
-            if option.many and not entry.is_list:
-                texts = tuple(entry.text.split())
-            if len(texts) != 1 and not option.many:
-                around.problems.error(entry.place, f"{option.name}: takes one value, got {list(texts)}")
-            if entry.is_number and option.metavar == "OCTAL":
-                around.problems.error(entry.place, f'{option.name}: must be a text, such as "022"')
-            layer[option.name] = Given(texts, f"{entry.place}: {option.name}")
+    layer = _texts(entries, d.APP_OPTIONS, around.problems)
     if env:
         given = layer.get("env", Given((), "[env]"))
         layer["env"] = replace(
             given, texts=(*(f"{name}={value}" for name, value in env.items()), *given.texts)
         )
+    return layer
+
+
+def _texts(
+    entries: Mapping[str, Entry], options: Sequence[Option[object]], problems: Problems
+) -> dict[str, Given]:
+    layer: dict[str, Given] = {}
+    for option in options:
+        entry = entries.get(option.name) or entries.get(option.also)
+        if entry and option.name in entries and option.also in entries:
+            problems.error(entry.place, f"{option.name} and {option.also} are the same; give one of them")
+        if entry:
+            texts = entry.texts
+            if option.many and not entry.is_list:
+                texts = tuple(entry.text.split())
+            if len(texts) != 1 and not option.many:
+                problems.error(entry.place, f"{option.name}: takes one value, got {list(texts)}")
+            if entry.is_number and option.metavar == "OCTAL":
+                problems.error(entry.place, f'{option.name}: must be a text, such as "022"')
+            layer[option.name] = Given(texts, f"{entry.place}: {option.name}")
     return layer
 
 

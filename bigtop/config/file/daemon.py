@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from bigtop.config.file import daemon_options as d
 from bigtop.config.file import encrypted, ini, lint, toml
 from bigtop.config.file import stats_options as st
-from bigtop.config.file.apps import AppSpec, app
+from bigtop.config.file.apps import AppSpec, app, shared_tls
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.document import Document, Place, Problems, Section
 from bigtop.config.file.expand import Environments, expanded
@@ -75,6 +75,8 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
         frozenset(section.name for section in document.of_kind("socket")),
         flapping_defaults(document.of_kind("plugin"), problems),
     )
+    for section in document.of_kind("tls"):
+        around = replace(around, tls=shared_tls(section, around))
     sockets = [socket(section, around) for section in _sorted(document, "socket")]
     watchers = [watcher(section, around) for section in _sorted(document, "watcher")]
     plugins = [
@@ -263,7 +265,12 @@ def _emission(values: Values, problems: Problems) -> Emission | None:
 
 def _check(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
     """ConfigError for all that is wrong so far; and warn of what is not."""
-    _check_names(document, daemon.stats is not None or daemon.admin is not None, problems)
+    helpers = {}
+    if daemon.stats is not None or daemon.admin is not None:
+        helpers[NAME] = "publishes figures: give it another one, or do without [stats], statsd and [admin]"
+    if any(app.site.tls.acme is not None for app in daemon.apps):
+        helpers["keeper"] = "gets certificates: give it another one, or do without tls = auto:NAMES"
+    _check_names(document, helpers, problems)
     places = {section.title: section.place for section in document.sections}
     check_taken(daemon, document, problems)
     _check_dependencies(daemon, document, problems)
@@ -294,8 +301,9 @@ def _queued(
     return replace(spec, own_queues=spec.reuse_port and spec.kind == "stream" and spec.name not in shared)
 
 
-def _check_names(document: Document, has_stats: bool, problems: Problems) -> None:
-    """Names are looked up without regard to case, so none may be there twice."""
+def _check_names(document: Document, helpers: Mapping[str, str], problems: Problems) -> None:
+    """Names are looked up without regard to case, so none may be there twice; those of `helpers` are
+    taken, and why."""
     taken: dict[tuple[bool, str], Section] = {}
     for section in document.sections:
         if section.kind not in ("watcher", "app", "plugin", "socket"):
@@ -309,12 +317,8 @@ def _check_names(document: Document, has_stats: bool, problems: Problems) -> Non
                 section.place,
                 f"[{section.title}] has the name of [{first.title}] at {first.place}; case does not count",
             )
-        if has_stats and key == (False, NAME):
-            problems.error(
-                section.place,
-                f"[{section.title}] has the name of the process that publishes figures: "
-                "give it another one, or do without [stats], statsd and [admin]",
-            )
+        if not key[0] and (what := helpers.get(key[1])) is not None:
+            problems.error(section.place, f"[{section.title}] has the name of the process that {what}")
         taken.setdefault(key, section)
 
 

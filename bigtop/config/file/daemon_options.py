@@ -12,7 +12,7 @@ from bigtop.config.file.key import Key
 from bigtop.config.file.watcher_options import DEPENDS, ENV_FILE, NO, PRIORITY, SOCKETS, YES
 from bigtop.config.serve import options as o
 from bigtop.config.serve import values
-from bigtop.config.serve.option import Option
+from bigtop.config.serve.option import Group, Option
 from bigtop.config.serve.values import commas, each, maybe, one, switch
 
 # ---- [circus]
@@ -281,4 +281,9 @@ NOT_OF_APPS: Final[dict[str, str]] = {
 }
 APP_OPTIONS: Final[tuple[Option[object], ...]] = tuple(
     option for option in o.OPTIONS if option.name not in NOT_OF_APPS
+)
+# ---- [tls]: those about TLS, for all applications that speak it
+
+TLS_OPTIONS: Final[tuple[Option[object], ...]] = tuple(
+    option for option in APP_OPTIONS if option.group is Group.TLS and option is not o.HTTP_BIND
 )

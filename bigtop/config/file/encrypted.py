@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from bigtop.config.file.document import Problems
 from bigtop.config.file.routing import Found
 from bigtop.config.file.watcher_options import SOCKETS
+from bigtop.config.serve import acme
 from bigtop.http.declarations import Route
 from bigtop.sockets import SocketSpec
 
 
 def check(found: Sequence[Found], sockets: Iterable[SocketSpec], problems: Problems) -> None:
     """Report what makes no sense of TLS."""
+    _check_kept(found, problems)
     encrypted = {spec.name for spec in sockets if spec.tls}
     for own, _, spec in found:
         place = own.place_of(SOCKETS)
@@ -31,6 +33,29 @@ def check(found: Sequence[Found], sockets: Iterable[SocketSpec], problems: Probl
                 place,
                 f"routes: [socket:{theirs[0]}] speaks TLS, so {host} has to be of one application: paths are "
                 "not known before the handshake",
+            )
+
+
+def _check_kept(found: Sequence[Found], problems: Problems) -> None:
+    """One keeper is for all."""
+    kept = [one for one in found if one[2].site.tls.acme is not None]
+    for own, config, spec in kept[1:]:
+        first, first_config, first_spec = kept[0]
+        differing = [option.name for option in acme.ABOUT if config[option] != first_config[option]]
+        if not differing and spec.site.tls.acme != first_spec.site.tls.acme:
+            differing = ["http_bind"]  # which is off for one of them
+        for name in differing:
+            problems.error(
+                own.place,
+                f"[{own.title}] {name}: must be as in [{first.title}], for one process gets all of them; "
+                "[tls] says it for both",
+            )
+    sites = list(dict.fromkeys(names for _, _, spec in kept for names in spec.site.tls.auto))
+    for number, names in enumerate(sites):
+        if any(names[0] == other[0] for other in sites[:number]):
+            problems.error(
+                kept[-1][0].place,
+                f"tls: two certificates begin with {names[0]}: begin one with another of its names",
             )
 
 

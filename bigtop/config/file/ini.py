@@ -148,11 +148,11 @@ def _named(header: str, place: Place, entries: Mapping[str, Entry], problems: Pr
     kind, colon, name = header.partition(":")
     if colon and kind in _NAMED:
         return Section(kind, name.lower() if kind == "socket" else name, place, entries)
-    if header not in ("circus", "env", "stats", "admin"):
+    if header not in ("circus", "env", "stats", "admin", "tls"):
         kinds = ", ".join(_NAMED)
         problems.warn(
             place,
-            f"[{header}] means nothing here; known are [circus], [env], [stats], [admin] and [KIND:NAME] "
-            f"with {kinds}",
+            f"[{header}] means nothing here; known are [circus], [env], [stats], [admin], [tls] "
+            f"and [KIND:NAME] with {kinds}",
         )
     return Section(header, "", place, entries)

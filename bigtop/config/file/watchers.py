@@ -20,6 +20,7 @@ from bigtop.config.file.expand import (
 )
 from bigtop.config.file.key import Key, Values, read, refuse_unknown, suggestion, suspect_unknown
 from bigtop.config.file.watcher_values import RLIMITS
+from bigtop.config.serve.settings import Layer
 from bigtop.errors import ConfigError
 from bigtop.record import Record, field, replace
 from bigtop.supervisor.policy import spec as s
@@ -39,6 +40,7 @@ class FileContext(Record):
     strict: bool
     sockets: frozenset[str] = frozenset()
     defaults: Mapping[str, Entry] = field(default_factory=dict)  # of all watchers
+    tls: Layer = field(default_factory=dict)  # of all applications that speak it
 
 
 def watcher(section: Section, around: FileContext) -> tuple[Values, s.WatcherSpec | None]:

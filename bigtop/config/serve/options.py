@@ -15,12 +15,13 @@ from typing import Final
 
 from bigtop import emission, zones
 from bigtop.backends.serve_options import ServeOptions, TlsPolicy
-from bigtop.config.serve import values
+from bigtop.config.serve import tls_values, values
 from bigtop.config.serve.option import Group, Option, Without
 from bigtop.config.serve.values import commas, each, maybe, one
 from bigtop.http.declarations import FIELDS, FORWARDER, MAPS, SECURE_SCHEMES
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.ipc.seats import CAPACITY
+from bigtop.keeper.issuers import LETS_ENCRYPT
 from bigtop.log import LEVELS
 from bigtop.sockets import parse_bind
 
@@ -263,11 +264,13 @@ PROXY_ALLOW_IPS = Option(
 TLS = Option(
     "--tls",
     Group.TLS,
-    each(values.tls_source),
+    each(tls_values.tls_source),
     "Speak TLS at each --bind, with the certificate and the key in these files (PEM). Give more of them for "
-    "more names, or for other kinds of keys; the first is for clients that name none of those. local: with a "
-    "certificate of this user's own CA (bigtop ca), for localhost unless it says NAMES.",
-    "files:CERT,KEY|local[:NAMES]",
+    "more names, or for other kinds of keys; the first is for clients that name none of those. auto: with a "
+    "certificate for NAMES that Let's Encrypt is asked for, at ports 443 and 80 unless --bind and "
+    "--http-bind say otherwise. local: with one of this user's own CA (bigtop ca), for localhost unless it "
+    "says NAMES.",
+    "auto:NAMES|files:CERT,KEY|local[:NAMES]",
     many=True,
 )
 CERTFILE = Option(
@@ -350,29 +353,101 @@ CLIENT_AUTH = Option(
 HTTP_BIND = Option(
     "--http-bind",
     Group.TLS,
-    each(parse_bind),
-    "Listen here without TLS, beside --bind.",
-    "ADDRESS",
+    values.unless_off(each(parse_bind)),
+    "Listen here without TLS, beside --bind. With --tls auto it is port 80, where a CA comes, unless --bind "
+    "is at another port than 443; off does without.",
+    "ADDRESS|off",
     many=True,
 )
 HTTPS_REDIRECT = Option(
     "--https-redirect",
     Group.TLS,
-    commas(values.https_host),
+    values.unless_off(commas(tls_values.https_host)),
     "Redirect requests that came by http (308), for these hosts only: www.example.com, *.example.com, or "
-    "example.com:8443 where the port is another one. Other hosts get 421.",
-    "HOSTS",
+    "example.com:8443 where the port is another one. Other hosts get 421. With --tls auto for its names, "
+    "unless it is off.",
+    "HOSTS|off",
     many=True,
     field="tls.redirect",
 )
 HSTS = Option(
     "--hsts",
     Group.TLS,
-    one(values.hsts),
+    one(tls_values.hsts),
     "Tell browsers to come by https alone for so long, such as 5m or 1y,subdomains,preload.",
     "AGE[,WORDS]",
     (_POLICY.hsts,),
     field="tls.hsts",
+)
+
+TLS_STORAGE = Option(
+    "--tls-storage",
+    Group.TLS,
+    maybe(values.path),
+    "Keep certificates, keys and accounts of --tls auto in this folder, which several machines may share. "
+    "Unless given: /var/lib/bigtop/certificates for root, $STATE_DIRECTORY/certificates with systemd, else "
+    "~/.local/share/bigtop/certificates.",
+    "DIR",
+)
+TLS_KEEPER_USER = Option(
+    "--tls-keeper-user",
+    Group.TLS,
+    maybe(values.user),
+    "The process that gets them runs as this user, who owns that folder; as who starts Bigtop unless given.",
+    "USER",
+)
+ACME_DIRECTORY = Option(
+    "--acme-directory",
+    Group.TLS,
+    one(tls_values.https_url),
+    "The directory (RFC 8555) of the CA that is asked for certificates of --tls auto.",
+    "URL",
+    (LETS_ENCRYPT,),
+)
+ACME_EMAIL = Option(
+    "--acme-email", Group.TLS, one(tls_values.email), "Where that CA can write to you.", "ADDRESS", ("",)
+)
+ACME_PROFILE = Option(
+    "--acme-profile",
+    Group.TLS,
+    one(tls_values.profile),
+    "The kind of certificate, by that CA's name for it, such as shortlived.",
+    "NAME",
+    ("",),
+)
+ACME_EAB = Option(
+    "--acme-eab",
+    Group.TLS,
+    maybe(tls_values.binding),
+    "The account with that CA, if it wants one (external account binding): the id of its key, and a file "
+    "with the key.",
+    "KID,FILE",
+)
+ACME_ROOT_CERT = Option(
+    "--acme-root-cert",
+    Group.TLS,
+    maybe(values.path),
+    "Trust the CA's own https by this certificate (PEM), which a CA that is not public has. Such a CA is "
+    "asked for local names, too.",
+    "FILE",
+)
+ACME_FALLBACK = Option(
+    "--acme-fallback",
+    Group.TLS,
+    maybe(tls_values.https_url),
+    "Another CA, which is asked when the first one cannot or will not.",
+    "URL",
+)
+ACME_FALLBACK_EAB = Option(
+    "--acme-fallback-eab", Group.TLS, maybe(tls_values.binding), "The account with that one.", "KID,FILE"
+)
+ACME_DNS_HOOK = Option(
+    "--acme-dns-hook",
+    Group.TLS,
+    maybe(tls_values.dns_hook),
+    "Prove that names are yours by the DNS (DNS-01), which this program changes. *.example.com can be had so "
+    "only. It is called as lego calls one, or as dehydrated does.",
+    "[dehydrated:]PROGRAM",
 )
 
 # ---- files
@@ -1109,6 +1184,8 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     PROXY_ALLOW_IPS,
     TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, CLIENT_CA, CLIENT_CRL,
     CLIENT_AUTH, HTTP_BIND, HTTPS_REDIRECT, HSTS,
+    TLS_STORAGE, TLS_KEEPER_USER, ACME_DIRECTORY, ACME_EMAIL, ACME_PROFILE, ACME_EAB, ACME_ROOT_CERT,
+    ACME_FALLBACK, ACME_FALLBACK_EAB, ACME_DNS_HOOK,
     STATIC, SENDFILE_ROOT,
     WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAX_AGE,
     MAX_AGE_VARIANCE, MAX_MEMORY, MAIN_THREAD, SWITCH_INTERVAL,

@@ -19,10 +19,11 @@ from bigtop.config.serve import options as o
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, Layer, ServeConfig
+from bigtop.config.serve.tls_sources import TlsSources
 from bigtop.emission import Emission
 from bigtop.errors import ConfigError, one_line
 from bigtop.hooks.spec import HookSpec
-from bigtop.http.declarations import Mount, TlsSources
+from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.log import STANDARD
 from bigtop.record import Record, field, replace
@@ -79,12 +80,22 @@ class ServeSpec(Record):
 
     @property
     def has_helpers(self) -> bool:
+        """Whether there are to be processes beside the application."""
+        return self.has_statistics or self.tls.acme is not None
+
+    @property
+    def has_statistics(self) -> bool:
         """Whether there is to be a stats process."""
-        return self.stats != "off" or self.has_early_helpers
+        return self.stats != "off" or self._is_counted
 
     @property
     def has_early_helpers(self) -> bool:
-        """Whether it is to be there before the application: it is asked how the start goes, or counts all."""
+        """Whether helpers are to be there before the application: one is asked how the start goes, or counts
+        all, or has to get certificates."""
+        return self._is_counted or self.tls.acme is not None
+
+    @property
+    def _is_counted(self) -> bool:
         return self.admin is not None or self.statsd is not None or self.otlp is not None
 
 

@@ -10,8 +10,8 @@ import os
 
 from bigtop import emission, target
 from bigtop.backends import registry
+from bigtop.config.serve import acme, overlap, tls
 from bigtop.config.serve import options as o
-from bigtop.config.serve import overlap, tls
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.config.serve.settings import ServeConfig
@@ -44,11 +44,7 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
         except ConfigError as error:
             raise _wrong(config, o.BACKEND, str(error)) from None
     if spec.tls.is_wanted:
-        if spec.options.wants_balancers:
-            raise ConfigError("--tls: cannot be had with --proxy-protocol yet: let the balancer end TLS")
-        if problem := tls.lacking(spec.tls):
-            raise _wrong(config, o.TLS, problem)
-        tls.check(spec.tls, spec.options.tls)
+        _check_tls(config, spec)
     for option in (o.LOG_CONFIG, o.LOG_CONFIG_JSON):
         path = config[option]
         if path is not None and not os.path.isfile(os.path.join(spec.folder, path)):
@@ -57,6 +53,16 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
         raise _wrong(config, o.RELOAD, "needs watchfiles: pip install 'bigtop[reload]'")
     if problem := emission.lacking(spec.otlp):
         raise _wrong(config, o.OTLP_ENDPOINT, problem)
+
+
+def _check_tls(config: ServeConfig, spec: ServeSpec) -> None:
+    if spec.options.wants_balancers:
+        raise ConfigError("--tls: cannot be had with --proxy-protocol yet: let the balancer end TLS")
+    if problem := tls.lacking(spec.tls):
+        raise _wrong(config, o.TLS, problem)
+    if spec.tls.acme is not None:
+        acme.check(config, spec.tls.acme, spec.tls.auto)
+    tls.check(spec.tls, spec.options.tls)
 
 
 def _check_addresses(config: ServeConfig, spec: ServeSpec) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from bigtop.config.gunicorn import file as files
 from bigtop.config.gunicorn.file import Execution
-from bigtop.config.serve import environment
+from bigtop.config.serve import acme, environment
 from bigtop.config.serve import options as o
 from bigtop.config.serve.settings import ConfigFile, Layer, ServeConfig, resolve
 from bigtop.errors import ConfigError
@@ -43,7 +43,7 @@ class Sources(Record):
             f"paste:{paste}" if paste is not None else "",
             file.app if file is not None else "",
         )
-        return replace(config, app=self.app or by_paste or by_file, file=file)
+        return replace(acme.completed(config), app=self.app or by_paste or by_file, file=file)
 
     def file(self) -> Execution:
         return Execution(self.location, workdir.current())

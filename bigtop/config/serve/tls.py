@@ -8,14 +8,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from bigtop.backends.serve_options import TlsPolicy
+from bigtop.config.serve import acme
 from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, ServeConfig
+from bigtop.config.serve.tls_sources import TlsAuto, TlsFiles, TlsLocal, TlsSources
 from bigtop.errors import ConfigError
-from bigtop.http.declarations import TlsFiles, TlsLocal, TlsSources
 from bigtop.ipc.keyring import KeyPair, Keyring
 from bigtop.keeper.local.local_names import USUAL
 
@@ -36,12 +38,13 @@ def sources(config: ServeConfig, base: str) -> TlsSources:
     """Return where certificates are. ConfigError: options that make no sense so."""
     found = [one for one in config[o.TLS] if isinstance(one, TlsFiles)]
     local = [name for one in config[o.TLS] if isinstance(one, TlsLocal) for name in one.names or USUAL]
+    auto = tuple(one.names for one in config[o.TLS] if isinstance(one, TlsAuto))
     certificate, key = config[o.CERTFILE], config[o.KEYFILE]
     if certificate is not None:
         found.append(TlsFiles(certificate, key or certificate))
     elif key is not None:
         raise ConfigError(f"{_origin(config, o.KEYFILE)}: does nothing without {o.CERTFILE.flag}")
-    if not (found or local):
+    if not (found or local or auto):
         for option in _ABOUT:
             if _is_asked_for(config, option):
                 raise ConfigError(f"{_origin(config, option)}: does nothing without {o.TLS.flag}")
@@ -53,6 +56,8 @@ def sources(config: ServeConfig, base: str) -> TlsSources:
         tuple(TlsFiles(os.path.join(base, one.certificate), os.path.join(base, one.key)) for one in found),
         "" if client_ca is None else os.path.join(base, client_ca),
         tuple(dict.fromkeys(local)),
+        auto,
+        acme.spec(config, base),
         "" if client_crl is None else os.path.join(base, client_crl),
     )
 
@@ -90,18 +95,26 @@ def check(found: TlsSources, policy: TlsPolicy) -> None:
     _tried(found, policy, "", made)
 
 
-def keyring(found: TlsSources, policy: TlsPolicy, ticket_secret: str) -> Keyring:
-    """Return what these sources hold. ConfigError: it cannot be served with."""
+def keyring(found: TlsSources, policy: TlsPolicy, ticket_secret: str, got: Sequence[KeyPair] = ()) -> Keyring:
+    """Return what these sources hold; `got` are those that came of CAs. ConfigError: it cannot be served
+    with."""
     made = None
     if found.local:
         from bigtop.keeper.local import local_ca  # with cryptography, for those who need it
 
         made = local_ca.leaf(found.local, time.time(), os.environ)
-    return _tried(found, policy, ticket_secret, made)
+    return _tried(found, policy, ticket_secret, made, got)
 
 
-def _tried(found: TlsSources, policy: TlsPolicy, ticket_secret: str, made: Pair | None) -> Keyring:
+def _tried(
+    found: TlsSources,
+    policy: TlsPolicy,
+    ticket_secret: str,
+    made: Pair | None,
+    got: Sequence[KeyPair] = (),
+) -> Keyring:
     pairs = [KeyPair(_text(one.certificate), _text(one.key), one.certificate) for one in found.files]
+    pairs += got
     if made is not None:
         pairs.append(KeyPair(made.chain_pem.decode(), made.key_pem.decode(), "local CA"))
     ca, crl = (_text(path) if path else "" for path in (found.client_ca, found.client_crl))

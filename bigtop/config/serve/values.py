@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from bigtop import sizes
-from bigtop.http.declarations import LONGEST_METHOD, Mount, Route, TlsFiles, TlsLocal
-from bigtop.keeper.local import local_names
+from bigtop.http.declarations import LONGEST_METHOD, Mount, Route
 from bigtop.system import accounts, workdir
 
 T = TypeVar("T")
@@ -135,46 +134,9 @@ def span(given: str) -> float:
         raise ValueError(f"must be a time such as 0.1, 100ms or 12h, got {given!r}") from None
 
 
-def tls_source(given: str) -> TlsFiles | TlsLocal:
-    """files:CERT,KEY, with CERT alone the key is in the same file; or local, local:NAMES."""
-    kind, _, names = given.partition(":")
-    if kind == "local":
-        return TlsLocal(tuple(map(_local_name, names.split(","))) if names else ())
-    certificate, _, key = names.partition(",")
-    if kind != "files" or not certificate or "," in key:
-        raise ValueError(f"must be files:CERT,KEY or local[:NAMES], got {given!r}")
-    return TlsFiles(path(certificate), path(key or certificate))
-
-
-def _local_name(given: str) -> str:
-    name = given.strip().lower()
-    if problem := local_names.problem(name):
-        raise ValueError(problem)
-    return name
-
-
-def https_host(given: str) -> str:
-    """The name of a host, perhaps *.NAME, and perhaps a port."""
-    if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*(:[0-9]{1,5})?", given.lower()):
-        raise ValueError(f"must be hosts such as example.com, *.example.com or a.example:8443, got {given!r}")
-    return given.lower()
-
-
-_AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400, "": 1}
-_HSTS_WORDS = {"subdomains": "includeSubDomains", "preload": "preload"}
-
-
-def hsts(given: str) -> str:
-    """AGE[,subdomains][,preload], as the value of Strict-Transport-Security; "" for none."""
-    if not given:
-        return ""
-    age, *words = given.lower().replace(" ", "").split(",")
-    match = re.fullmatch(r"([0-9]{1,9})([smhdwy]?)", age)
-    if match is None or not set(words) <= _HSTS_WORDS.keys():
-        raise ValueError(
-            f"must be an age such as 5m or 1y, with subdomains or preload behind it, got {given!r}"
-        )
-    return "; ".join([f"max-age={int(match[1]) * _AGES[match[2]]}", *(_HSTS_WORDS[word] for word in words)])
+def unless_off(parse: Parse[tuple[T, ...]]) -> Parse[tuple[T, ...]]:
+    """What `parse` makes of texts; none for the one word off."""
+    return lambda texts: () if tuple(texts) == ("off",) else parse(texts)
 
 
 def mount_point(given: str) -> str:

@@ -28,11 +28,12 @@ class Helper(Record, kw_only=True):
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     stop: StopPolicy = field(default_factory=lambda: StopPolicy(graceful_timeout=5.0))
     priority: int = 1
+    user: str | None = None  # None: who the supervisor is
     hidden: bool = True  # from commands for all watchers: only its name starts and stops it
 
     def watcher(self, environ: Mapping[str, str]) -> WatcherSpec:
         """Return its description; `environ` is that of the supervisor."""
-        context = ExecContext(env=tuple(sorted({**environ, **self.env}.items())))
+        context = ExecContext(env=tuple(sorted({**environ, **self.env}.items())), user=self.user)
         return WatcherSpec(
             name=self.name,
             target=python(Command("", context=context), "-P", "-m", self.module, *self.arguments),

@@ -46,6 +46,8 @@ def line(
             | messages.HookRan()
         ):
             return _trouble(name, notice)
+        case messages.CertificateRenewed() | messages.CertificateFailed() | messages.CertificateEnds():
+            return _of_certificate(name, notice)
         case _:
             return _progress(name, notice)
 
@@ -97,6 +99,20 @@ def _progress(name: str, notice: _Progress) -> tuple[int, str]:
             return logging.DEBUG, f"{name}: signal {signum} to pid {pid}"
         case messages.Reaped(_, wid, pid, status):
             return logging.DEBUG, f"{name}: process {wid}, pid {pid}, ended with {status}"
+
+
+def _of_certificate(
+    name: str,
+    notice: messages.CertificateRenewed | messages.CertificateFailed | messages.CertificateEnds,
+) -> tuple[int, str]:
+    names = ", ".join(notice.names)
+    match notice:
+        case messages.CertificateRenewed():
+            return logging.INFO, f"{name}: there is a new certificate for {names}"
+        case messages.CertificateFailed(_, reason, hints):
+            return logging.ERROR, f"{name}: no certificate for {names}: {'; '.join((reason, *hints))}"
+        case messages.CertificateEnds(_, days):
+            return logging.WARNING, f"{name}: the certificate for {names} has {days} days left"
 
 
 def _died(who: str, died: messages.Died, last_words: Sequence[str]) -> str:

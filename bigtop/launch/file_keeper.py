@@ -1,0 +1,56 @@
+# The keeper of a file: there as soon as one of its applications gets certificates by itself.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from bigtop.config.file.apps import AppSpec, kept_of
+from bigtop.supervisor.policy.spec import WatcherSpec
+
+if TYPE_CHECKING:
+    from bigtop.launch.app import App
+    from bigtop.launch.keeper import Keeper
+
+
+class FileKeeper:
+    """`apps` are those that run. Event loop only."""
+
+    def __init__(self, apps: Callable[[], Iterable[App]]) -> None:
+        self._apps = apps
+        self._keeper: Keeper | None = None
+
+    def provide(self, apps: Iterable[AppSpec]) -> None:
+        """Have certificates kept for those that want that. ConfigError: this cannot be."""
+        if (kept := kept_of(apps)) is None:
+            return
+        if self._keeper is not None:
+            self._keeper.become(*kept)
+            return
+        from bigtop.launch.keeper import Keeper  # of no use to those who want none
+
+        self._keeper = Keeper(*kept)
+        self._keeper.attend(self._apps)
+
+    def of(self, app: AppSpec) -> Keeper | None:
+        """Return who keeps the certificates of an application."""
+        return None if app.site.tls.acme is None else self._keeper
+
+    def watchers(self, apps: Iterable[AppSpec]) -> list[WatcherSpec]:
+        """Return the description of the helper watcher, if there is to be one."""
+        kept = kept_of(apps)
+        return [] if self._keeper is None or kept is None else [self._keeper.watcher(*kept)]
+
+    def sockets_for(self, spec: WatcherSpec) -> Mapping[str, int]:
+        """Return the descriptors that are for the keeper alone, by name."""
+        return {} if self._keeper is None else self._keeper.sockets_for(spec)
+
+    def look(self) -> None:
+        """Have it look at its storage now."""
+        if self._keeper is not None:
+            self._keeper.look()
+
+    def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.leave()
+            self._keeper.close()
