@@ -391,8 +391,8 @@ def config_page() -> str:
         ),
     }
     notes["## [app:NAME]"] += (
-        "\n## [tls]\n\nThese options of [bigtop serve](serve.md#tls) count for every application that speaks TLS, "
-        "unless its own section says otherwise. With `tls` here all of them do, but those with `tls = []`: "
+        "\n## [tls]\n\nThese options of [bigtop serve](serve.md#tls) count for every application that speaks "
+        "TLS, unless its own section says otherwise. With `tls` here all do but those with `tls = []`: "
         + ", ".join(f"`{option.name}`" for option in daemon_options.TLS_OPTIONS)
         + ".\n"
     )

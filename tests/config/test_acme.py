@@ -123,14 +123,17 @@ def test_a_ca_of_ones_own_certifies_local_names(tmp_path: Path) -> None:
 def test_what_does_nothing_without(option: Option[object]) -> None:
     texts = {o.ACME_DIRECTORY: "https://a.example/", o.ACME_FALLBACK: "https://a.example/"}
     texts |= {o.ACME_EAB: "a,b", o.ACME_FALLBACK_EAB: "a,b", o.ACME_EMAIL: "a@b", o.TLS_KEEPER_USER: "0"}
+    texts[o.ACME_DNS_WAIT] = "1"
     text = texts.get(option, "x")
     with pytest.raises(ConfigError, match=f"{option.name}: does nothing without --tls auto:NAMES"):
         serve.spec(configured("files:/c", **{option.name: text}))
 
 
-def test_who_is_asked_second_needs_a_first() -> None:
+def test_what_needs_another_option() -> None:
     with pytest.raises(ConfigError, match="acme_fallback_eab: does nothing without --acme-fallback"):
         serve.spec(configured(acme_fallback_eab="a,b"))
+    with pytest.raises(ConfigError, match="acme_dns_wait: does nothing without --acme-dns-hook"):
+        serve.spec(configured(acme_dns_wait="1"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may start it as another user")

@@ -74,6 +74,7 @@ BESIDE = {
         for name in ("tls_min", "tls_ciphers", "tls_unknown_name", "handshake_timeout")
     },
     **{option.name: {"tls": "auto:a.example.com"} for option in ACME},
+    "acme_dns_wait": {"tls": "auto:a.example.com", "acme_dns_hook": "/bin/true"},
     "acme_fallback_eab": {"tls": "auto:a.example.com", "acme_fallback": "https://b.example/"},
     "access_logformat": {"access_logfile": "-"},
     "copy_path": {"copy_env": "yes"},

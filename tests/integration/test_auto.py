@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import ssl
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.auto import Ca, served
+from bigtop.control.client.client import Client as Control
+from bigtop.keeper.issuers import Issuer
+from tests.support.auto import LIMIT, NAME, Ca, keepers, kept, served, shown
+from tests.support.dns_gate import DnsGate
+from tests.support.keeper import Keeper
 from tests.support.pebble import needs_pebble
+from tests.support.site import halted, until
+from tests.support.users import NOBODY, python_for_nobody
+from tests.support.wire import Client
 
 APPS = {"wsgi": "tests.apps.tls:wsgi", "asgi": "tests.apps.tls:asgi"}
+NEW = f"there is a new certificate for {NAME}"
+
+pytestmark = needs_pebble
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +37,211 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca]:
     found.close()
 
 
-@needs_pebble
+def plain(ca: Ca, path: str = "/", host: str = NAME) -> tuple[int, str | None]:
+    """Ask without TLS; return the status, and where to go instead."""
+    return asked(ca.http.port, path, host)
+
+
+def asked(port: int, path: str, host: str) -> tuple[int, str | None]:
+    with Client(("127.0.0.1", port)) as client:
+        client.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        answer = client.answer()
+        return answer.status, answer["Location"]
+
+
+@contextmanager
+def still_ca(ca: Ca) -> Iterator[ExitStack]:
+    """Have the CA answer nobody, before the end of the block or until this is closed."""
+    with ExitStack() as stack:
+        stack.enter_context(ca.standing_still())
+        yield stack
+
+
 @pytest.mark.parametrize("kind", APPS)
-def test_a_site_gets_its_certificate_by_http(kind: str, ca: Ca, tmp_path: Path) -> None:
-    with ca.site(APPS[kind], tmp_path / "tls", "--workers", "2") as site:
-        site.wait_for("there is a new certificate for a.example.com", timeout=60)
+def test_a_site_gets_its_certificate_while_it_serves(kind: str, ca: Ca, tmp_path: Path) -> None:
+    with still_ca(ca) as still, ca.site(APPS[kind], tmp_path / "tls", "--workers", "2") as site:
+        site.wait_for("site: started")
+        site.wait_for(f"there is none for {NAME} yet; one is asked for")
+        (row,) = shown(site)
+        assert (row["names"], row["days"], row["workers"], row["problem"]) == ([NAME], None, [1, 2], "")
+        with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
+            ca.client()
+        assert plain(ca, "/x?y") == (308, f"https://{NAME}/x?y")
+        assert plain(ca, host="other.example.com")[0] == 421
+        still.close()
+        site.wait_for(NEW, timeout=LIMIT)
         served(site)
         with ca.client() as one:
             assert "https" in json.loads(one.get("/").body).values()
+        (row,) = shown(site)
+        assert row["issuer"].startswith("Pebble Intermediate")
+        assert (row["file"], row["error"], row["failures"]) == (f"auto:{NAME}", "", 0)
+        assert row["next_try"] > time.time()
         assert site.stop() == 0
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_without_port_80(kind: str, ca: Ca, tmp_path: Path) -> None:
+    with ca.site(APPS[kind], tmp_path / "tls", "--workers", "2", http="off") as site:
+        site.wait_for(NEW, timeout=LIMIT)
+        served(site)
+        with ca.client() as one:
+            assert one.get("/").status == 200
+        assert "(tls-alpn-01)" not in site.log()
+
+
+def test_what_was_kept_is_served_at_once_whatever_the_ca_and_the_keeper_do(ca: Ca, tmp_path: Path) -> None:
+    pem = kept(tmp_path / "tls", 80, NAME)
+    before = ca.orders()
+    with ca.standing_still(), ca.site(APPS["wsgi"], tmp_path / "tls") as site:
+        with ca.client(by=ca.context(pem)) as one:
+            assert one.get("/").status == 200
+        until(lambda: keepers(site), "the keeper")
+        (keeper,) = keepers(site)
+        with halted(keeper), ca.client(by=ca.context(pem)) as one:
+            assert one.get("/").status == 200
+            assert plain(ca, "/.well-known/acme-challenge/unknown")[0] == 308
+        os.kill(keeper, signal.SIGKILL)
+        site.wait_for("keeper: process 1 died with signal 9; replaced at once")
+        until(lambda: keepers(site) not in ([], [keeper]), "another keeper")
+        with ca.client(by=ca.context(pem)) as one:
+            assert one.get("/").status == 200
+        site.send(signal.SIGHUP)
+        site.wait_for("reloaded, every worker is of generation 2")
+        with ca.client(by=ca.context(pem)) as one:
+            assert one.get("/").status == 200
+    assert ca.orders() == before
+
+
+@pytest.mark.parametrize("kind", APPS)
+def test_a_renewal_reaches_all_workers_and_fails_no_handshake(kind: str, ca: Ca, tmp_path: Path) -> None:
+    both = ca.context(kept(tmp_path / "tls", 10, NAME))
+    over, faults, seen = threading.Event(), list[str](), set[str]()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                with ca.client(by=both) as one:
+                    certificate = one.tls.getpeercert()
+                    assert certificate is not None
+                    assert one.get("/").status == 200
+                    seen.add(str(certificate["serialNumber"]))
+            except Exception as error:
+                faults.append(repr(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    with still_ca(ca) as still, ca.site(APPS[kind], tmp_path / "tls", "--workers", "2") as site:
+        site.wait_for("site: started")
+        try:
+            for thread in threads:
+                thread.start()
+            until(lambda: seen or faults, "a handshake")
+            still.close()
+            site.wait_for(NEW, timeout=LIMIT)
+            served(site)
+            (row,) = shown(site)
+            until(lambda: row["serial"] in seen or faults, "the new certificate")
+        finally:
+            over.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(60)
+        assert not faults, faults[:3]
+        for _ in range(8):
+            with ca.client() as one:
+                assert one.get("/").status == 200
+        # Who is forked later has it as well.
+        os.kill(next(iter(site.workers())), signal.SIGKILL)
+        site.wait_for("replaced at once")
+        until(lambda: len(shown(site)[0]["workers"]) == 2, "two workers")
+        for _ in range(8):
+            with ca.client() as one:
+                assert one.get("/").status == 200
+
+
+@pytest.mark.parametrize("what", ["the keeper is killed", "the site is reloaded"])
+def test_in_the_middle_of_an_order(what: str, ca: Ca, tmp_path: Path) -> None:
+    before = ca.orders()
+    with DnsGate(tmp_path, ca.pebble) as gate:
+        hook = ("--acme-dns-hook", gate.program, "--acme-dns-wait", "0")
+        with ca.site(APPS["asgi"], tmp_path / "tls", *hook) as site:
+            until(gate.is_asked, "an order", LIMIT)
+            if what == "the keeper is killed":
+                (keeper,) = keepers(site)
+                os.kill(keeper, signal.SIGKILL)
+                until(lambda: keepers(site) not in ([], [keeper]), "another keeper")
+            else:
+                site.send(signal.SIGHUP)
+                site.wait_for("reloaded, every worker is of generation 2")
+            assert plain(ca)[0] == 308
+            gate.open()
+            site.wait_for(NEW, timeout=LIMIT)
+            served(site)
+            with ca.client() as one:
+                assert one.get("/").status == 200
+    assert ca.orders() == before + 1
+
+
+def test_what_fails_is_told_everywhere(ca: Ca, tmp_path: Path) -> None:
+    """The CA finds nobody at its port 80."""
+    with (
+        still_ca(ca) as still,
+        ca.site(APPS["wsgi"], tmp_path / "tls", http="127.0.0.1:0") as site,
+        Control(str(site.folder / "bigtop" / "site.ctl"), timeout=LIMIT) as control,
+        control.events("watcher.site.", timeout=LIMIT) as events,
+    ):
+        site.wait_for("site: started")
+        until(lambda: control.call("incr", name="site") and events.socket.poll(1000), "a first event")
+        still.close()
+        failed = next(event for event in events if event.name == "certificate_failed")
+        site.wait_for(f"site: no certificate for {NAME}: ")
+        site.wait_for(f"{NAME}: its name cannot be found from here")
+        (row,) = shown(site)
+        assert (row["failures"], row["days"]) == (1, None)
+        assert "onnection refused" in row["error"]
+        (hint,) = row["hints"]
+        assert hint.startswith(f"{NAME}: its name cannot be found from here")
+        said = failed.payload
+        assert (said["names"], said["reason"], said["hints"]) == ([NAME], row["error"], [hint])
+
+
+def test_any_machine_of_one_storage_answers_a_ca(ca: Ca, tmp_path: Path) -> None:
+    """Another keeper orders, and the CA comes to workers that know nothing of it."""
+    kept(tmp_path / "tls", 80, NAME)
+    with ca.site(APPS["wsgi"], tmp_path / "tls", "--workers", "2") as site:
+        until(lambda: keepers(site), "the keeper")
+        other = Keeper(
+            tmp_path / "log",
+            storage=str(tmp_path / "tls"),
+            sites=(("b.example.com",),),
+            issuers=(Issuer(ca.pebble.directory, "", root_cert=ca.pebble.root_cert),),
+            kinds=("http-01",),
+        )
+        with other:
+            other.wait(other.certificates, "a certificate")
+        assert "answer to its challenge at http://b.example.com" in site.log()
+
+
+def test_an_account_of_its_own_for_the_keeper(ca: Ca, tmp_path: Path) -> None:
+    found = python_for_nobody()
+    if found is None:
+        pytest.skip("needs root, and an interpreter that others can run")
+    program, env = found
+    for folder in (tmp_path, *tmp_path.parents[:2], Path(ca.pebble.root_cert).parent):
+        folder.chmod(0o755)
+    users = ("--user", str(NOBODY), "--group", str(NOBODY), "--tls-keeper-user", "daemon")
+    site = ca.site(APPS["wsgi"], tmp_path / "tls", *users)
+    site.command[0] = program
+    site._env.update(env)
+    with site:
+        site.wait_for(NEW, timeout=LIMIT)
+        served(site)
+        with ca.client() as one:
+            assert one.get("/").status == 200
+        (keeper,) = keepers(site)
+        owner = os.stat(f"/proc/{keeper}").st_uid
+        assert owner not in (0, NOBODY)
+        for path in (tmp_path / "tls", *(tmp_path / "tls").rglob("*")):
+            status = path.stat()
+            assert status.st_uid == owner
+            assert not status.st_mode & 0o077

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import time
@@ -23,6 +22,7 @@ from bigtop.keeper.orders import Orders
 from bigtop.keeper.records import Records
 from bigtop.keeper.schedule import Tries, failed
 from bigtop.keeper.storage import Storage
+from tests.support.dns_gate import DnsGate
 from tests.support.issued import DAY, Issued, between
 from tests.support.keeper import Keeper, Workers
 from tests.support.pebble import Pebble, needs_pebble
@@ -126,40 +126,22 @@ def test_of_two_that_share_a_storage_one_orders(site: Site) -> None:
     assert site.orders() == 1
 
 
-# A hook that says when it was called, and returns when it is let.
-HOOK = """#!/bin/sh
-case $1 in
-present) word=set-txt; more=", \\"value\\": \\"$3\\""; echo $2 >>"$0.called"; read let <"$0.gate";;
-cleanup) word=clear-txt;;
-esac
-exec curl -sf -d "{\\"host\\": \\"$2\\"$more}" http://127.0.0.1:PORT/$word
-"""
-
-
 @needs_pebble
 def test_a_keeper_that_is_killed_in_an_order_is_followed_by_one_that_goes_on(
     site: Site, pebble: Pebble
 ) -> None:
-    program = site.folder / "hook"
-    program.write_text(HOOK.replace("PORT", str(pebble.dns_management)))
-    program.chmod(0o755)
-    os.mkfifo(f"{program}.gate")
-    called = Path(f"{program}.called")
-    gate = os.open(f"{program}.gate", os.O_RDWR)  # as long as it is open, readers wait
-    try:
-        more = {"kinds": ("dns-01",), "hook": DnsHook(str(program), seconds=0.0)}
+    with DnsGate(site.folder, pebble) as gate:
+        more = {"kinds": ("dns-01",), "hook": DnsHook(gate.program, seconds=0.0)}
         with site.keeper(**more) as keeper:
-            keeper.wait(called.exists, "a challenge")
+            keeper.wait(gate.is_asked, "a challenge")
             keeper.kill()
         (order,) = Path(site.storage, "orders").iterdir()
         assert json.loads(order.read_text().partition("\n")[2])["url"]
-        os.write(gate, b"\n" * 10)
+        gate.open()
         with site.keeper(**more) as keeper:
             keeper.wait(keeper.certificates, "a certificate")
             assert certificates.check(published(keeper), time.time(), NAMES) == []
             assert not order.exists()
-    finally:
-        os.close(gate)
     assert site.orders() == 1
 
 

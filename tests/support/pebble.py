@@ -158,6 +158,10 @@ class Pebble:
     def directory(self) -> str:
         return f"https://127.0.0.1:{self._port}/dir"
 
+    @property
+    def pid(self) -> int:
+        return self._started[-1].pid
+
     def text(self) -> str:
         """Return what it said so far."""
         return self._log.read_text()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BY_AUTO: Final = "default of --tls auto"
 ABOUT: Final[tuple[Option[object], ...]] = (
     *(o.TLS_STORAGE, o.TLS_KEEPER_USER, o.ACME_DIRECTORY, o.ACME_EMAIL, o.ACME_ROOT_CERT, o.ACME_PROFILE),
-    *(o.ACME_EAB, o.ACME_FALLBACK, o.ACME_FALLBACK_EAB, o.ACME_DNS_HOOK),
+    *(o.ACME_EAB, o.ACME_FALLBACK, o.ACME_FALLBACK_EAB, o.ACME_DNS_HOOK, o.ACME_DNS_WAIT),
 )
 _HTTPS, _HTTP = 443, 80  # where a CA comes
 
@@ -95,8 +95,16 @@ def spec(config: ServeConfig, base: str) -> AcmeSpec | None:
         issuers=_issuers(config, base),
         kinds=("dns-01",) if hook else kinds,
         hook=None if hook is None else (hook[0], os.path.join(base, hook[1])),
+        dns_wait=_dns_wait(config),
         user=config[o.TLS_KEEPER_USER],
     )
+
+
+def _dns_wait(config: ServeConfig) -> float:
+    origin = _origin(config, o.ACME_DNS_WAIT)
+    if origin != DEFAULT and config[o.ACME_DNS_HOOK] is None:
+        raise ConfigError(f"{origin}: does nothing without {o.ACME_DNS_HOOK.flag}")
+    return config[o.ACME_DNS_WAIT]
 
 
 def _issuers(config: ServeConfig, base: str) -> tuple[Issuer, ...]:
@@ -244,7 +252,7 @@ def orders(
         sites=tuple(map(tuple, sites)),
         issuers=found.issuers,
         kinds=found.kinds,
-        hook=None if found.hook is None else DnsHook(found.hook[1], found.hook[0]),
+        hook=None if found.hook is None else DnsHook(found.hook[1], found.hook[0], found.dns_wait),
         line=line,
         questions=questions,
         page=page,

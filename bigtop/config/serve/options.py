@@ -450,6 +450,15 @@ ACME_DNS_HOOK = Option(
     "[dehydrated:]PROGRAM",
 )
 
+ACME_DNS_WAIT = Option(
+    "--acme-dns-wait",
+    Group.TLS,
+    one(values.seconds),
+    "Time after that program until the CA looks, unless all servers of the zone have its records before.",
+    "SECONDS",
+    ("120",),
+)
+
 # ---- files
 
 STATIC = Option(
@@ -1185,7 +1194,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, CLIENT_CA, CLIENT_CRL,
     CLIENT_AUTH, HTTP_BIND, HTTPS_REDIRECT, HSTS,
     TLS_STORAGE, TLS_KEEPER_USER, ACME_DIRECTORY, ACME_EMAIL, ACME_PROFILE, ACME_EAB, ACME_ROOT_CERT,
-    ACME_FALLBACK, ACME_FALLBACK_EAB, ACME_DNS_HOOK,
+    ACME_FALLBACK, ACME_FALLBACK_EAB, ACME_DNS_HOOK, ACME_DNS_WAIT,
     STATIC, SENDFILE_ROOT,
     WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAX_AGE,
     MAX_AGE_VARIANCE, MAX_MEMORY, MAIN_THREAD, SWITCH_INTERVAL,

@@ -36,6 +36,7 @@ class AcmeSpec(Record):
     issuers: tuple[Issuer, ...] = (Issuer(),)
     kinds: tuple[str, ...] = ("http-01", "tls-alpn-01")
     hook: tuple[str, str] | None = None  # style and program
+    dns_wait: float = 120.0  # seconds, at most, until records of that program have arrived everywhere
     user: str | None = None  # who the keeper runs as; None: who starts it
 
     @property
