@@ -33,6 +33,21 @@ SERVE: Witnesses = {
         "admin_allow": "test_who_is_not_on_the_list_is_told_nothing",
         "admin_token_file": "test_figures_need_the_token_and_probes_do_not",
     },
+    "integration/test_auto.py": {
+        "tls_storage": "test_what_was_kept_is_served_at_once_whatever_the_ca_and_the_keeper_do",
+        "acme_directory": "test_a_site_gets_its_certificate_while_it_serves",
+        "acme_root_cert": "test_a_site_gets_its_certificate_while_it_serves",
+        "acme_dns_hook": "test_in_the_middle_of_an_order",
+        "acme_dns_wait": "test_in_the_middle_of_an_order",
+        "tls_keeper_user": "test_an_account_of_its_own_for_the_keeper",
+    },
+    "integration/test_auto_issuers.py": {
+        "acme_email": "test_what_a_ca_is_told",
+        "acme_profile": "test_what_a_ca_is_told",
+        "acme_eab": "test_what_a_ca_is_told",
+        "acme_fallback": "test_a_second_ca_is_asked_when_the_first_cannot",
+        "acme_fallback_eab": "test_a_second_ca_is_asked_when_the_first_cannot",
+    },
     "integration/test_otlp.py": {
         "otlp_endpoint": "test_what_a_site_counts_arrives_with_the_last_of_it",
     },

@@ -419,13 +419,35 @@ def test_certificates_are_a_table() -> None:
         "file": "/etc/site.pem",
         "names": ["a.example", "b.example"],
         "key": "EC",
+        "issuer": "A CA",
         "days": 61,
+        "next_try": None,
+        "failures": 0,
+        "error": "",
+        "hints": [],
         "workers": [1, 3],
         "behind": [2],
         "problem": "/etc/site.pem: the key does not belong to the certificate",
     }
     head, row, problem = ctl_show.reply("certificates", {"certificates": [one], "time": 1.0}).splitlines()
-    assert head.split() == ["WATCHER", "FILE", "NAMES", "KEY", "DAYS", "WORKERS", "BEHIND"]
-    assert row.split() == ["site", "/etc/site.pem", *one["names"], "EC", "61", "1", "3", "2"]  # type: ignore[misc]
+    assert head.split() == [
+        "WATCHER",
+        "FILE",
+        "NAMES",
+        "KEY",
+        "ISSUER",
+        "DAYS",
+        "NEXT",
+        "TRY",
+        "WORKERS",
+        "BEHIND",
+    ]
+    assert row.split()[4:] == ["EC", "A", "CA", "61", "1", "3", "2"]
     assert problem == one["problem"]
+    failed = {"failures": 2, "error": "nobody is there", "hints": ["a.example: no address"], "next_try": 9e4}
+    got = {**one, **failed, "file": "auto:a.example", "days": None, "issuer": "", "key": "", "problem": ""}
+    _, row, error, hint = ctl_show.reply("certificates", {"certificates": [got], "time": 1.0}).splitlines()
+    assert "none yet  1970-01-0" in row
+    assert error == "auto:a.example failed 2 times in a row: nobody is there"
+    assert hint == "  a.example: no address"
     assert ctl_show.reply("certificates", {"certificates": []}) == "no certificates"

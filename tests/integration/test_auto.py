@@ -21,6 +21,7 @@ from tests.support.dns_gate import DnsGate
 from tests.support.keeper import Keeper
 from tests.support.pebble import needs_pebble
 from tests.support.site import halted, until
+from tests.support.stack import Stack
 from tests.support.users import NOBODY, python_for_nobody
 from tests.support.wire import Client
 
@@ -245,3 +246,67 @@ def test_an_account_of_its_own_for_the_keeper(ca: Ca, tmp_path: Path) -> None:
             status = path.stat()
             assert status.st_uid == owner
             assert not status.st_mode & 0o077
+
+
+FILE = """
+[tls]
+tls_storage = "{tls}"
+acme_directory = "{directory}"
+acme_root_cert = "{root}"
+[socket.web]
+host = "127.0.0.1"
+port = {https}
+so_reuseport = true
+tls = true
+[socket.plain]
+host = "127.0.0.1"
+port = {http}
+so_reuseport = true
+"""
+ONE = """
+[app.{name}]
+app = "tests.apps.tls:{kind}"
+sockets = ["web", "plain"]
+routes = ["{name}.example.com"]
+tls = ["auto:{name}.example.com"]
+"""
+
+
+def test_applications_of_a_file_share_a_keeper(ca: Ca, tmp_path: Path) -> None:
+    places = {"tls": tmp_path / "tls", "directory": ca.pebble.directory, "root": ca.pebble.root_cert}
+    text = FILE.format(**places, https=ca.https.port, http=ca.http.port)
+    text += ONE.format(name="a", kind="wsgi") + ONE.format(name="b", kind="asgi")
+    with Stack(text) as stack:
+        for name in "ab":
+            stack.wait_for(f"{name}: there is a new certificate for {name}.example.com", timeout=LIMIT)
+        got = answered(ca, stack, "a", "b")
+        assert got == {"a": "wsgi.url_scheme", "b": "scheme"}
+        (keeper,) = keepers(stack)
+        shown = stack.ctl("certificates")
+        assert "auto:a.example.com" in shown
+        assert "Pebble" in shown
+        # What is added later has its keeper started again with all of them.
+        stack.write(text + ONE.format(name="c", kind="wsgi"))
+        stack.ctl("reloadconfig", "--waiting")
+        stack.wait_for("c: there is a new certificate for c.example.com", timeout=LIMIT)
+        assert answered(ca, stack, "a", "b", "c").keys() == {"a", "b", "c"}
+        assert keepers(stack) not in ([], [keeper])
+        stack.ctl("stop", "*", "--waiting")
+        assert keepers(stack), "commands for all pass it over"
+        assert stack.stop() == 0
+
+
+def answered(ca: Ca, stack: Stack, *names: str) -> dict[str, str]:
+    """Return which word each application says first, when all its workers have its certificate."""
+
+    def is_there() -> bool:
+        rows = stack.asked("certificates")["certificates"]
+        return all(row["days"] is not None and not row["behind"] for row in rows)
+
+    until(is_there, "all certificates")
+    found = {}
+    for name in names:
+        with ca.client(f"{name}.example.com") as one:
+            one.send(f"GET / HTTP/1.1\r\nHost: {name}.example.com\r\n\r\n".encode())
+            found[name] = next(word for word in json.loads(one.answer().body) if "scheme" in word)
+    return found

@@ -149,6 +149,11 @@ def described(found: TlsSources, now: float) -> list[str]:
     lines = []
     if found.local:
         lines.append(f"certificate of the local CA: {' '.join(found.local)}; made at each start, for a week")
+    if found.acme is not None:
+        where = found.acme.issuers[0].directory
+        lines += [
+            f"certificate of {where}: {' '.join(names)}; kept in {found.acme.storage}" for names in found.auto
+        ]
     for one in found.files:
         text = _text(one.certificate)
         facts = certificates.facts_of(text)
