@@ -141,6 +141,7 @@ def test_a_renewal_reaches_all_workers_and_fails_no_handshake(kind: str, ca: Ca,
             for thread in threads:
                 thread.start()
             until(lambda: seen or faults, "a handshake")
+            site.wait_for(f"site: the certificate for {NAME} has 9 days left")
             still.close()
             site.wait_for(NEW, timeout=LIMIT)
             served(site)
