@@ -12,29 +12,29 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 
 from bigtop.config.serve import acme
 from bigtop.config.serve.serve import ServeSpec
-from bigtop.config.serve.tls_sources import AcmeSpec
+from bigtop.config.serve.tls_sources import KEEPER, AcmeSpec
 from bigtop.errors import BigtopError, ConfigError
 from bigtop.ipc.keyring import KeyPair
 from bigtop.keeper.publishing import page, publication
 from bigtop.keeper.publishing.publication import Published, Standing
-from bigtop.keeper.storage import Storage, file_name
+from bigtop.keeper.storage import file_name
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.helper import Helper
-from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.policy.spec import StopPolicy, WatcherSpec
 from bigtop.system import accounts, certificates
 
 logger = get_logger("bigtop.supervisor")
 
-NAME: Final = "keeper"
 # Names that no [socket:NAME] can have.
-_LINE, _QUESTIONS, _PAGE = f"{NAME} line", f"{NAME} questions", f"{NAME} page"
+_LINE, _QUESTIONS, _PAGE = f"{KEEPER} line", f"{KEEPER} questions", f"{KEEPER} page"
+_PATIENCE: Final = 2.0  # seconds to end in; an order that is killed is gone on with
+_LARGEST: Final = 1 << 24  # bytes that it may tell at once
 Sites = Sequence[tuple[str, ...]]
 
 
@@ -93,11 +93,12 @@ class Keeper:
         """Return the description of the helper watcher."""
         orders = acme.orders(spec, sites, self._theirs.fileno(), self._asked.fileno(), self._page)
         return Helper(
-            name=NAME,
+            name=KEEPER,
             module="bigtop.keeper.program",
             arguments=(orders.encode(),),
             sockets=tuple(self._own),
             user=spec.user,
+            stop=StopPolicy(graceful_timeout=_PATIENCE),
         ).watcher(os.environ)
 
     def sockets_for(self, spec: WatcherSpec) -> Mapping[str, int]:
@@ -146,13 +147,15 @@ class Keeper:
         if snapshot is None:
             return
         try:
-            data = snapshot.content()
+            data = snapshot.content(_LARGEST)
+            if snapshot.topic == publication.CERTIFICATES:
+                self._take(publication.read_certificates(data))
+            elif snapshot.topic == publication.STATUS:
+                self._know(publication.read_status(data))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:  # it may be somebody else's by now
+            logger.error("the keeper of certificates says what makes no sense: %r", error)
         finally:
             os.close(snapshot.fd)
-        if snapshot.topic == publication.CERTIFICATES:
-            self._take(publication.read_certificates(data))
-        elif snapshot.topic == publication.STATUS:
-            self._know(publication.read_status(data))
 
     def _take(self, found: Sequence[Published]) -> None:
         new = [one for one in found if self._got.get(one.title) != one]
@@ -203,14 +206,11 @@ def _prepare(spec: AcmeSpec) -> None:
 def _stored(spec: AcmeSpec, title: str) -> Published | None:
     """Return what was kept when it can be served with."""
     try:
-        with closing(Storage(spec.storage, spec.uid)) as storage:
-            text = storage.load(f"certificates/{title}.pem")
-        if text is None:
-            return None
-        facts = certificates.facts_of(text.decode("ascii", "replace"))
+        text = acme.stored(spec, title)
+        facts = None if text is None else certificates.facts_of(text)
     except (BigtopError, OSError) as error:
         logger.error("certificates: %s", error)
         return None
-    if facts.ends <= time.time():
+    if text is None or facts is None or facts.ends <= time.time():
         return None
-    return Published(title, facts.names, text.decode("ascii", "replace"))
+    return Published(title, facts.names, text)

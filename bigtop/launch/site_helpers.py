@@ -12,7 +12,6 @@ from bigtop.control import addresses
 from bigtop.control.server.endpoint_security import OWNER_ONLY
 from bigtop.errors import BindError, ConfigError
 from bigtop.launch.app import App
-from bigtop.launch.keeper import NAME as KEEPER
 from bigtop.launch.overview import Running
 from bigtop.launch.statistics import Statistics
 from bigtop.log import logger as get_logger
@@ -39,10 +38,6 @@ class SiteHelpers:
         self._app = app
         self._keeper = app.keeper
         self.statistics = self._statistics(app, running) if app.spec.has_statistics else None
-        if app.keeper is not None and app.spec.name.lower() == KEEPER:
-            raise ConfigError(
-                f"--tls: {KEEPER} is the name of the process that gets certificates: --name gives another"
-            )
         spawner = Spawner(LauncherClient(), self._sockets_for, folder=os.getcwd())
         self._services = PoolServices(spawner, Outputs(_complain), self._supervisor.hear)
         self._names: list[str] = []

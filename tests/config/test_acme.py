@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from bigtop.config.file import daemon
-from bigtop.config.serve import acme, serve, site_preflight
+from bigtop.config.serve import acme, serve, site_preflight, tls
 from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import Given, ServeConfig
 from bigtop.errors import ConfigError
+from bigtop.keeper.issuers import LETS_ENCRYPT
 from tests.config.files import written
+from tests.support.auto import kept
 
 AUTO = "auto:a.example.com,www.example.com"
 HTTPS = ("http-01", "tls-alpn-01")
 
 
-def configured(*tls: str, **said: str) -> ServeConfig:
+def configured(*sources: str, **said: str) -> ServeConfig:
     layer = {name: Given((text,), name) for name, text in said.items()}
-    return serve.configure("m:a", {}, {**layer, "tls": Given(tls or (AUTO,), "tls")})
+    return serve.configure("m:a", {}, {**layer, "tls": Given(sources or (AUTO,), "tls")})
 
 
 def addresses(config: ServeConfig) -> list[tuple[str, int, bool]]:
     return [(bind.host, bind.port, bind.tls) for bind in serve.spec(config).binds]
 
 
-def checked(folder: Path, *tls: str, **said: str) -> None:
+def checked(folder: Path, *sources: str, **said: str) -> None:
     (folder / "m.py").write_text("a = print\n")
     said = {"chdir": str(folder), "tls_storage": str(folder / "tls"), **said}
-    config = configured(*tls, **said)
+    config = configured(*sources, **said)
     site_preflight.check(config, serve.spec(config))
 
 
@@ -84,8 +87,16 @@ def test_a_check_writes_nothing(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["m.py"]
 
 
+def test_a_check_tells_how_much_time_is_left(tmp_path: Path) -> None:
+    found = serve.spec(configured(tls_storage=str(tmp_path / "tls"))).tls
+    place = f"{LETS_ENCRYPT}: a.example.com www.example.com; kept in {tmp_path}/tls; "
+    assert tls.described(found, time.time()) == [f"certificate of {place}none is there yet"]
+    kept(tmp_path / "tls", 80.5, "a.example.com")
+    assert tls.described(found, time.time()) == [f"certificate of {place}80 days left"]
+
+
 @pytest.mark.parametrize(
-    ("tls", "said", "words"),
+    ("source", "said", "words"),
     [
         ("auto:*.example.com", {}, r"tls: auto: \*.example.com: a CA certifies that by the DNS alone"),
         ("auto:localhost", {}, "tls: auto: 'localhost' is no name of a host"),
@@ -101,16 +112,17 @@ def test_a_check_writes_nothing(tmp_path: Path) -> None:
         (AUTO, {"tls_storage": "m.py"}, "tls_storage: .*m.py: is a link or no folder"),
         (AUTO, {"tls_storage": "m.py/x"}, "tls_storage: .*m.py/x: "),
         (AUTO, {"tls_storage": "open"}, r"tls_storage: .*open: others may look into it \(mode 0755\)"),
+        (AUTO, {"name": "keeper"}, "name: keeper is the process that gets certificates: choose another"),
         (AUTO, {"proxy_protocol": "v2"}, "--tls: cannot be had with --proxy-protocol"),
         (AUTO, {"backend": "waitress"}, "does not support TLS"),
     ],
 )
-def test_what_cannot_be(tls: str, said: dict[str, str], words: str, tmp_path: Path) -> None:
+def test_what_cannot_be(source: str, said: dict[str, str], words: str, tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     if "tls_storage" in said:
         said = {**said, "tls_storage": str(tmp_path / said["tls_storage"])}
     with pytest.raises(ConfigError, match=words):
-        checked(tmp_path, tls, **said)
+        checked(tmp_path, source, **said)
 
 
 def test_a_ca_of_ones_own_certifies_local_names(tmp_path: Path) -> None:

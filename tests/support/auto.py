@@ -20,7 +20,7 @@ from tests.support.site import DEADLINE, Site, halted, until
 from tests.support.tls_client import TlsClient
 
 NAME = "a.example.com"
-LIMIT = 90.0  # seconds for a certificate
+LIMIT = 150.0  # seconds for a certificate
 
 
 class Held:

@@ -25,6 +25,7 @@ from bigtop.config.file.watchers import FileContext, watcher
 from bigtop.config.serve import admin
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.settings import Given, ServeConfig, Setting
+from bigtop.config.serve.tls_sources import KEEPER
 from bigtop.emission import CIRCUS, Emission
 from bigtop.errors import ConfigError
 from bigtop.record import Record, replace
@@ -269,7 +270,7 @@ def _check(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
     if daemon.stats is not None or daemon.admin is not None:
         helpers[NAME] = "publishes figures: give it another one, or do without [stats], statsd and [admin]"
     if any(app.site.tls.acme is not None for app in daemon.apps):
-        helpers["keeper"] = "gets certificates: give it another one, or do without tls = auto:NAMES"
+        helpers[KEEPER] = "gets certificates: give it another one, or do without tls = auto:NAMES"
     _check_names(document, helpers, problems)
     places = {section.title: section.place for section in document.sections}
     check_taken(daemon, document, problems)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from bigtop.config.serve import options as o
@@ -17,6 +18,7 @@ from bigtop.config.serve.tls_sources import AcmeSpec, TlsAuto
 from bigtop.errors import ConfigError
 from bigtop.keeper import issuers, trusted
 from bigtop.keeper.issuers import LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Issuer
+from bigtop.keeper.storage import Storage
 from bigtop.record import replace
 from bigtop.sockets import SocketSpec, parse_bind
 from bigtop.system import accounts
@@ -233,7 +235,17 @@ def _wrong(config: ServeConfig, option: Option[object], problem: str) -> ConfigE
     return ConfigError(f"{option.flag if origin in (DEFAULT, BY_AUTO) else origin}: {problem}")
 
 
-# ---- for the keeper
+# ---- for the keeper, and of it
+
+
+def stored(found: AcmeSpec, title: str) -> str | None:
+    """Return a certificate with its key (PEM), as it was kept. Raises StorageError and TrustError."""
+    try:
+        with closing(Storage(found.storage, found.uid)) as storage:
+            text = storage.load(f"certificates/{title}.pem")
+    except FileNotFoundError:
+        return None
+    return None if text is None else text.decode("ascii", "replace")
 
 
 def orders(

@@ -15,6 +15,7 @@ from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.config.serve.settings import ServeConfig
+from bigtop.config.serve.tls_sources import KEEPER
 from bigtop.errors import ConfigError
 from bigtop.hooks.names import REQUEST
 from bigtop.system import accounts
@@ -62,6 +63,8 @@ def _check_tls(config: ServeConfig, spec: ServeSpec) -> None:
         raise _wrong(config, o.TLS, problem)
     if spec.tls.acme is not None:
         acme.check(config, spec.tls.acme, spec.tls.auto)
+        if spec.name.lower() == KEEPER:
+            raise _wrong(config, o.NAME, f"{KEEPER} is the process that gets certificates: choose another")
     tls.check(spec.tls, spec.options.tls)
 
 

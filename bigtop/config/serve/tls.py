@@ -16,10 +16,11 @@ from bigtop.config.serve import acme
 from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, ServeConfig
-from bigtop.config.serve.tls_sources import TlsAuto, TlsFiles, TlsLocal, TlsSources
+from bigtop.config.serve.tls_sources import AcmeSpec, TlsAuto, TlsFiles, TlsLocal, TlsSources
 from bigtop.errors import ConfigError
 from bigtop.ipc.keyring import KeyPair, Keyring
 from bigtop.keeper.local.local_names import USUAL
+from bigtop.keeper.storage import file_name
 
 if TYPE_CHECKING:
     from bigtop.keeper.certificates import Pair
@@ -150,10 +151,7 @@ def described(found: TlsSources, now: float) -> list[str]:
     if found.local:
         lines.append(f"certificate of the local CA: {' '.join(found.local)}; made at each start, for a week")
     if found.acme is not None:
-        where = found.acme.issuers[0].directory
-        lines += [
-            f"certificate of {where}: {' '.join(names)}; kept in {found.acme.storage}" for names in found.auto
-        ]
+        lines += [_described_auto(found.acme, names, now) for names in found.auto]
     for one in found.files:
         text = _text(one.certificate)
         facts = certificates.facts_of(text)
@@ -168,6 +166,18 @@ def described(found: TlsSources, now: float) -> list[str]:
         until = "for ever" if ends is None else f"until {time.strftime('%Y-%m-%d', time.gmtime(ends))}"
         lines.append(f"revoked certificates of clients {found.client_crl}: {until}")
     return lines
+
+
+def _described_auto(how: AcmeSpec, names: Sequence[str], now: float) -> str:
+    from bigtop.system import certificates  # with OpenSSL, for those who encrypt
+
+    text = acme.stored(how, file_name(names[0]))
+    left = "none is there yet"
+    if text is not None:
+        days = int((certificates.facts_of(text).ends - now) // 86400)
+        left = f"{days} day{'' if days == 1 else 's'} left" if days >= 0 else "it has expired"
+    where = how.issuers[0].directory
+    return f"certificate of {where}: {' '.join(names)}; kept in {how.storage}; {left}"
 
 
 def _text(path: str) -> str:

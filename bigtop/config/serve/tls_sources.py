@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bigtop.keeper.issuers import Issuer
 from bigtop.record import Record
 from bigtop.system import accounts
+
+KEEPER: Final = "keeper"  # the name of the watcher whose process gets certificates
 
 
 class TlsFiles(NamedTuple):

@@ -50,9 +50,12 @@ class Snapshot(Record):
     generation: int
     fd: int
 
-    def content(self) -> bytes:
-        """Return all that it holds; from any process, any number of times."""
-        return os.pread(self.fd, os.fstat(self.fd).st_size, 0)
+    def content(self, most: int = 1 << 24) -> bytes:
+        """Return all that it holds, any number of times. ValueError: that is more than `most` bytes."""
+        size = os.fstat(self.fd).st_size
+        if size > most:
+            raise ValueError(f"{size} bytes")
+        return os.pread(self.fd, size, 0)
 
 
 def send(line: socket.socket, topic: str, generation: int, data: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from bigtop.errors import one_line
 from bigtop.supervisor.policy import messages
 
 
@@ -105,12 +106,15 @@ def _of_certificate(
     name: str,
     notice: messages.CertificateRenewed | messages.CertificateFailed | messages.CertificateEnds,
 ) -> tuple[int, str]:
-    names = ", ".join(notice.names)
+    names = one_line(", ".join(notice.names))
     match notice:
         case messages.CertificateRenewed():
             return logging.INFO, f"{name}: there is a new certificate for {names}"
         case messages.CertificateFailed(_, reason, hints):
-            return logging.ERROR, f"{name}: no certificate for {names}: {'; '.join((reason, *hints))}"
+            return (
+                logging.ERROR,
+                f"{name}: no certificate for {names}: {one_line('; '.join((reason, *hints)))}",
+            )
         case messages.CertificateEnds(_, days):
             return logging.WARNING, f"{name}: the certificate for {names} has {days} days left"
 
