@@ -11,6 +11,11 @@ from collections.abc import Mapping
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.certificate_notices import (
+    CertificateEnds,
+    CertificateFailed,
+    CertificateRenewed,
+)
 
 
 class Event(Record):
@@ -80,11 +85,11 @@ def _of_the_world(notice: messages.Notice) -> Event:
 
 def _of_certificates(notice: messages.Notice) -> Event:
     match notice:
-        case messages.CertificateRenewed(names):
+        case CertificateRenewed(names):
             return Event("certificate_renewed", {"names": list(names)})
-        case messages.CertificateFailed(names, reason, hints):
+        case CertificateFailed(names, reason, hints):
             return Event("certificate_failed", {"names": list(names), "reason": reason, "hints": list(hints)})
-        case messages.CertificateEnds(names, days):
+        case CertificateEnds(names, days):
             return Event("certificate_ends", {"names": list(names), "days": days})
     raise TypeError(f"{notice!r} is no notice")
 

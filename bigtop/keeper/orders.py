@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 from bigtop.errors import ConfigError
-from bigtop.keeper.acme import challenges
+from bigtop.keeper.acme import kinds
 from bigtop.keeper.issuers import Issuer
 from bigtop.keeper.ordering.dns_hook import DnsHook
 from bigtop.keeper.storage import file_name
@@ -23,7 +23,7 @@ class Orders(Record, kw_only=True):
     storage: str
     sites: tuple[tuple[str, ...], ...] = ()
     issuers: tuple[Issuer, ...] = (Issuer(),)
-    kinds: tuple[str, ...] = (challenges.HTTP, challenges.ALPN)
+    kinds: tuple[str, ...] = (kinds.HTTP, kinds.ALPN)
     hook: DnsHook | None = None
     watched: tuple[str, ...] = ()
     line: int | None = None

@@ -24,6 +24,7 @@ from bigtop.log import logger as get_logger
 from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.certificate_notices import CertificateEnds
 
 if TYPE_CHECKING:
     from bigtop.keeper.publishing.publication import Standing
@@ -144,7 +145,7 @@ class Certificates:
             left = facts.ends - now
             if left < (facts.ends - facts.begins) * _NEAR and facts.serial not in self._told:
                 self._told.add(facts.serial)
-                found.append(messages.CertificateEnds(facts.names, int(left // _DAY)))
+                found.append(CertificateEnds(facts.names, int(left // _DAY)))
         return found
 
     def facts(self, name: str, workers: Mapping[int, lifeline.Serves | None]) -> list[Mapping[str, object]]:

@@ -25,6 +25,7 @@ from bigtop.keeper.publishing.publication import Published, Standing
 from bigtop.keeper.storage import file_name
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.certificate_notices import CertificateFailed, CertificateRenewed
 from bigtop.supervisor.policy.helper import Helper
 from bigtop.supervisor.policy.spec import StopPolicy, WatcherSpec
 from bigtop.system import accounts, certificates
@@ -165,7 +166,7 @@ class Keeper:
         for app in self._served():
             app.renew()
         for one in new:
-            self._announce(one.title, messages.CertificateRenewed(one.names))
+            self._announce(one.title, CertificateRenewed(one.names))
 
     def _know(self, found: Sequence[Standing]) -> None:
         before = self._standings
@@ -173,7 +174,7 @@ class Keeper:
         for one in found:
             old = before.get(one.title)
             if old is not None and one.failures and (one.failures, one.error) != (old.failures, old.error):
-                self._announce(one.title, messages.CertificateFailed(one.names, one.error, one.hints))
+                self._announce(one.title, CertificateFailed(one.names, one.error, one.hints))
 
     def _announce(self, title: str, notice: messages.Notice) -> None:
         for app in self._served():

@@ -17,6 +17,7 @@ from bigtop.config.serve.settings import DEFAULT, Given, ServeConfig, Setting
 from bigtop.config.serve.tls_sources import AcmeSpec, TlsAuto
 from bigtop.errors import ConfigError
 from bigtop.keeper import issuers, trusted
+from bigtop.keeper.acme import kinds
 from bigtop.keeper.issuers import LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Issuer
 from bigtop.keeper.storage import Storage
 from bigtop.record import replace
@@ -91,11 +92,11 @@ def spec(config: ServeConfig, base: str) -> AcmeSpec | None:
                 raise ConfigError(f"{_origin(config, option)}: does nothing without {o.TLS.flag} auto:NAMES")
         return None
     hook, storage = config[o.ACME_DNS_HOOK], config[o.TLS_STORAGE]
-    kinds = ("tls-alpn-01",) if config.texts(o.HTTP_BIND) == ("off",) else ("http-01", "tls-alpn-01")
+    shown = (kinds.ALPN,) if config.texts(o.HTTP_BIND) == ("off",) else (kinds.HTTP, kinds.ALPN)
     return AcmeSpec(
         storage=os.path.join(base, storage or default_storage(os.environ, os.geteuid())),
         issuers=_issuers(config, base),
-        kinds=("dns-01",) if hook else kinds,
+        kinds=(kinds.DNS,) if hook else shown,
         hook=None if hook is None else (hook[0], os.path.join(base, hook[1])),
         dns_wait=_dns_wait(config),
         user=config[o.TLS_KEEPER_USER],
@@ -256,7 +257,7 @@ def orders(
     page: int | None = None,
 ) -> Orders:
     """Return what a keeper is told, with its descriptors. ConfigError: two sites have one title."""
-    from bigtop.keeper.ordering.dns_hook import DnsHook  # with cryptography, for those who need it
+    from bigtop.keeper.ordering.dns_hook import DnsHook  # of no use to those who want none
     from bigtop.keeper.orders import Orders
 
     return Orders(

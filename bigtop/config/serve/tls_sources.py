@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
+from bigtop.keeper.acme import kinds
 from bigtop.keeper.issuers import Issuer
 from bigtop.record import Record
 from bigtop.system import accounts
@@ -36,7 +37,7 @@ class AcmeSpec(Record):
 
     storage: str  # a folder
     issuers: tuple[Issuer, ...] = (Issuer(),)
-    kinds: tuple[str, ...] = ("http-01", "tls-alpn-01")
+    kinds: tuple[str, ...] = (kinds.HTTP, kinds.ALPN)
     hook: tuple[str, str] | None = None  # style and program
     dns_wait: float = 120.0  # seconds, at most, until records of that program have arrived everywhere
     user: str | None = None  # who the keeper runs as; None: who starts it

@@ -13,13 +13,14 @@ from typing import Final
 from cryptography import x509
 
 from bigtop.keeper import signing
+from bigtop.keeper.acme import kinds
 from bigtop.keeper.acme.jose import encoded
 from bigtop.keeper.certificates import Pair
 from bigtop.record import Record
 
-HTTP: Final = "http-01"
-ALPN: Final = "tls-alpn-01"
-DNS: Final = "dns-01"
+HTTP: Final = kinds.HTTP
+ALPN: Final = kinds.ALPN
+DNS: Final = kinds.DNS
 KINDS: Final = (HTTP, ALPN, DNS)
 PATH: Final = "/.well-known/acme-challenge/"
 PROTOCOL: Final = "acme-tls/1"  # what a CA offers in ALPN

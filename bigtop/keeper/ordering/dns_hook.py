@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bigtop.errors import one_line
-from bigtop.keeper.acme import challenges
-from bigtop.keeper.acme.challenges import Challenge
 from bigtop.record import Record
+
+if TYPE_CHECKING:
+    from bigtop.keeper.acme.challenges import Challenge
 
 STYLES: Final = ("lego", "dehydrated")
 
@@ -35,6 +36,8 @@ class DnsHook(Record):
         return self._call("cleanup", "clean_challenge", challenge)
 
     def _call(self, word: str, other: str, challenge: Challenge) -> str:
+        from bigtop.keeper.acme import challenges  # with cryptography, for who calls it
+
         name, content = challenges.txt_record(challenge)
         words = [word, f"{name}.", content]
         if self.style == "dehydrated":

@@ -10,6 +10,11 @@ from collections.abc import Sequence
 
 from bigtop.errors import one_line
 from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.certificate_notices import (
+    CertificateEnds,
+    CertificateFailed,
+    CertificateRenewed,
+)
 
 
 def line(
@@ -47,7 +52,7 @@ def line(
             | messages.HookRan()
         ):
             return _trouble(name, notice)
-        case messages.CertificateRenewed() | messages.CertificateFailed() | messages.CertificateEnds():
+        case CertificateRenewed() | CertificateFailed() | CertificateEnds():
             return _of_certificate(name, notice)
         case _:
             return _progress(name, notice)
@@ -104,18 +109,18 @@ def _progress(name: str, notice: _Progress) -> tuple[int, str]:
 
 def _of_certificate(
     name: str,
-    notice: messages.CertificateRenewed | messages.CertificateFailed | messages.CertificateEnds,
+    notice: CertificateRenewed | CertificateFailed | CertificateEnds,
 ) -> tuple[int, str]:
     names = one_line(", ".join(notice.names))
     match notice:
-        case messages.CertificateRenewed():
+        case CertificateRenewed():
             return logging.INFO, f"{name}: there is a new certificate for {names}"
-        case messages.CertificateFailed(_, reason, hints):
+        case CertificateFailed(_, reason, hints):
             return (
                 logging.ERROR,
                 f"{name}: no certificate for {names}: {one_line('; '.join((reason, *hints)))}",
             )
-        case messages.CertificateEnds(_, days):
+        case CertificateEnds(_, days):
             return logging.WARNING, f"{name}: the certificate for {names} has {days} days left"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 
 from bigtop.record import Record, field
+from bigtop.supervisor.policy.certificate_notices import CertificateNotice
 from bigtop.supervisor.policy.spec import WatcherSpec
 
 
@@ -375,29 +376,7 @@ class HookRan(Record):
     refusal: str = ""
 
 
-class CertificateRenewed(Record):
-    """There is another certificate for `names`, or a first one."""
-
-    names: tuple[str, ...]
-
-
-class CertificateFailed(Record):
-    """No certificate was got for `names`; `hints` are what seems to be wrong, seen from here."""
-
-    names: tuple[str, ...]
-    reason: str
-    hints: tuple[str, ...] = ()
-
-
-class CertificateEnds(Record):
-    """Less than a third of the time of a certificate is left, which is `days`."""
-
-    names: tuple[str, ...]
-    days: int
-
-
 _OfTheMachine = Report | Short | Started | Stopped | Died | Reloaded | ReloadFailed | Finished | GaveUp
-_OfCertificates = CertificateRenewed | CertificateFailed | CertificateEnds
 _OfTheWorld = Born | NotSpawned | Signalled | Reaped | Left | Degraded | Added | Removed | Updated | HookRan
-Notice = _OfTheMachine | _OfTheWorld | _OfCertificates
+Notice = _OfTheMachine | _OfTheWorld | CertificateNotice
 Action = Prepare | Discard | Spawn | Drain | Kill | Signal | _OfTheMachine
