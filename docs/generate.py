@@ -222,7 +222,7 @@ is in small letters, with `_` for spaces and dots.
 | `add`, `remove` | | a watcher came, went |
 | `hook_success`, `hook_failure` | `name`, `error` | a hook was run |
 | `certificate_renewed` | `names` | a CA has issued a certificate, the first one or a renewed one |
-| `certificate_failed` | `names`, `reason`, `hints` | a CA did not; the hints are what seems to be wrong from here |
+| `certificate_failed` | `names`, `reason`, `hints` | a CA did not; hints are what seems wrong from here |
 | `certificate_ends` | `names`, `days` | less than a third of its time is left |
 
 `arbiter.STATUS` tells the status of the supervisor itself. `output.NAME.` carries lines of output (`pid`,

@@ -17,6 +17,7 @@ from bigtop.errors import ConfigError
 from bigtop.keeper.issuers import LETS_ENCRYPT
 from tests.config.files import written
 from tests.support.auto import kept
+from tests.support.certificates import made
 
 AUTO = "auto:a.example.com,www.example.com"
 HTTPS = ("http-01", "tls-alpn-01")
@@ -33,6 +34,7 @@ def addresses(config: ServeConfig) -> list[tuple[str, int, bool]]:
 
 def checked(folder: Path, *sources: str, **said: str) -> None:
     (folder / "m.py").write_text("a = print\n")
+    (folder / "m.py").chmod(0o644)
     said = {"chdir": str(folder), "tls_storage": str(folder / "tls"), **said}
     config = configured(*sources, **said)
     site_preflight.check(config, serve.spec(config))
@@ -106,8 +108,10 @@ def test_a_check_tells_how_much_time_is_left(tmp_path: Path) -> None:
         ("auto:a.example.com,a.example.com", {}, "tls: auto: a certificate is for some names, each once"),
         (AUTO, {"bind": ":8443"}, "bind: a CA comes to port 80 or 443, and with --tls auto nothing would"),
         (AUTO, {"bind": "unix:x"}, "bind: a CA comes to port 80 or 443"),
-        (AUTO, {"acme_root_cert": "none.pem"}, "acme_root_cert: .*none.pem: cannot be read"),
-        (AUTO, {"acme_eab": "id,none"}, "acme_eab: .*none: cannot be read"),
+        (AUTO, {"acme_root_cert": "none.pem"}, "acme_root_cert: .*none.pem: No such file"),
+        (AUTO, {"acme_eab": "id,none"}, "acme_eab: .*none: No such file"),
+        (AUTO, {"acme_root_cert": "m.py"}, r"acme_root_cert: .*m.py: it has no certificate \(PEM\)"),
+        (AUTO, {"acme_eab": "id,m.py"}, r"acme_eab: .*m.py: others may look into it \(mode 0644\)"),
         (AUTO, {"acme_dns_hook": "m.py"}, "acme_dns_hook: .*m.py: is no program"),
         (AUTO, {"tls_storage": "m.py"}, "tls_storage: .*m.py: is a link or no folder"),
         (AUTO, {"tls_storage": "m.py/x"}, "tls_storage: .*m.py/x: "),
@@ -118,7 +122,8 @@ def test_a_check_tells_how_much_time_is_left(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be(source: str, said: dict[str, str], words: str, tmp_path: Path) -> None:
-    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o755)
     if "tls_storage" in said:
         said = {**said, "tls_storage": str(tmp_path / said["tls_storage"])}
     with pytest.raises(ConfigError, match=words):
@@ -126,7 +131,7 @@ def test_what_cannot_be(source: str, said: dict[str, str], words: str, tmp_path:
 
 
 def test_a_ca_of_ones_own_certifies_local_names(tmp_path: Path) -> None:
-    (tmp_path / "root.pem").write_text("root")
+    (tmp_path / "root.pem").write_text(made("ca.internal").certificate)
     mine = {"acme_directory": "https://ca.internal/", "acme_root_cert": "root.pem"}
     checked(tmp_path, "auto:shop.internal", "auto:10.0.0.1", **mine)
 

@@ -138,6 +138,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "paste.ini").write_text("[app:main]\nuse = egg:x\n")
     (made / "file").write_text("A=1\n")
     (made / "token").write_text("a-token-of-the-tests\n")
+    (made / "token").chmod(0o600)
     pair = certificates.made("localhost")
     certificates.written(made, pair)
     (made / "both.pem").write_text(pair.certificate + pair.key)

@@ -200,14 +200,23 @@ def _check_user(config: ServeConfig, found: AcmeSpec) -> None:
 
 
 def _check_files(config: ServeConfig, found: AcmeSpec) -> None:
-    for option, path in _files(found):
-        if not os.access(path, os.R_OK) or not os.path.isfile(path):
-            raise _wrong(config, option, f"{path}: cannot be read")
+    from bigtop.system import certificates  # with OpenSSL, for those who encrypt
+
+    for option, path, is_secret in _files(found):
+        try:
+            text = trusted.read(path, path, (0, found.uid)) if is_secret else _read(path)
+            if not is_secret:
+                certificates.facts_of(text.decode("ascii", "replace"))
+        except FileNotFoundError:
+            raise _wrong(config, option, f"{path}: No such file or directory") from None
+        except ConfigError as error:
+            raise _wrong(config, option, str(error) if is_secret else f"{path}: {error}") from None
+        except OSError as error:
+            raise _wrong(config, option, f"{path}: {error.strerror}") from None
     if found.hook is not None and not (os.path.isfile(found.hook[1]) and os.access(found.hook[1], os.X_OK)):
         raise _wrong(config, o.ACME_DNS_HOOK, f"{found.hook[1]}: is no program")
-    owners = (found.uid,)
     try:
-        os.close(trusted.open_folder(found.storage, found.storage, owners=owners))
+        os.close(trusted.open_folder(found.storage, found.storage, owners=(found.uid,)))
     except FileNotFoundError:
         place = found.storage
         while not os.path.lexists(place):
@@ -220,15 +229,21 @@ def _check_files(config: ServeConfig, found: AcmeSpec) -> None:
         raise _wrong(config, o.TLS_STORAGE, str(error)) from None
 
 
-def _files(found: AcmeSpec) -> list[tuple[Option[object], str]]:
+def _files(found: AcmeSpec) -> list[tuple[Option[object], str, bool]]:
+    """Return which files are named by which options, and whether they hold secrets."""
     options = (o.ACME_EAB, o.ACME_FALLBACK_EAB)
-    files: list[tuple[Option[object], str]] = []
+    files: list[tuple[Option[object], str, bool]] = []
     for option, issuer in zip(options, found.issuers, strict=False):
         if issuer.binding is not None:
-            files.append((option, issuer.binding[1]))
+            files.append((option, issuer.binding[1], True))
     if found.issuers[0].root_cert:
-        files.append((o.ACME_ROOT_CERT, found.issuers[0].root_cert))
+        files.append((o.ACME_ROOT_CERT, found.issuers[0].root_cert, False))
     return files
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(trusted.LARGEST)
 
 
 def _wrong(config: ServeConfig, option: Option[object], problem: str) -> ConfigError:
