@@ -29,7 +29,7 @@ class Collector:
 
     def sockets(self, roster: Roster, counts: Mapping[str, AppFigures]) -> Iterator[Told]:
         """Look at all sockets; yield the figures of each, and after them those of all."""
-        queues = _queues()
+        queues = _queues() if roster.listeners else {}
         reads: dict[int, int] = {}
         total = 0
         for listener in roster.listeners:

@@ -31,12 +31,14 @@ class _Process:
     """What is known of a process of ours. Of a thousand nearly all sleep, and making a text of the figures of
     each is most of the work: so it is kept, up to the age."""
 
-    __slots__ = ("_head", "_tail", "at", "due", "figure", "told", "turns", "use")
+    __slots__ = ("_head", "_tail", "at", "began", "due", "figure", "read", "told", "turns", "use")
 
     def __init__(self, at: float, due: float, use: Use) -> None:
         self.at = at  # when it was told of
         self.due = due  # when what is costly is read again
-        self.turns = 0  # how often that was done
+        self.turns = 0  # how often it was time for that
+        self.read = use.facts  # as it was when that was done last
+        self.began = 0.0  # seconds since the epoch
         self.use = self.told = use
         self.figure: Figure = {}
         self._head = self._tail = ""
@@ -56,6 +58,7 @@ class _Process:
 
 
 _NO_AGE = '"age": null'
+_ASLEEP_EVERY = 3  # times that what is costly is read: of who has done nothing since the last time
 _WHO_EVERY = 6  # times that what is costly is read: whose a process is, and what it runs, hardly ever changes
 
 
@@ -142,7 +145,7 @@ class ProcessLooks:
             return self._meet(facts, at)
         use, seconds = process.use, at - process.at
         process.at = at
-        found = use.details if at < process.due else self._details(process, at)
+        found = use.details if at < process.due else self._details(process, facts, at)
         if found is None:
             return None
         if use.facts is not facts or use.cpu or use.details != found:
@@ -158,10 +161,13 @@ class ProcessLooks:
         self._ours[facts.pid] = _Process(at, at + self._details_every * (facts.pid % 16 / 16), use)
         return use
 
-    def _details(self, process: _Process, at: float) -> Details | None:
+    def _details(self, process: _Process, facts: ProcessStat, at: float) -> Details | None:
         """Read what is costly anew; None for a process that is gone."""
         process.due = at + self._details_every
         process.turns += 1
+        if process.read is facts and process.turns % _ASLEEP_EVERY != 1:
+            return process.use.details
+        process.read = facts
         who = None if process.turns % _WHO_EVERY == 1 else process.use.details
         try:
             return details.of(process.use.facts.pid, who)
@@ -170,9 +176,10 @@ class ProcessLooks:
 
     def _tell(self, process: _Process, use: Use, more: Mapping[str, object], now: float) -> str:
         """Have the figures of a process be those of now; return them in JSON if that is there already."""
-        if process.told == use and process.figure:  # it slept, and is older
-            return process.tell_age(samples.age(use.facts, self._machine, now))
+        if (process.told is use or process.told == use) and process.figure:  # it slept, and is older
+            return process.tell_age(max(0.0, round(now - process.began, 2)))
         figure = {**samples.of_process(use, self._machine, now), **more, "subtopic": use.facts.pid}
+        process.began = samples.began(use.facts, self._machine)
         return process.tell(use, figure | samples.more_of_process(use))
 
     def _forget_others(self, ours: Set[int], before: Set[int]) -> None:

@@ -50,9 +50,14 @@ def _created(facts: ProcessStat, machine: Machine) -> float:
     return round(machine.booted + facts.born * TICK, 2)
 
 
+def began(facts: ProcessStat, machine: Machine) -> float:
+    """Return when a process was born, in seconds since the epoch."""
+    return machine.booted + facts.born * TICK
+
+
 def age(facts: ProcessStat, machine: Machine, now: float) -> float:
     """Return seconds."""
-    return max(0.0, round(now - machine.booted - facts.born * TICK, 2))
+    return max(0.0, round(now - began(facts, machine), 2))
 
 
 def of_process(use: Use, machine: Machine, now: float) -> Figure:
