@@ -28,11 +28,13 @@ _MOST: Final = 64  # connections at a time
 _HEAD_SECONDS: Final = 10.0  # until a request is whole
 _ANSWER_SECONDS: Final = 30.0  # until the answer is out
 _LINGER_SECONDS: Final = 2.0  # until the client has closed its side
+_REHEARSALS: Final = (1.0, 4.0, 15.0)  # seconds between them, after the start
 
 
 async def serve(admin: Admin, known: Known) -> None:
     """Serve for ever."""
-    service = _Service(Pages(known), admin.admission)
+    pages = Pages(known)
+    service = _Service(pages, admin.admission)
     loop = asyncio.get_running_loop()
     for descriptor in admin.sockets:
         listener = socket.socket(fileno=descriptor)
@@ -41,6 +43,9 @@ async def serve(admin: Admin, known: Known) -> None:
     # What the first who asks for windows of time is told begins here.
     await known.learn()
     known.counts()
+    for delay in _REHEARSALS:  # so that the first scrape takes no longer than others
+        await asyncio.sleep(delay)
+        await pages.of("/metrics", "")
     await loop.create_future()
 
 
