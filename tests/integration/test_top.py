@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -11,7 +12,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from tests.support.site import DEADLINE, ROOT, Site, lives, until
 from tests.support.stack import Stack
 from tests.support.terminal import Terminal
 from tests.support.users import NOBODY, python_for_nobody
+from tests.support.wire import Client
 
 TOP = [sys.executable, "-m", "bigtop", "top"]
 FILE = """
@@ -368,3 +372,35 @@ def test_a_terminal_is_as_before_when_somebody_ends_it(number: int, stack: Stack
         assert terminal.wait() == 0
         assert terminal.is_as_before
         assert not lives(child)  # its stats process
+
+
+@pytest.mark.parametrize("slow", [40, 250])
+def test_p99_is_that_of_what_clients_saw(slow: int) -> None:
+    """One request of twenty is slow: whichever ten seconds are looked at, their p99 is the time of such."""
+    took: list[float] = []
+    ended = threading.Event()
+
+    def ask(site: Site, number: int) -> None:
+        with Client(("127.0.0.1", site.port)) as client:
+            for turn in itertools.count(number):
+                if ended.is_set():
+                    return
+                answer = client.get(f"/{slow if turn % 20 == 0 else 2}")
+                if turn % 20 == 0:
+                    took.append(float(answer.body) / 1000)
+
+    with (
+        Site("tests.apps.timed:app", "--workers", "2", "--threads", "2", "--stats", "--name", "shop") as site,
+        ThreadPoolExecutor(2) as clients,
+    ):
+        asked = [clients.submit(ask, site, number) for number in (0, 10)]
+        try:
+            until(lambda: len(took) > 10, "slow requests")
+            env = {**os.environ, "XDG_RUNTIME_DIR": str(site.folder)}
+            told = json.loads(top("--once", "--json", "--endpoint", "shop", env=env))
+            watcher = told["supervisors"][0]["watchers"][0]
+        finally:
+            ended.set()
+        for one in asked:
+            one.result()
+        assert min(took) * 0.95 <= watcher["p99"] <= max(took) * 1.05
