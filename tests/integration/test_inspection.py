@@ -152,7 +152,7 @@ def test_who_holds_the_interpreter_lock_is_told_by_a_signal(wsgi: Inspected, kin
 
 @pytest.mark.parametrize("kind", ["sleep", "lock", "c", "regex", "masked", "loop"])
 def test_each_hang_is_told_within_a_second(kind: str, request: pytest.FixtureRequest) -> None:
-    """By `requests` and by `stack` as they are: of several tries on a machine that has other work, the best."""
+    """By `requests` and by `stack` as they are; of several tries the best, if the machine has other work."""
     server, path = ("asgi", "sleep") if kind == "loop" else ("wsgi", kind)
     site: Inspected = request.getfixturevalue(server)
     with site.request(f"/{path}") as row:

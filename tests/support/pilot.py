@@ -80,18 +80,27 @@ class Seat:
         return [shown.row.name for shown in self.app.table.shown]
 
     async def choose(self, name: str) -> None:
-        """Move to the first row that has a name."""
+        """Move to the first row that has a name, one key after the other: each is seen to have arrived, or was
+        given time for that, before another one is pressed. So late ones cannot pile up, and rows may come
+        and go meanwhile."""
         await self.wait_for(lambda _seen: name in self.names(), name)
         end = time.monotonic() + DEADLINE
-        while (row := self.app.table.chosen) is None or row.name != name:  # others may come meanwhile
+        while (row := self.app.table.chosen) is None or row.name != name:
             if time.monotonic() > end:
                 focus, screens = self.app.focused, self.app.screen_stack
                 said = f"{name} is not chosen, but {row}; keys go to {focus} of {screens}"
                 raise AssertionError(said + "\n" + "\n".join(self.screen()))
-            await self.press("home", *["down"] * self.names().index(name))
-            due = time.monotonic() + 1  # keys may still be on their way, and more would move the mark again
-            while time.monotonic() < due and ((row := self.app.table.chosen) is None or row.name != name):
+            names, at = self.names(), self._chosen_at()
+            await self.press("down" if name in names and names.index(name) > at else "up")
+            due = time.monotonic() + 1
+            while time.monotonic() < due and self._chosen_at() == at:
                 await self.pilot.pause(0.02)
+
+    def _chosen_at(self) -> int:
+        """Return the place of the chosen row among all."""
+        rows = [shown.row for shown in self.app.table.shown]
+        chosen = self.app.table.chosen
+        return rows.index(chosen) if chosen in rows else 0
 
 
 @asynccontextmanager
