@@ -28,7 +28,7 @@ endpoint = "ipc://{folder}/ctl"
 [admin]
 bind = "127.0.0.1:0"
 [app.shop]
-app = "tests.apps.wsgi_basic:app"
+app = "tests.apps.patterns_flask:app"
 bind = "127.0.0.1:0"
 [watcher.beside]
 cmd = "sleep 1000"
@@ -122,7 +122,7 @@ def test_every_name_is_one_of_a_real_scrape() -> None:
     with Stack(FILE) as stack:
         stack.wait_for("shop: started")
         stack.wait_for("beside: started")
-        stack.get("/")
+        stack.get("/articles/1/")
         found: dict[str, Mapping[str, set[str]]] = {}
 
         def scraped() -> bool:

@@ -18,6 +18,7 @@ from bigtop.stats.metrics import Kind, Metric
 HERE = Path(__file__).resolve().parent
 _OF_APP, _OF_WATCHER = '{app=~"$app"}', '{watcher=~"$watcher"}'
 _BUCKETS = f"{m.REQUEST_DURATION.name}_bucket"
+_OF_ROUTES = f"sum by (app, http_route, le) (rate({m.ROUTE_DURATION.name}_bucket{_OF_APP}[$__rate_interval]))"
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
 
 
@@ -96,6 +97,18 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
                     Line(f"sum by (le) (increase({_BUCKETS}{_OF_APP}[$__rate_interval]))", "{{le}}"),
                 ],
                 "heatmap",
+            ),
+            Panel(
+                "Duration by route",
+                "99 of 100 took no longer; by pattern, of Django, Flask, Starlette and FastAPI.",
+                "s",
+                [Line(f"histogram_quantile(0.99, {_OF_ROUTES})", "{{app}} {{http_route}}")],
+            ),
+            Panel(
+                "Errors by route",
+                "Requests answered with 500 or more.",
+                "reqps",
+                [Line(_rate(m.ROUTE_ERRORS, _OF_APP, "app, http_route"), "{{app}} {{http_route}}")],
             ),
         ),
     ),
