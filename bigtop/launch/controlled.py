@@ -117,6 +117,10 @@ class Steered:
         return self._supervisor.watchers.names
 
     @property
+    def is_stopping(self) -> bool:
+        return self._program.stopping.urgency is not None
+
+    @property
     def sockets(self) -> Iterable[Listener]:
         return [Listener.of(name, listener) for name, listener in self._program.named_sockets()]
 

@@ -120,6 +120,7 @@ class Daemon:
                 self.channel.announce("starting")
                 self.supervisor.start()
                 self.supervisor.dispatcher.later(self._tell_ready())
+                self.supervisor.dispatcher.later(self.keeper.begin(Steered(_Several(self))))
                 await self.over.wait()
                 self.channel.announce("stopped")
         finally:
@@ -278,6 +279,7 @@ class Daemon:
             logger.warning("%s: what changed there takes a new start of Bigtop", ", ".join(late))
         self.spec = spec
         self.supervisor.scheduler.warmup.delay = spec.warmup_delay
+        self.supervisor.dispatcher.later(self.keeper.begin(Steered(_Several(self))))
         for name in self._described.keys() - {app.name for app in spec.apps}:
             del self._described[name]
         return [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bigtop.config.file.apps import AppSpec, kept_of
+from bigtop.config.serve.tls_sources import KEEPER
+from bigtop.launch.controlled import Steered
 from bigtop.supervisor.policy.spec import WatcherSpec
 
 if TYPE_CHECKING:
@@ -44,6 +47,15 @@ class FileKeeper:
     def sockets_for(self, spec: WatcherSpec) -> Mapping[str, int]:
         """Return the descriptors that are for the keeper alone, by name."""
         return {} if self._keeper is None else self._keeper.sockets_for(spec)
+
+    async def begin(self, steered: Steered) -> None:
+        """Start it when all else is there, or is known not to be: a CA comes at once, and somebody has to
+        answer it."""
+        for _ in range(2):  # the first time may see the end of one that is replaced
+            await asyncio.gather(*map(steered.settled, steered.names), return_exceptions=True)
+            if KEEPER not in steered.names or steered.is_stopping:
+                return
+            steered.start(KEEPER)
 
     def look(self) -> None:
         """Have it look at its storage now."""

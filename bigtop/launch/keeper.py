@@ -99,6 +99,7 @@ class Keeper:
             arguments=(orders.encode(),),
             sockets=tuple(self._own),
             user=spec.user,
+            autostart=False,  # when somebody is there who answers a CA
             stop=StopPolicy(graceful_timeout=_PATIENCE),
         ).watcher(os.environ)
 

@@ -167,7 +167,7 @@ class Site:
             with program.signals_taken(self._on_signal, self._known), program.watched(self._notifier):
                 beginning = self._begin()
                 if self.helpers is not None and self._app.spec.has_early_helpers:
-                    self.helpers.start()
+                    self.helpers.start(is_early=True)
                 if not is_asked_for:  # while the application is imported elsewhere: this takes time, too
                     self._open_channel()
                 if self._app.spec.reload:

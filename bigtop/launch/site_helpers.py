@@ -78,8 +78,11 @@ class SiteHelpers:
     def pool(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> CommandPool:
         return CommandPool(spec, feed, self._services)
 
-    def start(self) -> None:
+    def start(self, *, is_early: bool = False) -> None:
+        """Start them. While it is early the application cannot answer a CA, so no certificate is asked for."""
         for name in self._names:
+            if is_early and name != NAME:
+                continue
             self._supervisor.dispatcher.feed(name, messages.Start())
 
     def stop(self, urgency: Urgency) -> bool:

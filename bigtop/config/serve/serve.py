@@ -86,16 +86,12 @@ class ServeSpec(Record):
     @property
     def has_statistics(self) -> bool:
         """Whether there is to be a stats process."""
-        return self.stats != "off" or self._is_counted
+        return self.stats != "off" or self.has_early_helpers
 
     @property
     def has_early_helpers(self) -> bool:
-        """Whether helpers are to be there before the application: one is asked how the start goes, or counts
-        all, or has to get certificates."""
-        return self._is_counted or self.tls.acme is not None
-
-    @property
-    def _is_counted(self) -> bool:
+        """Whether the stats process is to be there before the application: it is asked how the start goes, or
+        counts all."""
         return self.admin is not None or self.statsd is not None or self.otlp is not None
 
 

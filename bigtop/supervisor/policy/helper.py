@@ -11,7 +11,14 @@ import sys
 from collections.abc import Mapping
 
 from bigtop.record import Record, field, replace
-from bigtop.supervisor.policy.spec import Command, ExecContext, RestartPolicy, StopPolicy, WatcherSpec
+from bigtop.supervisor.policy.spec import (
+    Command,
+    ExecContext,
+    Lifetime,
+    RestartPolicy,
+    StopPolicy,
+    WatcherSpec,
+)
 
 ENDPOINT = "<endpoint of the control channel>"
 EVENTS = "<endpoint of its events>"
@@ -29,6 +36,7 @@ class Helper(Record, kw_only=True):
     stop: StopPolicy = field(default_factory=lambda: StopPolicy(graceful_timeout=5.0))
     priority: int = 1
     user: str | None = None  # None: who the supervisor is
+    autostart: bool = True  # False: somebody says when
     hidden: bool = True  # from commands for all watchers: only its name starts and stops it
 
     def watcher(self, environ: Mapping[str, str]) -> WatcherSpec:
@@ -43,6 +51,7 @@ class Helper(Record, kw_only=True):
             priority=self.priority,
             singleton=True,
             hidden=self.hidden,
+            lifetime=Lifetime(autostart=self.autostart),
         )
 
 
