@@ -210,8 +210,8 @@ is in small letters, with `_` for spaces and dots.
 | `spawn` | `process_pid` | a process was started |
 | `start`, `stop` | | the watcher became active, is stopped |
 | `kill` | `process_pid` | a process was asked to leave |
-| `reap` | `process_pid`, `exit_code` (negative: a signal), `killed` (why, if we did), `out_of_memory` (if the kernel did, for want of that) | a process is gone |
-| `died` | `wid`, `exit_code`, `was_ready`, `deaths`, `retry_in`, `killed`, `out_of_memory` | it should not have |
+| `reap` | `process_pid`, `exit_code` (a signal is negative), `killed`, `out_of_memory` | a process is gone |
+| `died` | those of `reap`, `wid`, `was_ready`, `deaths`, `retry_in` | it should not have |
 | `stuck` | `reason` | a process is replaced because it does not get on |
 | `gave_up` | `reason` | the watcher cannot run |
 | `finished` | | all processes ended, and none is started again |

@@ -79,7 +79,7 @@ class SiteHelpers:
         return CommandPool(spec, feed, self._services)
 
     def start(self, *, is_early: bool = False) -> None:
-        """Start them. While it is early the application cannot answer a CA, so no certificate is asked for."""
+        """Start them. While it is early the application cannot answer a CA: no certificate is asked for."""
         for name in self._names:
             if is_early and name != NAME:
                 continue

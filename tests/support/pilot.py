@@ -80,9 +80,9 @@ class Seat:
         return [shown.row.name for shown in self.app.table.shown]
 
     async def choose(self, name: str) -> None:
-        """Move to the first row that has a name, one key after the other: each is seen to have arrived, or was
-        given time for that, before another one is pressed. So late ones cannot pile up, and rows may come
-        and go meanwhile."""
+        """Move to the first row that has a name, one key after the other: each is seen to have arrived, or
+        was given time for that, before another one is pressed. So late ones cannot pile up, and rows may
+        come and go meanwhile."""
         await self.wait_for(lambda _seen: name in self.names(), name)
         end = time.monotonic() + DEADLINE
         while (row := self.app.table.chosen) is None or row.name != name:
