@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.ipc import lifeline
-from bigtop.ipc.lifeline import BootFailed, Born, Drain, ForkFailed, Loaded, LoadFailed, Ready, Reopen, Retire
+from bigtop.ipc.lifeline import (
+    BootFailed,
+    Born,
+    Drain,
+    ForkFailed,
+    Loaded,
+    LoadFailed,
+    Probe,
+    Ready,
+    Reopen,
+    Retire,
+)
 from bigtop.record import fields
 
 INTERFACES = st.sampled_from(["", "wsgi", "asgi"])
@@ -19,9 +30,10 @@ MESSAGES = st.one_of(
     [
         st.builds(cls, **{one.name: FIELDS[one.type] for one in fields(cls)})
         for cls in lifeline._TYPES.values()
-        if cls not in (Drain, Ready, Loaded)
+        if cls not in (Drain, Ready, Loaded, Probe)
     ]
     + [st.builds(Drain, st.floats(allow_nan=False))]
+    + [st.builds(Probe, st.sampled_from(["http", "https"]))]
     + [st.builds(Ready, INTERFACES), st.builds(Loaded, st.booleans(), INTERFACES, st.text())]
 )
 

@@ -11,6 +11,12 @@ from collections.abc import Mapping
 Witnesses = Mapping[str, Mapping[str, str]]
 
 SERVE: Witnesses = {
+    "integration/test_verified_deploys.py": {
+        "health_check": "test_a_broken_deploy_costs_no_request_and_the_old_code_goes_on",
+        "health_check_header": "test_the_application_is_told_scheme_host_and_fields_of_the_check",
+        "check_command": "test_a_broken_deploy_costs_no_request_and_the_old_code_goes_on",
+        "check_timeout": "test_a_check_command_that_hangs_is_not_waited_for",
+    },
     "integration/test_app_metrics.py": {
         "app_metrics": "test_counts_of_all_workers_are_added_up",
     },

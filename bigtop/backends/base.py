@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.record import Record
@@ -46,10 +47,19 @@ class Features(Record):
     request_hooks: bool = False  # keeps what hooks around an application make of its answer
     routes: bool = False  # shares its sockets with other applications (`routes` of an [app] section)
     tls: bool = False  # speaks TLS (--tls)
+    held: bool = False  # can be ready and without clients: heeds `held` and `probes` of its Life
     # What it heeds of ServeOptions ("limits.head", "websocket.queue": the names in its FLAGS) besides
     # what the features above are about and what a meter sees to (adapters/). People who ask for more are
     # told.
     heeds: frozenset[str] = frozenset()
+
+
+class Probe(NamedTuple):
+    """A connection of the supervisor's, on which it asks as a client does. It is not encrypted; `scheme` is
+    what the application is told."""
+
+    socket: socket.socket
+    scheme: str
 
 
 class Life(Protocol):
@@ -60,6 +70,8 @@ class Life(Protocol):
     draining: bool
     handoff: Handoff | None  # the way to other workers; None: this one is alone. May be left unused
     app_queues: AppQueues | None  # the way to other applications on the same socket; None: there are none
+    held: bool  # no clients are to be taken yet; on_lifeline() tells when that is over
+    probes: deque[Probe]  # to be served at once, held or not; on_lifeline() adds to them
     encryption: Encryption | None  # which listeners speak TLS, and how; None: none does
 
     @property

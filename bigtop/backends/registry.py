@@ -111,6 +111,12 @@ def require(
         raise _lacks(backend, "sharing its listeners during a reload", "restart instead of reloading")
 
 
+def require_held(backend: type[Backend], flag: str) -> None:
+    """Raise ConfigError unless workers of `backend` can be ready and have no clients, which `flag` needs."""
+    if not backend.features.held:
+        raise _lacks(backend, f"workers without clients ({flag})", "choose wsgi, gevent or asgi")
+
+
 def unheeded(backend: type[Backend], options: ServeOptions) -> str:
     """Return a line about what was asked for and `backend` does nothing about, "" when that is nothing."""
     heeds = backend.features.heeds

@@ -52,10 +52,11 @@ class Inherit(Record):
 
 class Fork(Record):
     """Fork the worker `key` as number `wid`. With it travel its lifeline end, its stderr, its slot and the
-    pipe for its reports."""
+    pipe for its reports. One that is `held` takes no clients until it hears Admit."""
 
     key: int
     wid: int
+    held: bool = False
 
 
 class Certificates(Record):
@@ -145,13 +146,28 @@ class Drain(Record):
             raise ValueError("grace is not a number: no time would ever be past it")
 
 
+class Probe(Record):
+    """Serve the connection that travels with it: it is the supervisor's, and is not encrypted. `scheme` is
+    what it stands for, "http" or "https"."""
+
+    scheme: str
+
+    def __post_init__(self) -> None:
+        if self.scheme not in ("http", "https"):
+            raise ValueError("there is no such scheme")
+
+
+class Admit(Record):
+    """Take clients, as others do, from now on."""
+
+
 class Reopen(Record):
     """Open the log files anew (they were rotated)."""
 
 
 _ToForkServer = Expect | Begin | Inherit | Fork | Certificates
 _ToSupervisor = Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire | Serves
-Message = _ToForkServer | _ToSupervisor | Drain | Reopen
+Message = _ToForkServer | _ToSupervisor | Drain | Probe | Admit | Reopen
 
 _TYPES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}
 

@@ -152,6 +152,7 @@ class App:
             stop=StopPolicy(graceful_timeout=spec.graceful_timeout, margin=MARGIN),
             boot_timeout=spec.boot_timeout,
             lifetime=spec.retirement.lifetime,
+            deploy=spec.deploy,
             depends=depends,
             priority=priority,
         )

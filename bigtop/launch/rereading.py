@@ -138,6 +138,7 @@ def change(app: App, supervisor: Supervisor, spec: ServeSpec) -> None:
         machine.spec,
         stop=StopPolicy(graceful_timeout=spec.graceful_timeout, margin=machine.spec.stop.margin),
         boot_timeout=spec.boot_timeout,
+        deploy=spec.deploy,
     )
     if described != machine.spec:
         supervisor.dispatcher.feed(spec.name, messages.Update(described))

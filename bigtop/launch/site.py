@@ -170,7 +170,7 @@ class Site:
                     self.helpers.start(is_early=True)
                 if not is_asked_for:  # while the application is imported elsewhere: this takes time, too
                     self._open_channel()
-                if self._app.spec.reload:
+                if self._app.spec.sources.watched:
                     source_files.watch(self._app.spec, self._file_changed)
                 await self.over.wait()
                 if beginning is not None:

@@ -16,7 +16,7 @@ def watch(spec: ServeSpec, changed: Callable[[bytes], None]) -> None:
     folders = [spec.folder, *spec.identity.pythonpath]
     read_end, write_end = os.pipe()
     argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", str(os.getpid())]
-    argv += [*folders, "--", *spec.reload_extra_files]
+    argv += [*folders, "--", *spec.sources.extra]
     try:
         spawn(argv, os.environ, stdout=write_end)
     finally:

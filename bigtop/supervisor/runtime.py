@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bigtop.errors import CommandError
 from bigtop.supervisor.hooks import Hooks
@@ -18,6 +18,10 @@ from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.processtable import ending
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
+
+if TYPE_CHECKING:  # with what makes requests, for those who want some
+    from bigtop.supervisor.processes.checks import CheckProgram, Streams
+    from bigtop.supervisor.verification import Verifier
 
 
 class ProcessPool(Protocol):
@@ -32,7 +36,16 @@ class ProcessPool(Protocol):
 
     def discard(self, generation: int) -> None: ...
 
-    def spawn(self, key: int, wid: int, generation: int) -> None: ...
+    def spawn(self, key: int, wid: int, generation: int, *, held: bool = False) -> None: ...
+
+    def admit(self, key: int) -> None:
+        """Let clients come to a process that was held."""
+
+    async def reach(self, key: int, scheme: str, place: str) -> Streams:
+        """Return a connection to a canary, private to it where that is possible. OSError: there is none."""
+
+    def check_program(self, generation: int, command: str) -> CheckProgram:
+        """Return what runs a command as, and where, processes of `generation` run. OSError: it cannot."""
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None: ...
 
@@ -74,6 +87,7 @@ class WatcherRuntime:
         self.concludes = False  # soon, from what its processes told
         self._feed = feed
         self._hear = hear
+        self._verifier: Verifier | None = None
         self._under_way: set[asyncio.Task[None]] = set()  # hooks
         self._timer: asyncio.TimerHandle | None = None
 
@@ -102,33 +116,56 @@ class WatcherRuntime:
         self._under_way.discard(task)
         self._feed(messages.Tick())  # for those who wait until it is over
 
+    def _verify(self, verify: messages.Verify) -> None:
+        if self._verifier is None:
+            from bigtop.supervisor.verification import Verifier  # here: most reloads verify nothing
+
+            self._verifier = Verifier(self.pool, lambda: self.machine.spec, self._feed)
+        self._verifier.begin(verify)
+
     def perform(self, action: messages.Action) -> None:
         pool, hooks = self.pool, self.hooks
         match action:
             case messages.Prepare(generation):
                 pool.prepare(generation)
             case messages.Discard(generation):
+                if self._verifier is not None:
+                    self._verifier.forget(generation)
                 pool.discard(generation)
             case messages.Spawn(key) if hooks.has("before_spawn"):
                 self.asked[key] = True
                 self._later(self._ask_and_spawn(action))
-            case messages.Spawn(key, wid, generation):
-                pool.spawn(key, wid, generation)
             case messages.Drain(key) | messages.Kill(key) if key in self.asked:
                 self.asked[key] = False
             case messages.Drain() if hooks.has("before_signal") or hooks.has("after_signal"):
                 self._later(self._ask_and_drain(action))
-            case messages.Drain(key, grace, signum):
-                pool.drain(key, grace, signum)
-            case messages.Kill(key, reason):
-                pool.kill(key, reason)
-            case messages.Signal(key, signum):
-                pool.signal(key, signum)
             case messages.Report(key, reason):
                 pool.report(key, reason)
                 self._hear(action)
+            case messages.Spawn() | messages.Verify() | messages.Admit():
+                self._perform_birth(action)
+            case messages.Drain() | messages.Kill() | messages.Signal():
+                self._perform_end(action)
             case _:
                 self._hear(action)
+
+    def _perform_birth(self, action: messages.Spawn | messages.Verify | messages.Admit) -> None:
+        match action:
+            case messages.Spawn(key, wid, generation):
+                self.pool.spawn(key, wid, generation, held=action.held)
+            case messages.Verify():
+                self._verify(action)
+            case messages.Admit(key):
+                self.pool.admit(key)
+
+    def _perform_end(self, action: messages.Drain | messages.Kill | messages.Signal) -> None:
+        match action:
+            case messages.Drain(key, grace, signum):
+                self.pool.drain(key, grace, signum)
+            case messages.Kill(key, reason):
+                self.pool.kill(key, reason)
+            case messages.Signal(key, number):
+                self.pool.signal(key, number)
 
     def news(self, event: messages.Event) -> messages.Notice | None:
         """Return what the world is told of an event before the machine has it."""
@@ -166,7 +203,7 @@ class WatcherRuntime:
         allowed = await self.hooks.run("before_spawn")
         wanted = self.asked.pop(spawn.key)
         if allowed and wanted:
-            self.pool.spawn(spawn.key, spawn.wid, spawn.generation)
+            self._perform_birth(spawn)
             return
         if wanted:
             self._feed(messages.Stop())

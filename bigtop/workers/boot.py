@@ -47,7 +47,8 @@ log = get_logger("bigtop.worker")
 
 
 class Assignment(Record):
-    """What tells this worker from its siblings; `line`, `stderr`, `slot` and `reports` are descriptors."""
+    """What tells this worker from its siblings; `line`, `stderr`, `slot` and `reports` are descriptors. One
+    that is `held` takes no clients before it is told to."""
 
     key: int
     wid: int
@@ -56,6 +57,7 @@ class Assignment(Record):
     stderr: int
     slot: int
     reports: int
+    held: bool = False
 
 
 class Prepared(NamedTuple):
@@ -85,6 +87,7 @@ def run(bootstrap: Bootstrap, own: Assignment, prepared: Prepared) -> int:
     handoff = Handoff(queues, seats, own.wid - 1, slot.words) if queues else None
     shutdown = Shutdown(slot, bootstrap.graceful_timeout)
     life = Life(line, slot, quota, shutdown, handoff, _app_queues(bootstrap), Reporter(own.reports))
+    life.held = own.held
     life.install_signals()
     kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     if lifeline.is_cut(line):  # it went before that: whose child we are now lives on

@@ -78,7 +78,7 @@ class _Order(Record):
     def assignment(self, generation: int) -> boot.Assignment:
         fork = self.fork
         return boot.Assignment(
-            fork.key, fork.wid, generation, self.line, self.stderr, self.slot, self.reports
+            fork.key, fork.wid, generation, self.line, self.stderr, self.slot, self.reports, fork.held
         )
 
 

@@ -10,12 +10,14 @@ import contextlib
 import os
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from select import EPOLLIN, epoll  # by name: gevent removes epoll from its module
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from bigtop.backends.base import Probe
 from bigtop.backends.cutoff import CutOff, wake_main
 from bigtop.backends.native.app_queues import AppQueues
 from bigtop.errors import ConfigError
@@ -57,6 +59,8 @@ class Life:
         self.app_queues = app_queues
         self.encryption: Encryption | None = None
         self.draining = False
+        self.held = False
+        self.probes: deque[Probe] = deque()
         self.importing = False  # whoever is to leave now has nothing to finish
         self._shutdown = shutdown
         self.interface = ""  # set once the application is known
@@ -150,18 +154,27 @@ class Life:
                 return
             except OSError:
                 received = None
-            match received:
-                case None:
-                    self._poll.unregister(self._line)
-                    self._line.close()
-                    self._line = None
-                    self._drain(None)
-                case (lifeline.Drain(grace), _):
-                    self._drain(grace)
-                case (lifeline.Reopen(), _):
-                    self._reopen()
-                case (lifeline.Certificates(digest), (fd,)):
-                    self._say(lifeline.Serves(digest, self._renewed(fd)))
+            if received is None:
+                self._poll.unregister(self._line)
+                self._line.close()
+                self._line = None
+                self._drain(None)
+            else:
+                self._heed(*received)
+
+    def _heed(self, message: lifeline.Message, fds: tuple[int, ...]) -> None:
+        """Do what the supervisor says."""
+        match message, fds:
+            case lifeline.Drain(grace), _:
+                self._drain(grace)
+            case lifeline.Reopen(), _:
+                self._reopen()
+            case lifeline.Certificates(digest), (fd,):
+                self._say(lifeline.Serves(digest, self._renewed(fd)))
+            case lifeline.Probe(scheme), (fd,):
+                self.probes.append(Probe(socket.socket(fileno=fd), scheme))
+            case lifeline.Admit(), _:
+                self._admit()
 
     def _renewed(self, fd: int) -> str:
         """Serve with the certificates in a sealed file; return why not, "" if so."""
@@ -190,8 +203,14 @@ class Life:
 
     def ready(self) -> None:
         self._signals.wake()  # the application may have taken that, or left it unused
-        self.slot.seat[Seat.STATE] = SeatState.READY
+        if not self.held:
+            self.slot.seat[Seat.STATE] = SeatState.READY
         self._say(lifeline.Ready(self.interface))
+
+    def _admit(self) -> None:
+        self.held = False
+        if not self.draining:
+            self.slot.seat[Seat.STATE] = SeatState.READY
 
     def _count(self, quota: RequestQuota) -> None:
         if quota.used_up():

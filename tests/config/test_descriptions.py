@@ -39,7 +39,7 @@ OF_KIND = {
     "auto:NAMES|files:CERT,KEY|local[:NAMES]": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
     "default|refuse": "refuse", "required|optional|off": "optional",
     "HOSTS|off": "a.example", "ADDRESS|off": "127.0.0.1:7", "KID,FILE": "id,{folder}/token",
-    "AGE[,WORDS]": "1y",
+    "AGE[,WORDS]": "1y", "REQUEST": "GET /x", "NAME:VALUE": "X-A: b",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",
 }  # fmt: skip
 BY_NAME = {
@@ -77,6 +77,8 @@ BESIDE = {
     "acme_dns_wait": {"tls": "auto:a.example.com", "acme_dns_hook": "/bin/true"},
     "acme_fallback_eab": {"tls": "auto:a.example.com", "acme_fallback": "https://b.example/"},
     "access_logformat": {"access_logfile": "-"},
+    "health_check_header": {"health_check": "GET /x"},
+    "check_timeout": {"check_command": "x"},
     "copy_path": {"copy_env": "yes"},
     "flapping.active": {"max_retry": "5"},
     "hook_timeout": {"hooks.after_stop": "!true"},

@@ -13,7 +13,7 @@ from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
-from bigtop.config.serve.serve import Retirement, ServeSpec, configure, site_name, spec
+from bigtop.config.serve.serve import Retirement, ServeSpec, SourceFiles, configure, site_name, spec
 from bigtop.config.serve.tls_sources import AcmeSpec, TlsFiles, TlsSources
 from bigtop.emission import Emission
 from bigtop.errors import ConfigError
@@ -21,6 +21,7 @@ from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.keeper.issuers import Issuer
 from bigtop.sockets import SocketSpec
+from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck
 from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.workers.bootstrap import Identity, Logs
 
@@ -53,8 +54,7 @@ def test_defaults() -> None:
         error_logfile="-",
         logs=Logs(),
         options=ServeOptions(),
-        reload=False,
-        reload_extra_files=(),
+        sources=SourceFiles(),
     )
 
 
@@ -168,6 +168,10 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "log_time_zone": "utc",
         "capture_output": True,
         "reload": True,
+        "health_check": ["GET /a 200 <1s"],
+        "health_check_header": ["X-A: b"],
+        "check_command": "true",
+        "check_timeout": 7,
         "reload_extra_file": ["*.html", "/etc/x"],
         "control": "run/ctl",
         "stats": "run/stats",
@@ -295,8 +299,14 @@ def test_every_option_arrives(tmp_path: Path) -> None:
                 "5",
             ),
         ),
-        reload=True,
-        reload_extra_files=(f"{here}/*.html", "/etc/x"),
+        sources=SourceFiles(True, (f"{here}/*.html", "/etc/x")),
+        deploy=DeployPolicy(
+            (HealthCheck("GET /a 200 <1s", "GET", "/a", ((200, 200),), 1.0),),
+            "https",
+            (("X-A", "b"),),
+            "true",
+            7.0,
+        ),
     )
 
 

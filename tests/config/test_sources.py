@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -134,7 +135,7 @@ def test_a_stronger_source_can_switch_off() -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_option_has_its_variable(option: Option[object]) -> None:
     text = SAMPLES.get(option.name, "on" if option.is_switch else "7")
-    config = configured({option.variable: text})
+    config = configured({option.variable: shlex.quote(text) if option.blanks else text})
     assert origin(config, option) == f"${option.variable}"
     assert config.texts(option) == (text,)
 
@@ -150,6 +151,8 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 
 
 SAMPLES = {
+    "health_check": "GET /",
+    "health_check_header": "X-A:b",
     "tls": "files:cert.pem,key.pem",
     "tls_min": "1.3",
     "client_auth": "optional",

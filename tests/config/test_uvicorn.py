@@ -107,8 +107,7 @@ def test_a_line_of_a_dockerfile() -> None:
     assert (spec.binds[0].host, spec.binds[0].port, spec.workers) == ("0.0.0.0", 80, 2)
     assert (spec.options.limits.keep_alive, spec.graceful_timeout) == (5, 10)
     assert spec.options.forwarded_allow_ips == ("*",)
-    assert spec.reload_extra_files == (os.path.join(os.getcwd(), "*.py"),)
-    assert not spec.reload
+    assert spec.sources == serve.SourceFiles(False, (os.path.join(os.getcwd(), "*.py"),))
 
 
 def test_options_reach_the_backend() -> None:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bigtop.record import replace
 from bigtop.supervisor.policy import messages as m
+from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck, Step
 from bigtop.supervisor.policy.spec import Command, Lifetime, Respawn, RestartPolicy, StopPolicy, WatcherSpec
 from bigtop.supervisor.policy.watcher import Status, Watcher
 
@@ -34,6 +35,9 @@ class World:
         self.ready: set[int] = set()
         self.drained: dict[int, float] = {}  # key -> grace
         self.killed: set[int] = set()
+        self.held: set[int] = set()
+        self.tried: dict[int, Step] = {}  # key -> the step that was asked for last
+        self.passed: set[tuple[int, Step]] = set()
         self.notices: list[m.Action] = []
 
     def tell(self, event: m.Event) -> list[m.Action]:
@@ -56,7 +60,25 @@ class World:
             case m.Discard(generation):
                 assert self.generations[generation] != "discarded"
                 self.generations[generation] = "discarded"
+                of_it = [key for key in self.tried if self.alive[key].generation == generation]
+                for key in of_it:
+                    del self.tried[key]
+            case m.Verify(key, generation, step):
+                assert generation == self.watcher.generation == self.alive[key].generation
+                assert self.generations[generation] != "discarded"
+                assert key in self.ready
+                assert (key, step) not in self.passed
+                assert (key in self.held) == (step is not Step.TRAFFIC)
+                self.tried = {key: step}
+            case m.Admit(key):
+                assert key in self.ready
+                steps = set(self.watcher.spec.deploy.steps) - {Step.TRAFFIC}
+                assert {(key, step) for step in steps} <= self.passed
+                self.held.remove(key)
             case m.Spawn(key, wid, generation):
+                if action.held:
+                    assert self.watcher.spec.deploy.steps
+                    self.held.add(key)
                 assert self.generations[generation] == "ready"
                 assert wid not in {other.wid for other in self.alive.values()}
                 assert key not in self.alive
@@ -95,7 +117,18 @@ class World:
     def end(self, key: int, event: m.Event) -> None:
         del self.alive[key]
         self.ready.discard(key)
+        self.held.discard(key)
+        self.tried.pop(key, None)
         self.tell(event)
+
+    def verdict(self, *, good: bool) -> None:
+        ((key, step),) = self.tried.items()
+        self.tried.clear()
+        if good:
+            self.passed.add((key, step))
+            self.tell(m.Verified(key, step, "as it should be"))
+        else:
+            self.tell(m.Rejected(key, step, "answered with 500"))
 
     @property
     def ended_for_good(self) -> int:
@@ -111,7 +144,8 @@ class World:
 
     @property
     def serving(self) -> list[int]:
-        return [key for key in self.ready if key not in self.drained and key not in self.killed]
+        gone = {*self.drained, *self.killed, *self.held}
+        return [key for key in self.ready if key not in gone]
 
     @property
     def only_ages(self) -> bool:
@@ -132,6 +166,8 @@ class World:
                 self.end(leaving[0], m.Exited(leaving[0], GENTLE))
             elif booting:
                 self.is_ready(booting[0])
+            elif self.tried:
+                self.verdict(good=True)
             elif wake is not None and not self.only_ages:
                 self.now = wake
                 self.tell(m.Tick())
@@ -149,6 +185,7 @@ class World:
             assert not self.alive
             assert "ready" not in self.generations.values()
             return
+        assert not self.held
         assert watcher.settled
         assert watcher.status is Status.ACTIVE
         assert len(self.alive) == len(self.ready) == watcher.numprocesses - self.ended_for_good
@@ -167,6 +204,7 @@ SPEC = WatcherSpec(
     boot_timeout=20.0,
 )
 
+CAREFUL = DeployPolicy((HealthCheck("GET /", "GET", "/", ((200, 299),), 1.0),), command="true")
 POLICIES = [
     SPEC.restart,
     replace(SPEC.restart, attempts=0, max_retry=1),
@@ -180,6 +218,8 @@ SPECS = [
     replace(SPEC, lifetime=Lifetime(max_age=40.0, max_age_variance=20.0)),
     replace(SPEC, numprocesses=1, singleton=True, lifetime=Lifetime(warmup_delay=0.5, max_age=30.0)),
     replace(SPEC, send_hup=True),
+    replace(SPEC, deploy=CAREFUL),
+    replace(SPEC, deploy=CAREFUL, lifetime=Lifetime(max_age=40.0, max_age_variance=20.0)),
 ]
 
 one = st.integers(0, 1_000_000)  # which of those that are there
@@ -250,6 +290,11 @@ class Histories(RuleBasedStateMachine):
     def ready(self, number: int) -> None:
         self.world.is_ready(self.pick(number, sorted(set(self.world.alive) - self.world.ready)))
 
+    @precondition(lambda self: self.world.tried)
+    @rule(good=st.booleans())
+    def verdict(self, good: bool) -> None:
+        self.world.verdict(good=good)
+
     @precondition(lambda self: set(self.world.alive) - self.world.ready)
     @rule(number=one)
     def spawn_fails(self, number: int) -> None:
@@ -283,6 +328,10 @@ class Histories(RuleBasedStateMachine):
         if key not in self.world.alive:
             for event in (m.Spawned(key, 1), m.Ready(key), m.Late(key, ""), m.Exited(key, DIED)):
                 self.world.tell(event)
+        for step in Step:
+            if self.world.tried.get(key) is not step:
+                self.world.tell(m.Verified(key, step))
+                self.world.tell(m.Rejected(key, step, "it was another one"))
         if self.world.generations.get(number) in (None, "discarded"):
             assert not {m.Spawn, m.Discard} & {type(a) for a in self.world.tell(m.GenerationReady(number))}
 
@@ -334,9 +383,9 @@ TestHistories.settings = settings(max_examples=150, stateful_step_count=60)
 class Deployments(RuleBasedStateMachine):
     """Reloads, scalings and retirements while nothing dies: the ready ones are never fewer than wanted."""
 
-    @initialize(count=st.integers(1, 5))
-    def begin(self, count: int) -> None:
-        self.world = World(SPEC)
+    @initialize(count=st.integers(1, 5), deploy=st.sampled_from([DeployPolicy(), CAREFUL]))
+    def begin(self, count: int, deploy: DeployPolicy) -> None:
+        self.world = World(replace(SPEC, deploy=deploy))
         self.world.tell(m.Scale(count))
         self.world.tell(m.Start())
         self.world.calm_down()
@@ -380,6 +429,12 @@ class Deployments(RuleBasedStateMachine):
             self.world.is_ready(key)
         else:
             self.world.tell(m.BootFailed(key, "cannot import"))
+        self.check()
+
+    @precondition(lambda self: self.world.tried)
+    @rule(good=st.booleans())
+    def verdict(self, good: bool) -> None:
+        self.world.verdict(good=good)
         self.check()
 
     @precondition(lambda self: set(self.world.alive) - set(self.world.staying))

@@ -7,8 +7,10 @@ import logging
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Sequence
 
+from bigtop.backends.base import Probe
 from bigtop.backends.native.app_queues import AppQueues
 from bigtop.backends.native.encryption import Encryption
 from bigtop.ipc import lifeline
@@ -33,7 +35,8 @@ class WorkerLife:
         self.handoff = handoff
         self.app_queues = app_queues
         self.encryption: Encryption | None = None
-        self.draining = False
+        self.draining = self.held = False
+        self.probes: deque[Probe] = deque()
         self.grace = orphan_grace
         self.answered = 0
         self.accesses = None

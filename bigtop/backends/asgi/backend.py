@@ -33,6 +33,7 @@ class AsgiBackend(NativeBackend):
         interface="asgi",
         routes=True,
         tls=True,
+        held=True,
         request_hooks=True,
         static=True,
         sendfile=True,

@@ -15,6 +15,7 @@ from bigtop.backends.native.acceptor import Accepted
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.engines import Engines
 from bigtop.backends.native.transport import TransportFactory
+from bigtop.backends.native.transports import probed
 from bigtop.http.paths import root_of
 from bigtop.http.proxyprotocol import Address
 from bigtop.http.requestid import RequestIds
@@ -46,12 +47,15 @@ class ConnectionFactory:
     def welcome(self, client: Accepted, data: bytes) -> None:
         """Serve a client, of which `data` was read elsewhere."""
         context, engines = self._context, self._engines
-        raw = self._transport_of(client.socket, client.server)
+        if client.scheme:
+            raw = probed(client.socket, client.scheme)
+        else:
+            raw = self._transport_of(client.socket, client.server)
         transport = BufferedTransport(raw, self._turn)
         peer = self._peers.peer(client.server, client.client, raw.scheme)
         if raw.opening is not None:
             raw.opening.opened = peer.encrypted
-        if engines.is_balancer(peer):
+        if engines.is_balancer(peer) and not client.scheme:
             connection: RoutedConnection = self._proxied(transport, peer, client.proxied)
         elif engines.has_routes:
             connection = RoutedConnection(

@@ -27,7 +27,7 @@ from bigtop.backends.native.acceptor import RETRY, Accepted, Acceptor, room
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.timeouts import NEVER, SECOND
 from bigtop.backends.native.transport import TransportFactory
-from bigtop.ipc.seats import Seat, SeatState
+from bigtop.ipc.seats import Seat
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.backend")
@@ -35,7 +35,6 @@ log = get_logger("bigtop.backend")
 BATCH: Final = 8  # connections per listener and wake-up
 
 OPEN: Final = int(Seat.OPEN)
-STATE: Final = int(Seat.STATE)
 
 
 class WorkerLoop:
@@ -62,6 +61,7 @@ class WorkerLoop:
         )
         self._lifespan = Lifespan(context.app, context.options.lifespan, context.state)
         self._starting: asyncio.Task[None] | None = None
+        self._has_begun = self._is_open = False
         self._leave_at = float("inf")  # by the loop's clock
 
     async def run(self) -> None:
@@ -72,10 +72,10 @@ class WorkerLoop:
         self._starting = asyncio.current_task()
         await self._lifespan.startup()
         self._starting = None
+        self._has_begun = True
         loop.add_reader(self._accept_epoll.fileno(), self._on_door)
-        self._regulate()
-        self._worker_handoff.open()
-        self._app_handoff.open()
+        if not life.held:
+            self._open()
         life.ready()
         await self._context.emptied(self._seconds_left)
         while (self._worker_handoff.rest() or self._app_handoff.rest()) and self._seconds_left():
@@ -86,7 +86,7 @@ class WorkerLoop:
 
     def is_serving(self) -> bool:
         """Whether the application has started."""
-        return self._life.slot.seat[STATE] in (SeatState.READY, SeatState.DRAINING)
+        return self._has_begun
 
     @property
     def is_forced(self) -> bool:
@@ -94,6 +94,19 @@ class WorkerLoop:
         return self._loop.time() >= self._leave_at
 
     # ---- who comes in
+
+    def _open(self) -> None:
+        self._is_open = True
+        self._regulate()
+        self._worker_handoff.open()
+        self._app_handoff.open()
+
+    def _take_probes(self) -> None:
+        """Serve what the supervisor sent; take clients if it said so."""
+        while self._life.probes:
+            self._connections.welcome(self._acceptor.probed(self._life.probes.popleft()), b"")
+        if self._has_begun and not self._life.held and not self._is_open:
+            self._open()
 
     def _on_door(self) -> None:
         now = monotonic_ns()
@@ -128,9 +141,10 @@ class WorkerLoop:
 
     def _regulate(self) -> None:
         """Let clients in while this worker is not to leave."""
-        self._acceptor.set(not self._life.draining)
-        self._app_handoff.regulate()
-        self._life.slot.seat[OPEN] = not self._life.draining
+        self._acceptor.set(self._is_open and not self._life.draining)
+        if self._is_open:
+            self._app_handoff.regulate()
+        self._life.slot.seat[OPEN] = self._is_open and not self._life.draining
 
     @property
     def _is_crowded(self) -> bool:
@@ -155,10 +169,11 @@ class WorkerLoop:
         life = self._life
         life.on_lifeline()
         if not life.draining:
+            self._take_probes()
             return
         if _is_hung_up(life.fileno()):  # the supervisor is gone; that would be reported for ever
             self._loop.remove_reader(life.fileno())
-        if self._starting is None and not self._worker_handoff.has_heir():
+        if self._is_open and not self._worker_handoff.has_heir():
             for accepted in self._acceptor.accept_all(monotonic_ns()):  # nobody else will
                 self._connections.welcome(accepted, b"")
         self._acceptor.close()

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from os import set_blocking  # by name: an application may put its own in its place
 from typing import Any, Final, NamedTuple
 
+from bigtop.backends.base import Probe
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.bare_socket import AnySocket, BareSocket
 from bigtop.backends.native.timeouts import NEVER, SECOND
@@ -34,12 +35,13 @@ _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 class Accepted(NamedTuple):
     """A client that was accepted: its socket, and both addresses as the socket module gives them; from
-    another application, what a balancer said there."""
+    another application, what a balancer said there; of a probe, for which scheme it stands."""
 
     socket: AnySocket
     server: Any
     client: Any
     proxied: ProxiedAddresses | None = None
+    scheme: str = ""  # of our supervisor's own, which is not encrypted and begins with no PROXY header
 
 
 class _Listener(NamedTuple):
@@ -74,6 +76,7 @@ class Acceptor:
         self.retry_at = NEVER  # when to try again after running out of descriptors
         self.epoll = epoll
         self._listeners = {listener.fileno(): _listener(listener) for listener in listeners}
+        self._addresses = [listener.getsockname() for listener in listeners]
         self.is_open = False
 
     def __contains__(self, fd: int) -> bool:
@@ -121,6 +124,16 @@ class Acceptor:
         client.setblocking(False)
         self._words[self._counted_at[fd]] += 1
         return Accepted(client, client.getsockname() if server is None else server, address)
+
+    def probed(self, probe: Probe) -> Accepted:
+        """Return the supervisor as a client of this machine, at the first listener."""
+        probe.socket.setblocking(False)
+        address = next(iter(self._addresses), "")
+        if not isinstance(address, tuple):
+            return Accepted(probe.socket, address, "", scheme=probe.scheme)
+        host = "127.0.0.1" if len(address) == 2 else "::1"
+        server = (host if address[0] in _WILDCARDS else address[0], *address[1:])
+        return Accepted(probe.socket, server, (host, 0, *address[2:]), scheme=probe.scheme)
 
     def accept_all(self, now: int) -> Iterator[Accepted]:
         """Yield all clients that wait."""

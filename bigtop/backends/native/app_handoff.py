@@ -110,7 +110,8 @@ class Arrivals:
         """Do what is due every LOOK: take one, for whoever was woken up for it may have been killed, and what
         others have left."""
         # Again, for those who want to know whether we are served: all workers can write there.
-        self._life.slot.seat[STATE] = SeatState.DRAINING if self._life.draining else SeatState.READY
+        if not self._life.held:
+            self._life.slot.seat[STATE] = SeatState.DRAINING if self._life.draining else SeatState.READY
         if self._is_open:
             if (arrival := self._queues.take()) is not None:
                 yield arrival

@@ -38,6 +38,13 @@ def transports(
     )
 
 
+def probed(client: AnySocket, scheme: str) -> Transport:
+    """Return the transport of a probe of our supervisor's, which no other worker is to have."""
+    transport = PlainTransport(client)
+    transport.scheme, transport.is_movable = scheme, False
+    return transport
+
+
 def _plain(client: AnySocket, server: Address) -> Transport:
     return PlainTransport(client)
 

@@ -58,7 +58,7 @@ class Admission:
             self._told = True
             log.warning("%d connections are open, as many as may be; others wait", self._acceptor.room)
         draining, starved = self._life.draining, self._acceptor.retry_at != NEVER
-        able = self._executor.has_slot and not self.crowded and not starved
+        able = self._executor.has_slot and not self.crowded and not starved and not self._life.held
         self._life.slot.seat[OPEN] = able and not draining
         self._acceptor.set(able and not draining)
         takes = able and not (draining and self.worker_handoff.has_heir())
@@ -88,6 +88,12 @@ class Admission:
             self._take_over_from(self.worker_handoff.app_handoff.arrival(), now)
         return None
 
+    def take_probes(self, now: int) -> None:
+        """Serve what the supervisor sent; take clients if it said so."""
+        while self._life.probes:
+            self._admit(self._acceptor.probed(self._life.probes.popleft()), now)
+        self.regulate()
+
     def let_in(self, now: int) -> None:
         """Accept some of those who wait outside, although there is work here for the slot that is free: they
         have their turn behind it, and would have none if those who are here always came first."""
@@ -99,7 +105,7 @@ class Admission:
 
     def close(self, now: int) -> None:
         """Leave the listeners to others; if there are none, accept first what waits in their queues."""
-        if not self.worker_handoff.has_heir():
+        if not self._life.held and not self.worker_handoff.has_heir():
             for client in self._acceptor.accept_all(now):
                 self._admit(client, now)
         self._acceptor.close()

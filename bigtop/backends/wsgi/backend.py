@@ -59,6 +59,7 @@ class WsgiBackend(NativeBackend):
         balancers=True,
         routes=True,
         tls=True,
+        held=True,
         request_hooks=True,
         heeds=HEEDS | {"main_thread", "switch_interval"},
     )

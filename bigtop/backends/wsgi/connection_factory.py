@@ -7,7 +7,8 @@ from collections.abc import Collection
 from bigtop.backends.native.acceptor import Accepted
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.engines import Engines
-from bigtop.backends.native.transport import TransportFactory
+from bigtop.backends.native.transport import Transport, TransportFactory
+from bigtop.backends.native.transports import probed
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.http.engine import Engine
@@ -38,13 +39,13 @@ class ConnectionFactory:
         self._forwarding = forwarding
 
     def __call__(self, client: Accepted) -> Connection:
-        transport, proxied = self._transport(client.socket, client.server), client.proxied
+        transport, proxied = self._transport_of(client), client.proxied
         scheme = transport.scheme
         peer = self._peer(client.server, client.client, scheme)
         if transport.opening is not None:
             transport.opening.opened = peer.encrypted
         upgrades = self._upgrades if transport.is_plain else ()
-        if not self._engines.is_balancer(peer):
+        if client.scheme or not self._engines.is_balancer(peer):
             return Connection(transport, peer, self._engines.plain(peer, upgrades), self._context)
 
         def learn(source: Address, destination: Address) -> None:
@@ -58,6 +59,11 @@ class ConnectionFactory:
         if proxied is not None and proxied.source is not None and proxied.destination is not None:
             learn(proxied.source, proxied.destination)
         return connection
+
+    def _transport_of(self, client: Accepted) -> Transport:
+        if client.scheme:
+            return probed(client.socket, client.scheme)
+        return self._transport(client.socket, client.server)
 
     def _peer(self, server: AnyAddress, client: AnyAddress, scheme: str) -> Peer:
         return Peer(self._environs, server, client, self._forwarding, scheme)

@@ -46,6 +46,7 @@ class GeventBackend(NativeBackend):
         balancers=True,
         routes=True,
         tls=True,
+        held=True,
         request_hooks=True,
         heeds=HEEDS | {"limit_concurrency", "monkey"},
     )

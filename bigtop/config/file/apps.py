@@ -150,7 +150,8 @@ def _texts(
         if entry:
             texts = entry.texts
             if option.many and not entry.is_list:
-                texts = tuple(entry.text.split())
+                parts = entry.text.splitlines() if option.blanks else entry.text.split()
+                texts = tuple(part.strip() for part in parts if part.strip())
             if len(texts) != 1 and not option.many:
                 problems.error(entry.place, f"{option.name}: takes one value, got {list(texts)}")
             if entry.is_number and option.metavar == "OCTAL":

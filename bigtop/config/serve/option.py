@@ -37,6 +37,7 @@ class Group(Enum):
     ASGI = "ASGI applications"
     PROCESS = "Process"
     LOGGING = "Logging"
+    DEPLOYS = "Deploys"
     DEVELOPMENT = "Development and checks"
 
 
@@ -50,6 +51,7 @@ class Option(Record, Generic[T_co]):
     metavar: str = ""
     default: tuple[str, ...] = ()  # texts, as a user would write them
     many: bool = False  # each use of the flag adds a text
+    blanks: bool = False  # a text may hold some: in a file that is no list, each line is one
     also: str = ""  # gunicorn's name of the setting, where it differs
     bare: str = ""  # what the flag means when none of the words in `metavar` follows it
     field: str = ""  # of ServeOptions, which it sets: "limits.head"; "": what it is for is said in serve.py

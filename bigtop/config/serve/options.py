@@ -15,7 +15,7 @@ from typing import Final
 
 from bigtop import emission, zones
 from bigtop.backends.serve_options import ServeOptions, TlsPolicy
-from bigtop.config.serve import tls_values, values
+from bigtop.config.serve import health, tls_values, values
 from bigtop.config.serve.option import Group, Option, Without
 from bigtop.config.serve.values import commas, each, maybe, one
 from bigtop.http.declarations import FIELDS, FORWARDER, MAPS, SECURE_SCHEMES
@@ -1150,6 +1150,43 @@ APP_METRICS = Option(
     ("auto",),
 )
 
+# ---- deploys
+
+HEALTH_CHECK = Option(
+    "--health-check",
+    Group.DEPLOYS,
+    each(health.check),
+    "At a reload, ask the first new worker this, before clients come to it: METHOD, a path or a URL, perhaps "
+    "a status (2xx) and a time (<10s). With another answer the old code goes on.",
+    "REQUEST",
+    many=True,
+    blanks=True,
+)
+HEALTH_CHECK_HEADER = Option(
+    "--health-check-header",
+    Group.DEPLOYS,
+    each(health.header),
+    "Send this field with each health check.",
+    "NAME:VALUE",
+    many=True,
+    blanks=True,
+)
+CHECK_COMMAND = Option(
+    "--check-command",
+    Group.DEPLOYS,
+    maybe(values.command),
+    "At a reload, run this with a shell, as the application's user. If it fails the old code goes on.",
+    "COMMAND",
+)
+CHECK_TIMEOUT = Option(
+    "--check-timeout",
+    Group.DEPLOYS,
+    one(values.seconds),
+    "Time for the check command; 0 is for ever.",
+    "SECONDS",
+    ("60",),
+)
+
 # ---- development and checks
 
 RELOAD = Option(
@@ -1211,5 +1248,6 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     SERVER_HEADER,
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
     LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT, APP_METRICS,
+    HEALTH_CHECK, HEALTH_CHECK_HEADER, CHECK_COMMAND, CHECK_TIMEOUT,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,
 )  # fmt: skip

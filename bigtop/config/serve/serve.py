@@ -14,7 +14,7 @@ from typing import Any, Final
 from bigtop import paste
 from bigtop.backends.serve_options import ServeOptions, TlsPolicy
 from bigtop.config.gunicorn.effective import effective
-from bigtop.config.serve import admin, sources, tls, values
+from bigtop.config.serve import admin, deploys, sources, tls, values
 from bigtop.config.serve import options as o
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.option import Option
@@ -28,6 +28,7 @@ from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.log import STANDARD
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec, parse_bind
+from bigtop.supervisor.policy.deploy import DeployPolicy
 from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.system import accounts, unixpaths, workdir
 from bigtop.workers.bootstrap import Identity, Logs
@@ -41,6 +42,13 @@ class Retirement(Record):
     max_requests: int = 0
     max_requests_jitter: int = 0
     lifetime: Lifetime = field(default_factory=Lifetime)
+
+
+class SourceFiles(Record):
+    """Whether the code is loaded anew at their changes; `extra` are files and patterns besides."""
+
+    watched: bool = False
+    extra: tuple[str, ...] = ()
 
 
 class ServeSpec(Record):
@@ -68,8 +76,8 @@ class ServeSpec(Record):
     error_logfile: str  # "-": stderr
     logs: Logs
     options: ServeOptions
-    reload: bool
-    reload_extra_files: tuple[str, ...]  # paths and glob patterns
+    sources: SourceFiles
+    deploy: DeployPolicy = DeployPolicy()
     remarks: tuple[str, ...] = ()  # what the log says first
     hooks: HookSpec = HookSpec()
     app_metrics: str = "auto"  # whether those of prometheus_client are added up; "auto": with several workers
@@ -131,8 +139,8 @@ def spec(config: ServeConfig) -> ServeSpec:
         error_logfile=_log(base, config[o.ERROR_LOGFILE]),
         logs=_logs(config, base),
         options=_options(config, base),
-        reload=config[o.RELOAD],
-        reload_extra_files=_normal(_joined(base, config[o.RELOAD_EXTRA_FILE])),
+        sources=SourceFiles(config[o.RELOAD], _normal(_joined(base, config[o.RELOAD_EXTRA_FILE]))),
+        deploy=deploys.policy(config, "https" if _encrypts(config) else "http"),
         remarks=(*config.remarks, *remarks),
         hooks=_hooks(config),
         app_metrics=config[o.APP_METRICS],

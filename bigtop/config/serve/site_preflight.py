@@ -10,7 +10,8 @@ import os
 
 from bigtop import emission, target
 from bigtop.backends import registry
-from bigtop.config.serve import acme, overlap, tls
+from bigtop.backends.base import Backend
+from bigtop.config.serve import acme, deploys, overlap, tls
 from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.serve import ServeSpec
@@ -32,16 +33,7 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
     _check_addresses(config, spec)
     if spec.backend is not None:
         try:
-            backend = registry.load(spec.backend)
-            unix = any(bind.path is not None for bind in spec.binds)
-            registry.require(
-                backend,
-                interface=backend.features.interface,
-                options=spec.options,
-                unix=unix,
-                request_hooks=not REQUEST.isdisjoint(spec.hooks.names),
-                tls=spec.tls.is_wanted,
-            )
+            _check_backend(config, spec, registry.load(spec.backend))
         except ConfigError as error:
             raise _wrong(config, o.BACKEND, str(error)) from None
     if spec.tls.is_wanted:
@@ -50,7 +42,7 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
         path = config[option]
         if path is not None and not os.path.isfile(os.path.join(spec.folder, path)):
             raise _wrong(config, option, f"there is no file {os.path.join(spec.folder, path)}")
-    if spec.reload and importlib.util.find_spec("watchfiles") is None:
+    if spec.sources.watched and importlib.util.find_spec("watchfiles") is None:
         raise _wrong(config, o.RELOAD, "needs watchfiles: pip install 'bigtop[reload]'")
     if problem := emission.lacking(spec.otlp):
         raise _wrong(config, o.OTLP_ENDPOINT, problem)
@@ -66,6 +58,19 @@ def _check_tls(config: ServeConfig, spec: ServeSpec) -> None:
         if spec.name.lower() == KEEPER:
             raise _wrong(config, o.NAME, f"{KEEPER} is the process that gets certificates: choose another")
     tls.check(spec.tls, spec.options.tls)
+
+
+def _check_backend(config: ServeConfig, spec: ServeSpec, backend: type[Backend]) -> None:
+    registry.require(
+        backend,
+        interface=backend.features.interface,
+        options=spec.options,
+        unix=any(bind.path is not None for bind in spec.binds),
+        request_hooks=not REQUEST.isdisjoint(spec.hooks.names),
+        tls=spec.tls.is_wanted,
+    )
+    if (flag := deploys.holding(config)) is not None:
+        registry.require_held(backend, flag)
 
 
 def _check_addresses(config: ServeConfig, spec: ServeSpec) -> None:

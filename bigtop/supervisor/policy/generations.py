@@ -2,15 +2,18 @@
 #
 # Rule: a generation is listed from its Prepare to its Discard, and only discard() takes it out, so each is
 # discarded once. The first is kept (it works, as far as is known), the last is wanted; they are two during a
-# reload only.
+# reload only. While the wanted one is on trial, its canary is tried with one step after the other; another
+# canary begins anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from math import inf
 
 from bigtop.supervisor.policy.backoff import RestartWindow
-from bigtop.supervisor.policy.messages import Discard
+from bigtop.supervisor.policy.deploy import Step
+from bigtop.supervisor.policy.messages import Discard, Passed, Rejected, Verified, Verify
 from bigtop.supervisor.policy.processtable import Proc
 from bigtop.supervisor.policy.spec import RestartPolicy
 
@@ -26,8 +29,31 @@ class Generation:
         self.prepare_at = -inf  # inf once it was asked for
         self.late_at = inf  # when it is waited for no longer; inf while nobody waits
         self.usable_since: float | None = None
-        self.proven = False  # a process of it was ready
+        self.proven = False  # a process of it was ready, and has passed every step
+        self.trying: Step | None = None  # what its canary is tried with now
+        self._canary = 0  # the key
+        self._passed: set[Step] = set()
         self._window = RestartWindow(REPREPARE)
+
+    def try_out(self, key: int, steps: Sequence[Step]) -> list[Verify]:
+        """Go on with the canary `key`, which is ready: to the next step, or it has shown enough."""
+        if key != self._canary:
+            self._canary, self.trying = key, None
+            self._passed.clear()
+        if self.trying is not None:
+            return []
+        self.trying = next((step for step in steps if step not in self._passed), None)
+        self.proven = self.trying is None
+        return [Verify(key, self.number, self.trying)] if self.trying is not None else []
+
+    def is_about(self, verdict: Verified | Rejected) -> bool:
+        """Whether that is what is waited for."""
+        return (verdict.key, verdict.step) == (self._canary, self.trying)
+
+    def passed(self, verdict: Verified) -> Passed:
+        self._passed.add(verdict.step)
+        self.trying = None
+        return Passed(self.number, verdict.step, verdict.how)
 
     def usable(self, now: float) -> None:
         """Processes of it can be spawned."""

@@ -6,51 +6,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.certificate_notices import CertificateNotice
+from bigtop.supervisor.policy.deploy import Step
+from bigtop.supervisor.policy.ends import Ending as Ending
+from bigtop.supervisor.policy.ends import ExitStatus as ExitStatus
+from bigtop.supervisor.policy.ends import Urgency as Urgency
 from bigtop.supervisor.policy.spec import WatcherSpec
-
-
-class Urgency(Enum):
-    """How hard to stop. Each is stronger than the one before it."""
-
-    GRACEFUL = 1  # up to the graceful timeout
-    QUICK = 2  # leave at once: open requests are cut off, exit handlers run
-    NOW = 3  # SIGKILL
-
-
-class ExitStatus(Record):
-    """How a process ended: `code` as from exit(3), or `signal`; exactly one of them is set.
-
-    `out_of_memory` is what there is to say of the kernel, where it has ended it for want of memory.
-    """
-
-    code: int | None = None
-    signal: int | None = None
-    out_of_memory: str = field(default="", compare=False)
-
-    def __str__(self) -> str:
-        if self.signal is None:
-            return f"exit status {self.code}"
-        return f"signal {self.signal}" + (f" ({self.out_of_memory})" if self.out_of_memory else "")
-
-
-class Ending(Enum):
-    """Why a process is not there any more, in one word."""
-
-    EXIT = "exit"  # by itself, with status 0
-    ERROR = "error"  # by itself, with another
-    SIGNAL = "signal"  # by a signal that it was not asked to end by
-    OOM = "oom"  # by the kernel, which was out of memory
-    HUNG = "hung"
-    MAX_REQUESTS = "max_requests"
-    MAX_RSS = "max_rss"
-    MAX_AGE = "max_age"
-    RELOAD = "reload"
-    STOP = "stop"  # it was asked to leave for any other reason
-
 
 # ---- events: what is wanted
 
@@ -168,6 +130,22 @@ class Exited(Record):
     status: ExitStatus
 
 
+class Verified(Record):
+    """The canary `key` has passed a step; `how` says with what."""
+
+    key: int
+    step: Step
+    how: str = ""
+
+
+class Rejected(Record):
+    """The canary `key` has failed a step."""
+
+    key: int
+    step: Step
+    reason: str
+
+
 class Tick(Record):
     """Time passed; sent when Watcher.wake_at() has come."""
 
@@ -189,6 +167,8 @@ Event = (
     | Retiring
     | Late
     | Exited
+    | Verified
+    | Rejected
     | Tick
 )
 
@@ -209,11 +189,28 @@ class Discard(Record):
 
 
 class Spawn(Record):
-    """Answered by Spawned or SpawnFailed, then by Ready when it is."""
+    """Answered by Spawned or SpawnFailed, then by Ready when it is. One that is `held` has no clients until
+    it is admitted."""
 
     key: int
     wid: int
     generation: int
+    held: bool = False
+
+
+class Verify(Record):
+    """Try a canary with a step; answered by Verified or Rejected. Its end, or that of its generation, ends
+    this, and so does another Verify."""
+
+    key: int
+    generation: int
+    step: Step
+
+
+class Admit(Record):
+    """Let clients come to a process that was held."""
+
+    key: int
 
 
 class Drain(Record):
@@ -274,6 +271,14 @@ class Died(Record):
     reason: str = ""  # of a process that could not even be started
     killed: str = field(default="", compare=False)  # why, where that was done by us
     lived: float = field(default=0.0, compare=False)  # seconds
+
+
+class Passed(Record):
+    """The canary of `generation` has passed a step; `how` says with what."""
+
+    generation: int
+    step: Step
+    how: str
 
 
 class Reloaded(Record):
@@ -376,7 +381,9 @@ class HookRan(Record):
     refusal: str = ""
 
 
-_OfTheMachine = Report | Short | Started | Stopped | Died | Reloaded | ReloadFailed | Finished | GaveUp
+_OfTheMachine = (
+    Report | Short | Started | Stopped | Died | Passed | Reloaded | ReloadFailed | Finished | GaveUp
+)
 _OfTheWorld = Born | NotSpawned | Signalled | Reaped | Left | Degraded | Added | Removed | Updated | HookRan
 Notice = _OfTheMachine | _OfTheWorld | CertificateNotice
-Action = Prepare | Discard | Spawn | Drain | Kill | Signal | _OfTheMachine
+Action = Prepare | Discard | Spawn | Verify | Admit | Drain | Kill | Signal | _OfTheMachine

@@ -27,6 +27,7 @@ from bigtop.record import Record
 from bigtop.supervisor.policy.backoff import RestartWindow
 from bigtop.supervisor.policy.messages import (
     Action,
+    Admit,
     Died,
     Drain,
     Ending,
@@ -96,6 +97,12 @@ class Proc(Record, frozen=False, eq=False):
     limit: float = 0.0  # seconds that it was given to end, if its deadline is about that
     retiring: Ending | None = None  # why, once it is to be replaced for reasons of its own
     killed: str = ""  # why
+    held: bool = False  # it has no clients yet
+    doubted: bool = False  # its generation was given up before it was proven
+
+    @property
+    def serves(self) -> bool:
+        return self.state is ProcessState.READY and not self.held
 
     def moves(self, by: type[Event | Action]) -> bool:
         """Take the transition for `by`, or say that there is none."""
@@ -217,6 +224,25 @@ class ProcessTable:
         """Those that were not asked to leave."""
         return [proc for proc in self.processes.values() if proc.asked is None]
 
+    def doubt(self, generation: int) -> None:
+        """Take in that `generation` is given up before it has shown that it works."""
+        for proc in self.processes.values():
+            proc.doubted = proc.doubted or proc.generation == generation
+
+    def admit(self, held: int) -> list[Action]:
+        """Let clients come to all that are ready, but to those of the generation `held`."""
+        actions: list[Action] = []
+        for proc in self.staying():
+            if (
+                proc.held
+                and proc.state is ProcessState.READY
+                and proc.generation != held
+                and not proc.doubted
+            ):
+                proc.held = False
+                actions.append(Admit(proc.key))
+        return actions
+
     def overdue(self, now: float) -> list[Proc]:
         return [proc for proc in self.processes.values() if proc.deadline <= now]
 
@@ -260,18 +286,18 @@ class ProcessTable:
             actions.append(self.spawn(generation, now, wid))
         return actions
 
-    def spawn(self, generation: int, now: float, wid: int | None = None) -> Spawn:
+    def spawn(self, generation: int, now: float, wid: int | None = None, *, held: bool = False) -> Spawn:
         """A process as `wid`, or in a new place, under the lowest number that is free."""
         if wid is None:
             wid = next(self._free_places())
         key = next(self._keys)
         lifetime = self._spec.lifetime
-        proc = Proc(key, wid, generation, now, now + (self._spec.boot_timeout or inf))
+        proc = Proc(key, wid, generation, now, now + (self._spec.boot_timeout or inf), held=held)
         self._draw_age(proc)
         self.processes[key] = proc
         if lifetime.warmup_delay:
             self._warm_at = now + lifetime.warmup_delay
-        return Spawn(key, wid, generation)
+        return Spawn(key, wid, generation, held)
 
     def _free_places(self) -> Iterator[int]:
         """Yield the numbers that nobody has now, the lowest first."""

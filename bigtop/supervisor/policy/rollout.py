@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import inf
 
 from bigtop.supervisor.policy.generations import Generations
-from bigtop.supervisor.policy.processtable import Proc, ProcessState, ProcessTable
+from bigtop.supervisor.policy.processtable import Proc, ProcessTable
 
 
 class Roster:
@@ -28,11 +28,11 @@ class Roster:
         self._wanted = wanted
         on_trial = 0 if self.trial is None else self.trial.number
         for proc in table.staying():
-            # During a trial what is ready serves on: its turn comes when the trial is over.
-            good = proc.generation == self.source.number or (on_trial and proc.state is ProcessState.READY)
+            # During a trial what serves serves on: its turn comes when the trial is over.
+            good = proc.generation == self.source.number or (on_trial and proc.serves)
             if proc.generation == on_trial:
                 self.canaries.append(proc)
-            elif good and not proc.retiring:
+            elif good and not proc.retiring and not proc.doubted:
                 self.fresh.append(proc)
             else:
                 self.stale.append(proc)
@@ -67,9 +67,9 @@ class Roster:
         surplus = self.surplus - len(self.idle_slots())
         if not surplus and not self.stale:
             return []
-        leaving = sorted(self.fresh, key=lambda proc: proc.state is ProcessState.READY)[:surplus]
-        leaving += [proc for proc in self.stale if proc.state is not ProcessState.READY]
-        ready = [p for p in self.fresh + self.stale if p.state is ProcessState.READY and p not in leaving]
+        leaving = sorted(self.fresh, key=lambda proc: proc.serves)[:surplus]
+        leaving += [proc for proc in self.stale if not proc.serves]
+        ready = [proc for proc in self.fresh + self.stale if proc.serves and proc not in leaving]
         spare = max(0, len(ready) + self._table.slots.over - self._wanted)
         full = len(ready) + len(self._table.slots.holds) >= self._wanted
         if self._one_for_one and self.usable and full and len(ready) == len(self._table.processes):

@@ -11,6 +11,7 @@ from enum import Enum
 
 from bigtop.errors import ConfigError
 from bigtop.record import Record, field
+from bigtop.supervisor.policy.deploy import DeployPolicy
 
 
 class Respawn(Enum):
@@ -226,6 +227,7 @@ class WatcherSpec(Record):
     singleton: bool = False
     hidden: bool = False  # from commands for all watchers, and from `save`: it is Bigtop's own
     send_hup: bool = False  # a reload is SIGHUP to each process
+    deploy: DeployPolicy = field(default_factory=DeployPolicy)
     overlap: bool | None = None  # a new process is ready before an old one goes; None: see supervisor.py
     depends: tuple[str, ...] = ()  # watchers that must be ready before it starts, and stop after it
     ready: Readiness = field(default_factory=Readiness)

@@ -21,8 +21,10 @@
 # rolling reload, to a roll-back and to a retirement.
 #
 # During a reload there are two generations: the one that is kept, and the one that is wanted. Until a process
-# of the wanted one has become ready it is on trial: it gets exactly one process, the canary, and all else
-# goes on with the kept one. When a reload fails, the kept generation is simply the wanted one again.
+# of the wanted one has become ready, and has passed the steps of the deploy policy, it is on trial: it gets
+# exactly one process, the canary, and all else goes on with the kept one. A canary is held, that is, without
+# clients, until the step that is about them. When a reload fails, the kept generation is simply the wanted
+# one again.
 #
 # So never more than count + 2 processes were not asked to leave: surge and canary.
 #
@@ -54,9 +56,9 @@ from bigtop.supervisor.policy.messages import (
     Leave,
     Prepare,
     Ready,
+    Rejected,
     Reload,
     Reloaded,
-    ReloadFailed,
     Report,
     Restart,
     Retiring,
@@ -71,10 +73,12 @@ from bigtop.supervisor.policy.messages import (
     Tick,
     Update,
     Urgency,
+    Verified,
 )
 from bigtop.supervisor.policy.processtable import Proc, ProcessState, ProcessTable, why_overdue
 from bigtop.supervisor.policy.rollout import Roster
 from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.policy.trial import Trial
 
 _ProcessEvent = Leave | Spawned | SpawnFailed | Ready | BootFailed | Retiring | Late | Exited
 
@@ -103,6 +107,7 @@ class Watcher:
         self._again = False  # a Start follows the Stop
         self._generations = Generations()
         self._table = ProcessTable(spec, keys, random or Random())  # noqa: S311 (spreads ages)
+        self._trial = Trial(self._generations, self._table)
         self._actions: list[Action] = []
 
     @property
@@ -159,7 +164,9 @@ class Watcher:
                 self.spec, self.numprocesses = spec, spec.numprocesses
                 self._table.describe(spec)
             case GenerationReady() | GenerationFailed():
-                self._hear_generation(event, now)
+                self._tried(self._trial.hear_generation(event, now))
+            case Verified() | Rejected():
+                self._tried(self._trial.hear_verdict(event))
             case Start() | Stop() | Tick():
                 pass
             case _:
@@ -186,20 +193,9 @@ class Watcher:
         fresh = not self._generations
         self._start()
         if not fresh:
-            self._actions += [self._generations.discard(old.number) for old in self._generations[1:]]
+            for old in self._generations[1:]:
+                self._actions += self._trial.drop(old.number)
             self._generations.add(by_reload=True, sequential=sequential or self.spec.singleton)
-
-    def _hear_generation(self, event: GenerationReady | GenerationFailed, now: float) -> None:
-        generation = self._generations.find(event.generation)
-        if generation is None:
-            return
-        if isinstance(event, GenerationReady):
-            generation.usable(now)
-        elif not event.short and self._generations.on_probation(generation.number):
-            self._fail(generation.number, event.reason)
-        else:
-            generation.lost(now)
-            self._actions += self._table.shortage.begin(event.reason, now) if event.short else []
 
     def _hear_process(self, event: _ProcessEvent, now: float) -> None:
         proc = self._table.processes.get(event.key)
@@ -212,22 +208,26 @@ class Watcher:
             case Spawned(pid=pid):
                 proc.pid = pid
             case Ready() if self._table.is_ready(proc, now):
-                if self._generations.is_canary(proc, self.numprocesses):
-                    self._table.slots.clear()  # new code, new count
-                self._generations.prove(proc.generation)
+                if not self._generations.is_canary(proc, self.numprocesses):
+                    self._generations.prove(proc.generation)
             case BootFailed(reason=reason) if proc.state is ProcessState.STARTING:
                 if self._generations.on_probation(proc.generation):
                     self._fail(proc.generation, reason)
             case Retiring():
                 proc.retiring = event.cause
-            case Late(reason=reason, alone=alone):
-                if proc.asked is None:
-                    self._actions.append(Report(proc.key, reason))
-                # What else it does may be finished first; when there is nothing else, it is not waited for.
-                urgency = Urgency.QUICK if alone else Urgency.GRACEFUL
-                self._actions += self._table.ask(proc, urgency, now)
+            case Late():
+                self._late(proc, event, now)
             case SpawnFailed() | Exited():
                 self._gone(proc, event, now)
+
+    def _late(self, proc: Proc, event: Late, now: float) -> None:
+        if proc.asked is None:
+            self._actions.append(Report(proc.key, event.reason))
+        if self._generations.is_canary(proc, self.numprocesses):
+            self._fail(proc.generation, f"its canary is stuck: {event.reason}")
+        # What else it does may be finished first; when there is nothing else, it is not waited for.
+        urgency = Urgency.QUICK if event.alone else Urgency.GRACEFUL
+        self._actions += self._table.ask(proc, urgency, now)
 
     def _gone(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> None:
         if isinstance(event, SpawnFailed) and event.short and proc.asked is None:
@@ -255,14 +255,12 @@ class Watcher:
                 other.retiring = None  # it is better than none, and its successor may have been this one
 
     def _fail(self, number: int, reason: str) -> None:
-        """That generation cannot run: back to the kept one, or give up."""
-        wanted = self.generation
-        self._actions.append(self._generations.discard(number))
-        if not self._generations:
-            self._actions.append(GaveUp(reason))
+        self._tried(self._trial.fail(number, reason))
+
+    def _tried(self, actions: list[Action]) -> None:
+        self._actions += actions
+        if not self._generations and self.status in RUNNING:
             self.status = Status.STOPPING
-        elif number == wanted:
-            self._actions.append(ReloadFailed(wanted, self.generation, reason))
 
     # ---- what is wanted against what is
 
@@ -277,6 +275,7 @@ class Watcher:
             self._actions += self._table.kill(proc, why_overdue(proc, self.spec.boot_timeout))
         if self.status in RUNNING:
             self._table.advance(now)
+            self._actions += self._trial.go_on(self.numprocesses, self.spec.deploy.steps)
             self._adjust(now)
             self._tell()
         if self.status is Status.STOPPING:
@@ -306,7 +305,8 @@ class Watcher:
         if after.usable:
             self._actions += self._table.spawn_missing(after.source.number, after.room(), now)
         if after.canary_wanted:
-            self._actions.append(self._table.spawn(after.canary_wanted, now))
+            is_held = bool(self.spec.deploy.steps)
+            self._actions.append(self._table.spawn(after.canary_wanted, now, held=is_held))
         self._actions += self._table.shortage.end() if after.complete else []
 
     def _tell(self) -> None:
@@ -323,7 +323,7 @@ class Watcher:
             return  # that was said before
         staying = self._table.staying()
         usable = self._generations.source(self.numprocesses).usable_since is not None
-        ready = [proc for proc in staying if proc.state is ProcessState.READY]
+        ready = [proc for proc in staying if proc.serves]
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
             self._actions.append(Started())
             self.status = Status.ACTIVE

@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import functools
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome, only_limits_differ
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes import killing, rlimits, scarcity
+from bigtop.supervisor.processes.checks import CheckProgram, Streams
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.readiness import Watch, watch
 from bigtop.supervisor.processes.spawner import Spawner, SpawnResult
@@ -80,7 +84,7 @@ class CommandPool:
     def discard(self, generation: int) -> None:
         del self._descriptions[generation]
 
-    def spawn(self, key: int, wid: int, generation: int) -> None:
+    def spawn(self, key: int, wid: int, generation: int, *, held: bool = False) -> None:
         spec = self._descriptions[generation]
         assert isinstance(spec.target, Command), "describe() takes nothing else"
         try:
@@ -107,6 +111,17 @@ class CommandPool:
             member.ending.kill(reason)
         elif member is not None:
             member.doomed = reason
+
+    async def reach(self, key: int, scheme: str, place: str) -> Streams:
+        """Return a connection to where its checks say that it listens."""
+        where = urlsplit(f"//{place}")
+        return await asyncio.open_connection(where.hostname, where.port or 80)
+
+    def check_program(self, generation: int, command: str) -> CheckProgram:
+        raise OSError(errno.ENOTSUP, "a command has none")
+
+    def admit(self, key: int) -> None:
+        """Clients of a command are no business of ours."""
 
     def signal(self, key: int, number: int, *, children: bool = False, recursive: bool = False) -> None:
         member = self._members.get(key)

@@ -294,7 +294,7 @@ def _start(generation: int, inherited: InheritedState) -> Started:
         read_end, write_end = os.pipe()
         ours.callback(os.close, read_end)
         theirs.callback(os.close, write_end)
-        orders = _written("bigtop-bootstrap", inherited.bootstrap)
+        orders = written("bigtop-bootstrap", inherited.bootstrap)
         theirs.callback(os.close, orders)
         argv = [sys.executable, "-P", "-m", "bigtop.workers.forkserver"]
         argv += [str(far.fileno()), str(orders), str(generation)]
@@ -308,9 +308,9 @@ def _begin(early: Started, generation: int, inherited: InheritedState) -> bool:
     """Tell a fork server that had a head start what it is; False if that one cannot be it any more."""
     with ExitStack() as theirs:
         try:
-            orders = _written("bigtop-bootstrap", inherited.bootstrap)
+            orders = written("bigtop-bootstrap", inherited.bootstrap)
             theirs.callback(os.close, orders)
-            environ = _written("bigtop-environment", json.dumps(dict(inherited.environ)).encode())
+            environ = written("bigtop-environment", json.dumps(dict(inherited.environ)).encode())
             theirs.callback(os.close, environ)
             folder = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             theirs.callback(os.close, folder)
@@ -325,7 +325,7 @@ def _begin(early: Started, generation: int, inherited: InheritedState) -> bool:
     return True
 
 
-def _written(name: str, data: bytes) -> int:
+def written(name: str, data: bytes) -> int:
     """Return the descriptor of a file without a name that holds `data`."""
     fd = os.memfd_create(name)
     os.write(fd, data)

@@ -6,12 +6,21 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from bigtop.ipc import lifeline
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.processes import scarcity
-from bigtop.supervisor.processes.forkserver import ForkServer, Hearers, InheritedState, Started, Unborn
+from bigtop.supervisor.processes.checks import CheckProgram
+from bigtop.supervisor.processes.forkserver import (
+    ForkServer,
+    Hearers,
+    InheritedState,
+    Started,
+    Unborn,
+    written,
+)
 from bigtop.system import workdir
 
 logger = get_logger("bigtop.supervisor")
@@ -64,6 +73,16 @@ class ForkServers:
             self._hearers.feed(messages.SpawnFailed(fork.key, reason))
             return
         server.ask(fork, slot)
+
+    def check_program(self, generation: int, command: str) -> CheckProgram:
+        """Return what runs `command` as, and where, the application of `generation` runs. OSError: its
+        folder is gone, or no descriptor is free."""
+        inherited = self._inherited_by_generation.get(generation, self.inherited)
+        if not inherited.chdir:
+            workdir.enter(inherited.folder)
+        orders = written("bigtop-bootstrap", inherited.bootstrap)
+        argv = [sys.executable, "-P", "-m", "bigtop.workers.check_process", str(orders), command]
+        return CheckProgram(argv, inherited.environ, (orders,))
 
     def hand_out(self, message: lifeline.Certificates, fd: int) -> None:
         """Send a message with a descriptor to all fork servers and to workers that are being born."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import time
@@ -22,7 +23,8 @@ from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
-from bigtop.supervisor.processes import killing, scarcity
+from bigtop.supervisor.processes import checks, killing, scarcity
+from bigtop.supervisor.processes.checks import CheckProgram, Streams
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
 from bigtop.supervisor.processes.forkservers import ForkServers
@@ -106,7 +108,7 @@ class WorkerPool:
     def discard(self, generation: int) -> None:
         self.servers.discard(generation)
 
-    def spawn(self, key: int, wid: int, generation: int) -> None:
+    def spawn(self, key: int, wid: int, generation: int, *, held: bool = False) -> None:
         try:
             slot = self._board.renew(wid - 1, key)
         except OSError as error:  # no descriptor is free, or no memory
@@ -114,9 +116,30 @@ class WorkerPool:
             self._feed(messages.SpawnFailed(key, reason, scarcity.is_passing(error)))
             return
         try:
-            self.servers.spawn(lifeline.Fork(key, wid), generation, slot)
+            self.servers.spawn(lifeline.Fork(key, wid, held), generation, slot)
         finally:
             os.close(slot)
+
+    def admit(self, key: int) -> None:
+        self._tell(key, lifeline.Admit())
+
+    async def reach(self, key: int, scheme: str, place: str) -> Streams:
+        """Return a connection to the worker, which serves it beside all clients. OSError: there is none."""
+        member = self._members.get(key)
+        if member is None or member.line.fileno() < 0:
+            raise OSError(errno.ENOTCONN, "the worker is gone")
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                lifeline.send(member.line, lifeline.Probe(scheme), (theirs.fileno(),))
+            except OSError:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        return await checks.connected(ours)
+
+    def check_program(self, generation: int, command: str) -> CheckProgram:
+        return self.servers.check_program(generation, command)
 
     def describe(self, spec: WatcherSpec) -> UpdateOutcome:
         """Take what fork servers to come are told already, and nothing else."""

@@ -1,0 +1,90 @@
+# Health checks from texts: GET /healthz 200 <500ms.
+#
+# Rule: pure. Who gave the text is not known here; ValueError says what would be right.
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from bigtop.config.serve import values
+from bigtop.supervisor.policy.deploy import HealthCheck
+
+LIMIT: Final = 10.0  # seconds
+EXAMPLE: Final = "GET /healthz 200 <500ms"
+_METHOD: Final = re.compile(r"[A-Z]{1,20}")
+_TARGET: Final = re.compile(r"[\x21-\x7e]+")
+_STATUS: Final = re.compile(r"([1-5])(?:xx|([0-9]{2})(?:-([1-5][0-9]{2}))?)")
+# They say where a request ends, and who decides that is not whoever writes a check.
+_OURS: Final = frozenset(("connection", "content-length", "transfer-encoding", "upgrade", "te", "expect"))
+
+
+def check(given: str) -> HealthCheck:
+    """METHOD, then a path or a URL; a status and a time, in any order, if they matter."""
+    words = given.split()
+    if len(words) < 2 or not _METHOD.fullmatch(words[0]):
+        raise ValueError(f"must be a request such as {EXAMPLE!r}, got {given!r}")
+    statuses: tuple[tuple[int, int], ...] = ()
+    limit = 0.0
+    for word in words[2:]:
+        if word.startswith("<"):
+            if limit:
+                raise ValueError(f"says the time twice: {given!r}")
+            limit = _limit(word)
+        elif statuses:
+            raise ValueError(f"says the status twice: {given!r}")
+        else:
+            statuses = _statuses(word)
+    return HealthCheck(given, words[0], _target(words[1]), statuses or ((200, 299),), limit or LIMIT)
+
+
+def _limit(word: str) -> float:
+    try:
+        limit = values.span(word[1:])
+    except ValueError:
+        limit = 0.0
+    if not limit:
+        raise ValueError(f"{word!r} must be a time such as <500ms or <2s")
+    return limit
+
+
+def _statuses(word: str) -> tuple[tuple[int, int], ...]:
+    ranges = []
+    for part in word.split(","):
+        match = _STATUS.fullmatch(part)
+        if match is None:
+            raise ValueError(
+                f"{word!r} is neither a status such as 200, 2xx or 200,301 nor a time such as <500ms"
+            )
+        first = int(match[1] + (match[2] or "00"))
+        last = first + 99 if match[2] is None else int(match[3] or first)
+        if last < first:
+            raise ValueError(f"{word!r} has a range that ends before it begins")
+        ranges.append((first, last))
+    return tuple(ranges)
+
+
+def _target(word: str) -> str:
+    if not _TARGET.fullmatch(word) or "#" in word:
+        raise ValueError(f"{word!r} must be a path such as /healthz, or a URL")
+    if word.startswith("/"):
+        return word
+    parts = urlsplit(word)
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or port == 0:
+        raise ValueError(f"{word!r} must be a path such as /healthz, or https://example.com/healthz")
+    return word
+
+
+def header(given: str) -> tuple[str, str]:
+    """NAME: VALUE of a request."""
+    name, colon, value = given.partition(":")
+    if not colon:
+        raise ValueError(f"must be a field such as 'Authorization: Bearer 123', got {given!r}")
+    if "*" in values.field_name(name) or name.lower() in _OURS:
+        raise ValueError(f"{name!r} is no field that a health check can set")
+    return name, values.header_value(value.strip())

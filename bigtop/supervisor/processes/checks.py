@@ -1,0 +1,169 @@
+# Checks of a canary: a request on a connection, a command.
+#
+# Rules: no policy. A check returns what it saw in a few words, or raises CheckError, which says what was
+# wanted. What a check reads was written by an application that nobody trusts yet, so it reads little, and not
+# for long.
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from bigtop.errors import one_line
+from bigtop.record import Record
+from bigtop.supervisor.policy.deploy import HealthCheck
+from bigtop.supervisor.policy.ends import ExitStatus
+from bigtop.supervisor.processes import killing
+from bigtop.supervisor.processes.child import Process, spawn
+from bigtop.supervisor.streams.reader import LineReader
+
+_LARGEST_HEAD = 65536
+_LARGEST_ANSWER = 16 * 1024 * 1024  # what comes after that is not read
+_AT_ONCE = 65536
+_USER_AGENT = "bigtop-health-check"
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Headers = Sequence[tuple[str, str]]
+
+
+class CheckError(Exception):
+    """It says what was seen, and what was wanted."""
+
+
+class CheckProgram(Record):
+    """A command as it is started: with descriptors, which are closed here then."""
+
+    argv: list[str]
+    environ: Mapping[str, str]
+    fds: tuple[int, ...]
+
+
+def place(check: HealthCheck, scheme: str) -> tuple[str, str, str]:
+    """Return scheme, host and path that a check asks for; where it names a path alone, `scheme` counts."""
+    if check.target.startswith("/"):
+        return scheme, "localhost", check.target
+    parts = urlsplit(check.target)
+    query = f"?{parts.query}" if parts.query else ""
+    return parts.scheme, parts.netloc, f"{parts.path or '/'}{query}"
+
+
+async def health(check: HealthCheck, host: str, path: str, headers: Headers, streams: Streams) -> str:
+    """Ask once, on a connection that is closed then."""
+    reader, writer = streams
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(check.limit):
+            writer.write(_head(check.method, host, path, headers))
+            status = await _answer(reader)
+    except TimeoutError:
+        raise CheckError(f"{check.text}: no whole answer within {check.limit:g} s") from None
+    except (OSError, ValueError) as error:
+        raise CheckError(f"{check.text}: {one_line(str(error))}") from None
+    finally:
+        writer.close()
+    if not check.accepts(status):
+        wanted = " or ".join(str(one) if one == last else f"{one}-{last}" for one, last in check.statuses)
+        raise CheckError(f"{check.text}: answered with {status}, not with {wanted}")
+    return f"{check.method} {path} {status} in {(time.monotonic() - began) * 1000:.0f} ms"
+
+
+def _head(method: str, host: str, path: str, headers: Headers) -> bytes:
+    fields = {"host": ("Host", host), "user-agent": ("User-Agent", _USER_AGENT)}
+    fields |= {name.lower(): (name, value) for name, value in headers}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.values())]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+
+
+async def _answer(reader: asyncio.StreamReader) -> int:
+    """Read an answer to its end; return its status. ValueError: it is none."""
+    status = 100
+    while status < 200:  # early hints and the like come first
+        head = await _head_of(reader)
+        words = head.split(b"\r\n", 1)[0].split(b" ")
+        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+            raise ValueError("what answers does not speak HTTP")
+        status = int(words[1])
+    size = 0
+    while size < _LARGEST_ANSWER and (data := await reader.read(_AT_ONCE)):
+        size += len(data)
+    length = _length(head)
+    if length is not None and size < min(length, _LARGEST_ANSWER):
+        raise ValueError(f"the answer was cut off after {size} of {length} bytes")
+    return status
+
+
+async def _head_of(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        raise ValueError(f"the head of the answer is larger than {_LARGEST_HEAD} bytes") from None
+    except asyncio.IncompleteReadError:
+        raise ValueError("the connection was closed without an answer") from None
+
+
+def _length(head: bytes) -> int | None:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and value.strip().isdigit():
+            return int(value)
+    return None
+
+
+async def connected(sock: socket.socket) -> Streams:
+    """Return the streams of a connected socket, which does not block."""
+    return await asyncio.open_connection(sock=sock, limit=_LARGEST_HEAD)
+
+
+async def command(
+    text: str, program: CheckProgram, limit: float, who: str, told: Callable[[bytes], None]
+) -> str:
+    """Run a command to its end, at most `limit` seconds; `told` takes the lines that it writes."""
+    ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+
+    def over(status: ExitStatus) -> None:
+        if not ended.done():
+            ended.set_result(status)
+
+    began = time.monotonic()
+    try:
+        lines, process = _started(program, told, over)
+    except OSError as error:
+        raise CheckError(f"{text}: cannot be started: {error.strerror}") from None
+    try:
+        async with asyncio.timeout(limit or None):
+            status = await ended
+    except TimeoutError:
+        raise CheckError(f"{text}: not done after {limit:g} s") from None
+    finally:
+        killing.process(process, who, "nobody waits for it any longer")
+        lines.catch_up()
+        lines.close()
+    if status.code != 0:
+        raise CheckError("\n".join([f"{text}: ended with {status}", *lines.last]))
+    return f"{text}, {time.monotonic() - began:.1f} s"
+
+
+def _started(
+    program: CheckProgram, told: Callable[[bytes], None], over: Callable[[ExitStatus], None]
+) -> tuple[LineReader, Process]:
+    """Start it; OSError where that cannot be, and then there is nothing of it."""
+    read_end, write_end = os.pipe()
+    try:
+        pid = spawn(program.argv, program.environ, program.fds, stdout=write_end, stderr=write_end)
+    except OSError:
+        os.close(read_end)
+        raise
+    finally:
+        for fd in (write_end, *program.fds):
+            os.close(fd)
+    try:
+        process = Process(pid, over)
+    except OSError as error:
+        os.close(read_end)
+        killing.unwatched(pid, "a check command", error)
+        raise
+    return LineReader(read_end, told), process

@@ -1,0 +1,270 @@
+# Deploys that have to show that they work: health checks and check commands, in real processes, with clients
+# that ask all the time and lose nothing.
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from bigtop.workers.bootstrap import Bootstrap, Identity
+from tests.support import certificates
+from tests.support.load import Load
+from tests.support.site import DEADLINE, ROOT, Site, until
+from tests.support.users import NOBODY
+
+# Each answers clients with its pid. "@" is where a release does something of its own about /healthz.
+WSGI = """
+import os, sys, time
+@TOP
+def app(environ, start):
+    status = "200 OK"
+    if environ["PATH_INFO"] == "/healthz":
+        pass
+        @CHECK
+    start(status, [("Content-Length", str(len(str(os.getpid())))), ("X-Scheme", environ["wsgi.url_scheme"])])
+    return [str(os.getpid()).encode()]
+"""
+ASGI = """
+import os, sys, time
+@TOP
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise RuntimeError("no such thing")
+    status = "200"
+    if scope["path"] == "/healthz":
+        environ = {"wsgi.url_scheme": scope["scheme"]}
+        environ |= {f"HTTP_{k.decode().upper()}": v.decode() for k, v in scope["headers"]}
+        @CHECK
+    body = str(os.getpid()).encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": int(status[:3]), "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+"""
+KINDS = {"wsgi": WSGI, "asgi": ASGI}
+
+
+class Release:
+    """A file of code, and a site that serves it."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.folder = folder
+        self.kind = kind
+        self.write()
+
+    def write(self, *, top: str = "", check: str = "pass") -> None:
+        code = KINDS[self.kind].replace("@TOP", top).replace("@CHECK", check)
+        (self.folder / "released.py").write_text(code)
+
+    def site(self, *args: str) -> Site:
+        return Site("released:app", "--workers", "2", "--pythonpath", str(self.folder), *args)
+
+
+@pytest.fixture(params=list(KINDS))
+def release(request: pytest.FixtureRequest, tmp_path: Path) -> Release:
+    return Release(tmp_path, request.param)
+
+
+def reload(site: Site, times: int = 1) -> None:
+    site.send(signal.SIGHUP)
+    site.wait_for("reloaded, every worker", times)
+
+
+HEALTH = ("--health-check", "GET /healthz 200 <30s")
+QUICK = ("--health-check", "GET /healthz 200 <500ms")
+COMMAND = ("--check-command", "test -e fine || { echo it is not; exit 4; }")
+BROKEN = [
+    ({"top": "def broken(:"}, (), "SyntaxError"),
+    ({"top": "import no_such_module"}, (), "ModuleNotFoundError"),
+    ({"top": "os._exit(3)"}, (), "ended with exit status 3"),
+    ({"top": "time.sleep(1000)"}, ("--boot-timeout", "1.5"), "not imported after 1.5 seconds"),
+    ({"check": "status = '500 Oh'"}, HEALTH, "GET /healthz 200 <30s: answered with 500, not with 200"),
+    ({"check": "time.sleep(3)"}, QUICK, "GET /healthz 200 <500ms: no whole answer within 0.5 s"),
+    ({"check": "os._exit(3)"}, HEALTH, "(closed without an answer|ended: exit status 3)"),
+    ({}, COMMAND, "exit status 4\\n *it is not"),
+]
+NAMES = ["syntax", "import", "crash", "hang", "500", "slow", "crash-in-check", "command"]
+
+
+@pytest.mark.parametrize(("changes", "args", "reason"), BROKEN, ids=NAMES)
+def test_a_broken_deploy_costs_no_request_and_the_old_code_goes_on(
+    release: Release, changes: dict[str, str], args: tuple[str, ...], reason: str
+) -> None:
+    with release.site("--chdir", str(release.folder), *args) as site:
+        until(lambda: len(site.workers()) == 2, "two workers")
+        before = set(site.workers())
+        with Load(site.port, 8) as load:
+            until(lambda: load.answered > 20, "some answers")
+            release.write(**changes)
+            site.send(signal.SIGHUP)
+            site.wait_for("reload failed, generation 2 cannot run and 1 goes on")
+            until(lambda: set(site.workers()) == before, "the old workers only")
+            seen = load.answered
+            until(lambda: load.answered > seen + 20, "answers of the old code")
+        assert not load.failures
+        assert load.workers <= before
+        assert re.search(reason, site.log())
+        until(lambda: len(site.fork_servers()) == 1, "the old fork server only")
+
+
+def test_a_good_deploy_comes_after_a_broken_one(release: Release) -> None:
+    with release.site("--chdir", str(release.folder), *HEALTH, *COMMAND) as site:
+        before = set(site.workers())
+        site.send(signal.SIGHUP)
+        site.wait_for("generation 2 cannot run and 1 goes on")
+        (release.folder / "fine").touch()
+        reload(site)
+        until(lambda: before.isdisjoint(site.workers()), "new workers only")
+
+
+def test_no_client_comes_to_a_canary_before_it_has_passed(release: Release) -> None:
+    """It waits in its check until many were answered by the others."""
+    gate = release.folder / "gate"
+    with release.site(
+        *HEALTH[:1], "GET /healthz <30s", "--check-command", f"until test -e {gate}; do :; done"
+    ) as site:
+        until(lambda: len(site.workers()) == 2, "two workers")
+        before = set(site.workers())
+        with Load(site.port, 16) as load:
+            site.send(signal.SIGHUP)
+            site.wait_for("generation 2 passed its health check: GET /healthz 200 in ")
+            site.wait_for("check command begins")
+            seen = load.answered
+            until(lambda: load.answered > seen + 300, "many answers")
+            assert load.workers <= before
+            gate.touch()
+            site.wait_for("reloaded, every worker")
+            until(lambda: bool(load.workers - before), "answers of the new code")
+        assert not load.failures
+
+
+def test_a_newer_reload_ends_the_check_of_an_older_one(release: Release) -> None:
+    gate = release.folder / "gate"
+    with release.site("--check-command", f"until test -e {gate}; do :; done; echo done") as site:
+        site.send(signal.SIGHUP)
+        site.wait_for("generation 2: check command begins")
+        site.send(signal.SIGHUP)
+        site.wait_for("check command of generation 2 (pid ")
+        site.wait_for("generation 3: check command begins")
+        gate.touch()
+        site.wait_for("every worker is of generation 3 now")
+        assert "generation 2 passed" not in site.log()
+
+
+SEEN = (
+    "print('told', environ['wsgi.url_scheme'], environ['HTTP_HOST'], environ.get('HTTP_X-A'),"
+    " file=sys.stderr)"
+)
+
+
+def test_the_application_is_told_scheme_host_and_fields_of_the_check(release: Release) -> None:
+    release.write(check=SEEN.replace("X-A", "X_A" if release.kind == "wsgi" else "X-A"))
+    checks = (
+        "GET https://a.example/healthz",
+        "GET /healthz 2xx <30s",
+        "GET http://b.example:81/healthz 200-204",
+    )
+    args = [word for check in checks for word in ("--health-check", check)]
+    with release.site(*args, "--health-check-header", "X-A: b c") as site:
+        reload(site)
+        for told in (
+            "told https a.example b c\n",
+            "told http localhost b c\n",
+            "told http b.example:81 b c\n",
+        ):
+            site.wait_for(told)
+
+
+def test_behind_tls_a_check_is_https_to_the_application(release: Release) -> None:
+    release.write(check=SEEN)
+    source = certificates.written(release.folder, certificates.made("localhost"))
+    with release.site("--tls", source, "--https-redirect", "a.example", *HEALTH) as site:
+        reload(site)
+        site.wait_for("told https localhost")
+
+
+def test_a_check_begins_with_no_word_of_a_balancer(release: Release) -> None:
+    release.write(check=SEEN)
+    with release.site("--proxy-protocol", "v1", *HEALTH) as site:
+        reload(site)
+        site.wait_for("told http localhost")
+
+
+@pytest.mark.parametrize("preload", ["on", "off"])
+def test_several_threads_and_workers_that_import_for_themselves(release: Release, preload: str) -> None:
+    with release.site("--preload", preload, *HEALTH) as site, Load(site.port, 4) as load:
+        reload(site)
+        release.write(check="status = '500 Oh'")
+        site.send(signal.SIGHUP)
+        site.wait_for("generation 3 cannot run and 2 goes on")
+    assert not [failure for failure in load.failures if not failure.error.startswith("connect")]
+
+
+def test_with_gevent(tmp_path: Path) -> None:
+    pytest.importorskip("gevent")
+    release = Release(tmp_path, "wsgi")
+    with release.site("--backend", "gevent", *HEALTH) as site:
+        reload(site)
+        release.write(check="status = '500 Oh'")
+        site.send(signal.SIGHUP)
+        site.wait_for("answered with 500")
+
+
+def test_a_backend_that_cannot_hold_clients_back_is_refused() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "bigtop",
+            "serve",
+            "tests.apps.wsgi_basic:app",
+            "--backend",
+            "wsgiref",
+            *HEALTH,
+        ],
+        capture_output=True,
+        cwd=ROOT,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 78
+    assert b"does not support workers without clients (--health-check)" in done.stderr
+
+
+def test_a_check_command_runs_where_the_application_does(release: Release) -> None:
+    (release.folder / "lib").mkdir()
+    command = 'echo "in $PWD with $A, umask $(umask), $PYTHONPATH"'
+    args = ["--chdir", str(release.folder), "--pythonpath", "lib", "--umask", "027", "--env", "A=b"]
+    with release.site(*args, "--check-command", command) as site:
+        reload(site)
+        site.wait_for(f"check command: in {release.folder} with b, umask 0027, ")
+        site.wait_for(f":{release.folder}/lib")
+
+
+def test_a_check_command_is_the_user_of_the_application() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    orders = Bootstrap(
+        *("site", "m:app", False, None, None, "auto", (), 0), identity=Identity(user=str(NOBODY))
+    ).encode()
+    with tempfile.TemporaryFile() as file:
+        file.write(orders)
+        file.flush()
+        argv = [sys.executable, "-m", "bigtop.workers.check_process", str(file.fileno()), "id -u"]
+        done = subprocess.run(argv, pass_fds=[file.fileno()], capture_output=True, timeout=DEADLINE)
+    assert done.stdout == f"{NOBODY}\n".encode(), done.stderr
+
+
+def test_a_check_command_that_hangs_is_not_waited_for(release: Release) -> None:
+    with release.site("--check-command", "sleep 1000", "--check-timeout", "0.5") as site:
+        site.send(signal.SIGHUP)
+        site.wait_for(
+            "reload failed, generation 2 cannot run and 1 goes on: the check command failed: sleep 1000:"
+        )
+        site.wait_for("not done after 0.5 s")
+        assert site.get()

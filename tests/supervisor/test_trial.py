@@ -1,0 +1,175 @@
+# The trial of a new generation, step by step, with numbers for time.
+
+from __future__ import annotations
+
+import pytest
+
+from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck, Step
+from bigtop.supervisor.policy.messages import (
+    Admit,
+    Discard,
+    Drain,
+    Exited,
+    ExitStatus,
+    GenerationReady,
+    Late,
+    Leave,
+    Passed,
+    Prepare,
+    Ready,
+    Rejected,
+    Reload,
+    Reloaded,
+    ReloadFailed,
+    Report,
+    Scale,
+    Spawn,
+    Stop,
+    Stopped,
+    Tick,
+    Update,
+    Verified,
+    Verify,
+)
+from tests.supervisor.test_machine import Play, running
+
+OK = ExitStatus(code=0)
+HEALTH, COMMAND = Step.HEALTH, Step.COMMAND
+CHECK = HealthCheck("GET /", "GET", "/", ((200, 299),), 1.0)
+POLICY = DeployPolicy((CHECK,), command="true")
+
+
+def on_trial(count: int = 2) -> Play:
+    """A watcher whose canary, process `count` + 1, has its first step before it."""
+    play = running(count, deploy=POLICY)
+    assert play.tell(Reload()) == [Prepare(2)]
+    key = count + 1
+    assert play.tell(GenerationReady(2)) == [Spawn(key, key, 2, held=True)]
+    assert play.tell(Ready(key)) == [Verify(key, 2, HEALTH)]
+    return play
+
+
+def test_the_first_start_is_no_trial():
+    play = Play(deploy=POLICY)
+    play.tell(Reload())
+    assert play.tell(GenerationReady(1)) == [Spawn(1, 1, 1), Spawn(2, 2, 1)]
+
+
+def test_step_by_step_and_clients_come_after_the_last():
+    play = on_trial()
+    assert play.tell(Verified(3, HEALTH, "200")) == [Passed(2, HEALTH, "200"), Verify(3, 2, COMMAND)]
+    assert play.tell(Verified(3, COMMAND)) == [
+        Passed(2, COMMAND, ""),
+        Admit(3),
+        Drain(1, 30.0),
+        Spawn(4, 4, 2),
+    ]
+    assert play.tell(Ready(4)) == [Drain(2, 30.0), Discard(1), Reloaded(2)]
+
+
+@pytest.mark.parametrize("step", [HEALTH, COMMAND])
+def test_who_fails_a_step_goes_and_the_old_ones_stay(step):
+    play = on_trial()
+    if step is COMMAND:
+        play.tell(Verified(3, HEALTH))
+    assert play.tell(Rejected(3, step, "500")) == [Discard(2), ReloadFailed(2, 1, "500"), Drain(3, 30.0)]
+    assert play.tell(Exited(3, OK)) == []
+    assert play.states() == {1: "ready", 2: "ready"}
+    assert play.watcher.settled
+
+
+def test_what_was_not_asked_says_nothing():
+    play = on_trial()
+    for verdict in (
+        Verified(3, COMMAND),
+        Rejected(3, COMMAND, "x"),
+        Verified(1, HEALTH),
+        Rejected(9, HEALTH, "x"),
+    ):
+        assert play.tell(verdict) == []
+    play.tell(Verified(3, HEALTH))
+    assert play.tell(Rejected(3, HEALTH, "too late")) == []
+
+
+def test_a_newer_reload_ends_the_trial_of_the_older():
+    play = on_trial()
+    assert play.tell(Reload()) == [Discard(2), Drain(3, 30.0), Prepare(3)]
+    assert play.tell(Verified(3, HEALTH)) == []
+    assert play.tell(GenerationReady(3)) == [Spawn(4, 4, 3, held=True)]
+    assert play.tell(Exited(3, OK)) == []
+    assert play.tell(Ready(4)) == [Verify(4, 3, HEALTH)]
+
+
+def test_a_canary_that_was_sent_away_is_followed_by_one_that_begins_anew():
+    play = on_trial()
+    play.tell(Verified(3, HEALTH))
+    assert play.tell(Leave(3)) == [Drain(3, 30.0), Spawn(4, 4, 2, held=True)]
+    assert play.tell(Ready(4)) == [Verify(4, 2, HEALTH)]
+    assert play.tell(Verified(3, COMMAND)) == []
+
+
+def test_the_death_of_a_canary_is_the_end_of_the_trial():
+    play = on_trial()
+    _died, *rest = play.tell(Exited(3, ExitStatus(code=1)))
+    assert rest == [Discard(2), ReloadFailed(2, 1, "process 3 ended: exit status 1")]
+
+
+def test_a_canary_that_is_stuck_fails():
+    play = on_trial()
+    assert play.tell(Late(3, "/ for 31 s")) == [
+        Report(3, "/ for 31 s"),
+        Discard(2),
+        ReloadFailed(2, 1, "its canary is stuck: / for 31 s"),
+        Drain(3, 30.0),
+    ]
+
+
+def test_old_ones_that_die_meanwhile_are_followed_by_old_ones():
+    play = on_trial()
+    play.tell(Exited(1, ExitStatus(code=1)))
+    assert {play.watcher.processes[key].generation for key in play.watcher.processes if key > 3} == {1}
+
+
+def test_a_held_one_does_not_count_when_old_ones_are_missing():
+    """The rejected canary leaves at once, although there are too few that serve."""
+    play = on_trial()
+    play.tell(Exited(1, ExitStatus(code=1)))  # 4 boots in its place
+    assert Drain(3, 30.0) in play.tell(Rejected(3, HEALTH, "500"))
+
+
+def test_without_processes_nothing_is_to_be_shown_and_nobody_is_let_in():
+    play = on_trial()
+    actions = play.tell(Scale(0))
+    assert Admit(3) not in actions
+    assert Drain(3, 30.0) in actions
+    assert Reloaded(2) in actions
+
+
+def test_steps_that_are_not_wanted_any_more_are_not_waited_for():
+    play = on_trial()
+    play.tell(Verified(3, HEALTH))
+    spec = play.watcher.spec
+    play.tell(Update(Play(deploy=DeployPolicy((CHECK,))).watcher.spec))
+    assert play.tell(Verified(3, COMMAND)) == [
+        Passed(2, COMMAND, ""),
+        Admit(3),
+        Drain(1, 30.0),
+        Spawn(4, 4, 2),
+    ]
+    assert spec.deploy.steps == (HEALTH, COMMAND)
+
+
+def test_a_stop_ends_a_trial():
+    play = on_trial()
+    assert set(play.tell(Stop())) >= {Drain(1, 30.0), Drain(2, 30.0), Drain(3, 30.0)}
+    for key in (1, 2, 3):
+        actions = play.tell(Exited(key, OK))
+    assert actions == [Discard(1), Discard(2), Stopped()]
+    assert play.tell(Verified(3, HEALTH)) == []
+
+
+def test_nothing_is_due_while_a_step_takes_its_time():
+    play = on_trial()
+    assert play.watcher.wake_at() is None
+    assert not play.watcher.settled
+    assert play.tell(Tick(), at=1000) == []
