@@ -275,7 +275,8 @@ class Watcher:
             self._actions += self._table.kill(proc, why_overdue(proc, self.spec.boot_timeout))
         if self.status in RUNNING:
             self._table.advance(now)
-            self._actions += self._trial.go_on(self.numprocesses, self.spec.deploy.steps)
+            if len(self._generations) > 1:
+                self._actions += self._trial.go_on(self.numprocesses, self.spec.deploy.steps)
             self._adjust(now)
             self._tell()
         if self.status is Status.STOPPING:
