@@ -15,6 +15,10 @@ SERVE: Witnesses = {
         "health_check": "test_a_broken_deploy_costs_no_request_and_the_old_code_goes_on",
         "health_check_header": "test_the_application_is_told_scheme_host_and_fields_of_the_check",
         "check_command": "test_a_broken_deploy_costs_no_request_and_the_old_code_goes_on",
+        "canary_time": "test_what_shows_with_clients_only_ends_a_deploy",
+        "canary_errors": "test_what_is_good_enough_is_for_the_thresholds_to_say",
+        "canary_latency": "test_what_is_good_enough_is_for_the_thresholds_to_say",
+        "canary_requests": "test_what_is_good_enough_is_for_the_thresholds_to_say",
         "check_timeout": "test_a_check_command_that_hangs_is_not_waited_for",
     },
     "integration/test_app_metrics.py": {

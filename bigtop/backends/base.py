@@ -72,6 +72,7 @@ class Life(Protocol):
     app_queues: AppQueues | None  # the way to other applications on the same socket; None: there are none
     held: bool  # no clients are to be taken yet; on_lifeline() tells when that is over
     probes: deque[Probe]  # to be served at once, held or not; on_lifeline() adds to them
+    shares: bool  # let idle connections go to workers with fewer, once; on_lifeline() sets it
     encryption: Encryption | None  # which listeners speak TLS, and how; None: none does
 
     @property

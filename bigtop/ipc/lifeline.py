@@ -161,13 +161,17 @@ class Admit(Record):
     """Take clients, as others do, from now on."""
 
 
+class Share(Record):
+    """Let idle connections go on with workers that have fewer: one of them is new."""
+
+
 class Reopen(Record):
     """Open the log files anew (they were rotated)."""
 
 
 _ToForkServer = Expect | Begin | Inherit | Fork | Certificates
 _ToSupervisor = Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire | Serves
-Message = _ToForkServer | _ToSupervisor | Drain | Probe | Admit | Reopen
+Message = _ToForkServer | _ToSupervisor | Drain | Probe | Admit | Share | Reopen
 
 _TYPES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}
 

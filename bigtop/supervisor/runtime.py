@@ -20,6 +20,7 @@ from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
 
 if TYPE_CHECKING:  # with what makes requests, for those who want some
+    from bigtop.supervisor.policy.comparison import Counters
     from bigtop.supervisor.processes.checks import CheckProgram, Streams
     from bigtop.supervisor.verification import Verifier
 
@@ -43,6 +44,12 @@ class ProcessPool(Protocol):
 
     async def reach(self, key: int, scheme: str, place: str) -> Streams:
         """Return a connection to a canary, private to it where that is possible. OSError: there is none."""
+
+    def share_with(self, key: int) -> None:
+        """Have a process get its share of the clients that are there already."""
+
+    def counters(self) -> dict[int, Counters]:
+        """Return what each process has counted by now, by key; nothing where nobody counts."""
 
     def check_program(self, generation: int, command: str) -> CheckProgram:
         """Return what runs a command as, and where, processes of `generation` run. OSError: it cannot."""

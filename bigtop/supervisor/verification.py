@@ -11,7 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from bigtop.log import logger as get_logger
-from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy import comparison, messages
+from bigtop.supervisor.policy.comparison import Counters
 from bigtop.supervisor.policy.deploy import DeployPolicy, Step
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.processes import checks
@@ -20,11 +21,20 @@ from bigtop.supervisor.processes.checks import CheckError, CheckProgram, Streams
 logger = get_logger("bigtop.supervisor")
 
 
+_LOOK = 0.5  # seconds between two looks at the counters
+
+
 class Canaries(Protocol):
     """Where canaries live: what a pool can do for their trial."""
 
     async def reach(self, key: int, scheme: str, place: str) -> Streams:
         """Return a connection to a canary, private to it where that is possible. OSError: there is none."""
+
+    def share_with(self, key: int) -> None:
+        """Have a process get its share of the clients that are there already."""
+
+    def counters(self) -> dict[int, Counters]:
+        """Return what each process has counted by now, by key; nothing where nobody counts."""
 
     def check_program(self, generation: int, command: str) -> CheckProgram:
         """Return what runs a command as, and where, processes of `generation` run. OSError: it cannot."""
@@ -76,8 +86,10 @@ class Verifier:
         match verify.step:
             case Step.HEALTH:
                 return self._health(verify.key, policy)
-            case _:
+            case Step.COMMAND:
                 return self._command(verify.generation, name, policy)
+            case Step.TRAFFIC:
+                return self._traffic(verify.key, policy)
 
     async def _health(self, key: int, policy: DeployPolicy) -> str:
         seen = []
@@ -97,6 +109,31 @@ class Verifier:
             raise CheckError(f"{policy.command}: cannot be started: {error.strerror}") from None
         who = f"{name}: check command of generation {generation}"
         return await checks.command(policy.command, program, policy.command_timeout, who, self._say)
+
+    async def _traffic(self, key: int, policy: DeployPolicy) -> str:
+        """Let the canary serve for a while beside the old ones. Errors end that at once, but not slowness:
+        whoever has just begun is slow."""
+        before, allowed = self._canaries.counters(), policy.thresholds
+        loop = asyncio.get_running_loop()
+        end = loop.time() + policy.canary_time
+        while True:
+            self._canaries.share_with(key)
+            left = end - loop.time()
+            await asyncio.sleep(min(_LOOK, max(0.0, left)))
+            seen = {
+                one: counters.since(before[one])
+                for one, counters in self._canaries.counters().items()
+                if one in before
+            }
+            new = seen.pop(key, Counters())
+            old = comparison.total(seen.values())
+            if problem := comparison.errors(old, new, allowed):
+                raise CheckError(problem)
+            if left <= _LOOK:
+                break
+        if problem := comparison.times(old, new, allowed):
+            raise CheckError(problem)
+        return comparison.summary(old, new, allowed)
 
     def _say(self, lines: bytes) -> None:
         for line in lines.decode("utf-8", "replace").splitlines():

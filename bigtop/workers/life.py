@@ -59,7 +59,7 @@ class Life:
         self.app_queues = app_queues
         self.encryption: Encryption | None = None
         self.draining = False
-        self.held = False
+        self.held = self.shares = False
         self.probes: deque[Probe] = deque()
         self.importing = False  # whoever is to leave now has nothing to finish
         self._shutdown = shutdown
@@ -175,6 +175,8 @@ class Life:
                 self.probes.append(Probe(socket.socket(fileno=fd), scheme))
             case lifeline.Admit(), _:
                 self._admit()
+            case lifeline.Share(), _:
+                self.shares = True
 
     def _renewed(self, fd: int) -> str:
         """Serve with the certificates in a sealed file; return why not, "" if so."""

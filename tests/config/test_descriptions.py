@@ -39,7 +39,7 @@ OF_KIND = {
     "auto:NAMES|files:CERT,KEY|local[:NAMES]": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
     "default|refuse": "refuse", "required|optional|off": "optional",
     "HOSTS|off": "a.example", "ADDRESS|off": "127.0.0.1:7", "KID,FILE": "id,{folder}/token",
-    "AGE[,WORDS]": "1y", "REQUEST": "GET /x", "NAME:VALUE": "X-A: b",
+    "AGE[,WORDS]": "1y", "REQUEST": "GET /x", "SHARE": "7%", "FACTOR": "7", "NAME:VALUE": "X-A: b",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",
 }  # fmt: skip
 BY_NAME = {
@@ -79,6 +79,7 @@ BESIDE = {
     "access_logformat": {"access_logfile": "-"},
     "health_check_header": {"health_check": "GET /x"},
     "check_timeout": {"check_command": "x"},
+    **{name: {"canary_time": "7"} for name in ("canary_errors", "canary_latency", "canary_requests")},
     "copy_path": {"copy_env": "yes"},
     "flapping.active": {"max_retry": "5"},
     "hook_timeout": {"hooks.after_stop": "!true"},

@@ -21,6 +21,7 @@ from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.keeper.issuers import Issuer
 from bigtop.sockets import SocketSpec
+from bigtop.supervisor.policy.comparison import Thresholds
 from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck
 from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.workers.bootstrap import Identity, Logs
@@ -172,6 +173,10 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "health_check_header": ["X-A: b"],
         "check_command": "true",
         "check_timeout": 7,
+        "canary_time": 31,
+        "canary_errors": "3%",
+        "canary_latency": 1.5,
+        "canary_requests": 33,
         "reload_extra_file": ["*.html", "/etc/x"],
         "control": "run/ctl",
         "stats": "run/stats",
@@ -306,6 +311,8 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             (("X-A", "b"),),
             "true",
             7.0,
+            31.0,
+            Thresholds(0.03, 1.5, 33),
         ),
     )
 

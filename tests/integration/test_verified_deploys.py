@@ -19,15 +19,17 @@ from tests.support.load import Load
 from tests.support.site import DEADLINE, ROOT, Site, until
 from tests.support.users import NOBODY
 
-# Each answers clients with its pid. "@" is where a release does something of its own about /healthz.
+# Each answers clients with its pid. "@" is where a release does something of its own: as it is imported,
+# about /healthz, about everything else.
 WSGI = """
 import os, sys, time
 @TOP
 def app(environ, start):
     status = "200 OK"
     if environ["PATH_INFO"] == "/healthz":
-        pass
         @CHECK
+    else:
+        @WORK
     start(status, [("Content-Length", str(len(str(os.getpid())))), ("X-Scheme", environ["wsgi.url_scheme"])])
     return [str(os.getpid()).encode()]
 """
@@ -42,6 +44,8 @@ async def app(scope, receive, send):
         environ = {"wsgi.url_scheme": scope["scheme"]}
         environ |= {f"HTTP_{k.decode().upper()}": v.decode() for k, v in scope["headers"]}
         @CHECK
+    else:
+        @WORK
     body = str(os.getpid()).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": int(status[:3]), "headers": headers})
@@ -58,8 +62,8 @@ class Release:
         self.kind = kind
         self.write()
 
-    def write(self, *, top: str = "", check: str = "pass") -> None:
-        code = KINDS[self.kind].replace("@TOP", top).replace("@CHECK", check)
+    def write(self, *, top: str = "", check: str = "pass", work: str = "pass") -> None:
+        code = KINDS[self.kind].replace("@TOP", top).replace("@CHECK", check).replace("@WORK", work)
         (self.folder / "released.py").write_text(code)
 
     def site(self, *args: str) -> Site:
@@ -268,3 +272,67 @@ def test_a_check_command_that_hangs_is_not_waited_for(release: Release) -> None:
         )
         site.wait_for("not done after 0.5 s")
         assert site.get()
+
+
+CANARY = (*HEALTH, "--canary-time", "2")
+UNDER_TRAFFIC = [
+    ({"work": "status = '500 Oh'"}, (), "of its [0-9]+ answers were 5xx"),
+    (
+        {"work": "time.sleep(0.4)"},
+        ("--canary-latency", "3"),
+        "the canary time failed: (its quickest|nine of ten)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "args", "reason"), UNDER_TRAFFIC, ids=["500", "slow"])
+def test_what_shows_with_clients_only_ends_a_deploy(
+    release: Release, changes: dict[str, str], args: tuple[str, ...], reason: str
+) -> None:
+    """Clients of the canary get what it answers; nothing is lost, and the others have the old code."""
+    with release.site(*CANARY, *args) as site:
+        until(lambda: len(site.workers()) == 2, "two workers")
+        before = set(site.workers())
+        with Load(site.port, 8) as load:
+            until(lambda: load.answered > 20, "some answers")
+            release.write(**changes)
+            site.send(signal.SIGHUP)
+            site.wait_for("generation 2: canary time begins")
+            site.wait_for("reload failed, generation 2 cannot run and 1 goes on")
+            until(lambda: set(site.workers()) == before, "the old workers only")
+            failed = len(load.failures)
+            seen = load.answered
+            until(lambda: load.answered > seen + 100, "answers of the old code")
+        assert re.search(reason, site.log()), site.log()
+        assert len(load.failures) == failed, "those of the canary only"
+        assert all("HTTP/1.1 500" in failure.error for failure in load.failures)
+
+
+@pytest.mark.parametrize(
+    ("work", "args", "how"),
+    [
+        ("pass", ("--canary-latency", "1000"), r"[0-9]+ requests?, (0\.0% 5xx, nine of ten within|too few)"),
+        (
+            "status = '500 Oh'",
+            ("--canary-errors", "100%", "--canary-latency", "1000"),
+            r"(100\.0% 5xx|too few)",
+        ),
+        ("time.sleep(0.4)", ("--canary-latency", "100000"), "nine of ten within|too few to compare"),
+        ("status = '500 Oh'", ("--canary-requests", "1000000"), "too few to compare"),
+    ],
+    ids=["good", "errors", "latency", "requests"],
+)
+def test_what_is_good_enough_is_for_the_thresholds_to_say(
+    release: Release, work: str, args: tuple[str, ...], how: str
+) -> None:
+    with release.site("--canary-time", "1", *args) as site, Load(site.port, 4) as load:
+        until(lambda: load.answered > 20, "some answers")
+        release.write(work=work)
+        reload(site)
+        assert re.search(f"generation 2 passed its canary time: .*({how})", site.log()), site.log()
+
+
+def test_nobody_asks_during_the_canary_time(release: Release) -> None:
+    with release.site("--canary-time", "0.2") as site:
+        reload(site)
+        site.wait_for("passed its canary time: 0 requests, too few to compare")

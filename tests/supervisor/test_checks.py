@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bigtop.config.serve import health
+from bigtop.config.serve import deploy_values
 from bigtop.supervisor.processes import checks
 from bigtop.supervisor.processes.checks import CheckError, CheckProgram
 
@@ -25,7 +25,7 @@ def answered(text: str, *parts: bytes, ends: bool = True, headers: checks.Header
                 theirs.sendall(part)
             if ends:
                 theirs.shutdown(socket.SHUT_WR)
-            check = health.check(text)
+            check = deploy_values.check(text)
             _scheme, host, path = checks.place(check, "http")
             said = await checks.health(check, host, path, headers, await checks.connected(ours))
             return said, theirs.recv(65536)

@@ -77,7 +77,7 @@ class World:
                 self.held.remove(key)
             case m.Spawn(key, wid, generation):
                 if action.held:
-                    assert self.watcher.spec.deploy.steps
+                    assert self.watcher.spec.deploy.holds
                     self.held.add(key)
                 assert self.generations[generation] == "ready"
                 assert wid not in {other.wid for other in self.alive.values()}
@@ -205,6 +205,7 @@ SPEC = WatcherSpec(
 )
 
 CAREFUL = DeployPolicy((HealthCheck("GET /", "GET", "/", ((200, 299),), 1.0),), command="true")
+WATCHFUL = replace(CAREFUL, canary_time=7.0)
 POLICIES = [
     SPEC.restart,
     replace(SPEC.restart, attempts=0, max_retry=1),
@@ -219,6 +220,8 @@ SPECS = [
     replace(SPEC, numprocesses=1, singleton=True, lifetime=Lifetime(warmup_delay=0.5, max_age=30.0)),
     replace(SPEC, send_hup=True),
     replace(SPEC, deploy=CAREFUL),
+    replace(SPEC, deploy=WATCHFUL),
+    replace(SPEC, deploy=DeployPolicy(canary_time=7.0)),
     replace(SPEC, deploy=CAREFUL, lifetime=Lifetime(max_age=40.0, max_age_variance=20.0)),
 ]
 
@@ -383,7 +386,7 @@ TestHistories.settings = settings(max_examples=150, stateful_step_count=60)
 class Deployments(RuleBasedStateMachine):
     """Reloads, scalings and retirements while nothing dies: the ready ones are never fewer than wanted."""
 
-    @initialize(count=st.integers(1, 5), deploy=st.sampled_from([DeployPolicy(), CAREFUL]))
+    @initialize(count=st.integers(1, 5), deploy=st.sampled_from([DeployPolicy(), CAREFUL, WATCHFUL]))
     def begin(self, count: int, deploy: DeployPolicy) -> None:
         self.world = World(replace(SPEC, deploy=deploy))
         self.world.tell(m.Scale(count))

@@ -34,7 +34,7 @@ from bigtop.supervisor.policy.messages import (
 from tests.supervisor.test_machine import Play, running
 
 OK = ExitStatus(code=0)
-HEALTH, COMMAND = Step.HEALTH, Step.COMMAND
+HEALTH, COMMAND, TRAFFIC = Step
 CHECK = HealthCheck("GET /", "GET", "/", ((200, 299),), 1.0)
 POLICY = DeployPolicy((CHECK,), command="true")
 
@@ -157,6 +157,36 @@ def test_steps_that_are_not_wanted_any_more_are_not_waited_for():
         Spawn(4, 4, 2),
     ]
     assert spec.deploy.steps == (HEALTH, COMMAND)
+
+
+def test_clients_come_to_a_canary_for_its_canary_time():
+    play = running(2, deploy=DeployPolicy((CHECK,), canary_time=5.0))
+    play.tell(Reload())
+    assert play.tell(GenerationReady(2)) == [Spawn(3, 3, 2, held=True)]
+    play.tell(Ready(3))
+    assert play.tell(Verified(3, HEALTH)) == [Passed(2, HEALTH, ""), Admit(3), Verify(3, 2, TRAFFIC)]
+    assert play.tell(Rejected(3, TRAFFIC, "50% 5xx")) == [
+        Discard(2),
+        ReloadFailed(2, 1, "50% 5xx"),
+        Drain(3, 30.0),
+    ]
+
+
+def test_without_checks_clients_come_at_once():
+    play = running(2, deploy=DeployPolicy(canary_time=5.0))
+    play.tell(Reload())
+    assert play.tell(GenerationReady(2)) == [Spawn(3, 3, 2, held=True)]
+    assert play.tell(Ready(3)) == [Admit(3), Verify(3, 2, TRAFFIC)]
+    assert play.tell(Verified(3, TRAFFIC)) == [Passed(2, TRAFFIC, ""), Drain(1, 30.0), Spawn(4, 4, 2)]
+
+
+def test_a_newer_reload_sends_a_canary_away_that_has_clients():
+    """And none of the old ones in its place."""
+    play = running(2, deploy=DeployPolicy(canary_time=5.0))
+    play.tell(Reload())
+    play.tell(GenerationReady(2))
+    play.tell(Ready(3))
+    assert play.tell(Reload()) == [Discard(2), Drain(3, 30.0), Prepare(3)]
 
 
 def test_a_stop_ends_a_trial():

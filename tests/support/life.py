@@ -35,7 +35,7 @@ class WorkerLife:
         self.handoff = handoff
         self.app_queues = app_queues
         self.encryption: Encryption | None = None
-        self.draining = self.held = False
+        self.draining = self.held = self.shares = False
         self.probes: deque[Probe] = deque()
         self.grace = orphan_grace
         self.answered = 0

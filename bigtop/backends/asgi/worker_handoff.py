@@ -47,13 +47,14 @@ class WorkerHandoff:
         """Send a new client to a worker that has less than `mine`; True when it is gone."""
         return self._handoff is not None and self._handoff.spread(newcomer, mine)
 
-    def leave(self, transport: BufferedTransport) -> bool:
-        """Send a connection that is idle to another worker; if True, close it here."""
+    def leave(self, transport: BufferedTransport, below: int = NEVER) -> bool:
+        """Send a connection that is idle to another worker, with less than `below`; if True, close it
+        here."""
         transport.flush()
         handoff, client = self._handoff, transport.raw
         if handoff is None or transport.gone or transport.waiting or not client.is_movable:
             return False
-        seat = handoff.emptiest(below=NEVER)
+        seat = handoff.emptiest(below)
         return seat is not None and handoff.send(seat, client)
 
     def rest(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import monotonic_ns
 from typing import Final
 
@@ -101,12 +101,18 @@ class WorkerLoop:
         self._worker_handoff.open()
         self._app_handoff.open()
 
-    def _take_probes(self) -> None:
-        """Serve what the supervisor sent; take clients if it said so."""
+    def _heed(self) -> None:
+        """Do what the supervisor says of clients: serve its own, take others, share them out."""
         while self._life.probes:
             self._connections.welcome(self._acceptor.probed(self._life.probes.popleft()), b"")
         if self._has_begun and not self._life.held and not self._is_open:
             self._open()
+        if self._life.shares:
+            self._life.shares = False
+            for client in self._movable():
+                if not self._worker_handoff.leave(client.transport, below=len(self._context.clients) - 1):
+                    return
+                client.cut()
 
     def _on_door(self) -> None:
         now = monotonic_ns()
@@ -169,7 +175,7 @@ class WorkerLoop:
         life = self._life
         life.on_lifeline()
         if not life.draining:
-            self._take_probes()
+            self._heed()
             return
         if _is_hung_up(life.fileno()):  # the supervisor is gone; that would be reported for ever
             self._loop.remove_reader(life.fileno())
@@ -186,13 +192,18 @@ class WorkerLoop:
 
     def _pass_on(self) -> None:
         """Let those who have no request here go on with another worker."""
+        for client in self._movable():
+            if not self._worker_handoff.leave(client.transport):
+                return
+            client.cut()
+
+    def _movable(self) -> Iterator[Connection]:
+        """Yield those who have no request here, and that another worker could go on with."""
         for client in self._context.clients:
             if isinstance(client, ProxiedConnection):
                 continue
             if isinstance(client, Connection) and client.is_idle and client.transport.raw.is_movable:
-                if not self._worker_handoff.leave(client.transport):
-                    return
-                client.cut()
+                yield client
 
     def _seconds_left(self) -> float:
         return max(0.0, self._leave_at - self._loop.time())

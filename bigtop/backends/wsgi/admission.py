@@ -88,8 +88,11 @@ class Admission:
             self._take_over_from(self.worker_handoff.app_handoff.arrival(), now)
         return None
 
-    def take_probes(self, now: int) -> None:
-        """Serve what the supervisor sent; take clients if it said so."""
+    def heed(self, now: int) -> None:
+        """Do what the supervisor says of clients: serve its own, take others, share them out."""
+        if self._life.shares:
+            self._life.shares = False
+            self.worker_handoff.share()
         while self._life.probes:
             self._admit(self._acceptor.probed(self._life.probes.popleft()), now)
         self.regulate()

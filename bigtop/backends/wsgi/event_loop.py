@@ -179,7 +179,7 @@ class EventLoop:
         life = self._life
         life.on_lifeline()
         if not life.draining:
-            self._admission.take_probes(now)
+            self._admission.heed(now)
             return
         self._flow.draining = True
         if mask & EPOLLHUP:  # the supervisor is gone; that would be reported for ever

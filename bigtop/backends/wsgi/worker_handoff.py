@@ -78,6 +78,17 @@ class WorkerHandoff:
         handoff, mine = self._handoff, len(self._connections.table)
         return handoff is not None and mine > 1 and handoff.spread(newcomer, mine)
 
+    def share(self) -> None:
+        """Let idle connections go to workers that have fewer, until there are about as many here as there."""
+        handoff, table = self._handoff, self._connections.table
+        if handoff is None:
+            return
+        for connection in list(table.values()):
+            if connection.stage is READING and connection.is_movable:
+                seat = handoff.emptiest(below=len(table) - 1)
+                if seat is None or not self._send(connection, seat):
+                    return
+
     def leave(self, connection: Connection, now: int) -> bool:
         """Let an idle connection of a draining worker go; True when it is gone."""
         handoff = self._handoff

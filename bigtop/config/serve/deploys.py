@@ -6,6 +6,7 @@ from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, ServeConfig
 from bigtop.errors import ConfigError
+from bigtop.supervisor.policy.comparison import Thresholds
 from bigtop.supervisor.policy.deploy import DeployPolicy
 
 
@@ -14,18 +15,23 @@ def policy(config: ServeConfig, scheme: str) -> DeployPolicy:
     sense so."""
     _refuse_alone(config, o.HEALTH_CHECK, (o.HEALTH_CHECK_HEADER,))
     _refuse_alone(config, o.CHECK_COMMAND, (o.CHECK_TIMEOUT,))
+    _refuse_alone(config, o.CANARY_TIME, (o.CANARY_ERRORS, o.CANARY_LATENCY, o.CANARY_REQUESTS))
     return DeployPolicy(
         health=config[o.HEALTH_CHECK],
         scheme=scheme,
         headers=config[o.HEALTH_CHECK_HEADER],
         command=config[o.CHECK_COMMAND] or "",
         command_timeout=config[o.CHECK_TIMEOUT],
+        canary_time=config[o.CANARY_TIME],
+        thresholds=Thresholds(config[o.CANARY_ERRORS], config[o.CANARY_LATENCY], config[o.CANARY_REQUESTS]),
     )
 
 
 def holding(config: ServeConfig) -> str | None:
     """Return the flag for which workers have to be ready without clients; None: there is no such."""
-    return next((option.flag for option in (o.HEALTH_CHECK, o.CHECK_COMMAND) if config[option]), None)
+    return next(
+        (option.flag for option in (o.HEALTH_CHECK, o.CHECK_COMMAND, o.CANARY_TIME) if config[option]), None
+    )
 
 
 def _refuse_alone(config: ServeConfig, main: Option[object], others: tuple[Option[object], ...]) -> None:

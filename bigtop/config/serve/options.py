@@ -15,7 +15,7 @@ from typing import Final
 
 from bigtop import emission, zones
 from bigtop.backends.serve_options import ServeOptions, TlsPolicy
-from bigtop.config.serve import health, tls_values, values
+from bigtop.config.serve import deploy_values, tls_values, values
 from bigtop.config.serve.option import Group, Option, Without
 from bigtop.config.serve.values import commas, each, maybe, one
 from bigtop.http.declarations import FIELDS, FORWARDER, MAPS, SECURE_SCHEMES
@@ -1155,7 +1155,7 @@ APP_METRICS = Option(
 HEALTH_CHECK = Option(
     "--health-check",
     Group.DEPLOYS,
-    each(health.check),
+    each(deploy_values.check),
     "At a reload, ask the first new worker this, before clients come to it: METHOD, a path or a URL, perhaps "
     "a status (2xx) and a time (<10s). With another answer the old code goes on.",
     "REQUEST",
@@ -1165,7 +1165,7 @@ HEALTH_CHECK = Option(
 HEALTH_CHECK_HEADER = Option(
     "--health-check-header",
     Group.DEPLOYS,
-    each(health.header),
+    each(deploy_values.header),
     "Send this field with each health check.",
     "NAME:VALUE",
     many=True,
@@ -1174,7 +1174,7 @@ HEALTH_CHECK_HEADER = Option(
 CHECK_COMMAND = Option(
     "--check-command",
     Group.DEPLOYS,
-    maybe(values.command),
+    maybe(deploy_values.command),
     "At a reload, run this with a shell, as the application's user. If it fails the old code goes on.",
     "COMMAND",
 )
@@ -1185,6 +1185,39 @@ CHECK_TIMEOUT = Option(
     "Time for the check command; 0 is for ever.",
     "SECONDS",
     ("60",),
+)
+CANARY_TIME = Option(
+    "--canary-time",
+    Group.DEPLOYS,
+    one(values.seconds),
+    "At a reload, let one new worker serve clients for so long beside the old ones, and compare them; 0 is "
+    "not at all.",
+    "SECONDS",
+    ("0",),
+)
+CANARY_ERRORS = Option(
+    "--canary-errors",
+    Group.DEPLOYS,
+    one(deploy_values.share),
+    "So much more of its answers than of the old workers' may be 5xx.",
+    "SHARE",
+    ("1%",),
+)
+CANARY_LATENCY = Option(
+    "--canary-latency",
+    Group.DEPLOYS,
+    one(deploy_values.factor),
+    "Nine of ten of its answers may take so many times as long as those of the old workers.",
+    "FACTOR",
+    ("2",),
+)
+CANARY_REQUESTS = Option(
+    "--canary-requests",
+    Group.DEPLOYS,
+    one(values.whole(1)),
+    "With fewer answers nothing is compared.",
+    "N",
+    ("20",),
 )
 
 # ---- development and checks
@@ -1249,5 +1282,6 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
     LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT, APP_METRICS,
     HEALTH_CHECK, HEALTH_CHECK_HEADER, CHECK_COMMAND, CHECK_TIMEOUT,
+    CANARY_TIME, CANARY_ERRORS, CANARY_LATENCY, CANARY_REQUESTS,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,
 )  # fmt: skip

@@ -258,13 +258,6 @@ def path_pattern(given: str) -> str:
     return given
 
 
-def command(given: str) -> str:
-    """What a shell is to run."""
-    if not given.strip() or "\0" in given:
-        raise ValueError(f"must be a command, got {given!r}")
-    return given
-
-
 def path(given: str) -> str:
     if not given or "\0" in given:
         raise ValueError(f"must be the name of a file, got {given!r}")

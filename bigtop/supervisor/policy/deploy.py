@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum
 
 from bigtop.record import Record, field
+from bigtop.supervisor.policy.comparison import Thresholds
 
 
 class Step(Enum):
@@ -44,9 +45,16 @@ class DeployPolicy(Record):
     headers: tuple[tuple[str, str], ...] = field(default=())  # of the requests of health checks
     command: str = ""  # for a shell; it ends with 0 if all is well
     command_timeout: float = 60.0
+    canary_time: float = 0.0
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """Return what a canary is tried with."""
-        wanted = {Step.HEALTH: self.health, Step.COMMAND: self.command}
-        return tuple(step for step in Step if wanted.get(step))
+        wanted = {Step.HEALTH: self.health, Step.COMMAND: self.command, Step.TRAFFIC: self.canary_time}
+        return tuple(step for step in Step if wanted[step])
+
+    @property
+    def holds(self) -> bool:
+        """Whether a canary is to have no clients at first."""
+        return bool(self.steps)

@@ -78,4 +78,4 @@ class Trial:
         if not wanted:  # whoever is there leaves
             return actions
         is_held = trial is not None and not trial.proven and trial.trying is not Step.TRAFFIC
-        return actions + self._table.admit(held=trial.number if trial is not None and is_held else 0)
+        return self._table.admit(held=trial.number if trial is not None and is_held else 0) + actions

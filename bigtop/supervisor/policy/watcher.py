@@ -306,7 +306,7 @@ class Watcher:
         if after.usable:
             self._actions += self._table.spawn_missing(after.source.number, after.room(), now)
         if after.canary_wanted:
-            is_held = bool(self.spec.deploy.steps)
+            is_held = self.spec.deploy.holds
             self._actions.append(self._table.spawn(after.canary_wanted, now, held=is_held))
         self._actions += self._table.shortage.end() if after.complete else []
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.comparison import Counters
 from bigtop.supervisor.policy.plan import UpdateOutcome, only_limits_differ
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes import killing, rlimits, scarcity
@@ -116,6 +117,12 @@ class CommandPool:
         """Return a connection to where its checks say that it listens."""
         where = urlsplit(f"//{place}")
         return await asyncio.open_connection(where.hostname, where.port or 80)
+
+    def share_with(self, key: int) -> None:
+        """Clients of a command are no business of ours."""
+
+    def counters(self) -> dict[int, Counters]:
+        return {}
 
     def check_program(self, generation: int, command: str) -> CheckProgram:
         raise OSError(errno.ENOTSUP, "a command has none")

@@ -21,6 +21,7 @@ from bigtop.ipc.scoreboard import RequestRecord, View, Word
 from bigtop.log import logger as get_logger
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.comparison import Counters
 from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.processes import checks, killing, scarcity
@@ -137,6 +138,16 @@ class WorkerPool:
                 raise
         ours.setblocking(False)
         return await checks.connected(ours)
+
+    def share_with(self, key: int) -> None:
+        """Have the others let idle connections go to a new worker: clients that stay would never see it."""
+        for other in self._members:
+            if other != key:
+                self._tell(other, lifeline.Share())
+
+    def counters(self) -> dict[int, Counters]:
+        now = time.monotonic_ns()
+        return {key: _counted(self._board.of(member.wid - 1), now) for key, member in self._members.items()}
 
     def check_program(self, generation: int, command: str) -> CheckProgram:
         return self.servers.check_program(generation, command)
@@ -336,6 +347,12 @@ def _describe(record: RequestRecord) -> str:
     client = record.client or "unknown"
     name = f" ({record.id})" if record.id else ""
     return f"{record.method} {record.path}{name} from {client}, {record.phase.name.lower()} for {age:.1f} s"
+
+
+def _counted(slot: View, now: int) -> Counters:
+    words = slot.words
+    running = tuple(max(0, now - record.began) / 1e9 for record in slot.running())
+    return Counters(words[Word.REQUESTS], words[Word.ERRORS], slot.latencies(), running)
 
 
 class _Late(NamedTuple):

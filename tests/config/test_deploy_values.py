@@ -1,4 +1,4 @@
-# Health checks as texts.
+# Health checks and thresholds as texts.
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.config.serve import health
+from bigtop.config.serve import deploy_values
 from bigtop.supervisor.policy.deploy import HealthCheck
 
 
@@ -26,7 +26,7 @@ from bigtop.supervisor.policy.deploy import HealthCheck
 def test_what_is_understood(
     text: str, method: str, target: str, statuses: tuple[tuple[int, int], ...], limit: float
 ) -> None:
-    assert health.check(text) == HealthCheck(text, method, target, statuses, limit)
+    assert deploy_values.check(text) == HealthCheck(text, method, target, statuses, limit)
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_what_is_understood(
 )
 def test_what_is_not(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=r"^") as caught:
-        health.check(text)
+        deploy_values.check(text)
     assert problem in str(caught.value)
 
 
 @given(st.text())
 def test_whatever_a_text_is_it_is_understood_or_refused_with_a_word(text: str) -> None:
     try:
-        made = health.check(text)
+        made = deploy_values.check(text)
     except ValueError as error:
         told = str(error)
     else:
@@ -81,14 +81,31 @@ def test_whatever_a_text_is_it_is_understood_or_refused_with_a_word(text: str) -
 def test_what_was_written_is_what_is_accepted(
     method: str, statuses: list[int], limit: int, status: int
 ) -> None:
-    made = health.check(f"{method} / {','.join(map(str, statuses))} <{limit}ms")
+    made = deploy_values.check(f"{method} / {','.join(map(str, statuses))} <{limit}ms")
     assert made.accepts(status) == (status in statuses)
     assert made.limit == pytest.approx(limit / 1000)
 
 
 def test_headers() -> None:
-    assert health.header("Host: example.com") == ("Host", "example.com")
-    assert health.header("X-A:") == ("X-A", "")
+    assert deploy_values.header("Host: example.com") == ("Host", "example.com")
+    assert deploy_values.header("X-A:") == ("X-A", "")
     for wrong in ("Host", "A B: c", "Content-Length: 3", "connection: keep-alive", "*: x", "X: a\nb"):
         with pytest.raises(ValueError, match=r"^"):
-            health.header(wrong)
+            deploy_values.header(wrong)
+
+
+def test_shares_and_factors() -> None:
+    assert [deploy_values.share(text) for text in ("1%", "0.01", "0", "100%", "1")] == [0.01, 0.01, 0, 1, 1]
+    assert [deploy_values.factor(text) for text in ("1", "2.5")] == [1, 2.5]
+    for wrong in ("101%", "1.1", "-1", "x", ""):
+        with pytest.raises(ValueError, match=r"must be a share such as 1% or 0\.01"):
+            deploy_values.share(wrong)
+    for wrong in ("0.9", "0", "-1", "x", ""):
+        with pytest.raises(ValueError, match=r"must be a factor such as 1\.5"):
+            deploy_values.factor(wrong)
+
+
+def test_a_command_is_not_empty() -> None:
+    assert deploy_values.command("a b") == "a b"
+    with pytest.raises(ValueError, match="must be a command"):
+        deploy_values.command(" ")

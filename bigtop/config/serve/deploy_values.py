@@ -1,4 +1,4 @@
-# Health checks from texts: GET /healthz 200 <500ms.
+# Values of deploys from texts: health checks (GET /healthz 200 <500ms), commands, thresholds.
 #
 # Rule: pure. Who gave the text is not known here; ValueError says what would be right.
 
@@ -88,3 +88,33 @@ def header(given: str) -> tuple[str, str]:
     if "*" in values.field_name(name) or name.lower() in _OURS:
         raise ValueError(f"{name!r} is no field that a health check can set")
     return name, values.header_value(value.strip())
+
+
+def command(given: str) -> str:
+    """What a shell is to run."""
+    if not given.strip() or "\0" in given:
+        raise ValueError(f"must be a command, got {given!r}")
+    return given
+
+
+def share(given: str) -> float:
+    """A part of all, 0 to 1, or with "%" behind it 0 to 100."""
+    number, scale = (given[:-1], 100) if given.endswith("%") else (given, 1)
+    try:
+        part = values.seconds(number) / scale
+    except ValueError:
+        part = 2.0
+    if part > 1:
+        raise ValueError(f"must be a share such as 1% or 0.01, got {given!r}")
+    return part
+
+
+def factor(given: str) -> float:
+    """How many times, 1 or more."""
+    try:
+        number = values.seconds(given)
+    except ValueError:
+        number = 0.0
+    if number < 1:
+        raise ValueError(f"must be a factor such as 1.5, 1 or more, got {given!r}")
+    return number
