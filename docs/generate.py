@@ -216,6 +216,7 @@ is in small letters, with `_` for spaces and dots.
 | `gave_up` | `reason` | the watcher cannot run |
 | `finished` | | all processes ended, and none is started again |
 | `short` | `reason` | processes wait until there is room for them; an empty reason: there is room again |
+| `verify` | `generation`, `step` | a step of the trial of new code begins |
 | `passed` | `generation`, `step`, `how` | new code has passed a step of its trial |
 | `reload` | `generation` | every process is of the new generation |
 | `reload_failed` | `generation`, `kept`, `reason` | the old generation goes on |

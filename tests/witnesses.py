@@ -15,6 +15,7 @@ SERVE: Witnesses = {
         "health_check": "test_a_broken_deploy_costs_no_request_and_the_old_code_goes_on",
         "health_check_header": "test_the_application_is_told_scheme_host_and_fields_of_the_check",
         "check_command": "test_a_broken_deploy_costs_no_request_and_the_old_code_goes_on",
+        "keep_generations": "test_the_code_before_is_kept_and_gone_back_to",
         "canary_time": "test_what_shows_with_clients_only_ends_a_deploy",
         "canary_errors": "test_what_is_good_enough_is_for_the_thresholds_to_say",
         "canary_latency": "test_what_is_good_enough_is_for_the_thresholds_to_say",

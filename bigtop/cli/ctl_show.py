@@ -32,8 +32,8 @@ _HEADINGS = (
 
 def reply(word: str, answer: Reply) -> str:
     """Return what `bigtop ctl` prints for the reply to the command `word`."""
-    rest = {key: value for key, value in answer.items() if key not in ("time", "killed")}
-    return "\n".join([_picture(word, rest), *answer.get("killed", ())])
+    rest = {key: value for key, value in answer.items() if key not in ("time", "killed", "overtaken")}
+    return "\n".join([_picture(word, rest), *answer.get("killed", ()), *answer.get("overtaken", ())])
 
 
 def _picture(word: str, rest: dict[str, Any]) -> str:
@@ -135,6 +135,17 @@ def _changes(answer: Reply) -> str:
     return "; ".join(f"{key} {' '.join(map(str, pids))}" for key, pids in info.items() if pids) or "ok"
 
 
+def _generations(answer: Reply) -> str:
+    rows = [
+        (
+            *(one["watcher"], one["generation"], one["state"], one["processes"], one["pid"] or ""),
+            "" if one["memory"] is None else f"{one['memory'] / 2**20:.1f} MiB",
+        )
+        for one in answer["generations"]
+    ]
+    return table(("WATCHER", "GENERATION", "STATE", "PROCESSES", "FORK SERVER", "ITS MEMORY"), rows)
+
+
 def _steps(answer: Reply) -> str:
     return "\n".join(answer.get("steps", ())) or "ok"
 
@@ -161,12 +172,14 @@ _PICTURES: Mapping[str, Callable[[Reply], str]] = {
     "requests": ctl_inspect.requests,
     "recent": ctl_inspect.recent,
     "certificates": ctl_inspect.certificates,
+    "generations": _generations,
     "stack": ctl_inspect.stack,
     "profile": ctl_inspect.profile,
     "start": _changes,
     "stop": _changes,
     "restart": _changes,
     "reload": _changes,
+    "rollback": _changes,
     "reloadconfig": _steps,
     "save": _difference,
 }

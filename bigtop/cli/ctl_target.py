@@ -25,6 +25,14 @@ REFUSED = 1
 NOT_ACTIVE = 3
 NOT_ALLOWED = 77  # EX_NOPERM
 
+_DEPLOYS = ("reload", "rollback")
+# Events of a deploy, and how each is told.
+_STEPS: Mapping[str, str] = {
+    "verify": "generation {generation}: {step} begins",
+    "passed": "generation {generation} passed its {step}: {how}",
+    "reload": "every process is of generation {generation}",
+    "reload_failed": "generation {generation} cannot run, {kept} goes on",
+}
 _LASTING = ("stack", "profile")  # as long as the process they ask, or as long as they are told
 
 
@@ -60,7 +68,7 @@ class Target(Record):
         waits = bool(properties.get("waiting"))
         lasts = waits or word in _LASTING
         try:
-            with self.client(endpoint, waits=lasts) as client, self._progress(client, properties, waits):
+            with self.client(endpoint, waits=lasts) as client, self._progress(client, word, properties):
                 reply = client.call(word, **properties)
             use(reply)
         except RefusedError as error:
@@ -84,11 +92,12 @@ class Target(Record):
             click.echo(f"{endpoint}:\n{text}" if several else text)
 
     def _progress(
-        self, client: Client, properties: dict[str, Any], waits: bool
+        self, client: Client, word: str, properties: dict[str, Any]
     ) -> AbstractContextManager[object]:
-        if not waits or self.as_json or not sys.stderr.isatty():
+        in_full = sys.stderr.isatty()
+        if not properties.get("waiting") or self.as_json or not (in_full or word in _DEPLOYS):
             return nullcontext()
-        return Progress(client, str(properties.get("name") or ""))
+        return Progress(client, str(properties.get("name") or ""), in_full=in_full)
 
     def words(self, command: str, **properties: object) -> Sequence[str]:
         """Ask for words to complete with; nothing where nobody answers."""
@@ -117,9 +126,11 @@ class Target(Record):
 
 
 class Progress:
-    """Says on stderr what happens to processes while a command is waited for."""
+    """Says on stderr what happens while a command is waited for: to processes as well if `in_full`, else how
+    a deploy goes."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, *, in_full: bool) -> None:
+        self._in_full = in_full
         # A pattern is no topic: what happens to others meanwhile is shown, too.
         topic = f"watcher.{name.lower()}." if name.isidentifier() else "watcher."
         self._events: Events = client.events(topic, timeout=0.1)
@@ -139,9 +150,12 @@ class Progress:
         with self._events as events:
             while not self._over.is_set():
                 for event in events:
-                    click.echo(progress_line(event), err=True)
+                    if self._in_full or event.name in _STEPS:
+                        click.echo(progress_line(event), err=True)
 
 
 def progress_line(event: Event) -> str:
+    if (template := _STEPS.get(event.name)) is not None:
+        return f"  {event.watcher}: {template.format_map(event.payload)}"
     pid = event.payload.get("process_pid")
     return f"  {event.watcher}: {event.name}" + (f" {pid}" if pid is not None else "")

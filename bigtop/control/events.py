@@ -31,6 +31,8 @@ def of(notice: messages.Notice) -> Event:
             return Event("start")
         case messages.Stopped():
             return Event("stop")
+        case messages.Verify(_, generation, step):
+            return Event("verify", {"generation": generation, "step": step.value})
         case messages.Passed(generation, step, how):
             return Event("passed", {"generation": generation, "step": step.value, "how": how})
         case messages.Reloaded(generation):

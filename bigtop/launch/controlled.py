@@ -17,6 +17,7 @@ import psutil
 import bigtop
 from bigtop.control.commands import process_commands
 from bigtop.errors import CommandError
+from bigtop.launch import generations
 from bigtop.launch.app import App
 from bigtop.launch.inspection import Inspector
 from bigtop.launch.last_notices import LastNotices
@@ -140,6 +141,12 @@ class Steered:
         self._program.notices.forget_failure(name)
         self._supervisor.reload(name, graceful=graceful, sequential=sequential)
 
+    def rollback(self, name: str | None) -> Sequence[str]:
+        return self._supervisor.rollback(name)
+
+    def steps(self, name: str) -> Sequence[str]:
+        return self._program.notices.steps(name)
+
     def scale(self, name: str, count: int) -> None:
         self._program.notices.forget_failure(name)
         self._supervisor.scale(name, count)
@@ -232,6 +239,11 @@ class Controlled:
                 app.certificates.renew(app.pool.hand_out)
             found += app.certificates.facts(name, app.pool.serves())
         return found
+
+    def generations(self, name: str) -> Sequence[Mapping[str, object]]:
+        return generations.facts(
+            self._program.supervisor.watchers.machine(name), self._program.apps.get(name)
+        )
 
     def overview(self) -> Mapping[str, object]:
         return self._overview.told(self._program.figures_at)

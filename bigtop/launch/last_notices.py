@@ -22,6 +22,7 @@ class LastNotices:
         self._backoffs: dict[str, str] = {}  # why a process of theirs waits before it is tried again
         self._shortages: dict[str, str] = {}  # why processes of theirs wait for room
         self._kills: dict[str, dict[int, messages.Reaped]] = {}  # by number: processes that were killed
+        self._steps: dict[str, list[str]] = {}  # what new code has shown
         self.heard = 0  # how much
         self._deaths: list[asyncio.Future[None]] = []
 
@@ -50,10 +51,14 @@ class LastNotices:
                 elif notice.wait:
                     self._backoffs[name] = f"{_cause(notice)}; it is tried again in {notice.wait:g} s"
                 self._wake()
-            case messages.Reaped():
-                self._reaped(name, notice)
+            case messages.Reaped() | messages.Passed():
+                self._keep(name, notice)
 
-    def _reaped(self, name: str, notice: messages.Reaped) -> None:
+    def _keep(self, name: str, notice: messages.Reaped | messages.Passed) -> None:
+        if isinstance(notice, messages.Passed):
+            line = f"generation {notice.generation}: {notice.step.value}: {notice.how}"
+            self._steps.setdefault(name, []).append(line)
+            return
         if notice.killed:
             self._kills.setdefault(name, {})[notice.wid] = notice
         self._wake()
@@ -75,14 +80,20 @@ class LastNotices:
         it."""
         return {one.pid: one.killed for one in self._kills.get(name, {}).values()}
 
+    def steps(self, name: str) -> list[str]:
+        """Return what new code of a watcher has shown since something was wanted of it."""
+        return self._steps.get(name, [])
+
     def forget_failure(self, name: str) -> None:
         """Something else is wanted of it now."""
+        self._steps.pop(name, None)
         self._failures.pop(name, None)
         self._backoffs.pop(name, None)
         self._kills.pop(name, None)
 
     def forget_failures(self) -> None:
         """Something else may be wanted of all of them now."""
+        self._steps.clear()
         self._failures.clear()
         self._backoffs.clear()
         self._kills.clear()

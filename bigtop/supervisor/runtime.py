@@ -161,6 +161,7 @@ class WatcherRuntime:
             case messages.Spawn(key, wid, generation):
                 self.pool.spawn(key, wid, generation, held=action.held)
             case messages.Verify():
+                self._hear(action)
                 self._verify(action)
             case messages.Admit(key):
                 self.pool.admit(key)

@@ -88,6 +88,24 @@ class Supervisor:
                 is_sequential = sequential or not overlaps(machine.spec, is_change=False)
                 self.dispatcher.feed(each, messages.Reload(is_sequential))
 
+    def rollback(self, name: str | None = None) -> list[str]:
+        """Go back to the generation before: to that before a reload that is under way, else to the newest one
+        that was kept. Return the watchers that do. CommandError: none does."""
+        names = self.watchers.named(name)
+        able = [each for each in names if self._can_go_back(each)]
+        if not able:
+            what = "is kept" if name is None else f"of {names[0]} is kept"
+            raise CommandError(
+                f"no generation before this one {what}: see keep_generations (--keep-generations)"
+            )
+        for each in able:
+            self.dispatcher.feed(each, messages.Rollback())
+        return able
+
+    def _can_go_back(self, name: str) -> bool:
+        machine = self.watchers.machine(name)
+        return machine.status in RUNNING and machine.generations.can_go_back
+
     def scale(self, name: str, count: int) -> None:
         if self.watchers.machine(name).spec.singleton and count > 1:
             raise CommandError(f"{name} is a singleton: it has at most one process")

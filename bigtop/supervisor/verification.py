@@ -72,7 +72,6 @@ class Verifier:
 
     async def _perform(self, verify: messages.Verify) -> None:
         step, name, policy = verify.step, self._spec().name, self._spec().deploy
-        logger.info("%s: generation %d: %s begins", name, verify.generation, step.value)
         try:
             how = await self._step(verify, name, policy)
         except CheckError as failure:

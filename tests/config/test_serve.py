@@ -174,6 +174,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "check_command": "true",
         "check_timeout": 7,
         "canary_time": 31,
+        "keep_generations": 3,
         "canary_errors": "3%",
         "canary_latency": 1.5,
         "canary_requests": 33,
@@ -313,6 +314,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             7.0,
             31.0,
             Thresholds(0.03, 1.5, 33),
+            3,
         ),
     )
 

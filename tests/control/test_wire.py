@@ -103,7 +103,19 @@ def test_every_command_of_circus_and_ours_is_there_once() -> None:
         *("globaloptions", "signal", "kill", "listen", "ipython"),
     }
     assert len(set(words)) == len(words)
-    ours = {"tail", "overview", "requests", "recent", "certificates", "stack", "profile", "version", "save"}
+    ours = {
+        "tail",
+        "overview",
+        "requests",
+        "recent",
+        "generations",
+        "rollback",
+        "certificates",
+        "stack",
+        "profile",
+        "version",
+        "save",
+    }
     assert set(words) == {*circus, *ours}
     for command in table.COMMANDS:
         assert (command.__doc__ or "").endswith("."), command

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -336,3 +338,109 @@ def test_nobody_asks_during_the_canary_time(release: Release) -> None:
     with release.site("--canary-time", "0.2") as site:
         reload(site)
         site.wait_for("passed its canary time: 0 requests, too few to compare")
+
+
+# ---- what an operator asks for, and is told
+
+
+def ctl(site: Site, *words: str, status: int = 0) -> str:
+    """Run `bigtop ctl`; return both of its outputs."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bigtop", "ctl", *words],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(site.folder), "BIGTOP_CTL_ENDPOINT": "released"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert done.returncode == status, done
+    return done.stdout + done.stderr
+
+
+def test_who_waits_for_a_reload_is_told_each_step_and_that_it_failed(release: Release) -> None:
+    with release.site(*HEALTH, "--check-command", "true") as site:
+        told = ctl(site, "reload", "--waiting", "released")
+        assert "released: generation 2: health check begins\n" in told
+        assert "released: generation 2 passed its health check: GET /healthz 200 in " in told
+        assert "released: generation 2 passed its check command: true, " in told
+        release.write(check="status = '500 Oh'")
+        told = ctl(site, "reload", "--waiting", "released", status=1)
+        assert "generation 3 cannot run, 2 goes on\n" in told
+        assert "bigtop: released: the health check failed: GET /healthz 200 <30s: answered with 500" in told
+
+
+def test_who_was_overtaken_is_told_so(release: Release) -> None:
+    gate = release.folder / "gate"
+    with (
+        release.site("--check-command", f"until test -e {gate}; do :; done") as site,
+        ThreadPoolExecutor() as pool,
+    ):
+        older = pool.submit(ctl, site, "reload", "--waiting", "released")
+        site.wait_for("generation 2: check command begins")
+        newer = pool.submit(ctl, site, "reload", "--waiting", "released")
+        site.wait_for("generation 3: check command begins")
+        gate.touch()
+        assert "a newer command overtook this one: generation 3 runs, not 2" in older.result(DEADLINE)
+        assert "overtook" not in newer.result(DEADLINE)
+
+
+def states(site: Site) -> list[tuple[str, str, str]]:
+    """Return number, state and processes of each generation."""
+    rows = [line.split() for line in ctl(site, "generations").splitlines()[1:]]
+    assert all(row[-1] == "MiB" and float(row[-2]) > 0 for row in rows)
+    return [(row[1], row[2], row[3]) for row in rows]
+
+
+def test_the_code_before_is_kept_and_gone_back_to(release: Release) -> None:
+    """From the memory of its fork server: what is on the disk does not count."""
+    release.write(check="status = '201 Old'")
+    with release.site("--keep-generations", "1") as site:
+        until(lambda: len(site.workers()) == 2, "two workers")
+        release.write(check="status = '202 New'")
+        ctl(site, "reload", "--waiting", "released")
+        until(lambda: states(site) == [("1", "kept", "0"), ("2", "current", "2")], "two generations")
+        release.write(top="raise RuntimeError('broken since')")
+        with Load(site.port, 8) as load:
+            until(lambda: load.answered > 20, "some answers")
+            ctl(site, "rollback", "--waiting", "released")
+            assert status_of(site) == 201
+            until(lambda: states(site) == [("1", "current", "2"), ("2", "kept", "0")], "the first again")
+            ctl(site, "rollback", "--waiting")
+            assert status_of(site) == 202
+        assert not load.failures
+        site.send(signal.SIGHUP)
+        site.wait_for("generation 3 cannot run and 2 goes on")
+        assert status_of(site) == 202
+
+
+def status_of(site: Site) -> int:
+    with urllib.request.urlopen(f"{site.url}/healthz", timeout=DEADLINE) as response:
+        return int(response.status)
+
+
+def test_without_anything_to_go_back_to_a_rollback_is_refused(release: Release) -> None:
+    with release.site() as site:
+        ctl(site, "reload", "--waiting", "released")
+        told = ctl(site, "rollback", "released", status=1)
+        assert "no generation before this one of released is kept: see keep_generations" in told
+        until(lambda: states(site) == [("2", "current", "2")], "one generation")
+
+
+def test_a_rollback_ends_a_reload_that_is_under_way(release: Release) -> None:
+    with release.site("--check-command", "sleep 1000") as site, ThreadPoolExecutor() as pool:
+        waiting = pool.submit(ctl, site, "reload", "--waiting", "released", status=1)
+        site.wait_for("check command begins")
+        assert states(site) == [("1", "current", "2"), ("2", "new", "1")]
+        ctl(site, "rollback", "--waiting", "released")
+        assert "it was rolled back" in waiting.result(DEADLINE)
+        until(lambda: len(site.workers()) == 2, "the old workers only")
+
+
+def test_a_kept_fork_server_that_dies_is_no_trouble(release: Release) -> None:
+    with release.site("--keep-generations", "1") as site:
+        old = set(site.fork_servers())
+        ctl(site, "reload", "--waiting", "released")
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: states(site) == [("2", "current", "2")], "one generation")
+        ctl(site, "rollback", "released", status=1)

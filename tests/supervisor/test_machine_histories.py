@@ -190,9 +190,10 @@ class World:
         assert watcher.status is Status.ACTIVE
         assert len(self.alive) == len(self.ready) == watcher.numprocesses - self.ended_for_good
         assert {spawn.generation for spawn in self.alive.values()} <= {watcher.generation}
-        assert [number for number, state in self.generations.items() if state == "ready"] == [
-            watcher.generation
-        ]
+        there = {number for number, state in self.generations.items() if state == "ready"}
+        aside = {generation.number for generation in watcher.generations.aside}
+        assert there == {watcher.generation} | aside
+        assert len(aside) <= watcher.spec.deploy.keep_generations
 
 
 SPEC = WatcherSpec(
@@ -205,6 +206,7 @@ SPEC = WatcherSpec(
 )
 
 CAREFUL = DeployPolicy((HealthCheck("GET /", "GET", "/", ((200, 299),), 1.0),), command="true")
+KEEPING = DeployPolicy(keep_generations=2)
 WATCHFUL = replace(CAREFUL, canary_time=7.0)
 POLICIES = [
     SPEC.restart,
@@ -222,6 +224,8 @@ SPECS = [
     replace(SPEC, deploy=CAREFUL),
     replace(SPEC, deploy=WATCHFUL),
     replace(SPEC, deploy=DeployPolicy(canary_time=7.0)),
+    replace(SPEC, deploy=DeployPolicy(keep_generations=1)),
+    replace(SPEC, deploy=replace(CAREFUL, keep_generations=2)),
     replace(SPEC, deploy=CAREFUL, lifetime=Lifetime(max_age=40.0, max_age_variance=20.0)),
 ]
 
@@ -254,6 +258,10 @@ class Histories(RuleBasedStateMachine):
     @rule(sequential=st.booleans())
     def reload(self, sequential: bool) -> None:
         self.world.tell(m.Reload(sequential))
+
+    @rule()
+    def roll_back(self) -> None:
+        self.world.tell(m.Rollback())
 
     @rule()
     def restart(self) -> None:
@@ -386,7 +394,7 @@ TestHistories.settings = settings(max_examples=150, stateful_step_count=60)
 class Deployments(RuleBasedStateMachine):
     """Reloads, scalings and retirements while nothing dies: the ready ones are never fewer than wanted."""
 
-    @initialize(count=st.integers(1, 5), deploy=st.sampled_from([DeployPolicy(), CAREFUL, WATCHFUL]))
+    @initialize(count=st.integers(1, 5), deploy=st.sampled_from([DeployPolicy(), CAREFUL, WATCHFUL, KEEPING]))
     def begin(self, count: int, deploy: DeployPolicy) -> None:
         self.world = World(replace(SPEC, deploy=deploy))
         self.world.tell(m.Scale(count))
@@ -403,6 +411,11 @@ class Deployments(RuleBasedStateMachine):
     @rule()
     def reload(self) -> None:
         self.world.tell(m.Reload())
+        self.check()
+
+    @rule()
+    def roll_back(self) -> None:
+        self.world.tell(m.Rollback())
         self.check()
 
     @rule(count=st.integers(1, 6))

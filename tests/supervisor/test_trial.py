@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bigtop.record import replace
 from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck, Step
 from bigtop.supervisor.policy.messages import (
     Admit,
@@ -11,6 +12,7 @@ from bigtop.supervisor.policy.messages import (
     Drain,
     Exited,
     ExitStatus,
+    GenerationFailed,
     GenerationReady,
     Late,
     Leave,
@@ -22,6 +24,7 @@ from bigtop.supervisor.policy.messages import (
     Reloaded,
     ReloadFailed,
     Report,
+    Rollback,
     Scale,
     Spawn,
     Stop,
@@ -203,3 +206,66 @@ def test_nothing_is_due_while_a_step_takes_its_time():
     assert play.watcher.wake_at() is None
     assert not play.watcher.settled
     assert play.tell(Tick(), at=1000) == []
+
+
+# ---- going back
+
+
+def reloaded(keep: int = 1, count: int = 1) -> Play:
+    """One process, of generation `count` + 1, with the ones before that kept."""
+    play = running(1, deploy=DeployPolicy(keep_generations=keep))
+    for number in range(2, count + 2):
+        play.tell(Reload())
+        play.tell(GenerationReady(number))
+        play.tell(Ready(number))
+        play.tell(Exited(number - 1, OK))
+    return play
+
+
+def test_what_was_replaced_is_kept_and_gone_back_to_without_a_trial():
+    play = reloaded()
+    assert [one.number for one in play.watcher.generations.aside] == [1]
+    assert play.tell(Rollback()) == [Spawn(3, 1, 1)]
+    assert play.watcher.generation == 1
+    assert not play.watcher.settled
+    assert play.tell(Ready(3)) == [Drain(2, 30.0), Reloaded(1)]
+    play.tell(Exited(2, OK))
+    assert play.watcher.settled
+    assert play.tell(Rollback()) == [Spawn(4, 2, 2)]  # there and back again
+
+
+def test_no_more_are_kept_than_are_wanted():
+    play = reloaded(keep=2, count=4)
+    assert [one.number for one in play.watcher.generations.aside] == [3, 4]
+    spec = play.watcher.spec
+    assert play.tell(Update(replace(spec, deploy=DeployPolicy(keep_generations=1)))) == [Discard(3)]
+    assert play.tell(Update(replace(spec, deploy=DeployPolicy()))) == [Discard(4)]
+    assert play.tell(Rollback()) == []
+
+
+def test_a_kept_one_whose_fork_server_is_gone_is_kept_no_more():
+    play = reloaded()
+    assert play.tell(GenerationFailed(1, "it was killed")) == [Discard(1)]
+    assert play.tell(Rollback()) == []
+    assert play.watcher.settled
+
+
+def test_a_reload_that_is_under_way_is_rolled_back():
+    play = on_trial()
+    assert play.tell(Rollback()) == [Discard(2), ReloadFailed(2, 1, "it was rolled back"), Drain(3, 30.0)]
+
+
+def test_a_reload_that_is_half_done_is_rolled_back():
+    play = running(2)
+    play.tell(Reload())
+    play.tell(GenerationReady(2))
+    play.tell(Ready(3))  # 1 leaves, 4 boots
+    actions = play.tell(Rollback())
+    assert actions[:2] == [Discard(2), ReloadFailed(2, 1, "it was rolled back")]
+    assert {action.generation for action in actions if isinstance(action, Spawn)} == {1}
+
+
+def test_a_stop_lets_go_of_what_is_kept():
+    play = reloaded(keep=2, count=2)
+    play.tell(Stop())
+    assert play.tell(Exited(3, OK)) == [Discard(1), Discard(2), Discard(3), Stopped()]

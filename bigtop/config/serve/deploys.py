@@ -22,6 +22,7 @@ def policy(config: ServeConfig, scheme: str) -> DeployPolicy:
         headers=config[o.HEALTH_CHECK_HEADER],
         command=config[o.CHECK_COMMAND] or "",
         command_timeout=config[o.CHECK_TIMEOUT],
+        keep_generations=config[o.KEEP_GENERATIONS],
         canary_time=config[o.CANARY_TIME],
         thresholds=Thresholds(config[o.CANARY_ERRORS], config[o.CANARY_LATENCY], config[o.CANARY_REQUESTS]),
     )

@@ -1219,6 +1219,14 @@ CANARY_REQUESTS = Option(
     "N",
     ("20",),
 )
+KEEP_GENERATIONS = Option(
+    "--keep-generations",
+    Group.DEPLOYS,
+    one(values.whole(0, 20)),
+    "Keep so many old fork servers after reloads, for bigtop ctl rollback; each takes memory.",
+    "N",
+    ("0",),
+)
 
 # ---- development and checks
 
@@ -1282,6 +1290,6 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
     LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT, APP_METRICS,
     HEALTH_CHECK, HEALTH_CHECK_HEADER, CHECK_COMMAND, CHECK_TIMEOUT,
-    CANARY_TIME, CANARY_ERRORS, CANARY_LATENCY, CANARY_REQUESTS,
+    CANARY_TIME, CANARY_ERRORS, CANARY_LATENCY, CANARY_REQUESTS, KEEP_GENERATIONS,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from bigtop.control.commands import parameters
-from bigtop.control.commands.base import Command, Role, find
+from bigtop.control.commands.base import Command, Role, everyone, find
 from bigtop.control.commands.target import Daemon
 from bigtop.control.protocol import RefusedError, Reply
 
@@ -72,6 +72,19 @@ class Certificates(Command, kw_only=True):
 
     def apply(self, daemon: Daemon) -> Reply:
         return {"certificates": list(daemon.certificates(again=self.do == "reload"))}
+
+
+class Generations(Command, kw_only=True):
+    """Show which code there is: what runs, what is new, and what was kept to go back to."""
+
+    word = "generations"
+    role = Role.VIEW
+    name: str | None = _watcher()
+
+    def apply(self, daemon: Daemon) -> Reply:
+        supervisor = daemon.supervisor
+        names = everyone(supervisor) if self.name is None else [find(supervisor, self.name)]
+        return {"generations": [one for name in names for one in daemon.generations(name)]}
 
 
 class Stack(Command, kw_only=True):

@@ -12,6 +12,7 @@ from bigtop.control.commands.base import Command, Role, Steering, everyone, find
 from bigtop.control.commands.target import Daemon, Supervisor, Watcher
 from bigtop.control.protocol import RefusedError, Reply
 from bigtop.errors import CommandError
+from bigtop.supervisor.policy.trial import ROLLED_BACK
 from bigtop.supervisor.policy.watcher import Status
 
 Before = dict[str, set[int]]
@@ -179,10 +180,52 @@ class Reload(Steering, kw_only=True):
         before = snapshot(supervisor, names)
         for name in names:
             supervisor.reload(name, graceful=self.graceful, sequential=self.sequential)
-        return self._end(supervisor, names, before)
+        wanted = {name: supervisor.watcher(name).generation for name in names if self.graceful}
+        return self._end(supervisor, names, before, wanted)
+
+    async def _end(
+        self, supervisor: Supervisor, names: Sequence[str], before: Before, wanted: Mapping[str, int]
+    ) -> Reply:
+        told = {**await settled(supervisor, names), **_overtaken(supervisor, wanted)}
+        if self.name is None:
+            return told
+        steps = list(supervisor.steps(names[0]))
+        return {"info": changes(supervisor, names[0], before), "steps": steps, **told}
+
+
+def _overtaken(supervisor: Supervisor, wanted: Mapping[str, int]) -> Reply:
+    """Return, for a reply, which of the generations that were wanted are not what runs in the end."""
+    found = {name: supervisor.watcher(name).generation for name in wanted if name in supervisor.names}
+    lines = [
+        f"{name}: a newer command overtook this one: generation {number} runs, not {wanted[name]}"
+        for name, number in found.items()
+        if wanted[name] not in (0, number)
+    ]
+    return {"overtaken": lines} if lines else {}
+
+
+class Rollback(Steering, kw_only=True):
+    """Go back to the code before: end a reload that is under way, or take up a generation that was kept."""
+
+    word = "rollback"
+    role = Role.OPERATE
+    name: str | None = parameters.argument(
+        "one watcher; without: all that can", parameters.text, None, completes="watcher"
+    )
+
+    def apply(self, daemon: Daemon) -> Awaitable[Reply]:
+        supervisor = daemon.supervisor
+        name = None if self.name is None else find(supervisor, self.name)
+        before = snapshot(supervisor, supervisor.names if name is None else [name])
+        return self._end(supervisor, supervisor.rollback(name), before)
 
     async def _end(self, supervisor: Supervisor, names: Sequence[str], before: Before) -> Reply:
-        told = await settled(supervisor, names)
+        try:
+            told = await settled(supervisor, names)
+        except CommandError as error:
+            if not str(error).endswith(ROLLED_BACK):
+                raise
+            told = {}
         return told if self.name is None else {"info": changes(supervisor, names[0], before), **told}
 
 

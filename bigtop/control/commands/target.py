@@ -38,6 +38,10 @@ class Watcher(Protocol):
         """How many are wanted."""
 
     @property
+    def generation(self) -> int:
+        """The wanted one."""
+
+    @property
     def processes(self) -> Mapping[int, Process]:
         """Those that there are, by key."""
 
@@ -80,6 +84,12 @@ class Supervisor(Protocol):
     def restart(self, name: str) -> None: ...
 
     def reload(self, name: str, *, graceful: bool, sequential: bool) -> None: ...
+
+    def rollback(self, name: str | None) -> Sequence[str]:
+        """Go back to the generation before; return whose. CommandError: there is none."""
+
+    def steps(self, name: str) -> Sequence[str]:
+        """Return what new code has shown since the last thing that was wanted of a watcher."""
 
     def scale(self, name: str, count: int) -> None: ...
 
@@ -152,6 +162,9 @@ class Daemon(Protocol):
         """Return endpoint, pubsub_endpoint, stats_endpoint, check_delay, multicast_endpoint."""
 
     def version(self) -> Mapping[str, object]: ...
+
+    def generations(self, name: str) -> Sequence[Mapping[str, object]]:
+        """Return those of a watcher, the oldest first, with what each costs."""
 
     def overview(self) -> Mapping[str, object]:
         """Return every watcher with its processes, Bigtop's own processes, and listening sockets."""

@@ -47,6 +47,7 @@ class DeployPolicy(Record):
     command_timeout: float = 60.0
     canary_time: float = 0.0
     thresholds: Thresholds = field(default_factory=Thresholds)
+    keep_generations: int = 0  # that were replaced, to go back to
 
     @property
     def steps(self) -> tuple[Step, ...]:

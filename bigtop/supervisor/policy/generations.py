@@ -2,8 +2,10 @@
 #
 # Rule: a generation is listed from its Prepare to its Discard, and only discard() takes it out, so each is
 # discarded once. The first is kept (it works, as far as is known), the last is wanted; they are two during a
-# reload only. While the wanted one is on trial, its canary is tried with one step after the other; another
-# canary begins anew.
+# reload only. Those that were replaced may be kept aside, to go back to: these have no processes that stay.
+#
+# While the wanted one is on trial, its canary is tried with one step after the other; another canary begins
+# anew.
 
 from __future__ import annotations
 
@@ -74,13 +76,34 @@ class Generations(list[Generation]):
     def __init__(self) -> None:
         super().__init__()
         self._numbers = count(1)
+        self.aside: list[Generation] = []  # that were replaced, oldest first
 
     def add(self, *, by_reload: bool, sequential: bool = False) -> None:
         self.append(Generation(next(self._numbers), by_reload=by_reload, sequential=sequential))
 
     def discard(self, number: int) -> Discard:
         self[:] = [generation for generation in self if generation.number != number]
+        self.aside = [generation for generation in self.aside if generation.number != number]
         return Discard(number)
+
+    def replaced(self, keep: int) -> list[Discard]:
+        """All processes are of the wanted one: put the others aside, of which so many are kept."""
+        self.aside += self[:-1]
+        del self[:-1]
+        return self.let_go(keep)
+
+    def let_go(self, keep: int) -> list[Discard]:
+        """Keep no more than so many aside, the newest."""
+        return [self.discard(old.number) for old in self.aside[: max(0, len(self.aside) - keep)]]
+
+    @property
+    def can_go_back(self) -> bool:
+        return len(self) > 1 or bool(self.aside)
+
+    def go_back(self) -> None:
+        """Want the newest one again that is aside."""
+        self.append(self.aside.pop())
+        self[-1].by_reload = True
 
     def due(self, now: float, limit: float) -> list[int]:
         """Return those that have to be prepared now, once; that may take `limit` seconds, 0: for ever."""

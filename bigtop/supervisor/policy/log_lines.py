@@ -30,6 +30,8 @@ def line(
             return logging.INFO, f"{name}: started"
         case messages.Stopped():
             return logging.INFO, f"{name}: stopped"
+        case messages.Verify(_, generation, step):
+            return logging.INFO, f"{name}: generation {generation}: {step.value} begins"
         case messages.Passed(generation, step, how):
             return logging.INFO, f"{name}: generation {generation} passed its {step.value}: {how}"
         case messages.Reloaded(generation):

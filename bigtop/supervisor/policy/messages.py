@@ -44,6 +44,10 @@ class Reload(Record):
     remake: bool = False
 
 
+class Rollback(Record):
+    """Go back to the generation before: that of before a reload that is under way, or one that was kept."""
+
+
 class Restart(Record):
     """Stop, then start."""
 
@@ -155,6 +159,7 @@ Event = (
     | Stop
     | Scale
     | Reload
+    | Rollback
     | Restart
     | Update
     | Leave
@@ -198,15 +203,6 @@ class Spawn(Record):
     held: bool = False
 
 
-class Verify(Record):
-    """Try a canary with a step; answered by Verified or Rejected. Its end, or that of its generation, ends
-    this, and so does another Verify."""
-
-    key: int
-    generation: int
-    step: Step
-
-
 class Admit(Record):
     """Let clients come to a process that was held."""
 
@@ -243,6 +239,15 @@ class Report(Record):
 
     key: int
     reason: str
+
+
+class Verify(Record):
+    """Try a canary with a step; answered by Verified or Rejected. Its end, or that of its generation, ends
+    this, and so does another Verify."""
+
+    key: int
+    generation: int
+    step: Step
 
 
 class Short(Record):
@@ -382,8 +387,8 @@ class HookRan(Record):
 
 
 _OfTheMachine = (
-    Report | Short | Started | Stopped | Died | Passed | Reloaded | ReloadFailed | Finished | GaveUp
+    Report | Verify | Short | Started | Stopped | Died | Passed | Reloaded | ReloadFailed | Finished | GaveUp
 )
 _OfTheWorld = Born | NotSpawned | Signalled | Reaped | Left | Degraded | Added | Removed | Updated | HookRan
 Notice = _OfTheMachine | _OfTheWorld | CertificateNotice
-Action = Prepare | Discard | Spawn | Verify | Admit | Drain | Kill | Signal | _OfTheMachine
+Action = Prepare | Discard | Spawn | Admit | Drain | Kill | Signal | _OfTheMachine

@@ -20,6 +20,9 @@ from bigtop.supervisor.policy.messages import (
 )
 from bigtop.supervisor.policy.processtable import ProcessState, ProcessTable
 
+# Why a reload failed that somebody ended.
+ROLLED_BACK = "it was rolled back"
+
 
 class Trial:
     """Of whichever generation is wanted and not kept yet."""
@@ -31,7 +34,9 @@ class Trial:
     def hear_generation(self, event: GenerationReady | GenerationFailed, now: float) -> list[Action]:
         generation = self._generations.find(event.generation)
         if generation is None:
-            return []
+            aside = [one.number for one in self._generations.aside if one.number == event.generation]
+            # Its fork server had the code that the disk may not have any more.
+            return [self._generations.discard(number) for number in aside]
         if isinstance(event, GenerationReady):
             generation.usable(now)
             return []
@@ -58,6 +63,15 @@ class Trial:
         elif number == wanted:
             actions.append(ReloadFailed(wanted, self._generations[-1].number, reason))
         return actions
+
+    def go_back(self) -> list[Action]:
+        """Want what was before: end a reload that is under way, or want again what is aside, if anything
+        is."""
+        if len(self._generations) > 1:
+            return self.fail(self._generations[-1].number, ROLLED_BACK)
+        if self._generations and self._generations.aside:
+            self._generations.go_back()
+        return []
 
     def drop(self, number: int) -> list[Action]:
         """Give a generation up, for whatever reason."""

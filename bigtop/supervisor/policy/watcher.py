@@ -62,6 +62,7 @@ from bigtop.supervisor.policy.messages import (
     Report,
     Restart,
     Retiring,
+    Rollback,
     Scale,
     Signal,
     Spawned,
@@ -105,15 +106,15 @@ class Watcher:
         self.numprocesses = spec.numprocesses  # as wanted
         self._urgency = Urgency.GRACEFUL
         self._again = False  # a Start follows the Stop
-        self._generations = Generations()
+        self.generations = Generations()
         self._table = ProcessTable(spec, keys, random or Random())  # noqa: S311 (spreads ages)
-        self._trial = Trial(self._generations, self._table)
+        self._trial = Trial(self.generations, self._table)
         self._actions: list[Action] = []
 
     @property
     def generation(self) -> int:
         """The wanted generation, 0 while there is none."""
-        return self._generations[-1].number if self._generations else 0
+        return self.generations[-1].number if self.generations else 0
 
     @property
     def processes(self) -> Mapping[int, Proc]:
@@ -125,14 +126,14 @@ class Watcher:
         """Whether nothing is under way but waits after deaths, and replacements of those that retire."""
         if self.status is not Status.ACTIVE:
             return self.status is Status.STOPPED
-        return len(self._generations) == 1 and self._table.settled(self.numprocesses)
+        return len(self.generations) == 1 and self._table.settled(self.numprocesses)
 
     def wake_at(self) -> float | None:
         """When the next Tick is due, if one is."""
         times = [proc.deadline for proc in self._table.processes.values()]
         if self.status in RUNNING:
-            times += [time for each in self._generations for time in (each.prepare_at, each.late_at)]
-            if self._generations.source(self.numprocesses).usable_since is not None:
+            times += [time for each in self.generations for time in (each.prepare_at, each.late_at)]
+            if self.generations.source(self.numprocesses).usable_since is not None:
                 times.append(self._table.next_spawn())
             times.append(self._table.next_expiry())
         return min((time for time in times if time < inf), default=None)
@@ -160,14 +161,17 @@ class Watcher:
                 self.numprocesses = max(0, wanted)
             case Reload(sequential, remake):
                 self._reload(sequential=sequential, remake=remake)
+            case Rollback() if self.status in RUNNING and not self._again:
+                self._tried(self._trial.go_back())
             case Update(spec):
                 self.spec, self.numprocesses = spec, spec.numprocesses
                 self._table.describe(spec)
+                self._actions += self.generations.let_go(spec.deploy.keep_generations)
             case GenerationReady() | GenerationFailed():
                 self._tried(self._trial.hear_generation(event, now))
             case Verified() | Rejected():
                 self._tried(self._trial.hear_verdict(event))
-            case Start() | Stop() | Tick():
+            case Start() | Stop() | Rollback() | Tick():
                 pass
             case _:
                 self._hear_process(event, now)
@@ -180,8 +184,8 @@ class Watcher:
             self.status = Status.STARTING
             self._urgency = Urgency.GRACEFUL
             self._table.slots.clear()
-        if not self._generations:
-            self._generations.add(by_reload=False)
+        if not self.generations:
+            self.generations.add(by_reload=False)
 
     def _reload(self, *, sequential: bool, remake: bool) -> None:
         if self._again:
@@ -190,12 +194,12 @@ class Watcher:
             self._actions += [Signal(proc.key, SIGHUP) for proc in self._table.staying()]
             self._actions.append(Reloaded(self.generation))
             return
-        fresh = not self._generations
+        fresh = not self.generations
         self._start()
         if not fresh:
-            for old in self._generations[1:]:
+            for old in self.generations[1:]:
                 self._actions += self._trial.drop(old.number)
-            self._generations.add(by_reload=True, sequential=sequential or self.spec.singleton)
+            self.generations.add(by_reload=True, sequential=sequential or self.spec.singleton)
 
     def _hear_process(self, event: _ProcessEvent, now: float) -> None:
         proc = self._table.processes.get(event.key)
@@ -208,10 +212,10 @@ class Watcher:
             case Spawned(pid=pid):
                 proc.pid = pid
             case Ready() if self._table.is_ready(proc, now):
-                if not self._generations.is_canary(proc, self.numprocesses):
-                    self._generations.prove(proc.generation)
+                if not self.generations.is_canary(proc, self.numprocesses):
+                    self.generations.prove(proc.generation)
             case BootFailed(reason=reason) if proc.state is ProcessState.STARTING:
-                if self._generations.on_probation(proc.generation):
+                if self.generations.on_probation(proc.generation):
                     self._fail(proc.generation, reason)
             case Retiring():
                 proc.retiring = event.cause
@@ -223,7 +227,7 @@ class Watcher:
     def _late(self, proc: Proc, event: Late, now: float) -> None:
         if proc.asked is None:
             self._actions.append(Report(proc.key, event.reason))
-        if self._generations.is_canary(proc, self.numprocesses):
+        if self.generations.is_canary(proc, self.numprocesses):
             self._fail(proc.generation, f"its canary is stuck: {event.reason}")
         # What else it does may be finished first; when there is nothing else, it is not waited for.
         urgency = Urgency.QUICK if event.alone else Urgency.GRACEFUL
@@ -234,13 +238,13 @@ class Watcher:
             self._actions += self._table.postpone(proc, event.reason, now)
             return
         was_ready = proc.state is ProcessState.READY
-        on_trial = self._generations.is_canary(proc, self.numprocesses)
+        on_trial = self.generations.is_canary(proc, self.numprocesses)
         if not proc.moves(type(event)):
             return
         death = self._table.bury(proc, event, now)
         if death is None:
             return
-        failed = on_trial or (death.gave_up and self._generations.is_reload_to(proc.generation))
+        failed = on_trial or (death.gave_up and self.generations.is_reload_to(proc.generation))
         wait = inf if failed else death.wait
         if not death.expected:
             self._actions.append(death.told(proc, was_ready=was_ready, wait=wait))
@@ -259,7 +263,7 @@ class Watcher:
 
     def _tried(self, actions: list[Action]) -> None:
         self._actions += actions
-        if not self._generations and self.status in RUNNING:
+        if not self.generations and self.status in RUNNING:
             self.status = Status.STOPPING
 
     # ---- what is wanted against what is
@@ -267,15 +271,15 @@ class Watcher:
     def converge(self, now: float) -> list[Action]:
         """Compare what is wanted with what is, every process of it; return what to do, in this order."""
         self._actions = []
-        for number in self._generations.too_late(now) if self.status in RUNNING else ():
+        for number in self.generations.too_late(now) if self.status in RUNNING else ():
             self._fail(number, f"not imported after {self.spec.boot_timeout:g} seconds")
         for proc in self._table.overdue(now):
-            if self._generations.is_canary(proc, self.numprocesses):
+            if self.generations.is_canary(proc, self.numprocesses):
                 self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
             self._actions += self._table.kill(proc, why_overdue(proc, self.spec.boot_timeout))
         if self.status in RUNNING:
             self._table.advance(now)
-            if len(self._generations) > 1:
+            if len(self.generations) > 1:
                 self._actions += self._trial.go_on(self.numprocesses, self.spec.deploy.steps)
             self._adjust(now)
             self._tell()
@@ -283,7 +287,8 @@ class Watcher:
             for proc in self._table.processes.values():
                 self._actions += self._table.ask(proc, self._urgency, now)
             if not self._table.processes:
-                self._actions += [self._generations.discard(each.number) for each in list(self._generations)]
+                every = [*self.generations.aside, *self.generations]
+                self._actions += [self.generations.discard(each.number) for each in every]
                 self._actions.append(Stopped())
                 self.status = Status.STOPPED
         if not self._again or self.status is not Status.STOPPED:
@@ -294,14 +299,14 @@ class Watcher:
 
     def _adjust(self, now: float) -> None:
         """Ask those to leave that are too many, or replaced; then start what is missing."""
-        facts = self._table, self._generations, self.numprocesses, self.spec.singleton
+        facts = self._table, self.generations, self.numprocesses, self.spec.singleton
         before = Roster(*facts)
         leaving, idle = before.leaving(), before.idle_slots()
         for wid in idle:
             self._table.slots.drop(wid)
         for proc in leaving:
             self._actions += self._table.ask(proc, Urgency.GRACEFUL, now)
-        self._actions += [Prepare(number) for number in self._generations.due(now, self.spec.boot_timeout)]
+        self._actions += [Prepare(number) for number in self.generations.due(now, self.spec.boot_timeout)]
         after = Roster(*facts) if leaving or idle else before
         if after.usable:
             self._actions += self._table.spawn_missing(after.source.number, after.room(), now)
@@ -312,18 +317,18 @@ class Watcher:
 
     def _tell(self) -> None:
         """Say what was reached."""
-        wanted = self._generations[-1]
+        wanted = self.generations[-1]
         over = self._table.slots.over
-        trial = self._generations.trial(self.numprocesses)
+        trial = self.generations.trial(self.numprocesses)
         if trial is None and 0 < self.numprocesses == over:
             reason = self._table.slots.gave_up
             self._actions.append(GaveUp(reason) if reason else Finished())
             self.status = Status.STOPPING
             return
-        if self.status is Status.ACTIVE and len(self._generations) == 1 and not wanted.by_reload:
+        if self.status is Status.ACTIVE and len(self.generations) == 1 and not wanted.by_reload:
             return  # that was said before
         staying = self._table.staying()
-        usable = self._generations.source(self.numprocesses).usable_since is not None
+        usable = self.generations.source(self.numprocesses).usable_since is not None
         ready = [proc for proc in staying if proc.serves]
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
             self._actions.append(Started())
@@ -332,7 +337,7 @@ class Watcher:
             return
         # Who retires has a successor beside those that are wanted, and there may always be one.
         if len(ready) + over >= self.numprocesses and all(p.generation == wanted.number for p in staying):
-            self._actions += [self._generations.discard(old.number) for old in self._generations[:-1]]
+            self._actions += self.generations.replaced(self.spec.deploy.keep_generations)
             if wanted.by_reload:
                 wanted.by_reload = False
                 self._actions.append(Reloaded(wanted.number))

@@ -100,6 +100,10 @@ class ForkServers:
         for generation in list(self._servers):
             self.discard(generation)
 
+    def pid_of(self, generation: int) -> int | None:
+        server = self._servers.get(generation)
+        return None if server is None or server.gone else server.process.pid
+
     def unborn(self, key: int) -> Unborn | None:
         """Return what there is of a worker that did not report yet."""
         found = (server.pending[key] for server in self._servers.values() if key in server.pending)
