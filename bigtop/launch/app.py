@@ -111,6 +111,7 @@ class App:
         if spec.app_metrics != before.app_metrics:  # not for another number of workers: see --app-metrics
             self._adds_metrics = _adds_metrics(spec)
         self.spec = spec
+        self.pool.warm_up.policy = spec.deploy
         self._routing = routing
         self._inherited = self.pool.servers.inherited = self._orders()
         return True
@@ -162,6 +163,7 @@ class App:
         if self.spec.tls.acme is not None:  # what has come since it was described
             self.certificates.renew(lambda _message, _fd: None)
         self.pool = WorkerPool(feed, self._inherited, self.board, timeout, stderr_writer, self._loaded)
+        self.pool.warm_up.policy = self.spec.deploy
         return self.pool
 
     def renew(self) -> None:

@@ -20,15 +20,17 @@ from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
 
 if TYPE_CHECKING:  # with what makes requests, for those who want some
-    from bigtop.supervisor.policy.comparison import Counters
-    from bigtop.supervisor.processes.checks import CheckProgram, Streams
-    from bigtop.supervisor.verification import Verifier
+    from bigtop.supervisor.verification import Canaries, Verifier
 
 
 class ProcessPool(Protocol):
     """How the processes of one watcher are made and ended; answers come back as events."""
 
     last_words: dict[int, list[str]]  # lines of the process that died last, by wid
+
+    @property
+    def canaries(self) -> Canaries:
+        """What can be done for the trial of its processes."""
 
     def describe(self, spec: WatcherSpec) -> UpdateOutcome:
         """Take `spec` for generations to come, and for the processes that run if they can become that."""
@@ -41,18 +43,6 @@ class ProcessPool(Protocol):
 
     def admit(self, key: int) -> None:
         """Let clients come to a process that was held."""
-
-    async def reach(self, key: int, scheme: str, place: str) -> Streams:
-        """Return a connection to a canary, private to it where that is possible. OSError: there is none."""
-
-    def share_with(self, key: int) -> None:
-        """Have a process get its share of the clients that are there already."""
-
-    def counters(self) -> dict[int, Counters]:
-        """Return what each process has counted by now, by key; nothing where nobody counts."""
-
-    def check_program(self, generation: int, command: str) -> CheckProgram:
-        """Return what runs a command as, and where, processes of `generation` run. OSError: it cannot."""
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None: ...
 
@@ -127,7 +117,7 @@ class WatcherRuntime:
         if self._verifier is None:
             from bigtop.supervisor.verification import Verifier  # here: most reloads verify nothing
 
-            self._verifier = Verifier(self.pool, lambda: self.machine.spec, self._feed)
+            self._verifier = Verifier(self.pool.canaries, lambda: self.machine.spec, self._feed)
         self._verifier.begin(verify)
 
     def perform(self, action: messages.Action) -> None:

@@ -152,6 +152,7 @@ def test_every_flag_is_understood(option: Option[object]) -> None:
 
 SAMPLES = {
     "canary_errors": "7%",
+    "warm_up": "/x",
     "health_check": "GET /",
     "health_check_header": "X-A:b",
     "tls": "files:cert.pem,key.pem",

@@ -444,3 +444,80 @@ def test_a_kept_fork_server_that_dies_is_no_trouble(release: Release) -> None:
             os.kill(pid, signal.SIGKILL)
         until(lambda: states(site) == [("2", "current", "2")], "one generation")
         ctl(site, "rollback", "released", status=1)
+
+
+# ---- how workers come and go
+
+
+def test_a_worker_is_asked_before_clients_come(release: Release) -> None:
+    release.write(
+        top=f"GATE = '{release.folder}/warm-'",
+        check="open(GATE + str(os.getpid()), 'w').close()",
+        work="status = '200 OK' if os.path.exists(GATE + str(os.getpid())) else '500 Cold'",
+    )
+    with release.site("--warm-up", "/healthz", "--max-requests", "200") as site, Load(site.port, 8) as load:
+        until(lambda: load.answered > 500, "answers of workers and of their successors")
+        reload(site)
+        until(lambda: load.answered > 1000, "answers of new workers")
+    assert not load.failures
+    assert len(load.workers) > 4
+
+
+def test_a_warm_up_that_fails_is_told_and_keeps_nobody(release: Release) -> None:
+    release.write(check="os._exit(3) if os.path.exists('/nowhere') else None; status = '500 Oh'")
+    with release.site("--warm-up", "/healthz", *HEALTH) as site:
+        assert site.get()
+        site.send(signal.SIGHUP)
+        site.wait_for("generation 2 cannot run and 1 goes on: the health check failed")
+
+
+def test_a_warm_up_that_hangs_is_a_worker_that_does_not_get_ready(release: Release) -> None:
+    with release.site("--warm-up", "/healthz", "--boot-timeout", "3") as site:
+        release.write(check="time.sleep(1000)")
+        site.send(signal.SIGHUP)
+        site.wait_for("generation 2 cannot run and 1 goes on: not ready after 3 seconds")
+        assert site.get()
+
+
+FIRST_OR_WAIT = """
+def first_or_wait():
+    try:
+        open('{0}/first', 'x').close()
+    except FileExistsError:
+        while not os.path.exists('{0}/gate'):
+            time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "old", "new"), [((), 3, 2), (("--max-surge", "3"), 3, 4), (("--max-unavailable", "2"), 1, 4)]
+)
+def test_several_workers_are_replaced_at_a_time(
+    release: Release, args: tuple[str, ...], old: int, new: int
+) -> None:
+    """All new ones but the canary wait before they are ready."""
+    with release.site("--workers", "4", "--warm-up", "/healthz", *args) as site:
+        until(lambda: len(site.workers()) == 4, "four workers")
+        before = site.workers().keys()
+        release.write(top=FIRST_OR_WAIT.format(release.folder), check="first_or_wait()")
+        site.send(signal.SIGHUP)
+
+        def counts() -> tuple[int, int]:
+            now = site.workers().keys()
+            return len(now & before), len(now - before)
+
+        until(lambda: counts() == (old, new), f"{old} old and {new} new workers")
+        assert site.get()
+        (release.folder / "gate").touch()
+        until(lambda: counts() == (0, 4), "four new workers")
+
+
+def test_no_surge_and_nobody_missing_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bigtop", "serve", "tests.apps.wsgi_basic:app", "--max-surge", "0"],
+        capture_output=True,
+        cwd=ROOT,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 78
+    assert b"--max-surge: 0 takes --max-unavailable 1 or more" in done.stderr

@@ -206,6 +206,7 @@ SPEC = WatcherSpec(
 )
 
 CAREFUL = DeployPolicy((HealthCheck("GET /", "GET", "/", ((200, 299),), 1.0),), command="true")
+WIDE = DeployPolicy(max_surge=4)
 KEEPING = DeployPolicy(keep_generations=2)
 WATCHFUL = replace(CAREFUL, canary_time=7.0)
 POLICIES = [
@@ -226,6 +227,8 @@ SPECS = [
     replace(SPEC, deploy=DeployPolicy(canary_time=7.0)),
     replace(SPEC, deploy=DeployPolicy(keep_generations=1)),
     replace(SPEC, deploy=replace(CAREFUL, keep_generations=2)),
+    replace(SPEC, deploy=replace(CAREFUL, max_surge=3)),
+    replace(SPEC, deploy=DeployPolicy(max_surge=0, max_unavailable=2)),
     replace(SPEC, deploy=CAREFUL, lifetime=Lifetime(max_age=40.0, max_age_variance=20.0)),
 ]
 
@@ -360,7 +363,8 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_surge_and_canary(self) -> None:
-        assert len(self.world.staying) <= self.world.watcher.numprocesses + 2
+        surge = max(1, self.world.watcher.spec.deploy.max_surge)
+        assert len(self.world.staying) <= self.world.watcher.numprocesses + surge + 1
 
     @invariant()
     def a_singleton_is_one(self) -> None:
@@ -391,10 +395,13 @@ TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=150, stateful_step_count=60)
 
 
+DEPLOYS = [DeployPolicy(), CAREFUL, WATCHFUL, KEEPING, WIDE]
+
+
 class Deployments(RuleBasedStateMachine):
     """Reloads, scalings and retirements while nothing dies: the ready ones are never fewer than wanted."""
 
-    @initialize(count=st.integers(1, 5), deploy=st.sampled_from([DeployPolicy(), CAREFUL, WATCHFUL, KEEPING]))
+    @initialize(count=st.integers(1, 5), deploy=st.sampled_from(DEPLOYS))
     def begin(self, count: int, deploy: DeployPolicy) -> None:
         self.world = World(replace(SPEC, deploy=deploy))
         self.world.tell(m.Scale(count))

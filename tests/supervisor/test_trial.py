@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bigtop.errors import ConfigError
 from bigtop.record import replace
 from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck, Step
 from bigtop.supervisor.policy.messages import (
+    Action,
     Admit,
     Discard,
     Drain,
@@ -24,6 +26,7 @@ from bigtop.supervisor.policy.messages import (
     Reloaded,
     ReloadFailed,
     Report,
+    Retiring,
     Rollback,
     Scale,
     Spawn,
@@ -269,3 +272,62 @@ def test_a_stop_lets_go_of_what_is_kept():
     play = reloaded(keep=2, count=2)
     play.tell(Stop())
     assert play.tell(Exited(3, OK)) == [Discard(1), Discard(2), Discard(3), Stopped()]
+
+
+# ---- how the old ones are replaced
+
+
+def rolling(**policy: int) -> Play:
+    """Four processes, the canary of the next generation (5) booting."""
+    play = running(4, deploy=DeployPolicy(**policy))
+    play.tell(Reload())
+    assert play.tell(GenerationReady(2)) == [Spawn(5, 5, 2)]
+    return play
+
+
+def born(actions: list[Action]) -> list[int]:
+    return [action.key for action in actions if isinstance(action, Spawn)]
+
+
+def gone(actions: list[Action]) -> list[int]:
+    return [action.key for action in actions if isinstance(action, Drain)]
+
+
+def test_a_larger_surge_replaces_several_at_a_time():
+    play = rolling(max_surge=3)
+    actions = play.tell(Ready(5))
+    assert (gone(actions), born(actions)) == ([1], [6, 7, 8])
+    assert gone(play.tell(Ready(6))) == [2]
+    assert gone(play.tell(Ready(7))) == [3]
+    assert gone(play.tell(Ready(8))) == [4]
+    assert play.watcher.generation == 2
+
+
+def test_some_may_be_missing_meanwhile():
+    play = rolling(max_unavailable=2)
+    actions = play.tell(Ready(5))
+    assert gone(actions) == [1, 2, 3]
+    assert len(born(actions)) == 3
+    ready = [proc for proc in play.watcher.processes.values() if proc.serves]
+    assert len(ready) == 2
+
+
+def test_without_a_surge_the_old_one_is_gone_before_the_new_one_comes():
+    """But for the canary, which comes first."""
+    play = rolling(max_surge=0, max_unavailable=1)
+    actions = play.tell(Ready(5))
+    assert (gone(actions), born(actions)) == ([1, 2], [])
+    assert born(play.tell(Exited(1, OK))) == []  # the canary is in its place
+    assert born(play.tell(Exited(2, OK))) == [6]
+
+
+def test_neither_is_refused():
+    with pytest.raises(ConfigError, match="max_surge and max_unavailable are both 0"):
+        DeployPolicy(max_surge=0)
+    assert DeployPolicy(max_surge=0, max_unavailable=1)
+
+
+def test_outside_of_a_reload_there_is_one_more_at_most():
+    play = running(4, deploy=DeployPolicy(max_surge=3, max_unavailable=2))
+    assert born(play.tell(Retiring(1, "1000 requests"))) == [5]
+    assert born(play.tell(Retiring(2, "1000 requests"))) == []

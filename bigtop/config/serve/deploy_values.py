@@ -80,6 +80,11 @@ def _target(word: str) -> str:
     return word
 
 
+def warm_up(given: str) -> HealthCheck:
+    """A path or a URL; any answer will do."""
+    return HealthCheck(f"GET {given}", "GET", _target(given), ((100, 599),), LIMIT)
+
+
 def header(given: str) -> tuple[str, str]:
     """NAME: VALUE of a request."""
     name, colon, value = given.partition(":")

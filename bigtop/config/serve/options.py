@@ -1166,7 +1166,7 @@ HEALTH_CHECK_HEADER = Option(
     "--health-check-header",
     Group.DEPLOYS,
     each(deploy_values.header),
-    "Send this field with each health check.",
+    "Send this field with each health check, and with each request of --warm-up.",
     "NAME:VALUE",
     many=True,
     blanks=True,
@@ -1218,6 +1218,30 @@ CANARY_REQUESTS = Option(
     "With fewer answers nothing is compared.",
     "N",
     ("20",),
+)
+WARM_UP = Option(
+    "--warm-up",
+    Group.DEPLOYS,
+    each(deploy_values.warm_up),
+    "Ask each new worker for this path or URL before it is ready; the answer does not matter.",
+    "PATH",
+    many=True,
+)
+MAX_SURGE = Option(
+    "--max-surge",
+    Group.DEPLOYS,
+    one(values.whole(0, MAX_WORKERS)),
+    "Replace so many workers at a time at a reload, each beside an old one.",
+    "N",
+    ("1",),
+)
+MAX_UNAVAILABLE = Option(
+    "--max-unavailable",
+    Group.DEPLOYS,
+    one(values.whole(0, MAX_WORKERS)),
+    "So many workers fewer may serve while a reload replaces them.",
+    "N",
+    ("0",),
 )
 KEEP_GENERATIONS = Option(
     "--keep-generations",
@@ -1290,6 +1314,7 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     ACCESS_LOGFILE, ACCESS_LOGFORMAT, LOG_JSON, ERROR_LOGFILE, LOG_LEVEL, LOG_TIME_ZONE,
     LOGGER_CLASS, LOG_CONFIG, LOG_CONFIG_JSON, CAPTURE_OUTPUT, APP_METRICS,
     HEALTH_CHECK, HEALTH_CHECK_HEADER, CHECK_COMMAND, CHECK_TIMEOUT,
-    CANARY_TIME, CANARY_ERRORS, CANARY_LATENCY, CANARY_REQUESTS, KEEP_GENERATIONS,
+    CANARY_TIME, CANARY_ERRORS, CANARY_LATENCY, CANARY_REQUESTS, WARM_UP, MAX_SURGE, MAX_UNAVAILABLE,
+    KEEP_GENERATIONS,
     RELOAD, RELOAD_EXTRA_FILE, CHECK_CONFIG, PRINT_CONFIG,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from bigtop.errors import ConfigError
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.comparison import Thresholds
 
@@ -47,7 +48,14 @@ class DeployPolicy(Record):
     command_timeout: float = 60.0
     canary_time: float = 0.0
     thresholds: Thresholds = field(default_factory=Thresholds)
+    warm_up: tuple[HealthCheck, ...] = ()  # asked of each process before it is ready; any answer will do
+    max_surge: int = 1  # so many processes more than the count while a reload replaces them
+    max_unavailable: int = 0  # so many fewer may serve meanwhile
     keep_generations: int = 0  # that were replaced, to go back to
+
+    def __post_init__(self) -> None:
+        if self.max_surge + self.max_unavailable < 1:
+            raise ConfigError("max_surge and max_unavailable are both 0: no process could be replaced")
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -9,12 +9,13 @@ from math import inf
 
 from bigtop.supervisor.policy.generations import Generations
 from bigtop.supervisor.policy.processtable import Proc, ProcessTable
+from bigtop.supervisor.policy.spec import WatcherSpec
 
 
 class Roster:
     """Those that stay, oldest first: `stale` ones have to be replaced, `canaries` are on trial."""
 
-    def __init__(self, table: ProcessTable, generations: Generations, wanted: int, singleton: bool) -> None:
+    def __init__(self, table: ProcessTable, generations: Generations, wanted: int, spec: WatcherSpec) -> None:
         self.fresh: list[Proc] = []
         self.stale: list[Proc] = []
         self.canaries: list[Proc] = []
@@ -22,7 +23,10 @@ class Roster:
         self.source = generations.source(wanted)
         self.usable = self.source.usable_since is not None
         # An old process is gone before the new one comes.
-        self._one_for_one = singleton or (len(generations) > 1 and generations[-1].sequential)
+        self._one_for_one = spec.singleton or (len(generations) > 1 and generations[-1].sequential)
+        is_reload = len(generations) > 1 and self.trial is None
+        self._surge = spec.deploy.max_surge if is_reload else 1
+        self._unavailable = spec.deploy.max_unavailable if is_reload else 0
         self._alone = len(generations) == 1 and self.usable
         self._table = table
         self._wanted = wanted
@@ -70,7 +74,7 @@ class Roster:
         leaving = sorted(self.fresh, key=lambda proc: proc.serves)[:surplus]
         leaving += [proc for proc in self.stale if not proc.serves]
         ready = [proc for proc in self.fresh + self.stale if proc.serves and proc not in leaving]
-        spare = max(0, len(ready) + self._table.slots.over - self._wanted)
+        spare = max(0, len(ready) + self._table.slots.over - self._wanted + self._unavailable)
         full = len(ready) + len(self._table.slots.holds) >= self._wanted
         if self._one_for_one and self.usable and full and len(ready) == len(self._table.processes):
             spare = max(spare, 1)
@@ -79,8 +83,8 @@ class Roster:
     def room(self) -> int:
         """How many can be started, beside the successors of the dead."""
         room = self._wanted - len(self.fresh) - len(self._table.slots.holds)
-        if self._one_for_one:  # whoever is there, even leaving, holds a place
+        if self._one_for_one or not self._surge:  # whoever is there, even leaving, holds a place
             room -= len(self._table.processes) - len(self.fresh)
-        else:  # each stale process but the first keeps its place until its turn comes
-            room -= max(0, len(self.stale) - 1)
+        else:  # each stale process but the first ones keeps its place until its turn comes
+            room -= max(0, len(self.stale) - self._surge)
         return max(0, room)

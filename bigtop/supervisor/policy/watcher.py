@@ -26,7 +26,8 @@
 # clients, until the step that is about them. When a reload fails, the kept generation is simply the wanted
 # one again.
 #
-# So never more than count + 2 processes were not asked to leave: surge and canary.
+# The deploy policy may allow a reload a larger surge, and fewer that are ready. So never more than count +
+# surge + 1 processes were not asked to leave: the one is the canary.
 #
 # A sequential reload, and every replacement in a singleton, goes without both: an old process leaves first,
 # and its successor comes when it is gone.
@@ -299,7 +300,7 @@ class Watcher:
 
     def _adjust(self, now: float) -> None:
         """Ask those to leave that are too many, or replaced; then start what is missing."""
-        facts = self._table, self.generations, self.numprocesses, self.spec.singleton
+        facts = self._table, self.generations, self.numprocesses, self.spec
         before = Roster(*facts)
         leaving, idle = before.leaving(), before.idle_slots()
         for wid in idle:

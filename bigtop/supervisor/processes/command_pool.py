@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import functools
+import os
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
@@ -33,6 +32,22 @@ class PoolServices(Record):
     spawner: Spawner
     outputs: Outputs
     tell: Callable[[str, messages.Notice], None]
+
+
+class CommandCanaries:
+    """Nothing is asked of commands at a reload but to become ready."""
+
+    async def reach(self, key: int, scheme: str, place: str) -> Streams:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    def share_with(self, key: int) -> None:
+        """Clients of a command are no business of ours."""
+
+    def counters(self) -> dict[int, Counters]:
+        return {}
+
+    def check_program(self, generation: int, command: str) -> CheckProgram:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
 
 class _Member(Record, frozen=False):
@@ -62,6 +77,7 @@ class CommandPool:
         self._services = services
         self._descriptions: dict[int, WatcherSpec] = {}  # by generation
         self._members: dict[int, _Member] = {}
+        self.canaries = CommandCanaries()
         services.outputs.open(spec)
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
 
@@ -112,20 +128,6 @@ class CommandPool:
             member.ending.kill(reason)
         elif member is not None:
             member.doomed = reason
-
-    async def reach(self, key: int, scheme: str, place: str) -> Streams:
-        """Return a connection to where its checks say that it listens."""
-        where = urlsplit(f"//{place}")
-        return await asyncio.open_connection(where.hostname, where.port or 80)
-
-    def share_with(self, key: int) -> None:
-        """Clients of a command are no business of ours."""
-
-    def counters(self) -> dict[int, Counters]:
-        return {}
-
-    def check_program(self, generation: int, command: str) -> CheckProgram:
-        raise OSError(errno.ENOTSUP, "a command has none")
 
     def admit(self, key: int) -> None:
         """Clients of a command are no business of ours."""

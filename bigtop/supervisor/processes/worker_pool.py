@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import socket
 import time
@@ -21,11 +20,10 @@ from bigtop.ipc.scoreboard import RequestRecord, View, Word
 from bigtop.log import logger as get_logger
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
-from bigtop.supervisor.policy.comparison import Counters
 from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
-from bigtop.supervisor.processes import checks, killing, scarcity
-from bigtop.supervisor.processes.checks import CheckProgram, Streams
+from bigtop.supervisor.processes import killing, scarcity
+from bigtop.supervisor.processes.canaries import WarmUp, WorkerCanaries
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
 from bigtop.supervisor.processes.forkservers import ForkServers
@@ -98,6 +96,9 @@ class WorkerPool:
         self._line_sink = line_sink
         self.servers = ForkServers(inherited, Hearers(feed, self._adopt, line_sink, on_loaded))
         self._members: dict[int, _Member] = {}
+        self.canaries = WorkerCanaries(self._tell, self._slots, self.servers)
+        self.warm_up = WarmUp(self.canaries)
+        self._held: set[int] = set()  # by us: they have their warm-up before them
         self.interface = ""
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
 
@@ -116,41 +117,15 @@ class WorkerPool:
             reason = f"there is no scoreboard for it: {error.strerror}"
             self._feed(messages.SpawnFailed(key, reason, scarcity.is_passing(error)))
             return
+        if self.warm_up.is_wanted and not held:
+            self._held.add(key)
         try:
-            self.servers.spawn(lifeline.Fork(key, wid, held), generation, slot)
+            self.servers.spawn(lifeline.Fork(key, wid, held or key in self._held), generation, slot)
         finally:
             os.close(slot)
 
     def admit(self, key: int) -> None:
         self._tell(key, lifeline.Admit())
-
-    async def reach(self, key: int, scheme: str, place: str) -> Streams:
-        """Return a connection to the worker, which serves it beside all clients. OSError: there is none."""
-        member = self._members.get(key)
-        if member is None or member.line.fileno() < 0:
-            raise OSError(errno.ENOTCONN, "the worker is gone")
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                lifeline.send(member.line, lifeline.Probe(scheme), (theirs.fileno(),))
-            except OSError:
-                ours.close()
-                raise
-        ours.setblocking(False)
-        return await checks.connected(ours)
-
-    def share_with(self, key: int) -> None:
-        """Have the others let idle connections go to a new worker: clients that stay would never see it."""
-        for other in self._members:
-            if other != key:
-                self._tell(other, lifeline.Share())
-
-    def counters(self) -> dict[int, Counters]:
-        now = time.monotonic_ns()
-        return {key: _counted(self._board.of(member.wid - 1), now) for key, member in self._members.items()}
-
-    def check_program(self, generation: int, command: str) -> CheckProgram:
-        return self.servers.check_program(generation, command)
 
     def describe(self, spec: WatcherSpec) -> UpdateOutcome:
         """Take what fork servers to come are told already, and nothing else."""
@@ -290,16 +265,31 @@ class WorkerPool:
                 if lifeline.Ready in member.said:
                     asyncio.get_running_loop().call_later(_TIME_TO_END, self._feed, messages.Leave(key))
             case (lifeline.Ready(interface), _):
-                self.interface = interface
-                if member.cut is not None:  # asked to leave at the very moment in which it began to answer
-                    member.cut_off_after(member.grace)
-                self._feed(messages.Ready(key))
+                self._answers(key, member, interface)
             case (lifeline.BootFailed(text, traceback), _):
                 member.why = f"{text}\n{traceback}".rstrip()
                 self._feed(messages.BootFailed(key, member.why))
             case (lifeline.Retire(reason), _):
                 self._feed(messages.Retiring(key, reason))
         return received is not None
+
+    def _answers(self, key: int, member: _Member, interface: str) -> None:
+        """A worker answers requests."""
+        self.interface = interface
+        if member.cut is not None:  # asked to leave at the very moment in which it began to answer
+            member.cut_off_after(member.grace)
+        if self.warm_up.is_wanted:
+            self.warm_up.begin(key, member.wid, self._ready)
+        else:
+            self._ready(key)
+
+    def _ready(self, key: int) -> None:
+        if key in self._held:
+            self.admit(key)
+        self._feed(messages.Ready(key))
+
+    def _slots(self) -> dict[int, View]:
+        return {key: self._board.of(member.wid - 1) for key, member in self._members.items()}
 
     def _ended(self, key: int, status: messages.ExitStatus) -> None:
         member = self._members[key]
@@ -314,6 +304,8 @@ class WorkerPool:
         if not member.killed:
             _tell_lost(self._board, member.wid, "is gone")
         del self._members[key]
+        self._held.discard(key)
+        self.warm_up.end(key)
         self._board.drop(member.wid - 1)
         self._feed(messages.Exited(key, status))
 
@@ -347,12 +339,6 @@ def _describe(record: RequestRecord) -> str:
     client = record.client or "unknown"
     name = f" ({record.id})" if record.id else ""
     return f"{record.method} {record.path}{name} from {client}, {record.phase.name.lower()} for {age:.1f} s"
-
-
-def _counted(slot: View, now: int) -> Counters:
-    words = slot.words
-    running = tuple(max(0, now - record.began) / 1e9 for record in slot.running())
-    return Counters(words[Word.REQUESTS], words[Word.ERRORS], slot.latencies(), running)
 
 
 class _Late(NamedTuple):
