@@ -68,7 +68,7 @@ class World:
                 assert self.generations[generation] != "discarded"
                 assert key in self.ready
                 assert (key, step) not in self.passed
-                assert (key in self.held) == (step is not Step.TRAFFIC)
+                assert key not in self.held or step is not Step.TRAFFIC
                 self.tried = {key: step}
             case m.Admit(key):
                 assert key in self.ready
@@ -224,6 +224,7 @@ SPECS = [
     replace(SPEC, send_hup=True),
     replace(SPEC, deploy=CAREFUL),
     replace(SPEC, deploy=WATCHFUL),
+    replace(SPEC, deploy=CAREFUL, numprocesses=1, singleton=True),
     replace(SPEC, deploy=DeployPolicy(canary_time=7.0)),
     replace(SPEC, deploy=DeployPolicy(keep_generations=1)),
     replace(SPEC, deploy=replace(CAREFUL, keep_generations=2)),

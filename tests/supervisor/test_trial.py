@@ -331,3 +331,61 @@ def test_outside_of_a_reload_there_is_one_more_at_most():
     play = running(4, deploy=DeployPolicy(max_surge=3, max_unavailable=2))
     assert born(play.tell(Retiring(1, "1000 requests"))) == [5]
     assert born(play.tell(Retiring(2, "1000 requests"))) == []
+
+
+# ---- one gone before the next one comes
+
+
+def sequential(count: int = 2) -> Play:
+    """Process `count` + 1 is new, ready, and has its first step before it."""
+    play = running(count, deploy=POLICY)
+    play.tell(Reload(sequential=True))
+    assert play.tell(GenerationReady(2)) == [Drain(1, 30.0)]
+    assert play.tell(Exited(1, OK)) == [Spawn(count + 1, 1, 2)]
+    assert play.tell(Ready(count + 1)) == [Verify(count + 1, 2, HEALTH)]
+    return play
+
+
+def test_the_others_wait_until_the_first_new_one_has_passed():
+    play = sequential()
+    assert play.tell(Verified(3, HEALTH)) == [Passed(2, HEALTH, ""), Verify(3, 2, COMMAND)]
+    assert play.tell(Verified(3, COMMAND)) == [Passed(2, COMMAND, ""), Drain(2, 30.0)]
+    assert play.tell(Exited(2, OK)) == [Spawn(4, 2, 2)]
+    assert play.tell(Ready(4)) == [Discard(1), Reloaded(2)]
+
+
+@pytest.mark.parametrize("how", ["rejected", "dies", "late"])
+def test_the_way_back_is_one_for_one_as_well(how):
+    play = sequential()
+    if how == "rejected":
+        actions = play.tell(Rejected(3, HEALTH, "500"))
+        assert actions == [Discard(2), ReloadFailed(2, 1, "500"), Drain(3, 30.0)]
+        actions = play.tell(Exited(3, OK))
+    elif how == "late":
+        play.tell(Late(3, "/"))
+        actions = play.tell(Exited(3, OK))
+    else:
+        actions = play.tell(Exited(3, ExitStatus(code=1)))
+        assert ReloadFailed(2, 1, "process 1 ended: exit status 1") in actions
+    assert Spawn(4, 1, 1) in actions
+    play.tell(Ready(4))
+    assert play.states() == {2: "ready", 4: "ready"}
+    assert play.watcher.settled
+
+
+def test_a_singleton_goes_back_to_what_it_was():
+    play = running(1, deploy=POLICY, singleton=True)
+    play.tell(Reload())
+    assert play.tell(GenerationReady(2)) == [Drain(1, 30.0)]
+    assert play.tell(Exited(1, OK)) == [Spawn(2, 1, 2)]
+    assert play.tell(Ready(2)) == [Verify(2, 2, HEALTH)]
+    assert play.tell(Rejected(2, HEALTH, "x")) == [Discard(2), ReloadFailed(2, 1, "x"), Drain(2, 30.0)]
+    assert play.tell(Exited(2, OK)) == [Spawn(3, 1, 1)]
+
+
+def test_without_steps_a_sequential_reload_is_no_trial():
+    play = running(1)
+    play.tell(Reload(sequential=True))
+    play.tell(GenerationReady(2))
+    play.tell(Exited(1, OK))
+    assert not any(isinstance(one, ReloadFailed) for one in play.tell(Exited(2, ExitStatus(code=1))))

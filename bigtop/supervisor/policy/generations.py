@@ -88,6 +88,7 @@ class Generations(list[Generation]):
 
     def replaced(self, keep: int) -> list[Discard]:
         """All processes are of the wanted one: put the others aside, of which so many are kept."""
+        self[-1].sequential = False
         self.aside += self[:-1]
         del self[:-1]
         return self.let_go(keep)
@@ -138,15 +139,20 @@ class Generations(list[Generation]):
         generation = self.find(number)
         return generation is not None and (not generation.proven or self.is_reload_to(number))
 
-    def trial(self, wanted: int) -> Generation | None:
+    def tested(self, wanted: int) -> Generation | None:
         """The wanted generation while it is not proven and another is kept. No processes prove nothing."""
-        if len(self) < 2 or not wanted or self[-1].proven or self[-1].sequential:
-            return None
-        return self[-1]
+        return None if len(self) < 2 or not wanted or self[-1].proven else self[-1]
 
-    def is_canary(self, proc: Proc, wanted: int) -> bool:
-        trial = self.trial(wanted)
-        return trial is not None and trial.number == proc.generation and proc.asked is None
+    def trial(self, wanted: int) -> Generation | None:
+        """The same, where its processes come beside those of the kept one."""
+        tested = self.tested(wanted)
+        return None if tested is None or tested.sequential else tested
+
+    def is_canary(self, proc: Proc, wanted: int, *, verifies: bool) -> bool:
+        """Whether the end of a process is the end of its generation. In a sequential reload that is so where
+        new code has to show something (`verifies`)."""
+        tested = self.tested(wanted) if verifies else self.trial(wanted)
+        return tested is not None and tested.number == proc.generation and proc.asked is None
 
     def source(self, wanted: int) -> Generation:
         """Where processes come from, but for the canary."""

@@ -23,7 +23,10 @@ class Roster:
         self.source = generations.source(wanted)
         self.usable = self.source.usable_since is not None
         # An old process is gone before the new one comes.
-        self._one_for_one = spec.singleton or (len(generations) > 1 and generations[-1].sequential)
+        self._one_for_one = spec.singleton or generations[-1].sequential
+        tested = generations.tested(wanted)
+        # Until the first one has shown enough, no other takes the place of an old one.
+        self._waits = tested is not None and any(p.generation == tested.number for p in table.staying())
         is_reload = len(generations) > 1 and self.trial is None
         self._surge = spec.deploy.max_surge if is_reload else 1
         self._unavailable = spec.deploy.max_unavailable if is_reload else 0
@@ -78,6 +81,8 @@ class Roster:
         full = len(ready) + len(self._table.slots.holds) >= self._wanted
         if self._one_for_one and self.usable and full and len(ready) == len(self._table.processes):
             spare = max(spare, 1)
+        if self._waits and self.trial is None:
+            spare = 0
         return leaving + [proc for proc in ready if proc in self.stale][:spare]
 
     def room(self) -> int:

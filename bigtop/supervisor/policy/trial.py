@@ -18,7 +18,7 @@ from bigtop.supervisor.policy.messages import (
     ReloadFailed,
     Verified,
 )
-from bigtop.supervisor.policy.processtable import ProcessState, ProcessTable
+from bigtop.supervisor.policy.processtable import Proc, ProcessState, ProcessTable
 
 # Why a reload failed that somebody ended.
 ROLLED_BACK = "it was rolled back"
@@ -56,13 +56,15 @@ class Trial:
 
     def fail(self, number: int, reason: str) -> list[Action]:
         """That generation cannot run: back to the kept one, or give up."""
-        wanted = self._generations[-1].number
+        wanted, failed = self._generations[-1].number, self._generations.find(number)
         actions = self.drop(number)
         if not self._generations:
-            actions.append(GaveUp(reason))
-        elif number == wanted:
-            actions.append(ReloadFailed(wanted, self._generations[-1].number, reason))
-        return actions
+            return [*actions, GaveUp(reason)]
+        if number != wanted:
+            return actions
+        kept = self._generations[-1]
+        kept.sequential = failed is not None and failed.sequential  # there and back
+        return [*actions, ReloadFailed(wanted, kept.number, reason)]
 
     def go_back(self) -> list[Action]:
         """Want what was before: end a reload that is under way, or want again what is aside, if anything
@@ -83,13 +85,17 @@ class Trial:
     def go_on(self, wanted: int, steps: Sequence[Step]) -> list[Action]:
         """Try the canary with what comes next; let clients come to those that may have some."""
         actions: list[Action] = []
-        trial = self._generations.trial(wanted)
-        for proc in self._table.staying() if trial is not None else ():
-            if trial is not None and proc.generation == trial.number and proc.state is ProcessState.READY:
-                actions += trial.try_out(proc.key, steps)
-                if trial.proven:
-                    self._table.slots.clear()  # new code, new count
+        trial = self._generations.tested(wanted)
+        canary = None if trial is None else self._first_ready(trial.number)
+        if trial is not None and canary is not None:
+            actions += trial.try_out(canary.key, steps)
+            if trial.proven and not trial.sequential:
+                self._table.slots.clear()  # new code, new count
         if not wanted:  # whoever is there leaves
             return actions
         is_held = trial is not None and not trial.proven and trial.trying is not Step.TRAFFIC
         return self._table.admit(held=trial.number if trial is not None and is_held else 0) + actions
+
+    def _first_ready(self, generation: int) -> Proc | None:
+        ready = (proc for proc in self._table.staying() if proc.state is ProcessState.READY)
+        return next((proc for proc in ready if proc.generation == generation), None)

@@ -213,7 +213,7 @@ class Watcher:
             case Spawned(pid=pid):
                 proc.pid = pid
             case Ready() if self._table.is_ready(proc, now):
-                if not self.generations.is_canary(proc, self.numprocesses):
+                if not self.generations.is_canary(proc, self.numprocesses, verifies=True):
                     self.generations.prove(proc.generation)
             case BootFailed(reason=reason) if proc.state is ProcessState.STARTING:
                 if self.generations.on_probation(proc.generation):
@@ -225,10 +225,13 @@ class Watcher:
             case SpawnFailed() | Exited():
                 self._gone(proc, event, now)
 
+    def _is_canary(self, proc: Proc) -> bool:
+        return self.generations.is_canary(proc, self.numprocesses, verifies=bool(self.spec.deploy.steps))
+
     def _late(self, proc: Proc, event: Late, now: float) -> None:
         if proc.asked is None:
             self._actions.append(Report(proc.key, event.reason))
-        if self.generations.is_canary(proc, self.numprocesses):
+        if self._is_canary(proc):
             self._fail(proc.generation, f"its canary is stuck: {event.reason}")
         # What else it does may be finished first; when there is nothing else, it is not waited for.
         urgency = Urgency.QUICK if event.alone else Urgency.GRACEFUL
@@ -239,7 +242,7 @@ class Watcher:
             self._actions += self._table.postpone(proc, event.reason, now)
             return
         was_ready = proc.state is ProcessState.READY
-        on_trial = self.generations.is_canary(proc, self.numprocesses)
+        on_trial = self._is_canary(proc)
         if not proc.moves(type(event)):
             return
         death = self._table.bury(proc, event, now)
@@ -275,7 +278,7 @@ class Watcher:
         for number in self.generations.too_late(now) if self.status in RUNNING else ():
             self._fail(number, f"not imported after {self.spec.boot_timeout:g} seconds")
         for proc in self._table.overdue(now):
-            if self.generations.is_canary(proc, self.numprocesses):
+            if self._is_canary(proc):
                 self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
             self._actions += self._table.kill(proc, why_overdue(proc, self.spec.boot_timeout))
         if self.status in RUNNING:
@@ -334,7 +337,7 @@ class Watcher:
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:
             self._actions.append(Started())
             self.status = Status.ACTIVE
-        if trial is not None or not usable:
+        if self.generations.tested(self.numprocesses) is not None or not usable:
             return
         # Who retires has a successor beside those that are wanted, and there may always be one.
         if len(ready) + over >= self.numprocesses and all(p.generation == wanted.number for p in staying):
