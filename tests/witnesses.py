@@ -356,6 +356,12 @@ APP: Witnesses = {
     },
 }
 WATCHER: Witnesses = {
+    "integration/test_verified_commands.py": {
+        "health_check": "test_a_changed_description_that_does_not_work_is_taken_back",
+        "check_command": "test_a_reload_that_shows_nothing_leaves_the_old_processes",
+        "check_timeout": "test_a_reload_that_shows_nothing_leaves_the_old_processes",
+        "canary_time": "test_a_new_process_has_to_live_for_a_while",
+    },
     "integration/test_outputs.py": {
         "output_prefix": "test_names_can_be_left_out",
     },

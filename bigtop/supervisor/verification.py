@@ -13,10 +13,10 @@ from typing import Protocol
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy import comparison, messages
 from bigtop.supervisor.policy.comparison import Counters
-from bigtop.supervisor.policy.deploy import DeployPolicy, Step
+from bigtop.supervisor.policy.deploy import TCP, DeployPolicy, Step
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.processes import checks
-from bigtop.supervisor.processes.checks import CheckError, CheckProgram, Streams
+from bigtop.supervisor.processes.checks import CheckError, Started, Streams
 
 logger = get_logger("bigtop.supervisor")
 
@@ -36,8 +36,8 @@ class Canaries(Protocol):
     def counters(self) -> dict[int, Counters]:
         """Return what each process has counted by now, by key; nothing where nobody counts."""
 
-    def check_program(self, generation: int, command: str) -> CheckProgram:
-        """Return what runs a command as, and where, processes of `generation` run. OSError: it cannot."""
+    async def start(self, generation: int, command: str) -> Started:
+        """Start a command as, and where, processes of `generation` run. OSError: that cannot be."""
 
 
 class Verifier:
@@ -95,19 +95,26 @@ class Verifier:
         for check in policy.health:
             scheme, host, path = checks.place(check, policy.scheme)
             try:
-                streams = await self._canaries.reach(key, scheme, host)
+                async with asyncio.timeout(check.limit):
+                    streams = await self._canaries.reach(key, scheme, host)
+            except TimeoutError:
+                raise CheckError(f"{check.text}: nobody listens within {check.limit:g} s") from None
             except OSError as error:
                 raise CheckError(f"{check.text}: the canary cannot be asked: {error.strerror}") from None
+            if check.method == TCP:
+                streams[1].close()
+                seen.append(check.text)
+                continue
             seen.append(await checks.health(check, host, path, policy.headers, streams))
         return ", ".join(seen)
 
     async def _command(self, generation: int, name: str, policy: DeployPolicy) -> str:
         try:
-            program = self._canaries.check_program(generation, policy.command)
+            begun = await self._canaries.start(generation, policy.command)
         except OSError as error:
             raise CheckError(f"{policy.command}: cannot be started: {error.strerror}") from None
         who = f"{name}: check command of generation {generation}"
-        return await checks.command(policy.command, program, policy.command_timeout, who, self._say)
+        return await checks.command(policy.command, begun, policy.command_timeout, who, self._say)
 
     async def _traffic(self, key: int, policy: DeployPolicy) -> str:
         """Let the canary serve for a while beside the old ones. Errors end that at once, but not slowness:
@@ -132,6 +139,8 @@ class Verifier:
                 break
         if problem := comparison.times(old, new, allowed):
             raise CheckError(problem)
+        if not before:
+            return f"it lives after {policy.canary_time:g} s"
         return comparison.summary(old, new, allowed)
 
     def _say(self, lines: bytes) -> None:

@@ -109,3 +109,14 @@ def test_a_command_is_not_empty() -> None:
     assert deploy_values.command("a b") == "a b"
     with pytest.raises(ValueError, match="must be a command"):
         deploy_values.command(" ")
+
+
+def test_checks_of_commands() -> None:
+    assert deploy_values.command_check("TCP 127.0.0.1:6379") == HealthCheck(
+        "TCP 127.0.0.1:6379", "TCP", "127.0.0.1:6379", (), 10.0
+    )
+    assert deploy_values.command_check("TCP [::1]:80 <2s").limit == 2
+    assert deploy_values.command_check("GET http://a:1/x 204").accepts(204)
+    for wrong in ("TCP", "TCP 80", "TCP a:b", "TCP a:80 200", "TCP a:80 <soon", "GET /x", "GET https://a/x"):
+        with pytest.raises(ValueError, match=r"^(must|'<soon' must)"):
+            deploy_values.command_check(wrong)

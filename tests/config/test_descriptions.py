@@ -39,7 +39,8 @@ OF_KIND = {
     "auto:NAMES|files:CERT,KEY|local[:NAMES]": "files:{folder}/site.pem,{folder}/site.key", "1.2|1.3": "1.3",
     "default|refuse": "refuse", "required|optional|off": "optional",
     "HOSTS|off": "a.example", "ADDRESS|off": "127.0.0.1:7", "KID,FILE": "id,{folder}/token",
-    "AGE[,WORDS]": "1y", "REQUEST": "GET /x", "SHARE": "7%", "FACTOR": "7", "NAME:VALUE": "X-A: b",
+    "AGE[,WORDS]": "1y", "CHECK": "TCP 127.0.0.1:7", "REQUEST": "GET /x", "SHARE": "7%", "FACTOR": "7",
+    "NAME:VALUE": "X-A: b",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",
 }  # fmt: skip
 BY_NAME = {

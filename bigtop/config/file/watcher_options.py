@@ -10,7 +10,7 @@ from typing import Final
 
 from bigtop.config.file import watcher_values as wv
 from bigtop.config.file.key import Key
-from bigtop.config.serve import values
+from bigtop.config.serve import deploy_values, values
 from bigtop.config.serve.values import commas, each, maybe, one, switch
 from bigtop.supervisor import hook_target
 from bigtop.supervisor.policy.spec import HOOK_NAMES, RestartPolicy
@@ -135,6 +135,38 @@ BOOT_TIMEOUT = Key(
     "SECONDS",
     "Time from its start until it is ready; 0 is for ever.",
     ("120",),
+    ours=True,
+)
+HEALTH_CHECK = Key(
+    "health_check",
+    each(deploy_values.command_check),
+    "CHECK",
+    "At a reload, what the first new process has to answer before the others follow: "
+    "`GET http://HOST:PORT/PATH 200 <500ms`, or `TCP HOST:PORT`.",
+    many=True,
+    ours=True,
+)
+CHECK_COMMAND = Key(
+    "check_command",
+    wv.filled(deploy_values.command),
+    "COMMAND",
+    "At a reload, what a shell runs, as the watcher's user, once the first new process is ready.",
+    ours=True,
+)
+CHECK_TIMEOUT = Key(
+    "check_timeout",
+    one(values.seconds),
+    "SECONDS",
+    "Time for `check_command`; 0 is for ever.",
+    ("60",),
+    ours=True,
+)
+CANARY_TIME = Key(
+    "canary_time",
+    one(values.seconds),
+    "SECONDS",
+    "At a reload, how long the first new process has to live before the others follow.",
+    ("0",),
     ours=True,
 )
 WARMUP_DELAY = Key(
@@ -336,7 +368,8 @@ WATCHER: Final[tuple[Key[object], ...]] = (
     VIRTUALENV_PY_VER,
     UMASK, NICE, CPU_AFFINITY, OOM_SCORE_ADJ, NO_NEW_PRIVS, CGROUP, CGROUP_CPUS, CGROUP_MEMORY,
     CGROUP_PIDS, *RLIMITS,
-    NUMPROCESSES, SINGLETON, AUTOSTART, PRIORITY, DEPENDS, READY, BOOT_TIMEOUT, WARMUP_DELAY, ON_DEMAND,
+    NUMPROCESSES, SINGLETON, AUTOSTART, PRIORITY, DEPENDS, READY, BOOT_TIMEOUT, HEALTH_CHECK, CHECK_COMMAND,
+    CHECK_TIMEOUT, CANARY_TIME, WARMUP_DELAY, ON_DEMAND,
     IDLE_STOP, SCHEDULE, MAX_AGE, MAX_AGE_VARIANCE, MAX_RSS,
     STOP_SIGNAL, STOP_SIGNALS, STOP_COMMAND, STOP_CHILDREN, GRACEFUL_TIMEOUT, SEND_HUP, OVERLAP,
     RESPAWN, EXPECTED_EXITS, CRITICAL, MAX_RETRY, FLAPPING_ACTIVE, FLAPPING_ATTEMPTS, FLAPPING_WINDOW,

@@ -24,6 +24,7 @@ from bigtop.config.serve.settings import Layer
 from bigtop.errors import ConfigError
 from bigtop.record import Record, field, replace
 from bigtop.supervisor.policy import spec as s
+from bigtop.supervisor.policy.deploy import DeployPolicy
 from bigtop.supervisor.policy.variables import misquoted
 from bigtop.supervisor.streams import sinks
 from bigtop.system import accounts
@@ -112,6 +113,12 @@ def watcher_spec(name: str, values: Values, target: s.Command, around: FileConte
             overlap=values[o.OVERLAP],
             depends=values[o.DEPENDS],
             ready=values[o.READY],
+            deploy=DeployPolicy(
+                health=values[o.HEALTH_CHECK],
+                command=values[o.CHECK_COMMAND] or "",
+                command_timeout=values[o.CHECK_TIMEOUT],
+                canary_time=values[o.CANARY_TIME],
+            ),
             lifetime=_lifetime(values),
             hooks=_hooks(values),
             options=_free_options(values),

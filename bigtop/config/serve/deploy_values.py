@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bigtop.config.serve import values
-from bigtop.supervisor.policy.deploy import HealthCheck
+from bigtop.supervisor.policy.deploy import TCP, HealthCheck
 
 LIMIT: Final = 10.0  # seconds
 EXAMPLE: Final = "GET /healthz 200 <500ms"
@@ -78,6 +78,20 @@ def _target(word: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or port == 0:
         raise ValueError(f"{word!r} must be a path such as /healthz, or https://example.com/healthz")
     return word
+
+
+def command_check(given: str) -> HealthCheck:
+    """TCP HOST:PORT and perhaps a time; or METHOD, a URL, and so on."""
+    words = given.split()
+    if words[:1] != [TCP]:
+        made = check(given)
+        if not made.target.startswith("http://"):
+            raise ValueError(f"must say where, as 'GET http://127.0.0.1:8000/ 200' does, got {given!r}")
+        return made
+    match = re.fullmatch(r"TCP\s+(\S+:[0-9]{1,5})(?:\s+(<\S+))?\s*", given.strip())
+    if match is None:
+        raise ValueError(f"must be a check such as 'TCP 127.0.0.1:6379 <1s', got {given!r}")
+    return HealthCheck(given, TCP, match[1], (), _limit(match[2]) if match[2] else LIMIT)
 
 
 def warm_up(given: str) -> HealthCheck:

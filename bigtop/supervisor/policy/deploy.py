@@ -12,6 +12,9 @@ from bigtop.errors import ConfigError
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.comparison import Thresholds
 
+# In place of a method: a check that somebody accepts connections at HOST:PORT.
+TCP = "TCP"
+
 
 class Step(Enum):
     """What a canary is tried with, in this order."""

@@ -17,7 +17,7 @@ from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy.comparison import Counters
 from bigtop.supervisor.policy.deploy import DeployPolicy
 from bigtop.supervisor.processes import checks
-from bigtop.supervisor.processes.checks import CheckError, CheckProgram, Streams
+from bigtop.supervisor.processes.checks import CheckError, Started, Streams
 from bigtop.supervisor.processes.forkservers import ForkServers
 
 logger = get_logger("bigtop.supervisor")
@@ -53,8 +53,8 @@ class WorkerCanaries:
         now = time.monotonic_ns()
         return {key: _counted(slot, now) for key, slot in self._slots().items()}
 
-    def check_program(self, generation: int, command: str) -> CheckProgram:
-        return self._servers.check_program(generation, command)
+    async def start(self, generation: int, command: str) -> Started:
+        return checks.started(self._servers.check_program(generation, command))
 
 
 def _counted(slot: View, now: int) -> Counters:

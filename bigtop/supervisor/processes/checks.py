@@ -11,11 +11,12 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bigtop.errors import one_line
 from bigtop.record import Record
-from bigtop.supervisor.policy.deploy import HealthCheck
+from bigtop.supervisor.policy.deploy import TCP, HealthCheck
 from bigtop.supervisor.policy.ends import ExitStatus
 from bigtop.supervisor.processes import killing
 from bigtop.supervisor.processes.child import Process, spawn
@@ -42,8 +43,17 @@ class CheckProgram(Record):
     fds: tuple[int, ...]
 
 
+class Started(NamedTuple):
+    """A command that runs, with our ends of its outputs."""
+
+    pid: int
+    outputs: tuple[int, ...]
+
+
 def place(check: HealthCheck, scheme: str) -> tuple[str, str, str]:
     """Return scheme, host and path that a check asks for; where it names a path alone, `scheme` counts."""
+    if check.method == TCP:
+        return "tcp", check.target, ""
     if check.target.startswith("/"):
         return scheme, "localhost", check.target
     parts = urlsplit(check.target)
@@ -118,39 +128,8 @@ async def connected(sock: socket.socket) -> Streams:
     return await asyncio.open_connection(sock=sock, limit=_LARGEST_HEAD)
 
 
-async def command(
-    text: str, program: CheckProgram, limit: float, who: str, told: Callable[[bytes], None]
-) -> str:
-    """Run a command to its end, at most `limit` seconds; `told` takes the lines that it writes."""
-    ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
-
-    def over(status: ExitStatus) -> None:
-        if not ended.done():
-            ended.set_result(status)
-
-    began = time.monotonic()
-    try:
-        lines, process = _started(program, told, over)
-    except OSError as error:
-        raise CheckError(f"{text}: cannot be started: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(limit or None):
-            status = await ended
-    except TimeoutError:
-        raise CheckError(f"{text}: not done after {limit:g} s") from None
-    finally:
-        killing.process(process, who, "nobody waits for it any longer")
-        lines.catch_up()
-        lines.close()
-    if status.code != 0:
-        raise CheckError("\n".join([f"{text}: ended with {status}", *lines.last]))
-    return f"{text}, {time.monotonic() - began:.1f} s"
-
-
-def _started(
-    program: CheckProgram, told: Callable[[bytes], None], over: Callable[[ExitStatus], None]
-) -> tuple[LineReader, Process]:
-    """Start it; OSError where that cannot be, and then there is nothing of it."""
+def started(program: CheckProgram) -> Started:
+    """Start a command. OSError: that cannot be, and then there is nothing of it."""
     read_end, write_end = os.pipe()
     try:
         pid = spawn(program.argv, program.environ, program.fds, stdout=write_end, stderr=write_end)
@@ -160,10 +139,40 @@ def _started(
     finally:
         for fd in (write_end, *program.fds):
             os.close(fd)
+    return Started(pid, (read_end,))
+
+
+async def command(text: str, begun: Started, limit: float, who: str, told: Callable[[bytes], None]) -> str:
+    """Wait for the end of a command, at most `limit` seconds; `told` takes the lines that it writes."""
+    ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
+
+    def over(status: ExitStatus) -> None:
+        if not ended.done():
+            ended.set_result(status)
+
+    began = time.monotonic()
+    outputs = [LineReader(fd, told) for fd in begun.outputs]
     try:
-        process = Process(pid, over)
+        process = Process(begun.pid, over)
     except OSError as error:
-        os.close(read_end)
-        killing.unwatched(pid, "a check command", error)
-        raise
-    return LineReader(read_end, told), process
+        killing.unwatched(begun.pid, who, error)
+        _close(outputs)
+        raise CheckError(f"{text}: cannot be watched: {error.strerror}") from None
+    try:
+        async with asyncio.timeout(limit or None):
+            status = await ended
+    except TimeoutError:
+        raise CheckError(f"{text}: not done after {limit:g} s") from None
+    finally:
+        killing.process(process, who, "nobody waits for it any longer")
+        _close(outputs)
+    if status.code != 0:
+        last = [line for output in outputs for line in output.last]
+        raise CheckError("\n".join([f"{text}: ended with {status}", *last]))
+    return f"{text}, {time.monotonic() - began:.1f} s"
+
+
+def _close(outputs: Sequence[LineReader]) -> None:
+    for output in outputs:
+        output.catch_up()
+        output.close()

@@ -6,19 +6,16 @@
 
 from __future__ import annotations
 
-import errno
 import functools
-import os
 from collections.abc import Callable
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
-from bigtop.supervisor.policy.comparison import Counters
 from bigtop.supervisor.policy.plan import UpdateOutcome, only_limits_differ
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes import killing, rlimits, scarcity
-from bigtop.supervisor.processes.checks import CheckProgram, Streams
 from bigtop.supervisor.processes.child import Process
+from bigtop.supervisor.processes.command_canaries import CommandCanaries
 from bigtop.supervisor.processes.readiness import Watch, watch
 from bigtop.supervisor.processes.spawner import Spawner, SpawnResult
 from bigtop.supervisor.processes.termination import Ending
@@ -32,22 +29,6 @@ class PoolServices(Record):
     spawner: Spawner
     outputs: Outputs
     tell: Callable[[str, messages.Notice], None]
-
-
-class CommandCanaries:
-    """Nothing is asked of commands at a reload but to become ready."""
-
-    async def reach(self, key: int, scheme: str, place: str) -> Streams:
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-
-    def share_with(self, key: int) -> None:
-        """Clients of a command are no business of ours."""
-
-    def counters(self) -> dict[int, Counters]:
-        return {}
-
-    def check_program(self, generation: int, command: str) -> CheckProgram:
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
 
 class _Member(Record, frozen=False):
@@ -76,8 +57,8 @@ class CommandPool:
         self._feed = feed
         self._services = services
         self._descriptions: dict[int, WatcherSpec] = {}  # by generation
+        self.canaries = CommandCanaries(lambda generation: self._descriptions[generation], services.spawner)
         self._members: dict[int, _Member] = {}
-        self.canaries = CommandCanaries()
         services.outputs.open(spec)
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
 
