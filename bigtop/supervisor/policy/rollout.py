@@ -25,8 +25,9 @@ class Roster:
         # An old process is gone before the new one comes.
         self._one_for_one = spec.singleton or generations[-1].sequential
         tested = generations.tested(wanted)
+        new = 0 if tested is None else tested.number
         # Until the first one has shown enough, no other takes the place of an old one.
-        self._waits = tested is not None and any(p.generation == tested.number for p in table.staying())
+        self._waits = False
         is_reload = len(generations) > 1 and self.trial is None
         self._surge = spec.deploy.max_surge if is_reload else 1
         self._unavailable = spec.deploy.max_unavailable if is_reload else 0
@@ -35,6 +36,7 @@ class Roster:
         self._wanted = wanted
         on_trial = 0 if self.trial is None else self.trial.number
         for proc in table.staying():
+            self._waits = self._waits or proc.generation == new
             # During a trial what serves serves on: its turn comes when the trial is over.
             good = proc.generation == self.source.number or (on_trial and proc.serves)
             if proc.generation == on_trial:

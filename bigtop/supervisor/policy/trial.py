@@ -97,5 +97,7 @@ class Trial:
         return self._table.admit(held=trial.number if trial is not None and is_held else 0) + actions
 
     def _first_ready(self, generation: int) -> Proc | None:
-        ready = (proc for proc in self._table.staying() if proc.state is ProcessState.READY)
-        return next((proc for proc in ready if proc.generation == generation), None)
+        for proc in self._table.staying():
+            if proc.generation == generation and proc.state is ProcessState.READY:
+                return proc
+        return None
