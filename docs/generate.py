@@ -212,6 +212,7 @@ is in small letters, with `_` for spaces and dots.
 | `kill` | `process_pid` | a process was asked to leave |
 | `reap` | `process_pid`, `exit_code` (a signal is negative), `killed`, `out_of_memory` | a process is gone |
 | `died` | those of `reap`, `wid`, `was_ready`, `deaths`, `retry_in` | it should not have |
+| `scaled` | `before`, `numprocesses`, `reason` | the number follows the load |
 | `stuck` | `reason` | a process is replaced because it does not get on |
 | `gave_up` | `reason` | the watcher cannot run |
 | `finished` | | all processes ended, and none is started again |

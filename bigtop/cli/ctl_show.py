@@ -126,6 +126,16 @@ def _count(answer: Reply) -> str:
     return str(answer.get("numprocesses", answer.get("numwatchers", "ok")))
 
 
+def _explained(answer: Reply) -> str:
+    if "bounds" not in answer:
+        return f"{answer['numprocesses']}: that is the number that was asked for"
+    rows = [(span(one["seconds"]), one["numprocesses"], one["reason"]) for one in answer["decisions"]]
+    lines = [f"{answer['numprocesses']} of {answer['bounds']}"]
+    if answer["held"]:
+        lines.append(f"not more: {answer['held']}")
+    return "\n".join([*lines, table(("AGO", "PROCESSES", "WHY"), rows)] if rows else lines)
+
+
 def _tail(answer: Reply) -> str:
     return "\n".join(line(one) for one in answer["lines"]) or f"({answer.get('note', 'nothing')})"
 
@@ -167,6 +177,8 @@ _PICTURES: Mapping[str, Callable[[Reply], str]] = {
     "numprocesses": _count,
     "numwatchers": _count,
     "incr": _count,
+    "scale": _count,
+    "explain": _explained,
     "decr": _count,
     "tail": _tail,
     "requests": ctl_inspect.requests,

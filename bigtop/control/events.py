@@ -72,6 +72,8 @@ def _of_the_world(notice: messages.Notice) -> Event:
             return Event("left", {"pids": list(pids)})
         case messages.Degraded(reason):
             return Event("degraded", {"reason": reason})
+        case messages.Scaled(before, count, reason):
+            return Event("scaled", {"before": before, "numprocesses": count, "reason": reason})
         case messages.Added():
             return Event("add")
         case messages.Removed():

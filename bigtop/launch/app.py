@@ -65,7 +65,7 @@ class App:
             try:
                 # Twice as many as workers, since a reload has old and new ones beside each other, and some to
                 # scale up.
-                self._queues = handoff.make(min(2 * spec.workers + 16, _MOST_INBOXES))
+                self._queues = handoff.make(min(2 * spec.workers.most + 16, _MOST_INBOXES))
                 undo.callback(_close, self._queues)
                 self._seats = seats.create() if shared_seats is None else shared_seats
                 if self._owns_seats:
@@ -148,8 +148,9 @@ class App:
         spec = self.spec
         return WatcherSpec(
             name=spec.name,
-            target=Worker(self._inherited.bootstrap, spec.options.timeout),
-            numprocesses=spec.workers,
+            target=Worker(self._inherited.bootstrap, spec.options.timeout, spec.options.threads),
+            numprocesses=spec.workers.least,
+            scaling=spec.workers.if_any,
             stop=StopPolicy(graceful_timeout=spec.graceful_timeout, margin=MARGIN),
             boot_timeout=spec.boot_timeout,
             lifetime=spec.retirement.lifetime,
@@ -159,10 +160,12 @@ class App:
         )
 
     def make_pool(self, feed: Callable[[messages.Event], None]) -> WorkerPool:
-        timeout = self.spec.options.timeout
+        timeout, threads = self.spec.options.timeout, self.spec.options.threads
         if self.spec.tls.acme is not None:  # what has come since it was described
             self.certificates.renew(lambda _message, _fd: None)
-        self.pool = WorkerPool(feed, self._inherited, self.board, timeout, stderr_writer, self._loaded)
+        self.pool = WorkerPool(
+            feed, self._inherited, self.board, timeout, stderr_writer, self._loaded, threads
+        )
         self.pool.warm_up.policy = self.spec.deploy
         return self.pool
 
@@ -232,7 +235,7 @@ def _users(spec: ServeSpec) -> set[int]:
 
 def _adds_metrics(spec: ServeSpec) -> bool:
     """One worker has all there is to add up, and without that prometheus_client can do more."""
-    return spec.workers > 1 if spec.app_metrics == "auto" else spec.app_metrics == "on"
+    return spec.workers.most > 1 if spec.app_metrics == "auto" else spec.app_metrics == "on"
 
 
 def _bootstrap(

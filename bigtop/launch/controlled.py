@@ -27,6 +27,7 @@ from bigtop.record import Record
 from bigtop.sockets import ListeningSocket
 from bigtop.stats.usage import Figures
 from bigtop.supervisor.policy.messages import Urgency
+from bigtop.supervisor.policy.scaling import Bounds, Explanation
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import RUNNING
 from bigtop.supervisor.processes import killing
@@ -164,6 +165,12 @@ class Steered:
 
     def signal(self, name: str, pid: int, signum: int, *, children: bool, recursive: bool) -> None:
         self._supervisor.signal(name, pid, signum, children=children, recursive=recursive)
+
+    def bound(self, name: str, bounds: Bounds) -> None:
+        self._supervisor.bound(name, bounds)
+
+    def explain(self, name: str) -> Explanation | None:
+        return self._supervisor.autoscaling.explain(name)
 
     def signal_child(self, name: str, pid: int, child: int, signum: int) -> None:
         machine = self._supervisor.watchers.machine(name)

@@ -342,7 +342,9 @@ class _Several:
 
     def save(self, *, dry_run: bool) -> str:
         running = {
-            name: replace(spec, numprocesses=self.supervisor.watchers.machine(name).numprocesses)
+            name: spec
+            if spec.scaling is not None  # the load decides on the number, between those
+            else replace(spec, numprocesses=self.supervisor.watchers.machine(name).numprocesses)
             for name, spec in self.supervisor.configuration.specs().items()
             if not spec.hidden
         }

@@ -139,8 +139,13 @@ def change(app: App, supervisor: Supervisor, spec: ServeSpec) -> None:
         stop=StopPolicy(graceful_timeout=spec.graceful_timeout, margin=machine.spec.stop.margin),
         boot_timeout=spec.boot_timeout,
         deploy=spec.deploy,
+        scaling=spec.workers.if_any,
+        lifetime=spec.retirement.lifetime,
     )
     if described != machine.spec:
-        supervisor.dispatcher.feed(spec.name, messages.Update(described))
+        count = machine.numprocesses  # that of `incr` stays
+        supervisor.dispatcher.feed(spec.name, messages.Update(replace(described, numprocesses=count)))
+        supervisor.scheduler.triggers.weigh()
+        supervisor.autoscaling.watch()
     if spec.workers != before.workers:
-        supervisor.dispatcher.feed(spec.name, messages.Scale(spec.workers))
+        supervisor.dispatcher.feed(spec.name, messages.Scale(spec.workers.least))

@@ -21,6 +21,7 @@ from bigtop.config.file.tomltext import Literal
 from bigtop.control.commands import watcher_options
 from bigtop.errors import BigtopError, CommandError
 from bigtop.record import replace
+from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.spec import Command, Respawn, WatcherSpec
 from bigtop.system import signals
 
@@ -66,19 +67,28 @@ def _compared(spec: DaemonSpec) -> object:
 
 def _changes(document: Document, spec: DaemonSpec, running: Watchers) -> Iterator[Change]:
     described = {one.name: one for one in (*spec.watchers, *spec.plugins)}
-    apps = {app.name: app.site.workers for app in spec.apps}
+    apps = {app.name: _literal_of(app.site.workers) for app in spec.apps}
     for name in [*described, *apps]:
         if name not in running:
             yield Change(*_section("app" if name in apps else "watcher", name))
             if any(one.name == name for one in document.of_kind("env")):
                 yield Change("env", name)
     for name, workers in apps.items():
-        if name in running and running[name].numprocesses != workers:
-            yield Change("app", name, "workers", running[name].numprocesses)
+        if name in running and (count := _count(running[name])) != workers:
+            yield Change("app", name, "workers", count)
     for name, now in running.items():
         if name not in apps:
             bare = WatcherSpec(name, Command(""))
             yield from _of_watcher(document, described.get(name, bare), now)
+
+
+def _literal_of(bounds: Bounds) -> int | str:
+    """Return a number of processes as a file has it."""
+    return str(bounds) if bounds.if_any else bounds.least
+
+
+def _count(spec: WatcherSpec) -> int | str:
+    return spec.numprocesses if spec.scaling is None else _literal_of(spec.scaling)
 
 
 def _section(kind: str, name: str) -> tuple[str, str]:
@@ -124,6 +134,7 @@ def _facts(spec: WatcherSpec) -> dict[str, Literal]:
     }
     context, stdio = spec.target.context, spec.target.stdio
     found["cmd"] = spec.target.cmd
+    found["numprocesses"] = _count(spec)
     found["flapping.retry_in"] = spec.restart.retry_in
     found["stop_signal"] = signals.name(spec.stop.signal).removeprefix("SIG")
     found["umask"] = None if context.umask is None else f"{context.umask:03o}"
@@ -157,11 +168,11 @@ def _check(after: DaemonSpec, running: Watchers, known: set[str]) -> None:
     Watchers that are not `known` came while everything ran; [env], which is for all, then adds to them.
     """
     described = {one.name: one for one in (*after.watchers, *after.plugins)}
-    apps = {app.name: app.site.workers for app in after.apps}
+    apps = {app.name: _literal_of(app.site.workers) for app in after.apps}
     wrong = sorted((described.keys() | apps.keys()) ^ running.keys())
     for name, now in running.items():
         if name in apps:
-            fits = apps[name] == now.numprocesses
+            fits = apps[name] == _count(now)
         else:
             fits = name in described and _alike(described[name], now, more=name not in known)
         if not fits and name not in wrong:

@@ -194,7 +194,7 @@ class Site:
 
     async def _begin_after_hooks(self) -> None:
         try:
-            await self._hooks.starting(self._app.spec.workers)
+            await self._hooks.starting(self._app.spec.workers.least)
         except (HookError, OSError) as error:
             self._failure = str(error)
             self.over.set()

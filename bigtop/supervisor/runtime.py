@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bigtop.errors import CommandError
@@ -16,6 +16,7 @@ from bigtop.supervisor.hooks import Hooks
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.processtable import ending
+from bigtop.supervisor.policy.scaling import Work
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
 
@@ -63,6 +64,9 @@ class ProcessPool(Protocol):
 
     def pids(self) -> set[int]:
         """Return the children that are known, each of which somebody waits for."""
+
+    def work(self) -> Mapping[int, Work]:
+        """Return what each process has done since its start, by key."""
 
 
 class WatcherRuntime:

@@ -15,11 +15,14 @@ from collections.abc import Callable, Mapping
 from signal import SIGKILL
 
 from bigtop.errors import CommandError
+from bigtop.record import replace
+from bigtop.supervisor.autoscaling import Autoscaling
 from bigtop.supervisor.configuration import Configuration, overlaps
 from bigtop.supervisor.dispatcher import Dispatcher, Hear, MakePool
 from bigtop.supervisor.policy import dependencies, messages
 from bigtop.supervisor.policy.changes import Changes
 from bigtop.supervisor.policy.messages import Urgency
+from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.tally import Tally
 from bigtop.supervisor.policy.watcher import RUNNING, Status
 from bigtop.supervisor.processes import killing
@@ -45,6 +48,7 @@ class Supervisor:
         self.watchers = Watchers()
         self.dispatcher = Dispatcher(self.watchers, make_pool, self.hear, self._stepped)
         self.scheduler = Scheduler(self.watchers, self.dispatcher, self.hear, sockets)
+        self.autoscaling = Autoscaling(self.dispatcher.feed, self.hear, self.watchers.runtimes, {}, {})
         self._changes = Changes()
         self.configuration = Configuration(
             self.watchers, self.dispatcher, self.scheduler, self._changes, self.hear
@@ -111,6 +115,15 @@ class Supervisor:
             raise CommandError(f"{name} is a singleton: it has at most one process")
         self.dispatcher.feed(name, messages.Scale(count))
 
+    def bound(self, name: str, bounds: Bounds) -> None:
+        """Have the number of processes follow the load between two numbers, or stay where they are one."""
+        spec = self.watchers.machine(name).spec
+        if spec.singleton:
+            raise CommandError(f"{name} is a singleton: it has at most one process")
+        described = replace(spec, numprocesses=bounds.least, scaling=bounds.if_any)
+        self.dispatcher.feed(name, messages.Update(described))
+        self.hear(name, messages.Updated(("numprocesses",)))
+
     def kill(
         self, name: str, pid: int | None = None, signum: int | None = None, grace: float | None = None
     ) -> None:
@@ -134,6 +147,7 @@ class Supervisor:
     def close(self) -> None:
         """Let go of clocks and sockets; the processes are not touched."""
         self.scheduler.triggers.close()
+        self.autoscaling.close()
 
     def _keys_of(self, name: str, pid: int | None) -> list[int]:
         processes = self.watchers.machine(name).processes
@@ -181,6 +195,8 @@ class Supervisor:
         runtime = self.watchers.runtime(name)
         if runtime.hooks.hooks:
             runtime.call_hooks(notice)
+        if isinstance(notice, messages.Started | messages.Updated):
+            self.autoscaling.watch()
         if name in self.configuration.removing and isinstance(notice, messages.Stopped):
             self.configuration.removed(name)
         self.scheduler.advance()

@@ -70,6 +70,18 @@ def places(mounts: str, groups: str) -> tuple[str, str]:
     return _MACHINE, ""
 
 
+def memory_of_group() -> tuple[int | None, int]:
+    """Return the limit of the control group that we are in, None where it has none, and how much of that is
+    used, in bytes."""
+    _counts, limit = places(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup"))
+    if not limit:
+        return None, 0
+    folder, name = limit.rsplit("/", 1)
+    used = "memory.current" if name == "memory.max" else "memory.usage_in_bytes"
+    most, now = _read(limit).strip(), _read(f"{folder}/{used}").strip()
+    return (int(most) if most.isdigit() and int(most) < 1 << 60 else None), int(now) if now.isdigit() else 0
+
+
 def _below(mounted: str, root: str, path: str) -> str:
     """Return where a group is seen: a container may have a part of the tree mounted, its own."""
     inside = path.removeprefix(root.rstrip("/")) if path.startswith(root) else ""

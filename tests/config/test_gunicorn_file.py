@@ -29,16 +29,16 @@ def configured(
 
 
 def test_the_file_in_the_working_folder_is_read_by_itself_unless_something_else_is_said() -> None:
-    assert configured()[o.WORKERS] == 1
+    assert configured()[o.WORKERS].least == 1
     Path("gunicorn.conf.py").write_text("workers = 3\n")
     Path("other.py").write_text("workers = 4\n")
-    assert configured()[o.WORKERS] == 3
-    assert configured(["-c", "other.py"])[o.WORKERS] == 4
-    assert configured(["--config", "file:other.py"])[o.WORKERS] == 4
-    assert configured(["-c", "python:other"])[o.WORKERS] == 4
-    assert configured(environ={"GUNICORN_CMD_ARGS": "-c other.py"})[o.WORKERS] == 4
-    assert configured(["-c", "off"])[o.WORKERS] == 1
-    assert gather("a:app", {}, {}).read()[o.WORKERS] == 1
+    assert configured()[o.WORKERS].least == 3
+    assert configured(["-c", "other.py"])[o.WORKERS].least == 4
+    assert configured(["--config", "file:other.py"])[o.WORKERS].least == 4
+    assert configured(["-c", "python:other"])[o.WORKERS].least == 4
+    assert configured(environ={"GUNICORN_CMD_ARGS": "-c other.py"})[o.WORKERS].least == 4
+    assert configured(["-c", "off"])[o.WORKERS].least == 1
+    assert gather("a:app", {}, {}).read()[o.WORKERS].least == 1
 
 
 def test_the_order_is_that_of_gunicorn() -> None:
@@ -75,7 +75,7 @@ def test_what_files_do_besides_is_nobodys_affair() -> None:
         "workers = multiprocessing.cpu_count() * 0 + N\nprint('hello')\n"
         "class Helper: pass\ndef helper(): pass\nlogger = object()\n"
     )
-    assert configured()[o.WORKERS] == 2
+    assert configured()[o.WORKERS].least == 2
 
 
 def test_other_names_for_the_server_are_those_of_the_header() -> None:

@@ -23,6 +23,7 @@ from bigtop.keeper.issuers import Issuer
 from bigtop.sockets import SocketSpec
 from bigtop.supervisor.policy.comparison import Thresholds
 from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck
+from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.workers.bootstrap import Identity, Logs
 
@@ -42,7 +43,7 @@ def test_defaults() -> None:
         backend=None,
         preload="auto",
         binds=(SocketSpec("127.0.0.1:8000", "127.0.0.1", 8000),),
-        workers=1,
+        workers=Bounds(1, 1),
         retirement=Retirement(),
         graceful_timeout=30.0,
         boot_timeout=120.0,
@@ -110,7 +111,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "mount": ["/api=b.asgi:app", "/x/=c:d"],
         "static": ["/static=files", "/media/=/usr"],
         "sendfile_root": "/private=/usr/bin",
-        "workers": 2,
+        "workers": "2..5",
         "threads": 3,
         "backend": "wsgi",
         "preload": "off",
@@ -227,7 +228,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             SocketSpec("fd://7", fd=7, backlog=5, tls=True),
             SocketSpec(":80", "", 80, backlog=5, reuse_port=True),
         ),
-        workers=2,
+        workers=Bounds(2, 5),
         retirement=Retirement(100, 10, Lifetime(max_age=7200.0, max_age_variance=300.0, max_pss=300 << 20)),
         graceful_timeout=2.0,
         boot_timeout=3.0,

@@ -71,7 +71,7 @@ def test_names_are_derived_from_the_flag() -> None:
 def test_defaults_are_valid_and_said_to_be_defaults() -> None:
     config = configured()
     assert {setting.given.origin for setting in config.settings.values()} == {"default"}
-    assert config[o.WORKERS] == 1
+    assert config[o.WORKERS].least == 1
     assert config[o.KEEP_ALIVE] == 75.0
     assert config[o.USER] is None
     assert config[o.ENV] == ()
@@ -109,7 +109,7 @@ def test_a_repeated_option_replaces_the_weaker_source_as_a_whole() -> None:
 
 
 def test_a_flag_given_twice_counts_once() -> None:
-    assert configured(argv=["-w", "2", "-w", "3"])[o.WORKERS] == 3
+    assert configured(argv=["-w", "2", "-w", "3"])[o.WORKERS].least == 3
 
 
 def test_words_of_a_variable_are_quoted_as_in_a_shell() -> None:
@@ -274,7 +274,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_a_wrong_value_that_does_not_count_is_no_mistake() -> None:
-    assert configured({"WEB_CONCURRENCY": "many"}, ["-w", "2"])[o.WORKERS] == 2
+    assert configured({"WEB_CONCURRENCY": "many"}, ["-w", "2"])[o.WORKERS].least == 2
 
 
 # ---- arguments
@@ -294,7 +294,7 @@ def test_arguments_are_python_values() -> None:
         }
     )
     config = configure("site:app", {"BIGTOP_WORKERS": "9", "BIGTOP_NAME": "kept"}, layer)
-    assert (config[o.WORKERS], config[o.TIMEOUT], config[o.RELOAD]) == (3, 2.5, False)
+    assert (config[o.WORKERS].least, config[o.TIMEOUT], config[o.RELOAD]) == (3, 2.5, False)
     assert config.texts(o.BIND) == ("127.0.0.1:1", "unix:/x")
     assert config[o.ENV] == (("A", "b c"),)
     assert (config[o.PRELOAD], config[o.BACKEND], config[o.NAME]) == ("on", "wsgi", "kept")

@@ -304,7 +304,7 @@ def test_an_app_takes_what_serve_takes(tmp_path: Path) -> None:
     daemon = loaded(tmp_path, text)
     other, shop = daemon.apps
     assert (shop.name, shop.depends, shop.priority, shop.sockets) == ("shop", ("migrate",), 5, ())
-    assert (shop.site.name, shop.site.app, shop.site.workers) == ("shop", "shop.wsgi:application", 4)
+    assert (shop.site.name, shop.site.app, shop.site.workers.least) == ("shop", "shop.wsgi:application", 4)
     assert (shop.site.preload, shop.site.options.timeout, shop.site.options.limits.body) == (
         "on",
         2.5,
@@ -341,7 +341,7 @@ def test_the_environment_of_bigtop_has_no_say_in_apps(
     monkeypatch.setenv("BIGTOP_WORKERS", "7")
     monkeypatch.setenv("PORT", "7")
     (app,) = loaded(tmp_path, '[app.a]\napp = "a:b"\n').apps
-    assert app.site.workers == 1
+    assert app.site.workers == (1, 1)
 
 
 def test_apps_in_an_ini_file(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_line_of_a_dockerfile() -> None:
         "--no-access-log --timeout-keep-alive 5 --timeout-graceful-shutdown 10 --reload-dir ."
     )
     spec = serve.spec(serve.configure("a:app", {}, flags.parse(words.split(), "test")))
-    assert (spec.binds[0].host, spec.binds[0].port, spec.workers) == ("0.0.0.0", 80, 2)
+    assert (spec.binds[0].host, spec.binds[0].port, spec.workers.least) == ("0.0.0.0", 80, 2)
     assert (spec.options.limits.keep_alive, spec.graceful_timeout) == (5, 10)
     assert spec.options.forwarded_allow_ips == ("*",)
     assert spec.sources == serve.SourceFiles(False, (os.path.join(os.getcwd(), "*.py"),))

@@ -27,7 +27,9 @@ RIGHT = [
     (values.unless_auto, "no", "off"),
     (values.whole(0), "0", 0),
     (values.whole(1, 65535), "65535", 65535),
-    (values.workers(8), "8", 8),
+    (values.processes(1, 8), "8", (8, 8)),
+    (values.processes(1, 8), "2..8", (2, 8)),
+    (values.processes(0, 8), "0", (0, 0)),
     (values.seconds, "0", 0.0),
     (values.seconds, "2.5", 2.5),
     (values.seconds, ".5", 0.5),
@@ -66,7 +68,26 @@ WRONG = [
     (values.whole(0), "1_000", "got '1_000'"),
     (values.whole(0), "\u0661", "must be a whole number"),
     (values.whole(0), "", "got ''"),
-    (values.workers(8), "9", "must be auto or a whole number from 1 to 8, got '9'"),
+    (
+        values.processes(1, 8),
+        "9",
+        "must be auto or a whole number from 1 to 8, got '9'",
+    ),
+    (
+        values.processes(1, 8),
+        "2..",
+        "must be auto or a whole number from 1 to 8, or two of them as in 2..8, got '2..'",
+    ),
+    (
+        values.processes(1, 8),
+        "4..2",
+        "4..2: the first number is the least",
+    ),
+    (
+        values.processes(0, 8),
+        "0..2",
+        "0..2: the first number is the least, 1 or more",
+    ),
     (values.seconds, "-1", "must be a number of seconds, 0 or more, got '-1'"),
     (values.seconds, "nan", "got 'nan'"),
     (values.seconds, "inf", "got 'inf'"),
@@ -118,8 +139,8 @@ def test_directory_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_workers_auto_is_what_the_machine_grants() -> None:
-    assert 1 <= values.workers(1024)("auto") <= (os.cpu_count() or 1)
-    assert values.workers(1)("AUTO") == 1
+    assert 1 <= values.processes(1, 1024)("auto").most <= (os.cpu_count() or 1)
+    assert values.processes(1, 1)("AUTO") == (1, 1)
 
 
 def test_how_many_texts() -> None:

@@ -104,17 +104,8 @@ def test_every_command_of_circus_and_ours_is_there_once() -> None:
     }
     assert len(set(words)) == len(words)
     ours = {
-        "tail",
-        "overview",
-        "requests",
-        "recent",
-        "generations",
-        "rollback",
-        "certificates",
-        "stack",
-        "profile",
-        "version",
-        "save",
+        *("scale", "explain", "tail", "overview", "requests", "recent", "certificates", "stack", "profile"),
+        *("generations", "rollback", "version", "save"),
     }
     assert set(words) == {*circus, *ours}
     for command in table.COMMANDS:

@@ -34,7 +34,7 @@ _TABLES: Mapping[str, tuple[Key[object], ...]] = {
     "watcher": WATCHER,
     "plugin": (*d.PLUGIN, *WATCHER),
 }
-_NUMBERS = ("N", "N|auto", "SECONDS", "PORT")
+_NUMBERS = ("N", "N|auto", "N|N..M|auto", "SECONDS", "PORT")
 
 
 def from_ini(document: Document) -> str:

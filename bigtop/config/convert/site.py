@@ -45,7 +45,7 @@ _OF_STATS: Final = {
 }
 _NAMED: Final = "figures for statsd have the name of the application before gunicorn: there may be several."
 _FILES: Final = (d.PIDFILE.name, d.LOGOUTPUT.name)
-_NUMBERS: Final = ("N", "N|auto", "SECONDS", "SIZE")
+_NUMBERS: Final = ("N", "N|auto", "N|N..M|auto", "SECONDS", "SIZE")
 
 
 class SiteDraft:

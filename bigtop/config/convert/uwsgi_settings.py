@@ -14,7 +14,7 @@ from bigtop.config.gunicorn.values import count, mask, word
 from bigtop.config.serve import options as o
 
 _TLS: Final = Refused("write tls = files:CERT,KEY beside bind; http_bind and https_redirect for http")
-_FIXED: Final = Refused("the number of workers is fixed; `bigtop ctl incr` and `decr` change it")
+_FIXED: Final = Refused('workers = "2..16" has their number follow the load')
 _MEMORY: Final = Refused("max_memory replaces workers, by what they do not share")
 _RELOADS: Final = Refused("`bigtop ctl reload NAME` loads new code, worker by worker")
 _ROTATION: Final = Refused("logrotate moves the file away, and SIGUSR1 opens it anew")

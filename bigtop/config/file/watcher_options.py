@@ -106,7 +106,11 @@ RLIMITS = tuple(
 # ---- how many, and when
 
 NUMPROCESSES = Key(
-    "numprocesses", one(wv.processes), "N|auto", "Processes to keep; auto is one per CPU.", ("1",)
+    "numprocesses",
+    one(values.processes(0, 100_000)),
+    "N|N..M|auto",
+    "Processes to keep; auto is one per CPU. With 2..8 as many as their CPU time asks for.",
+    ("1",),
 )
 SINGLETON = Key("singleton", one(switch), "yes|no", "Never more than one process.", NO)
 AUTOSTART = Key("autostart", one(switch), "yes|no", "Start together with Bigtop.", YES)

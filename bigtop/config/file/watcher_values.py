@@ -11,7 +11,6 @@ from datetime import datetime
 from cronsim import CronSim, CronSimError
 
 from bigtop.config.serve import values
-from bigtop.config.serve.cpu_quota import available_cpus
 from bigtop.config.serve.values import Convert, Parse, T
 from bigtop.errors import ConfigError
 from bigtop.supervisor.policy.spec import Readiness, Respawn
@@ -49,15 +48,6 @@ def factor(given: str) -> float:
     if number(given) < 1:
         raise ValueError(f"must be a number of at least 1, got {given!r}")
     return number(given)
-
-
-def processes(given: str) -> int:
-    if given.lower() == "auto":
-        return available_cpus()
-    try:
-        return values.whole(0)(given)
-    except ValueError:
-        raise ValueError(f"must be auto or a whole number of at least 0, got {given!r}") from None
 
 
 def respawn(given: str) -> Respawn:

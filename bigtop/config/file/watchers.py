@@ -102,7 +102,8 @@ def watcher_spec(name: str, values: Values, target: s.Command, around: FileConte
         return s.WatcherSpec(
             name=name,
             target=target,
-            numprocesses=values[o.NUMPROCESSES],
+            numprocesses=values[o.NUMPROCESSES].least,
+            scaling=values[o.NUMPROCESSES].if_any,
             restart=_restart(values),
             stop=_stop(values),
             boot_timeout=values[o.BOOT_TIMEOUT],

@@ -485,9 +485,10 @@ SENDFILE_ROOT = Option(
 WORKERS = Option(
     "-w --workers",
     Group.WORKERS,
-    one(values.workers(MAX_WORKERS)),
-    "Worker processes; auto is one per CPU that the control group grants. $WEB_CONCURRENCY is the default.",
-    "N|auto",
+    one(values.processes(1, MAX_WORKERS)),
+    "Worker processes; auto is one per CPU that the control group grants. With 2..16 as many as the load "
+    "asks for. $WEB_CONCURRENCY is the default.",
+    "N|N..M|auto",
     ("1",),
 )
 THREADS = Option(

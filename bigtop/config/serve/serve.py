@@ -29,6 +29,7 @@ from bigtop.log import STANDARD
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec, parse_bind
 from bigtop.supervisor.policy.deploy import DeployPolicy
+from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.system import accounts, unixpaths, workdir
 from bigtop.workers.bootstrap import Identity, Logs
@@ -63,7 +64,7 @@ class ServeSpec(Record):
     backend: str | None  # None: chosen by interface
     preload: str  # "auto", "on" or "off"
     binds: tuple[SocketSpec, ...]
-    workers: int
+    workers: Bounds
     retirement: Retirement
     graceful_timeout: float
     boot_timeout: float  # 0: for ever

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from bigtop import sizes
 from bigtop.http.declarations import LONGEST_METHOD, Mount, Route
+from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.system import accounts, workdir
 
 T = TypeVar("T")
@@ -90,18 +91,27 @@ def whole(minimum: int, maximum: int | None = None) -> Convert[int]:
     return convert
 
 
-def workers(maximum: int) -> Convert[int]:
-    count = whole(1, maximum)
+def processes(minimum: int, maximum: int) -> Convert[Bounds]:
+    """A number, auto, or two of them with .. between."""
 
-    def convert(given: str) -> int:
+    def count(given: str) -> int:
         if given.lower() == "auto":
             from bigtop.config.serve.cpu_quota import available_cpus  # most say a number
 
             return min(available_cpus(), maximum)
+        return whole(minimum, maximum)(given)
+
+    def convert(given: str) -> Bounds:
+        least, dots, most = given.partition("..")
         try:
-            return count(given)
+            bounds = Bounds(count(least), count(most if dots else least))
         except ValueError:
-            raise ValueError(f"must be auto or a whole number from 1 to {maximum}, got {given!r}") from None
+            number = "a whole number of at least 0" if not minimum else f"a whole number from 1 to {maximum}"
+            two = ", or two of them as in 2..8" if dots else ""
+            raise ValueError(f"must be auto or {number}{two}, got {given!r}") from None
+        if bounds.least > bounds.most or (dots and not bounds.least):
+            raise ValueError(f"{given}: the first number is the least, 1 or more, the second one the most")
+        return bounds
 
     return convert
 

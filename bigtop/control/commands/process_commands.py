@@ -12,6 +12,7 @@ from bigtop.control.commands.base import Command, Role, Steering, everyone, find
 from bigtop.control.commands.target import Daemon, Supervisor, Watcher
 from bigtop.control.protocol import RefusedError, Reply
 from bigtop.errors import CommandError
+from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.trial import ROLLED_BACK
 from bigtop.supervisor.policy.watcher import Status
 
@@ -270,6 +271,36 @@ class Decrease(_Scaling, kw_only=True):
 
     def apply(self, daemon: Daemon) -> Reply | Awaitable[Reply]:
         return self.scale(daemon, -self.nb)
+
+
+def _bounds(value: object) -> Bounds:
+    least, dots, most = str(value).partition("..")
+    words = (least, most) if dots else (least, least)
+    if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+        raise ValueError(f"{value!r} is neither a number nor two of them as in 2..8")
+    bounds = Bounds(*map(int, words))
+    if bounds.least > bounds.most or (dots and not bounds.least):
+        raise ValueError(f"{value!r}: the first number is the least, 1 or more, the second one the most")
+    return bounds
+
+
+class Scale(Steering, kw_only=True):
+    """Have so many processes; with 2..8 as many of them as the load asks for."""
+
+    word = "scale"
+    role = Role.OPERATE
+    name: str = parameters.argument("the watcher", parameters.text, completes="watcher")
+    count: Bounds = parameters.argument("a number, or the least and the most", _bounds)
+
+    def apply(self, daemon: Daemon) -> Awaitable[Reply]:
+        supervisor = daemon.supervisor
+        name = find(supervisor, self.name)
+        supervisor.bound(name, self.count)
+        return self._end(supervisor, name)
+
+    async def _end(self, supervisor: Supervisor, name: str) -> Reply:
+        told = await settled(supervisor, [name])
+        return {"numprocesses": supervisor.watcher(name).numprocesses, **told}
 
 
 class Signal(Command, kw_only=True):

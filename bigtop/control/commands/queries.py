@@ -71,6 +71,31 @@ class NumProcesses(Command, kw_only=True):
         return {"numprocesses": count, "watcher_name": self.name}
 
 
+class Explain(Command, kw_only=True):
+    """Tell why a watcher has as many processes as it has, where that follows the load."""
+
+    word = "explain"
+    role = Role.VIEW
+    name: str = parameters.argument("the watcher", parameters.text, completes="watcher")
+
+    def apply(self, daemon: Daemon) -> Reply:
+        supervisor = daemon.supervisor
+        name = find(supervisor, self.name)
+        told = supervisor.explain(name)
+        count: Reply = {"name": name, "numprocesses": supervisor.watcher(name).numprocesses}
+        if told is None:
+            return count
+        return {
+            **count,
+            "bounds": str(told.bounds),
+            "held": told.held,
+            "decisions": [
+                {"seconds": round(age, 1), "numprocesses": one.wanted, "reason": one.reason}
+                for age, one in told.decisions
+            ],
+        }
+
+
 class NumWatchers(Command, kw_only=True):
     """Count the watchers."""
 

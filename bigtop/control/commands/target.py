@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from bigtop.supervisor.policy.messages import Urgency
+from bigtop.supervisor.policy.scaling import Bounds, Explanation
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Status
 
@@ -92,6 +93,12 @@ class Supervisor(Protocol):
         """Return what new code has shown since the last thing that was wanted of a watcher."""
 
     def scale(self, name: str, count: int) -> None: ...
+
+    def bound(self, name: str, bounds: Bounds) -> None:
+        """Have the number of processes follow the load between these."""
+
+    def explain(self, name: str) -> Explanation | None:
+        """Return how the number of processes has come about; None: it does not follow the load."""
 
     def kill(self, name: str, pid: int, signum: int | None, grace: float | None) -> Awaitable[str]:
         """End one process; its watcher may replace it. Awaited until it is gone: why it was killed, "" if it

@@ -30,16 +30,8 @@ def line(
             return logging.INFO, f"{name}: started"
         case messages.Stopped():
             return logging.INFO, f"{name}: stopped"
-        case messages.Verify(_, generation, step):
-            return logging.INFO, f"{name}: generation {generation}: {step.value} begins"
-        case messages.Passed(generation, step, how):
-            return logging.INFO, f"{name}: generation {generation} passed its {step.value}: {how}"
-        case messages.Reloaded(generation):
-            return logging.INFO, f"{name}: reloaded, every {noun} is of generation {generation} now"
-        case messages.ReloadFailed(generation, kept, reason):
-            return logging.ERROR, (
-                f"{name}: reload failed, generation {generation} cannot run and {kept} goes on: {reason}"
-            )
+        case messages.Verify() | messages.Passed() | messages.Reloaded() | messages.ReloadFailed():
+            return _of_reload(name, notice, noun)
         case messages.Finished():
             return logging.INFO, f"{name}: every process has ended, and none is started again"
         case messages.GaveUp(reason):
@@ -62,6 +54,24 @@ def line(
             return _progress(name, notice)
 
 
+def _of_reload(
+    name: str,
+    notice: messages.Verify | messages.Passed | messages.Reloaded | messages.ReloadFailed,
+    noun: str,
+) -> tuple[int, str]:
+    match notice:
+        case messages.Verify(_, generation, step):
+            return logging.INFO, f"{name}: generation {generation}: {step.value} begins"
+        case messages.Passed(generation, step, how):
+            return logging.INFO, f"{name}: generation {generation} passed its {step.value}: {how}"
+        case messages.Reloaded(generation):
+            return logging.INFO, f"{name}: reloaded, every {noun} is of generation {generation} now"
+        case messages.ReloadFailed(generation, kept, reason):
+            return logging.ERROR, (
+                f"{name}: reload failed, generation {generation} cannot run and {kept} goes on: {reason}"
+            )
+
+
 _Trouble = messages.NotSpawned | messages.Short | messages.Left | messages.Degraded | messages.HookRan
 _Progress = (
     messages.Born
@@ -70,6 +80,7 @@ _Progress = (
     | messages.Updated
     | messages.Added
     | messages.Removed
+    | messages.Scaled
 )
 
 
@@ -103,6 +114,8 @@ def _progress(name: str, notice: _Progress) -> tuple[int, str]:
             return logging.INFO, f"{name}: {', '.join(fields)} changed"
         case messages.Added() | messages.Removed():
             return logging.INFO, f"{name}: {type(notice).__name__.lower()}"
+        case messages.Scaled(before, count, reason):
+            return logging.INFO, f"{name}: {count} processes instead of {before}: {reason}"
         case messages.Born(_, wid, pid):
             return logging.DEBUG, f"{name}: process {wid} is pid {pid}"
         case messages.Signalled(_, pid, signum):

@@ -300,6 +300,14 @@ class ReloadFailed(Record):
     reason: str
 
 
+class Scaled(Record):
+    """There are to be `count` processes instead of `before`: the load asks for that, within bounds."""
+
+    before: int
+    count: int
+    reason: str
+
+
 class Finished(Record):
     """Every process ended for good, as it was meant to; Stopped follows."""
 
@@ -389,6 +397,8 @@ class HookRan(Record):
 _OfTheMachine = (
     Report | Verify | Short | Started | Stopped | Died | Passed | Reloaded | ReloadFailed | Finished | GaveUp
 )
-_OfTheWorld = Born | NotSpawned | Signalled | Reaped | Left | Degraded | Added | Removed | Updated | HookRan
+_OfTheWorld = (
+    Born | NotSpawned | Signalled | Reaped | Left | Degraded | Added | Removed | Updated | HookRan | Scaled
+)
 Notice = _OfTheMachine | _OfTheWorld | CertificateNotice
 Action = Prepare | Discard | Spawn | Admit | Drain | Kill | Signal | _OfTheMachine

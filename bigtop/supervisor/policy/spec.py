@@ -12,6 +12,7 @@ from enum import Enum
 from bigtop.errors import ConfigError
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.deploy import DeployPolicy
+from bigtop.supervisor.policy.scaling import Bounds
 
 
 class Respawn(Enum):
@@ -134,6 +135,7 @@ class Worker(Record):
 
     bootstrap: bytes
     timeout: float = 30.0  # seconds one application call may take before its worker is replaced; 0: for ever
+    threads: int = 1  # application calls that it can have at once, where threads run them
 
 
 # The moments at which there are hooks, by Circus' names.
@@ -219,6 +221,7 @@ class WatcherSpec(Record):
     name: str
     target: Command | Worker
     numprocesses: int = 1
+    scaling: Bounds | None = None  # between which the number follows the load; None: it stays
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     stop: StopPolicy = field(default_factory=StopPolicy)
     boot_timeout: float = 120.0  # to be imported, and from spawn to ready; 0: for ever
@@ -234,6 +237,10 @@ class WatcherSpec(Record):
     lifetime: Lifetime = field(default_factory=Lifetime)
     hooks: tuple[Hook, ...] = ()
     options: tuple[tuple[str, str], ...] = ()  # free-form ones, for plugins and hooks
+
+    def nearest(self, count: int) -> int:
+        """Return how many processes there are to be where there are `count`."""
+        return self.numprocesses if self.scaling is None else self.scaling.nearest(count)
 
     def __post_init__(self) -> None:
         if not self.name:

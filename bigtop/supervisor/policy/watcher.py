@@ -165,7 +165,7 @@ class Watcher:
             case Rollback() if self.status in RUNNING and not self._again:
                 self._tried(self._trial.go_back())
             case Update(spec):
-                self.spec, self.numprocesses = spec, spec.numprocesses
+                self.spec, self.numprocesses = spec, spec.nearest(self.numprocesses)
                 self._table.describe(spec)
                 self._actions += self.generations.let_go(spec.deploy.keep_generations)
             case GenerationReady() | GenerationFailed():

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome, only_limits_differ
+from bigtop.supervisor.policy.scaling import Work
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
-from bigtop.supervisor.processes import killing, rlimits, scarcity
+from bigtop.supervisor.processes import descendants, killing, rlimits, scarcity
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.command_canaries import CommandCanaries
 from bigtop.supervisor.processes.readiness import Watch, watch
@@ -166,6 +167,13 @@ class CommandPool:
         member.watch.heard(lines)
         assert member.process is not None
         self._services.outputs.take(self._spec.name, member.process.pid, member.wid, which, lines)
+
+    def work(self) -> dict[int, Work]:
+        return {
+            key: Work(descendants.cpu(member.process.pid))
+            for key, member in self._members.items()
+            if member.process is not None and member.process.running
+        }
 
     def _exited(self, member: _Member, status: messages.ExitStatus) -> None:
         member.status = status

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from bigtop.record import Record
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Kin(Record):
@@ -34,6 +35,7 @@ class Stat(Record):
     session: int
     born: int
     rss: int  # bytes
+    cpu: float = 0.0  # seconds
 
 
 def stat(pid: int) -> Stat | None:
@@ -52,6 +54,7 @@ def stat(pid: int) -> Stat | None:
         int(fields[3]),
         int(fields[19]),
         int(fields[21]) * _PAGE,
+        (int(fields[11]) + int(fields[12])) / _TICKS,
     )
 
 
@@ -114,6 +117,12 @@ def send(kin: Iterable[Kin], number: int) -> None:
     for one in alive(kin):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(one.pid, number)
+
+
+def cpu(root: int) -> float:
+    """Return the CPU seconds of a process with all its descendants that are there."""
+    everyone = [stat(root), *(stat(one.pid) for one in descendants(root))]
+    return sum(known.cpu for known in everyone if known is not None)
 
 
 def memory(root: int) -> int:

@@ -21,8 +21,9 @@ from bigtop.log import logger as get_logger
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome
+from bigtop.supervisor.policy.scaling import Work
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
-from bigtop.supervisor.processes import killing, scarcity
+from bigtop.supervisor.processes import descendants, killing, scarcity
 from bigtop.supervisor.processes.canaries import WarmUp, WorkerCanaries
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
@@ -87,12 +88,14 @@ class WorkerPool:
         timeout: float,
         line_sink: Callable[[], Callable[[bytes], None]],
         on_loaded: Callable[[int, lifeline.Loaded], None],
+        threads: int = 1,
     ) -> None:
         self._feed = feed
         self._name = inherited.name
         self._board = board
         self._timeout_ns = int(timeout * 1e9)
         self.timed = timeout > 0
+        self._threads = threads
         self._line_sink = line_sink
         self.servers = ForkServers(inherited, Hearers(feed, self._adopt, line_sink, on_loaded))
         self._members: dict[int, _Member] = {}
@@ -132,6 +135,7 @@ class WorkerPool:
         if not isinstance(spec.target, Worker) or spec.target.bootstrap != self.servers.inherited.bootstrap:
             return UpdateOutcome.ELSEWHERE
         self._timeout_ns = int(spec.target.timeout * 1e9)
+        self._threads = spec.target.threads
         return UpdateOutcome.BY_NEW
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
@@ -180,6 +184,15 @@ class WorkerPool:
             return
         with contextlib.suppress(OSError):  # it is dead or does not listen: its deadline will come
             lifeline.send(whose.line, message, fds)
+
+    def work(self) -> dict[int, Work]:
+        """Return what each worker has done since its start. Calls that are under way count as far as they
+        are; where an event loop runs them, they say nothing of how busy it is."""
+        return {
+            key: _work(self._board.of(member.wid - 1), member.process.pid, self._threads)
+            for key, member in self._members.items()
+            if lifeline.Ready in member.said
+        }
 
     # ---- who is stuck
 
@@ -339,6 +352,20 @@ def _describe(record: RequestRecord) -> str:
     client = record.client or "unknown"
     name = f" ({record.id})" if record.id else ""
     return f"{record.method} {record.path}{name} from {client}, {record.phase.name.lower()} for {age:.1f} s"
+
+
+def _work(slot: View, pid: int, threads: int) -> Work:
+    words, now = slot.words, time.monotonic_ns()
+    known = descendants.stat(pid)
+    calls = words[Word.CALL_NS] or words[Word.LATENCY_NS]
+    calls += sum(now - record.began for record in slot.running() if record.began)
+    return Work(
+        known.cpu if known is not None else 0.0,
+        calls / 1e9,
+        0 if words[Word.BEAT] else threads,
+        words[Word.QUEUE_NS] / 1e9,
+        words[Word.REQUESTS],
+    )
 
 
 class _Late(NamedTuple):
