@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from bigtop.backends.native import openssl
 from bigtop.backends.native.timeouts import LAST_REQUEST
@@ -31,6 +30,7 @@ from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.certificates import issued, made, ring
+from tests.support.secure_websocket import SecureWebSocket
 from tests.support.tls_client import Relayed, TlsClient, context
 from tests.support.wire import UPGRADE, Client, Closed, request
 
@@ -190,9 +190,7 @@ def test_websockets() -> None:
 
 def test_a_drain_tells_websockets_to_come_again() -> None:
     with BackendServer("tests.apps.asgi_basic:app", backend="asgi", keyring=ring()) as subject:
-        host, port = subject.address
-        place, by = f"wss://{host}:{port}/echo", context()
-        with connect(place, ssl=by, server_hostname="localhost", proxy=None, open_timeout=60) as client:
+        with SecureWebSocket(subject.address[1], "/echo") as client:
             client.send("hello")
             assert client.recv(30) == "hello"
             subject.drain()
@@ -200,13 +198,6 @@ def test_a_drain_tells_websockets_to_come_again() -> None:
                 client.recv(30)
             assert client.close_code == 1012
         assert subject.wait() == 0
-
-
-@pytest.mark.parametrize("kind", ["wsgi", "gevent"])
-def test_no_websocket_is_offered_where_the_descriptor_is_of_no_use(kind: str) -> None:
-    with server(kind, ServeOptions(threads=2)) as subject, TlsClient(subject.address) as client:
-        assert client.get("/hello", *UPGRADE).status == 200
-        assert client.get("/hello").status == 200
 
 
 # ---- names

@@ -12,12 +12,20 @@ from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
+from tests.support.certificates import ring
+from tests.support.secure_websocket import SecureWebSocket
 from tests.support.site import Site, until
-from tests.support.wire import UPGRADE, request
+from tests.support.tls_client import TlsClient
+from tests.support.wire import UPGRADE, Client, request
 
 APP = "tests.apps.sock_site:app"
 ACCESS = '"%(r)s" %(s)s %(b)s'
-KINDS = {"threads": ("wsgi", 4), "gevent": ("gevent", 1)}
+KINDS = {
+    "threads": ("wsgi", 4, False),
+    "gevent": ("gevent", 1, False),
+    "threads-tls": ("wsgi", 4, True),
+    "gevent-tls": ("gevent", 1, True),
+}
 
 
 def masked_text(text: bytes) -> bytes:
@@ -26,12 +34,20 @@ def masked_text(text: bytes) -> bytes:
 
 
 def serve(kind: str) -> BackendServer:
-    backend, threads = KINDS[kind]
-    return BackendServer(APP, ServeOptions(threads=threads, access_format=ACCESS), backend=backend)
+    backend, threads, tls = KINDS[kind]
+    options = ServeOptions(threads=threads, access_format=ACCESS)
+    return BackendServer(APP, options, backend=backend, keyring=ring() if tls else None)
 
 
-def dial(server: BackendServer, path: str = "/echo") -> ClientConnection:
-    return connect(f"ws://127.0.0.1:{server.address[1]}{path}", proxy=None, open_timeout=60)
+def dial(server: BackendServer, path: str = "/echo") -> ClientConnection | SecureWebSocket:
+    port = server.address[1]
+    if server.is_encrypted:
+        return SecureWebSocket(port, path)
+    return connect(f"ws://127.0.0.1:{port}{path}", proxy=None, open_timeout=60)
+
+
+def client_of(server: BackendServer) -> Client:
+    return TlsClient(server.address) if server.is_encrypted else server.connect(30)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -48,7 +64,7 @@ def test_messages_go_to_and_fro_and_others_are_answered(server: BackendServer) -
             for client in (first, second):
                 client.send(message)
                 assert client.recv(30) == message
-        with server.connect() as client:
+        with client_of(server) as client:
             assert client.get("/").status == 200
         eventually(lambda: [one.path for one in server.scoreboard.running()] == ["/echo", "/echo"])
         first.send("enough")
@@ -107,7 +123,7 @@ def test_a_drain_ends_them_with_1012(kind: str, path: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_drain_in_the_middle_of_a_message_says_it_behind_that(kind: str) -> None:
     size = 20_000_000  # more than the kernel's buffers hold
-    with serve(kind) as server, server.connect(30) as client:
+    with serve(kind) as server, client_of(server) as client:
         client.send(request("/large", *UPGRADE))
         assert client.answer(head_only=True).status == 101
         client.send(masked_text(b"%d" % size))

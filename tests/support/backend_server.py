@@ -60,6 +60,7 @@ class BackendServer:
             "backend": backend,
             "routes": list(routes),
         }
+        self.is_encrypted = keyring is not None
         self._keyring_fd = -1 if keyring is None else keyring.seal()  # with one, TLS is spoken
         self._nofile = nofile
         self.listener = _listen(unix, send_buffer)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import resource
@@ -45,11 +46,11 @@ class Accepted(NamedTuple):
 
 
 class _Listener(NamedTuple):
-    """One of a worker's; `bare` is a copy, from which clients come as bare sockets: those of Python's class
-    take three times as long to make."""
+    """One of a worker's; `bare` is a copy, from which clients come as bare sockets. None: they have to be of
+    gevent's class, which sees to those who wait for them when they are closed."""
 
     socket: socket.socket
-    bare: BareSocket
+    bare: BareSocket | None
     poll: select.poll  # for clients
     address: Any  # None: another one for each client
     family: int
@@ -58,7 +59,8 @@ class _Listener(NamedTuple):
 
     def close(self) -> None:
         self.socket.close()
-        self.bare.close()
+        if self.bare is not None:
+            self.bare.close()
 
 
 class Acceptor:
@@ -105,9 +107,14 @@ class Acceptor:
     def accept(self, fd: int, now: int) -> Accepted | None:
         """Take one client, not more: others are awake as well, and want their share of a burst."""
         listener, bare, _, server, family, type_, protocol = self._listeners[fd]
+        client: AnySocket
         try:
             set_blocking(fd, False)  # another one may have cleared O_NONBLOCK, for all
-            accepted, address = bare._accept()  # type: ignore[attr-defined]  # what accept() calls
+            if bare is None:
+                client, address = listener.accept()
+            else:
+                accepted, address = bare._accept()  # type: ignore[attr-defined]  # what accept() calls
+                client = BareSocket(family, type_, protocol, accepted)
         except (BlockingIOError, ConnectionAbortedError):
             if family == AF_UNIX and is_shut(listener):
                 self._give_up(fd)
@@ -120,7 +127,6 @@ class Acceptor:
             else:
                 raise
             return None
-        client = BareSocket(family, type_, protocol, accepted)
         client.setblocking(False)
         self._words[self._counted_at[fd]] += 1
         return Accepted(client, client.getsockname() if server is None else server, address)
@@ -169,13 +175,18 @@ class Acceptor:
 
 
 def _listener(listener: socket.socket) -> _Listener:
-    bare = BareSocket(fileno=os.dup(listener.fileno()))
-    bare.setblocking(False)  # the object; accept() sees to the open socket that all share
-    address = bare.getsockname()
+    bare = None
+    if issubclass(socket.socket, _socket.socket):  # gevent's, which it is where that took its place, is not
+        bare = BareSocket(fileno=os.dup(listener.fileno()))
+    for one in (listener, bare):
+        if one is not None:
+            one.setblocking(False)  # the object; accept() sees to the open socket that all share
+    address = listener.getsockname()
     differs = isinstance(address, tuple) and address[0] in _WILDCARDS
     poll = _POLL()
-    poll.register(bare, select.POLLIN)
-    return _Listener(listener, bare, poll, None if differs else address, bare.family, bare.type, bare.proto)
+    poll.register(listener.fileno(), select.POLLIN)
+    family, kind = int(listener.family), int(listener.type)
+    return _Listener(listener, bare, poll, None if differs else address, family, kind, listener.proto)
 
 
 def room(wanted: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import select
 from typing import Final
 
-from bigtop.backends.native.transport import Transport
+from bigtop.ipc.handoff import Descriptor
 
 PATIENCE: Final = 1_000_000_000  # nanoseconds
 
@@ -25,7 +25,7 @@ class Hangup:
 
     __slots__ = ("_poll", "_since")
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Descriptor) -> None:
         self._poll = POLL()
         self._poll.register(transport.fileno(), ENDED)  # whether it is broken is said in any case
         self._since = 0

@@ -22,7 +22,7 @@ from enum import Enum
 from ssl import DER_cert_to_PEM_cert, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
 from typing import Any, Final
 
-from bigtop.backends.native.bare_socket import AnySocket, BareSocket
+from bigtop.backends.native.bare_socket import AnySocket, bare
 from bigtop.backends.native.encryption import ServerContexts
 from bigtop.backends.native.transport import READABLE, WRITABLE, Bytes, Opening, silence_of
 from bigtop.errors import ProtocolError
@@ -67,19 +67,18 @@ class TlsTransport:
     """
 
     __slots__ = (
-        *("_ahead", "_contexts", "_is_first", "_is_reset", "_kept", "_name", "_owner_of", "_seen"),
-        *("_socket", "_stage", "_tls"),
+        *("_ahead", "_contexts", "_is_first", "_is_reset", "_kept", "_name", "_owner", "_owner_of"),
+        *("_seen", "_socket", "_stage", "_tls"),
         *("is_movable", "is_plain", "opening", "read_event", "scheme", "write_event"),
     )
 
     def __init__(
         self, sock: AnySocket, contexts: ServerContexts, owner_of: Callable[[str], int] | None
     ) -> None:
-        if isinstance(sock, BareSocket):
-            self._socket = sock
-        else:
-            self._socket = BareSocket(fileno=sock.detach())
-            self._socket.setblocking(False)
+        # OpenSSL wants a socket of C, and gevent's has one. That is for gevent to close: it knows who waits.
+        self._owner = sock
+        self._socket = bare(sock)
+        self._socket.setblocking(False)
         self._contexts = contexts
         self._owner_of = owner_of
         self._stage: TlsStage = PEEKING
@@ -300,7 +299,7 @@ class TlsTransport:
 
     def close(self) -> None:
         self._say_end()
-        self._socket.close()
+        self._owner.close()
 
     def lend(self) -> int:
         raise NotImplementedError("the descriptor is not all there is of it")

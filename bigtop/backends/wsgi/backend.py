@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from bigtop.backends.base import App, Features, Life
@@ -68,7 +68,7 @@ class WsgiBackend(NativeBackend):
         """Answer requests until the drain is over; main thread only. Threads left over are inside calls."""
         options = self._options
         sys.setswitchinterval(options.switch_interval)
-        spoken = Upgrades(Means(SpokenSocket, threading.Lock, patient), options.limits)
+        spoken = Upgrades(Means(SpokenSocket, threading.Lock, patient, _started), options.limits)
         relief = not options.main_thread
         executor = ThreadExecutor(options.threads, life.slot.latencies, spoken, relief=relief)
         wait = patient(options.limits.send_timeout) if options.main_thread else None
@@ -84,6 +84,12 @@ class WsgiBackend(NativeBackend):
             self.transports(listeners, life), engines, context, environ, self.forwarding, upgrades
         )
         serve(listeners, life, options, executor, chain, connection_factory)
+
+
+def _started(run: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=run, name="relay", daemon=True)
+    thread.start()
+    return thread
 
 
 def serve(

@@ -20,7 +20,7 @@ from bigtop.http.wsgi import Environ, Environs, Peer
 
 class ConnectionFactory:
     """Makes connections of clients that were accepted. `upgrades` are protocols that the application may go
-    over to, where its client's socket is all there is of a transport."""
+    over to."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ConnectionFactory:
         peer = self._peer(client.server, client.client, scheme)
         if transport.opening is not None:
             transport.opening.opened = peer.encrypted
-        upgrades = self._upgrades if transport.is_plain else ()
+        upgrades = self._upgrades
         if client.scheme or not self._engines.is_balancer(peer):
             return Connection(transport, peer, self._engines.plain(peer, upgrades), self._context)
 

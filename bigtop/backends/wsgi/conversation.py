@@ -21,8 +21,10 @@ from typing import Any, Final
 
 from bigtop.backends.native.hangup import Hangup
 from bigtop.backends.native.timeouts import LOOK, NEVER, SECOND, Wait
+from bigtop.backends.native.transport import Transport
 from bigtop.backends.native.write_buffer import Pause
 from bigtop.backends.wsgi.call import Call
+from bigtop.backends.wsgi.relay import Relay
 from bigtop.http.close_codes import SERVICE_RESTART
 from bigtop.log import logger as get_logger
 
@@ -40,12 +42,19 @@ class Conversation:
     As a context: an operation on the client's socket, of which the errors are looked at.
     """
 
-    def __init__(self, call: Call, lock: Any, patient: Callable[[float], Pause], pace: Wait) -> None:
+    def __init__(
+        self,
+        call: Call,
+        client: Transport | Relay,
+        lock: Any,
+        patient: Callable[[float], Pause],
+        pace: Wait,
+    ) -> None:
         self.spoken = False  # something was sent
         self.lost: OSError | None = None  # the client has left, or was given up
         self.has_ended = False  # its end was read
         self._call = call
-        self._client = call.stream.transport
+        self._client = client
         self._sending = lock
         self._patient = patient
         self._pace = pace

@@ -65,7 +65,9 @@ class GeventBackend(NativeBackend):
         gevent.get_hub().start_periodic_monitoring_thread()
         options = self._options
         # A lock of gevent's also where the standard library is not cooperative.
-        upgrades = Upgrades(Means(_SpokenSocket, gevent.lock.Semaphore, _patient), options.limits)
+        upgrades = Upgrades(
+            Means(_SpokenSocket, gevent.lock.Semaphore, _patient, gevent.spawn), options.limits
+        )
         executor = GreenletExecutor(options.worker_connections, life.slot, upgrades, options.timeout)
         wait = _patient(options.limits.send_timeout)
         await_input = _patient(options.limits.body_timeout)

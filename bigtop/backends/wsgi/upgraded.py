@@ -22,9 +22,11 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from bigtop.backends.native.timeouts import LINGER, Wait
+from bigtop.backends.native.transport import Transport
 from bigtop.backends.native.write_buffer import Pause
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.conversation import Conversation
+from bigtop.backends.wsgi.relay import Relay, Task
 from bigtop.errors import ProtocolError
 from bigtop.http.limits import Limits
 
@@ -91,11 +93,12 @@ class SpokenSocket(Spoken, socket.socket):
 
 class Means(NamedTuple):
     """How calls wait: `kind` is the class of their sockets, `lock` makes locks, `patient` is as in
-    write_buffer.py."""
+    write_buffer.py, `start` runs something beside a call."""
 
     kind: Any
     lock: Callable[[], Any]
     patient: Callable[[float], Pause]
+    start: Callable[[Callable[[], None]], Task]
 
 
 class Upgrades:
@@ -119,10 +122,13 @@ class Upgrades:
             call.fail(ProtocolError(503, "this worker takes no WebSockets any more"))
             return
         # The application may close it whenever it likes; who is connected is our affair.
-        transport = call.stream.transport
-        taken: Any = self._means.kind(fileno=transport.lend())
+        transport, means = call.stream.transport, self._means
+        client: Transport | Relay = transport
+        if not transport.is_plain:
+            client = Relay(transport, means.lock(), means.patient(0), means.start)
+        taken: Any = means.kind(fileno=client.lend())
         taken.setblocking(True)  # the loop's as well, for threads: it is the same open file
-        conversation = Conversation(call, self._means.lock(), self._means.patient, self._pace)
+        conversation = Conversation(call, client, means.lock(), means.patient, self._pace)
         taken.conversation = conversation
         call.environ = dict.fromkeys(SOCKETS, taken)
         self._open.add(conversation)
@@ -131,13 +137,12 @@ class Upgrades:
         finally:
             self._open.remove(conversation)
             if call.exchange.framing is None and conversation.lost is None:
-                self._end(call)  # the application spoke to the client by itself
+                self._end(client)  # the application spoke to the client by itself
             conversation.forget()
             taken.close()
-            transport.take_back()
+            client.take_back()
 
-    def _end(self, call: Call) -> None:
-        client = call.stream.transport
+    def _end(self, client: Transport | Relay) -> None:
         with suppress(OSError):  # it may be gone
             client.shutdown(socket.SHUT_WR)
             if self._means.kind is SpokenSocket:
