@@ -91,7 +91,7 @@ def test_each_source_wins_over_the_ones_before() -> None:
         config = configured(environ)
         assert (str(config[o.WORKERS]), origin(config, o.WORKERS)) == (text[-1], source)
     config = configured(environ, ["--workers", "5"])
-    assert (config[o.WORKERS], origin(config, o.WORKERS)) == (5, "--workers")
+    assert (config[o.WORKERS].least, origin(config, o.WORKERS)) == (5, "--workers")
 
 
 def test_port_is_the_default_address() -> None:

@@ -37,7 +37,8 @@ OWN_FIELDS = frozenset({"server", "date", "connection", "transfer-encoding", "ke
 # Variables of an environ: which only gunicorn has, which only Bigtop, and which they fill as they are.
 GUNICORNS = frozenset({"gunicorn.socket"})
 BIGTOPS = frozenset({"HTTP_X_REQUEST_ID", "REQUEST_URI"})
-THEIR_OWN = frozenset({"REMOTE_PORT", "SERVER_SOFTWARE", "wsgi.multiprocess"})
+# The last one is ours: where the route of a request is left, for figures by route.
+THEIR_OWN = frozenset({"REMOTE_PORT", "SERVER_SOFTWARE", "wsgi.multiprocess", "bigtop.route"})
 FIELDS = {"User-Agent": "visitor/1", "Referer": "http://other.example/"}
 _PID = re.compile(r"pid \d+|\[\d+\]")
 Answer = tuple[int, dict[str, str], bytes]

@@ -6,6 +6,7 @@ import shlex
 
 from bigtop.config.serve.options import OPTIONS
 from bigtop.config.serve.settings import ServeConfig, Setting
+from bigtop.supervisor.policy.scaling import Bounds
 
 
 def print_config(config: ServeConfig) -> str:
@@ -20,6 +21,7 @@ def print_config(config: ServeConfig) -> str:
 def _shown(setting: Setting) -> str:
     """Return the value as it was written, and in brackets what `auto` or `10M` came to."""
     written = shlex.join(setting.given.texts)
-    if isinstance(setting.value, int) and written[-1:].isalpha() and not isinstance(setting.value, bool):
+    counted = isinstance(setting.value, int | Bounds) and not isinstance(setting.value, bool)
+    if counted and written[-1:].isalpha():
         return f"{written} ({setting.value})"
     return written or "(not set)"

@@ -12,6 +12,7 @@ from bigtop.supervisor.policy.deploy import Step
 from bigtop.supervisor.policy.ends import Ending as Ending
 from bigtop.supervisor.policy.ends import ExitStatus as ExitStatus
 from bigtop.supervisor.policy.ends import Urgency as Urgency
+from bigtop.supervisor.policy.scaling import Scaled as Scaled
 from bigtop.supervisor.policy.spec import WatcherSpec
 
 # ---- events: what is wanted
@@ -297,14 +298,6 @@ class ReloadFailed(Record):
 
     generation: int
     kept: int
-    reason: str
-
-
-class Scaled(Record):
-    """There are to be `count` processes instead of `before`: the load asks for that, within bounds."""
-
-    before: int
-    count: int
     reason: str
 
 

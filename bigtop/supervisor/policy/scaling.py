@@ -107,6 +107,14 @@ class Decision(NamedTuple):
     reason: str
 
 
+class Scaled(Record):
+    """There are to be `count` processes instead of `before`: the load asks for that, within bounds."""
+
+    before: int
+    count: int
+    reason: str
+
+
 class Explanation(Record):
     """What there is to say of a watcher's number: `held`, why it has not more although it should; the last
     decisions, oldest first, with their age in seconds."""
