@@ -100,12 +100,14 @@ def test_a_client_that_leaves_in_the_middle(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "gevent"])
-def test_no_websocket_is_offered_where_the_descriptor_is_of_no_use(kind: str) -> None:
+def test_a_websocket_that_is_not_wanted_ends_the_connection(kind: str) -> None:
+    """As everywhere: what comes behind the request may be of the other protocol."""
     options = ServeOptions(threads=2)
     with server(kind, options) as subject, ScrambledClient(subject.address) as client:
         upgrade = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
         assert client.get("/hello", *upgrade, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==").status == 200
-        assert client.get("/hello").status == 200
+        with pytest.raises(Closed):
+            client.get("/hello")
 
 
 @ALL

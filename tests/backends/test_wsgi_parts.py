@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.connection import Connection
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.executor import Lead
+from bigtop.backends.wsgi.relay import Task as Beside
 from bigtop.backends.wsgi.thread_executor import ENOUGH, TICK, ThreadExecutor, _Bell, _Usual
 from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.http.engine import Engine
@@ -39,6 +40,10 @@ from tests.support.backend_server import eventually
 # ---- deadlines
 
 KINDS = ("idle", "head", "body", "send", "linger", "last")
+
+
+def _never(run: Callable[[], None]) -> Beside:
+    raise AssertionError("nothing is to run beside a call")
 
 
 class Waiting:
@@ -229,7 +234,7 @@ class Task:
         assert self.go.wait(60)
 
 
-UPGRADES = Upgrades(Means(SpokenSocket, threading.Lock, patient), Limits())
+UPGRADES = Upgrades(Means(SpokenSocket, threading.Lock, patient, _never), Limits())
 
 
 def _call() -> Call:

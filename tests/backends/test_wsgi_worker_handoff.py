@@ -21,6 +21,7 @@ from bigtop.backends.native.write_buffer import patient
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.context import WorkerContext
+from bigtop.backends.wsgi.relay import Task
 from bigtop.backends.wsgi.thread_executor import ThreadExecutor
 from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.http.engine import Engine
@@ -36,6 +37,10 @@ from tests.support.wire import Client, request
 
 APP = "tests.apps.wsgi_basic:app"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsibling"
+
+
+def _never(run: Callable[[], None]) -> Task:
+    raise AssertionError("nothing is to run beside a call")
 
 
 def _wait_for(take: Callable[[], socket.socket | None]) -> socket.socket:
@@ -180,7 +185,7 @@ def test_a_connection_with_state_of_its_own_stays() -> None:
     ours, theirs = socket.socketpair()
     peer = Peer(Environs({}), None, None, Forwarding(Trust(()), ()), "http")
     slot = Slot.unseen()
-    upgrades = Upgrades(Means(SpokenSocket, threading.Lock, patient), Limits())
+    upgrades = Upgrades(Means(SpokenSocket, threading.Lock, patient, _never), Limits())
     executor = ThreadExecutor(1, slot.latencies, upgrades)
     site = WorkerContext(lambda *_: [], ServeOptions(), slot, Chain(), executor, wait=None, streaming=None)
     with ours, theirs:

@@ -186,8 +186,9 @@ def close_everything() -> None:
 
 def fill_stderr() -> None:
     line = b"x" * 65_536
-    for _ in range(400):
-        os.write(2, line)
+    with contextlib.suppress(OSError):  # nobody reads any more
+        for _ in range(400):
+            os.write(2, line)
 
 
 def signal_parent() -> None:

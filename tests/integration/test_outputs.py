@@ -62,7 +62,13 @@ class OnTerminal(Stack):
         self.log_path.touch()
         ours, its = pty.openpty()
         self.process = subprocess.Popen(
-            self.command, env=self.env, cwd=ROOT, stdin=its, stdout=its, stderr=its, start_new_session=True
+            self.command,
+            env={"TERM": "xterm", **self.env},
+            cwd=ROOT,
+            stdin=its,
+            stdout=its,
+            stderr=its,
+            start_new_session=True,
         )
         self.pid = self.process.pid
         os.close(its)

@@ -10,6 +10,7 @@ from bigtop.config.serve.options import ENV
 from bigtop.config.serve.settings import DEFAULT, ServeConfig, Setting
 from bigtop.errors import one_line
 from bigtop.record import replace
+from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 
 
@@ -64,7 +65,7 @@ def _app_rows(config: ServeConfig, every: bool) -> Iterator[str]:
 
 def _row(name: str, setting: Setting, origin: str) -> str:
     written = one_line(" ".join(setting.given.texts))
-    is_counted = isinstance(setting.value, int) and not isinstance(setting.value, bool)
+    is_counted = isinstance(setting.value, int | Bounds) and not isinstance(setting.value, bool)
     if is_counted and written == "auto":
         written = f"auto ({setting.value})"
     return f"{name:<27}= {written or '(not set)':<30} # {origin}"

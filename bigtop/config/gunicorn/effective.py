@@ -8,6 +8,7 @@ from bigtop.config.gunicorn.setting import AppName, ByApplication, Hook, Setting
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.config.serve import options as o
 from bigtop.config.serve.settings import ServeConfig
+from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.system import workdir
 
 _TEXTS = (o.BIND.name, o.ENV.name, o.BACKEND.name)  # that hooks are given as they were written
@@ -46,6 +47,8 @@ def _plain(value: object) -> object:
             return value == "on"
         case float() if value.is_integer():
             return int(value)
+        case Bounds():
+            return value.least
         case tuple():
             pairs = [item for item in value if isinstance(item, tuple)]
             return dict(pairs) if pairs else list(value)
