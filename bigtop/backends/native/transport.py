@@ -31,7 +31,8 @@ READABLE: Final[int] = select.EPOLLIN  # the same number for poll(2)
 WRITABLE: Final[int] = select.EPOLLOUT
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER with no time makes close(2) send a reset
 # Of struct tcp_info: tcpi_last_data_recv, milliseconds. The struct grows at its end only.
-_LAST_DATA_RECV: Final = slice(52, 56)
+_LAST_DATA_RECV: Final = 52
+_ITS_END: Final = 56  # numbers by themselves: mypyc takes bytes by no slice in a variable
 
 Bytes = bytes | memoryview
 
@@ -115,10 +116,10 @@ def silence_of(client: _socket.socket) -> int:
     if sys.platform != "linux" or client.family == socket.AF_UNIX:
         return 0
     try:
-        told = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV.stop)
+        told = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ITS_END)
     except OSError:  # it is over
         return 0
-    return int.from_bytes(told[_LAST_DATA_RECV], sys.byteorder)
+    return int.from_bytes(told[_LAST_DATA_RECV:_ITS_END], sys.byteorder)
 
 
 # Makes one of a client's socket and of the address, as the socket module gives it, that the client came to.
