@@ -147,5 +147,5 @@ def change(app: App, supervisor: Supervisor, spec: ServeSpec) -> None:
         supervisor.dispatcher.feed(spec.name, messages.Update(replace(described, numprocesses=count)))
         supervisor.scheduler.triggers.weigh()
         supervisor.autoscaling.watch()
-    if spec.workers != before.workers:
+    if spec.workers != before.workers and spec.workers.if_any is None:  # with bounds the load says how many
         supervisor.dispatcher.feed(spec.name, messages.Scale(spec.workers.least))

@@ -34,7 +34,7 @@ class Autoscaling(Record, frozen=False):
 
     def watch(self) -> None:
         """Keep looking while there is a watcher with bounds."""
-        if any(self._bounded()) and (self._task is None or self._task.done()):
+        if self._bounded() and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._keep_looking())
 
     def close(self) -> None:
@@ -61,13 +61,15 @@ class Autoscaling(Record, frozen=False):
                 await self._look(name)
             for gone in self._scalers.keys() - self.runtimes.keys():
                 del self._scalers[gone]
+                self._before.pop(gone, None)
             await asyncio.sleep(_PACE)
 
     async def _look(self, name: str) -> None:
-        runtime = self.runtimes[name]
+        runtime = self.runtimes.get(name)
+        bounds = runtime.machine.spec.scaling if runtime is not None else None
+        if runtime is None or bounds is None:  # it went, or lost them, while another one was looked at
+            return
         machine = runtime.machine
-        bounds = machine.spec.scaling
-        assert bounds is not None
         scaler = self._scalers.get(name)
         if scaler is None or scaler.bounds != bounds:
             scaler = self._scalers[name] = Scaler(bounds)
@@ -82,7 +84,8 @@ class Autoscaling(Record, frozen=False):
             pids = [proc.pid for proc in machine.processes.values() if proc.pid]
             room, size = await asyncio.to_thread(_memory, pids)
             sample = sample.with_memory(room, size)
-            if self.runtimes.get(name) is not runtime or _is_replaced(machine):
+            gone = self.runtimes.get(name) is not runtime or machine.spec.scaling != bounds
+            if gone or machine.status is not Status.ACTIVE or _is_replaced(machine):
                 return
         wanted = machine.numprocesses
         decision = scaler.decide(sample, wanted)

@@ -81,6 +81,23 @@ def test_a_reload_reads_it_again_and_names_what_takes_a_new_start(tmp_path: Path
         assert site.stop() == 0
 
 
+def test_new_bounds_leave_a_number_within_them(tmp_path: Path) -> None:
+    site_of = {"wsgi_app": "site_app:app", "bind": f"127.0.0.1:{free_port()}"}
+    write(tmp_path, "one", **site_of, workers="1..5")
+    with Described(tmp_path) as site:
+        for count in (2, 3):
+            site.send(signal.SIGTTIN)  # one more
+            until(lambda count=count: len(site.workers()) == count, "one more worker")
+        before = set(site.workers())
+        assert len(before) == 3
+        write(tmp_path, "two", **site_of, workers="2..5")
+        site.send(signal.SIGHUP)
+        site.wait_for("site_app: reloaded")
+        until(lambda: not before & set(site.workers()), "new workers")
+        assert len(site.workers()) == 3
+        assert "processes instead of" not in site.log()
+
+
 def test_a_file_whose_end_does_not_come_changes_nothing(tmp_path: Path) -> None:
     write(tmp_path, "one", wsgi_app="site_app:app", bind=f"127.0.0.1:{free_port()}")
     with Described(tmp_path, "--boot-timeout", "8") as site:
