@@ -225,9 +225,9 @@ def test_what_a_killed_supervisor_left_is_removed_by_the_next(folder: Path) -> N
             for other in others:
                 other.mkdir()
             try:
-                with Site("counting:app", "--app-metrics", "on", cwd=folder) as following:
-                    following.wait_for(f"removed {left}, which a supervisor left that was killed")
-                    assert not left.exists()
+                with Site("counting:app", "--app-metrics", "on", cwd=folder):
+                    # Any other Bigtop of this user may have been quicker, so its log says nothing.
+                    until(lambda: not left.exists(), f"the end of {left}")
                     assert kept.is_dir()
                     assert all(other.is_dir() for other in others)
                     assert counted(living)["jobs_total", "web"] == 1
