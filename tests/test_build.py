@@ -60,6 +60,18 @@ def test_bounds_of_slices_may_be_computed_twice() -> None:
     assert offences == []
 
 
+def test_no_slice_is_kept_in_a_variable() -> None:
+    """mypyc cuts bytes with an index, or with a slice that stands in the brackets; others are TypeErrors."""
+    offences = [
+        module.at(node, ast.unparse(node))
+        for name, module in modules_of(ROOT / "bigtop").items()
+        if name in hot()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "slice"
+    ]
+    assert offences == []
+
+
 def outsiders(modules: Modules, compiled: set[str]) -> list[str]:
     """Find classes whose base is compiled while they are not: Python refuses those when it meets them."""
     found = []

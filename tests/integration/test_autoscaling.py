@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from bigtop.control.protocol import RefusedError
 from tests.support.site import Site, until
 from tests.support.stack import Stack
 from tests.support.wire import Client, request
@@ -83,3 +84,5 @@ def test_processes_of_a_command_have_bounds_too_and_a_file_keeps_them() -> None:
         assert stack.ctl("save", "--dry-run") == "nothing has changed since the file was read\n"
         stack.ctl("scale", "sleeper", "3..5")
         assert 'numprocesses = "3..5"' in stack.ctl("save", "--dry-run")
+        with pytest.raises(RefusedError, match=r"8\.\.2.: the first number is the least"):
+            stack.call("scale", name="sleeper", count="8..2")
