@@ -55,6 +55,12 @@ SERVE: Witnesses = {
         "acme_dns_wait": "test_in_the_middle_of_an_order",
         "tls_keeper_user": "test_an_account_of_its_own_for_the_keeper",
     },
+    "integration/test_shared_tickets.py": {
+        "tls_ticket_secret": "test_sites_of_one_file_resume_each_others_sessions",
+    },
+    "config/test_acme.py": {
+        "tls_storage_ephemeral": "test_storage_that_would_be_gone_is_refused",
+    },
     "integration/test_auto_issuers.py": {
         "acme_email": "test_what_a_ca_is_told",
         "acme_profile": "test_what_a_ca_is_told",

@@ -9,9 +9,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from typing import Final
 
 from bigtop.record import Record, as_dict
 
+TURN: Final = 12 * 3600  # seconds for which keys of session tickets are used
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
@@ -23,13 +25,21 @@ class KeyPair(Record):
     origin: str
 
 
+class TicketSecret(Record):
+    """What all workers, whenever they began, make keys for session tickets of. `since` is the first turn that
+    it is for, counted from 1970."""
+
+    since: int
+    secret: str  # 32 bytes in hexadecimal digits
+
+
 class Keyring(Record):
     """What a site serves with. The first pair is for clients that name nothing."""
 
     pairs: tuple[KeyPair, ...]
     client_ca: str = ""  # certificates (PEM) of who may issue those of clients; "": clients are not asked
     client_crl: str = ""  # which of those were revoked (PEM); "": nobody says so
-    ticket_secret: str = ""  # from which all workers, whenever they began, make keys for session tickets
+    ticket_secrets: tuple[TicketSecret, ...] = ()  # by when they begin
 
     def seal(self) -> int:
         """Return the descriptor of a sealed file that holds it."""
@@ -51,4 +61,5 @@ def read(fd: int) -> Keyring:
     """Return what a sealed file holds."""
     fields = json.loads(os.pread(fd, os.fstat(fd).st_size, 0))
     pairs = tuple(KeyPair(**pair) for pair in fields["pairs"])
-    return Keyring(pairs, fields["client_ca"], fields["client_crl"], fields["ticket_secret"])
+    secrets = tuple(TicketSecret(**one) for one in fields["ticket_secrets"])
+    return Keyring(pairs, fields["client_ca"], fields["client_crl"], secrets)

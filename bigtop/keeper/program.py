@@ -33,7 +33,8 @@ from bigtop.keeper.publishing import questions
 from bigtop.keeper.publishing.publisher import Publisher
 from bigtop.keeper.publishing.questions import Question
 from bigtop.keeper.records import Records
-from bigtop.keeper.storage import Storage
+from bigtop.keeper.storage import Storage, volatile_kind_of
+from bigtop.keeper.tickets import TicketKeeping
 from bigtop.keeper.watching import Watching
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
@@ -55,7 +56,7 @@ class Keeper:
         self._line = _socket(orders.line)
         self._questions = _socket(orders.questions)
         storage = Storage(orders.storage)
-        if kind := storage.volatile_kind():
+        if kind := volatile_kind_of(storage.path):
             logger.warning("%s: on %s, so all certificates are gone with it", storage.path, kind)
         self._records = Records(storage)
         self._publisher = Publisher(self._line, orders.page)
@@ -74,8 +75,11 @@ class Keeper:
         )
         self._loop.set_default_executor(ThreadPoolExecutor(4 * _ORDERS))
         self._keepings = [Keeping(names, means, self._stopping) for names in orders.sites]
-        self._watchings = [Watching(folder, self._publisher) for folder in orders.watched]
-        for folder in ("accounts", "certificates", "challenges", "leases", "orders", "tries"):
+        self._watchings: list[Watching | TicketKeeping] = [
+            TicketKeeping(storage, self._publisher.tickets),
+            *(Watching(folder, self._publisher) for folder in orders.watched),
+        ]
+        for folder in ("accounts", "certificates", "challenges", "leases", "orders", "tickets", "tries"):
             storage.tidy(folder)
 
     async def run(self) -> None:

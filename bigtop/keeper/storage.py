@@ -116,14 +116,6 @@ class Storage:
                     if name.startswith(_NEW) and age > _FORGOTTEN:
                         os.unlink(name, dir_fd=fd)
 
-    def volatile_kind(self) -> str:
-        """Return the kind of its file system if that is gone with its container or at the next boot."""
-        try:
-            with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-                return volatile_kind(file.read(), os.fstat(self._root).st_dev)
-        except OSError:
-            return ""
-
     def place(self, key: str) -> str:
         """Return the path of what has this key, for messages."""
         return os.path.join(self.path, key)
@@ -183,6 +175,16 @@ def unsealed(text: bytes, place: str) -> bytes:
 def file_name(host: str) -> str:
     """Return the name that goes for a host: `_` for the star of a wildcard, and for colons of addresses."""
     return host.lower().replace("*", "_").replace(":", "_")
+
+
+def volatile_kind_of(folder: str) -> str:
+    """Return the kind of the file system of a folder if that is gone with its container or at the next boot,
+    "" for others."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            return volatile_kind(file.read(), os.stat(folder).st_dev)
+    except OSError:
+        return ""
 
 
 def volatile_kind(mounts: str, device: int) -> str:

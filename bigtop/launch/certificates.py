@@ -4,8 +4,8 @@
 # they become. Its descriptor keeps its number, so that orders that were given stay true.
 # Rule 2: what cannot be served with is told, and changes nothing. Who writes two files may take a moment
 # between them: files are read when they have not changed for one look.
-# Rule 3: the secret for session tickets lasts as long as the supervisor, so that sessions are resumed by
-# workers of every generation.
+# Rule 3: a secret for session tickets that nobody gave lasts as long as the supervisor, so that sessions are
+# resumed by workers of every generation.
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bigtop.config.serve import tls
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.errors import ConfigError
 from bigtop.ipc import keyring, lifeline
-from bigtop.ipc.keyring import KeyPair
+from bigtop.ipc.keyring import KeyPair, TicketSecret
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 logger = get_logger("bigtop.supervisor")
 
 LOOK = 2.0  # seconds between two looks whether files have changed
+_OTHERS = "workers serve with other ones from now on"
+_OTHER_TICKETS = "workers make session tickets of another secret from now on"
 _DAY = 86400.0
 # A bit less than the third that is left when it is renewed by rights: that takes a moment.
 _NEAR = 0.33
@@ -45,7 +47,11 @@ _Signature = tuple[tuple[int, ...], ...]
 
 
 class Source(Protocol):
-    """Who has certificates that CAs were asked for (launch/keeper.py)."""
+    """Who has certificates that CAs were asked for (launch/keeper.py), and secrets of session tickets that
+    other machines have, too."""
+
+    @property
+    def ticket_secrets(self) -> tuple[TicketSecret, ...]: ...
 
     def pairs(self, sites: Sequence[tuple[str, ...]]) -> list[KeyPair]: ...
 
@@ -65,12 +71,14 @@ class Certificates:
     should be some, and they cannot be served with."""
 
     def __init__(self, spec: ServeSpec, source: Source | None = None) -> None:
-        self._secret = os.urandom(32).hex()
+        self._own_secret = TicketSecret(0, os.urandom(32).hex())
         self._spec = spec
         self._source = source
         self.fd: int | None = None
         self.digest = ""
         self.problem = ""  # why what the files hold is not served with
+        self._news = ""  # what is told of what was read
+        self._secrets: tuple[TicketSecret, ...] = ()
         self._served: list[_Served] = []
         self._told: set[str] = set()  # by their serial numbers, whose end was told
         self._is_watching = False
@@ -85,7 +93,8 @@ class Certificates:
         self._tried = _signature(spec)
         try:
             got = [] if self._source is None else self._source.pairs(spec.tls.auto)
-            ring = tls.keyring(spec.tls, spec.options.tls, self._secret, got)
+            shared = () if self._source is None else self._source.ticket_secrets
+            ring = tls.keyring(spec.tls, spec.options.tls, shared or (self._own_secret,), got)
         except ConfigError as error:
             self.problem = str(error)
             raise
@@ -99,6 +108,8 @@ class Certificates:
             os.close(fd)
         is_new, self.digest = digest != self.digest, digest
         self._served = [_served(pair) for pair in ring.pairs]
+        self._news = _OTHERS if ring.ticket_secrets == self._secrets else _OTHER_TICKETS
+        self._secrets = ring.ticket_secrets
         return is_new
 
     def become(self, spec: ServeSpec, hand_out: HandOut) -> None:
@@ -118,7 +129,7 @@ class Certificates:
 
     def _hand_out(self, hand_out: HandOut) -> None:
         assert self.fd is not None
-        logger.info("certificates: workers serve with other ones from now on")
+        logger.info("certificates: %s", self._news)
         hand_out(lifeline.Certificates(self.digest), self.fd)
 
     def watch(self, hand_out: HandOut, tell: Callable[[messages.Notice], None]) -> None:
@@ -222,8 +233,8 @@ def _shown(one: _Served, now: float) -> Mapping[str, object]:
 def _signature(spec: ServeSpec) -> _Signature:
     """Return what is another one when a file has changed, or when it is time for another one."""
     found: list[tuple[int, ...]] = []
-    of_clients = (spec.tls.client_ca, spec.tls.client_crl)
-    for path in (*(path for one in spec.tls.files for path in one), *of_clients):
+    others = (spec.tls.client_ca, spec.tls.client_crl, spec.tls.ticket_secret)
+    for path in (*(path for one in spec.tls.files for path in one), *others):
         try:
             status = os.stat(path)
         except OSError:

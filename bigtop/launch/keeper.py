@@ -19,7 +19,7 @@ from bigtop.config.serve import acme
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.config.serve.tls_sources import KEEPER, AcmeSpec
 from bigtop.errors import BigtopError, ConfigError
-from bigtop.ipc.keyring import KeyPair
+from bigtop.ipc.keyring import KeyPair, TicketSecret
 from bigtop.keeper.publishing import page, publication
 from bigtop.keeper.publishing.publication import Published, Standing
 from bigtop.keeper.storage import file_name
@@ -59,6 +59,7 @@ class Keeper:
         self._ours.setblocking(False)
         self._got: dict[str, Published] = {}
         self._standings: dict[str, Standing] = {}
+        self.ticket_secrets: tuple[TicketSecret, ...] = ()  # that all machines of the storage have
         self._served: Callable[[], Iterable[Served]] = list
         try:
             self.become(spec, sites)
@@ -69,6 +70,7 @@ class Keeper:
     def become(self, spec: AcmeSpec, sites: Sites) -> None:
         """Keep these from now on; the watcher is to be described anew. ConfigError as for a new one."""
         _prepare(spec)
+        self._have_tickets(acme.ticket_secrets(spec, time.time()))
         for names in sites:
             if (title := file_name(names[0])) not in self._got:
                 found = _stored(spec, title)
@@ -154,6 +156,9 @@ class Keeper:
                 self._take(publication.read_certificates(data))
             elif snapshot.topic == publication.STATUS:
                 self._know(publication.read_status(data))
+            elif snapshot.topic == publication.TICKETS and self._have_tickets(publication.read_tickets(data)):
+                for app in self._served():
+                    app.renew()
         except (ValueError, KeyError, TypeError, RecursionError) as error:  # it may be somebody else's by now
             logger.error("the keeper of certificates says what makes no sense: %r", error)
         finally:
@@ -168,6 +173,15 @@ class Keeper:
             app.renew()
         for one in new:
             self._announce(one.title, CertificateRenewed(one.names))
+
+    def _have_tickets(self, found: tuple[TicketSecret, ...]) -> bool:
+        """Take the secrets of session tickets that there are; whether they are others."""
+        if not found or found == self.ticket_secrets:
+            return False
+        if not self.ticket_secrets:
+            logger.info("session tickets: of the secrets in the storage, as on all machines that share it")
+        self.ticket_secrets = found
+        return True
 
     def _know(self, found: Sequence[Standing]) -> None:
         before = self._standings

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.backends.native.ticket_keys import TURN, TicketKeys
+from bigtop.backends.native.ticket_keys import TicketKeys
 from bigtop.backends.native.tls_contexts import TlsContexts
 from bigtop.backends.serve_options import TlsPolicy
 from bigtop.errors import ConfigError
 from bigtop.ipc import keyring
-from bigtop.ipc.keyring import Keyring
+from bigtop.ipc.keyring import TURN, Keyring, TicketSecret
 from bigtop.record import replace
 from bigtop.system import certificates, revocations
 from tests.support.certificates import made, revoking, ring
@@ -72,7 +72,7 @@ def test_keys_of_one_secret_resume_what_others_began(version: str) -> None:
     began = shake_hands(first, client)
     assert not began.session_reused
     assert shake_hands(second, client, began.session).session_reused
-    other = chosen(replace(ring(), ticket_secret="cd" * 32))
+    other = chosen(replace(ring(), ticket_secrets=(TicketSecret(0, "cd" * 32),)))
     assert not shake_hands(other, client, began.session).session_reused
     clock.now += TURN
     assert not shake_hands(chosen(ring()), client, began.session).session_reused, "keys turn"
@@ -97,6 +97,34 @@ def test_keys_turn_while_contexts_are_in_use() -> None:
     assert shake_hands(fresh, client, again.session).session_reused
 
 
+def test_of_secrets_that_machines_share_the_last_one_counts_that_has_begun() -> None:
+    clock, client = Clock(), context()
+    turn = int(clock.now // TURN)
+    first, second, third = (TicketSecret(turn + number, f"{number}a" * 32) for number in range(3))
+
+    def resumes(*secrets: TicketSecret) -> bool:
+        """Whether a machine that has these goes on with what one began that has first and second."""
+        contexts = []
+        for keys in ((first, second), secrets):
+            one = TlsContexts(replace(ring(), ticket_secrets=keys), TlsPolicy(), clock)
+            if "also behind a reload" not in one.tickets:
+                pytest.skip("OpenSSL takes no keys here")
+            contexts.append(one.choose(""))
+        began, other = contexts
+        assert began is not None
+        assert other is not None
+        return bool(shake_hands(other, client, shake_hands(began, client).session).session_reused)
+
+    assert resumes(first)
+    assert not resumes(second), "which is the first that it has"
+    clock.now += TURN
+    assert resumes(second, third)
+    assert not resumes(first)
+    clock.now += 5 * TURN  # nobody could tell them of others
+    assert resumes(first, second)
+    assert not resumes(first, second, third)
+
+
 def test_no_session_is_kept_for_those_who_take_no_ticket() -> None:
     contexts = TlsContexts(ring(), TlsPolicy())
     if "also behind a reload" not in contexts.tickets:
@@ -117,7 +145,7 @@ def test_labels_keep_sessions_apart() -> None:
     for label, one in zip("ab", contexts, strict=True):
         certificates.load(one, made("localhost").certificate, made("localhost").key)
         clock = Clock()
-        keys = TicketKeys("ab" * 32, label, clock)
+        keys = TicketKeys((TicketSecret(0, "ab" * 32),), label, clock)
         keys.give([one])
         assert keys.began <= clock.now < keys.until
         if not keys.are_shared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def addresses(config: ServeConfig) -> list[tuple[str, int, bool]]:
 def checked(folder: Path, *sources: str, **said: str) -> None:
     (folder / "m.py").write_text("a = print\n")
     (folder / "m.py").chmod(0o644)
-    said = {"chdir": str(folder), "tls_storage": str(folder / "tls"), **said}
+    said = {"chdir": str(folder), "tls_storage": str(folder / "tls"), "tls_storage_ephemeral": "on", **said}
     config = configured(*sources, **said)
     site_preflight.check(config, serve.spec(config))
 
@@ -130,6 +131,17 @@ def test_what_cannot_be(source: str, said: dict[str, str], words: str, tmp_path:
         checked(tmp_path, source, **said)
 
 
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no tmpfs is here")
+def test_storage_that_would_be_gone_is_refused(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        for storage in (memory, f"{memory}/below/it"):
+            with pytest.raises(
+                ConfigError, match=f"tls_storage: {storage}: on tmpfs, .* --tls-storage-ephemeral"
+            ):
+                checked(tmp_path, tls_storage=storage, tls_storage_ephemeral="off")
+            checked(tmp_path, tls_storage=storage)
+
+
 def test_a_ca_of_ones_own_certifies_local_names(tmp_path: Path) -> None:
     (tmp_path / "root.pem").write_text(made("ca.internal").certificate)
     mine = {"acme_directory": "https://ca.internal/", "acme_root_cert": "root.pem"}
@@ -140,7 +152,7 @@ def test_a_ca_of_ones_own_certifies_local_names(tmp_path: Path) -> None:
 def test_what_does_nothing_without(option: Option[object]) -> None:
     texts = {o.ACME_DIRECTORY: "https://a.example/", o.ACME_FALLBACK: "https://a.example/"}
     texts |= {o.ACME_EAB: "a,b", o.ACME_FALLBACK_EAB: "a,b", o.ACME_EMAIL: "a@b", o.TLS_KEEPER_USER: "0"}
-    texts[o.ACME_DNS_WAIT] = "1"
+    texts |= {o.ACME_DNS_WAIT: "1", o.TLS_STORAGE_EPHEMERAL: "on"}
     text = texts.get(option, "x")
     with pytest.raises(ConfigError, match=f"{option.name}: does nothing without --tls auto:NAMES"):
         serve.spec(configured("files:/c", **{option.name: text}))

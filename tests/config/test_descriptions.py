@@ -57,6 +57,7 @@ BY_NAME = {
     "acme_directory": "https://a.example/", "acme_fallback": "https://a.example/",
     "acme_email": "a@example.com", "acme_dns_hook": "dehydrated:/bin/true",
     "acme_root_cert": "{folder}/site.pem", "tls_storage": "{folder}/certificates",
+    "tls_ticket_secret": "{folder}/secret",
 }  # fmt: skip
 # What else has to be said.
 BESIDE = {
@@ -75,6 +76,7 @@ BESIDE = {
         name: {"tls": "files:{folder}/both.pem"}
         for name in ("tls_min", "tls_ciphers", "tls_unknown_name", "handshake_timeout")
     },
+    "tls_ticket_secret": {"tls": "files:{folder}/both.pem"},
     **{option.name: {"tls": "auto:a.example.com"} for option in ACME},
     "acme_dns_wait": {"tls": "auto:a.example.com", "acme_dns_hook": "/bin/true"},
     "acme_fallback_eab": {"tls": "auto:a.example.com", "acme_fallback": "https://b.example/"},
@@ -147,6 +149,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pair = certificates.made("localhost")
     certificates.written(made, pair)
     (made / "both.pem").write_text(pair.certificate + pair.key)
+    (made / "secret").write_text("a secret of the tests, of thirty-two bytes and more\n")
+    (made / "secret").chmod(0o600)
     (made / "crl.pem").write_text(certificates.revoking(pair))
     return made
 

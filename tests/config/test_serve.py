@@ -80,6 +80,8 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "proxy_protocol": "auto",
         "tls": ["files:c.pem,/etc/k.pem", "auto:a.example.com,B.example.com", "auto:c.example.com"],
         "tls_storage": "certificates",
+        "tls_storage_ephemeral": True,
+        "tls_ticket_secret": "tickets",
         "tls_keeper_user": "5",
         "acme_directory": "https://ca.example/directory",
         "acme_email": "a@example.com",
@@ -307,7 +309,9 @@ def test_every_option_arrives(tmp_path: Path) -> None:
                 ("dehydrated", f"{here}/bin/hook"),
                 9.0,
                 "5",
+                is_ephemeral=True,
             ),
+            ticket_secret=f"{here}/tickets",
         ),
         sources=SourceFiles(True, (f"{here}/*.html", "/etc/x")),
         deploy=DeployPolicy(

@@ -281,6 +281,7 @@ def test_an_account_of_its_own_for_the_keeper(ca: Ca, open_folder: Path) -> None
 FILE = """
 [tls]
 tls_storage = "{tls}"
+tls_storage_ephemeral = true
 acme_directory = "{directory}"
 acme_root_cert = "{root}"
 [socket.web]

@@ -37,7 +37,7 @@ def second(tmp_path: Path) -> Iterator[FakeCAServer]:
 
 def site(folder: Path, ca: FakeCAServer, *more: str, **env: str) -> Site:
     words = ["--tls", f"auto:{NAME}", "--http-bind", "127.0.0.2:0", "--tls-storage", str(folder / "tls")]
-    words += ["--acme-directory", ca.directory, "--acme-root-cert", ca.root_cert]
+    words += ["--tls-storage-ephemeral", "--acme-directory", ca.directory, "--acme-root-cert", ca.root_cert]
     return Site("tests.apps.tls:wsgi", *words, *more, env=env)
 
 

@@ -207,7 +207,8 @@ def test_file_systems_that_forget(device: tuple[int, int], kind: str) -> None:
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no tmpfs is here")
 def test_a_storage_in_memory_is_known_for_that() -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        assert Storage(f"{folder}/tls").volatile_kind() == "tmpfs"
+        assert module.volatile_kind_of(folder) == "tmpfs"
+    assert module.volatile_kind_of("/none") == ""
 
 
 @given(st.text())

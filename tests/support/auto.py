@@ -59,7 +59,7 @@ class Ca:
 
     def flags(self, storage: Path, *names: str) -> list[str]:
         """Return what has `bigtop serve` get a certificate here."""
-        found = ["--tls", f"auto:{','.join(names)}", "--tls-storage", str(storage)]
+        found = ["--tls", f"auto:{','.join(names)}", "--tls-storage", str(storage), "--tls-storage-ephemeral"]
         return [*found, "--acme-directory", self.pebble.directory, "--acme-root-cert", self.pebble.root_cert]
 
     def site(self, app: str, storage: Path, *more: str, http: str = "") -> Site:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.ipc.keyring import KeyPair, Keyring
+from bigtop.ipc.keyring import KeyPair, Keyring, TicketSecret
 
 _KINDS = {"EC": ("ec", "ec_paramgen_curve:P-256"), "RSA": ("rsa", "rsa_keygen_bits:2048")}
 
@@ -80,7 +80,7 @@ def revoking(by: KeyPair, *revoked: KeyPair, days: int = 9, more: Sequence[str] 
 
 
 def ring(*pairs: KeyPair, client_ca: str = "", client_crl: str = "") -> Keyring:
-    return Keyring(pairs or (made("localhost"),), client_ca, client_crl, "ab" * 32)
+    return Keyring(pairs or (made("localhost"),), client_ca, client_crl, (TicketSecret(0, "ab" * 32),))
 
 
 def written(folder: Path, pair: KeyPair, name: str = "site") -> str:

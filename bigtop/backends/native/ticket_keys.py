@@ -1,4 +1,4 @@
-# Keys of session tickets: the same in every worker of every generation, made of one secret and the time.
+# Keys of session tickets: the same in every worker that has the same secrets, made of these and the time.
 #
 # OpenSSL makes keys by itself, others in each context, so a client that comes back to another worker, or
 # behind a reload, would have to begin anew. Python has no way to set them, so OpenSSL itself is asked, where
@@ -6,25 +6,25 @@
 # made before they were forked: then a reload costs each client one whole handshake.
 #
 # Rule: keys turn with the time, so that what is recorded today cannot be read with what is stolen next week.
+# Who comes back behind a turn begins anew.
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
 
 from bigtop.backends.native import openssl
-
-TURN: Final = 12 * 3600  # seconds for which keys are used; who comes back behind that begins anew
+from bigtop.ipc.keyring import TURN, TicketSecret
 
 
 class TicketKeys:
-    """The keys of a site. `label` tells apart whose sessions must not be resumed by each other."""
+    """The keys of a site. `label` tells apart whose sessions must not be resumed by each other. Of `secrets`
+    the last one counts that has begun."""
 
-    def __init__(self, secret: str, label: str, clock: Callable[[], float]) -> None:
-        self._secret = bytes.fromhex(secret)
+    def __init__(self, secrets: Sequence[TicketSecret], label: str, clock: Callable[[], float]) -> None:
+        self._secrets = tuple((one.since, bytes.fromhex(one.secret)) for one in secrets)
         self._label = label.encode()
         self._clock = clock
         self.began = self.until = 0.0  # when those that were given are the right ones
@@ -34,9 +34,11 @@ class TicketKeys:
         """Have contexts use the keys of this time."""
         turn = int(self._clock() // TURN)
         self.began, self.until = float(turn * TURN), float(turn * TURN + TURN)
-        if not self._secret:
+        if not self._secrets:
             return
-        keys = _expanded(self._secret, self._label + turn.to_bytes(8, "big"))
+        begun = [secret for since, secret in self._secrets if since <= turn]
+        secret = begun[-1] if begun else self._secrets[0][1]
+        keys = _expanded(secret, self._label + turn.to_bytes(8, "big"))
         self.are_shared = all(openssl.set_ticket_keys(context, keys) for context in contexts)
 
 

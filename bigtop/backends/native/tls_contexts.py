@@ -57,7 +57,7 @@ class TlsContexts:
         # Who was let in by one authority, or by none, is not let in by a ticket where it is another.
         # Nor is who was revoked meanwhile.
         label = "" if asked == "off" else f"{asked} {keyring.client_ca}{keyring.client_crl}"
-        tickets = TicketKeys(keyring.ticket_secret, label, self._clock)
+        tickets = TicketKeys(keyring.ticket_secrets, label, self._clock)
         tickets.give(contexts.values())
         self.is_empty = not chains
         self.asks_clients = asked != "off"

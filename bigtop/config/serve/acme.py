@@ -15,8 +15,9 @@ from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, Given, ServeConfig, Setting
 from bigtop.config.serve.tls_sources import AcmeSpec, TlsAuto
-from bigtop.errors import ConfigError
-from bigtop.keeper import issuers, trusted
+from bigtop.errors import BigtopError, ConfigError
+from bigtop.ipc.keyring import TicketSecret
+from bigtop.keeper import issuers, storage, trusted
 from bigtop.keeper.acme import kinds
 from bigtop.keeper.issuers import LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Issuer
 from bigtop.keeper.storage import Storage
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 BY_AUTO: Final = "default of --tls auto"
 ABOUT: Final[tuple[Option[object], ...]] = (
-    *(o.TLS_STORAGE, o.TLS_KEEPER_USER, o.ACME_DIRECTORY, o.ACME_EMAIL, o.ACME_ROOT_CERT, o.ACME_PROFILE),
-    *(o.ACME_EAB, o.ACME_FALLBACK, o.ACME_FALLBACK_EAB, o.ACME_DNS_HOOK, o.ACME_DNS_WAIT),
+    *(o.TLS_STORAGE, o.TLS_STORAGE_EPHEMERAL, o.TLS_KEEPER_USER),
+    *(o.ACME_DIRECTORY, o.ACME_EMAIL, o.ACME_ROOT_CERT, o.ACME_PROFILE, o.ACME_EAB),
+    *(o.ACME_FALLBACK, o.ACME_FALLBACK_EAB, o.ACME_DNS_HOOK, o.ACME_DNS_WAIT),
 )
 _HTTPS, _HTTP = 443, 80  # where a CA comes
 
@@ -100,6 +102,7 @@ def spec(config: ServeConfig, base: str) -> AcmeSpec | None:
         hook=None if hook is None else (hook[0], os.path.join(base, hook[1])),
         dns_wait=_dns_wait(config),
         user=config[o.TLS_KEEPER_USER],
+        is_ephemeral=config[o.TLS_STORAGE_EPHEMERAL],
     )
 
 
@@ -215,10 +218,14 @@ def _check_files(config: ServeConfig, found: AcmeSpec) -> None:
             raise _wrong(config, option, f"{path}: {error.strerror}") from None
     if found.hook is not None and not (os.path.isfile(found.hook[1]) and os.access(found.hook[1], os.X_OK)):
         raise _wrong(config, o.ACME_DNS_HOOK, f"{found.hook[1]}: is no program")
+    _check_storage(config, found)
+
+
+def _check_storage(config: ServeConfig, found: AcmeSpec) -> None:
+    place = found.storage
     try:
-        os.close(trusted.open_folder(found.storage, found.storage, owners=(found.uid,)))
+        os.close(trusted.open_folder(place, place, owners=(found.uid,)))
     except FileNotFoundError:
-        place = found.storage
         while not os.path.lexists(place):
             place = os.path.dirname(place)
         if not os.path.isdir(place):
@@ -227,6 +234,15 @@ def _check_files(config: ServeConfig, found: AcmeSpec) -> None:
             raise _wrong(config, o.TLS_STORAGE, f"{place} may not be written to") from None
     except ConfigError as error:
         raise _wrong(config, o.TLS_STORAGE, str(error)) from None
+    kind = "" if found.is_ephemeral else storage.volatile_kind_of(place)
+    if kind:
+        raise _wrong(
+            config,
+            o.TLS_STORAGE,
+            f"{found.storage}: on {kind}, so certificates would be gone with this container or at the next "
+            "boot, and the CA's limits soon reached: mount a volume there, or accept that with "
+            f"{o.TLS_STORAGE_EPHEMERAL.flag}",
+        )
 
 
 def _files(found: AcmeSpec) -> list[tuple[Option[object], str, bool]]:
@@ -262,6 +278,17 @@ def stored(found: AcmeSpec, title: str) -> str | None:
     except FileNotFoundError:
         return None
     return None if text is None else text.decode("ascii", "replace")
+
+
+def ticket_secrets(found: AcmeSpec, now: float) -> tuple[TicketSecret, ...]:
+    """Return those of the storage; none where it cannot be used, which its keeper says."""
+    from bigtop.keeper import tickets  # of no use to those who only check
+
+    try:
+        with closing(Storage(found.storage, found.uid)) as storage:
+            return tickets.read(storage, now)
+    except (BigtopError, OSError):
+        return ()
 
 
 def orders(

@@ -350,6 +350,14 @@ CLIENT_AUTH = Option(
     (_POLICY.client_auth,),
     field="tls.client_auth",
 )
+TLS_TICKET_SECRET = Option(
+    "--tls-ticket-secret",
+    Group.TLS,
+    maybe(values.path),
+    "Make keys for session tickets of what is in this file, at least 32 random bytes. Machines with the same "
+    "file resume each other's sessions, as those that share --tls-storage do.",
+    "FILE",
+)
 HTTP_BIND = Option(
     "--http-bind",
     Group.TLS,
@@ -388,6 +396,14 @@ TLS_STORAGE = Option(
     "Unless given: /var/lib/bigtop/certificates for root, $STATE_DIRECTORY/certificates with systemd, else "
     "~/.local/share/bigtop/certificates.",
     "DIR",
+)
+TLS_STORAGE_EPHEMERAL = Option(
+    "--tls-storage-ephemeral",
+    Group.TLS,
+    one(values.switch),
+    "That folder may be on a file system that is gone with its container or at the next boot. Each new one "
+    "asks the CA anew, until its limits are reached.",
+    default=("off",),
 )
 TLS_KEEPER_USER = Option(
     "--tls-keeper-user",
@@ -1295,8 +1311,9 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     FORWARDED_HEADERS, SECURE_SCHEME_HEADERS, HEADER_MAP, FORWARDER_HEADERS, PROXY_PROTOCOL,
     PROXY_ALLOW_IPS,
     TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, CLIENT_CA, CLIENT_CRL,
-    CLIENT_AUTH, HTTP_BIND, HTTPS_REDIRECT, HSTS,
-    TLS_STORAGE, TLS_KEEPER_USER, ACME_DIRECTORY, ACME_EMAIL, ACME_PROFILE, ACME_EAB, ACME_ROOT_CERT,
+    CLIENT_AUTH, TLS_TICKET_SECRET, HTTP_BIND, HTTPS_REDIRECT, HSTS,
+    TLS_STORAGE, TLS_STORAGE_EPHEMERAL, TLS_KEEPER_USER,
+    ACME_DIRECTORY, ACME_EMAIL, ACME_PROFILE, ACME_EAB, ACME_ROOT_CERT,
     ACME_FALLBACK, ACME_FALLBACK_EAB, ACME_DNS_HOOK, ACME_DNS_WAIT,
     STATIC, SENDFILE_ROOT,
     WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAX_AGE,

@@ -18,7 +18,8 @@ from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import DEFAULT, ServeConfig
 from bigtop.config.serve.tls_sources import AcmeSpec, TlsAuto, TlsFiles, TlsLocal, TlsSources
 from bigtop.errors import ConfigError
-from bigtop.ipc.keyring import KeyPair, Keyring
+from bigtop.ipc.keyring import KeyPair, Keyring, TicketSecret
+from bigtop.keeper import trusted
 from bigtop.keeper.local.local_names import USUAL
 from bigtop.keeper.storage import file_name
 
@@ -30,9 +31,11 @@ _FIELDS: Final = (
     *("tls.minimum", "tls.ciphers", "tls.unknown_name", "tls.client_auth"),
     "limits.handshake_timeout",
 )
-_ABOUT: Final = (o.CLIENT_CA, o.CLIENT_CRL, *(option for option in o.OPTIONS if option.field in _FIELDS))
+_GIVEN: Final = (o.CLIENT_CA, o.CLIENT_CRL, o.TLS_TICKET_SECRET)
+_ABOUT: Final = (*_GIVEN, *(option for option in o.OPTIONS if option.field in _FIELDS))
 (_CLIENT_AUTH,) = (option for option in o.OPTIONS if option.field == "tls.client_auth")
 _LONGEST: Final = 1 << 20  # bytes of a file
+_SECRET: Final = 32  # bytes, at least, of what nobody is to guess
 
 
 def sources(config: ServeConfig, base: str) -> TlsSources:
@@ -49,7 +52,7 @@ def sources(config: ServeConfig, base: str) -> TlsSources:
         for option in _ABOUT:
             if _is_asked_for(config, option):
                 raise ConfigError(f"{_origin(config, option)}: does nothing without {o.TLS.flag}")
-    client_ca, client_crl = config[o.CLIENT_CA], config[o.CLIENT_CRL]
+    client_ca, client_crl, secret = (config[option] for option in _GIVEN)
     for option in (_CLIENT_AUTH, o.CLIENT_CRL):
         if client_ca is None and _is_asked_for(config, option):
             raise ConfigError(f"{_origin(config, option)}: does nothing without {o.CLIENT_CA.flag}")
@@ -60,6 +63,7 @@ def sources(config: ServeConfig, base: str) -> TlsSources:
         auto,
         acme.spec(config, base),
         "" if client_crl is None else os.path.join(base, client_crl),
+        "" if secret is None else os.path.join(base, secret),
     )
 
 
@@ -93,24 +97,26 @@ def check(found: TlsSources, policy: TlsPolicy) -> None:
         now = time.time()
         root = signing.root("Trial", now, 1.0, is_for_hosts=True)  # the real one is made when it is needed
         made = signing.leaf(root, found.local, now, 1.0)
-    _tried(found, policy, "", made)
+    _tried(found, policy, (), made)
 
 
-def keyring(found: TlsSources, policy: TlsPolicy, ticket_secret: str, got: Sequence[KeyPair] = ()) -> Keyring:
-    """Return what these sources hold; `got` are those that came of CAs. ConfigError: it cannot be served
-    with."""
+def keyring(
+    found: TlsSources, policy: TlsPolicy, secrets: Sequence[TicketSecret], got: Sequence[KeyPair] = ()
+) -> Keyring:
+    """Return what these sources hold; `got` are those that came of CAs, `secrets` are those of session
+    tickets if no file has one. ConfigError: it cannot be served with."""
     made = None
     if found.local:
         from bigtop.keeper.local import local_ca  # with cryptography, for those who need it
 
         made = local_ca.leaf(found.local, time.time(), os.environ)
-    return _tried(found, policy, ticket_secret, made, got)
+    return _tried(found, policy, secrets, made, got)
 
 
 def _tried(
     found: TlsSources,
     policy: TlsPolicy,
-    ticket_secret: str,
+    secrets: Sequence[TicketSecret],
     made: Pair | None,
     got: Sequence[KeyPair] = (),
 ) -> Keyring:
@@ -119,13 +125,31 @@ def _tried(
     if made is not None:
         pairs.append(KeyPair(made.chain_pem.decode(), made.key_pem.decode(), "local CA"))
     ca, crl = (_text(path) if path else "" for path in (found.client_ca, found.client_crl))
-    ring = Keyring(tuple(pairs), ca, crl, ticket_secret)
+    if found.ticket_secret:
+        secrets = (_ticket_secret(found.ticket_secret),)
+    ring = Keyring(tuple(pairs), ca, crl, tuple(secrets))
     from bigtop.backends.native.tls_contexts import TlsContexts  # with OpenSSL, for those who encrypt
 
     TlsContexts(ring, policy)
     if crl:
         _until(found.client_crl, crl, time.time())
     return ring
+
+
+def _ticket_secret(path: str) -> TicketSecret:
+    import hashlib  # with another part of OpenSSL, for those who encrypt
+
+    try:
+        content = trusted.read(path, path, (0, os.geteuid()))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: No such file or directory") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    if len(content.strip()) < _SECRET:
+        raise ConfigError(
+            f"{path}: a secret has at least {_SECRET} bytes that nobody can guess: openssl rand -hex 32"
+        )
+    return TicketSecret(0, hashlib.sha256(b"bigtop session tickets\0" + content.strip()).hexdigest())
 
 
 def _until(path: str, crl: str, now: float) -> float | None:

@@ -41,6 +41,7 @@ class AcmeSpec(Record):
     hook: tuple[str, str] | None = None  # style and program
     dns_wait: float = 120.0  # seconds, at most, until records of that program have arrived everywhere
     user: str | None = None  # who the keeper runs as; None: who starts it
+    is_ephemeral: bool = False  # whether the storage may be gone with its container
 
     @property
     def uid(self) -> int:
@@ -57,6 +58,7 @@ class TlsSources(NamedTuple):
     auto: tuple[tuple[str, ...], ...] = ()  # for each certificate that a CA is asked for, its names
     acme: AcmeSpec | None = None  # how those are got; None: there are none
     client_crl: str = ""  # which certificates of clients were revoked; "": nobody says so
+    ticket_secret: str = ""  # what keys for session tickets are made of; "": nobody says so
 
     @property
     def is_wanted(self) -> bool:

@@ -13,11 +13,13 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bigtop.ipc.keyring import TicketSecret
 from bigtop.record import Record, as_dict
 from bigtop.system import kernel
 
 CERTIFICATES: Final = "certificates"
 STATUS: Final = "status"
+TICKETS: Final = "tickets"
 _LONGEST: Final = 64  # bytes of the text
 _PATH: Final = "/.well-known/acme-challenge/"
 
@@ -103,6 +105,18 @@ def read_status(data: bytes) -> list[Standing]:
         Standing(**{**one, "names": tuple(one["names"]), "hints": tuple(one["hints"])})
         for one in json.loads(data)
     ]
+
+
+def tickets_text(secrets: Sequence[TicketSecret]) -> bytes:
+    return _text([as_dict(one) for one in secrets])
+
+
+def read_tickets(data: bytes) -> tuple[TicketSecret, ...]:
+    """Return what tickets_text() was given. ValueError: this makes no sense."""
+    found = tuple(TicketSecret(int(one["since"]), str(one["secret"])) for one in json.loads(data))
+    for one in found:
+        bytes.fromhex(one.secret)
+    return found
 
 
 def challenges_text(answers: Mapping[str, str], pairs: Mapping[str, str]) -> bytes:

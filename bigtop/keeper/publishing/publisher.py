@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Sequence
 
+from bigtop.ipc.keyring import TicketSecret
 from bigtop.keeper.acme import challenges
 from bigtop.keeper.acme.challenges import Challenge
 from bigtop.keeper.certificates import Pair, names
@@ -41,6 +42,10 @@ class Publisher:
         self._standings[standing.title] = standing
         found = [self._standings[each] for each in sorted(self._standings)]
         self._publish(publication.STATUS, publication.status_text(found))
+
+    def tickets(self, secrets: Sequence[TicketSecret]) -> None:
+        """Have session tickets made of these."""
+        self._publish(publication.TICKETS, publication.tickets_text(secrets))
 
     def challenges(self, found: Sequence[Challenge], now: float) -> None:
         """Have exactly these challenges met."""
