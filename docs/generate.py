@@ -351,7 +351,7 @@ Both have the same sections and keys:
 | `[watcher:web]` | `[watcher.web]` | a command to keep running |
 | `[socket:web]` | `[socket.web]` | a socket for those who name it, `$(circus.sockets.web)` |
 | `[app:web]` | `[app.web]` | a WSGI or ASGI application |
-| `[plugin:x]` | `[plugin.x]` | a plugin of Circus |
+| `[plugin:x]` | `[plugin.x]` | a plugin, of Bigtop, of Circus or your own |
 | `[env]`, `[env:web*,api]` | `[env]`, `[env."web*,api"]` | variables for all, or for matching names |
 | `hooks.NAME`, `rlimit_NAME` | `[watcher.web.hooks]`, `[watcher.web.rlimits]` | the names are keys there |
 | `flapping.KEY`, `stdout_stream.KEY` | `[watcher.web.flapping]` and so on | as in INI, or as tables |

@@ -49,6 +49,7 @@ LAYERS = {
     "bigtop.keeper": 2,
     "bigtop.supervisor": 2,
     "bigtop.control": 3,
+    "bigtop.plugins": 3,
     "bigtop.stats": 3,
     "bigtop.workers": 3,
     "bigtop.config": 4,
@@ -75,7 +76,7 @@ KNOW_CONFIG = (
 )
 
 # What people import names from, which are imported when they are used.
-MENUS = ("bigtop", "bigtop.gunicorn")
+MENUS = ("bigtop", "bigtop.gunicorn", "bigtop.plugins")
 
 # Where turning a name into an attribute is the task itself.
 COMPUTED_NAMES = (*MENUS, "bigtop.config", "bigtop.interface", "bigtop.loader", "bigtop.record")

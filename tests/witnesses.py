@@ -275,7 +275,7 @@ CIRCUS: Witnesses = {
     },
     "config/test_daemon.py": {
         "fqdn_prefix": "test_settings_of_the_daemon_that_are_worth_a_word",
-        "debug": "test_a_plugin_being_debugged_is_heard",
+        "debug": "test_a_plugin_being_debugged_says_everything",
         "debug_gc": "test_settings_of_the_daemon_that_are_worth_a_word",
         "httpd": "test_settings_of_the_daemon_that_are_worth_a_word",
     },
@@ -342,6 +342,12 @@ SOCKET: Witnesses = {
 PLUGIN: Witnesses = {
     "integration/test_circus_defects.py": {
         "use": "test_circus_own_plugins_are_run",
+    },
+    "integration/test_plugins.py": {
+        "events": "test_programs_hear_acknowledge_and_ask",
+        "role": "test_what_a_key_may_is_what_its_section_or_its_class_says",
+        "hang_timeout": "test_nobody_notices_bad_ones",
+        "state_file": "test_a_plugin_hears_remembers_and_ends",
     },
 }
 APP: Witnesses = {

@@ -27,11 +27,12 @@ def command(file: str, every: bool, quiet: bool) -> None:
     if not quiet:
         click.echo(report.show(resolved, every) + "\n")
     # The whole supervisor hangs on this import; a file with a mistake does without.
-    from bigtop.launch.file_preflight import check, notes
+    from bigtop.launch import plugin_preflight
+    from bigtop.launch.file_preflight import notes
 
     for warning in (*resolved.daemon.warnings, *notes(resolved.daemon)):
         click.echo(f"bigtop: warning: {warning}", err=True)
-    check(resolved.daemon)
+    plugin_preflight.checked(resolved.daemon)
     if not quiet:
         for app in resolved.daemon.apps:
             if app.site.tls.is_wanted:  # with OpenSSL, for those who encrypt

@@ -123,7 +123,7 @@ def _facts(words: Sequence[str]) -> tuple[str, int, float, list[str]]:
             spec = daemon.load(file)
             ports = [socket.port or 0 for socket in spec.sockets]
             ports += [bind.port or 0 for app in spec.apps for bind in app.site.binds]
-            watchers = (*spec.watchers, *spec.plugins)
+            watchers = (*spec.watchers, *spec.plugin_watchers)
             times = [watcher.stop.graceful_timeout for watcher in watchers]
             times += [app.site.graceful_timeout for app in spec.apps]
             files = [path for app in spec.apps for path in credentials.paths_of(app.site.tls)]

@@ -18,7 +18,7 @@ from bigtop.config.file import daemon as config
 from bigtop.config.file.apps import AppSpec
 from bigtop.config.file.daemon_spec import DaemonSpec, overridden, taken_at_start
 from bigtop.errors import BigtopError, CommandError
-from bigtop.launch import file_preflight, helper_watchers, plan_words, program, saving
+from bigtop.launch import file_preflight, helper_watchers, plan_words, plugin_preflight, program, saving
 from bigtop.launch.app import App
 from bigtop.launch.controlled import Steered
 from bigtop.launch.critical import Critical
@@ -58,7 +58,7 @@ def run(spec: DaemonSpec, starter: Starter | None = None) -> int:
     Raises ConfigError and BindError with everything released again. Main thread only.
     """
     name = PurePath(spec.path).stem
-    file_preflight.check(spec)
+    spec = plugin_preflight.checked(spec)
     if spec.loggerconfig is None or spec.loggerconfig.lower() == "default":
         log.configure(spec.loglevel, path=spec.logoutput, time_zone=spec.log_time_zone)
     else:
@@ -148,6 +148,7 @@ class Daemon:
     def _watchers(self, spec: DaemonSpec) -> list[WatcherSpec]:
         """Return all watchers of `spec`; those of applications are made anew if they changed."""
         self.keeper.provide(spec.apps)
+        self.channel.plugins.provide(spec.plugins)
         return [*self._plain(spec), *(self._app(app) for app in spec.apps)]
 
     def _plain(self, spec: DaemonSpec) -> list[WatcherSpec]:
@@ -252,7 +253,7 @@ class Daemon:
             scarcity.check()
             workdir.enter(self._services.spawner.folder)  # the file may name others from there
             spec = overridden(config.load(self.spec.path), self.spec.flags)
-            file_preflight.check(spec)
+            spec = plugin_preflight.checked(spec, self.spec)
             change = self.listening.change(spec.sockets, spec.apps)
             if dry_run:
                 plain = self._plain(spec)
@@ -348,7 +349,7 @@ class _Several:
             for name, spec in self.supervisor.configuration.specs().items()
             if not spec.hidden
         }
-        plugins = self._daemon.spec.plugins
+        plugins = self._daemon.spec.plugin_watchers
         for plugin, told in zip(plugins, self._daemon.channel.tell(plugins), strict=True):
             if told.name in running and running[told.name].target == told.target:  # as in the file
                 running[told.name] = replace(running[told.name], target=plugin.target)

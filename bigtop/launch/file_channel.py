@@ -16,11 +16,15 @@ from bigtop.errors import ConfigError
 from bigtop.launch import file_preflight
 from bigtop.launch.channel import Channel
 from bigtop.launch.controlled import Program
+from bigtop.launch.plugin_channels import PluginChannels
 from bigtop.log import logger as get_logger
+from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.helper import told
 from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.streams.formats import Chunk
 
 logger = get_logger("bigtop.supervisor")
+PLUGIN = "plugin:"  # what the names of plugins begin with
 
 
 class FileChannel(Channel):
@@ -29,18 +33,20 @@ class FileChannel(Channel):
     def __init__(self, program: Program) -> None:
         super().__init__(program)
         self._discovery: Discovery | None = None
+        self.plugins = PluginChannels(program)
 
     def open_as(self, spec: DaemonSpec) -> None:
         """Let clients in where a file says, or where they would look for it."""
         try:
             pair = _endpoints(spec)
         except ConfigError as error:
-            if spec.endpoint or spec.pubsub_endpoint:
+            if spec.endpoint or spec.pubsub_endpoint or spec.plugins:
                 raise
             logger.warning("no control channel: %s (endpoint in the file names a place)", error)
             return
         self.open(*pair, file_preflight.security(spec))
         assert self.places is not None
+        self.plugins.settle(spec, self.places.endpoint)
         endpoint = self.places.endpoint
         logger.info("control channel on %s", endpoint)
         # Others on the network are told where we are if they could reach us there.
@@ -50,14 +56,38 @@ class FileChannel(Channel):
     async def close(self) -> None:
         if self._discovery is not None:
             self._discovery.close()
+        await self.plugins.close()
         await super().close()
 
     def tell(self, helpers: Iterable[WatcherSpec]) -> list[WatcherSpec]:
-        """Return them told where the channel is. Without one there are none: who would need them asks for
-        one."""
+        """Return them told where the channel is, plugins where theirs is. Without one there are none: who
+        would need them asks for one."""
         if (places := self.places) is None:
             return []
-        return [told(each, places.endpoint, places.pubsub_endpoint) for each in helpers]
+        common = places.endpoint, places.pubsub_endpoint
+        return [
+            told(each, *(self.plugins.places(each.name) if each.name.startswith(PLUGIN) else common))
+            for each in helpers
+        ]
+
+    # ---- what is told
+
+    def announce(self, status: str) -> None:
+        super().announce(status)
+        for channel in self.plugins.all:
+            channel.announce(status)
+
+    def publish(self, name: str, notice: messages.Notice) -> None:
+        super().publish(name, notice)
+        for channel in self.plugins.all:
+            channel.publish(name, notice)
+        if isinstance(notice, messages.Removed):
+            self.plugins.forget(name)
+
+    def pass_on(self, chunk: Chunk) -> None:
+        super().pass_on(chunk)
+        for channel in self.plugins.all:
+            channel.pass_on(chunk)
 
 
 def _endpoints(spec: DaemonSpec) -> tuple[str, str]:

@@ -34,7 +34,7 @@ _ROTATING = ("max_bytes", "backup_count", "rotate_when")
 
 def notes(spec: DaemonSpec) -> Iterator[str]:
     """Say what has no effect here, although it can be run."""
-    for watcher in (*spec.watchers, *spec.plugins):
+    for watcher in (*spec.watchers, *spec.plugin_watchers):
         stdio = watcher.target.stdio if isinstance(watcher.target, Command) else Stdio()
         for which, stream in (("stdout", stdio.stdout), ("stderr", stdio.stderr)):
             options = dict(stream.options) if stream is not None else {}

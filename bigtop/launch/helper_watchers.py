@@ -12,4 +12,4 @@ from bigtop.supervisor.policy.spec import WatcherSpec
 
 def asked_for(spec: DaemonSpec) -> Iterator[WatcherSpec]:
     """Yield them, not yet told where the control channel is. CONTRIBUTING.md shows how to add one."""
-    yield from spec.plugins
+    yield from spec.plugin_watchers

@@ -50,7 +50,7 @@ def save(spec: DaemonSpec, running: Watchers, *, dry_run: bool) -> tuple[DaemonS
         raise
     except BigtopError as error:
         raise CommandError(str(error)) from error
-    _check(after, running, {one.name for one in (*spec.watchers, *spec.plugins)})
+    _check(after, running, {one.name for one in (*spec.watchers, *spec.plugin_watchers)})
     before = {path: _read(path) for path in texts}
     if not dry_run:
         _write(texts)
@@ -66,7 +66,7 @@ def _compared(spec: DaemonSpec) -> object:
 
 
 def _changes(document: Document, spec: DaemonSpec, running: Watchers) -> Iterator[Change]:
-    described = {one.name: one for one in (*spec.watchers, *spec.plugins)}
+    described = {one.name: one for one in (*spec.watchers, *spec.plugin_watchers)}
     apps = {app.name: _literal_of(app.site.workers) for app in spec.apps}
     for name in [*described, *apps]:
         if name not in running:
@@ -167,7 +167,7 @@ def _check(after: DaemonSpec, running: Watchers, known: set[str]) -> None:
 
     Watchers that are not `known` came while everything ran; [env], which is for all, then adds to them.
     """
-    described = {one.name: one for one in (*after.watchers, *after.plugins)}
+    described = {one.name: one for one in (*after.watchers, *after.plugin_watchers)}
     apps = {app.name: _literal_of(app.site.workers) for app in after.apps}
     wrong = sorted((described.keys() | apps.keys()) ^ running.keys())
     for name, now in running.items():

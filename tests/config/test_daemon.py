@@ -11,6 +11,7 @@ import pytest
 from bigtop.config.file.daemon import DaemonSpec, load
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.emission import Emission
+from bigtop.plugins.orders import VARIABLE, Orders
 from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import Pace
 from bigtop.supervisor.policy.helper import ENDPOINT, EVENTS
@@ -28,7 +29,7 @@ def shown(daemon: DaemonSpec, directory: Path) -> list[str]:
 # ---- plugins
 
 
-def test_a_plugin_is_a_watcher_that_runs_circus_plugin(tmp_path: Path) -> None:
+def test_a_plugin_is_a_watcher_that_is_told_what_its_section_says(tmp_path: Path) -> None:
     text = """\
         [circus]
         endpoint = ipc://c
@@ -43,30 +44,52 @@ def test_a_plugin_is_a_watcher_that_runs_circus_plugin(tmp_path: Path) -> None:
         application_name = two words
         graceful_timeout = 5
         """
-    (plugin,) = loaded(tmp_path, text).plugins
+    (told,) = loaded(tmp_path, text).plugins
+    plugin = told.watcher
     command = command_of(plugin)
     assert shlex.split(command.cmd) == [sys.executable]
-    config = (
-        "application_name:two words:::graceful_timeout:5:::host:/home/someone:::name:plugin:stats emitter"
-    )
-    assert command.args == (
-        *("-c", "from circus import plugins;plugins.main()", "--endpoint", ENDPOINT, "--pubsub", EVENTS),
-        *("--config", config, "--log-level", "debug", "--log-output", "x.log"),
-        "circus.plugins.statsd.StatsdEmitter",
-    )
+    assert command.args == ("-P", "-m", "bigtop.plugins.host", ENDPOINT, EVENTS)
     assert (plugin.name, plugin.priority, plugin.singleton) == ("plugin:stats emitter", 1, True)
     assert plugin.stop.graceful_timeout == 5
-    assert (command.stdio.close_stdout, command.stdio.close_stderr) == (True, True)
     env = dict(command.context.env)
     assert (env["A"], env["HOME"]) == ("1", "/home/someone")
     assert "PYTHONPATH" in env
+    orders = Orders.decode(env[VARIABLE])
+    assert orders.encode() == told.orders.encode()
+    assert (orders.name, orders.use) == (plugin.name, "circus.plugins.statsd.StatsdEmitter")
+    assert orders.given == {"application_name": ["two words"], "host": ["/home/someone"]}
+    assert orders.config == {
+        "application_name": "two words",
+        "graceful_timeout": "5",
+        "host": "/home/someone",
+        "name": "plugin:stats emitter",
+    }
+    assert (orders.loglevel, orders.check_delay, orders.hang_timeout) == ("debug", 5, 10)
+    assert (told.role, told.places["host"]) == (None, f"{tmp_path}/circus.ini:10")
 
 
-def test_a_plugin_being_debugged_is_heard(tmp_path: Path) -> None:
-    (plugin,) = loaded(tmp_path, "[circus]\ndebug = 1\n[plugin:x]\nuse = a.B\n").plugins
-    command = command_of(plugin)
-    assert (command.stdio.close_stdout, command.stdio.close_stderr) == (False, False)
-    assert command.args[6:] == ("--config", "name:plugin:x", "--log-level", "DEBUG", "a.B")
+def test_a_plugin_being_debugged_says_everything(tmp_path: Path) -> None:
+    (told,) = loaded(tmp_path, "[circus]\ndebug = 1\n[plugin:x]\nuse = a.B\n").plugins
+    assert told.orders.loglevel == "debug"
+
+
+def test_a_program_is_a_plugin_as_well(tmp_path: Path) -> None:
+    text = """\
+        [plugin:x]
+        cmd = prog --flag
+        args = "one word"
+        events = *.reap, web.stop
+        role = operate
+        hang_timeout = 2
+        state_file = /x/y
+        """
+    (told,) = loaded(tmp_path, text).plugins
+    orders = told.orders
+    assert (orders.use, orders.hang_timeout, orders.state_file) == ("program", 2, "/x/y")
+    assert told.role == "operate"
+    assert orders.given["events"] == ("*.reap, web.stop",)
+    (line,) = orders.given["cmd"]
+    assert shlex.split(line) == ["prog", "--flag", "one word"]
 
 
 def test_the_flapping_plugin_is_not_run_but_meant(tmp_path: Path) -> None:

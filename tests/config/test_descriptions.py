@@ -29,7 +29,7 @@ OF_KIND = {
     "FILES": "more/*.toml", "DIRS": "more", "URL": "tcp://127.0.0.1:7", "URL=DIR": "/x={folder}",
     "URL=APP": "/x=m:b", "ADDRESS": "127.0.0.1:7", "HOST:PORT|unix:PATH": "127.0.0.1:7", "HOST": "127.0.0.2",
     "HOST[:PORT]|unix:PATH": "127.0.0.1:7", "gunicorn|circus": "circus",
-    "LIST": "10.9.8.7",
+    "LIST": "10.9.8.7", "view|operate|admin": "view",
     "COMMAND": "run it", "ARGUMENTS": "one two", "TARGET[,yes|no]": "!true", "CLASS": "m.Plugin",
     "APP": "m:b", "TEXT": "other", "FORMAT": "%(h)s", "PATTERN": "/x", "SIGNAL": "INT", "SIGNALS": "INT,TERM",
     "FILE.ini": "{folder}/file", "FILE.json": "{folder}/file", "MODULE.CLASS": "string.Formatter",
@@ -47,7 +47,7 @@ OF_KIND = {
 BY_NAME = {
     "backend": "gevent", "cgroup_cpus": "1.5", "endpoint": "ipc://{folder}/x",
     "multicast_endpoint": "udp://237.0.0.7:7", "methods": "GET", "proto": "udp", "path": "{folder}/x",
-    "routes": "/x", "secure_scheme_headers": "X-A=b", "sockets": "s", "stdin_socket": "s",
+    "events": "*.reap", "routes": "/x", "secure_scheme_headers": "X-A=b", "sockets": "s", "stdin_socket": "s",
     "virtualenv": "{folder}/venv", "ws_origins": "https://a.example", "forwarder_headers": "X-A",
     "certfile": "{folder}/both.pem", "client_ca": "{folder}/site.pem",
     "client_crl": "{folder}/crl.pem",
@@ -72,6 +72,7 @@ BESIDE = {
     "client_auth": {"tls": "files:{folder}/both.pem", "client_ca": "{folder}/both.pem"},
     "http_bind": {"tls": "files:{folder}/both.pem"},
     "keyfile": {"certfile": "{folder}/both.pem"},
+    "plugin.events": {"use": "", "cmd": "x"},
     **{
         name: {"tls": "files:{folder}/both.pem"}
         for name in ("tls_min", "tls_ciphers", "tls_unknown_name", "handshake_timeout")
@@ -162,7 +163,8 @@ def lines(section: str, said: dict[str, str]) -> Iterator[str]:
     yield '[socket.s]\nport = 0\n[watcher.other]\ncmd = "y"'
     if section != "circus":
         yield f"[{section}]" if section in ("stats", "admin") else f"[{section}.x]"
-        yield from (f'{key} = "{value}"' for key, value in (FIRST.get(section, {}) | said).items())
+        told = FIRST.get(section, {}) | said  # "" takes the first one away
+        yield from (f'{key} = "{value}"' for key, value in told.items() if value)
 
 
 def described(folder: Path, section: str, said: dict[str, str]) -> DaemonSpec:

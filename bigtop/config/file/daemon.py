@@ -325,7 +325,7 @@ def _check_names(document: Document, helpers: Mapping[str, str], problems: Probl
 
 def _check_dependencies(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
     """Every name in `depends` exists, and nobody waits for himself."""
-    wants = {spec.name.lower(): _lower(spec.depends) for spec in (*daemon.watchers, *daemon.plugins)}
+    wants = {spec.name.lower(): _lower(spec.depends) for spec in (*daemon.watchers, *daemon.plugin_watchers)}
     sections = {s.name.lower(): s for s in document.sections if s.kind in ("watcher", "app")}
     wants |= {spec.name.lower(): _lower(spec.depends) for spec in daemon.apps}
     for name, depends in wants.items():

@@ -225,8 +225,45 @@ SOCKET: Final[tuple[Key[object], ...]] = (
 
 # ---- [plugin:NAME]: all keys of a watcher as well
 
-USE = Key("use", maybe(wv.dotted), "CLASS", "The plugin, such as circus.plugins.statsd.StatsdEmitter.")
-PLUGIN: Final[tuple[Key[object], ...]] = (USE,)
+USE = Key(
+    "use",
+    maybe(wv.plugin),
+    "CLASS",
+    "The plugin: package.module.Class, such as circus.plugins.statsd.StatsdEmitter; a name of Bigtop's own, "
+    "such as notify; or one that a package gives it. Without it `cmd` is a program in any language.",
+)
+PLUGIN_EVENTS = Key(
+    "events",
+    commas(wv.required),
+    "LIST",
+    "Which events the program `cmd` is told of: WATCHER.EVENT, with * in both, such as *.reap.",
+    many=True,
+    ours=True,
+)
+ROLE = Key(
+    "role",
+    maybe(values.choice("view", "operate", "admin")),
+    "view|operate|admin",
+    "What its commands may do. Unless given, what its class asks for; programs may view.",
+    ours=True,
+)
+HANG_TIMEOUT = Key(
+    "hang_timeout",
+    one(wv.positive),
+    "SECONDS",
+    "A plugin whose event loop stands still for longer is started again, with its stacks in the log.",
+    ("10",),
+    ours=True,
+)
+STATE_FILE = Key(
+    "state_file",
+    maybe(wv.required),
+    "FILE",
+    "What it remembers over restarts. Unless given, below $STATE_DIRECTORY, /var/lib/bigtop for root or "
+    "~/.local/share/bigtop.",
+    ours=True,
+)
+PLUGIN: Final[tuple[Key[object], ...]] = (USE, PLUGIN_EVENTS, ROLE, HANG_TIMEOUT, STATE_FILE)
 
 # ---- [app:NAME]: all options of `bigtop serve` but those that do not serve
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from bigtop import zones
 from bigtop.config.file.apps import AppSpec
+from bigtop.config.file.plugins import PluginSpec
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec
@@ -28,7 +29,7 @@ class DaemonSpec(Record):
     watchers: tuple[WatcherSpec, ...] = ()
     sockets: tuple[SocketSpec, ...] = ()
     apps: tuple[AppSpec, ...] = ()
-    plugins: tuple[WatcherSpec, ...] = ()
+    plugins: tuple[PluginSpec, ...] = ()
     endpoint: str | None = None
     pubsub_endpoint: str | None = None
     stats_endpoint: str | None = None
@@ -56,6 +57,10 @@ class DaemonSpec(Record):
     where: Mapping[str, str] = field(default_factory=dict, compare=False)  # key of [circus] -> file:line
     flags: Mapping[str, Flag] = field(default_factory=dict, compare=False)  # likewise by key
     warnings: tuple[str, ...] = ()  # file:line: what is accepted, but should be looked at
+
+    @property
+    def plugin_watchers(self) -> tuple[WatcherSpec, ...]:
+        return tuple(plugin.watcher for plugin in self.plugins)
 
 
 def overridden(spec: DaemonSpec, flags: Mapping[str, Flag]) -> DaemonSpec:

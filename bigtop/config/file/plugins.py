@@ -1,12 +1,12 @@
-# A [plugin:NAME] section as a watcher that runs one of Circus' plugins, unchanged.
+# A [plugin:NAME] section as a watcher that runs one plugin in a process of its own.
 #
-# The plugin's own `main` reads its configuration from one argument, key:value:::key:value; ours is one
-# argument however many blanks it holds. The flapping plugin alone is not run: its five keys become those of
-# all watchers, since the same is done better where deaths are seen.
+# Nothing of a plugin is imported here: what it makes of its options is found out by a process
+# (launch/plugin_preflight.py). Circus' flapping plugin alone is not run: its five keys become those of all
+# watchers, since the same is done better where deaths are seen.
 
 from __future__ import annotations
 
-import importlib.util
+import shlex
 from collections.abc import Mapping
 
 from bigtop.config.file import daemon_options as d
@@ -15,7 +15,8 @@ from bigtop.config.file.document import Entry, Problems, Section
 from bigtop.config.file.expand import expanded
 from bigtop.config.file.key import Values, read
 from bigtop.config.file.watchers import FileContext, command, read_watcher, watcher_spec
-from bigtop.record import replace
+from bigtop.plugins.orders import PROGRAM, VARIABLE, Orders
+from bigtop.record import Record, field, replace
 from bigtop.supervisor.policy import helper
 from bigtop.supervisor.policy.spec import WatcherSpec
 
@@ -23,6 +24,23 @@ FLAPPING = "circus.plugins.flapping.Flapping"
 # What that plugin counts with where its section says nothing.
 _FLAPPING_DEFAULTS = {"attempts": "2", "window": "1", "retry_in": "7", "max_retry": "5", "active": "yes"}
 _DEFAULTS = {o.PRIORITY: "1", o.SINGLETON: "yes", o.COPY_ENV: "yes", o.COPY_PATH: "yes"}
+_KEYS = frozenset(key.name for key in (*o.WATCHER, *d.PLUGIN))
+_OF_PROGRAMS = {o.CMD.name, d.PLUGIN_EVENTS.name}
+_STREAMS = tuple(f"{stream}." for stream in o.STREAMS)
+
+
+class PluginSpec(Record):
+    """One plugin: its process, what that is told, and the role that its section gives it (None: the one that
+    it asks for). Where its section and each of its options stands, is told as file:line."""
+
+    watcher: WatcherSpec
+    orders: Orders
+    role: str | None
+    place: str = field(compare=False)
+    places: Mapping[str, str] = field(compare=False)
+    granted: str = field(
+        default="", compare=False
+    )  # the role, once that is known (launch/plugin_preflight.py)
 
 
 def is_flapping(section: Section) -> bool:
@@ -41,49 +59,75 @@ def flapping_defaults(sections: list[Section], problems: Problems) -> dict[str, 
     return found
 
 
-def plugin(section: Section, circus: Values, around: FileContext) -> tuple[Values, WatcherSpec | None]:
+def plugin(section: Section, circus: Values, around: FileContext) -> tuple[Values, PluginSpec | None]:
     """Read a [plugin:NAME] section; None once there are errors."""
     section = replace(section, kind="", name=section.title)  # as Circus names its watcher
-    use = _use(section, circus, around)
-    defaults = dict(_DEFAULTS)
-    if not circus[d.DEBUG]:
-        defaults |= {o.CLOSE_CHILD_STDOUT: "yes", o.CLOSE_CHILD_STDERR: "yes"}
-    assumed = {key.name: Entry((text,), section.place) for key, text in defaults.items()}
-    entries = {name: entry for name, entry in section.entries.items() if name != d.USE.name}
+    ours = {key.name for key in d.PLUGIN}
+    assumed = {key.name: Entry((text,), section.place) for key, text in _DEFAULTS.items()}
+    entries = {name: entry for name, entry in section.entries.items() if name not in ours}
     values, env = read_watcher(replace(section, entries={**assumed, **entries}), replace(around, defaults={}))
-    config = _config(section, {**entries, **section.options}, around)
+    own, orders, places = _orders(section, values, circus, around)
+    values = replace(
+        values, settings={**own.settings, **values.settings}, given={**own.given, **values.given}
+    )
+    env[VARIABLE] = orders.encode()
     base = command(values, env, around.problems)
-    target = helper.python(base, *_arguments(circus, config), use)
-    return values, watcher_spec(section.name, values, target, around)
+    words = ("-P", "-m", "bigtop.plugins.host", helper.ENDPOINT, helper.EVENTS)
+    spec = watcher_spec(section.name, values, helper.python(base, *words), around)
+    if spec is None:
+        return values, None
+    watcher = replace(spec, options=())
+    return values, PluginSpec(watcher, orders, own[d.ROLE], str(section.place), places)
 
 
-def _use(section: Section, circus: Values, around: FileContext) -> str:
-    use = read(section, d.PLUGIN, around.problems)[d.USE]
-    if not use and d.USE.name not in section.entries:
-        around.problems.error(section.place, f"[{section.title}] needs use, the class of the plugin")
-    if not (circus[d.ENDPOINT] and circus[d.PUBSUB_ENDPOINT]):
+def _orders(
+    section: Section, values: Values, circus: Values, around: FileContext
+) -> tuple[Values, Orders, dict[str, str]]:
+    """Return the keys that only plugins have, what the plugin is told, and where each key stands."""
+    everything = expanded({**section.entries, **section.options}, around.environments.everywhere)
+    own = read(replace(section, entries=everything, options={}), d.PLUGIN, around.problems)
+    given = {
+        name: entry
+        for name, entry in everything.items()
+        if (name in section.options or name not in _KEYS) and not name.startswith(_STREAMS)
+    }
+    use = _use(section, own, around)
+    if use == PROGRAM:
+        given_apart = o.ARGS.name in values.given and values.given[o.ARGS.name].is_list
+        words = [values[o.CMD], *(map(shlex.quote, values[o.ARGS]) if given_apart else values[o.ARGS])]
+        given["cmd"] = Entry((" ".join(words),), values.place_of(o.CMD))
+        if own.is_given(d.PLUGIN_EVENTS):
+            given["events"] = everything[d.PLUGIN_EVENTS.name]
+    config = {name: entry.text for name, entry in everything.items() if name != d.USE.name}
+    orders = Orders(
+        name=section.name,
+        use=use,
+        given={name: entry.texts for name, entry in given.items()},
+        config={**config, "name": section.name},
+        reserved=tuple(sorted(_KEYS - _OF_PROGRAMS)) if use == PROGRAM else tuple(sorted(_KEYS)),
+        state_file=own[d.STATE_FILE],
+        hang_timeout=own[d.HANG_TIMEOUT],
+        loglevel="debug" if circus[d.DEBUG] else circus[d.LOGLEVEL],
+        check_delay=circus[d.CHECK_DELAY],
+    )
+    places = {name: str(entry.place) for name, entry in everything.items()}
+    return own, orders, places
+
+
+def _use(section: Section, own: Values, around: FileContext) -> str:
+    use = own[d.USE]
+    if o.CMD.name in section.entries:
+        if use:
+            around.problems.error(
+                section.entries[o.CMD.name].place, "cmd: give use, a class, or cmd, a program, not both"
+            )
+        return PROGRAM
+    if own.is_given(d.PLUGIN_EVENTS) and use:
         around.problems.error(
-            section.place, f"[{section.title}] needs endpoint and pubsub_endpoint in [{circus.title}]"
+            own.place_of(d.PLUGIN_EVENTS), "events: is for programs (cmd); a class says itself what it hears"
         )
-    # A plugin imports Circus by itself, in its own process: only ask whether it will find it.
-    if importlib.util.find_spec("circus") is None:
-        around.problems.warn(section.place, f"[{section.title}] needs Circus: pip install circus")
+    if not use and d.USE.name not in section.entries:
+        around.problems.error(
+            section.place, f"[{section.title}] needs use, the class of the plugin, or cmd, its program"
+        )
     return use or ""
-
-
-def _config(section: Section, entries: Mapping[str, Entry], around: FileContext) -> str:
-    environments = around.environments
-    pairs = {name: entry.text for name, entry in expanded(entries, environments.everywhere).items()}
-    pairs["name"] = section.name
-    return ":::".join(f"{name}:{text}" for name, text in sorted(pairs.items()))
-
-
-def _arguments(circus: Values, config: str) -> tuple[str, ...]:
-    words = ["-c", "from circus import plugins;plugins.main()"]
-    words += ["--endpoint", helper.ENDPOINT, "--pubsub", helper.EVENTS]
-    words += ["--config", config]
-    if circus[d.DEBUG] or circus.is_given(d.LOGLEVEL):
-        words += ["--log-level", "DEBUG" if circus[d.DEBUG] else circus[d.LOGLEVEL]]
-    if circus.is_given(d.LOGOUTPUT):
-        words += ["--log-output", circus[d.LOGOUTPUT]]
-    return tuple(words)

@@ -19,7 +19,7 @@ def show(resolved: Resolved, every: bool) -> str:
     daemon = resolved.daemon
     watchers = {
         f"{'' if ':' in spec.name else 'watcher:'}{spec.name}": spec
-        for spec in (*daemon.watchers, *daemon.plugins)
+        for spec in (*daemon.watchers, *daemon.plugin_watchers)
     }
     blocks = [[f"[{values.title}]", *_rows(values, every)] for values in resolved.sections]
     for block, values in zip(blocks, resolved.sections, strict=True):

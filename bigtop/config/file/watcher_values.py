@@ -180,6 +180,18 @@ def dotted(given: str) -> str:
     return given
 
 
+def plugin(given: str) -> str:
+    if not re.fullmatch(r"[\w-]+|(\w+\.)+\w+|(\w+\.)*\w+:\w+", given):
+        raise ValueError(f"must be a class, package.module.Class, or the name of a plugin, got {given!r}")
+    return given
+
+
+def positive(given: str) -> float:
+    if not (found := number(given)) > 0:
+        raise ValueError(f"must be more than 0, got {given!r}")
+    return found
+
+
 def required(given: str) -> str:
     if not given.strip():
         raise ValueError("must not be empty")

@@ -42,12 +42,12 @@ class AsyncClient:
     ) -> None:
         self.timeout = timeout
         self.way = Way(addresses.resolve(endpoint), identity, tunnel)
-        self._context: zmq.Context[zmq.asyncio.Socket] = zmq.asyncio.Context()
+        self.context: zmq.Context[zmq.asyncio.Socket] = zmq.asyncio.Context()
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
         try:
-            self._socket = connection.dealer(self._context, self.way)
+            self._socket = connection.dealer(self.context, self.way)
         except BigtopError:
-            self._context.term()
+            self.context.term()
             raise
         self._reader: asyncio.Task[None] | None = None
 
@@ -63,7 +63,7 @@ class AsyncClient:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
-        self._context.destroy(linger=LINGER)
+        self.context.destroy(linger=LINGER)
 
     async def call(self, command: str, **properties: object) -> Properties:
         """As Client.call()."""
@@ -87,11 +87,19 @@ class AsyncClient:
         assert answer is not None
         return answer
 
+    async def cast(self, command: str, **properties: object) -> None:
+        """As Client.cast()."""
+        try:
+            async with asyncio.timeout(REACHED_WITHIN):
+                await self._socket.send(protocol.call(command, properties, None))
+        except TimeoutError:
+            raise UnreachableError(nobody(self.way)) from None
+
     async def events(self, *topics: str) -> AsyncIterator[Event]:
         """As Client.events(), without an end."""
         options = await self.call("globaloptions", option="pubsub_endpoint")
         way = connection.way_to_events(self.way, options["options"]["pubsub_endpoint"])
-        with connection.subscriber(self._context, way, topics) as socket:
+        with connection.subscriber(self.context, way, topics) as socket:
             while True:
                 yield event(await socket.recv_multipart())
 

@@ -30,6 +30,7 @@ class EndpointSecurity(Record):
     owner: str | None = None  # name or number
     curve: Curve | None = None
     plain_loopback: bool = False  # TCP without keys: any user of this machine may do everything
+    role: str = "admin"  # what those may who come without a key
 
 
 OWNER_ONLY: Final = EndpointSecurity()  # a unix socket for our own user

@@ -19,17 +19,20 @@ PERIOD = 1.0
 
 
 class Keyholders:
-    """`relays` returns the connections that there are; without a `guard` everybody may do everything."""
+    """`relays` returns the connections that there are; without a `guard` everybody has the role `of_all`."""
 
-    def __init__(self, guard: Guard | None, relays: Callable[[], Iterable[ClientRelay]]) -> None:
+    def __init__(
+        self, guard: Guard | None, relays: Callable[[], Iterable[ClientRelay]], of_all: Role = Role.ADMIN
+    ) -> None:
         self._guard = guard
+        self.of_all = of_all
         self._relays = relays
         self._timer: asyncio.TimerHandle | None = None
 
     def role(self, client: ClientRelay | None, frame: zmq.Frame) -> Role | None:
         """Return what the sender of `frame` may, and remember whose connection it came by."""
         if self._guard is None:
-            return Role.ADMIN
+            return self.of_all
         user = str(frame.get("User-Id"))
         if client is not None:
             client.user = user

@@ -23,7 +23,7 @@ from bigtop.control.commands.target import Daemon
 from bigtop.control.events import Event
 from bigtop.control.protocol import Envelope, Errno, RefusedError, Reply
 from bigtop.control.server import subscriptions, zmq_socket
-from bigtop.control.server.auth import Guard
+from bigtop.control.server.auth import ROLES, Guard
 from bigtop.control.server.binding import Places
 from bigtop.control.server.client_acceptor import ClientAcceptor, ClientRelay, RelayLimits
 from bigtop.control.server.endpoint_security import OWNER_ONLY, EndpointSecurity
@@ -88,7 +88,7 @@ class ControlServer:
         )
         self._listeners = ClientAcceptor(places.events, xpub, subscriptions.LIMITS)
         self._router = EdgeSocket(router, self._receive)
-        self._keyholders = Keyholders(self._guard, self._relays)
+        self._keyholders = Keyholders(self._guard, self._relays, ROLES[security.role])
         self.publisher = Publisher(subscriptions.Subscriptions(xpub, self._listeners.of, self._may_listen))
 
     def admit(self, clients: Iterable[socket.socket], listeners: Iterable[socket.socket]) -> None:
@@ -100,6 +100,10 @@ class ControlServer:
     def publish(self, name: str, notice: messages.Notice | Event) -> None:
         """Tell subscribers what happened to the watcher `name`."""
         self.publisher.publish(name, notice)
+
+    def allow(self, role: str) -> None:
+        """Let those who come without a key do what `role` may, from now on."""
+        self._keyholders.of_all = ROLES[role]
 
     async def close(self) -> None:
         """Send the replies that are due, refuse what is unfinished, leave no socket and no file behind."""

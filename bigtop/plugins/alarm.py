@@ -1,0 +1,36 @@
+# Alarm of a plugin's process, which ends it where its event loop stands still, with every stack on stderr.
+#
+# The interpreter's own watchdog waits in a thread that needs nothing of Python. So it strikes in an endless
+# loop, and in code in C that does not come back. The watcher starts the process again.
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+from typing import Final
+
+from bigtop.errors import BigtopError
+
+# Seconds for what comes before the event loop turns: imports, most of all.
+TO_BEGIN: Final = 60.0
+
+
+class AloneError(BigtopError):
+    """The supervisor is gone."""
+
+
+def arm(seconds: float = TO_BEGIN) -> None:
+    faulthandler.dump_traceback_later(seconds, exit=True)
+
+
+async def keep_off(seconds: float, supervisor: int) -> None:
+    """Put it off for as long as the loop turns; AloneError once the process `supervisor` is gone."""
+    try:
+        while True:
+            arm(seconds)
+            if os.getppid() != supervisor:
+                raise AloneError("the supervisor is gone")
+            await asyncio.sleep(seconds / 4)
+    finally:
+        arm()  # it has to come to an end, too

@@ -1,0 +1,199 @@
+# Plugins beside a real supervisor: what they hear and do, and that nobody notices what is wrong with them.
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from bigtop.control.client.client import Client, RefusedError
+from tests.support.site import until
+from tests.support.stack import Stack
+
+TEXT = """
+[env]
+STATE_DIRECTORY = "{folder}/state"
+[watcher.plain]
+cmd = "sleep 1000"
+[plugin.recorder]
+use = "tests.apps.plugins.Recorder"
+filename = "{folder}/heard"
+"""
+BAD = """
+[plugin.crashes]
+use = "tests.apps.plugins.Crashes"
+flapping.retry_in = 0.1
+flapping.max_delay = 0.1
+[plugin.hangs]
+use = "tests.apps.plugins.Hangs"
+hang_timeout = 0.5
+[plugin.floods]
+use = "tests.apps.plugins.Floods"
+[plugin.oversteps]
+use = "tests.apps.plugins.Oversteps"
+"""
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    with Stack(TEXT) as running:
+        yield running
+
+
+def heard(stack: Stack) -> list[str]:
+    path = stack.folder / "heard"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def until_it_hears(stack: Stack, pid: int | None = None) -> None:
+    """Have things happen until one of them is heard: a subscription takes its time."""
+    before = len(heard(stack))
+
+    def hears() -> bool:
+        stack.call("restart", name="plain", waiting=True)
+        return any(line.startswith("plain.spawn") for line in heard(stack)[before:])
+
+    until(hears, "an event")
+
+
+def test_a_plugin_hears_remembers_and_ends(stack: Stack) -> None:
+    until(lambda: heard(stack), "its start")
+    assert heard(stack)[0] == "start 1 x1 of plain,plugin:recorder"
+    until_it_hears(stack)
+    (pid,) = stack.pids("plain")
+    until(lambda: f"plain.spawn {pid}" in heard(stack), "the last spawn")
+    assert not any("recorder" in line for line in heard(stack)[1:])
+
+    stack.call("restart", name="plugin:recorder", waiting=True)
+    until(lambda: any(line.startswith("start 2 ") for line in heard(stack)), "its second start")
+    assert "stop" in heard(stack)
+    until_it_hears(stack)
+
+    os.kill(stack.pids("plugin:recorder")[0], signal.SIGKILL)
+    until(lambda: any(line.startswith("start 3 ") for line in heard(stack)), "its third start")
+    (state,) = (stack.folder / "state" / "plugins" / "stack").iterdir()
+    assert (state.name, state.read_text()) == ("plugin_recorder.json", '{"starts": 3}')
+
+    stack.write(TEXT + 'state_file = "{folder}/own"\n')
+    stack.ctl("reloadconfig", "--waiting")
+    until(lambda: (stack.folder / "own").exists(), "its state elsewhere")
+
+
+def test_a_changed_file_starts_changes_and_ends_plugins(stack: Stack) -> None:
+    until(lambda: heard(stack), "its start")
+    (plain,) = stack.pids("plain")
+    sockets = list(stack.folder.rglob("*.plugin*"))
+    assert len(sockets) == 2
+    stack.write(TEXT.replace("[plugin.recorder]", "[plugin.recorder]\ntimes = 0"))
+    assert "stack.toml:7: times: must be 1 or more, got '0'" in stack.ctl("reloadconfig", status=1)
+    assert heard(stack) == ["start 1 x1 of plain,plugin:recorder"]
+
+    stack.write(TEXT.replace("[plugin.recorder]", "[plugin.recorder]\ntimes = 2"))
+    stack.ctl("reloadconfig", "--waiting")
+    until(lambda: any(" x2 of" in line for line in heard(stack)), "the new one")
+    until_it_hears(stack)
+
+    stack.write(TEXT.partition("[plugin")[0])
+    stack.ctl("reloadconfig", "--waiting")
+    until(lambda: not any(path.exists() for path in sockets), "the end of its channel")
+    stack.write(TEXT)
+    stack.ctl("reloadconfig", "--waiting")
+    until(lambda: " x1 of" in heard(stack)[-1], "a plugin of the old name")
+    assert stack.pids("plain") != [plain]  # until_it_hears() restarted it
+
+
+def test_what_a_key_may_is_what_its_section_or_its_class_says(stack: Stack) -> None:
+    until(lambda: heard(stack), "its start")
+    (path,) = stack.folder.rglob("*.plugin")
+    with Client(f"ipc://{path}") as client:
+        with pytest.raises(RefusedError, match="stop needs a key with the role operate"):
+            client.call("stop", name="plain")
+        assert client.call("list")["watchers"]
+        stack.write(TEXT.replace("[plugin.recorder]", '[plugin.recorder]\nrole = "operate"'))
+        stack.ctl("reloadconfig", "--waiting")
+        client.call("restart", name="plain")
+        with pytest.raises(RefusedError, match="quit needs a key with the role admin"):
+            client.call("quit")
+
+
+def test_nobody_notices_bad_ones() -> None:
+    with Stack(TEXT + BAD) as stack:
+        until(lambda: heard(stack), "the start of the good one")
+        stack.wait_for("KeyError: 'of no use'", times=2)
+        stack.wait_for("Timeout (0:00:00.5")
+        stack.wait_for("stop needs a key with the role operate")
+        stack.wait_for("floods")
+        (plain,) = stack.pids("plain")
+        until_it_hears(stack)
+        assert stack.pids("plain") != [plain]
+        assert stack.status("plain") == "active"
+        assert len([line for line in heard(stack) if line.startswith("start")]) == 1
+        # What is wrong shows where anybody would look.
+        statuses = stack.call("status")["statuses"]
+        assert statuses["plugin:recorder"] == "active"
+
+
+PROGRAMS = """
+[env]
+STATE_DIRECTORY = "{folder}/state"
+[watcher.plain]
+cmd = "sleep 1000"
+[plugin.good]
+cmd = "sh tests/apps/plugin_program.sh"
+args = ["{folder}/the good"]
+events = "*.reap, plain.spawn"
+[plugin.silent]
+cmd = "sh"
+args = ["-c", "while read -r line; do echo \\"$line\\" >> {folder}/silent; done"]
+events = ["plain.spawn"]
+ack_timeout = 0.2
+ack_tries = 2
+[plugin.babbles]
+cmd = "sh"
+args = ["-c", "while :; do echo nonsense; echo '[1]'; echo '{\\"ok\\": 99}'; echo '{\\"call\\": 3}'; done"]
+[plugin.ends]
+cmd = "sh -c 'exit 3'"
+"""
+
+
+def test_programs_hear_acknowledge_and_ask() -> None:
+    with Stack(PROGRAMS) as stack:
+        good, silent = stack.folder / "the good", stack.folder / "silent"
+        until(lambda: good.exists() and good.read_text().count("\n") >= 3, "its replies")
+        begin, *replies = good.read_text().splitlines()
+        told = {reply["reply"]: reply for reply in map(json.loads, replies)}
+        assert "plain" in told[1]["watchers"]
+        assert told[2]["reason"] == "stop needs a key with the role operate"
+
+        def hears() -> bool:
+            stack.call("restart", name="plain", waiting=True)
+            return all(path.exists() and '"event": "spawn"' in path.read_text() for path in (good, silent))
+
+        until(hears, "an event in both")
+        events = [json.loads(line) for line in good.read_text().splitlines() if line.startswith('{"seq"')]
+        assert {event["event"] for event in events} <= {"reap", "spawn"}
+        assert {event["watcher"] for event in events if event["event"] == "spawn"} == {"plain"}
+        assert [event["seq"] for event in events] == sorted({event["seq"] for event in events})
+
+        stack.wait_for("was sent 2 times and is not acknowledged")
+        first = json.loads(silent.read_text().splitlines()[0])
+        until(
+            lambda: [
+                line
+                for line in map(json.loads, silent.read_text().splitlines())
+                if (line["pid"], line["seq"]) == (first["pid"], 1)
+            ][2:],
+            "the same event, sent to the next program",
+        )
+        stack.wait_for("plugin:babbles | ")
+        stack.wait_for("not understood: nonsense")
+        stack.wait_for("the program ended with status 3", times=2)
+        assert good.read_text().count("begin") == 1
+        assert stack.status("plain") == "active"
+
+        stack.call("stop", name="plugin:good", waiting=True)
+        assert not psutil.pid_exists(int(begin.split()[1]))
