@@ -6,8 +6,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 WORKERS ?= 2
-# On two cores: most tests wait for processes of theirs most of the time.
-JOBS ?= 3
+# On two cores: most tests wait most of the time, for processes of theirs.
+JOBS ?= 4
 
 VENV := .venv
 BIN := $(VENV)/bin

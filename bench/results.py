@@ -65,7 +65,7 @@ class Measured:
             "stop_us",
             "resumed",
         )
-        figures = {name: spread(asdict(run)[name] for run in self.runs) for name in names}
+        figures = {name: spread(getattr(run, name) for run in self.runs) for name in names}
         first = [next(iter(run.histograms.values()), []) for run in self.runs]
         for name, share in PERCENTILES.items():
             figures[name] = spread(percentile(histogram, share) for histogram in first)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.sizes import cut_classes, long_functions, long_modules, many_parameters, wide_classes
-from tests.support.source import Modules, modules_of, own_imports
+from tests.support.source import Modules, modules_of, ours, own_imports
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -147,7 +147,7 @@ def impure_imports(modules: Modules) -> list[str]:
     def reach(name: str) -> tuple[str, ...]:
         if name not in touched:
             touched[name] = ()  # ends a cycle, which cycles() reports
-            for _node, imported in modules[name].imports():
+            for _node, imported in modules[name].imports:
                 top = imported.partition(".")[0]
                 if top in IMPURE:
                     touched[name] = (name, top)
@@ -217,7 +217,7 @@ def missing_headers(modules: Modules) -> list[str]:
 def broad_excepts(modules: Modules) -> list[str]:
     found = []
     for module in modules.values():
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if not isinstance(node, ast.ExceptHandler):
                 continue
             beside = range(node.lineno - 1, node.body[0].lineno + 1)
@@ -237,7 +237,7 @@ def _names(expression: ast.expr) -> set[str]:
 def computed_attributes(modules: Modules) -> list[str]:
     found = []
     for module in modules.values():
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             match node:
                 case ast.Call(ast.Name("getattr" | "setattr" | "delattr" as name), [_, ast.Constant(), *_]):
                     pass
@@ -251,7 +251,7 @@ def unguarded_loggers(modules: Modules) -> list[str]:
     """Find loggers of ours that an application's logging.config would silence."""
     found = []
     for module in modules.values():
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             match node:
                 case ast.Call(ast.Attribute(attr="getLogger"), [ast.Constant(str(name))]):
                     if name.partition(".")[0] == "bigtop":
@@ -282,7 +282,7 @@ CHECKS: list[Callable[[Modules], list[str]]] = [
 
 @pytest.fixture(scope="module")
 def bigtop() -> Modules:
-    modules = modules_of(ROOT / "bigtop")
+    modules = ours()
     assert "bigtop.errors" in modules
     return modules
 

@@ -13,7 +13,8 @@ import pytest
 from bigtop import build
 from bigtop.http.engine import Engine
 from tests.support.flows import flows
-from tests.test_architecture import ROOT, Modules, modules_of
+from tests.support.source import Modules, modules_of, ours
+from tests.test_architecture import ROOT
 
 
 def hot() -> set[str]:
@@ -41,7 +42,7 @@ def test_nobody_else_can_call_into_what_is_compiled() -> None:
 
 
 def test_what_is_compiled_is_there() -> None:
-    assert hot() - set(modules_of(ROOT / "bigtop")) == set()
+    assert hot() - set(ours()) == set()
 
 
 def test_bounds_of_slices_may_be_computed_twice() -> None:
@@ -49,9 +50,9 @@ def test_bounds_of_slices_may_be_computed_twice() -> None:
     harmless = {"index", "len", "max", "min"}
     offences = [
         module.at(node, ast.unparse(node))
-        for name, module in modules_of(ROOT / "bigtop").items()
+        for name, module in ours().items()
         if name in hot()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Slice)
         for inner in ast.walk(node)
         if isinstance(inner, ast.NamedExpr)
@@ -76,7 +77,7 @@ def outsiders(modules: Modules, compiled: set[str]) -> list[str]:
     """Find classes whose base is compiled while they are not: Python refuses those when it meets them."""
     found = []
     for module in modules.values():
-        origin = {name.rpartition(".")[2]: name.rpartition(".")[0] for _, name in module.imports()}
+        origin = {name.rpartition(".")[2]: name.rpartition(".")[0] for _, name in module.imports}
         if module.name not in compiled:
             found += [
                 module.at(node, f"{node.name} derives from {base.id} of {origin[base.id]}")
@@ -92,7 +93,7 @@ def _plain(base: ast.expr) -> ast.expr:
 
 
 def test_who_derives_from_what_is_compiled_is_compiled() -> None:
-    assert outsiders(modules_of(ROOT / "bigtop"), hot()) == []
+    assert outsiders(ours(), hot()) == []
 
 
 def test_an_outsider_is_found(tmp_path: Path) -> None:

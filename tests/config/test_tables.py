@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -51,14 +50,15 @@ def test_an_option_sets_what_it_is_without(option: Option[object]) -> None:
     assert type(option.parse(option.default)) is type(default)
 
 
-def named(constant: str) -> Iterator[str]:
-    """The modules that use an option by its constant, apart from those that read the files of others."""
+def named() -> dict[str, set[str]]:
+    """Each name -> the modules that use it, apart from those that read the files of others."""
+    found: dict[str, set[str]] = {}
     for path in set(FOLDER.rglob("*.py")) - set(FOLDER.glob("convert/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if (isinstance(node, ast.Attribute) and node.attr == constant) or (
-                isinstance(node, ast.Name) and node.id == constant
-            ):
-                yield str(path.relative_to(FOLDER))
+            match node:
+                case ast.Attribute(attr=name) | ast.Name(id=name):
+                    found.setdefault(name, set()).add(str(path.relative_to(FOLDER)))
+    return found
 
 
 # What gunicorn has under another name, and what applications on one socket must agree about.
@@ -74,7 +74,8 @@ DEPENDING = {
 def test_an_option_with_a_field_is_in_the_table_and_nowhere_else() -> None:
     """docs/howto/add-an-option.md promises that it takes three files: the table, the field, its effect."""
     constants = {id(value): name for name, value in vars(options).items() if isinstance(value, Option)}
+    found = named()
     for option in OPTIONS:
         constant = constants[id(option)]
         if option.field and constant not in DEPENDING:
-            assert set(named(constant)) - LISTS == {"serve/options.py"}, constant
+            assert found[constant] - LISTS == {"serve/options.py"}, constant

@@ -44,6 +44,25 @@ def threads(pid: int, file: str) -> list[str]:
     return _texts(f"/proc/{pid}/task", file)
 
 
+def descendants(pid: int) -> list[psutil.Process]:
+    """Return all that is below a process, parents before their children, the ended ones that nobody has
+    collected included. Psutil would read every process of the machine for that."""
+    found: list[psutil.Process] = []
+    waiting = [pid]
+    while waiting:
+        for child in " ".join(threads(waiting.pop(), "children")).split():
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(int(child)))
+                waiting.append(int(child))
+    return found
+
+
+def listens(port: int) -> bool:
+    """Whether anybody on this machine listens on a TCP port."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in _lines(f"/proc/net/{name}")]
+    return any(state == "0A" and address.endswith(f":{port:04X}") for _, address, _, state, *_ in lines)
+
+
 def words(process: psutil.Process) -> list[str]:
     """Return its command; nothing when it has ended, and for a moment behind its exec."""
     with suppress(psutil.NoSuchProcess):
@@ -57,6 +76,12 @@ def has_ended(pid: int) -> bool:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+def _lines(file: str) -> list[str]:
+    with suppress(FileNotFoundError):  # tcp6 is there where IPv6 is
+        return Path(file).read_text().splitlines()[1:]
+    return []
 
 
 def _texts(folder: str, file: str) -> list[str]:

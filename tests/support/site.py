@@ -143,10 +143,7 @@ class Site:
 
     def family(self) -> list[psutil.Process]:
         """Return all its processes but itself; they are remembered so that none outlives the test."""
-        try:
-            found = psutil.Process(self.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            found = []
+        found = procfs.descendants(self.pid)
         self._seen.update(found)
         return found
 
@@ -210,13 +207,7 @@ class Site:
 
     def is_gone(self) -> bool:
         """Whether nothing of it is left: no process, no listener on its port."""
-        alive = any(map(lives, self._seen))
-        listening = [
-            connection
-            for connection in psutil.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port
-        ]
-        return not alive and not listening
+        return not any(map(lives, self._seen)) and not procfs.listens(self.port)
 
 
 def lives(process: psutil.Process) -> bool:

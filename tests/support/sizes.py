@@ -10,10 +10,9 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.source import Modules, modules_of
+from tests.support.source import Modules, ours
 
 MODULE_LINES = 400
 FUNCTION_LINES = 40  # of code: no blank lines, comments, docstrings
@@ -122,7 +121,7 @@ class Classes:
         self._modules = modules
         self._scopes: dict[str, dict[str, str]] = {}
         for module in modules.values():
-            scope = {name.rpartition(".")[2]: name for _node, name in module.imports()}
+            scope = {name.rpartition(".")[2]: name for _node, name in module.imports}
             for cls in module.classes():
                 scope[cls.name] = f"{module.name}.{cls.name}"
                 self.all[scope[cls.name]] = cls
@@ -229,7 +228,7 @@ def spread(sizes: list[Size]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    package = modules_of(Path(__file__).resolve().parents[2] / "bigtop")
+    package = ours()
     every = [
         *module_sizes(package),
         *function_sizes(package),

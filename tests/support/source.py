@@ -6,7 +6,7 @@ import ast
 import io
 import tokenize
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 
@@ -25,19 +25,22 @@ class Module:
         return ast.parse(self.source, self.path)
 
     @cached_property
+    def tokens(self) -> list[tokenize.TokenInfo]:
+        return list(tokenize.generate_tokens(io.StringIO(self.source).readline))
+
+    @cached_property
     def comments(self) -> set[int]:
-        tokens = tokenize.generate_tokens(io.StringIO(self.source).readline)
-        return {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
+        return {token.start[0] for token in self.tokens if token.type == tokenize.COMMENT}
 
     @cached_property
     def code(self) -> set[int]:
         """The numbers of the lines that hold code."""
         empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
         found: set[int] = set()
-        for token in tokenize.generate_tokens(io.StringIO(self.source).readline):
+        for token in self.tokens:
             if token.type not in empty and token.type != tokenize.ENDMARKER:
                 found.update(range(token.start[0], token.end[0] + 1))
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
                 match node.body[:1]:
                     case [ast.Expr(ast.Constant(str())) as docstring]:
@@ -48,9 +51,18 @@ class Module:
         line = node if isinstance(node, int) else getattr(node, "lineno", 1)
         return f"{self.path}:{line}: {what}"
 
-    def imports(self) -> Iterator[tuple[ast.stmt, str]]:
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All that the tree holds, for all who look for something in it."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def imports(self) -> list[tuple[ast.stmt, str]]:
         """Every import, also those inside functions and for types only, as an absolute dotted name."""
-        for node in ast.walk(self.tree):
+        return list(self._imports())
+
+    def _imports(self) -> Iterator[tuple[ast.stmt, str]]:
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     yield node, alias.name
@@ -67,17 +79,23 @@ class Module:
         return ".".join([*package, node.module] if node.module else package)
 
     def functions(self) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield node
 
     def classes(self) -> Iterator[ast.ClassDef]:
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.ClassDef):
                 yield node
 
 
 Modules = dict[str, Module]
+
+
+@cache
+def ours() -> Modules:
+    """Return every module of Bigtop, read and parsed once for all tests."""
+    return modules_of(Path(__file__).resolve().parents[2] / "bigtop")
 
 
 def modules_of(root: Path) -> Modules:
@@ -100,7 +118,7 @@ def owner(name: str, modules: Modules) -> str | None:
 
 def own_imports(module: Module, modules: Modules) -> Iterator[tuple[ast.stmt, str]]:
     """Every import of a module of ours, once, however many names are taken from it."""
-    found = ((node, owner(name, modules)) for node, name in module.imports())
+    found = ((node, owner(name, modules)) for node, name in module.imports)
     for node, target in dict.fromkeys(found):
         if target and target != module.name:
             yield node, target
