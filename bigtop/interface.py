@@ -5,20 +5,27 @@
 # Rule 2: what says nothing (*args, compiled code) is looked into: the function of a partial, the __call__ of
 # an instance, what a decorator left in __wrapped__. What wraps comes before what is wrapped.
 # Rule 3: objects of an application may do anything when they are looked at: raise, or wrap themselves.
+# Rule 4: a function that nobody added anything to is read without `inspect`, which takes most of a megabyte
+# of each fork server. Frameworks, whose objects need it, import it themselves.
 
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import types
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
-from inspect import Parameter
-from typing import Any
+from typing import Any, Final, TypeGuard
 
 App = Callable[..., Any]
+
+# Of co_flags; `inspect` has them by these names with CO_ before.
+_VARARGS: Final = 0x04
+_GENERATOR: Final = 0x20
+_COROUTINE: Final = 0x80
+_ITERABLE_COROUTINE: Final = 0x100
+_ASYNC_GENERATOR: Final = 0x200
 
 _MOST_LAYERS = 64  # that are looked at; what wraps itself has no end
 
@@ -64,14 +71,14 @@ def _judged(app: App) -> Shape:
     if _is_instance(function):  # its __call__ is the next layer
         return Shape.ASGI if awaited else Shape.HIDDEN
     try:
-        arguments = _Arguments(inspect.signature(app, follow_wrapped=False))
+        arguments = _arguments_of(app)
     except (TypeError, ValueError):  # compiled code
         return Shape.ASGI if awaited else _shape_of_result(function)
     if awaited:
         return Shape.ASGI if arguments.may_be(3) else Shape.NEITHER
-    if inspect.isgeneratorfunction(function):
+    if _is_generator_function(function):
         return Shape.WSGI if arguments.may_be(2) else Shape.NEITHER
-    if inspect.isasyncgenfunction(function):
+    if _is_async_generator_function(function):
         return Shape.NEITHER
     result = _shape_of_result(function)
     if result is Shape.ASGI2 and arguments.may_be(1):
@@ -96,12 +103,14 @@ def _shape_of_arguments(arguments: _Arguments) -> Shape:
 
 def _shape_of_result(function: App) -> Shape:
     """Return what the instances of a class show, where it is one."""
-    if not inspect.isclass(function):
+    if not isinstance(function, type):
         return Shape.HIDDEN
+    import inspect
+
     call = inspect.getattr_static(function, "__call__", None)
     if _is_coroutine_function(call):
         # An application that was not made yet takes one argument more.
-        with_self = _Arguments(inspect.signature(call, follow_wrapped=False))
+        with_self = _arguments_of(call)
         return Shape.ASGI2 if with_self.may_be(3) else Shape.HIDDEN
     if hasattr(function, "__await__"):
         return Shape.ASGI
@@ -111,15 +120,11 @@ def _shape_of_result(function: App) -> Shape:
 class _Arguments:
     """Which arguments a callable takes by position."""
 
-    def __init__(self, signature: inspect.Signature) -> None:
-        parameters = signature.parameters.values()
-        placed = [one for one in parameters if one.kind <= Parameter.POSITIONAL_OR_KEYWORD]
-        self._names = [one.name.strip("_") for one in placed]
-        self._callable = not any(
-            one.kind is Parameter.KEYWORD_ONLY and one.default is Parameter.empty for one in parameters
-        )
-        self.required = sum(one.default is Parameter.empty for one in placed)
-        self.variadic = any(one.kind is Parameter.VAR_POSITIONAL for one in parameters)
+    def __init__(self, names: list[str], required: int, *, variadic: bool, by_name: bool) -> None:
+        self._names = [name.strip("_") for name in names]
+        self._callable = not by_name  # there are none that must be given by name
+        self.required = required
+        self.variadic = variadic
 
     def may_be(self, number: int) -> bool:
         """Whether a call with that many is possible."""
@@ -134,6 +139,37 @@ class _Arguments:
     def have_foreign_name(self) -> bool:
         """Whether something else stands before an interface's arguments: a middleware's application, self."""
         return not {*_WSGI_NAMES[1:], *_ASGI_NAMES[1:]}.isdisjoint(self._names)
+
+
+def _arguments_of(app: App) -> _Arguments:
+    """Return what a callable takes. Raises TypeError, ValueError: that cannot be known."""
+    if _is_plain(app):
+        code, by_name = app.__code__, app.__kwdefaults__ or {}
+        placed = code.co_argcount
+        named = code.co_varnames[placed : placed + code.co_kwonlyargcount]
+        return _Arguments(
+            list(code.co_varnames[:placed]),
+            placed - len(app.__defaults__ or ()),
+            variadic=bool(code.co_flags & _VARARGS),
+            by_name=not by_name.keys() >= set(named),
+        )
+    from inspect import Parameter, signature
+
+    parameters = signature(app, follow_wrapped=False).parameters.values()
+    at_places = [one for one in parameters if one.kind <= Parameter.POSITIONAL_OR_KEYWORD]
+    return _Arguments(
+        [one.name for one in at_places],
+        sum(one.default is Parameter.empty for one in at_places),
+        variadic=any(one.kind is Parameter.VAR_POSITIONAL for one in parameters),
+        by_name=any(
+            one.kind is Parameter.KEYWORD_ONLY and one.default is Parameter.empty for one in parameters
+        ),
+    )
+
+
+def _is_plain(app: Any) -> TypeGuard[types.FunctionType]:
+    """Whether the code of a function tells all: nobody gave it a signature, or wrapped or marked it."""
+    return type(app) is types.FunctionType and not vars(app)
 
 
 # ---- from layer to layer
@@ -163,6 +199,8 @@ def _wrapped(app: App) -> Any:
 
 def _bound_call(app: App) -> App:
     """Return what Python calls when an instance is called: it asks the class, not the instance."""
+    import inspect
+
     call = inspect.getattr_static(type(app), "__call__")
     bind = getattr(type(call), "__get__", None)
     return call if bind is None else bind(call, app, type(app))  # type: ignore[no-any-return]
@@ -176,15 +214,38 @@ def _function(app: App) -> App:
 
 def _is_instance(app: App) -> bool:
     """Whether a class written in Python says what a call does."""
-    call = inspect.getattr_static(type(app), "__call__", None)
-    return not (isinstance(call, types.WrapperDescriptorType) or inspect.isclass(app))
+    if _is_plain(app) or isinstance(app, type):
+        return False
+    import inspect
+
+    return not isinstance(inspect.getattr_static(type(app), "__call__", None), types.WrapperDescriptorType)
+
+
+def _is_generator_function(function: App) -> bool:
+    if _is_plain(function):
+        return bool(function.__code__.co_flags & _GENERATOR)
+    import inspect
+
+    return inspect.isgeneratorfunction(function)
+
+
+def _is_async_generator_function(function: App) -> bool:
+    if _is_plain(function):
+        return bool(function.__code__.co_flags & _ASYNC_GENERATOR)
+    import inspect
+
+    return inspect.isasyncgenfunction(function)
 
 
 def _is_coroutine_function(app: Any) -> bool:
+    if _is_plain(app):
+        return bool(app.__code__.co_flags & (_COROUTINE | _ITERABLE_COROUTINE))
+    import inspect
+
     if inspect.iscoroutinefunction(app):
         return True
     code = _attribute(app, "__code__")
-    if isinstance(code, types.CodeType) and code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+    if isinstance(code, types.CodeType) and code.co_flags & _ITERABLE_COROUTINE:
         return True
     # What compiled functions and asgiref's decorator say. Who says so has imported it.
     mark = getattr(sys.modules.get("asyncio.coroutines"), "_is_coroutine", None)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -112,6 +111,8 @@ def _missing_module(error: BaseException, wanted: str) -> str:
     """Return what to say when `wanted` itself is not there, "" when its code missed something else."""
     if not isinstance(error, ModuleNotFoundError) or not error.name or _application_frames(error):
         return ""
+    import pkgutil
+
     missing = error.name
     parent, _, last = missing.rpartition(".")
     what = f"there is no module {missing}" + (f" (wanted {wanted})" if missing != wanted else "")

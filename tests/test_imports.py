@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ OTHERS = {
     *("bigtop.backends.adapters", "click", "cronsim", "dataclasses", "importlib.metadata", "psutil", "zmq"),
     *("gzip", "hashlib", "secrets", "shutil", "tempfile"),
 }
+# What none of Bigtop's processes needs in order to serve functions. Half of them came in by one line each.
+HEAVY = {"ast", "dis", "inspect", "pkgutil", "random"}
 
 
 def found(modules: set[str], unwanted: set[str]) -> set[str]:
@@ -28,12 +31,13 @@ def found(modules: set[str], unwanted: set[str]) -> set[str]:
 
 
 def imported(code: str) -> set[str]:
-    """Return what a process has imported after `code`."""
+    """Return what a process has imported after `code`; without `site`: editable installs import more."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        [sys.executable, "-S", "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     return set(done.stdout.split())
 
@@ -43,7 +47,7 @@ def test_a_worker_for_wsgi(preload: str) -> None:
     with Site("tests.apps.imported:wsgi", "--preload", preload) as site:
         modules = set(site.get("/").split())
     assert "bigtop.backends.wsgi.backend" in modules
-    assert found(modules, OTHERS | {"asyncio", "ssl", "subprocess", "bigtop.backends.asgi"}) == set()
+    assert found(modules, OTHERS | HEAVY | {"asyncio", "ssl", "subprocess", "bigtop.backends.asgi"}) == set()
 
 
 def test_a_worker_for_asgi() -> None:
@@ -51,6 +55,13 @@ def test_a_worker_for_asgi() -> None:
         modules = set(site.get("/").split())
     assert "bigtop.backends.asgi.backend" in modules
     assert found(modules, OTHERS | {"bigtop.backends.wsgi"}) == set()
+
+
+def test_a_fork_server_before_its_application() -> None:
+    code = "import bigtop.workers.head_start, bigtop.workers.forkserver as f; f.registry.load('wsgi')"
+    modules = imported(code)
+    assert "bigtop.backends.wsgi.backend" in modules
+    assert found(modules, OTHERS | HEAVY | {"asyncio", "pathlib", "ssl", "subprocess"}) == set()
 
 
 def test_what_workers_know_of_a_keeper() -> None:
@@ -65,7 +76,8 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
         "import bigtop.launch.channel"
     )
     others = (
-        "click cronsim dataclasses difflib email gzip http importlib.metadata logging.config platform psutil"
+        "click cronsim dataclasses difflib email gzip hashlib http importlib.metadata logging.config platform"
+        " psutil secrets"
     )
     http = (
         "access_format",
@@ -86,11 +98,10 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
         *(f"bigtop.http.{name}" for name in http),
         *(f"bigtop.supervisor.{name}" for name in supervisor),
     }
-    # What finds an editable install imports some of them at the start of any program.
-    modules = imported(code) - imported("")
+    modules = imported(code)
     assert "bigtop.supervisor.supervisor" in modules
-    later = {"ast", "inspect", "locale", "pkgutil", "asyncio.sslproto"}
-    assert found(modules, unwanted | later | {"gettext", "pathlib"}) == set()
+    later = {"locale", "asyncio.sslproto"}
+    assert found(modules, unwanted | HEAVY | later | {"gettext", "pathlib"}) == set()
 
 
 LATER = """
@@ -154,8 +165,12 @@ def test_what_had_a_head_start_imports_what_others_do() -> None:
 
 
 def test_a_supervisor_that_runs() -> None:
-    """What it was made of when it answered: no encryption, no ZeroMQ."""
-    with Site("tests.apps.wsgi_basic:app") as site:
+    """What it was made of when it answered: no encryption, no ZeroMQ, and nothing late that is heavy."""
+    with Site("tests.apps.imported:wsgi", env={"PYTHONPROFILEIMPORTTIME": "1"}) as site:
         assert site.get("/") != ""
         mapped = Path(f"/proc/{site.process.pid}/maps").read_text()
-    assert {word for word in ("/_ssl.", "libzmq", "_psutil") if word in mapped} == set()
+        lines = site.log().partition("bigtop.errors\n")[2].splitlines()
+    assert {word for word in ("/_hashlib.", "/_ssl.", "libzmq", "_psutil") if word in mapped} == set()
+    modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert "bigtop.launch.channel" in modules
+    assert found(modules, HEAVY | {"hashlib", "secrets", "tempfile"}) == set()

@@ -308,3 +308,40 @@ class TestStrangeObjects:
         assert shape_of(max) is Shape.HIDDEN
         assert shape_of(functools.lru_cache(wsgi)) is Shape.WSGI
         assert shape_of(functools.singledispatch(asgi)) is Shape.ASGI
+
+
+ARGUMENTS = (
+    *(
+        "",
+        "environ",
+        "environ, start_response",
+        "environ, start_response, /",
+        "a, b, c",
+        "scope, receive, send",
+    ),
+    *(
+        "a, b, c",
+        "scope",
+        "_scope",
+        "*args",
+        "a, *args",
+        "a, b=1",
+        "a, b=1, *rest, **more",
+        "app=None",
+        "a, /, b, *, c",
+    ),
+    *("a, b, *, c=1", "a, b, *, c=1, d", "scope, receive, send, **more", "self, environ, start_response"),
+)
+KINDS = ("def f({}): return 1", "async def f({}): return 1", "def f({}): yield", "async def f({}): yield")
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+def test_a_plain_function_is_read_as_inspect_reads_it(arguments: str) -> None:
+    for kind in KINDS:
+        made = {}
+        exec(kind.format(arguments), made)
+        plain = made["f"]
+        assert not vars(plain)
+        first = shape_of(plain)
+        plain.mark = True  # a function that somebody added something to
+        assert shape_of(plain) is first

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from bigtop.errors import ConfigError
 from bigtop.log import logger as get_logger
@@ -61,11 +62,15 @@ def signals_held_back() -> Iterator[None]:
     From the pidfile on, anybody may send one: it must neither be lost nor end us halfway.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    # asyncio.run() would put a handler in the place of Python's own for Ctrl-C. When that is replaced, the
+    # `signal` module makes a message of it, for which asyncio imports `inspect`.
+    handler = signal.signal(signal.SIGINT, _read_by_the_loop)
     try:
         yield
         while signal.sigtimedwait(HANDLED, 0):  # who still wants something from us has it, or is too late
             pass
     finally:
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -89,8 +94,13 @@ def signals_taken(handle: Callable[[int], None], known: Callable[[], set[int] | 
     behind them be lost. Deaths of children are learned from their pidfds; orphans can wait a second.
     """
     loop = asyncio.get_running_loop()
+    out, into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    # Not by loop.add_signal_handler(), which imports `inspect`: a twentieth of a supervisor's memory.
+    loop.add_reader(out, _hand_on, out, handle)
+    signal.set_wakeup_fd(into)
     for number in HANDLED:
-        loop.add_signal_handler(number, handle, number)
+        signal.signal(number, _read_by_the_loop)
+        signal.siginterrupt(number, False)
 
     reaper = loop.create_task(_reap_for_ever(known))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
@@ -99,9 +109,23 @@ def signals_taken(handle: Callable[[int], None], known: Callable[[], set[int] | 
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         reaper.cancel()
-        # asyncio closes what wakes it up before it lets go of signals: one could hit a closed pipe.
         for number in HANDLED:
-            loop.remove_signal_handler(number)
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        loop.remove_reader(out)
+        os.close(out)
+        os.close(into)
+
+
+def _read_by_the_loop(_number: int, _frame: FrameType | None) -> None:
+    """What makes Python write the number of a signal to the pipe."""
+
+
+def _hand_on(out: int, handle: Callable[[int], None]) -> None:
+    with contextlib.suppress(BlockingIOError):
+        for number in os.read(out, 4096):
+            if number in HANDLED:
+                asyncio.get_running_loop().call_soon(handle, number)
 
 
 async def _reap_for_ever(known: Callable[[], set[int] | None]) -> None:

@@ -12,8 +12,7 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Sequence
-from pathlib import PurePath
+from collections.abc import Iterator, Sequence
 
 from bigtop.record import Record
 
@@ -80,11 +79,22 @@ def may_read(account: Account, path: str) -> bool:
     """Whether who is `account` may read a file, as far as modes tell; False where it cannot be found."""
     if account.uid == 0:
         return True
-    *folders, _ = reversed([path, *map(str, PurePath(path).parents)])
     try:
-        return _may(account, path, stat.S_IROTH) and all(_may(account, one, stat.S_IXOTH) for one in folders)
+        return _may(account, path, stat.S_IROTH) and all(
+            _may(account, one, stat.S_IXOTH) for one in _folders_above(path)
+        )
     except OSError:
         return False
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    """Yield the folders on the way to a file, the nearest first."""
+    before = path
+    while (folder := os.path.dirname(before)) not in ("", before):
+        yield folder
+        before = folder
+    if not folder:  # the path is a relative one
+        yield "."
 
 
 def _may(account: Account, path: str, of_others: int) -> bool:

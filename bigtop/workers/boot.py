@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import random
 import socket
 import time
 from collections.abc import Sequence
@@ -82,7 +81,7 @@ def run(bootstrap: Bootstrap, own: Assignment, prepared: Prepared) -> int:
     seats = Seats(bootstrap.seats)
     os.close(bootstrap.seats)
     slot = _take_slot(own, seats)
-    quota = RequestQuota(bootstrap.max_requests, bootstrap.max_requests_jitter, random.Random())  # noqa: S311
+    quota = RequestQuota(_most_requests(bootstrap.max_requests, bootstrap.max_requests_jitter))
     queues = bootstrap.handoff
     handoff = Handoff(queues, seats, own.wid - 1, slot.words) if queues else None
     shutdown = Shutdown(slot, bootstrap.graceful_timeout)
@@ -189,6 +188,16 @@ def _import(bootstrap: Bootstrap) -> LoadedApp:
 
     combined = mounted.load(main, bootstrap.mounts, bootstrap.options, otherwise=bootstrap.interface)
     return mounted.below(combined, below)
+
+
+def _most_requests(limit: int, jitter: int) -> int:
+    """Return after how many requests this worker is replaced, 0 for never: `limit` and a share of `jitter`,
+    so that workers born together do not retire together."""
+    if not limit or not jitter:
+        return limit
+    from random import Random
+
+    return limit + Random().randint(0, jitter)  # noqa: S311
 
 
 def _settle(bootstrap: Bootstrap, own: Assignment) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import gc
 import json
 import os
-import random  # noqa: F401 - for the supervisor and the fork server together
 import signal
 import socket
 import sys

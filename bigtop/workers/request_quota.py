@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from random import Random
 
 
 class RequestQuota:
-    """Counts answered requests up to `limit` plus a share of `jitter`, so that workers born together do not
-    retire together. A limit of 0 is no limit."""
+    """Counts answered requests up to `limit`. A limit of 0 is no limit."""
 
-    def __init__(self, limit: int, jitter: int, random: Random) -> None:
-        self.limit = limit + random.randint(0, jitter) if limit else 0
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         # A count's next() is one step of the interpreter: threads need no lock to share it.
         self._count = itertools.count(1)
 

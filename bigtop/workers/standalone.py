@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import faulthandler
 import os
-import random
 import select
 import signal
 import socket
@@ -68,7 +67,7 @@ def born(own: StandaloneOptions) -> Life:
     atexit.register(_nothing_follows)  # before those of the application, and called after them
     slot = Slot.unseen()
     slot.words[Word.PID] = os.getpid()
-    quota = RequestQuota(0, 0, random.Random())  # noqa: S311
+    quota = RequestQuota(0)
     life = Life(None, slot, quota, Shutdown(slot, own.graceful_timeout))
     life.install_signals()
     return life

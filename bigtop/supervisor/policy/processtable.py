@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from itertools import count, islice
 from math import inf
-from random import Random
+from typing import TYPE_CHECKING
 
 from bigtop.record import Record
 from bigtop.supervisor.policy.backoff import RestartWindow
@@ -43,12 +43,14 @@ from bigtop.supervisor.policy.messages import (
 )
 from bigtop.supervisor.policy.spec import Respawn, RestartPolicy, WatcherSpec, Worker
 
+if TYPE_CHECKING:
+    from random import Random
+
 # A shell's word for a command that it cannot run; the status of a process that never was.
 NOT_SPAWNED = ExitStatus(code=127)
 
 # Time to leave for a process that is asked to be quick.
 QUICK_SECONDS = 1.0
-
 
 # Until it is tried again where there was no room for a process.
 SHORT_SECONDS = 1.0
@@ -177,7 +179,7 @@ class Death(Record):
 class ProcessTable:
     """All processes of one watcher, by key, oldest first, until they are gone."""
 
-    def __init__(self, spec: WatcherSpec, keys: Iterator[int], random: Random) -> None:
+    def __init__(self, spec: WatcherSpec, keys: Iterator[int], random: Random | None) -> None:
         self.processes: dict[int, Proc] = {}
         self.slots = Slots(spec.restart)
         self._spec = spec
@@ -198,9 +200,14 @@ class ProcessTable:
                 self._draw_age(proc)
 
     def _draw_age(self, proc: Proc) -> None:
-        life = self._spec.lifetime
-        age = life.max_age + self._random.uniform(0, life.max_age_variance)
-        proc.expires_at = proc.spawned_at + age if life.max_age and not proc.retiring else inf
+        proc.expires_at, life = inf, self._spec.lifetime
+        if life.max_age and not proc.retiring:
+            if self._random is None:
+                from random import Random  # few watchers know an age
+
+                self._random = Random()  # noqa: S311
+            more = self._random.uniform(0, life.max_age_variance)
+            proc.expires_at = proc.spawned_at + life.max_age + more
 
     def settled(self, count: int) -> bool:
         """Whether there are `count`, ready or waited for after a death; beside them only those that retire,

@@ -39,9 +39,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from math import inf
-from random import Random
 from signal import SIGHUP, SIGKILL
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from bigtop.supervisor.policy.generations import Generations
 from bigtop.supervisor.policy.messages import (
@@ -82,6 +82,9 @@ from bigtop.supervisor.policy.rollout import Roster
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.trial import Trial
 
+if TYPE_CHECKING:
+    from random import Random
+
 _ProcessEvent = Leave | Spawned | SpawnFailed | Ready | BootFailed | Retiring | Late | Exited
 
 
@@ -108,7 +111,7 @@ class Watcher:
         self._urgency = Urgency.GRACEFUL
         self._again = False  # a Start follows the Stop
         self.generations = Generations()
-        self._table = ProcessTable(spec, keys, random or Random())  # noqa: S311 (spreads ages)
+        self._table = ProcessTable(spec, keys, random)
         self._trial = Trial(self.generations, self._table)
         self._actions: list[Action] = []
 
