@@ -20,7 +20,6 @@ import time
 from datetime import datetime, tzinfo
 from json import dumps, loads
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from bigtop import zones
 from bigtop.errors import ConfigError, one_line
@@ -201,6 +200,8 @@ def _syslog(url: str) -> logging.Handler:
 
         def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
             """Rule 2: what cannot be written is lost."""
+
+    from urllib.parse import urlsplit  # few logs go there
 
     try:
         parts = urlsplit(url)

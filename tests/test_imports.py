@@ -76,8 +76,8 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
         "import bigtop.launch.channel"
     )
     others = (
-        "click cronsim dataclasses difflib email gzip hashlib http importlib.metadata logging.config platform"
-        " psutil secrets"
+        "click cronsim dataclasses difflib email gzip hashlib http importlib.metadata ipaddress"
+        " logging.config platform psutil secrets urllib"
     )
     http = (
         "access_format",

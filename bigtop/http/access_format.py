@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import re
@@ -135,7 +134,7 @@ def _user(access: AccessRecord) -> str | None:
     if scheme.lower() != "basic":
         return None
     try:
-        name = base64.b64decode(token.strip(), validate=True).partition(b":")[0]
+        name = binascii.a2b_base64(token.strip(), strict_mode=True).partition(b":")[0]
     except binascii.Error:
         return None
     return name.decode("utf-8", "replace") or None

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Final
 
@@ -30,6 +29,8 @@ class Issuer(Record):
 
 def problem(name: str, *, is_public: bool = True) -> str:
     """Return why no CA certifies `name`, "" if one may; one that is not public may certify what it likes."""
+    import ipaddress  # few sites ask a CA for anything
+
     try:
         address = ipaddress.ip_address(name)
     except ValueError:

@@ -46,7 +46,7 @@ def root(title: str, now: float, days: float, is_for_hosts: bool) -> Pair:
     )
     if is_for_hosts:
         permitted: list[x509.GeneralName] = [x509.DNSName(name) for name in local_names.DOMAINS]
-        permitted += [x509.IPAddress(network) for network in local_names.NETWORKS]
+        permitted += [x509.IPAddress(network) for network in local_names.networks()]
         builder = builder.add_extension(x509.NameConstraints(permitted, None), critical=True)
     return _pair((builder.sign(key, hashes.SHA256()),), key)
 

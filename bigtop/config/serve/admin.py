@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 
 from bigtop.errors import ConfigError
@@ -65,6 +64,8 @@ def _own_names(bind: SocketSpec, token_file: str | None) -> tuple[str, ...]:
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name, or "" for all addresses

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from bigtop.config.serve import values
 from bigtop.supervisor.policy.deploy import TCP, HealthCheck
@@ -70,6 +69,8 @@ def _target(word: str) -> str:
         raise ValueError(f"{word!r} must be a path such as /healthz, or a URL")
     if word.startswith("/"):
         return word
+    from urllib.parse import urlsplit  # most checks are of a path
+
     parts = urlsplit(word)
     try:
         port = parts.port

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 
 from bigtop.sockets import SocketSpec
@@ -49,6 +48,8 @@ def _hosts(spec: SocketSpec) -> list[tuple[str, str]]:
         return [(family, _EVERY[family]) for family in families]
     if spec.host == "localhost":
         return [("inet6", "::1") if spec.family == "inet6" else ("inet", "127.0.0.1")]
+    import ipaddress
+
     try:
         address = ipaddress.ip_address(spec.host)
     except ValueError:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -326,14 +325,16 @@ def access_format(given: str) -> str:
 
 def proxy(given: str) -> str:
     """An address, a network or * of a trusted proxy; normalized."""
+    if given in ("*", "127.0.0.1", "::1"):  # most sites know no others
+        return given
+    import ipaddress
+
     try:
-        network = ipaddress.ip_network(given, strict=False) if given != "*" else None
+        network = ipaddress.ip_network(given, strict=False)
     except ValueError:
         raise ValueError(
             f"must be an IP address, a network such as 10.0.0.0/8, or *, got {given!r}"
         ) from None
-    if network is None:
-        return "*"
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 

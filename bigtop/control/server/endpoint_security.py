@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from bigtop.errors import ConfigError
@@ -57,6 +56,8 @@ def is_loopback(endpoint: str) -> bool:
     host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True
+    import ipaddress  # most endpoints are unix sockets
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name, "*", or an interface

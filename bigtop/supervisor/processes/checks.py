@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from bigtop.errors import one_line
 from bigtop.record import Record
@@ -56,6 +55,8 @@ def place(check: HealthCheck, scheme: str) -> tuple[str, str, str]:
         return "tcp", check.target, ""
     if check.target.startswith("/"):
         return scheme, "localhost", check.target
+    from urllib.parse import urlsplit  # most checks are of a path
+
     parts = urlsplit(check.target)
     query = f"?{parts.query}" if parts.query else ""
     return parts.scheme, parts.netloc, f"{parts.path or '/'}{query}"
