@@ -100,14 +100,14 @@ def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     }
     modules = imported(code)
     assert "bigtop.supervisor.supervisor" in modules
-    later = {"locale", "asyncio.sslproto"}
+    later = {"locale", "shlex", "subprocess", "asyncio.sslproto"}
     assert found(modules, unwanted | HEAVY | later | {"gettext", "pathlib"}) == set()
 
 
 LATER = """
 import threading
 from bigtop.system.imports import import_without
-asyncio = import_without("asyncio", absent="ssl", later=("asyncio.sslproto", "inspect"))
+asyncio = import_without("asyncio", absent="ssl", later={"asyncio.sslproto": {}, "inspect": {}})
 import sys
 assert not {"ssl", "inspect", "asyncio.sslproto"} & set(sys.modules)
 async def coroutine(): ...
@@ -131,6 +131,23 @@ except AttributeError as error:
 def test_what_is_imported_later_is_there_for_whoever_uses_it() -> None:
     done = subprocess.run([sys.executable, "-c", LATER], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("module 'inspect' has no attribute 'nonsense'\n", "")
+
+
+def test_a_supervisor_whose_asyncio_starts_a_process() -> None:
+    code = """
+from bigtop.cli import serve; serve.import_supervisor()
+import asyncio, sys
+assert "subprocess" not in sys.modules
+async def echo():
+    process = await asyncio.create_subprocess_exec("echo", "said", stdout=asyncio.subprocess.PIPE)
+    return await process.communicate()
+print(asyncio.run(echo()))
+import subprocess
+for name in ("PIPE", "STDOUT", "DEVNULL"):
+    assert getattr(asyncio.subprocess, name) == getattr(subprocess, name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("(b'said\\n', None)\n", "")
 
 
 def test_a_client_of_the_control_channel() -> None:

@@ -42,7 +42,10 @@ def import_supervisor() -> None:
     No connection of a supervisor is encrypted, and OpenSSL takes a tenth of its memory. What else asyncio can
     do and a supervisor does not takes another tenth.
     """
-    import_without("asyncio", absent="ssl", later=("asyncio.sslproto", "inspect", "locale"))
+    # These are the defaults of arguments, which asyncio needs when it is imported.
+    ends = {"PIPE": -1, "STDOUT": -2, "DEVNULL": -3}
+    later: dict[str, dict[str, int]] = {"asyncio.sslproto": {}, "inspect": {}, "subprocess": ends}
+    import_without("asyncio", absent="ssl", later=later)
     import bigtop.cli.summary
     import bigtop.launch.rereading
     import bigtop.launch.site  # noqa: F401

@@ -1,13 +1,14 @@
 # Imports of modules of Python as where another one, which they can do without, is not there yet, or ever.
 #
-# Rule: only for what takes time or memory and has no use here: asyncio takes OpenSSL along, subprocess the
-# names of all locales, getopt what translates its messages. None in sys.modules is how import statements are
-# told that a module is not there.
+# Rule: only for what takes time or memory and has no use here: asyncio takes OpenSSL and `subprocess` along,
+# getopt what translates its messages. None in sys.modules is how import statements are told that a module is
+# not there.
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -24,12 +25,17 @@ class _Later(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {attribute!r}") from None
 
 
-def import_without(name: str, absent: str, later: tuple[str, ...] = ()) -> ModuleType:
+def import_without(
+    name: str, absent: str, later: Mapping[str, Mapping[str, Any]] | None = None
+) -> ModuleType:
     """Import `name` while `absent` cannot be, unless it was before; whoever else wants that one has it later.
-    Those of `later` are imported when `name`, or what it imports, uses them. Main thread only, before there
-    are others."""
+    Those of `later` are imported when `name`, or what it imports, uses more of them than what is given here.
+    Main thread only, before there are others."""
     kept: dict[str, Any] = {} if absent in sys.modules else {absent: None}
-    kept |= {other: _Later(other) for other in later if other not in sys.modules}
+    for other, known in (later or {}).items():
+        if other not in sys.modules:
+            kept[other] = _Later(other)
+            vars(kept[other]).update(known)
     sys.modules.update(kept)
     try:
         return importlib.import_module(name)

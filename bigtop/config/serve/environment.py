@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 from bigtop.config.serve import flags
@@ -59,6 +58,10 @@ def _cmd_args(environ: Mapping[str, str], variable: str) -> Layer:
 
 def words_of(text: str, variable: str) -> list[str]:
     """Return the words of a variable, quoted as in a shell; ConfigError names it."""
+    if not text:
+        return []
+    import shlex
+
     try:
         return shlex.split(text)
     except ValueError as error:
