@@ -22,7 +22,7 @@ from bench.scenarios import Scenario
 from bench.table import render
 
 HINT = "Without a COMMAND it is `run`: `python -m bench run --help` tells what can be chosen."
-COMMANDS = ("run", "supervise", "life", "table", "report", "publish", "list", "install")
+COMMANDS = ("run", "supervise", "life", "torture", "table", "report", "publish", "list", "install")
 MOST_PROCESSES = 5000
 
 
@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     life.add_argument("--seconds", type=float, default=60.0, help="how long (60)")
     life.add_argument("--seed", type=int, default=1, help="of what happens (1)")
     life.add_argument("--out", type=Path, metavar="FILE", help="what was counted, as JSON")
+    torture = command("torture", _torture, "deploys, deaths and scaling under fire, in which nothing is lost")
+    torture.add_argument("--seconds", type=float, default=60.0, help="how long, of each interface (60)")
+    torture.add_argument("--seed", type=int, default=1, help="of what happens (1)")
+    torture.add_argument("--interface", choices=("wsgi", "asgi", "both"), default="both")
+    torture.add_argument("--log", type=Path, metavar="FILE", help="what the site writes, and what was done")
+    torture.add_argument("--out", type=Path, metavar="FILE", help="what was counted, as JSON")
     table = command("table", _table, "print the tables of a result file")
     table.add_argument("file", type=Path)
     _output_options(table)
@@ -213,6 +219,25 @@ def _life(options: argparse.Namespace) -> int:
     command = [workshop.python(), "-m", "bench.life", str(options.seconds), str(options.seed)]
     command += [str(options.out.absolute())] if options.out else []
     return subprocess.run(command, cwd=workshop.ROOT).returncode
+
+
+def _torture(options: argparse.Namespace) -> int:
+    """As above."""
+    workshop.ensure_packages([".", *managers.CLIENT_PACKAGES, "wsproto"])
+    codes = []
+    for interface in ("wsgi", "asgi") if options.interface == "both" else (options.interface,):
+        command = [
+            workshop.python(),
+            "-m",
+            "bench.torture",
+            str(options.seconds),
+            str(options.seed),
+            interface,
+        ]
+        for file in (options.log, options.out):
+            command.append(str(file.with_stem(f"{file.stem}-{interface}").absolute()) if file else os.devnull)
+        codes.append(subprocess.run(command, cwd=workshop.ROOT).returncode)
+    return max(codes)
 
 
 def _setup(options: argparse.Namespace, scenario: Scenario, data: Path) -> Setup:

@@ -138,6 +138,41 @@ def name(pid: int) -> str:
         return ""
 
 
+def title(pid: int) -> str:
+    """Return its command line as one text, which a program may have written itself; empty when it is gone."""
+    try:
+        words = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return words.decode(errors="replace").strip()
+
+
+def parse_tcp(table: str, port: int) -> dict[str, int]:
+    """Read /proc/net/tcp: inodes of the connections of a local `port` → ports at their other ends."""
+    found = {}
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        ours, theirs = (int(address.rpartition(":")[2], 16) for address in fields[1:3])
+        if ours == port and theirs:
+            found[fields[9]] = theirs
+    return found
+
+
+def clients(pid: int, port: int) -> set[int]:
+    """Return the ports of clients whose connections to `port` a process has open."""
+    inodes = set()
+    try:
+        for link in (PROC / str(pid) / "fd").iterdir():
+            try:
+                inodes.add(os.readlink(link).removeprefix("socket:[").rstrip("]"))
+            except FileNotFoundError:
+                continue
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    by_inode = parse_tcp((PROC / "net" / "tcp").read_text(), port)
+    return {other for inode, other in by_inode.items() if inode in inodes}
+
+
 def children(pid: int) -> set[int]:
     """Return its direct children; much cheaper than tree()."""
     found: set[int] = set()

@@ -143,6 +143,8 @@ class Steered:
         self._supervisor.reload(name, graceful=graceful, sequential=sequential)
 
     def rollback(self, name: str | None) -> Sequence[str]:
+        for each in self._supervisor.watchers.named(name):
+            self._program.notices.forget_failure(each)
         return self._supervisor.rollback(name)
 
     def steps(self, name: str) -> Sequence[str]:
@@ -167,6 +169,7 @@ class Steered:
         self._supervisor.signal(name, pid, signum, children=children, recursive=recursive)
 
     def bound(self, name: str, bounds: Bounds) -> None:
+        self._program.notices.forget_failure(name)
         self._supervisor.bound(name, bounds)
 
     def explain(self, name: str) -> Explanation | None:

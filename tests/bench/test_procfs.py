@@ -1,4 +1,6 @@
 import os
+import socket
+import subprocess
 
 from bench import procfs
 from bench.procfs import Process
@@ -55,3 +57,20 @@ def test_a_live_tree_contains_this_process() -> None:
     mine = procfs.tree([os.getpid()])[os.getpid()]
     assert mine.parent == os.getppid()
     assert procfs.pss(os.getpid()) > 0
+
+
+def test_clients_are_told_by_their_ports() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert procfs.clients(os.getpid(), port) == set()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = listener.accept()
+            with accepted:
+                assert procfs.clients(os.getpid(), port) == {client.getsockname()[1]}
+
+
+def test_who_is_gone_has_no_title_and_no_clients() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+        assert (procfs.title(ended.pid), procfs.clients(ended.pid, 1)) == ("", set())
+    assert procfs.title(os.getpid())

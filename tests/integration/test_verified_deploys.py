@@ -439,6 +439,11 @@ def test_the_code_before_is_kept_and_gone_back_to(release: Release) -> None:
         site.send(signal.SIGHUP)
         site.wait_for("generation 3 cannot run and 2 goes on")
         assert status_of(site) == 202
+        # That is over: what is wanted next has not failed with it.
+        ctl(site, "scale", "--waiting", "released", "2..3")
+        site.send(signal.SIGHUP)
+        site.wait_for("generation 4 cannot run and 2 goes on")
+        ctl(site, "rollback", "--waiting", "released")
 
 
 def status_of(site: Site) -> int:

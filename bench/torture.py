@@ -1,0 +1,523 @@
+# Deploys, deaths and scaling under fire: `python -m bench torture --seconds 3600`. Clients keep an account of
+# every request (visitors.py), while at random the site is reloaded with good and with broken code, scaled,
+# and its processes are killed.
+#
+# Rules: what is random comes from a seed. What is lost has to have been on a connection of a worker at the
+# moment when it was killed with -9; what the log names as lost is compared with that. An answer counts as
+# wrong also when it comes from code that was not to answer at that time. The last part of a run is compared
+# with its first, as in life.py: descriptors, threads, processes, memory.
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from bench import procfs, workshop
+from bench.apps import accountable
+from bench.life import SETTLE_SECONDS, Census
+from bench.managers import AnswerError, ZmqControl
+from bench.progress import tell
+from bench.releases import AILMENTS, BROKEN, Releases
+from bench.server import stop
+from bench.visitors import ANSWERED, FAILED, LOST, Account, Visitors
+
+DEADLINE = 60.0  # seconds for whatever is waited for
+RATE = {"wsgi": 30.0, "asgi": 40.0}  # requests per second, which two cores can bear with all the rest
+SOCKETS = {"wsgi": 0, "asgi": 6}
+BURST, BURST_SECONDS = 3.0, 3.0  # times the usual rate
+LEAST, MOST = 2, 4  # workers
+NOTICED = 1.0  # seconds
+POOL = 8  # threads that asyncio makes when it needs them, and keeps
+GROWTH = 4 << 20  # bytes that an allocator keeps for another time
+GROWTH_PER_ACTION = 4096  # bytes
+PASSED = re.compile(r"passed its canary time: .*?(?:([\d.]+) (m?s))?$", re.MULTILINE)
+SLOW = "slow under traffic"
+LOST_LINE = re.compile(r"(?:GET|POST) /\w+/([\w-]+) .*is cut off after .*: its worker \d+ is gone")
+
+# WSGI is served by `bigtop serve`, ASGI by `bigtop run` beside a command that only a launcher can start.
+OPTIONS = {
+    "workers": "2..4",
+    "max_requests": 150,
+    "max_requests_jitter": 100,
+    "max_age": 12,
+    "max_age_variance": 8,
+    "graceful_timeout": 20,
+    "health_check": "GET /healthz 200 <30s",
+    "canary_time": 3,
+    "canary_requests": 3,
+    "canary_latency": "3",
+    "max_surge": 2,
+}
+FILE = """\
+[bigtop]
+endpoint = "ipc://$dir/control"
+pubsub_endpoint = "ipc://$dir/events"
+stats_endpoint = "ipc://$dir/stats"
+statsd = true
+[env]
+PATH = "$$PATH"
+PYTHONPATH = "$$PYTHONPATH"
+PYTHONDONTWRITEBYTECODE = "1"
+[app.released]
+app = "released:app"
+bind = ["127.0.0.1:0"]
+interface = "asgi"
+boot_timeout = $boot_timeout
+$options
+[watcher.limited]
+cmd = "sleep 3600"
+numprocesses = 2
+rlimits = { nofile = 512 }
+"""
+SERVE = (
+    "released:app --interface wsgi --threads 2 --bind 127.0.0.1:0 --control $dir/control --stats=$dir/stats"
+)
+
+
+def _command(interface: str, folder: Path, boot_timeout: float) -> list[str]:
+    values: dict[str, object] = {"dir": folder, "boot_timeout": f"{boot_timeout:g}"}
+    if interface == "wsgi":
+        words = workshop.words(f"serve {SERVE} --boot-timeout $boot_timeout", values)
+        for name, value in OPTIONS.items():
+            words += [f"--{name.replace('_', '-')}", str(value)]
+        return words
+    values["options"] = "\n".join(f"{name} = {json.dumps(value)}" for name, value in OPTIONS.items())
+    (folder / "site.toml").write_text(Template(FILE).substitute(values))
+    return ["run", str(folder / "site.toml")]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: to boot, and until the old code alone answers again after a broken deploy."""
+
+    boot: float = 3.0
+    back: float = 5.0
+
+
+@dataclass(slots=True)
+class Story:
+    """What was done, what became of the clients, and what there was before and after it."""
+
+    seconds: float
+    seed: int
+    interface: str
+    patience: Patience
+    done: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)  # of requests, by outcome
+    by_kind: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
+    excused: int = 0  # lost with a worker that was killed
+    named: int = 0  # of those, named by the log
+    unexplained: list[str] = field(default_factory=list)
+    back: dict[str, list[float]] = field(default_factory=dict)  # seconds, by what was broken
+    unlucky: int = 0  # deploys that a noisy comparison, or a kill in their middle, decided
+    problems: list[str] = field(default_factory=list)
+    before: Census | None = None
+    after: Census | None = None
+    left: int = 0  # processes after the end
+    status: int | None = None  # of the exit
+
+    def complaints(self) -> list[str]:
+        """Say what should not be; nothing is what should be said."""
+        if self.before is None or self.after is None:
+            return [*self.problems, "it did not come to its end"]
+        usual = replace(self.before, threads=self.before.threads + POOL)
+        said = [*self.problems, *self.unexplained, *self.after.more(usual)]
+        for kind, times in self.back.items():
+            if max(times) > self.patience.back:
+                said.append(f"{kind}: the old code alone answered after {max(times):.1f} s only")
+        if self.after.zombies:
+            said.append(f"{self.after.zombies} zombies")
+        actions = sum(self.done.values())
+        growth = self.after.private - self.before.private
+        if growth > GROWTH + actions * GROWTH_PER_ACTION:
+            said.append(f"{growth:,} bytes more after {actions} actions")
+        if not self.counts.get(ANSWERED):
+            said.append("nobody was answered")
+        if self.skipped:
+            said.append(f"{self.skipped} requests were not sent: too many were under way")
+        if self.left:
+            said.append(f"{self.left} processes are left")
+        if self.status != 0:
+            said.append(f"exit status {self.status}")
+        return said
+
+
+class Log:
+    """What the site has written, and what we did to it between the lines."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def text(self, begin: int = 0) -> str:
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            return file.read().decode(errors="replace")
+
+    def here(self) -> int:
+        return self.path.stat().st_size
+
+    def tell(self, text: str) -> None:
+        """Write a line of ours among those of the site."""
+        with self.path.open("a") as file:
+            file.write(f"{time.strftime('%H:%M:%S')} torture: {text}\n")
+
+
+class Torture:
+    """A site, its clients, and everything that happens to both."""
+
+    def __init__(self, folder: Path, python: str, story: Story) -> None:
+        self.folder = folder
+        self.story = story
+        self.chance = random.Random(story.seed)
+        self.done: Counter[str] = Counter()
+        self.hit: dict[int, float] = {}  # ports of clients that killed workers had, and when they died
+        self.releases = Releases(folder, story.interface)
+        self.ended = 0.0  # when the last deploy was over
+        self.log = Log(folder / "log")
+        with self.log.path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [python, "-m", "bigtop", *_command(story.interface, folder, story.patience.boot)],
+                cwd=folder,
+                env=self.releases.environment() | {"XDG_RUNTIME_DIR": str(folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.account = Account(heard=self.releases.check)
+
+    def open(self) -> None:
+        """Wait until it serves, and let the clients come."""
+        found = self.wait_for(r"listening on http://127\.0\.0\.1:(\d+)")
+        self.wait_for("released: started")
+        self.port = int(found[1])
+        self.control = ZmqControl(self.folder)
+        rate = RATE[self.story.interface]
+        self.visitors = Visitors(
+            self.port, rate, self.story.seed, self.account, SOCKETS[self.story.interface]
+        )
+
+    def wait_for(self, pattern: str, begin: int = 0) -> re.Match[str]:
+        """Return the first match in the log behind `begin`."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            if found := re.search(pattern, self.log.text(begin)):
+                return found
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AnswerError(f"no {pattern!r} in the log:\n{self.log.text(begin)[-4000:]}")
+            time.sleep(0.01)
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AnswerError(f"waited in vain for {what}:\n{self.log.text()[-4000:]}")
+            time.sleep(0.01)
+
+    def titled(self, start: str) -> set[int]:
+        """Return its processes whose title begins so."""
+        tree = procfs.tree([self.process.pid])
+        return {pid for pid in tree if procfs.title(pid).startswith(start)}
+
+    def workers(self) -> set[int]:
+        return self.titled("bigtop: worker ")
+
+    # ---- deploys
+
+    def deploy(self) -> None:
+        """Have good code take over."""
+        self.releases.write()
+        self._reload()
+
+    def deploy_and_kill(self) -> None:
+        """Kill something in the middle of a deploy, which may end either way."""
+        self.releases.write()
+        self._reload(meanwhile=self.chance.choice([self.kill_worker, self.kill_any_fork_server]))
+
+    def deploy_over_another(self) -> None:
+        """The newer of two goals wins."""
+        self.releases.write("hang at boot")
+        self.process.send_signal(signal.SIGHUP)
+        self.releases.write()
+        self._reload()
+
+    def broken(self, what: str) -> None:
+        began = time.monotonic()
+        version = self.releases.write(what)
+        if self._reload():
+            self._explain(what)
+            self.deploy()
+        else:
+            last = max(self.ended, self.releases.last_taken(version))
+            self.story.back.setdefault(what, []).append(round(last - began, 2))
+
+    def _explain(self, what: str) -> None:
+        """Broken code took over, which must not be unless clients saw too little of it, or the machine was
+        so busy that the old code was slow as well."""
+        passed = list(PASSED.finditer(self.log.text()))[-1]
+        old = float(passed[1] or 0.0) * {"ms": 0.001, "s": 1.0, None: 0.0}[passed[2]]
+        noise = "too few" in passed[0] or (what == SLOW and old > accountable.SLOW_SECONDS / 4)
+        if noise:
+            self.story.unlucky += 1
+        else:
+            self.story.problems.append(f"{what}: such code took over: {passed[0]}")
+
+    def _reload(self, meanwhile: Callable[[], None] | None = None) -> bool:
+        """Send HUP and say whether the new code took over, once those who lost have gone."""
+        begin, before = self.log.here(), self.workers()
+        self.log.tell(f"HUP: {self.releases.described()}")
+        self.process.send_signal(signal.SIGHUP)
+        if meanwhile is not None:
+            time.sleep(self.chance.uniform(0, 1.0))
+            meanwhile()
+        told = self.wait_for(
+            r"released: (reloaded, every worker is of|reload failed, generation \d+ cannot run)", begin
+        )
+        self.ended = time.monotonic()
+        if told[1].startswith("reloaded"):
+            self.until(lambda: not self.workers() & before, "the old workers to go")
+            self.releases.succeeded()
+            return True
+        if self.releases.ailment in AILMENTS:
+            self.until(lambda: self.control_says_calm(), "the canary to go")
+        if self.releases.ailment:
+            self.releases.failed()
+        else:
+            self.releases.undecided()
+            self.story.unlucky += 1
+        return False
+
+    def control_says_calm(self) -> bool:
+        """Whether all its workers are those that there should be: who drains has gone."""
+        told = self.ask("numprocesses", name="released")
+        return told.get("numprocesses") == len(self.workers())
+
+    # ---- the number of workers
+
+    def more(self) -> None:
+        if self.story.interface == "wsgi":
+            self.process.send_signal(signal.SIGTTIN)
+        else:
+            self.ask("incr", name="released")
+
+    def fewer(self) -> None:
+        if self.story.interface == "wsgi":
+            self.process.send_signal(signal.SIGTTOU)
+        else:
+            self.ask("decr", name="released")
+
+    def bounds(self) -> None:
+        least = self.chance.randint(1, 3)
+        self.ask("scale", name="released", count=f"{least}..{least + self.chance.randint(1, 2)}")
+
+    def burst(self) -> None:
+        rate, self.visitors.rate = self.visitors.rate, self.visitors.rate * BURST
+        time.sleep(BURST_SECONDS)
+        self.visitors.rate = rate
+
+    # ---- deaths
+
+    def kill_worker(self) -> None:
+        """Kill one, and know whom it served: it stands still while that is looked at."""
+        if not (pids := self.workers()):
+            return
+        pid = self.chance.choice(sorted(pids))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            self.until(lambda: procfs.state(pid) in ("T", "Z", ""), "a worker to stand still")
+            clients = procfs.clients(pid, self.port)
+            self.log.tell(f"worker {pid} is killed, which has clients {sorted(clients)}")
+            os.kill(pid, signal.SIGKILL)
+            self.hit |= dict.fromkeys(clients, time.monotonic())
+            self.until(lambda: procfs.state(pid) in ("Z", ""), "its death")
+
+    def kill_fork_server(self) -> None:
+        """Kill it, and wait for the next one: what is on the disk then is what that one will have."""
+        self.kill_any_fork_server()
+        self.ask("incr", name="released", waiting=True)  # nobody else can make one more
+        self.ask("decr", name="released", waiting=True)
+
+    def kill_any_fork_server(self) -> None:
+        self._kill("bigtop: fork server ")
+
+    def kill_stats(self) -> None:
+        self._kill("bigtop: stats")
+
+    def kill_launcher(self) -> None:
+        """Kill it where there is one, and have somebody need it."""
+        if self.story.interface == "asgi":
+            self._kill("bigtop: launcher")
+            self.ask("restart", name="limited", waiting=True)
+
+    def _kill(self, start: str) -> None:
+        if pids := self.titled(start):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.chance.choice(sorted(pids)), signal.SIGKILL)
+
+    # ---- questions
+
+    def ask(self, command: str, **properties: object) -> dict[str, Any]:
+        try:
+            return self.control.call(command, **properties)
+        except AnswerError as error:
+            self.story.problems.append(f"{command}: {error}")
+            return {}
+
+    def census(self, usual: Census | None = None) -> Census:
+        """Count, with two workers and everybody back who was killed."""
+        self.ask("scale", name="released", count=f"{LEAST}..{MOST}")
+        self.ask("scale", name="released", count=str(LEAST), waiting=True)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            counted = self._count()
+            there = self.titled("bigtop: stats") and len(self.titled("bigtop: fork server ")) == 1
+            settled = there and not counted.zombies and self.control_says_calm() and not counted.more(usual)
+            if settled or time.monotonic() > deadline:
+                return counted
+            time.sleep(0.2)
+
+    def _count(self) -> Census:
+        pid = self.process.pid
+        states = [procfs.state(one) for one in procfs.tree([pid])]
+        return Census(
+            fds=len(os.listdir(f"/proc/{pid}/fd")),
+            threads=len(os.listdir(f"/proc/{pid}/task")),
+            processes=sum(state not in ("", "Z") for state in states),
+            zombies=states.count("Z"),
+            private=procfs.private(pid),
+        )
+
+    def close(self) -> None:
+        """Settle the account of the clients."""
+        story = self.story
+        story.counts, story.by_kind = dict(self.account.counts), dict(self.account.by_kind)
+        story.skipped = self.visitors.skipped
+        named = set(LOST_LINE.findall(self.log.text()))
+        for visit in self.account.unhappy:
+            # Who kept a connection notices its end a moment later, with the next request.
+            if visit.outcome in LOST and visit.due < self.hit.get(visit.port, 0.0) + NOTICED:
+                story.excused += 1
+                story.named += visit.name in named
+            elif not (visit.outcome == FAILED and self.releases.is_failing(visit.version)):
+                story.unexplained.append(str(visit))
+        story.unexplained += self.releases.out_of_turn
+        if "Traceback" in (text := self.log.text()) and "bigtop/supervisor" in text:
+            story.problems.append("the supervisor wrote a traceback")
+
+
+def _of(what: str) -> Callable[[Torture], None]:
+    return lambda torture: torture.broken(what)
+
+
+ACTIONS: Mapping[str, Callable[[Torture], None]] = {
+    "deploy": Torture.deploy,
+    "deploy and kill": Torture.deploy_and_kill,
+    "deploy over another": Torture.deploy_over_another,
+    **{what: _of(what) for what in BROKEN},
+    "more": Torture.more,
+    "fewer": Torture.fewer,
+    "bounds": Torture.bounds,
+    "burst": Torture.burst,
+    "kill a worker": Torture.kill_worker,
+    "kill the fork server": Torture.kill_fork_server,
+    "kill the stats process": Torture.kill_stats,
+    "kill the launcher": Torture.kill_launcher,
+}
+
+
+def suffer(
+    python: str,
+    seconds: float,
+    seed: int,
+    interface: str,
+    patience: Patience = Patience(),
+    log: Path | None = None,
+) -> Story:
+    """Be tortured for about so long: a third to warm up, while caches fill, and then what is compared. The
+    log of the site is left in the file `log`."""
+    story = Story(seconds, seed, interface, patience)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        torture = Torture(Path(name), python, story)
+        try:
+            torture.open()
+            with torture.visitors:
+                _spend(torture, seconds / 3)
+                story.before = torture.census()
+                torture.done.clear()
+                _spend(torture, seconds * 2 / 3)
+                story.after = torture.census(story.before)
+                story.done = dict(torture.done)
+            everyone = procfs.tree([torture.process.pid])
+            torture.process.terminate()
+            story.status = torture.process.wait(DEADLINE)
+            story.left = sum(procfs.state(pid) not in ("", "Z") for pid in everyone)
+            torture.close()
+        finally:
+            with contextlib.suppress(AttributeError):
+                torture.control.close()
+            stop([torture.process])
+            if log is not None:
+                log.write_bytes(torture.log.path.read_bytes())
+    return story
+
+
+def _spend(torture: Torture, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        # Each as often as any other, in an order of chance.
+        left = min(torture.done[name] for name in ACTIONS)
+        name = torture.chance.choice([name for name in ACTIONS if torture.done[name] == left])
+        tell(f"{sum(torture.done.values())} actions: {name}")
+        torture.log.tell(name)
+        torture.done[name] += 1
+        ACTIONS[name](torture)
+        time.sleep(torture.chance.uniform(0, 0.3))
+
+
+def told(story: Story) -> str:
+    """Return what there is to say of it, in lines."""
+    lines = [
+        f"{sum(story.done.values())} actions in {story.seconds:g} s, seed {story.seed}, {story.interface}"
+    ]
+    lines.append("requests: " + ", ".join(f"{count} {what}" for what, count in sorted(story.counts.items())))
+    lines.append(f"lost with killed workers: {story.excused}, of which the log names {story.named}")
+    lines += [
+        f"{kind}: back after {max(times):.1f} s at most, of {len(times)}"
+        for kind, times in story.back.items()
+    ]
+    lines.append(f"deploys decided by noise or by a kill: {story.unlucky}")
+    if story.before and story.after:
+        lines += [f"before: {asdict(story.before)}", f"after:  {asdict(story.after)}"]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Arguments: seconds, seed, interface, and files for the log and for what was counted."""
+    seconds, seed, interface, log, out = sys.argv[1:]
+    story = suffer(sys.executable, float(seconds), int(seed), interface, log=Path(log))
+    tell("")
+    with open(out, "w") as file:
+        file.write(json.dumps(asdict(story)) + "\n")
+    complaints = story.complaints()
+    print(told(story))
+    print("\n".join(complaints or ["nothing was lost but with killed workers, and nothing is left"]))
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
