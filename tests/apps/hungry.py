@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,5 +15,6 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
         kept.append(bytearray(b"x") * (1 << 22))
     if environ["PATH_INFO"] == "/keep":
         kept_for_ever.append(bytearray(b"x") * (100 << 20))
-    start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
+    body = str(os.getpid()).encode() if environ["PATH_INFO"] == "/pid" else b"ok"
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]

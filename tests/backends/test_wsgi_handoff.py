@@ -7,12 +7,13 @@ import random
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+import psutil
 import pytest
 
 from bigtop.ipc.scoreboard import Word
@@ -164,6 +165,31 @@ def test_the_connection_of_a_killed_sibling_is_not_stranded(opened: Clients) -> 
             os.kill(pid, signal.SIGKILL)
         for client in clients:
             assert client.answer().status == 200
+
+
+def test_requests_that_wait_outlive_workers_that_crash(opened: Clients) -> None:
+    """Complete ones that no application has seen: a busy worker gave them away, and dies before anybody else
+    is there to take them."""
+    with Site(APP, "--workers", "2") as site, Gate() as gate:
+        clients = opened.kept(site, 40)
+        owners = {_pid(client): client for client in clients}
+        assert len(owners) == 2
+        for client in owners.values():
+            client.send(request(gate.target))
+        until(lambda: gate.entered() == 2, "both are stuck")
+        rest = [client for client in clients if client not in owners.values()]
+        for client in rest:
+            client.send(request("/pid"))
+        ports = {client.socket.getsockname()[1] for client in rest}
+        until(lambda: not ports & _clients_of(owners), "they are given away")
+        for pid in owners:
+            os.kill(pid, signal.SIGKILL)
+        assert not owners.keys() & {int(client.answer().body) for client in rest}
+
+
+def _clients_of(pids: Iterable[int]) -> set[int]:
+    connections = [one for pid in pids for one in psutil.Process(pid).net_connections("tcp")]
+    return {one.raddr.port for one in connections if one.raddr}
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

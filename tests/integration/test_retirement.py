@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 
+from tests.support.load import Load
 from tests.support.site import Site, until
 
 
 def test_a_worker_of_an_age_is_replaced_after_its_successor_is_there() -> None:
-    with Site(
-        "tests.apps.wsgi_basic:app", "--workers", "1", "--max-age", "1", "--max-age-variance", "0"
-    ) as site:
+    with Site("tests.apps.site:app", "--workers", "1", "--max-age", "1", "--max-age-variance", "0") as site:
         (first,) = site.workers()
-        until(lambda: site.get("/") and first not in site.workers(), "the successor")
+        with Load(site.port, 8) as load:
+            until(lambda: first not in site.workers() and load.workers - {first}, "the successor")
+        assert not load.failures
         assert "died" not in site.log()
 
 
@@ -27,10 +28,14 @@ def test_ages_differ_by_a_random_time() -> None:
 def test_a_worker_that_takes_too_much_memory_is_replaced() -> None:
     with Site("tests.apps.hungry:app", "--workers", "2", "--max-memory", "90M") as site:
         before = set(site.workers())
-        assert site.get("/keep") == "ok"
-        site.wait_for("is replaced: ")
+        with Load(site.port, 8) as load:
+            assert site.get("/keep") == "ok"
+            site.wait_for("is replaced: ")
+            until(
+                lambda: len(before & set(site.workers())) == 1 and len(site.workers()) == 2, "the successor"
+            )
+        assert not load.failures
         (line,) = [line for line in site.log().splitlines() if "is replaced: " in line]
         assert "MB in use, more than 94 MB" in line
-        until(lambda: len(before & set(site.workers())) == 1 and len(site.workers()) == 2, "the successor")
         assert site.get("/") == "ok"
         assert "died" not in site.log()

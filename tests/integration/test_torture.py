@@ -1,5 +1,17 @@
 # Deploys, deaths and scaling under fire: no client loses anything but with a worker that is killed with -9.
 # bench/torture.py has what happens; `python -m bench torture --seconds 3600` is the longer one.
+#
+# Each part of "nothing accepted is lost" has a test of its own (those of a backend are in tests/backends):
+# - reload: test_verified_deploys.py, test_while_serving.py (200 clients), test_wsgi_handoff.py,
+#   test_asgi_site.py, test_mounts.py, test_https.py; fewer workers: the first four of them
+# - TERM: test_start_and_stop.py; what waits in the kernel then: test_wsgi_handoff.py; half requests, and the
+#   rest of answers: test_wsgi_drain.py, test_asgi_drain.py
+# - INT cuts off what runs, and says so: test_last_words.py
+# - max-requests: test_while_serving.py; max-age and memory: test_retirement.py
+# - other people's servers: test_backends.py
+# - a worker that crashes: test_while_serving.py; requests that wait for it: test_wsgi_handoff.py
+# - connections that move: test_wsgi_handoff.py, test_wsgi_worker_handoff.py, test_asgi_site.py
+# - WebSockets are told to come again: test_asgi_site.py, test_wsgi_websocket.py, test_tls.py
 
 import sys
 from dataclasses import replace
