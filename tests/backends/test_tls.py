@@ -12,8 +12,8 @@ import ssl
 import struct
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from bigtop.http.limits import Limits
 from bigtop.ipc.keyring import Keyring
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, SeatState
-from tests.support.backend_server import BackendServer, Steps, eventually, in_time
+from tests.support.backend_server import BackendServer, SharedServers, Steps, eventually, in_time
 from tests.support.certificates import issued, made, ring
 from tests.support.secure_websocket import SecureWebSocket
 from tests.support.tls_client import Relayed, TlsClient, context
@@ -65,6 +65,25 @@ def server(
     )
 
 
+Shared = Callable[..., AbstractContextManager[BackendServer]]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[SharedServers]:
+    with SharedServers() as servers:
+        yield servers
+
+
+@pytest.fixture
+def shared(servers: SharedServers) -> Shared:
+    """server() for tests that leave it as it was."""
+
+    def of(kind: str, app: str = "") -> AbstractContextManager[BackendServer]:
+        return servers.of(app or KINDS[kind], backend=kind, keyring=ring())
+
+    return of
+
+
 def tried(attempt: Callable[[Steps], None]) -> Callable[[Steps], None]:
     """Have in_time() know a handshake that was cut off for a connection that was."""
 
@@ -96,9 +115,9 @@ def test_one_connection_for_many_requests(kind: str, version: str) -> None:
 
 
 @ALL
-def test_large_bodies(kind: str) -> None:
+def test_large_bodies(kind: str, shared: Shared) -> None:
     body = os.urandom(3_000_000)
-    with server(kind) as subject, TlsClient(subject.address, 65536) as client:
+    with shared(kind) as subject, TlsClient(subject.address, 65536) as client:
         for _ in range(2):
             assert client.post("/echo", body).body == body
         assert client.get("/big").body == b"b" * (4 << 20)
@@ -126,8 +145,8 @@ def test_files(kind: str, tmp_path: Path) -> None:
 
 
 @ALL
-def test_a_client_that_leaves_in_the_middle(kind: str) -> None:
-    with server(kind) as subject:
+def test_a_client_that_leaves_in_the_middle(kind: str, shared: Shared) -> None:
+    with shared(kind) as subject:
         with TlsClient(subject.address, 65536) as client:
             client.send(request("/big"))
             client.socket.recv(1)
@@ -150,8 +169,8 @@ def test_over_a_unix_socket(kind: str, tmp_path: Path) -> None:
 
 
 @ALL
-def test_the_application_knows(kind: str) -> None:
-    with server(kind, app=TOLD[kind]) as subject, TlsClient(subject.address) as client:
+def test_the_application_knows(kind: str, shared: Shared) -> None:
+    with shared(kind, app=TOLD[kind]) as subject, TlsClient(subject.address) as client:
         told = json.loads(client.get("/").body)
         cipher = client.tls.cipher()
     assert cipher is not None
@@ -178,8 +197,8 @@ def test_the_application_knows(kind: str) -> None:
         }
 
 
-def test_websockets() -> None:
-    with server("asgi", app=TOLD["asgi"]) as subject, TlsClient(subject.address) as client:
+def test_websockets(shared: Shared) -> None:
+    with shared("asgi", app=TOLD["asgi"]) as subject, TlsClient(subject.address) as client:
         client.send(request("/", *UPGRADE))
         assert client.answer().status == 101
         frames = client.rest()
@@ -323,8 +342,8 @@ def is_left(client: Client) -> bool:
 
 
 @ALL
-def test_plain_http_gets_an_answer_that_helps(kind: str) -> None:
-    with server(kind) as subject, subject.connect() as client:
+def test_plain_http_gets_an_answer_that_helps(kind: str, shared: Shared) -> None:
+    with shared(kind) as subject, subject.connect() as client:
         client.send(request("/hello"))
         answer = client.answer()
         assert answer.status == 400
@@ -339,8 +358,8 @@ def test_plain_http_gets_an_answer_that_helps(kind: str) -> None:
 
 
 @ALL
-def test_a_hello_in_pieces(kind: str) -> None:
-    with server(kind) as subject, subject.connect() as client:
+def test_a_hello_in_pieces(kind: str, shared: Shared) -> None:
+    with shared(kind) as subject, subject.connect() as client:
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         relayed = Relayed()
         hello = relayed.hello()
@@ -355,9 +374,9 @@ def test_a_hello_in_pieces(kind: str) -> None:
 
 
 @ALL
-def test_half_a_hello_costs_no_time(kind: str) -> None:
+def test_half_a_hello_costs_no_time(kind: str, shared: Shared) -> None:
     """Whoever waits for the rest waits: it does not look again and again."""
-    with server(kind) as subject:
+    with shared(kind) as subject:
         before = cpu(subject)
         with subject.connect() as client, TlsClient(subject.address) as other:
             client.send(Relayed().hello()[:100])
@@ -396,9 +415,9 @@ def test_a_handshake_has_its_time(kind: str) -> None:
 
 
 @ALL
-def test_a_flood_of_handshakes_leaves_nothing_behind(kind: str) -> None:
+def test_a_flood_of_handshakes_leaves_nothing_behind(kind: str, shared: Shared) -> None:
     """Clients that make the server compute, and go; some at once, some when it has answered."""
-    with server(kind) as subject:
+    with shared(kind) as subject:
         with TlsClient(subject.address) as client:
             for number in range(200):
                 with subject.connect() as one:
@@ -417,8 +436,8 @@ def test_a_flood_of_handshakes_leaves_nothing_behind(kind: str) -> None:
 
 
 @ALL
-def test_a_hello_that_ends_in_the_middle(kind: str) -> None:
-    with server(kind) as subject:
+def test_a_hello_that_ends_in_the_middle(kind: str, shared: Shared) -> None:
+    with shared(kind) as subject:
         for data in (Relayed().hello()[:100], Relayed().hello()):
             with subject.connect() as client:
                 client.send(data)
@@ -444,8 +463,8 @@ def test_handshakes_count_as_connections(kind: str) -> None:
 
 
 @ALL
-def test_records_of_one_byte(kind: str) -> None:
-    with server(kind) as subject, subject.connect() as client:
+def test_records_of_one_byte(kind: str, shared: Shared) -> None:
+    with shared(kind) as subject, subject.connect() as client:
         relayed = Relayed()
         client.send(relayed.hello())
         relayed.shake_hands(client)
@@ -458,9 +477,9 @@ def test_records_of_one_byte(kind: str) -> None:
             answer += relayed.read(client)
 
 
-def test_records_of_answers() -> None:
+def test_records_of_answers(shared: Shared) -> None:
     """The first one of a long answer is small, so that a client can begin with it early."""
-    with server("wsgi") as subject, subject.connect() as client:
+    with shared("wsgi") as subject, subject.connect() as client:
         relayed = Relayed()
         client.send(relayed.hello())
         relayed.shake_hands(client)
@@ -483,13 +502,13 @@ def test_records_of_answers() -> None:
     ("group", "is_taken"),
     [("X25519", True), ("P-256", True), ("P-384", True), ("ffdhe8192", False), ("X448", False)],
 )
-def test_keys_are_exchanged_by_groups_that_cost_little(group: str, is_taken: bool) -> None:
+def test_keys_are_exchanged_by_groups_that_cost_little(group: str, is_taken: bool, shared: Shared) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl (apt install openssl)")
     plain = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if ssl.OPENSSL_VERSION_INFO >= (3, 5) or not openssl.set_groups(plain, "X25519"):
         pytest.skip("OpenSSL chooses groups by itself here")
-    with server("wsgi") as subject:
+    with shared("wsgi") as subject:
         host, port = subject.address
         command = ["openssl", "s_client", "-connect", f"{host}:{port}", "-groups", group, "-brief"]
         command += ["-servername", "localhost"]
@@ -497,10 +516,10 @@ def test_keys_are_exchanged_by_groups_that_cost_little(group: str, is_taken: boo
         assert (b"CONNECTION ESTABLISHED" in done.stderr) is is_taken, done
 
 
-def test_renegotiation_is_refused() -> None:
+def test_renegotiation_is_refused(shared: Shared) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl (apt install openssl)")
-    with server("wsgi") as subject:
+    with shared("wsgi") as subject:
         host, port = subject.address
         command = ["openssl", "s_client", "-connect", f"{host}:{port}", "-tls1_2", "-servername", "localhost"]
         client = subprocess.Popen(
@@ -535,8 +554,8 @@ def test_an_end_is_announced(kind: str) -> None:
 
 
 @ALL
-def test_an_answer_that_breaks_off_does_not_look_whole(kind: str) -> None:
-    with server(kind) as subject, TlsClient(subject.address) as client:
+def test_an_answer_that_breaks_off_does_not_look_whole(kind: str, shared: Shared) -> None:
+    with shared(kind) as subject, TlsClient(subject.address) as client:
         client.send(request("/half", version="1.0"))
         with pytest.raises((ssl.SSLEOFError, ConnectionResetError, Closed)):
             client.answer()

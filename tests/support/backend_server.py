@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -230,6 +230,45 @@ class BackendServer:
 
     def access_lines(self) -> list[str]:
         return os.pread(self._access.fileno(), 1 << 24, 0).decode().splitlines()
+
+
+class SharedServers:
+    """Servers that several tests ask in turn, and leave as they were: of equal ones there is one.
+
+    What a server counts, writes and logs is that of all these tests: compare it with what it was before.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[object, BackendServer] = {}
+
+    def __enter__(self) -> SharedServers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with ExitStack() as stack:  # each is ended, also when one of them has something to say
+            for server in self._running.values():
+                stack.push(server)
+
+    @contextmanager
+    def of(
+        self,
+        app: str,
+        options: ServeOptions | None = None,
+        *,
+        backend: str = "wsgi",
+        keyring: Keyring | None = None,
+    ) -> Iterator[BackendServer]:
+        """A server that none but this test asks until the end of the block; what fails there is its end."""
+        key = (app, options or ServeOptions(), backend, keyring)
+        if key not in self._running:
+            server = BackendServer(app, options, backend=backend, keyring=keyring)
+            self._running[key] = server.__enter__()
+        try:
+            yield self._running[key]
+            assert self._running[key].process.poll() is None, "it is there for the next test"
+        except BaseException as error:
+            self._running.pop(key).__exit__(type(error), error, error.__traceback__)
+            raise
 
 
 @contextmanager
