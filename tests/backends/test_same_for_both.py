@@ -110,7 +110,8 @@ REFUSED = {
         "POST /up HTTP/1.1",
     ),
     "too large a chunk": (
-        (b"POST /up HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n", b"65\r\n"),
+        # In one piece: an ASGI application is called with the head, and may answer before the chunk is there.
+        (b"POST /up HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n",),
         413,
         "POST /up HTTP/1.1",
     ),
