@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from bigtop.backends import registry
 from bigtop.backends.base import Features
+from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import ConfigError
 from bigtop.http.access_format import compile_format
@@ -315,21 +318,37 @@ def test_requests_are_logged(server: BackendServer) -> None:
 # ---- the end
 
 
-def test_an_idle_worker_leaves_when_it_is_told(backend: str) -> None:
-    with start(backend) as server:
-        assert get(server, "/hello").status == 200
-        server.drain()
-        assert server.wait() == 0
+@contextmanager
+def all_at_once(among: Iterable[str] = INSTALLED) -> Iterator[dict[str, tuple[BackendServer, Client]]]:
+    """A server with a client for each backend: what takes its time need not take it once for each."""
+    with ExitStack() as opened:
+        servers = {backend: opened.enter_context(start(backend)) for backend in among}
+        yield {name: (server, opened.enter_context(server.connect())) for name, server in servers.items()}
 
 
-def test_a_running_request_is_answered_before_the_end(backend: str) -> None:
-    with start(backend) as server, server.connect() as client:
-        client.send(request("/sleep/2.5"))  # longer than idle connections have
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        server.tell_to_drain(60)
-        assert client.answer().body == b"slept"
-        client.close()
-        assert server.wait() == 0
+def test_idle_workers_leave_when_they_are_told() -> None:
+    with all_at_once() as servers:
+        for backend, (server, client) in servers.items():
+            assert client.get("/hello", "Connection: close").status == 200, backend
+            server.tell_to_drain(60)
+        assert {backend: server.wait() for backend, (server, _) in servers.items()} == dict.fromkeys(
+            servers, 0
+        )
+
+
+def test_running_requests_are_answered_before_the_end() -> None:
+    with all_at_once() as servers:
+        gates = [server.hold(client) for server, client in servers.values()]
+        for server, _ in servers.values():
+            server.tell_to_drain(60)
+        told = time.monotonic()
+        eventually(lambda: time.monotonic() - told > LAST_REQUEST + 0.5, what="longer than idle ones have")
+        for gate in gates:
+            gate.open()
+        for backend, (server, client) in servers.items():
+            assert client.answer().body == b"slept", backend
+            client.close()
+            assert server.wait() == 0, backend
 
 
 def test_a_draining_worker_says_so_to_idle_clients(backend: str) -> None:
@@ -364,20 +383,23 @@ def test_a_draining_worker_accepts_nobody(backend: str) -> None:
                 assert waiting.recv(100).startswith(b"GET /hello")
 
 
-def test_grace_ends(backend: str) -> None:
-    needs(backend, features(backend).interruptible)
-    with start(backend) as server, server.connect() as client:
-        client.send(request("/sleep/600"))
-        eventually(lambda: server.word(Word.BUSY) == 1)
-        server.drain(0.5)
-        server.wait()
+def test_grace_ends() -> None:
+    with all_at_once(name for name in INSTALLED if features(name).interruptible) as servers:
+        for server, client in servers.values():
+            server.hold(client)
+            server.drain(0.5)
+        for server, _ in servers.values():
+            server.wait()
 
 
-def test_a_worker_without_a_supervisor_leaves(backend: str) -> None:
-    with start(backend) as server:
-        assert get(server, "/hello").status == 200
-        server.vanish()
-        assert server.wait() == 0
+def test_workers_without_a_supervisor_leave() -> None:
+    with all_at_once() as servers:
+        for backend, (server, client) in servers.items():
+            assert client.get("/hello", "Connection: close").status == 200, backend
+            server.vanish()
+        assert {backend: server.wait() for backend, (server, _) in servers.items()} == dict.fromkeys(
+            servers, 0
+        )
 
 
 # ---- what some can

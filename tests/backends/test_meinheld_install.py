@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,16 @@ from tests.support.site import ROOT
 def test_the_command_in_the_error_makes_it_work(tmp_path: Path) -> None:
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         pytest.skip("meinheld's C needs the GIL")
+    if find_spec("pip") is None:
+        pytest.skip("needs pip (python -m ensurepip)")
     bin_ = tmp_path / "venv/bin"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    # Bigtop and what it needs come from here; meinheld must come from the command.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    # Bigtop and what it needs come from here, and pip; meinheld must come from the command.
     site = next((tmp_path / "venv/lib").glob("python*/site-packages"))
     (site / "here.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
+    pip = f"#!{bin_}/python\nimport sys\nfrom pip._internal.cli.main import main\nsys.exit(main())\n"
+    (bin_ / "pip").write_text(pip)
+    (bin_ / "pip").chmod(0o755)
     (tmp_path / "hide.py").write_text(
         "import sys\nsys.meta_path.insert(0, type('Hide', (), {'find_spec': staticmethod(lambda name, *_:"
         " (_ for _ in ()).throw(ModuleNotFoundError(name=name)) if name == 'meinheld' else None)}))\n"

@@ -216,17 +216,18 @@ def test_reopening_logs_under_load_loses_no_line(tmp_path: Path) -> None:
 
 
 def test_a_stopped_worker_delays_nobody_for_longer_than_its_grace_and_the_margin() -> None:
-    with Site(APP, "--workers", "2", "--graceful-timeout", "1") as site:
-        until(lambda: len(site.workers()) == 2, "two workers")
-        stopped = min(site.workers())
-        os.kill(stopped, signal.SIGSTOP)
-        site.send(signal.SIGHUP)
-        site.wait_for("every worker is of generation 2 now")
-        until(lambda: stopped not in site.workers(), "the stopped worker to be gone")
-        stopped = min(site.workers())
-        os.kill(stopped, signal.SIGSTOP)
-        assert site.stop() == 0
-        until(site.is_gone, "everything to be gone")
+    args = ("--workers", "2", "--graceful-timeout", "1")
+    with Site(APP, *args) as reloaded, Site(APP, *args) as ended:  # at once, for the margin is long
+        stopped = {}
+        for site in (reloaded, ended):
+            until(lambda site=site: len(site.workers()) == 2, "two workers")  # type: ignore[misc]
+            stopped[site] = min(site.workers())
+            os.kill(stopped[site], signal.SIGSTOP)
+        reloaded.send(signal.SIGHUP)
+        assert ended.stop() == 0
+        until(ended.is_gone, "everything to be gone")
+        reloaded.wait_for("every worker is of generation 2 now")
+        until(lambda: stopped[reloaded] not in reloaded.workers(), "the stopped worker to be gone")
 
 
 @pytest.mark.case("B14")
