@@ -26,9 +26,11 @@ def interrupts_are_heard() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def runtime_folder() -> Iterator[None]:
-    """Control sockets of what tests start have a folder of their own, with a name that is short enough."""
+    """Control sockets of what tests start have a folder of their own, with a name that is short enough; and
+    so has what they remember, which would be with what this user has typed."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tempfile.mkdtemp(prefix="bigtop-run-")
         patch.setenv("XDG_RUNTIME_DIR", folder)
+        patch.setenv("XDG_STATE_HOME", folder)
         yield
         shutil.rmtree(folder)

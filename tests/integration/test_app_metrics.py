@@ -212,10 +212,10 @@ def test_what_a_killed_supervisor_left_is_removed_by_the_next(folder: Path) -> N
         with Site("counting:app", "--app-metrics", "on", cwd=folder) as killed:
             killed.get("/")
             left = Path(killed.get("/folder"))
-            killed.family()
-            os.kill(killed.pid, signal.SIGKILL)
-            killed.process.wait()
             assert left.is_dir()
+            killed.family()
+            os.kill(killed.pid, signal.SIGKILL)  # from here on, any other Bigtop of this user may remove it
+            killed.process.wait()
             whose = left.name.split("-")
             others = [
                 left.with_name("-".join([*whose[:2], "1", *whose[3:]])),  # in another container
@@ -226,7 +226,7 @@ def test_what_a_killed_supervisor_left_is_removed_by_the_next(folder: Path) -> N
                 other.mkdir()
             try:
                 with Site("counting:app", "--app-metrics", "on", cwd=folder):
-                    # Any other Bigtop of this user may have been quicker, so its log says nothing.
+                    # One that was quicker has told its own log of it.
                     until(lambda: not left.exists(), f"the end of {left}")
                     assert kept.is_dir()
                     assert all(other.is_dir() for other in others)
