@@ -24,13 +24,26 @@ def arm(seconds: float = TO_BEGIN) -> None:
     faulthandler.dump_traceback_later(seconds, exit=True)
 
 
+def disarm() -> None:
+    faulthandler.cancel_dump_traceback_later()
+
+
+def put_off(seconds: float, supervisor: int) -> None:
+    """Put it off by so much; AloneError once the process `supervisor` is gone."""
+    arm(seconds)
+    try:
+        os.kill(supervisor, 0)
+    except ProcessLookupError:
+        raise AloneError("the supervisor is gone") from None
+    except PermissionError:  # it is of another user
+        pass
+
+
 async def keep_off(seconds: float, supervisor: int) -> None:
-    """Put it off for as long as the loop turns; AloneError once the process `supervisor` is gone."""
+    """Put it off for as long as the loop turns; raises as put_off()."""
     try:
         while True:
-            arm(seconds)
-            if os.getppid() != supervisor:
-                raise AloneError("the supervisor is gone")
+            put_off(seconds, supervisor)
             await asyncio.sleep(seconds / 4)
     finally:
         arm()  # it has to come to an end, too

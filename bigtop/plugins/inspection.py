@@ -16,12 +16,13 @@ from typing import Any
 from bigtop.errors import BigtopError
 from bigtop.log import logger as get_logger
 from bigtop.plugins import lookup
-from bigtop.plugins.circus import kinds as of_circus
-from bigtop.plugins.options import OptionError
+from bigtop.plugins.circus.kinds import is_of_circus, is_ours
+from bigtop.plugins.options import OptionError, options_of, read
 from bigtop.plugins.orders import Orders
 from bigtop.plugins.plugin import Plugin, Turn, configured
 
 Problem = tuple[str | None, str]
+_OF_ALL = ("active", "name")  # options that every plugin of Circus is given
 
 
 class NoHost:
@@ -50,8 +51,8 @@ def inspected(orders: Orders) -> tuple[str, list[Problem]]:
     """Return the role that a plugin asks for, and what is wrong with it."""
     try:
         kind = lookup.find(orders.use)
-        if of_circus.is_one(kind):
-            return "admin", []  # as Circus has it: a plugin may do anything
+        if is_of_circus(kind):
+            return _of_circus(kind, orders)
         if not issubclass(kind, Plugin):
             return "", [("use", f"{orders.use} is no subclass of bigtop.plugins.Plugin")]
         return kind.role, list(_of_plugin(kind, orders))
@@ -73,6 +74,18 @@ def _of_plugin(kind: type[Plugin], orders: Orders) -> Iterator[Problem]:
         asyncio.run(plugin.check())
     except OptionError as error:
         yield error.name, error.reason
+
+
+def _of_circus(kind: type, orders: Orders) -> tuple[str, list[Problem]]:
+    if not is_ours(kind):
+        return "admin", []  # as Circus has it: a plugin is given any text, and may do anything
+    from bigtop.plugins.circus.plugin import CircusPlugin  # with ZeroMQ
+
+    assert issubclass(kind, CircusPlugin)
+    given = {name: texts for name, texts in orders.given.items() if name not in _OF_ALL}
+    values, problems = read(options_of(kind, CircusPlugin), given, orders.reserved)
+    problems += kind.lacking(values)
+    return kind.role, [(problem.name, problem.reason) for problem in problems]
 
 
 def main() -> int:

@@ -9,15 +9,28 @@ import importlib
 from typing import Final
 
 from bigtop.errors import ConfigError
+from bigtop.plugins.circus import finder
 from bigtop.plugins.orders import PROGRAM
 
 GROUP: Final = "bigtop.plugins"  # of entry points
 
-_CIRCUS = "bigtop.plugins.circus"
 BUILTINS: Final = {
     PROGRAM: "bigtop.plugins.builtin.program:Program",
 }
-OF_CIRCUS: Final[dict[str, str]] = {}
+# Circus' own, mended.
+OF_CIRCUS: Final = {
+    f"circus.plugins.{module}.{name}": f"bigtop.plugins.circus.{module}:{name}"
+    for module, name in (
+        ("command_reloader", "CommandReloader"),
+        ("flapping", "Flapping"),
+        ("http_observer", "HttpObserver"),
+        ("redis_observer", "RedisObserver"),
+        ("resource_watcher", "ResourceWatcher"),
+        ("statsd", "FullStats"),
+        ("statsd", "StatsdEmitter"),
+        ("watchdog", "WatchDog"),
+    )
+}
 
 
 def find(use: str) -> type:
@@ -27,6 +40,7 @@ def find(use: str) -> type:
     if not module:
         names = ", ".join(sorted(set(BUILTINS) - {PROGRAM}))
         raise ConfigError(f"there is no plugin {use!r}; Bigtop has {names}; others are package.module.Class")
+    finder.install()
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,9 @@ import pytest
 import zmq
 
 from bigtop.control.client.client import Client, RefusedError
-from tests.support.site import DEADLINE, until
+from bigtop.plugins.orders import VARIABLE, Orders
+from tests.plugins.test_circus_plugins import WITHOUT
+from tests.support.site import DEADLINE, ROOT, until
 from tests.support.stack import Stack, free_port
 
 CIRCUS = """
@@ -248,6 +252,22 @@ filename = {tmp_path}/what it heard
 
         until(hears, "an event")
         assert "[plugin:" not in str(client.call("save", dry_run=True)["diff"])
+
+        # The same one runs where Circus is not installed.
+        places = client.call("globaloptions")["options"]
+        without = tmp_path / "without Circus"
+        orders = Orders("plugin:x", "tests.apps.circus_plugin.Reporter", config={"filename": str(without)})
+        code = f"{WITHOUT}\nfrom bigtop.plugins import host; sys.exit(host.main())"
+        words = [sys.executable, "-c", code, places["endpoint"], places["pubsub_endpoint"]]
+        with subprocess.Popen(words, env={**os.environ, VARIABLE: orders.encode()}, cwd=ROOT) as host:
+            try:
+                heard = without
+                until(lambda: "watchers plain,plugin:reporter" in lines(), "the answer without Circus")
+                until(hears, "an event without Circus")
+                host.terminate()
+                assert host.wait(DEADLINE) == 0
+            finally:
+                host.kill()
 
 
 def test_flapping_stops_what_flaps_and_nothing_else() -> None:

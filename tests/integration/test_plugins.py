@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
 from bigtop.control.client.client import Client, RefusedError
-from tests.support.site import until
+from tests.support.site import DEADLINE, until
 from tests.support.stack import Stack
 
 TEXT = """
@@ -197,3 +198,50 @@ def test_programs_hear_acknowledge_and_ask() -> None:
 
         stack.call("stop", name="plugin:good", waiting=True)
         assert not psutil.pid_exists(int(begin.split()[1]))
+
+
+OF_CIRCUS = """
+[watcher:plain]
+cmd = sleep 1000
+[plugin:events]
+use = circus.plugins.statsd.StatsdEmitter
+host = 127.0.0.1
+port = {port}
+[plugin:figures]
+use = circus.plugins.statsd.FullStats
+host = 127.0.0.1
+port = {port}
+loop_rate = 0.1
+[plugin:idle]
+use = circus.plugins.resource_watcher.ResourceWatcher
+watcher = plain
+min_cpu = 99
+max_count = 5
+loop_rate = 0.1
+host = 127.0.0.1
+port = {port}
+[plugin:asleep]
+use = circus.plugins.command_reloader.CommandReloader
+active = no
+"""
+
+
+def test_plugins_of_circus_are_ours() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as statsd:
+        statsd.bind(("127.0.0.1", 0))
+        statsd.settimeout(DEADLINE)
+        text = OF_CIRCUS.replace("{port}", str(statsd.getsockname()[1]))
+        head = "[circus]\nendpoint = ipc://{folder}/c\npubsub_endpoint = ipc://{folder}/p\n"
+        with Stack(head + text, "stack.ini") as stack:
+            stack.wait_for("not active: waits to be stopped")
+            (pid,) = stack.pids("plain")
+            wanted = {
+                *("circus.app.watcher.plain.reap:1|c", "circus.app.watcher._stats.plain.watchers_num:1|g"),
+                *(
+                    f"circus.app.watcher._resource_watcher.plain.{word}:1|c"
+                    for word in ("under_cpu", "restarting")
+                ),
+            }
+            until(lambda: wanted.discard(statsd.recv(1000).decode()) or not wanted, "all figures")
+            until(lambda: stack.pids("plain") not in ([], [pid]), "another process")
+            assert stack.status("plugin:asleep") == "active"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from typing import Any
@@ -26,10 +25,16 @@ def run(kind: type, orders: Orders, endpoint: str, events: str) -> None:
     # Circus hands its plugins a mapping of texts.
     plugin: Any = kind(endpoint, events, orders.check_delay, None, **orders.config)
 
+    if not plugin.active:
+        logger.info("not active: waits to be stopped")
+        alarm.disarm()
+        signal.pause()
+
     def keep_off() -> None:
-        alarm.arm(orders.hang_timeout)
-        if os.getppid() != supervisor:
-            raise SystemExit("the supervisor is gone")
+        try:
+            alarm.put_off(orders.hang_timeout, supervisor)
+        except alarm.AloneError as error:
+            raise SystemExit(str(error)) from None
         plugin.loop.call_later(orders.hang_timeout / 4, keep_off)
 
     plugin.loop.call_later(0, keep_off)
