@@ -23,6 +23,12 @@ from bigtop.control.commands import parameters
 from bigtop.control.commands.base import Command
 from bigtop.control.commands.parameters import Kind, Parameter
 from bigtop.control.commands.table import COMMANDS
+from bigtop.plugins.circus.plugin import CircusPlugin
+from bigtop.plugins.lookup import BUILTINS, OF_CIRCUS, find
+from bigtop.plugins.options import options_of
+from bigtop.plugins.options import rows as rows_of
+from bigtop.plugins.orders import PROGRAM
+from bigtop.plugins.plugin import Plugin
 from bigtop.stats.metrics import METRICS
 from bigtop.stats.metrics import Kind as MetricKind
 from bigtop.supervisor.policy.spec import HOOK_NAMES
@@ -389,7 +395,8 @@ def config_page() -> str:
         "## [app:NAME]": daemon_options.APP,
     }
     notes = {
-        "## [plugin:NAME]": "All keys of a watcher may stand here too. The plugin is given every key.\n",
+        "## [plugin:NAME]": "All keys of a watcher may stand here too. All others are options of the plugin: "
+        "[those that come with Bigtop](plugins.md), [your own](../howto/plugins.md).\n",
         "## [app:NAME]": "All options of [bigtop serve](serve.md) may stand here too, with `_` for `-`, "
         "but for those that are of Bigtop as a whole; a file that has one of these is refused:\n\n"
         + "".join(
@@ -593,6 +600,48 @@ def metrics_page() -> str:
     return METRICS_HEAD + "\n".join(rows) + "\n" + METRICS_TAIL
 
 
+PLUGINS_HEAD = """\
+<!-- Made from bigtop/plugins/ by `make docs`; change the options there instead. -->
+
+# Plugins that come with Bigtop
+
+Each is used by a section `[plugin.NAME]` with `use`. Its options are keys of that section, beside
+[those of every plugin](config.md#pluginname). [Write and use plugins](../howto/plugins.md) tells how to write
+one.
+"""
+
+CIRCUS_PLUGINS = """\
+## Circus' own
+
+Under Circus' names, with Circus' options and a few more, whether Circus is installed or not. What Circus
+does wrong is right here: [the list](circus.md#flapping-hooks-and-plugins). `active = no` has any of them wait
+and do nothing. `circus.plugins.flapping.Flapping` is accepted and not run: its keys hold for all watchers.
+"""
+
+
+def plugins_page() -> str:
+    parts = [PLUGINS_HEAD]
+    parts += [_plugin(name if name != PROGRAM else "cmd", name, Plugin, 2) for name in sorted(BUILTINS)]
+    parts += [CIRCUS_PLUGINS]
+    parts += [
+        _plugin(name, name, CircusPlugin, 3) for name in sorted(OF_CIRCUS) if not name.endswith(".Flapping")
+    ]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _plugin(title: str, use: str, base: type[Any], level: int) -> str:
+    kind: Any = find(use)
+    said = (kind.__doc__ or "").strip().replace("\n    ", "\n")
+    options = options_of(kind, base)
+    rows = []
+    for name, takes, default, text in rows_of(options):
+        shown = f"`{default}`" if default else "needed" * options[name].is_required
+        kinds = takes.replace("|", "\\|")
+        rows.append(f"| `{name}` | *{kinds}* | {shown} | {text} |")
+    table = ["| option | | default | |", "| --- | --- | --- | --- |", *rows, ""]
+    return "\n".join([f"{'#' * level} {title}\n", f"{said} Its role is `{kind.role}`.\n", *table])
+
+
 MODULES_HEAD = """\
 <!-- Made from the first lines of bigtop/**/*.py by `make docs`; change those instead. -->
 
@@ -648,6 +697,7 @@ def write(folder: Path) -> None:
         "gunicorn": gunicorn_page(),
         "metrics": metrics_page(),
         "modules": modules_page(),
+        "plugins": plugins_page(),
         "serve": serve_page(),
     }.items():
         (folder / "reference" / f"{name}.md").write_text(text)

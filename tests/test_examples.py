@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bigtop.plugins.builtin.program import shown
+from bigtop.plugins.plugin import Event
 from tests.support.site import ROOT, Site
 
 EXAMPLE = ROOT / "examples/custom_backend.py"
@@ -36,3 +42,30 @@ def test_the_page_shows_the_example() -> None:
     shown = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
     assert shown.strip() == EXAMPLE.read_text().strip()
     assert len(shown.splitlines()) < 60
+
+
+PLUGINS = ROOT / "examples/plugins"
+
+
+def test_the_plugin_in_python_passes_its_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(PLUGINS)
+    runpy.run_path(str(PLUGINS / "test_queue_scaler.py"))[
+        "test_there_are_as_many_processes_as_there_are_jobs_for"
+    ](tmp_path)
+
+
+def test_the_plugin_in_shell_acknowledges(tmp_path: Path) -> None:
+    events = [Event("web", "died", {"exit_code": 1}), Event("api", "died")]
+    lines = [json.dumps({"seq": number, **shown(event)}) for number, event in enumerate(events, 7)]
+    words = ["sh", str(PLUGINS / "deaths.sh"), str(tmp_path / "deaths")]
+    told = "\n".join([lines[0], '{"reply": 1, "status": "ok"}', lines[1], ""])
+    done = subprocess.run(words, input=told, capture_output=True, text=True, timeout=60)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [{"ok": 7}, {"ok": 8}]
+    assert [line.split()[-1] for line in (tmp_path / "deaths").read_text().splitlines()] == ["web", "api"]
+
+
+def test_the_page_of_plugins_shows_the_examples() -> None:
+    page = (ROOT / "docs/howto/plugins.md").read_text()
+    for path in PLUGINS.iterdir():
+        if path.is_file():
+            assert f'title="{path.name}"\n{path.read_text().strip()}\n```' in page

@@ -16,6 +16,9 @@ GROUP: Final = "bigtop.plugins"  # of entry points
 
 BUILTINS: Final = {
     PROGRAM: "bigtop.plugins.builtin.program:Program",
+    "autoscale": "bigtop.plugins.builtin.autoscale:AutoScale",
+    "event_log": "bigtop.plugins.builtin.event_log:EventLog",
+    "notify": "bigtop.plugins.builtin.notify:Notify",
 }
 # Circus' own, mended.
 OF_CIRCUS: Final = {

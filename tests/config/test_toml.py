@@ -204,7 +204,6 @@ MISTAKES = [
         "1: [plugin:x] needs use",
     ),
     ("[plugin.x]\nuse = 'a.B'\ncmd = 'x'\n", "3: cmd: give use, a class, or cmd, a program, not both"),
-    ("[plugin.x]\nuse = 'a.B'\nevents = '*'\n", "3: events: is for programs (cmd)"),
     ("[plugin.x]\nuse = 'a b'\n", "2: use: must be a class, package.module.Class, or the name of a plugin"),
     ("[plugin.x]\nuse = 'a.B'\nrole = 'root'\n", "3: role: must be one of view, operate, admin"),
     ("[plugin.x]\nuse = 'a.B'\nhang_timeout = 0\n", "3: hang_timeout: must be more than 0, got '0'"),

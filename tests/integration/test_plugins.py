@@ -36,6 +36,18 @@ hang_timeout = 0.5
 use = "tests.apps.plugins.Floods"
 [plugin.oversteps]
 use = "tests.apps.plugins.Oversteps"
+[watcher.scaled]
+cmd = "sleep 1000"
+[plugin.scale]
+use = "autoscale"
+watcher = "scaled"
+max = 5
+command = "echo 3"
+interval = 0.1
+[plugin.log]
+use = "event_log"
+filename = "{folder}/events"
+events = "plain.spawn"
 """
 
 
@@ -133,6 +145,10 @@ def test_nobody_notices_bad_ones() -> None:
         assert stack.pids("plain") != [plain]
         assert stack.status("plain") == "active"
         assert len([line for line in heard(stack) if line.startswith("start")]) == 1
+        until(lambda: len(stack.pids("scaled")) == 3, "as many processes as there is work for")
+        log = stack.folder / "events"
+        until(lambda: stack.call("restart", name="plain", waiting=True) and log.exists(), "a line in the log")
+        assert json.loads(log.read_text().splitlines()[0])["watcher"] == "plain"
         # What is wrong shows where anybody would look.
         statuses = stack.call("status")["statuses"]
         assert statuses["plugin:recorder"] == "active"

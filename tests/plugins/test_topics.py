@@ -28,6 +28,11 @@ def test_there_is_a_kind_for_each_event() -> None:
     assert named == set(topics.KINDS)
 
 
+def test_the_page_names_every_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs/howto/plugins.md").read_text()
+    assert [kind for kind in topics.KINDS if f"`{kind}`" not in page] == []
+
+
 @pytest.mark.parametrize(
     ("pattern", "fits", "not_fits"),
     [

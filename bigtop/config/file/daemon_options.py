@@ -236,7 +236,8 @@ PLUGIN_EVENTS = Key(
     "events",
     commas(wv.required),
     "LIST",
-    "Which events the program `cmd` is told of: WATCHER.EVENT, with * in both, such as *.reap.",
+    "Which events the program `cmd` is told of: WATCHER.EVENT, with * in both, such as *.reap. Some classes "
+    "have it as well.",
     many=True,
     ours=True,
 )

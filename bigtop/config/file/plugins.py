@@ -25,7 +25,6 @@ FLAPPING = "circus.plugins.flapping.Flapping"
 _FLAPPING_DEFAULTS = {"attempts": "2", "window": "1", "retry_in": "7", "max_retry": "5", "active": "yes"}
 _DEFAULTS = {o.PRIORITY: "1", o.SINGLETON: "yes", o.COPY_ENV: "yes", o.COPY_PATH: "yes"}
 _KEYS = frozenset(key.name for key in (*o.WATCHER, *d.PLUGIN))
-_OF_PROGRAMS = {o.CMD.name, d.PLUGIN_EVENTS.name}
 _STREAMS = tuple(f"{stream}." for stream in o.STREAMS)
 
 
@@ -96,15 +95,15 @@ def _orders(
         given_apart = o.ARGS.name in values.given and values.given[o.ARGS.name].is_list
         words = [values[o.CMD], *(map(shlex.quote, values[o.ARGS]) if given_apart else values[o.ARGS])]
         given["cmd"] = Entry((" ".join(words),), values.place_of(o.CMD))
-        if own.is_given(d.PLUGIN_EVENTS):
-            given["events"] = everything[d.PLUGIN_EVENTS.name]
+    if own.is_given(d.PLUGIN_EVENTS):
+        given["events"] = everything[d.PLUGIN_EVENTS.name]
     config = {name: entry.text for name, entry in everything.items() if name != d.USE.name}
     orders = Orders(
         name=section.name,
         use=use,
         given={name: entry.texts for name, entry in given.items()},
         config={**config, "name": section.name},
-        reserved=tuple(sorted(_KEYS - _OF_PROGRAMS)) if use == PROGRAM else tuple(sorted(_KEYS)),
+        reserved=tuple(sorted(_KEYS - ({"cmd", "events"} if use == PROGRAM else {"events"}))),
         state_file=own[d.STATE_FILE],
         hang_timeout=own[d.HANG_TIMEOUT],
         loglevel="debug" if circus[d.DEBUG] else circus[d.LOGLEVEL],
@@ -122,10 +121,6 @@ def _use(section: Section, own: Values, around: FileContext) -> str:
                 section.entries[o.CMD.name].place, "cmd: give use, a class, or cmd, a program, not both"
             )
         return PROGRAM
-    if own.is_given(d.PLUGIN_EVENTS) and use:
-        around.problems.error(
-            own.place_of(d.PLUGIN_EVENTS), "events: is for programs (cmd); a class says itself what it hears"
-        )
     if not use and d.USE.name not in section.entries:
         around.problems.error(
             section.place, f"[{section.title}] needs use, the class of the plugin, or cmd, its program"

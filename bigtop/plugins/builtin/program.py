@@ -106,7 +106,7 @@ class Program(Plugin):
                 assert process.stdin is not None
                 if process.stdin.transport.get_write_buffer_size() < _UNREAD:
                     for number, event in self._due():
-                        self._write({"seq": number, **_shown(event)})
+                        self._write({"seq": number, **shown(event)})
                 due = self._outbox.next_due()
                 wait = None if due is None else max(0.05, due - time.monotonic())
                 with suppress(TimeoutError):
@@ -194,6 +194,7 @@ class Program(Plugin):
             self.log.warning("%s", trouble)
 
 
-def _shown(event: Event) -> dict[str, object]:
+def shown(event: Event) -> dict[str, object]:
+    """Return an event as a program is told of it."""
     told = {"watcher": event.watcher, "event": event.kind, "time": event.time}
     return {**told, "pid": event.pid, "status": event.status, "payload": dict(event.payload)}

@@ -23,6 +23,9 @@ class Amount(Record):
     number: float
     is_percent: bool
 
+    def __str__(self) -> str:
+        return f"{self.number:g}"
+
     def of(self, figures: Mapping[str, Any]) -> float:
         """Return what a process uses, in the same unit."""
         return float(figures["mem"]) if self.is_percent else human2bytes(figures["mem_info1"])
