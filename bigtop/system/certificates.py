@@ -26,6 +26,7 @@ _KINDS: Final = {
     "RSA": bytes.fromhex("06092a864886f70d010101"),
     "EC": bytes.fromhex("06072a8648ce3d0201"),
 }
+_NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: how long it is valid is told besides
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 _END: Final = "-----END CERTIFICATE-----"
 
@@ -93,6 +94,38 @@ def load(context: ssl.SSLContext, certificate: str, key: str) -> None:
         if "MISMATCH" in reason:
             raise ConfigError("the key does not belong to the certificate") from None
         raise ConfigError(f"OpenSSL does not take it: {reason.lower().replace('_', ' ')}") from None
+
+
+def chain_problem(certificate: str, key: str) -> str:
+    """Return why clients who know only who has issued the last certificate of a pair cannot follow its chain,
+    "" if they can. OpenSSL is asked: one side shows it, and the other one trusts the last and no more."""
+    chain = [_BEGIN + one for one in certificate.split(_BEGIN)[1:]]
+    if len(chain) < 2:
+        with _file(certificate) as path:
+            found: dict[str, Any] = decode(path)
+        return "" if found.get("issuer") == found.get("subject") else "that of its issuer is missing"
+    server, client = (ssl.SSLContext(kind) for kind in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT))
+    load(server, certificate, key)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    try:
+        client.load_verify_locations(cadata=chain[-1])
+        _shake_hands(server, client)
+    except ssl.SSLCertVerificationError as error:
+        return str(error.verify_message)
+    except ssl.SSLError as error:
+        return str(error.reason or error)
+    return ""
+
+
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)]
+    while sides:
+        for side in sides.copy():
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+                sides.remove(side)
 
 
 def revoke(context: ssl.SSLContext, crl: str) -> None:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -188,6 +189,25 @@ def test_both_readers_say_the_same(subject: str, kind: str, tmp_path: Path) -> N
     assert facts.ends == pair.not_after
     assert int(facts.serial, 16) == pair.leaf.serial_number
     assert readers.kind(pair.key).startswith({"EC": "ECDSA", "RSA": "RSA"}[facts.kind])
+
+
+def test_chains_that_clients_can_follow() -> None:
+    issued = pytest.importorskip("tests.support.issued", reason="pip install 'bigtop[tls]'").Issued
+    root = issued(title="root")
+    between = issued(title="between", by=root)
+    leaf = issued("a.example", by=between)
+    late = issued("a.example", by=between, begin=0, end=9)
+    stranger = issued(title="stranger")
+
+    def problem(*chain: Any) -> str:
+        texts = [one.pem.decode() for one in chain]
+        return certificates.chain_problem("".join(texts), chain[0].key_pem.decode())
+
+    assert problem(leaf, between) == problem(leaf, between, root) == problem(late, between) == ""
+    assert problem(leaf) == "that of its issuer is missing"
+    assert problem(leaf, stranger) == problem(leaf, root) == "unable to get local issuer certificate"
+    own = made("a.example")
+    assert certificates.chain_problem(own.certificate, own.key) == ""
 
 
 def test_when_lists_of_revoked_certificates_end() -> None:

@@ -141,8 +141,13 @@ class BufferedTransport(Stream):
             self._events.watch(False, self._events.writes)
 
     def on_readable(self) -> None:
+        raw = self.raw
         try:
-            data = self.raw.recv(RECEIVE) if self._recv is None else self._recv(RECEIVE)
+            if raw.opening is not None and not raw.open():
+                self._events.update()
+                self.owner.stalled()
+                return
+            data = raw.recv(RECEIVE) if self._recv is None else self._recv(RECEIVE)
         except BlockingIOError:
             self._events.update()
             self.owner.stalled()
@@ -156,7 +161,7 @@ class BufferedTransport(Stream):
         if data:
             self.owner.received(data)
             # Who has something to send learns from that.
-            if self.turn.reports_once and not self._queue and not self.gone and self.raw.is_broken():
+            if self.turn.reports_once and not self._queue and not self.gone and raw.is_broken():
                 self._lose()
         else:
             self.pause()  # an end is readable for ever

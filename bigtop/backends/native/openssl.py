@@ -10,8 +10,8 @@ import _ssl
 import ctypes
 import ssl
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 TICKET_KEYS: Final = 80  # bytes: a name of 16, a key for HMAC and one for AES, of 32 each
 # SSL_CTRL_SET_SESS_CACHE_MODE, _GET_TLSEXT_TICKET_KEYS, _SET_TLSEXT_TICKET_KEYS, _SET_GROUPS_LIST
@@ -43,20 +43,38 @@ def set_groups(context: ssl.SSLContext, names: str) -> bool:
     return control is not None and control(_SET_GROUPS, 0, names.encode()) == 1
 
 
+def set_suites(context: ssl.SSLContext, names: Sequence[str]) -> bool:
+    """Whether a context has these suites of TLS 1.3 and no others from now on, the best first."""
+    function = _function("SSL_CTX_set_ciphersuites", ctypes.c_char_p)
+    return function is not None and function(_pointer(context), ":".join(names).encode()) == 1
+
+
 def _control(context: ssl.SSLContext) -> Control | None:
     """Return OpenSSL's SSL_CTX_ctrl() for a context."""
-    if sys.implementation.name != "cpython" or sys.version_info >= _CHECKED:
+    control = _function("SSL_CTX_ctrl", ctypes.c_int, ctypes.c_long, ctypes.c_char_p)
+    if control is None:
         return None
-    try:
-        control = ctypes.CDLL(_ssl.__file__).SSL_CTX_ctrl
-    except (AttributeError, OSError):  # OpenSSL is a part of Python, which does not show it
-        return None
-    control.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p]
     control.restype = ctypes.c_long
-    # What stands behind the head that all objects have: OpenSSL's own context (_ssl.c, PySSLContext).
-    pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value
+    pointer = _pointer(context)
 
     def asked(what: int, number: int, value: object) -> int:
         return int(control(pointer, what, number, value))
 
     return asked
+
+
+def _function(name: str, *types: Any) -> Any:
+    """Return a function of OpenSSL about a context, None where there is none that can be called."""
+    if sys.implementation.name != "cpython" or sys.version_info >= _CHECKED:
+        return None
+    try:
+        found = ctypes.CDLL(_ssl.__file__)[name]
+    except (AttributeError, OSError):  # OpenSSL is a part of Python, which does not show it
+        return None
+    found.argtypes = [ctypes.c_void_p, *types]
+    return found
+
+
+def _pointer(context: ssl.SSLContext) -> int | None:
+    """Return where OpenSSL's own context is: behind the head that all objects have (_ssl.c, PySSLContext)."""
+    return ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value

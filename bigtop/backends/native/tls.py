@@ -78,7 +78,8 @@ class TlsTransport:
         # OpenSSL wants a socket of C, and gevent's has one. That is for gevent to close: it knows who waits.
         self._owner = sock
         self._socket = bare(sock)
-        self._socket.setblocking(False)
+        if self._socket.gettimeout() != 0:
+            self._socket.setblocking(False)
         self._contexts = contexts
         self._owner_of = owner_of
         self._stage: TlsStage = PEEKING
@@ -105,7 +106,8 @@ class TlsTransport:
         if self._stage is not OPEN:
             if self._stage is BARE:
                 return self._socket.recv(size)
-            self._open()
+            if not self.open():
+                raise BlockingIOError
         data = self._read()
         self._is_first = True
         if len(data) < RECORD:
@@ -134,18 +136,17 @@ class TlsTransport:
 
     # ---- the handshake
 
-    def _open(self) -> None:
-        """Go on with the handshake; return when it is over."""
-        if self._stage is PEEKING:
-            self._begin()
+    def open(self) -> bool:
+        if self._stage is PEEKING and not self._begin():
+            return False
         try:
             self._tls.do_handshake()
         except SSLWantReadError:
             self.read_event = READABLE
-            raise BlockingIOError from None
+            return False
         except SSLWantWriteError:
             self.read_event = WRITABLE
-            raise BlockingIOError from None
+            return False
         except OSError as error:
             self._tell(str(error))
             raise
@@ -156,14 +157,18 @@ class TlsTransport:
         opening, self.opening = self.opening, None
         if opening is not None and opening.opened is not None:
             opening.opened(_session(self._tls, self._contexts, self._name))
+        return True
 
-    def _begin(self) -> None:
-        """Look at the Hello, and make of it the beginning of a handshake."""
+    def _begin(self) -> bool:
+        """Look at the Hello, and make of it the beginning of a handshake, unless more has to come or somebody
+        else is to do that."""
         hello = self._hello()
+        if hello is None:
+            return False
         owner = -1 if self._owner_of is None else self._owner_of(hello.name)
         if owner >= 0 and self.opening is not None:
             self.opening.owner = owner
-            raise BlockingIOError
+            return False
         context: Any = self._contexts.choose(hello.name, hello.alpn)
         self.is_movable = False
         if context is None:
@@ -174,8 +179,10 @@ class TlsTransport:
         self._name = hello.name
         self._tls = context._wrap_socket(self._socket, True, None)  # what wrap_socket() calls
         self._stage = SHAKING
+        return True
 
-    def _hello(self) -> Hello:
+    def _hello(self) -> Hello | None:
+        """Return what the client has said; None: it goes on."""
         data = self._socket.recv(USUAL, socket.MSG_PEEK)
         if len(data) == USUAL:
             data = self._socket.recv(MOST, socket.MSG_PEEK)
@@ -187,7 +194,7 @@ class TlsTransport:
                 raise ConnectionAbortedError  # it has ended in the middle
             self._seen = len(data)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._seen + 1)
-            raise BlockingIOError
+            return None
         if self._seen:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
         if hello is ALIEN:
@@ -283,6 +290,7 @@ class TlsTransport:
         if how != socket.SHUT_RD:
             self._say_end()
             self._stage = BARE
+            self.opening = None
         self._socket.shutdown(how)
 
     def _say_end(self) -> None:

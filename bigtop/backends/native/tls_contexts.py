@@ -20,7 +20,10 @@ from bigtop.ipc.keyring import KeyPair, Keyring
 from bigtop.system import certificates
 
 # Mozilla's "intermediate", without those that compute in the multiplicative group (DHE).
-CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+CIPHERS: Final = "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20"
+# As "intermediate" has it, AES comes with 128 bits first, of TLS 1.3, too. With 256 OpenSSL takes SHA-384 for
+# the handshake, for which processors have no instructions: that is a tenth of a handshake.
+_FIRST: Final = "TLS_AES_128_GCM_SHA256"
 # By Mozilla's "intermediate", too. Of others, OpenSSL before 3.5 would compute with numbers of 8,192 bits for
 # whoever asks: that takes 400 times as long as the rest of a handshake (CVE-2002-20001). Later ones do
 # without those by themselves, and have groups that stand up to quantum computers.
@@ -116,6 +119,9 @@ class TlsContexts:
                 certificates.load(context, pair.certificate, pair.key)
             except ConfigError as error:
                 raise _of(pair, error) from None
+        suites = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] == "TLSv1.3"]
+        if _FIRST in suites:  # the system may want none of 128 bits
+            openssl.set_suites(context, sorted(suites, key=lambda name: name != _FIRST))
         for cipher in context.get_ciphers():
             self._cipher_ids[cipher["name"]] = cipher["id"] & 0xFFFF
         return context

@@ -38,7 +38,7 @@ Bytes = bytes | memoryview
 
 
 class Opening:
-    """What has to be done before a transport carries anything: a handshake, as a part of recv().
+    """What has to be done before a transport carries anything: a handshake.
 
     `opened` is told how it came out; `owner` is the application, by its number, that the client has named,
     -1 while that may be this one.
@@ -66,8 +66,12 @@ class Transport(Protocol):
     scheme: str
     opening: Opening | None  # None: it is open
 
+    def open(self) -> bool:
+        """Go on with what `opening` stands for; return whether it is over. Asked for it often waits once or
+        twice, so it says that without an exception. ProtocolError: the client speaks something else."""
+
     def recv(self, size: int, /) -> bytes:
-        """Return what came; b"" at the end. ProtocolError: the client speaks something else."""
+        """Return what came; b"" at the end."""
 
     def send(self, data: Bytes, /) -> int:
         """Send what can be sent now; return how many bytes that was."""
@@ -151,6 +155,9 @@ class PlainTransport:
         self.is_plain: bool = True
         self.scheme: str = "http"
         self.opening: Opening | None = None
+
+    def open(self) -> bool:
+        return True
 
     def fileno(self) -> int:
         return self._socket.fileno()

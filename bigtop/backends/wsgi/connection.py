@@ -107,12 +107,15 @@ class Connection:
 
     def receive(self) -> int:
         """Read once; return the number of bytes, 0 when there are none yet. Raises ClientGone at the end."""
+        transport = self.transport
         try:
-            data = self.transport.recv(RECEIVE)
+            opening = transport.opening
+            if opening is not None and not transport.open():
+                if opening.owner >= 0 and isinstance(self.engine, RoutedEngine):
+                    self.engine.leave_to(opening.owner)
+                return 0
+            data = transport.recv(RECEIVE)
         except BlockingIOError:
-            opening = self.transport.opening
-            if opening is not None and opening.owner >= 0 and isinstance(self.engine, RoutedEngine):
-                self.engine.leave_to(opening.owner)
             return 0
         except ProtocolError as error:
             self.engine.error = error

@@ -180,9 +180,10 @@ def described(found: TlsSources, now: float) -> list[str]:
         text = _text(one.certificate)
         facts = certificates.facts_of(text)
         days = int((facts.ends - now) // 86400)
+        problem = certificates.chain_problem(text, _text(one.key))
         lines.append(
             f"certificate {one.certificate}: {' '.join(facts.names) or 'no names'}; {facts.kind} key fits; "
-            f"{text.count('BEGIN CERTIFICATE')} in its chain; "
+            f"{text.count('BEGIN CERTIFICATE')} in its chain{_unless(problem)}; "
             + (f"{days} day{'' if days == 1 else 's'} left" if days >= 0 else "it has expired")
         )
     if found.client_crl:
@@ -190,6 +191,10 @@ def described(found: TlsSources, now: float) -> list[str]:
         until = "for ever" if ends is None else f"until {time.strftime('%Y-%m-%d', time.gmtime(ends))}"
         lines.append(f"revoked certificates of clients {found.client_crl}: {until}")
     return lines
+
+
+def _unless(problem: str) -> str:
+    return f", which clients may be unable to follow: {problem}" if problem else ""
 
 
 def _described_auto(how: AcmeSpec, names: Sequence[str], now: float) -> str:
