@@ -141,14 +141,11 @@ class TlsTransport:
             return False
         try:
             self._tls.do_handshake()
-        except SSLWantReadError:
-            self.read_event = READABLE
-            return False
-        except SSLWantWriteError:
-            self.read_event = WRITABLE
+        except (SSLWantReadError, SSLWantWriteError) as waits:
+            self.read_event = READABLE if isinstance(waits, SSLWantReadError) else WRITABLE
             return False
         except OSError as error:
-            self._tell(str(error))
+            _tell(self._socket, str(error))
             raise
         self.read_event = READABLE
         self._stage = OPEN
@@ -169,12 +166,12 @@ class TlsTransport:
         if owner >= 0 and self.opening is not None:
             self.opening.owner = owner
             return False
-        context: Any = self._contexts.choose(hello.name, hello.alpn)
         self.is_movable = False
+        context: Any = self._contexts.choose(hello.name, hello.alpn)
         if context is None:
             self._socket.recv(MOST)  # what is not read would make the end a reset
             self._socket.send(_ALERT)
-            self._tell(f"the name {hello.name!r} is unknown")
+            _tell(self._socket, f"the name {hello.name!r} is unknown")
             raise ConnectionAbortedError
         self._name = hello.name
         self._tls = context._wrap_socket(self._socket, True, None)  # what wrap_socket() calls
@@ -207,15 +204,8 @@ class TlsTransport:
         self._stage = BARE
         self.is_movable = False
         self.opening = None
-        self._tell("it speaks something else")
-        if data[:1].isupper():
-            raise ProtocolError(400, _PLAIN)
-        raise ConnectionAbortedError
-
-    def _tell(self, reason: str) -> None:
-        if log.isEnabledFor(logging.DEBUG):
-            with suppress(OSError):
-                log.debug("no TLS with %s: %s", self._socket.getpeername(), reason)
+        _tell(self._socket, "it speaks something else")
+        raise ProtocolError(400, _PLAIN) if data[:1].isupper() else ConnectionAbortedError
 
     # ---- out
 
@@ -317,6 +307,12 @@ class TlsTransport:
 
     def take_back(self) -> None:
         raise NotImplementedError("the descriptor is not all there is of it")
+
+
+def _tell(client: AnySocket, reason: str) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        with suppress(OSError):
+            log.debug("no TLS with %s: %s", client.getpeername(), reason)
 
 
 _sessions: Final[dict[tuple[str, str, str, bool], TlsSession]] = {}  # of clients without a certificate
