@@ -374,6 +374,10 @@ WATCHER: Witnesses = {
         "check_timeout": "test_a_reload_that_shows_nothing_leaves_the_old_processes",
         "canary_time": "test_a_new_process_has_to_live_for_a_while",
     },
+    "integration/test_autoscaling.py": {
+        "scale_command": "test_a_command_says_how_many_processes_are_wanted",
+        "scale_interval": "test_a_command_says_how_many_processes_are_wanted",
+    },
     "integration/test_outputs.py": {
         "output_prefix": "test_names_can_be_left_out",
     },

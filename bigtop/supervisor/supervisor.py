@@ -48,7 +48,7 @@ class Supervisor:
         self.watchers = Watchers()
         self.dispatcher = Dispatcher(self.watchers, make_pool, self.hear, self._stepped)
         self.scheduler = Scheduler(self.watchers, self.dispatcher, self.hear, sockets)
-        self.autoscaling = Autoscaling(self.dispatcher.feed, self.hear, self.watchers.runtimes, {}, {})
+        self.autoscaling = Autoscaling(self.dispatcher.feed, self.hear, self.watchers.runtimes, {}, {}, {})
         self._changes = Changes()
         self.configuration = Configuration(
             self.watchers, self.dispatcher, self.scheduler, self._changes, self.hear

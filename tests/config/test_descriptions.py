@@ -84,6 +84,8 @@ BESIDE = {
     "access_logformat": {"access_logfile": "-"},
     "health_check_header": {"health_check": "GET /x"},
     "check_timeout": {"check_command": "x"},
+    "scale_command": {"numprocesses": "2..8"},
+    "scale_interval": {"numprocesses": "2..8", "scale_command": "x"},
     **{name: {"canary_time": "7"} for name in ("canary_errors", "canary_latency", "canary_requests")},
     "copy_path": {"copy_env": "yes"},
     "flapping.active": {"max_retry": "5"},

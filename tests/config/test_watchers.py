@@ -159,6 +159,12 @@ CONTRADICTIONS = [
         "schedule = * * * * *\nrespawn = yes",
         "what has a schedule ends by itself: respawn must be no or unexpected",
     ),
+    ("scale_command = x", "scale_command needs bounds for its number, such as numprocesses = 2..8"),
+    ("scale_interval = 3", "scale_interval needs scale_command, which it is the pace of"),
+    (
+        "scale_command = x\nscale_interval = 0\nnumprocesses = 2..8",
+        "scale_interval is 0: scale_command would run without end",
+    ),
     ("copy_path = yes", "copy_path needs copy_env = yes"),
     ("virtualenv = /", "virtualenv needs copy_env = yes"),
     ("virtualenv = /\ncopy_env = yes", "must be a virtual environment of Python"),

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,29 @@ def test_processes_of_a_command_have_bounds_too_and_a_file_keeps_them() -> None:
         assert 'numprocesses = "3..5"' in stack.ctl("save", "--dry-run")
         with pytest.raises(RefusedError, match=r"8\.\.2.: the first number is the least"):
             stack.call("scale", name="sleeper", count="8..2")
+
+
+FED = """
+[watcher.fed]
+cmd = "sleep 1000"
+numprocesses = "1..3"
+scale_command = "cat {0}/wanted"
+scale_interval = 0.2
+"""
+
+
+def test_a_command_says_how_many_processes_are_wanted(tmp_path: Path) -> None:
+    wanted = tmp_path / "wanted"
+    wanted.write_text("2\n")
+    with Stack(FED.format(tmp_path)) as stack:
+        stack.wait_for("fed: 2 processes instead of 1: the command asks for 2")
+        wanted.write_text("many\n")
+        stack.wait_for("fed: the number of processes stays: cat ")
+        assert "'many' is no number of processes" in stack.asked("explain", "fed")["held"]
+        wanted.unlink()
+        stack.wait_for("/wanted: ended with exit status 1")
+        wanted.write_text("7\n")
+        stack.wait_for("fed: 3 processes instead of 2: the command asks for 7")
+        until(lambda: len(stack.pids("fed")) == 3, "the most that there may be")
+        wanted.write_text("1\n")
+        until(lambda: len(stack.pids("fed")) == 1, "the least")

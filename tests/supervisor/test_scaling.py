@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.supervisor.policy.scaling import Bounds, Decision, Sample, Scaler, Work
+from bigtop.supervisor.policy.scaling import Bounds, Decision, Sample, ScaleCommand, Scaler, Work
 
 Load = Callable[[float], float]  # how many processes would be busy all the time
 
@@ -202,3 +202,55 @@ def test_what_processes_did_between_two_looks() -> None:
     again = Sample.between(20.0, 1.0, after, before)  # a counter that went back says nothing
     assert again is not None
     assert (again.busy, again.wait, again.done) == (0.0, 0.0, 0.0)
+
+
+# ---- where a command says how many
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted", "room", "count", "held"),
+    [
+        (3, 2, None, 3, ""),
+        (2, 2, None, None, ""),
+        (1, 4, None, 2, ""),
+        (0, 4, None, 2, ""),
+        (9, 4, None, 8, "9 are asked for, and 8 is the most that there may be"),
+        (9, 8, None, None, "9 are asked for, and 8 is the most that there may be"),
+        (8, 4, 120, 6, "one more takes 50 MB, and 120 MB are left"),
+        (8, 4, 20, None, "one more takes 50 MB, and 20 MB are left"),
+        (8, 4, -5, None, "one more takes 50 MB, and 0 MB are left"),
+        (2, 4, 0, 2, ""),  # fewer need no memory
+    ],
+)
+def test_a_command_is_obeyed_at_once_within_bounds_and_memory(
+    asked: int, wanted: int, room: int | None, count: int | None, held: str
+) -> None:
+    scaler = Scaler(Bounds(2, 8))
+    decision = scaler.obey(1.0, asked, wanted, None if room is None else room * 1_000_000, 50_000_000)
+    assert (decision and decision.wanted) == count
+    assert decision is None or decision.reason == f"the command asks for {asked}"
+    assert scaler.held == held
+    assert list(scaler.told) == ([] if decision is None else [decision])
+
+
+@pytest.mark.parametrize(
+    ("printed", "number"),
+    [
+        ("3\n", 3),
+        ("  12 ", 12),
+        ("a warning\n0\n\n", 0),
+        ("", None),
+        ("3 jobs", None),
+        ("-1", None),
+        ("1.5", None),
+        ("٣", None),
+        ("1" * 12, None),
+    ],
+)
+def test_the_last_line_is_the_number(printed: str, number: int | None) -> None:
+    command = ScaleCommand("count them")
+    if number is not None:
+        assert command.number(printed) == number
+        return
+    with pytest.raises(ValueError, match=r"count them: .* is no number of processes"):
+        command.number(printed)

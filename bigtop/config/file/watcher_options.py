@@ -112,6 +112,21 @@ NUMPROCESSES = Key(
     "Processes to keep; auto is one per CPU. With 2..8 as many as their CPU time asks for.",
     ("1",),
 )
+SCALE_COMMAND = Key(
+    "scale_command",
+    wv.filled(deploy_values.command),
+    "COMMAND",
+    "What a shell runs, as the watcher's user: it prints how many of `numprocesses = 2..8` are wanted.",
+    ours=True,
+)
+SCALE_INTERVAL = Key(
+    "scale_interval",
+    one(values.seconds),
+    "SECONDS",
+    "Time from one `scale_command` to the next, and the time that one has.",
+    ("10",),
+    ours=True,
+)
 SINGLETON = Key("singleton", one(switch), "yes|no", "Never more than one process.", NO)
 AUTOSTART = Key("autostart", one(switch), "yes|no", "Start together with Bigtop.", YES)
 PRIORITY = Key(
@@ -372,8 +387,8 @@ WATCHER: Final[tuple[Key[object], ...]] = (
     VIRTUALENV_PY_VER,
     UMASK, NICE, CPU_AFFINITY, OOM_SCORE_ADJ, NO_NEW_PRIVS, CGROUP, CGROUP_CPUS, CGROUP_MEMORY,
     CGROUP_PIDS, *RLIMITS,
-    NUMPROCESSES, SINGLETON, AUTOSTART, PRIORITY, DEPENDS, READY, BOOT_TIMEOUT, HEALTH_CHECK, CHECK_COMMAND,
-    CHECK_TIMEOUT, CANARY_TIME, WARMUP_DELAY, ON_DEMAND,
+    NUMPROCESSES, SCALE_COMMAND, SCALE_INTERVAL, SINGLETON, AUTOSTART, PRIORITY, DEPENDS, READY, BOOT_TIMEOUT,
+    HEALTH_CHECK, CHECK_COMMAND, CHECK_TIMEOUT, CANARY_TIME, WARMUP_DELAY, ON_DEMAND,
     IDLE_STOP, SCHEDULE, MAX_AGE, MAX_AGE_VARIANCE, MAX_RSS,
     STOP_SIGNAL, STOP_SIGNALS, STOP_COMMAND, STOP_CHILDREN, GRACEFUL_TIMEOUT, SEND_HUP, OVERLAP,
     RESPAWN, EXPECTED_EXITS, CRITICAL, MAX_RETRY, FLAPPING_ACTIVE, FLAPPING_ATTEMPTS, FLAPPING_WINDOW,

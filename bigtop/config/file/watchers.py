@@ -25,6 +25,7 @@ from bigtop.errors import ConfigError
 from bigtop.record import Record, field, replace
 from bigtop.supervisor.policy import spec as s
 from bigtop.supervisor.policy.deploy import DeployPolicy
+from bigtop.supervisor.policy.scaling import ScaleCommand
 from bigtop.supervisor.policy.variables import misquoted
 from bigtop.supervisor.streams import sinks
 from bigtop.system import accounts
@@ -104,6 +105,7 @@ def watcher_spec(name: str, values: Values, target: s.Command, around: FileConte
             target=target,
             numprocesses=values[o.NUMPROCESSES].least,
             scaling=values[o.NUMPROCESSES].if_any,
+            scale_command=_scale_command(values),
             restart=_restart(values),
             stop=_stop(values),
             boot_timeout=values[o.BOOT_TIMEOUT],
@@ -130,6 +132,19 @@ def watcher_spec(name: str, values: Values, target: s.Command, around: FileConte
 
 
 # ---- the parts of a spec
+
+
+def _scale_command(values: Values) -> ScaleCommand | None:
+    command, interval = values[o.SCALE_COMMAND], values[o.SCALE_INTERVAL]
+    if not command:
+        if values.is_given(o.SCALE_INTERVAL):
+            raise ConfigError("scale_interval needs scale_command, which it is the pace of")
+        return None
+    if values[o.NUMPROCESSES].if_any is None:
+        raise ConfigError("scale_command needs bounds for its number, such as numprocesses = 2..8")
+    if interval <= 0:
+        raise ConfigError("scale_interval is 0: scale_command would run without end")
+    return ScaleCommand(command, interval)
 
 
 def command(values: Values, env: Mapping[str, str], problems: Problems) -> s.Command:

@@ -4,6 +4,7 @@
 # reason, or with nothing. Time is in the samples.
 # Rule 2: more processes come quickly, since requests wait; fewer come slowly, and only where one process less
 # would still be bored. Both bounds leave room between them: what was just added is never taken away for that.
+# Where a command says how many are wanted, it knows better: obey() does so at once, within the bounds.
 # Rule 3: what cannot help is not done. Where there is no memory for one more, or where more processes did not
 # answer more, the number stays, and the reason is told.
 
@@ -45,6 +46,21 @@ class Bounds(NamedTuple):
 
     def nearest(self, count: int) -> int:
         return min(max(count, self.least), self.most)
+
+
+class ScaleCommand(NamedTuple):
+    """A command for a shell that prints how many processes are wanted, each `interval` seconds."""
+
+    command: str
+    interval: float = 10.0
+
+    def number(self, printed: str) -> int:
+        """Return the number that it printed last. ValueError: it is none, and the text says so."""
+        lines = printed.split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if not (last.isascii() and last.isdigit() and len(last) < 10):
+            raise ValueError(f"{self.command}: {last[:60]!r} is no number of processes")
+        return int(last)
 
 
 class Work(NamedTuple):
@@ -173,6 +189,20 @@ class Scaler:
             return None
         return self._judge(sample) or self._grow(sample) or self._shrink(sample)
 
+    def obey(self, at: float, count: int, wanted: int, room: int | None, size: int) -> Decision | None:
+        """Have `count` processes, where `wanted` is the present number, as far as bounds and memory go.
+        `room` and `size` are those of a sample."""
+        nearest, self.held = self.bounds.nearest(count), ""
+        if count > nearest:
+            self.held = f"{count} are asked for, and {nearest} is the most that there may be"
+        if nearest > wanted and room is not None and size:
+            able = max(0, room) // size
+            if nearest - wanted > able:
+                nearest, self.held = wanted + able, _no_room(room, size)
+        if nearest == wanted:
+            return None
+        return self._decided(at, nearest, f"the command asks for {count}")
+
     def _judge(self, sample: Sample) -> Decision | None:
         """Look whether it helped to have more."""
         attempt, self._attempt = self._attempt, None
@@ -201,8 +231,7 @@ class Scaler:
         if sample.room is not None and sample.size:
             more = min(more, sample.room // sample.size)
         if more < 1:
-            left = max(0, sample.room or 0)
-            self.held = f"one more takes {sample.size / 1e6:.0f} MB, and {left / 1e6:.0f} MB are left"
+            self.held = _no_room(sample.room or 0, sample.size)
             return None
         self._attempt = _Attempt(count, self._load(sample.at), self._rate(sample.at))
         return self._decided(sample.at, count + more, _seen(sample))
@@ -235,6 +264,10 @@ class Scaler:
         self._changed_at = at
         self._saturated_since = None
         return decision
+
+
+def _no_room(room: int, size: int) -> str:
+    return f"one more takes {size / 1e6:.0f} MB, and {max(0, room) / 1e6:.0f} MB are left"
 
 
 def _seen(sample: Sample) -> str:

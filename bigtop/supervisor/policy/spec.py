@@ -12,7 +12,7 @@ from enum import Enum
 from bigtop.errors import ConfigError
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.deploy import DeployPolicy
-from bigtop.supervisor.policy.scaling import Bounds
+from bigtop.supervisor.policy.scaling import Bounds, ScaleCommand
 
 
 class Respawn(Enum):
@@ -222,6 +222,7 @@ class WatcherSpec(Record):
     target: Command | Worker
     numprocesses: int = 1
     scaling: Bounds | None = None  # between which the number follows the load; None: it stays
+    scale_command: ScaleCommand | None = None  # says the number, in place of the load
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     stop: StopPolicy = field(default_factory=StopPolicy)
     boot_timeout: float = 120.0  # to be imported, and from spawn to ready; 0: for ever
