@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bigtop.config.file import daemon_options, stats_options, watcher_options
+from bigtop.config.file import daemon_options, stats_options, watcher_options, web_options
 from bigtop.config.file.key import Key
 from bigtop.config.gunicorn.setting import AppName, ByApplication, Hook, Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.settings import HEADINGS
@@ -159,7 +159,8 @@ Circus' `circusctl` has the same words, but for `exit`; its `quit` does not ask.
 A command goes over ZeroMQ as one JSON frame from a DEALER (or REQ) socket:
 `{"command": "incr", "properties": {"name": "web", "nb": 2, "waiting": true}, "id": "7"}`. The properties have
 the names below. The reply is one frame, `{"status": "ok", "time": ..., "numprocesses": 4, "id": "7"}`, or
-`{"status": "error", "reason": "...", "errno": 3, ...}`. With `"msg_type": "cast"` there is none. The clients
+`{"status": "error", "reason": "...", "errno": 3, ...}`. With `"msg_type": "cast"` there is none. With
+`"role": "view"` the command is for somebody who may no more than that, whatever the sender may. The clients
 of Circus 0.19 work as they are.
 
 Commands for one watcher are obeyed in the order in which they come, and none waits for another: the newest
@@ -353,6 +354,7 @@ Both have the same sections and keys:
 | `[circus]` | `[circus]` or `[bigtop]` | what concerns all |
 | `[stats]` | `[stats]` | that figures are published, and how often; it switches `statsd` on |
 | `[admin]` | `[admin]` | where probes and metrics are answered |
+| `[web]` | `[web]` | the web console |
 | `[tls]` | `[tls]` | what all applications that speak TLS have in common |
 | `[watcher:web]` | `[watcher.web]` | a command to keep running |
 | `[socket:web]` | `[socket.web]` | a socket for those who name it, `$(circus.sockets.web)` |
@@ -389,6 +391,7 @@ def config_page() -> str:
         "## [circus]": daemon_options.CIRCUS,
         "## [stats]": stats_options.STATS,
         "## [admin]": stats_options.ADMIN_KEYS,
+        "## [web]": web_options.WEB,
         "## [watcher:NAME]": [*watcher, *_families()],
         "## [socket:NAME]": daemon_options.SOCKET,
         "## [plugin:NAME]": daemon_options.PLUGIN,

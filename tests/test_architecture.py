@@ -43,14 +43,19 @@ LAYERS = {
     "bigtop.keeper.schedule": 1,
     "bigtop.keeper.signing": 1,
     "bigtop.supervisor.policy": 1,
+    "bigtop.web.access": 1,
     "bigtop.supervisor.streams.formats": 1,
     "bigtop.backends": 2,
     "bigtop.hooks": 2,
     "bigtop.keeper": 2,
     "bigtop.supervisor": 2,
+    "bigtop.web.spec": 2,
+    "bigtop.web.store": 2,
     "bigtop.control": 3,
     "bigtop.plugins": 3,
     "bigtop.stats": 3,
+    "bigtop.web.encryption": 3,
+    "bigtop.web.preflight": 3,
     "bigtop.workers": 3,
     "bigtop.config": 4,
     "bigtop.launch": 4,
@@ -60,12 +65,15 @@ LAYERS = {
     "bigtop.gunicorn": 5,
     "bigtop.library": 5,
     "bigtop.top": 5,
+    "bigtop.web": 5,
 }
 
 # Rooms that decide and never perform, and what would make them perform.
 PURE = (
     *(room for room, number in LAYERS.items() if number == 1),
     *(f"bigtop.top.{name}" for name in ("columns", "keys", "node", "report", "roster", "rows", "words")),
+    *(f"bigtop.web.{name}" for name in ("actions", "facts", "flows", "headers", "masking", "verdict")),
+    "bigtop.web.origins_asked",
 )
 IMPURE = {"asyncio", "os", "select", "selectors", "socket", "subprocess", "threading", "time", "zmq"}
 

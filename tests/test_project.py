@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from bigtop.cli import ca, ctl, top
+from bigtop.cli import ca, ctl, top, web
 from bigtop.cli.root import root
 from bigtop.config.gunicorn import flags as gunicorn
 from bigtop.config.serve import uvicorn
@@ -144,6 +144,10 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
                     for option in root.get_command(click.Context(root), word).params
                     for flag in option.opts
                 }
+                unknown += [flag for flag in words if flag.startswith("-") and flag not in known]
+            case ["bigtop", "web", *words]:
+                groups = [web.command, *web.command.commands.values()]
+                known = {flag for group in groups for option in group.params for flag in option.opts}
                 unknown += [flag for flag in words if flag.startswith("-") and flag not in known]
             case ["bigtop", "ca", word, *words] if word in ca.command.commands:
                 known = {flag for option in ca.command.commands[word].params for flag in option.opts}

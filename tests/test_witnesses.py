@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.file import daemon, daemon_options, stats_options, watcher_options
+from bigtop.config.file import daemon, daemon_options, stats_options, watcher_options, web_options
 from bigtop.config.file.key import Key
 from bigtop.config.serve import options
 from tests import witnesses
@@ -21,6 +21,7 @@ SECTIONS: dict[str, tuple[Sequence[Key[object]], Witnesses, str]] = {
     "circus": (daemon_options.CIRCUS, witnesses.CIRCUS, "[circus]"),
     "stats": (stats_options.STATS, witnesses.STATS, "[stats]"),
     "admin": (stats_options.ADMIN_KEYS, witnesses.ADMIN, "[admin]"),
+    "web": (web_options.WEB, witnesses.WEB, "[web]"),
     "socket": (daemon_options.SOCKET, witnesses.SOCKET, "[socket:a]"),
     "plugin": (daemon_options.PLUGIN, witnesses.PLUGIN, "[plugin:a]"),
     "app": (daemon_options.APP, witnesses.APP, "[app:a]"),

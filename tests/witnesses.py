@@ -269,6 +269,11 @@ CIRCUS: Witnesses = {
         "multicast_endpoint": "test_who_asks_the_group_is_told_where_the_supervisor_is",
         "multicast_allow_ips": "test_who_asks_the_group_is_told_where_the_supervisor_is",
     },
+    "web/test_spec.py": {
+        "httpd": "test_a_file_of_circus_asks_for_a_console",
+        "httpd_host": "test_a_file_of_circus_asks_for_a_console",
+        "httpd_port": "test_a_file_of_circus_asks_for_a_console",
+    },
     "config/test_ini.py": {
         "include": "test_the_main_file_wins_and_then_the_first_included",
         "include_dir": "test_the_main_file_wins_and_then_the_first_included",
@@ -277,7 +282,6 @@ CIRCUS: Witnesses = {
         "fqdn_prefix": "test_settings_of_the_daemon_that_are_worth_a_word",
         "debug": "test_a_plugin_being_debugged_says_everything",
         "debug_gc": "test_settings_of_the_daemon_that_are_worth_a_word",
-        "httpd": "test_settings_of_the_daemon_that_are_worth_a_word",
     },
 }
 STATS: Witnesses = {
@@ -296,6 +300,18 @@ STATS: Witnesses = {
         "interval": "test_the_pace_and_the_past_are_as_the_file_says",
         "history": "test_the_pace_and_the_past_are_as_the_file_says",
         "details_interval": "test_what_is_costly_is_read_less_often",
+    },
+}
+WEB: Witnesses = {
+    "web/test_file.py": {
+        "bind": "test_a_file_has_a_console",
+        "state": "test_a_file_has_a_console",
+        "hosts": "test_a_file_has_a_console",
+        "certfile": "test_a_file_has_a_console",
+        "keyfile": "test_a_file_has_a_console",
+        "trusted_proxies": "test_a_file_has_a_console",
+        "endpoints": "test_a_daemon_with_keys_lets_the_console_do_what_its_keys_may",
+        "keys": "test_a_daemon_with_keys_lets_the_console_do_what_its_keys_may",
     },
 }
 ADMIN: Witnesses = {

@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": ("bigtop.cli.serve_command", "Serve a WSGI or ASGI application."),
     "ctl": ("bigtop.cli.ctl", "Control running supervisors."),
     "top": ("bigtop.cli.top", "Show what every process and every request is doing."),
+    "web": ("bigtop.cli.web", "Show supervisors in the browser."),
     "worker": ("bigtop.cli.worker", "Serve on an inherited socket, below another supervisor."),
     "backends": ("bigtop.cli.backends", "Show what can answer requests, and how to get it."),
     "check": ("bigtop.cli.check", "Check a configuration file and show what it comes to."),

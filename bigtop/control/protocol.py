@@ -38,12 +38,14 @@ class RefusedError(CommandError):
 
 
 class Envelope(Record):
-    """What comes around a command: `id` goes back unchanged; a cast is never answered, not even refused."""
+    """What comes around a command: `id` goes back unchanged; a cast is never answered, not even refused.
+    `role`: the sender asks for somebody who may no more than that."""
 
     command: object = None
     properties: object = None
     id: object = None
     cast: bool = False
+    role: object = None
 
 
 class ControlRequest(Record):
@@ -66,6 +68,7 @@ def open_envelope(frame: bytes) -> Envelope:
         message.get("properties"),
         message.get("id"),
         message.get("msg_type") == "cast",
+        message.get("role"),
     )
 
 
@@ -87,9 +90,9 @@ def error(reason: str, errno: int, envelope: Envelope, now: float) -> bytes:
     return _encode({**message, "id": envelope.id})
 
 
-def call(word: str, properties: Mapping[str, object], call_id: str | None) -> bytes:
-    """Encode a request; without an id it is a cast."""
-    message = {"command": word, "properties": properties}
+def call(word: str, properties: Mapping[str, object], call_id: str | None, role: str = "") -> bytes:
+    """Encode a request; without an id it is a cast. `role`: for somebody who may no more than that."""
+    message = {"command": word, "properties": properties, **({"role": role} if role else {})}
     return _encode({**message, "id": call_id} if call_id is not None else {**message, "msg_type": "cast"})
 
 

@@ -83,6 +83,13 @@ def _problems(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
             addresses.check(endpoint)
         except ConfigError as error:
             yield key, str(error)
+    yield from _of_console(spec)
+    yield from _of_log(spec)
+    if spec.pidfile and (problem := _unwritable(spec.pidfile)):
+        yield "pidfile", problem
+
+
+def _of_log(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
     if spec.loggerconfig is not None and spec.loggerconfig.lower() != "default":
         try:
             log.check_config(spec.loggerconfig)
@@ -90,8 +97,21 @@ def _problems(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
             yield "loggerconfig", str(error)
     elif _is_file(spec.logoutput) and (problem := _unwritable(spec.logoutput)):
         yield "logoutput", problem
-    if spec.pidfile and (problem := _unwritable(spec.pidfile)):
-        yield "pidfile", problem
+
+
+def _of_console(spec: DaemonSpec) -> Iterator[tuple[str, str]]:
+    web = spec.web
+    if web is None:
+        return
+    from bigtop.web import preflight  # with ZeroMQ, for those who have a console
+
+    for option, problem in preflight.problems(web):
+        yield f"[web] {_WEB_KEYS.get(option, option)}", problem
+    if spec.server_key and (spec.endpoint or "").startswith("tcp://") and not web.keys:
+        yield "[web] keys", "the control channel takes keys (server_key): say which folder has some for it"
+
+
+_WEB_KEYS = {"proxies": "trusted_proxies"}
 
 
 def _is_file(logoutput: str) -> bool:

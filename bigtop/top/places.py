@@ -15,16 +15,19 @@ PATIENCE = 5.0  # seconds for an answer
 
 
 class Place(Record):
-    """One supervisor, and how to get there."""
+    """One supervisor, and how to get there. `role`: commands are for somebody who may no more than that."""
 
     name: str
     endpoint: str
     identity: Identity | None = None
     tunnel: Tunnel | None = None
+    role: str = ""
 
     def client(self, timeout: float | None = PATIENCE) -> AsyncClient:
         """UnreachableError and ConfigError where that can be told at once."""
-        return AsyncClient(self.endpoint, timeout=timeout, identity=self.identity, tunnel=self.tunnel)
+        return AsyncClient(
+            self.endpoint, timeout=timeout, identity=self.identity, tunnel=self.tunnel, role=self.role
+        )
 
 
 def find(words: Sequence[str], identity: Identity | None, tunnel: Tunnel | None) -> list[Place]:

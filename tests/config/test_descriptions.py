@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.file import daemon, daemon_options, stats_options, watcher_options
+from bigtop.config.file import daemon, daemon_options, stats_options, watcher_options, web_options
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.key import Key
 from bigtop.config.serve import options, serve
@@ -26,6 +26,7 @@ OF_KIND = {
     "STATUSES": "7", "CPUS": "0", "CRON": "5 4 * * *", "WHEN": "delay:7",
     "USER": "nobody", "GROUP": "0", "NAME": "lo", "NAMES": "other", "NAME=VALUE": "A=1", "X.Y": "3.9",
     "FILE": "{folder}/file", "FILE|URL": "{folder}/log", "PATH": "/x", "DIR": "{folder}",
+    "FOLDER": "{folder}",
     "FILES": "more/*.toml", "DIRS": "more", "URL": "tcp://127.0.0.1:7", "URL=DIR": "/x={folder}",
     "URL=APP": "/x=m:b", "ADDRESS": "127.0.0.1:7", "HOST:PORT|unix:PATH": "127.0.0.1:7", "HOST": "127.0.0.2",
     "HOST[:PORT]|unix:PATH": "127.0.0.1:7", "gunicorn|circus": "circus",
@@ -52,6 +53,7 @@ BY_NAME = {
     "certfile": "{folder}/both.pem", "client_ca": "{folder}/site.pem",
     "client_crl": "{folder}/crl.pem",
     "keyfile": "{folder}/site.key", "tls_ciphers": "ECDHE+CHACHA20",
+    "state": "{folder}/state", "keys": "{folder}/keys", "web.endpoints": "other", "web.hosts": "a.example",
     "hooks": "string", "otlp_endpoint": "http://a:1", "intervals": "other=7", "stats": "auto",
     "admin_token_file": "{folder}/token", "token_file": "{folder}/token",
     "acme_directory": "https://a.example/", "acme_fallback": "https://a.example/",
@@ -89,6 +91,7 @@ BESIDE = {
     **{name: {"canary_time": "7"} for name in ("canary_errors", "canary_latency", "canary_requests")},
     "copy_path": {"copy_env": "yes"},
     "flapping.active": {"max_retry": "5"},
+    **{name: {"httpd": "yes"} for name in ("httpd_host", "httpd_port")},
     "hook_timeout": {"hooks.after_stop": "!true"},
     "mounted": {"sockets": "s", "routes": "/x"},
     "paste_logging": {"app": "paste:{folder}/paste.ini"},
@@ -114,6 +117,7 @@ SECTIONS: dict[str, Sequence[Key[object] | Option[object]]] = {
     "circus": daemon_options.CIRCUS,
     "stats": stats_options.STATS,
     "admin": stats_options.ADMIN_KEYS,
+    "web": web_options.WEB,
     "socket": daemon_options.SOCKET,
     "plugin": daemon_options.PLUGIN,
     "app": (*daemon_options.APP, *daemon_options.APP_OPTIONS),
@@ -164,7 +168,7 @@ def lines(section: str, said: dict[str, str]) -> Iterator[str]:
     yield from (f'{key} = "{value}"' for key, value in (own | said if section == "circus" else own).items())
     yield '[socket.s]\nport = 0\n[watcher.other]\ncmd = "y"'
     if section != "circus":
-        yield f"[{section}]" if section in ("stats", "admin") else f"[{section}.x]"
+        yield f"[{section}]" if section in ("stats", "admin", "web") else f"[{section}.x]"
         told = FIRST.get(section, {}) | said  # "" takes the first one away
         yield from (f'{key} = "{value}"' for key, value in told.items() if value)
 

@@ -330,7 +330,7 @@ def test_the_daemon_is_what_circus_makes_of_it(text: str, tmp_path: Path) -> Non
     unsaid = {"loglevel": "info", "logoutput": "-", "fqdn_prefix": ""}
     found = loaded(tmp_path, text)
     for name, value in expected.items():
-        if name not in ("watchers", "plugins", "sockets", "httpd_host", "httpd_port"):
+        if name not in ("watchers", "plugins", "sockets", "httpd", "httpd_host", "httpd_port"):
             here = found.stats is not None if name == "statsd" else getattr(found, name)
             assert here == (unsaid.get(name) if value is None else value), name
 

@@ -102,11 +102,12 @@ SECTIONS = {
     "app": ("[app.one]", f'app = "{APP}"', 'bind = "127.0.0.1:8123"'),
     "default": ("[app.two]", f'app = "{APP}"', 'bind = ["127.0.0.1:0", "*:8123"]'),
     "admin": ("[admin]", "", 'bind = "localhost:8123"'),
+    "web": ("[web]", "", 'bind = "localhost:8123"'),
     "endpoint": ("[bigtop]", "", 'endpoint = "tcp://127.0.0.1:8123"'),
     "pubsub": ("[bigtop]", "", 'pubsub_endpoint = "tcp://127.0.0.1:8123"'),
     "stats": ("[bigtop]", "statsd = true", 'stats_endpoint = "tcp://127.0.0.1:8123"'),
 }
-HEADERS = {"admin": "admin", "default": "app:two", "app": "app:one", "socket": "socket:web"}
+HEADERS = {"admin": "admin", "web": "web", "default": "app:two", "app": "app:one", "socket": "socket:web"}
 
 
 @pytest.mark.parametrize(

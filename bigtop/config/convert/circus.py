@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bigtop.config.file import daemon_options as d
 from bigtop.config.file import stats_options as st
+from bigtop.config.file import web_options as w
 from bigtop.config.file.document import Document, Entry, Section
 from bigtop.config.file.expand import as_in_toml
 from bigtop.config.file.key import Key
@@ -30,6 +31,7 @@ _TABLES: Mapping[str, tuple[Key[object], ...]] = {
     "circus": d.CIRCUS,
     "stats": st.STATS,
     "admin": st.ADMIN_KEYS,
+    "web": w.WEB,
     "socket": d.SOCKET,
     "watcher": WATCHER,
     "plugin": (*d.PLUGIN, *WATCHER),
@@ -56,7 +58,7 @@ def from_ini(document: Document) -> str:
             tables.append(_env(section, shared))
         elif section.kind in ("app", "tls"):
             tables.append(_app(section))
-        elif section.kind in ("stats", "admin") or (section.kind in _TABLES and section.name):
+        elif section.kind in ("stats", "admin", "web") or (section.kind in _TABLES and section.name):
             tables.append(_table(section))
         elif section.kind not in ("circus", "env"):
             unknown.append(f"[{section.kind}] at {section.place} means nothing to Circus and was left out.")

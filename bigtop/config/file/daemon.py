@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from bigtop.config.file import daemon_options as d
 from bigtop.config.file import encrypted, ini, lint, toml
 from bigtop.config.file import stats_options as st
+from bigtop.config.file import web_options as w
 from bigtop.config.file.apps import AppSpec, app, shared_tls
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.document import Document, Place, Problems, Section
@@ -22,6 +24,7 @@ from bigtop.config.file.plugins import flapping_defaults, is_flapping, plugin
 from bigtop.config.file.routing import routed
 from bigtop.config.file.sockets import socket
 from bigtop.config.file.watchers import FileContext, watcher
+from bigtop.config.file.web import console
 from bigtop.config.serve import admin
 from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.settings import Given, ServeConfig, Setting
@@ -34,6 +37,10 @@ from bigtop.stats.pace import NAME, Pace
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes.resolve import sockets_used
 from bigtop.system import unixpaths, workdir
+from bigtop.web.spec import NAME as CONSOLE
+from bigtop.web.spec import WebSpec
+
+_PLAIN = {"stats": st.STATS, "admin": st.ADMIN_KEYS, "web": w.WEB}  # sections without a name
 
 
 class Resolved(Record):
@@ -86,21 +93,21 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
     apps = routed(apps, document.of_kind("app"), problems)
     encrypted.check(apps, (spec for _, spec in sockets if spec), problems)
-    stats = _plain_sections(document, "stats", st.STATS, environments, problems)
-    _check_intervals(stats, document, problems)
-    admins = _plain_sections(document, "admin", st.ADMIN_KEYS, environments, problems)
+    plain = {
+        kind: _plain_sections(document, kind, keys, environments, problems) for kind, keys in _PLAIN.items()
+    }
+    _check_intervals(plain["stats"], document, problems)
     daemon = replace(
         _daemon(circus),
-        stats=_pace(circus, stats, problems),
-        admin=_admin(admins, problems),
+        **_helpers(circus, plain, problems),
         watchers=tuple(spec for _, spec in watchers if spec),
         sockets=tuple(_queued(spec, watchers, apps) for _, spec in sockets if spec),
         apps=tuple(spec for _, _, spec in apps),
         plugins=tuple(spec for _, spec in plugins if spec),
-        where={name: str(entry.place) for name, entry in circus.given.items()},
+        where=_where(circus, plain["web"]),
     )
     _check(daemon, document, problems)
-    values = [circus, *stats, *admins, *(found for found, _ in [*sockets, *watchers, *plugins])]
+    values = [circus, *chain(*plain.values()), *(found for found, _ in [*sockets, *watchers, *plugins])]
     return Resolved(
         replace(daemon, warnings=problems.shown_warnings()),
         tuple(values),
@@ -166,11 +173,25 @@ def _daemon(circus: Values) -> DaemonSpec:
         fqdn_prefix=circus[d.FQDN_PREFIX],
         debug=circus[d.DEBUG],
         debug_gc=circus[d.DEBUG_GC],
-        httpd=circus[d.HTTPD],
     )
 
 
-# ---- [stats], [admin]
+def _where(circus: Values, consoles: Sequence[Values]) -> dict[str, str]:
+    """Return key -> file:line."""
+    found = {name: str(entry.place) for name, entry in circus.given.items()}
+    for one in consoles:
+        found |= {f"[{one.title}] {name}": str(entry.place) for name, entry in one.given.items()}
+    return found
+
+
+# ---- [stats], [admin], [web]
+
+
+def _helpers(circus: Values, plain: Mapping[str, Sequence[Values]], problems: Problems) -> dict[str, object]:
+    """Return what Bigtop's own processes are asked for."""
+    web = console(circus, plain["web"], problems)
+    stats = _pace(circus, plain["stats"], problems) or _pace_of(web, circus)
+    return {"web": web, "stats": stats, "admin": _admin(plain["admin"], problems)}
 
 
 def _plain_sections(
@@ -223,6 +244,11 @@ def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pac
     return Pace()
 
 
+def _pace_of(web: WebSpec | None, circus: Values) -> Pace | None:
+    """Return how often to look for a console: it shows the past, also that before somebody looked."""
+    return None if web is None or circus.is_given(d.STATSD) else Pace(history=True)
+
+
 def _check_intervals(sections: Sequence[Values], document: Document, problems: Problems) -> None:
     """Every name in `intervals` exists."""
     names = {section.name.lower() for kind in ("watcher", "app") for section in document.of_kind(kind)}
@@ -269,6 +295,8 @@ def _check(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
     helpers = {}
     if daemon.stats is not None or daemon.admin is not None:
         helpers[NAME] = "publishes figures: give it another one, or do without [stats], statsd and [admin]"
+    if daemon.web is not None:
+        helpers[CONSOLE] = "serves the web console: give it another one, or do without [web] and httpd"
     if any(app.site.tls.acme is not None for app in daemon.apps):
         helpers[KEEPER] = "gets certificates: give it another one, or do without tls = auto:NAMES"
     _check_names(document, helpers, problems)

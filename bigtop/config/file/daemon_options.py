@@ -138,7 +138,9 @@ LOGGERCONFIG = Key(
     "A logging configuration of Python instead: .ini, .json or, with PyYAML, .yaml. `default` is none.",
 )
 FQDN_PREFIX = Key("fqdn_prefix", one(wv.text), "TEXT", "Does nothing.", ("",))
-HTTPD = Key("httpd", one(switch), "yes|no", "Run the web console. Not there yet.", NO)
+HTTPD = Key("httpd", one(switch), "yes|no", "Run the web console; the section [web] alone does so, too.", NO)
+HTTPD_HOST = Key("httpd_host", one(wv.required), "HOST", "Where `httpd` listens.", ("localhost",))
+HTTPD_PORT = Key("httpd_port", one(values.whole(0, 65535)), "PORT", "Where `httpd` listens.", ("8080",))
 
 
 def _dead(name: str, reason: str) -> Key[str]:
@@ -150,8 +152,6 @@ _CIRCUS_DEAD = (
     _dead("papa_endpoint", "sockets and processes need no papa"),
     _dead("statsd_close_outputs", "Circus never reads it"),
     _dead("httpd_close_outputs", "Circus never reads it"),
-    _dead("httpd_host", "there is no web console"),
-    _dead("httpd_port", "there is no web console"),
 )
 
 CIRCUS: Final[tuple[Key[object], ...]] = (
@@ -159,7 +159,7 @@ CIRCUS: Final[tuple[Key[object], ...]] = (
     *(MULTICAST_ENDPOINT, MULTICAST_ALLOW_IPS),
     *(CHECK_DELAY, WARMUP_DELAY, DRAIN_DELAY, UMASK, PIDFILE, INCLUDE, INCLUDE_DIR),
     *(LOGLEVEL, LOGOUTPUT, LOG_TIME_ZONE, OUTPUT_PREFIX, LOGGERCONFIG, FQDN_PREFIX, DEBUG, DEBUG_GC),
-    *(STATSD, HTTPD),
+    *(STATSD, HTTPD, HTTPD_HOST, HTTPD_PORT),
     *_CIRCUS_DEAD,
 )
 

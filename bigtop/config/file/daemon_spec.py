@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bigtop import zones
 from bigtop.config.file.apps import AppSpec
@@ -13,6 +13,9 @@ from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import Pace
 from bigtop.supervisor.policy.spec import WatcherSpec
+
+if TYPE_CHECKING:
+    from bigtop.web.spec import WebSpec
 
 
 class Flag(NamedTuple):
@@ -53,7 +56,7 @@ class DaemonSpec(Record):
     debug_gc: bool = False
     stats: Pace | None = None  # None: no figures are published
     admin: AdminSpec | None = None  # None: there is no such listener
-    httpd: bool = False
+    web: WebSpec | None = None  # None: there is no web console
     where: Mapping[str, str] = field(default_factory=dict, compare=False)  # key of [circus] -> file:line
     flags: Mapping[str, Flag] = field(default_factory=dict, compare=False)  # likewise by key
     warnings: tuple[str, ...] = ()  # file:line: what is accepted, but should be looked at

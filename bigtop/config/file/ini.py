@@ -121,7 +121,9 @@ def read(
     return Document(
         path,
         False,
-        tuple(section for section in sections if section.entries or section.kind in ("stats", "admin")),
+        tuple(
+            section for section in sections if section.entries or section.kind in ("stats", "admin", "web")
+        ),
     )
 
 
@@ -148,11 +150,11 @@ def _named(header: str, place: Place, entries: Mapping[str, Entry], problems: Pr
     kind, colon, name = header.partition(":")
     if colon and kind in _NAMED:
         return Section(kind, name.lower() if kind == "socket" else name, place, entries)
-    if header not in ("circus", "env", "stats", "admin", "tls"):
+    if header not in ("circus", "env", "stats", "admin", "web", "tls"):
         kinds = ", ".join(_NAMED)
         problems.warn(
             place,
-            f"[{header}] means nothing here; known are [circus], [env], [stats], [admin], [tls] "
-            f"and [KIND:NAME] with {kinds}",
+            f"[{header}] means nothing here; known are [circus], [env], [stats], [admin], [web], "
+            f"[tls] and [KIND:NAME] with {kinds}",
         )
     return Section(header, "", place, entries)

@@ -35,8 +35,6 @@ def _of_daemon(daemon: DaemonSpec) -> Iterator[str]:
         yield "endpoint: whoever reaches this address commands all processes; bind 127.0.0.1 or ipc://"
     elif any(url and url.startswith("tcp:") for url in endpoints):
         yield "endpoint: every user of this machine may command all processes; ipc:// or keys keep others out"
-    if daemon.httpd:
-        yield "httpd is accepted, but there is no web console"
     if daemon.debug_gc:
         yield "debug_gc is accepted, but nothing is logged of Python's garbage collector"
     if daemon.fqdn_prefix:

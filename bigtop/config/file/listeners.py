@@ -13,6 +13,7 @@ from bigtop.config.file.document import Document, Place, Problems, Section
 from bigtop.config.serve import overlap
 from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec, parse_bind
+from bigtop.web.spec import WebSpec
 
 _Listener = tuple[str, Place, SocketSpec]
 
@@ -41,6 +42,9 @@ def _listeners(daemon: DaemonSpec, document: Document) -> Iterator[_Listener]:
             yield section.title, _place(section, "http_bind" if is_beside else "bind"), spec
     if daemon.admin is not None:
         yield "admin", _place(sections["admin"], "bind"), daemon.admin.bind
+    if daemon.web is not None and (bound := _bound(daemon.web)) is not None:
+        section = sections["web"] if "web" in sections else sections["circus"]
+        yield section.title, _place(section, "bind" if "web" in sections else "httpd_port"), bound
     endpoints = {"endpoint": daemon.endpoint, "pubsub_endpoint": daemon.pubsub_endpoint}
     if daemon.stats is not None:
         endpoints["stats_endpoint"] = daemon.stats_endpoint
@@ -49,6 +53,14 @@ def _listeners(daemon: DaemonSpec, document: Document) -> Iterator[_Listener]:
         if bound is not None:
             places = [_place(section, key) for section in document.of_kind("circus")]
             yield "circus", next(iter(places), Place(document.path, 1)), bound
+
+
+def _bound(web: WebSpec) -> SocketSpec | None:
+    """Return where a console listens; None for what is checked elsewhere."""
+    try:
+        return web.where
+    except ConfigError:
+        return None
 
 
 def _place(section: Section, key: str) -> Place:

@@ -19,7 +19,7 @@ from bigtop.record import Record, replace
 _Path = tuple[str, ...]
 _Table = Mapping[str, object]
 
-_KINDS = ("circus", "bigtop", "watcher", "socket", "plugin", "app", "env", "stats", "admin", "tls")
+_KINDS = ("circus", "bigtop", "watcher", "socket", "plugin", "app", "env", "stats", "admin", "web", "tls")
 # Tables inside a section, and what their keys are called in an INI file.
 _NESTED = {
     "hooks": "hooks.",
@@ -150,7 +150,7 @@ class _Reader:
                 self._error((kind,), f"must be a table, [{kind}], got {table!r}")
             elif kind in ("circus", "bigtop"):
                 yield Section("circus", "", self._place((kind,)), self._entries(table, (kind,)))
-            elif kind in ("stats", "admin", "tls"):
+            elif kind in ("stats", "admin", "web", "tls"):
                 yield Section(kind, "", self._place((kind,)), self._entries(table, (kind,)))
             elif kind == "env":
                 yield from self._env(table)

@@ -39,8 +39,11 @@ class AsyncClient:
         timeout: float | None = 5.0,
         identity: Identity | None = None,
         tunnel: Tunnel | None = None,
+        role: str = "",
     ) -> None:
+        """As Client. `role`: the commands are for somebody who may no more than that."""
         self.timeout = timeout
+        self._role = role
         self.way = Way(addresses.resolve(endpoint), identity, tunnel)
         self.context: zmq.Context[zmq.asyncio.Socket] = zmq.asyncio.Context()
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
@@ -74,7 +77,7 @@ class AsyncClient:
         try:
             async with asyncio.timeout(self.timeout):
                 async with asyncio.timeout(REACHED_WITHIN):
-                    await self._socket.send(protocol.call(command, properties, call_id))
+                    await self._socket.send(protocol.call(command, properties, call_id, self._role))
                 sent = True
                 frame = await reply
         except TimeoutError:

@@ -158,7 +158,7 @@ class ControlServer:
             self._refuse(client, envelope, str(error), error.errno)
 
     def _obey(self, client: _Client, envelope: Envelope, command: Command) -> None:
-        if client.role is None or client.role < command.role:
+        if client.role is None or min(client.role, _asked_for(envelope)) < command.role:
             needed = command.role.name.lower()
             raise RefusedError(f"{command.word} needs a key with the role {needed}", Errno.NOT_ALLOWED)
         if self._busy[client.route[0]] >= MOST_AT_ONCE:
@@ -219,6 +219,16 @@ class ControlServer:
             log.error("command: refused without a reply: %s", reason)
         else:
             self._router.send([*client.route, protocol.error(reason, errno, envelope, time.time())])
+
+
+def _asked_for(envelope: Envelope) -> Role:
+    """Return what somebody may for whom a client asks: a console has users with roles of their own."""
+    if envelope.role is None:
+        return Role.ADMIN
+    found = ROLES.get(envelope.role) if isinstance(envelope.role, str) else None
+    if found is None:
+        raise RefusedError(f"message invalid: 'role' is one of {', '.join(ROLES)}")
+    return found
 
 
 def _failure(command: Command, error: Exception) -> tuple[str, Errno]:

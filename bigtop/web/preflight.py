@@ -1,0 +1,85 @@
+# Preflight check of a web console: what it refuses on this machine although its options make sense.
+#
+# Rule: nothing is started, bound or made. `bigtop check`, `bigtop run` and `bigtop web` all ask here.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bigtop.control import keys
+from bigtop.errors import BigtopError, ConfigError
+from bigtop.web import spec as rules
+from bigtop.web.access.roles import ROLES
+from bigtop.web.spec import Target, WebSpec
+from bigtop.web.store import count_of_users
+
+SERVER: Final = "server" + keys.PUBLIC
+
+
+def problems(spec: WebSpec) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong, by the name of the option."""
+    users = 0
+    try:
+        users = count_of_users(state_of(spec))
+    except BigtopError as error:
+        yield "state", str(error)
+    yield from rules.problems(spec, users)
+    for target in spec.targets or (Target(""),):
+        folder = folder_of(spec, target)
+        if folder is not None:
+            try:
+                _check_keys(folder)
+            except ConfigError as error:
+                yield "keys", str(error)
+    if spec.certfile:
+        yield from _certificate(spec)
+
+
+def state_of(spec: WebSpec) -> str:
+    return spec.state or rules.default_state(os.environ, os.geteuid())
+
+
+def folder_of(spec: WebSpec, target: Target) -> Path | None:
+    """Return where the keys for a supervisor are: in a folder of its name where there is one; None: it is
+    reached without."""
+    if target.keys:
+        return Path(target.keys)
+    if not spec.keys or target.endpoint.startswith("ipc://"):
+        return None
+    own = Path(spec.keys) / (target.name or "-")
+    return own if own.is_dir() else Path(spec.keys)
+
+
+def keys_of(folder: Path) -> dict[str, Path]:
+    """Return role -> file, of those that are there."""
+    found = {role: folder / (role + keys.SECRET) for role in ROLES}
+    return {role: path for role, path in found.items() if path.exists()}
+
+
+def _check_keys(folder: Path) -> None:
+    keys.read(folder / SERVER)
+    found = keys_of(folder)
+    if not found:
+        names = ", ".join(role + keys.SECRET for role in ROLES)
+        raise ConfigError(f"{folder}: one of these is needed: {names} (bigtop ctl keygen)")
+    for path in found.values():
+        keys.read_secret(path)
+
+
+def _certificate(spec: WebSpec) -> Iterator[tuple[str, str]]:
+    from bigtop.web import encryption  # with OpenSSL, for those who encrypt
+
+    try:
+        encryption.contexts(spec.certfile, spec.keyfile)
+    except ConfigError as error:
+        yield "certfile", str(error)
+
+
+def check(spec: WebSpec, name: str = "--{}") -> None:
+    """ConfigError: one line for each problem; `name` is how options are written."""
+    found = [f"{name.format(option.replace('_', '-'))}: {problem}" for option, problem in problems(spec)]
+    if found:
+        raise ConfigError("\n".join(found))
