@@ -45,7 +45,8 @@ timse = 3
         "stack.toml:7: [plugin:b] filename: is needed: where it writes",
         "stack.toml:10: use: there is no module tests.apps.nothing",
         "stack.toml:12: use: tests.apps.plugins has no class Nothing",
-        "stack.toml:14: use: there is no plugin 'nothing'; Bigtop has ; others are package.module.Class",
+        "stack.toml:14: use: there is no plugin 'nothing'; Bigtop has autoscale, event_log, notify; "
+        "others are package.module.Class",
         "stack.toml:16: use: check() has no supervisor to talk to: call('list') is for start()",
         "stack.toml:18: use: json.JSONDecoder is no subclass of bigtop.plugins.Plugin",
         "stack.toml:22: timse: there is no such option; did you mean times?",
