@@ -46,7 +46,7 @@ class TestWords:
         assert board.view.words.tolist() == [0] * scoreboard.WORDS
         assert board.view.latencies() == board.view.waits() == [0] * BUCKETS
         assert board.view.running() == board.view.finished() == []
-        assert board.view.oldest() == 0
+        assert board.view.soonest(7) == 0
 
     def test_what_a_slot_writes_a_reader_sees(self, board):
         slot = board.slot()
@@ -181,7 +181,7 @@ class TestHostileWriters:
             assert record.phase in RequestPhase
             texts = record.method + record.client + record.path + record.id
             assert not any(ord(character) < 32 or 126 < ord(character) < 160 for character in texts)
-        assert view.oldest() >= 0
+        assert view.soonest(7) >= 0
         assert len(view.latencies()) == len(view.waits()) == BUCKETS
         os.close(fd)
 
@@ -206,15 +206,15 @@ class TestRequests:
         slot = board.slot()
         number = slot.begin(1000, b"GET", b"127.0.0.1:5", b"/caf\xe9", b"x" * 50)
         (record,) = board.view.running()
-        assert record == RequestRecord(RequestPhase.APP, 1000, 0, 0, "GET", "127.0.0.1:5", "/café", "x" * 40)
+        told = "GET", "127.0.0.1:5", "/café", "x" * 40
+        assert record == RequestRecord(RequestPhase.APP, 1000, 0, 0, *told, number=1)
         slot.writing(number)
         assert board.view.running()[0].phase is RequestPhase.WRITING
-        assert board.view.oldest() == 0  # the application is out of it
+        assert board.view.soonest(7) == 0  # the application is out of it
         slot.end(number, 1000, 9000, 204)
         assert board.view.running() == []
-        assert board.view.finished() == [
-            RequestRecord(RequestPhase.DONE, 1000, 9000, 204, "GET", "127.0.0.1:5", "/café", "x" * 40)
-        ]
+        (record,) = board.view.finished()
+        assert record == RequestRecord(RequestPhase.DONE, 1000, 9000, 204, *told, number=1)
 
     def test_bytes_move(self, board):
         slot = board.slot()
@@ -232,7 +232,7 @@ class TestRequests:
         (record,) = board.view.present()
         assert (record.phase, record.began, record.method) == (phase, 5, "POST")
         assert board.view.running() == board.view.finished() == []
-        assert board.view.oldest() == 0, "no request is late that has not begun"
+        assert board.view.soonest(7) == 0, "no request is late that has not begun"
         slot.begin(6, b"GET", b"c", b"/")
         assert [record.began for record in board.view.present()] == [5, 6]
         slot.leave(place)
@@ -266,12 +266,40 @@ class TestRequests:
         (record,) = board.view.running()
         assert (record.method, record.client, record.path) == ("GET", "c", "/")
 
-    def test_oldest_is_the_one_that_began_first(self, board):
+    def test_a_time_limit_of_its_own(self, board):
+        slot = board.slot()
+        places = {began: slot.begin(began, b"GET", b"c", b"/") for began in (50, 20, 90)}
+        assert board.view.soonest(0) == 0, "none has a limit"
+        slot.limit(places[90], 90, 95)
+        assert board.view.soonest(0) == 95
+        slot.limit(places[20], 20, 400)
+        assert board.view.soonest(100) == 95
+        assert [record.deadline for record in board.view.running()] == [400, 0, 95]
+        slot.end(places[90], 90, 91, 200)
+        assert board.view.soonest(100) == 150
+
+    def test_a_limit_comes_too_late_for_a_request_that_is_over(self, board):
+        slot = board.slot()
+        for _ in range(RECORDS):
+            place = slot.begin(20, b"GET", b"c", b"/")
+            slot.end(place, 20, 30, 200)
+        later = slot.begin(40, b"GET", b"c", b"/")
+        slot.limit(later, 20, 25)
+        assert board.view.soonest(0) == 0
+
+    def test_each_request_has_a_number_of_its_own(self, board):
+        slot = board.slot()
+        for _ in range(3 * RECORDS):
+            slot.end(slot.begin(1, b"GET", b"c", b"/"), 1, 2, 200)
+        numbers = [record.number for record in board.view.finished()]
+        assert len(set(numbers)) == len(numbers)
+
+    def test_the_first_to_be_late_is_the_one_that_began_first(self, board):
         slot = board.slot()
         numbers = {began: slot.begin(began, b"GET", b"c", b"/") for began in (50, 20, 90)}
-        assert board.view.oldest() == 20
+        assert board.view.soonest(7) == 27
         slot.end(numbers[20], 20, 100, 200)
-        assert board.view.oldest() == 50
+        assert board.view.soonest(7) == 57
         assert [record.began for record in board.view.running()] == [50, 90]
 
     def test_the_last_finished_stay_readable(self, board):
@@ -297,7 +325,7 @@ class TestRequests:
         number = slot.begin(3, b"GET", b"c", b"/half")
         slot._heads[number][0] += 1  # as if it had died inside begin()
         assert board.view.running() == []
-        assert board.view.oldest() == 0
+        assert board.view.soonest(7) == 0
         assert [record.path for record in board.view.finished()] == ["/whole"]
         successor = board.slot()  # not cleared: must mend it by itself
         for _ in range(RECORDS):
@@ -335,7 +363,7 @@ class TestRequests:
                 slot.end(number, open_requests[number], now, 200)
                 del open_requests[number]
         assert [record.began for record in board.view.running()] == sorted(open_requests.values())
-        assert board.view.oldest() == min(open_requests.values(), default=0)
+        assert board.view.soonest(7) == (min(open_requests.values()) + 7 if open_requests else 0)
         os.close(board.fd)
 
 
@@ -384,10 +412,10 @@ class TestTornReads:
                     assert (record.ended, record.status) == (0, 0)
                 seen.add(record.began)
 
-    def test_oldest_never_goes_back(self, written):
+    def test_what_is_late_first_never_goes_back(self, written):
         """A call that begins must not be shown with its predecessor's beginning: it would look hung."""
         last, deadline = 0, time.monotonic() + 1.5
         while time.monotonic() < deadline:
-            oldest = written.view.oldest()
-            assert oldest == 0 or oldest >= last
-            last = oldest or last
+            soonest = written.view.soonest(7)
+            assert soonest == 0 or soonest >= last
+            last = soonest or last

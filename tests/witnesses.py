@@ -25,6 +25,10 @@ SERVE: Witnesses = {
         "canary_requests": "test_what_is_good_enough_is_for_the_thresholds_to_say",
         "check_timeout": "test_a_check_command_that_hangs_is_not_waited_for",
     },
+    "integration/test_time_limits.py": {
+        "timeout_for": "test_only_the_request_is_interrupted",
+        "timeout_action": "test_a_worker_that_is_to_be_killed_is_killed",
+    },
     "integration/test_app_metrics.py": {
         "app_metrics": "test_counts_of_all_workers_are_added_up",
     },

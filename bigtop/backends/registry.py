@@ -17,6 +17,7 @@ from bigtop.backends import catalogue
 from bigtop.backends.base import Backend, Features
 from bigtop.backends.serve_options import FLAGS, ServeOptions
 from bigtop.errors import ConfigError, one_line
+from bigtop.http.time_limits import policy_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -29,6 +30,7 @@ _PROTECTING: Final = (
     *("address_connections", "address_rate", "limit_concurrency", "websocket.origins"),
     "max_queue_time",
     "methods",
+    "limits.timeout_for",
 )
 
 
@@ -98,9 +100,7 @@ def require(
         raise _lacks(backend, "files by name (--sendfile-root)", "let the application send them")
     if options.wants_balancers and not can.balancers:
         raise _lacks(backend, "the PROXY protocol (--proxy-protocol)", "let the balancer speak plain HTTP")
-    for name in _PROTECTING:
-        if name not in can.heeds and _differs(name, options):
-            raise _lacks(backend, FLAGS[name], "choose another one with --backend, or let a proxy do it")
+    _require_protection(backend, options)
     if request_hooks and not can.request_hooks:
         raise _lacks(backend, "the hooks pre_request and post_request", "choose wsgi, gevent or asgi")
     if tls and not can.tls:
@@ -109,6 +109,18 @@ def require(
         raise _lacks(backend, "unix sockets", "bind a HOST:PORT instead")
     if reload and not can.reload:
         raise _lacks(backend, "sharing its listeners during a reload", "restart instead of reloading")
+
+
+def _require_protection(backend: type[Backend], options: ServeOptions) -> None:
+    can: Features = backend.features
+    for name in _PROTECTING:
+        if name not in can.heeds and _differs(name, options):
+            raise _lacks(backend, FLAGS[name], "choose another one with --backend, or let a proxy do it")
+    steps = options.limits.timeout_action
+    asked = steps != _DEFAULTS.limits.timeout_action and policy_of(steps).interrupts()
+    if asked and "limits.timeout_for" not in can.heeds:
+        remedy = "choose wsgi, gevent or asgi, or leave it out, as in --timeout-action retire,kill"
+        raise _lacks(backend, "interrupting a request (--timeout-action)", remedy)
 
 
 def require_held(backend: type[Backend], flag: str) -> None:

@@ -43,8 +43,8 @@ def of(notice: messages.Notice) -> Event:
             return Event("finished")
         case messages.GaveUp(reason):
             return Event("gave_up", {"reason": reason})
-        case messages.Report(_, reason):
-            return Event("stuck", {"reason": reason})
+        case messages.Report(_, reason, due):
+            return Event("stuck", {"reason": reason, "action": "report" if due is None else due.value})
         case messages.Short(reason):
             return Event("short", {"reason": reason})
         case messages.Died(_, wid, status, was_ready, deaths, wait):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from bigtop.http.time_limits import STEPS
 from bigtop.record import Record
 
 
@@ -42,6 +43,10 @@ class Limits(Record):
     send_file: int = 64 << 20
     # From the connection to the end of a TLS handshake. nginx: 60; haproxy: as long as a head may take.
     handshake_timeout: float = 10.0
+    # Of requests whose path is like a pattern, the first that is; nginx: proxy_read_timeout, by location.
+    # 504. 0 = no limit. Other requests have --timeout.
+    timeout_for: tuple[tuple[str, float], ...] = ()
+    timeout_action: str = STEPS  # what is done about a request that takes longer: see policy_of()
 
 
 class WebSocketLimits(Record):

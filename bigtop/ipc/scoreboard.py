@@ -31,15 +31,17 @@ from collections import deque
 from collections.abc import Iterator
 from enum import IntEnum
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
 
 from bigtop.errors import one_line
 from bigtop.ipc import histogram, route_counts, seats
 from bigtop.ipc.histogram import BOUNDS, FAR, NEAR, QUICK, SHIFT
+from bigtop.ipc.request_record import RequestPhase as RequestPhase
+from bigtop.ipc.request_record import RequestRecord as RequestRecord
 from bigtop.ipc.route_counts import RouteCounts, RouteView
 from bigtop.system import kernel
 
-VERSION: Final = 6
+VERSION: Final = 7
 MAGIC: Final = int.from_bytes(b"bigtop\0\0", "little")
 
 
@@ -69,6 +71,8 @@ class Word(IntEnum):
     STATUS_3XX = 25
     STATUS_4XX = 26
     HANDED_OFF = 27  # connections given to other workers of the application
+    INTERRUPTS = 28  # 1: the worker interrupts requests that are past their time limit
+    INTERRUPTED = 29  # requests that were, so far
 
 
 LISTENERS: Final = 8
@@ -80,17 +84,6 @@ def beat_seconds(timeout: float) -> float:
     return min(1.0, timeout / 4) if timeout else 1.0
 
 
-class RequestPhase(IntEnum):
-    """What a request is doing."""
-
-    NONE = 0
-    APP = 1  # inside the application
-    WRITING = 2  # the application is done or held back, the client reads slowly
-    DONE = 3
-    READING = 4  # its head or its body arrives
-    QUEUED = 5  # it is complete, and waits for the application
-
-
 NOWHERE: Final = -1  # the place of a request that is not shown
 _PRESENT: Final = frozenset(RequestPhase) - {RequestPhase.NONE, RequestPhase.DONE}
 _BEGUN: Final = frozenset((RequestPhase.APP, RequestPhase.WRITING))
@@ -100,20 +93,22 @@ BUCKETS: Final = histogram.SIZE  # of each histogram
 RECORDS: Final = 32  # running requests and, in the others, the last finished ones
 SHARED: Final = RECORDS - 1  # the place of those that found no other
 
-# A record: its number, five words (indexes below), method, client address, path, X-Request-ID, its number.
+# A record: its number, six words (indexes below), method, client address, path, X-Request-ID, its number.
 # Native packing ("@") copies a word at once, which "=" and "<" do not; it clears the whole place and then
 # writes in this order. So who reads the phase first never meets a new phase with an old beginning or end.
 # What begins with 0 is left to the clearing, and phase and status share a word: values cost, bytes do not.
 _NUMBER: Final = 0
+_BEGAN: Final = 1
 _ENDED: Final = 2
 _ENDED_AT: Final = _ENDED * 8
 _PHASE: Final = 3  # and, times _STATUS, the status
 _BYTES: Final = 4
 _ROUTE: Final = 5  # the number of its row in route_counts.py, 0 for none
+_DEADLINE: Final = 6  # when it is past a time limit of its own, 0 for none
 _STATUS: Final = 8  # bits up
-_RECORD: Final = struct.Struct("@6Q16s48s160s40sQ")
-_BEGIN: Final = struct.Struct("@2Q8xQ16x16s48s160s40sQ")  # without what begins with 0
-_HEAD: Final = struct.Struct("@6Q")
+_RECORD: Final = struct.Struct("@7Q16s48s160s40sQ")
+_BEGIN: Final = struct.Struct("@2Q8xQ24x16s48s160s40sQ")  # without what begins with 0
+_HEAD: Final = struct.Struct("@7Q")
 _FINISH: Final = struct.Struct("@3Q")  # ended, phase and status, bytes
 _LAST: Final = struct.Struct("@Q")
 RECORD_SIZE: Final = _RECORD.size
@@ -135,36 +130,6 @@ _PLACES: Final = range(_RECORDS_AT, _RECORDS_AT + RECORDS * RECORD_SIZE, RECORD_
 _TRIES: Final = 200  # to catch a record between two stores
 assert _PLACES.stop <= _ROUTES_AT
 assert _BEGIN.size == RECORD_SIZE == RECORD_SIZE // 8 * 8
-
-
-class RequestRecord(NamedTuple):
-    """A request as the scoreboard shows it; times in monotonic nanoseconds, `ended` is 0 while it runs.
-
-    `bytes` were sent, or received of its body while that arrives. Not all servers count before the end.
-    `route` is known at its end, where the framework tells.
-    """
-
-    phase: RequestPhase
-    began: int
-    ended: int
-    status: int
-    method: str
-    client: str
-    path: str
-    id: str  # the beginning of its X-Request-ID; "" where the backend makes none
-    bytes: int = 0
-    route: str = ""
-
-    def __str__(self) -> str:
-        """Method, path, X-Request-ID and client, for a line of the log: what the client wrote is escaped."""
-        text = (
-            f"{self.method} {self.path}{f' ({self.id})' if self.id else ''} from {self.client or 'unknown'}"
-        )
-        return text.encode("unicode_escape").decode("ascii")
-
-    def cut_off(self, now: int) -> str:
-        """Say that it is not finished, at the monotonic time `now`."""
-        return f"{self} is cut off after {(now - self.began) / 1e9:.1f} s"
 
 
 def create(number: int) -> int:
@@ -275,6 +240,12 @@ class Slot:
         """The application is done with (or held back by) the client, which reads slowly."""
         self._heads[place][_PHASE] = _WRITING
 
+    def limit(self, place: int, began: int, deadline: int) -> None:
+        """The request at `place` that began then, if it is not over, has a time limit of its own."""
+        head = self._heads[place]
+        if head[_BEGAN] == began:
+            head[_DEADLINE] = deadline
+
     def running(self) -> list[RequestRecord]:
         """Return the requests that are in progress, oldest first."""
         return View(self._memory).running()
@@ -357,21 +328,27 @@ class View:
         done = (r for r in self._records() if r.phase is RequestPhase.DONE)
         return sorted(done, key=lambda record: record.ended)
 
-    def oldest(self) -> int:
-        """Return when the longest running application call began, or 0 when none runs.
+    def soonest(self, limit: int) -> int:
+        """Return when the first running application call is past its time limit, which is `limit` nanoseconds
+        where it has none of its own, 0 for ever. 0: none ever is.
 
         Reads words only, so it is cheap enough to be asked about every worker each second.
         """
-        oldest = 0
+        soonest = 0
         for at in _PLACES:
             (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
-            _number, began, _ended, phase, _bytes, _route = _HEAD.unpack_from(self._memory, at)
-            if phase != _APP or (oldest and began >= oldest):
+            _number, began, _ended, phase, _bytes, _route, deadline = _HEAD.unpack_from(self._memory, at)
+            if phase != _APP or not (deadline or limit):
                 continue
+            until = deadline or began + limit
             # Where they differ a call begins this very moment, `began` may be its predecessor's.
-            if last != 0 and last == _HEAD.unpack_from(self._memory, at)[_NUMBER]:
-                oldest = began
-        return oldest
+            if (
+                (not soonest or until < soonest)
+                and last != 0
+                and last == _HEAD.unpack_from(self._memory, at)[_NUMBER]
+            ):
+                soonest = until
+        return soonest
 
     def _records(self) -> Iterator[RequestRecord]:
         for at in _PLACES:
@@ -387,13 +364,17 @@ class View:
             else:
                 continue
             if last and phase is not RequestPhase.NONE:
-                _number, began, ended, _state, count, route, *texts, _last = values
+                number, began, ended, _state, count, route, deadline, *texts, _last = values
                 status = state >> _STATUS
                 if phase is not RequestPhase.DONE:
                     ended = status = 0
                 method, client, path, name = map(_str, texts)
                 pattern = self.routes.pattern(route) if route else ""
-                yield RequestRecord(phase, began, ended, status, method, client, path, name, count, pattern)
+                yield RequestRecord(
+                    *(phase, began, ended, status, method, client, path, name, count, pattern),
+                    number,
+                    deadline,
+                )
 
 
 def _str(field: bytes) -> str:

@@ -15,6 +15,7 @@ from bigtop import log
 from bigtop.backends.cutoff import MARGIN
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.errors import ConfigError
+from bigtop.http.time_limits import policy_of
 from bigtop.ipc import handoff, lifeline, seats
 from bigtop.ipc.board import Scoreboard
 from bigtop.ipc.retired import RetiredRecord
@@ -148,7 +149,7 @@ class App:
         spec = self.spec
         return WatcherSpec(
             name=spec.name,
-            target=Worker(self._inherited.bootstrap, spec.options.timeout, spec.options.threads),
+            target=self._target(),
             numprocesses=spec.workers.least,
             scaling=spec.workers.if_any,
             stop=StopPolicy(graceful_timeout=spec.graceful_timeout, margin=MARGIN),
@@ -159,13 +160,20 @@ class App:
             priority=priority,
         )
 
+    def _target(self) -> Worker:
+        options = self.spec.options
+        return Worker(
+            self._inherited.bootstrap,
+            options.timeout,
+            options.threads,
+            by_path=bool(options.limits.timeout_for),
+            timeout_policy=policy_of(options.limits.timeout_action),
+        )
+
     def make_pool(self, feed: Callable[[messages.Event], None]) -> WorkerPool:
-        timeout, threads = self.spec.options.timeout, self.spec.options.threads
         if self.spec.tls.acme is not None:  # what has come since it was described
             self.certificates.renew(lambda _message, _fd: None)
-        self.pool = WorkerPool(
-            feed, self._inherited, self.board, timeout, stderr_writer, self._loaded, threads
-        )
+        self.pool = WorkerPool(feed, self._inherited, self.board, self._target(), stderr_writer, self._loaded)
         self.pool.warm_up.policy = self.spec.deploy
         return self.pool
 

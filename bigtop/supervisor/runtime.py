@@ -140,8 +140,9 @@ class WatcherRuntime:
                 self.asked[key] = False
             case messages.Drain() if hooks.has("before_signal") or hooks.has("after_signal"):
                 self._later(self._ask_and_drain(action))
-            case messages.Report(key, reason):
-                pool.report(key, reason)
+            case messages.Report(key, reason, due):
+                if due is None:
+                    pool.report(key, reason)
                 self._hear(action)
             case messages.Spawn() | messages.Verify() | messages.Admit():
                 self._perform_birth(action)

@@ -23,6 +23,10 @@ PROFILE_SIGNAL: int = signal.SIGRTMAX - 5 if sys.platform == "linux" else signal
 # Interrupts what the main thread of a worker waits for, when the time for open requests is over.
 CUT_SIGNAL: int = signal.SIGRTMAX - 3 if sys.platform == "linux" else signal.SIGVTALRM
 
+# Has the main thread of a worker interrupt the application call that it is inside of, if that is past its
+# time limit, or holds up the event loop.
+INTERRUPT_SIGNAL: int = signal.SIGRTMAX - 6 if sys.platform == "linux" else signal.SIGALRM
+
 _NUMBERS = {name.removeprefix("SIG"): int(member) for name, member in signal.Signals.__members__.items()}
 _NAMES = {int(member): member.name for member in signal.Signals}
 _REALTIME = re.compile(r"(RTMIN|RTMAX)([+-][0-9]{1,3})")

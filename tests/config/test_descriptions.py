@@ -22,7 +22,7 @@ from tests.support import certificates
 # Of each kind of value, as the tables call it, one that nothing has by default; by name where none suits all.
 OF_KIND = {
     "N": "7", "N|auto": "7", "N|N..M|auto": "7", "PORT": "7", "SECONDS": "7", "TIME": "7", "SIZE": "7M",
-    "OCTAL": "022",
+    "OCTAL": "022", "PATTERN=SECONDS": "/x/*=7", "STEPS": "kill",
     "STATUSES": "7", "CPUS": "0", "CRON": "5 4 * * *", "WHEN": "delay:7",
     "USER": "nobody", "GROUP": "0", "NAME": "lo", "NAMES": "other", "NAME=VALUE": "A=1", "X.Y": "3.9",
     "FILE": "{folder}/file", "FILE|URL": "{folder}/log", "PATH": "/x", "DIR": "{folder}",

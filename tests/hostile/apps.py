@@ -168,7 +168,7 @@ def _memories() -> Iterable[memoryview]:
 def forge_siblings() -> None:
     """Write wherever a record of a worker could be, ours too, that a call has been running since long ago."""
     stuck = scoreboard._RECORD.pack(
-        9, 1, 0, RequestPhase.APP, 0, 0, b"GET", b"c", b"/forged\n\x1b[2J", b"", 9
+        9, 1, 0, RequestPhase.APP, 0, 0, 0, b"GET", b"c", b"/forged\n\x1b[2J", b"", 9
     )
     for memory in _memories():
         if memory.readonly or len(memory) % scoreboard.SIZE:

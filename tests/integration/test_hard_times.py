@@ -232,7 +232,8 @@ def test_a_stopped_worker_delays_nobody_for_longer_than_its_grace_and_the_margin
 
 @pytest.mark.case("B14")
 def test_a_stopped_worker_with_a_request_is_late_and_is_killed() -> None:
-    with Site(APP, "--timeout", "1") as site, Client(("127.0.0.1", site.port)) as client:
+    steps = "--timeout-action", "retire,kill"
+    with Site(APP, "--timeout", "1", *steps) as site, Client(("127.0.0.1", site.port)) as client:
         (worker,) = site.workers()
         client.send(request("/halt"))  # it is stopped during the call, which would take no time
         site.wait_for("is stuck: GET /halt")

@@ -181,7 +181,7 @@ def test_max_requests_replaces_workers_and_loses_nothing() -> None:
 
 @pytest.mark.case("B14")
 def test_a_hung_request_is_reported_and_its_worker_replaced() -> None:
-    with Site(APP, "--timeout", "1") as site:
+    with Site(APP, "--timeout", "1", "--timeout-action", "retire,kill") as site:
         (hung,) = site.workers()
         with socket.create_connection(("127.0.0.1", site.port)) as client:
             client.sendall(b"GET /hang?why HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -194,7 +194,7 @@ def test_a_hung_request_is_reported_and_its_worker_replaced() -> None:
 
 
 def test_a_hung_request_does_not_harm_its_neighbours_in_other_threads() -> None:
-    with Site(APP, "--timeout", "3", "--threads", "4") as site:
+    with Site(APP, "--timeout", "3", "--timeout-action", "retire,kill", "--threads", "4") as site:
         (hung,) = site.workers()
         over = site.folder / "over"
 

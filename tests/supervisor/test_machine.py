@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bigtop.http.time_limits import TimeoutAction
 from bigtop.record import replace
 from bigtop.supervisor.policy.messages import (
     Action,
@@ -31,6 +32,7 @@ from bigtop.supervisor.policy.messages import (
     Report,
     Retiring,
     Scale,
+    Signal,
     Spawn,
     Spawned,
     SpawnFailed,
@@ -44,6 +46,7 @@ from bigtop.supervisor.policy.messages import (
 from bigtop.supervisor.policy.processtable import NOT_SPAWNED, TRANSITIONS, ProcessState
 from bigtop.supervisor.policy.spec import Respawn, RestartPolicy, StopPolicy, WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status, Watcher
+from bigtop.system.signals import INTERRUPT_SIGNAL
 
 OK = ExitStatus(code=0)
 BAD = ExitStatus(code=1)
@@ -882,22 +885,52 @@ class TestRetiring:
 
 
 class TestLate:
-    def test_it_is_reported_and_leaves_and_a_successor_comes_at_once(self):
+    def test_it_is_told_of_first(self):
         play = running(2)
-        assert play.tell(Late(1, "GET /slow, 31 s"), at=50) == [
-            Report(1, "GET /slow, 31 s"),
-            Drain(1, 30.0),
-            Spawn(3, 3, 1),
-        ]
-        play.tell(Ready(3))
-        assert play.watcher.wake_at() == 80
+        assert play.tell(Late(1, "GET /slow, 31 s"), at=50) == [Report(1, "GET /slow, 31 s")]
+        assert play.watcher.settled
+
+    def test_it_is_told_to_interrupt_the_request(self):
+        play = running(2)
+        for _ in range(3):  # once a second, as long as that hangs
+            event = Late(1, "GET /slow, 33 s", due=TimeoutAction.INTERRUPT)
+            assert play.tell(event) == [Signal(1, INTERRUPT_SIGNAL)]
+
+    def test_it_is_replaced_by_a_successor_that_is_ready_first(self):
+        play = running(2)
+        event = Late(1, "GET /slow, 38 s", due=TimeoutAction.RETIRE)
+        assert play.tell(event, at=50) == [Report(1, "GET /slow, 38 s", TimeoutAction.RETIRE), Spawn(3, 3, 1)]
+        assert play.tell(event) == []
+        assert play.tell(Ready(3), at=60) == [Drain(1, 30.0)]
+        assert play.tell(event, at=61) == []
+        assert play.watcher.wake_at() == 90
         assert play.tick() == [Kill(1)]
         assert play.tell(Exited(1, ExitStatus(signal=9))) == []
 
-    def test_a_second_time_changes_nothing(self):
+    def test_what_does_nothing_else_is_not_waited_for(self):
         play = running(2)
-        play.tell(Late(1, "31 s"))
-        assert play.tell(Late(1, "32 s")) == []
+        actions = play.tell(Late(1, "GET /slow, 38 s", alone=True, due=TimeoutAction.RETIRE), at=50)
+        assert actions == [Report(1, "GET /slow, 38 s", TimeoutAction.RETIRE), Drain(1, 0.0), Spawn(3, 3, 1)]
+
+    def test_what_finished_the_rest_is_not_waited_for_any_longer(self):
+        play = running(2)
+        play.tell(Late(1, "38 s", due=TimeoutAction.RETIRE))
+        play.tell(Ready(3))
+        assert play.tell(Late(1, "40 s", alone=True, due=TimeoutAction.RETIRE)) == [Drain(1, 0.0)]
+
+    def test_it_is_killed(self):
+        play = running(2)
+        assert play.tell(Late(1, "GET /slow, 68 s", due=TimeoutAction.KILL)) == [Kill(1)]
+        assert play.tell(Late(1, "GET /slow, 69 s", due=TimeoutAction.KILL)) == []
+        died, spawned = play.tell(Exited(1, ExitStatus(signal=9)))
+        assert died.killed == "GET /slow, 68 s"
+        assert spawned == Spawn(3, 1, 1)
+
+    def test_of_what_leaves_nobody_hears(self):
+        play = running(2)
+        play.tell(Late(1, "38 s", alone=True, due=TimeoutAction.RETIRE))
+        assert play.tell(Late(1, "39 s")) == []
+        assert play.tell(Late(1, "39 s", due=TimeoutAction.RETIRE)) == []
 
 
 class TestEventsThatMeanNothing:
@@ -910,6 +943,7 @@ class TestEventsThatMeanNothing:
             BootFailed(9, ""),
             Retiring(9, ""),
             Late(9, ""),
+            *(Late(9, "", due=action) for action in TimeoutAction),
             Exited(9, BAD),
             GenerationReady(9),
             GenerationFailed(9, ""),

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bigtop.http.time_limits import TimeoutAction
 from bigtop.record import replace
 from bigtop.supervisor.policy import messages as m
 from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck, Step
@@ -333,9 +334,9 @@ class Histories(RuleBasedStateMachine):
         self.world.tell(m.Retiring(self.pick(number, list(self.world.alive)), "1000 requests"))
 
     @precondition(lambda self: self.world.alive)
-    @rule(number=one)
-    def late(self, number: int) -> None:
-        self.world.tell(m.Late(self.pick(number, list(self.world.alive)), "31 s"))
+    @rule(number=one, alone=st.booleans(), due=st.sampled_from([None, *TimeoutAction]))
+    def late(self, number: int, alone: bool, due: TimeoutAction | None) -> None:
+        self.world.tell(m.Late(self.pick(number, list(self.world.alive)), "31 s", alone, due))
 
     @rule(key=st.integers(0, 60), number=st.integers(0, 9))
     def nonsense(self, key: int, number: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from bigtop.ipc import seats
 from bigtop.ipc.board import Scoreboard
 from bigtop.supervisor.policy.messages import Event, Exited, ExitStatus, GenerationReady, Spawned
+from bigtop.supervisor.policy.spec import Worker
 from bigtop.supervisor.processes.forkserver import InheritedState
 from bigtop.supervisor.processes.worker_pool import WorkerPool
 from bigtop.workers.bootstrap import Bootstrap
@@ -27,8 +28,9 @@ def with_pool(play: Callable[[WorkerPool, list[Event]], Awaitable[None]]) -> Non
         inherited = InheritedState(
             "site", orders.encode(), (fd,), {**os.environ, "PYTHONPATH": str(ROOT)}, "."
         )
+        patient = Worker(b"", timeout=0)
         pool = WorkerPool(
-            events.append, inherited, board, 0, lambda: lambda _lines: None, lambda _number, _loaded: None
+            events.append, inherited, board, patient, lambda: lambda _lines: None, lambda _key, _loaded: None
         )
         pools.more_pids = pool.pids
         pool.prepare(1)

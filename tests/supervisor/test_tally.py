@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bigtop.http.time_limits import TimeoutAction
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.messages import Ending, ExitStatus, Urgency
 from bigtop.supervisor.policy.processtable import Proc, ending
@@ -44,6 +45,8 @@ def test_why_a_process_is_gone(changes: dict[str, object], status: ExitStatus, e
 def test_what_hung_ended_because_of_that() -> None:
     tally = Tally()
     tally.hear("web", messages.Report(7, "GET / for 30 s"), 0)
+    tally.hear("web", messages.Report(7, "GET / for 38 s", TimeoutAction.RETIRE), 0)
+    tally.hear("web", messages.Report(8, "GET / for 30 s"), 0)  # which was interrupted
     tally.hear("web", messages.Reaped(7, 1, 70, KILLED, "", Ending.STOP), 0)
     tally.hear("web", messages.Reaped(8, 1, 71, KILLED, "", Ending.SIGNAL), 0)
     assert tally.of("web").exits == {Ending.HUNG: 1, Ending.SIGNAL: 1}

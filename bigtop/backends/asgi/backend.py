@@ -16,13 +16,16 @@ from typing import ClassVar
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.loops import close_loop, new_loop, run_through
 from bigtop.backends.asgi.metrics import AsgiMetrics
+from bigtop.backends.asgi.overdue import OverdueCalls
 from bigtop.backends.asgi.worker_loop import WorkerLoop
 from bigtop.backends.base import App, Features, Life
+from bigtop.backends.cutoff import on_interrupt
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.native.framework_routes import asgi_reader
 from bigtop.backends.serve_options import NATIVE_OPTIONS
+from bigtop.http.time_limits import SECOND, TimeLimits, policy_of
 
 
 class AsgiBackend(NativeBackend):
@@ -64,9 +67,23 @@ class AsgiBackend(NativeBackend):
         )
         chain = self.whole_chain(life, lambda: metrics.busy)
         context = WorkerContext(app, chain, self._options, loop, metrics, self.forwarding)
+        _limit(context, life)
         worker = WorkerLoop(context, life, listeners, self.transports(listeners, life))
         try:
             with suppress(asyncio.CancelledError):  # told to leave before the application was ready
                 run_through(loop, worker.run(), worker.is_serving)
         finally:
             close_loop(loop, join_threads=not worker.is_forced)
+
+
+def _limit(context: WorkerContext, life: Life) -> None:
+    """Have requests end that take longer than they may, and those that keep the loop from turning."""
+    options = context.options
+    limits = TimeLimits(0, options.limits.timeout_for)  # --timeout is the loop's
+    interrupts = policy_of(options.limits.timeout_action).interrupts()
+    timeout_ns = int(options.timeout * SECOND)
+    overdue = OverdueCalls(context.loop, life.slot, context.tasks, limits, interrupts=interrupts)
+    if limits:
+        context.overdue = overdue
+    if interrupts:
+        on_interrupt(lambda frame: overdue.end_standstill(frame, timeout_ns), life.slot.words)

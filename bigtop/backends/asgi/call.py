@@ -15,7 +15,8 @@ from bigtop.backends.asgi.body_queue import BodyQueue
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.disconnect import ClientDisconnected, release
 from bigtop.backends.asgi.file_messages import send_open_file, send_path
-from bigtop.backends.asgi.metrics import MeteredCall
+from bigtop.backends.asgi.metrics import INSIDE, OUTSIDE, OVERDUE, MeteredCall
+from bigtop.backends.asgi.overdue import tell_interrupted
 from bigtop.backends.asgi.stream import Stream, StreamOwner
 from bigtop.backends.cutoff import CutOff
 from bigtop.backends.failures import leave_fork
@@ -36,6 +37,7 @@ log = get_logger("bigtop.app")
 DISCONNECTS = ("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect", "RequestAborted")
 
 FAILED = "The application failed to answer this request."
+LATE = "The application did not answer this request in time."
 
 
 class Call(MeteredCall):
@@ -45,7 +47,6 @@ class Call(MeteredCall):
         "_context",
         "_hangup",
         "_invites",
-        "_lasts",
         "_owner",
         "_stream",
         "body",
@@ -61,7 +62,6 @@ class Call(MeteredCall):
         self._owner = owner
         self._stream = stream
         self._invites = request.expects_continue
-        self._lasts = False  # longer than the turn in which it was called
         self.body = None if request.ended else BodyQueue(context.loop, ended=False)
         self.gone = False  # nobody can be answered any more
         self.reply: Reply | None = None  # instead of the application's answer
@@ -72,8 +72,7 @@ class Call(MeteredCall):
         context, reply = self._context, self.reply
         context.metrics.called(self)
         if reply is None:
-            context.tasks.run(self._run())
-            self._lasts = True
+            context.tasks.run(self._run(), self)
         else:
             self.give(reply)
             context.metrics.busy -= 1
@@ -100,16 +99,24 @@ class Call(MeteredCall):
             scope = http_scope(self.request, self.shown, self.peer, context.state, self.request_id)
             if context.metrics.route_of is not None:
                 self.told = scope
+            if context.overdue is not None:
+                context.overdue.enter(self, scope)
+            self.stage = INSIDE
             await context.app(scope, self.receive, self.send)
+            self.stage = OUTSIDE
         except BaseException as error:
             # Anything may be wrong inside an application; it must cost this one request only.
+            if self.stage == INSIDE:
+                self.stage = OUTSIDE
             leave_fork(error)
             self._failed(error)
         else:
             if not self.answer.complete and not self.gone:
                 self._failed(None)
         finally:
-            if self._lasts:
+            if context.overdue is not None:
+                context.overdue.leave(self)
+            if context.tasks.starting is not self:
                 context.metrics.returned()
             else:  # the end of this turn tells the scoreboard
                 context.metrics.busy -= 1
@@ -235,6 +242,9 @@ class Call(MeteredCall):
         self.body.leave()
         return True
 
+    def is_held_back(self) -> bool:
+        return self._stream.waiting > 0
+
     def leave(self) -> None:
         """The client has left."""
         self.gone = True
@@ -256,6 +266,9 @@ class Call(MeteredCall):
             release(error)
             if not self.gone:  # it may be there still to read, but it was taken at its word
                 self._owner.cut()
+        elif error is not None and self.stage == OVERDUE:
+            self._context.metrics.interrupted()
+            tell_interrupted(self._name(), self.called, error)
         elif error is None:
             log.error("%s: the application returned before its answer was complete", self._name())
         elif isinstance(error, (asyncio.CancelledError, CutOff)):
@@ -267,6 +280,8 @@ class Call(MeteredCall):
         if self.answer.framing is not None:
             self.gone = True
             self._owner.give_up(self)
+        elif self.stage == OVERDUE:
+            self.answer_for(504, LATE)
         else:
             self.answer_for(500, FAILED)
 

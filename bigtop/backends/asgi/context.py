@@ -10,6 +10,7 @@ from typing import Any
 from bigtop.backends.asgi.clients import Client, Clients
 from bigtop.backends.asgi.eager_tasks import Tasks
 from bigtop.backends.asgi.metrics import AsgiMetrics
+from bigtop.backends.asgi.overdue import OverdueCalls
 from bigtop.backends.asgi.timers import Timers
 from bigtop.backends.base import App
 from bigtop.backends.native.handler_chain import Chain
@@ -35,6 +36,7 @@ class WorkerContext:
         "loop",
         "metrics",
         "options",
+        "overdue",
         "stamps",
         "state",
         "tasks",
@@ -61,6 +63,7 @@ class WorkerContext:
         self._moved = asyncio.Event()  # while draining: something ended
         self.clients = Clients(metrics, chain.connections, self._moved.set)
         self.tasks = Tasks(loop, options.slow_callback, self._moved.set)  # application calls
+        self.overdue: OverdueCalls | None = None  # None: no request has a time limit of its own
         self.timers: Timers[Client] = Timers(options.limits, loop, _late)
         self.stamps = Stamps(options.server_header, time.time)
 

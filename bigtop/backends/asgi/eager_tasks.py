@@ -32,22 +32,25 @@ class Tasks:
     First steps of more than `slow` seconds are logged, 0 for none.
     """
 
-    __slots__ = ("_ended", "_start", "open")
+    __slots__ = ("_ended", "_start", "open", "starting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, slow: float, ended: Callable[[], object]) -> None:
         self._start = starter(loop, slow)
         self._ended = ended
-        self.open: set[asyncio.Task[None]] = set()  # those that have not returned
+        self.open: dict[asyncio.Task[None], Any] = {}  # those that have not returned, with their calls
+        self.starting: Any = None  # the call of which the first step runs now
 
-    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def run(self, coroutine: Coroutine[Any, Any, None], call: object) -> None:
         """Begin with one, now; where no task runs."""
+        self.starting = call
         task = self._start(coroutine)
+        self.starting = None
         if not task.done():
-            self.open.add(task)
+            self.open[task] = call
             task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self.open.discard(task)
+        self.open.pop(task, None)
         self._ended()
 
 

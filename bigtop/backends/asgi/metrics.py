@@ -13,7 +13,7 @@ from typing import Final
 from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import AccessLog
 from bigtop.backends.native.framework_routes import Reader
-from bigtop.backends.native.metrics import BUSY, Metrics
+from bigtop.backends.native.metrics import BUSY, INTERRUPTED, Metrics
 from bigtop.http.access_format import AccessRecord
 from bigtop.http.asgi import Answer
 from bigtop.http.messages import Request
@@ -26,10 +26,27 @@ from bigtop.system.clock import monotonic_ns
 BEAT: Final = int(Word.BEAT)
 
 
+# Where a call is. Plain numbers: an enum's member costs a look-up each time it is named.
+OUTSIDE: Final = 0
+INSIDE: Final = 1  # of the application, which may be interrupted
+OVERDUE: Final = 2  # it was past its time limit, and is interrupted
+
+
 class MeteredCall:
     """A request and its answer, as metrics count them, whatever the application speaks of it."""
 
-    __slots__ = ("answer", "bytes_out", "called", "peer", "record", "request", "request_id", "shown", "told")
+    __slots__ = (
+        "answer",
+        "bytes_out",
+        "called",
+        "peer",
+        "record",
+        "request",
+        "request_id",
+        "shown",
+        "stage",
+        "told",
+    )  # fmt: skip
 
     def __init__(self, request: Request, peer: Peer, stamps: Stamps) -> None:
         self.request = request
@@ -41,6 +58,11 @@ class MeteredCall:
         self.record = SHARED  # its place on the scoreboard
         self.bytes_out = 0
         self.told: Scope | None = None  # its scope, where the framework leaves its route pattern there
+        self.stage = OUTSIDE  # of the application
+
+    def is_held_back(self) -> bool:
+        """Whether it waits for its client."""
+        return False
 
 
 class AsgiMetrics(Metrics):
@@ -86,6 +108,10 @@ class AsgiMetrics(Metrics):
         """The application has returned, in a later turn than that in which it was called."""
         self.busy -= 1
         self._words[BUSY] = self._posted_busy = self.busy
+
+    def interrupted(self) -> None:
+        """A call was past its time limit and has come to its end."""
+        self._words[INTERRUPTED] += 1
 
     def held_up(self, call: MeteredCall) -> None:
         """Its client reads slowly: see writing()."""

@@ -11,7 +11,7 @@ from bigtop.backends.asgi.call import FAILED, is_news
 from bigtop.backends.asgi.client_connection import ClientConnection
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.disconnect import ClientDisconnected, release
-from bigtop.backends.asgi.metrics import MeteredCall
+from bigtop.backends.asgi.metrics import INSIDE, OUTSIDE, MeteredCall
 from bigtop.backends.asgi.websocket import WebSocket
 from bigtop.backends.failures import leave_fork
 from bigtop.backends.native.hopbyhop import tell
@@ -64,16 +64,20 @@ class WebSocketCall(MeteredCall):
             context.metrics.returned()
             self._refuse(error)
         else:
-            context.tasks.run(self._run())
+            context.tasks.run(self._run(), self)
 
     async def _run(self) -> None:
         context = self._context
         asked = self._handshake.subprotocols
         scope = websocket_scope(self.request, self.shown, self.peer, context.state, self.request_id, asked)
         try:
+            self.stage = INSIDE
             await context.app(scope, self.receive, self.send)
+            self.stage = OUTSIDE
         except BaseException as error:
             # Anything may be wrong inside an application; it must cost this one client only.
+            if self.stage == INSIDE:
+                self.stage = OUTSIDE
             leave_fork(error)
             self._failed(error)
         else:

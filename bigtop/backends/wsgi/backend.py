@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from bigtop.backends.base import App, Features, Life
+from bigtop.backends.cutoff import on_interrupt
 from bigtop.backends.failures import serve_here
 from bigtop.backends.native.acceptor import Acceptor, room
 from bigtop.backends.native.access_log import access_log
@@ -39,6 +40,7 @@ from bigtop.backends.wsgi.thread_executor import ThreadExecutor
 from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
 from bigtop.http.paths import root_of
+from bigtop.http.time_limits import policy_of
 from bigtop.http.wsgi import Environ, worker_environ
 
 EPOLL: Final = select.epoll  # kept here: gevent takes it out of its module
@@ -75,6 +77,9 @@ class WsgiBackend(NativeBackend):
         await_input = patient(options.limits.body_timeout)
         chain = self.whole_chain(life, lambda: executor.detached)
         streams = streaming(options, await_input)
+        if policy_of(options.limits.timeout_action).interrupts():
+            executor.interrupting()
+            on_interrupt(lambda _frame: executor.end_late_call(), life.slot.words)
         context = WorkerContext(app, options, life.slot, chain, executor, wait, streams)
         environ = environ_of(options, multithread=options.threads > 1)
         # A WebSocket keeps its thread for as long as it lasts.

@@ -13,8 +13,9 @@ from contextlib import suppress
 from enum import Enum
 from typing import IO, Any, Final
 
-from bigtop.backends.cutoff import CutOff
+from bigtop.backends.cutoff import CutOff, Interruption, is_overdue
 from bigtop.backends.failures import leave_fork
+from bigtop.backends.native.deadline import Deadline
 from bigtop.backends.native.file_answers import is_stored
 from bigtop.backends.native.hangup import Hangup
 from bigtop.backends.native.hopbyhop import tell
@@ -26,6 +27,7 @@ from bigtop.http.file_wrapper import FileWrapper
 from bigtop.http.filtered import FilteredExchange
 from bigtop.http.handlers import FilePart, Reply, filtered
 from bigtop.http.messages import Request
+from bigtop.http.time_limits import NAME, NEVER, SECOND, TimeLimits
 from bigtop.http.wsgi import Environ, Exchange, environ, joined
 from bigtop.ipc.scoreboard import SHARED
 from bigtop.log import logger as get_logger
@@ -57,7 +59,8 @@ class Call:
 
     __slots__ = (  # noqa: RUF023 - by lifetime
         "_body", "_context", "stream", "request", "exchange", "environ", "readable",
-        "called", "record", "fate", "unclosed", "settled",
+        "called", "record", "deadline", "inside", "interruption", "is_held_back",
+        "fate", "unclosed", "settled",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +81,10 @@ class Call:
         self.readable = now
         self.called = 0
         self.record = SHARED  # its place on the scoreboard
+        self.deadline: Deadline | None = None  # None: it may take as long as it likes
+        self.inside = False  # the application is running, which may be interrupted
+        self.interruption: Interruption | None = None  # once it is
+        self.is_held_back = False  # it waits for its client, or did
         self.fate = CLOSE
         self.unclosed: Any = None  # the response to close, by another run(), when its file is sent
         self.settled = False  # the leader knows that run() is over
@@ -87,8 +94,7 @@ class Call:
     def run(self) -> None:
         """Call the application and hand over its answer. Never fails because of the application."""
         if self.unclosed is not None:
-            unclosed, self.unclosed = self.unclosed, None
-            _close(unclosed, self.request)
+            self._close_rest()
             return
         response: Any = None
         try:
@@ -103,24 +109,26 @@ class Call:
             self.record = context.slot.begin(
                 self.called, request.method.encode(), self.stream.peer.label, request.target, request_id
             )
-            response = context.app(env, self.exchange.start_response)
-            if request.upgrade is None or not self._is_taken_over():
-                self._answer(response)
+            limit = context.time_limit if context.time_limits is None else self._limit(context.time_limits)
+            if limit:  # here, and without a call, since most have one
+                self.deadline = env[NAME] = deadline = Deadline()
+                deadline.slot, deadline.place = context.slot, self.record
+                deadline.began, deadline.at = self.called, self.called + limit
+            try:
+                self.inside = True
+                response = context.app(env, self.exchange.start_response)
+                if request.upgrade is None or not self._is_taken_over():
+                    self._answer(response)
+            finally:  # no interruption comes behind this; see cutoff.py for the order
+                self.inside = False
+                if self.interruption is not None:
+                    self.interruption.settle()
         except AnswerOver:
             self._cut_short()
         except BaseException as error:
             # Anything may be wrong inside an application; it must cost this one request only.
             leave_fork(error)
-            if _is_news(error, self.environ):
-                self.fate, self.unclosed = BREAK, None
-                if _has_spoken(self.environ):
-                    self.exchange.status = 101
-                log.debug("%s %s: nobody is there to be answered", self.request.method, _path(self.request))
-            elif isinstance(error, ClientGone) and isinstance(error.__cause__, ProtocolError):
-                self.fate = BREAK
-                self.fail(error.__cause__)
-            elif not (_is_farewell(error, self.environ) and self._is_taken_over()):
-                self.fail()
+            self._raised(error)
         finally:
             if self.unclosed is None and type(response) is not list:
                 _close(response, self.request)
@@ -138,6 +146,7 @@ class Call:
     def is_waiting(self) -> None:
         """Tell that it waits for its client, whose slowness is not the application's: the supervisor's time
         limit stops here."""
+        self.is_held_back = True
         self._context.slot.writing(self.record)
 
     def reply(self, reply: Reply) -> None:
@@ -166,6 +175,33 @@ class Call:
             self._finished()
         except ClientGone:
             self.fate = BREAK
+
+    def _close_rest(self) -> None:
+        """Close the response whose file is sent."""
+        unclosed, self.unclosed = self.unclosed, None
+        _close(unclosed, self.request)
+
+    def _limit(self, limits: TimeLimits) -> int:
+        """Let the supervisor know how long the request may take by its path; return that, 0 for ever."""
+        limit = limits.of(self.request.target)
+        self._context.slot.limit(self.record, self.called, self.called + limit if limit else NEVER)
+        return limit
+
+    def _raised(self, error: BaseException) -> None:
+        """The application failed with `error`, which is being handled."""
+        if self.interruption is not None and is_overdue(error):
+            self.interruption.came = True
+            self._give_up()
+        elif _is_news(error, self.environ):
+            self.fate, self.unclosed = BREAK, None
+            if _has_spoken(self.environ):
+                self.exchange.status = 101
+            log.debug("%s %s: nobody is there to be answered", self.request.method, _path(self.request))
+        elif isinstance(error, ClientGone) and isinstance(error.__cause__, ProtocolError):
+            self.fate = BREAK
+            self.fail(error.__cause__)
+        elif not (_is_farewell(error, self.environ) and self._is_taken_over()):
+            self.fail()
 
     def _cut_short(self) -> None:
         """The application goes on although its answer is complete, or has another body than its own."""
@@ -244,6 +280,12 @@ class Call:
         exchange.finish()
         self._finished()
         return True
+
+    def _give_up(self) -> None:
+        """It was interrupted, with the exception that is being handled: answer in the application's place."""
+        seconds = (monotonic_ns() - self.called) / SECOND
+        log.exception("%s %s is interrupted after %.1f s", self.request.method, _path(self.request), seconds)
+        self.fail(ProtocolError(504, "The application did not answer this request in time."))
 
     def fail(self, fault: ProtocolError | None = None) -> None:
         """Answer that the application failed, with the exception that is being handled; or, with a `fault` of

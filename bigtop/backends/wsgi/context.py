@@ -15,13 +15,15 @@ from bigtop.backends.wsgi.stream import Leader
 from bigtop.http.messages import Request
 from bigtop.http.requestid import RequestIds
 from bigtop.http.response import Stamps
+from bigtop.http.time_limits import TimeLimits
 from bigtop.ipc.scoreboard import Slot
 
 
 class WorkerContext:
     """`chain` is what stands in front of the application. `leader` sends what a client does not take, or what
     may wait for others. `wait` is for calls that have to send by themselves (write_buffer.Bounds), and
-    `streaming` for those that read their body as it comes."""
+    `streaming` for those that read their body as it comes. A `time_limit` is in nanoseconds, 0 for none;
+    `time_limits` is None where it is that of all calls."""
 
     __slots__ = (
         "_body_memory",
@@ -34,6 +36,8 @@ class WorkerContext:
         "slot",
         "stamps",
         "streaming",
+        "time_limit",
+        "time_limits",
     )
 
     def __init__(
@@ -53,6 +57,9 @@ class WorkerContext:
         limits = options.limits
         self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, wait)
         self.streaming = streaming
+        time_limits = TimeLimits(options.timeout, limits.timeout_for)
+        self.time_limit = time_limits.default
+        self.time_limits = time_limits if time_limits.patterns else None
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
         self.ids = RequestIds(os.urandom(8).hex())  # which no other worker has

@@ -57,6 +57,8 @@ class EventLoop:
         self._life = life
         self._timeouts = connections.timeouts
         self._leave_at = NEVER  # when a draining worker cuts off what is still open
+        if executor.overdue is not None:
+            executor.overdue.wake = self._timeouts.wake
         self._epoll.register(executor.fileno(), EPOLLIN)
         self._epoll.register(life.fileno(), EPOLLIN)
 
@@ -164,13 +166,14 @@ class EventLoop:
         while executor.blocked:
             stream = executor.blocked.popleft()
             connection = self._connections.of(stream)
-            call = connection.call if connection is not None else None
-            if connection is not None and call is not None and not call.settled and stream.waits:
+            blocked = connection.call if connection is not None else None
+            if connection is not None and blocked is not None and not blocked.settled and stream.waits:
                 self._timeouts.start(connection, self._timeouts.send, now)
                 self._connections.watch(connection, EPOLLOUT)
         while executor.finished:
-            executor.detached -= 1
-            self._flow.settle(executor.finished.popleft())
+            call = executor.finished.popleft()
+            executor.settled(call)
+            self._flow.settle(call)
         self._admission.regulate()
         if self._flow.ready:
             self._admission.let_in(now)
@@ -227,6 +230,11 @@ class EventLoop:
         if now >= self._admission.due:
             self._admission.tend(now)
         self._timeouts.wake(self._admission.due)
+        overdue = self._executor.overdue
+        if overdue is not None:
+            if now >= overdue.due:
+                overdue.look(now)
+            self._timeouts.wake(overdue.due)
 
     # ---- the end
 

@@ -24,6 +24,7 @@ from typing import Final, NoReturn
 
 from bigtop.backends import ending
 from bigtop.backends.wsgi.call import Call
+from bigtop.backends.wsgi.overdue import OverdueCalls
 from bigtop.backends.wsgi.stream import Leader, Stream
 
 
@@ -52,6 +53,7 @@ class Executor(Leader):
         self.finished: deque[Call] = deque()  # calls that ended without the lead
         self.held: deque[tuple[Stream, bytes]] = deque()  # the ends of answers, for the leader to send
         self.blocked: deque[Stream] = deque()  # with output that their client does not take
+        self.overdue: OverdueCalls | None = None  # None: none is interrupted; leader only
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     @property
@@ -63,6 +65,12 @@ class Executor(Leader):
     @abstractmethod
     def holds_up(self) -> bool:
         """Whether calls that go on hold others up, so that an idle worker answers sooner; leader only."""
+
+    def settled(self, call: Call) -> None:
+        """The leader knows that a call which went on without the lead is over."""
+        self.detached -= 1
+        if self.overdue is not None:
+            self.overdue.discard(call)
 
     @abstractmethod
     def work(self, lead: Callable[[], None]) -> None:

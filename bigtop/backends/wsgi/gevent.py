@@ -17,6 +17,7 @@ import gevent.lock
 import gevent.socket
 
 from bigtop.backends.base import App, Features, Life
+from bigtop.backends.cutoff import on_interrupt
 from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.native.engines import Engines
 from bigtop.backends.native.transport import READABLE
@@ -27,6 +28,8 @@ from bigtop.backends.wsgi.connection_factory import ConnectionFactory
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.greenlet_executor import GreenletExecutor
 from bigtop.backends.wsgi.upgraded import Means, Spoken, Upgrades
+from bigtop.http.time_limits import policy_of
+from bigtop.record import replace
 
 BLOCKED = 2.0  # seconds without a turn of the hub that are worth a report
 
@@ -73,7 +76,11 @@ class GeventBackend(NativeBackend):
         await_input = _patient(options.limits.body_timeout)
         chain = self.whole_chain(life, lambda: executor.detached)
         streams = streaming(options, await_input)
-        context = WorkerContext(app, options, life.slot, chain, executor, wait, streams)
+        if policy_of(options.limits.timeout_action).interrupts():
+            executor.interrupting()
+            on_interrupt(executor.end_standstill, life.slot.words)
+        per_call = replace(options, timeout=0.0)  # which is the hub's
+        context = WorkerContext(app, per_call, life.slot, chain, executor, wait, streams)
         environ = environ_of(options, multithread=True)
         engines = Engines(options, routes_of(life))
         connection_factory = ConnectionFactory(

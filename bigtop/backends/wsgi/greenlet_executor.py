@@ -14,15 +14,18 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 from time import monotonic_ns
+from types import FrameType
 from typing import Any, Final
 
 import gevent
 from greenlet import greenlet
 
-from bigtop.backends.cutoff import CutOff
+from bigtop.backends.cutoff import CutOff, Interruption, Overdue, is_foreign, stands_still
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.executor import Executor, Lead, leave_at_once
+from bigtop.backends.wsgi.overdue import OverdueCalls
 from bigtop.backends.wsgi.upgraded import Upgrades
+from bigtop.http.time_limits import SECOND
 from bigtop.ipc.scoreboard import Slot, Word, beat_seconds
 from bigtop.log import logger as get_logger
 
@@ -39,12 +42,18 @@ class GreenletExecutor(Executor):
     def __init__(self, size: int, slot: Slot, upgrades: Upgrades, timeout: float) -> None:
         super().__init__(size)
         self._words = slot.words
+        self._timeout_ns = int(timeout * SECOND)
         self._beat_seconds = beat_seconds(timeout)
         self._leader: Any = gevent.getcurrent()
         self._hub: Any = gevent.get_hub()
         self._asleep = False
         self._upgrades = upgrades
-        self._lasting: set[Any] = set()  # greenlets of calls that have waited
+        self._lasting: dict[Any, Call] = {}  # by their greenlets: calls that have waited
+        self._call: Call | None = None  # that began last
+
+    def interrupting(self) -> None:
+        """Interrupt calls that are past their time limit; before work()."""
+        self.overdue = OverdueCalls(self._interrupt)
 
     @property
     def holds_up(self) -> bool:
@@ -56,6 +65,7 @@ class GreenletExecutor(Executor):
             lead()
 
     def run(self, call: Call) -> Lead:
+        self._call = call
         child: Any = greenlet(self._run)
         awakening = self._hub.loop.run_callback(self._wake)  # the hub gets to it when the call waits
         self._asleep = True
@@ -65,8 +75,10 @@ class GreenletExecutor(Executor):
             awakening.stop()
             return Lead.KEPT
         child.parent = self._hub
-        self._lasting.add(child)
+        self._lasting[child] = call
         self.detached += 1
+        if self.overdue is not None:
+            self.overdue.add(call, child)
         return Lead.SPARED
 
     def poll_of(self, epoll: select.epoll) -> Callable[[float], list[tuple[int, int]]]:
@@ -105,6 +117,21 @@ class GreenletExecutor(Executor):
         while len(self.finished) < self.detached and (left := until - monotonic_ns()) > 0:
             self._sleep(left / 1e9)
 
+    def _interrupt(self, call: Call, child: Any) -> None:
+        call.interruption = Interruption(is_over=True)
+        self._hub.loop.run_callback(_throw, child, call)
+
+    def end_standstill(self, frame: FrameType | None) -> None:
+        """Raise Overdue if this thread is inside of a call, at `frame`, that keeps the hub from turning. A
+        signal's handler does this, so nothing happens meanwhile."""
+        me: Any = gevent.getcurrent()
+        call = self._call if me.parent is self._leader else self._lasting.get(me)
+        if call is None or not call.inside or call.interruption is not None:
+            return
+        if stands_still(self._words, self._timeout_ns) and is_foreign(frame):
+            call.interruption = Interruption(is_over=True)
+            raise Overdue
+
     # ---- the leader
 
     def _sleep(self, patience: float) -> None:
@@ -140,9 +167,14 @@ class GreenletExecutor(Executor):
             log.critical("the worker ends: a greenlet of its executor failed", exc_info=True)
             leave_at_once()
         if me.parent is not self._leader:
-            self._lasting.discard(me)
+            self._lasting.pop(me, None)
             self.finished.append(call)
             self.wake_leader()
+
+
+def _throw(child: Any, call: Call) -> None:
+    if not child.dead and call.inside and not call.is_held_back:  # nobody else runs now: it waits
+        child.throw(Overdue)
 
 
 def _end(child: Any) -> None:

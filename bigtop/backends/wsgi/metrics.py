@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from bigtop.backends.native.metrics import BUSY, Metrics
+from bigtop.backends.native.metrics import BUSY, INTERRUPTED, Metrics
 from bigtop.backends.wsgi.call import Call
 from bigtop.http.access_format import AccessRecord
 from bigtop.ipc.histogram import QUICK
@@ -34,6 +34,8 @@ class WsgiMetrics(Metrics):
         now = monotonic_ns()
         if not call.settled:
             self.call_ns += now - call.called
+            if call.interruption is not None and call.interruption.came:
+                self._words[INTERRUPTED] += 1
         return now
 
     def held_up(self, call: Call, left: int) -> None:

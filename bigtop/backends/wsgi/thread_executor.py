@@ -27,13 +27,15 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from bigtop.backends.cutoff import CutOff, Cutting
+from bigtop.backends.cutoff import CutOff, Cutting, Interruption, Overdue
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.executor import Executor, Lead, leave_at_once
+from bigtop.backends.wsgi.overdue import OverdueCalls
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.backends.wsgi.upgraded import Upgrades
 from bigtop.ipc.histogram import Histogram, since, upper_bound
 from bigtop.log import logger as get_logger
+from bigtop.system.clock import monotonic_ns
 
 log = get_logger("bigtop.wsgi")
 
@@ -70,6 +72,12 @@ class ThreadExecutor(Executor):
         self._threads: list[int] = []  # by number, from their start on
         self._waiting: set[int] = set()  # of these, those that stand by
         self._cutting = Cutting()
+        self._call: Call | None = None  # that began last
+        self._leader = threading.get_ident()
+
+    def interrupting(self) -> None:
+        """Interrupt calls that are past their time limit; before work()."""
+        self.overdue = OverdueCalls(_interrupt) if self.relief else None
 
     @property
     def holds_up(self) -> bool:
@@ -92,6 +100,7 @@ class ThreadExecutor(Executor):
 
     def run(self, call: Call) -> Lead:
         """Run `call` here, with the lead on offer meanwhile."""
+        self._call = call
         if not self.relief:
             call.run()
             return Lead.KEPT
@@ -112,7 +121,28 @@ class ThreadExecutor(Executor):
             self.finished.append(call)
             self.wake_leader()
             return Lead.LOST
-        return Lead.KEPT if taken is stream else Lead.REGAINED
+        if taken is stream:
+            return Lead.KEPT
+        self._follow()
+        if self.overdue is not None:
+            self.overdue.discard(call)
+        return Lead.REGAINED
+
+    def _follow(self) -> None:
+        """This thread leads from now on. The leader before is inside of the call that began last."""
+        if self.overdue is not None and self._call is not None:
+            self.overdue.add(self._call, self._leader)
+        self._leader = threading.get_ident()
+
+    def end_late_call(self) -> None:
+        """Raise Overdue if this thread, the main thread, which has no relief, is inside of a call that is
+        past its limit. A signal's handler does this, so nothing happens meanwhile."""
+        call = self._call
+        if self.relief or call is None or call.deadline is None or call.is_held_back:
+            return
+        if call.inside and call.interruption is None and monotonic_ns() > call.deadline.at:
+            call.interruption = Interruption(is_over=True)
+            raise Overdue
 
     def part(self) -> None:
         self._upgrades.part()
@@ -168,6 +198,7 @@ class ThreadExecutor(Executor):
         self._threads.append(threading.get_ident())
         while not self.stopping:
             if leading:
+                self._leader = threading.get_ident()
                 lead()
             self._waiting.add(threading.get_ident())
             leading = self._stand_by()
@@ -199,8 +230,14 @@ class ThreadExecutor(Executor):
         except IndexError:
             return False
         self.detached += 1
+        self._follow()
         self._bell.fine_until = time.monotonic() + FINE_FOR
         return True
+
+
+def _interrupt(call: Call, thread: int) -> None:
+    call.interruption = interruption = Interruption()
+    interruption.send(thread, lambda: call.inside)
 
 
 class _Bell:

@@ -626,10 +626,29 @@ TIMEOUT = Option(
     "-t --timeout",
     Group.TIMES,
     one(values.seconds),
-    "Replace a worker whose application takes longer over one request; 0 is never.",
+    "Time that the application may take over one request, or an event loop for one turn; 0 is for ever.",
     "SECONDS",
     ("30",),
     field="timeout",
+)
+TIMEOUT_FOR = Option(
+    "--timeout-for",
+    Group.TIMES,
+    each(values.path_timeout),
+    "Give requests whose path is like PATTERN, as in /reports/*=300, so much time; 0 is no limit.",
+    "PATTERN=SECONDS",
+    many=True,
+    field="limits.timeout_for",
+)
+TIMEOUT_ACTION = Option(
+    "--timeout-action",
+    Group.TIMES,
+    one(values.timeout_steps),
+    "Steps against a request past its limit, with the seconds after the one before: "
+    "interrupt, retire=5, kill=30.",
+    "STEPS",
+    (_LIMITS.timeout_action,),
+    field="limits.timeout_action",
 )
 GRACEFUL_TIMEOUT = Option(
     "--graceful-timeout",
@@ -1319,8 +1338,8 @@ OPTIONS: Final[tuple[Option[object], ...]] = (
     WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAX_AGE,
     MAX_AGE_VARIANCE, MAX_MEMORY, MAIN_THREAD, SWITCH_INTERVAL,
     WORKER_CONNECTIONS, MONKEY,
-    TIMEOUT, GRACEFUL_TIMEOUT, DRAIN_DELAY, BOOT_TIMEOUT, KEEP_ALIVE, HEADER_TIMEOUT, BODY_TIMEOUT,
-    SEND_TIMEOUT, MIN_HEADER_RATE, MIN_BODY_RATE, MIN_SEND_RATE,
+    TIMEOUT, TIMEOUT_FOR, TIMEOUT_ACTION, GRACEFUL_TIMEOUT, DRAIN_DELAY, BOOT_TIMEOUT, KEEP_ALIVE,
+    HEADER_TIMEOUT, BODY_TIMEOUT, SEND_TIMEOUT, MIN_HEADER_RATE, MIN_BODY_RATE, MIN_SEND_RATE,
     LIMIT_REQUEST_LINE, LIMIT_REQUEST_FIELDS, LIMIT_REQUEST_FIELD_SIZE, LIMIT_REQUEST_HEAD,
     LIMIT_REQUEST_BODY, TEMP_DIR, MAX_BUFFERED, STREAM_BODIES, LIMIT_ADDRESS_CONNECTIONS,
     LIMIT_ADDRESS_RATE, LIMIT_CONCURRENCY, MAX_QUEUE_TIME, METHODS,

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from bigtop import sizes
 from bigtop.http.declarations import LONGEST_METHOD, Mount, Route
+from bigtop.http.time_limits import policy_of
 from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.system import accounts, workdir
 
@@ -264,6 +265,19 @@ def path_pattern(given: str) -> str:
     """A pattern of URL paths, as of fnmatch(3)."""
     if not given.startswith(("/", "*")):
         raise ValueError(f"must be a pattern of paths such as /upload/*, got {given!r}")
+    return given
+
+
+def path_timeout(given: str) -> tuple[str, float]:
+    """A pattern of URL paths and the seconds that requests for them may take, 0 for ever."""
+    pattern, equals, time = given.rpartition("=")
+    if not equals:
+        raise ValueError(f"must be a pattern of paths and seconds such as /reports/*=300, got {given!r}")
+    return path_pattern(pattern), seconds(time)
+
+
+def timeout_steps(given: str) -> str:
+    policy_of(given)  # which says what is wrong
     return given
 
 

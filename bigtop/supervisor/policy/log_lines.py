@@ -36,8 +36,9 @@ def line(
             return logging.INFO, f"{name}: every process has ended, and none is started again"
         case messages.GaveUp(reason):
             return logging.CRITICAL, f"{name}: gave up: {reason}"
-        case messages.Report(_, reason):
-            return logging.ERROR, f"{name}: a worker is stuck and is replaced: {reason}"
+        case messages.Report(_, reason, due):
+            outcome = "a worker is stuck" if due is None else "a worker is stuck and is replaced"
+            return logging.ERROR, f"{name}: {outcome}: {reason}"
         case messages.Died():
             return logging.ERROR, _died(f"{name}: {noun}", notice, last_words)
         case (

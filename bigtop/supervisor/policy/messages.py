@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from bigtop.http.time_limits import TimeoutAction
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.certificate_notices import CertificateNotice
 from bigtop.supervisor.policy.deploy import Step
@@ -123,11 +124,12 @@ class Retiring(Record):
 
 
 class Late(Record):
-    """A process is stuck in one call longer than it may; `alone` if it is doing nothing else."""
+    """A process is stuck longer than it may; `due` None: that is only told; `alone`: it can do no more."""
 
     key: int
     reason: str
     alone: bool = False
+    due: TimeoutAction | None = None
 
 
 class Exited(Record):
@@ -236,10 +238,11 @@ class Kill(Record):
 
 
 class Report(Record):
-    """Say in the log what the late process is doing: its requests, the stack of every thread."""
+    """Say in the log what the late process is doing, with its stacks, or that a step is taken (`due`)."""
 
     key: int
     reason: str
+    due: TimeoutAction | None = None
 
 
 class Verify(Record):

@@ -10,6 +10,7 @@ import signal
 from enum import Enum
 
 from bigtop.errors import ConfigError
+from bigtop.http.time_limits import TimeoutPolicy
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.deploy import DeployPolicy
 from bigtop.supervisor.policy.scaling import Bounds, ScaleCommand
@@ -136,6 +137,13 @@ class Worker(Record):
     bootstrap: bytes
     timeout: float = 30.0  # seconds one application call may take before its worker is replaced; 0: for ever
     threads: int = 1  # application calls that it can have at once, where threads run them
+    by_path: bool = False  # requests may have time limits of their own
+    timeout_policy: TimeoutPolicy = TimeoutPolicy()  # what is done about one that is past its limit
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether any request has a time limit."""
+        return self.timeout > 0 or self.by_path
 
 
 # The moments at which there are hooks, by Circus' names.

@@ -38,7 +38,7 @@ class Tally:
         match notice:
             case messages.Born():
                 self.of(name).starts += 1
-            case messages.Report(key):
+            case messages.Report(key, due=due) if due is not None:
                 self._hung.add(key)
             case messages.Reaped(key):
                 self.of(name).exits[Ending.HUNG if key in self._hung else notice.ending] += 1

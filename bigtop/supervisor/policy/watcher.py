@@ -60,7 +60,6 @@ from bigtop.supervisor.policy.messages import (
     Rejected,
     Reload,
     Reloaded,
-    Report,
     Restart,
     Retiring,
     Rollback,
@@ -80,6 +79,7 @@ from bigtop.supervisor.policy.messages import (
 from bigtop.supervisor.policy.processtable import Proc, ProcessState, ProcessTable, why_overdue
 from bigtop.supervisor.policy.rollout import Roster
 from bigtop.supervisor.policy.spec import WatcherSpec
+from bigtop.supervisor.policy.timeouts import against
 from bigtop.supervisor.policy.trial import Trial
 
 if TYPE_CHECKING:
@@ -232,13 +232,10 @@ class Watcher:
         return self.generations.is_canary(proc, self.numprocesses, verifies=bool(self.spec.deploy.steps))
 
     def _late(self, proc: Proc, event: Late, now: float) -> None:
-        if proc.asked is None:
-            self._actions.append(Report(proc.key, event.reason))
-        if self._is_canary(proc):
+        self._actions += against(event, proc, self._table, now)
+        if event.due is None and self._is_canary(proc):
             self._fail(proc.generation, f"its canary is stuck: {event.reason}")
-        # What else it does may be finished first; when there is nothing else, it is not waited for.
-        urgency = Urgency.QUICK if event.alone else Urgency.GRACEFUL
-        self._actions += self._table.ask(proc, urgency, now)
+            self._actions += self._table.ask(proc, Urgency.GRACEFUL, now)
 
     def _gone(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> None:
         if isinstance(event, SpawnFailed) and event.short and proc.asked is None:

@@ -11,7 +11,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from bigtop.errors import CommandError
 from bigtop.ipc import lifeline
@@ -23,7 +22,7 @@ from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.scaling import Work
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
-from bigtop.supervisor.processes import descendants, killing, scarcity
+from bigtop.supervisor.processes import descendants, killing, lateness, scarcity
 from bigtop.supervisor.processes.canaries import WarmUp, WorkerCanaries
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
@@ -45,7 +44,7 @@ class _Member(Record, frozen=False):
     line: socket.socket
     stderr: LineReader
     reports: Reports
-    late: bool = False
+    told: frozenset[int] = frozenset()  # of what is late in it
     said: set[type] = field(default_factory=set)
     grace: float = 0.0  # of the last time it was asked to end
     cut: asyncio.TimerHandle | None = None
@@ -78,24 +77,22 @@ class _Member(Record, frozen=False):
 
 
 class WorkerPool:
-    """A ProcessPool over fork servers. `timeout` is seconds for one application call, 0 for ever."""
+    """A ProcessPool over fork servers, of processes such as `target`."""
 
     def __init__(
         self,
         feed: Callable[[messages.Event], None],
         inherited: InheritedState,
         board: Scoreboard,
-        timeout: float,
+        target: Worker,
         line_sink: Callable[[], Callable[[bytes], None]],
         on_loaded: Callable[[int, lifeline.Loaded], None],
-        threads: int = 1,
     ) -> None:
         self._feed = feed
         self._name = inherited.name
         self._board = board
-        self._timeout_ns = int(timeout * 1e9)
-        self.timed = timeout > 0
-        self._threads = threads
+        self._target = target
+        self.timed = target.is_timed
         self._line_sink = line_sink
         self.servers = ForkServers(inherited, Hearers(feed, self._adopt, line_sink, on_loaded))
         self._members: dict[int, _Member] = {}
@@ -134,8 +131,8 @@ class WorkerPool:
         """Take what fork servers to come are told already, and nothing else."""
         if not isinstance(spec.target, Worker) or spec.target.bootstrap != self.servers.inherited.bootstrap:
             return UpdateOutcome.ELSEWHERE
-        self._timeout_ns = int(spec.target.timeout * 1e9)
-        self._threads = spec.target.threads
+        self._target = spec.target
+        self.timed = spec.target.is_timed
         return UpdateOutcome.BY_NEW
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
@@ -189,7 +186,7 @@ class WorkerPool:
         """Return what each worker has done since its start. Calls that are under way count as far as they
         are; where an event loop runs them, they say nothing of how busy it is."""
         return {
-            key: _work(self._board.of(member.wid - 1), member.process.pid, self._threads)
+            key: _work(self._board.of(member.wid - 1), member.process.pid, self._target.threads)
             for key, member in self._members.items()
             if lifeline.Ready in member.said
         }
@@ -201,10 +198,15 @@ class WorkerPool:
             return
         now = time.monotonic_ns()
         for key, member in list(self._members.items()):
-            late = _look(self._board.of(member.wid - 1), self._timeout_ns, now)
-            if late is not None and (late.alone or not member.late):
-                member.late = True
-                self._feed(messages.Late(key, late.reason, alone=late.alone))
+            slot = self._board.of(member.wid - 1)
+            late = lateness.look(slot, self._target, now, leaves=member.cut is not None)
+            if late is None:
+                continue
+            if not late.numbers <= member.told:
+                self._feed(messages.Late(key, late.reason))
+            member.told = late.numbers
+            if late.due is not None:
+                self._feed(messages.Late(key, late.reason, late.alone, late.due))
 
     def report(self, key: int, reason: str) -> None:
         """Log what a late worker is doing and have it write the stack of every thread."""
@@ -366,29 +368,3 @@ def _work(slot: View, pid: int, threads: int) -> Work:
         words[Word.QUEUE_NS] / 1e9,
         words[Word.REQUESTS],
     )
-
-
-class _Late(NamedTuple):
-    reason: str
-    alone: bool  # nothing else runs in this worker that would be lost with it
-
-
-def _look(slot: View, timeout_ns: int, now: int) -> _Late | None:
-    """Return what keeps a worker for longer than it may take; None when all is well."""
-    words = slot.words
-    if beat := words[Word.BEAT]:
-        # Requests in an event loop may wait for as long as they like, as long as the loop turns.
-        if not words[Word.BUSY] or now - beat <= timeout_ns:
-            return None
-        what = f"its event loop stands still for {(now - beat) / 1e9:.0f} s"
-        running = ", ".join(f"{record.method} {record.path}" for record in slot.running())
-        return _Late(f"{what}, in one of: {running}" if running else what, alone=True)
-    began = slot.oldest()
-    if not began or now - began <= timeout_ns:
-        return None
-    records = slot.running()
-    stuck = [r for r in records if r.began and now - r.began > timeout_ns]
-    if not stuck:
-        return None
-    reason = ", ".join(f"{r.method} {r.path} for {(now - r.began) / 1e9:.0f} s" for r in stuck)
-    return _Late(reason, alone=len(stuck) == len(records))
