@@ -220,7 +220,7 @@ is in small letters, with `_` for spaces and dots.
 | `reap` | `process_pid`, `exit_code` (a signal is negative), `killed`, `out_of_memory` | a process is gone |
 | `died` | those of `reap`, `wid`, `was_ready`, `deaths`, `retry_in` | it should not have |
 | `scaled` | `before`, `numprocesses`, `reason` | the number follows the load |
-| `stuck` | `reason`, `action` | a request is past its time limit; `action` is `report`, then `retire` where the process is replaced for that |
+| `stuck` | `reason`, `action` | a request is late; `action` is `report`, or `retire`: it is replaced |
 | `gave_up` | `reason` | the watcher cannot run |
 | `finished` | | all processes ended, and none is started again |
 | `short` | `reason` | processes wait until there is room for them; an empty reason: there is room again |

@@ -32,18 +32,19 @@ class TestRead:
             Word.ERRORS: 4,
             Word.ACCEPTED: 5,
             Word.HANDED_OFF: 6,
-            Word.BYTES_IN: 7,
-            Word.BYTES_OUT: 8,
-            Word.LATENCY_NS: 9,
-            Word.CALL_NS: 10,
-            Word.QUEUE_NS: 11,
+            Word.INTERRUPTED: 7,
+            Word.BYTES_IN: 8,
+            Word.BYTES_OUT: 9,
+            Word.LATENCY_NS: 10,
+            Word.CALL_NS: 11,
+            Word.QUEUE_NS: 12,
         }
         for word, value in words.items():
             slot.words[word] = value
         slot.end(slot.begin(0, b"GET", b"c", b"/"), 0, 10**9, 200)
         slot.waited(10**8)
         counts = read(View(slot._memory))
-        assert counts[: len(Count)] == [20, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+        assert counts[: len(Count)] == [20, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
         for part, time in ((LATENCIES, 10**9), (WAITS, 10**8)):
             histogram = counts[part]
             assert len(histogram) == SIZE

@@ -123,6 +123,29 @@ class Interruption:
             _send(threading.get_ident(), None)
 
 
+class InterruptibleJob:
+    """Something that a thread does and another one may interrupt."""
+
+    def __init__(self) -> None:
+        self._thread = 0  # while it is inside
+        self._interruption: Interruption | None = None
+
+    def run(self, do: Callable[[], object]) -> None:
+        try:
+            self._thread = threading.get_ident()
+            if self._interruption is None:
+                do()
+        finally:  # in this order: see Interruption
+            self._thread = 0
+            if self._interruption is not None:
+                self._interruption.settle()
+
+    def interrupt(self) -> None:
+        """Raise Overdue in it, if it goes on; once, from another thread."""
+        self._interruption, thread = Interruption(), self._thread
+        self._interruption.send(thread, lambda: bool(thread) and self._thread == thread)
+
+
 def _send(thread_id: int, exception: type[BaseException] | None) -> None:
     """Raise `exception` in a thread, as soon as that runs Python code; None: not the one that was to be."""
     what = None if exception is None else ctypes.py_object(exception)

@@ -28,11 +28,12 @@ class Count(IntEnum):
     STATUS_5XX = 5
     ACCEPTED = 6  # connections, those included that were taken over
     HANDED_OFF = 7
-    BYTES_IN = 8
-    BYTES_OUT = 9
-    LATENCY_NS = 10
-    CALL_NS = 11
-    QUEUE_NS = 12
+    INTERRUPTED = 8  # of the requests: past their time limit
+    BYTES_IN = 9
+    BYTES_OUT = 10
+    LATENCY_NS = 11
+    CALL_NS = 12
+    QUEUE_NS = 13
 
 
 # All counters in a row: those of Count, connections accepted at each listener (Word.ACCEPTED_AT), the
@@ -77,6 +78,7 @@ def read(view: View) -> Counters:
         *classes[1:],
         words[Word.ACCEPTED],
         words[Word.HANDED_OFF],
+        words[Word.INTERRUPTED],
         words[Word.BYTES_IN],
         words[Word.BYTES_OUT],
         latency_ns,

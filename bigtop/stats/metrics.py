@@ -112,6 +112,12 @@ HANDED_OFF: Final = Metric(
     ("app",),
     "Connections that workers handed to other workers of the application.",
 )
+INTERRUPTED: Final = Metric(
+    "bigtop_requests_interrupted",
+    Kind.COUNTER,
+    ("app",),
+    "Requests that were past their time limit, and were interrupted; they count among those with a 5xx.",
+)
 WORKERS: Final = Metric("bigtop_workers", Kind.GAUGE, ("app",), "Worker processes that run.")
 STARTS: Final = Metric(
     "bigtop_process_starts", Kind.COUNTER, ("watcher",), "Processes that were started, successors included."
@@ -170,7 +176,18 @@ BUILD: Final = Metric(
 METRICS: Final = (
     *(REQUEST_DURATION, ACTIVE_REQUESTS, QUEUE, WAITING_REQUESTS, REQUESTS),
     *(ROUTE_DURATION, ROUTE_ERRORS, CALL, RECEIVED, SENT),
-    *(ACCEPTED, HANDED_OFF, WORKERS, STARTS, EXITS, RELOADS, LAST_RELOAD, GENERATION, LOG_DROPPED),
+    *(
+        ACCEPTED,
+        HANDED_OFF,
+        INTERRUPTED,
+        WORKERS,
+        STARTS,
+        EXITS,
+        RELOADS,
+        LAST_RELOAD,
+        GENERATION,
+        LOG_DROPPED,
+    ),
     *(CPU, MEMORY, BUILD),
 )
 
@@ -226,6 +243,7 @@ def of_app(name: str, figures: AppFigures) -> Iterator[Sample]:
     yield Sample(SENT, app, counts[Count.BYTES_OUT])
     yield Sample(ACCEPTED, app, counts[Count.ACCEPTED])
     yield Sample(HANDED_OFF, app, counts[Count.HANDED_OFF])
+    yield Sample(INTERRUPTED, app, counts[Count.INTERRUPTED])
     yield Sample(WORKERS, app, figures.workers)
 
 

@@ -15,7 +15,8 @@ Send = Callable[[Scope], Awaitable[None]]
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    assert scope["type"] == "http"
+    if scope["type"] != "http":
+        raise ValueError("there is no such protocol here")
     body = str(await _ACTIONS.get(scope["path"], _pid)(scope, send)).encode()
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from operator import attrgetter
 from typing import ClassVar
 
@@ -134,11 +135,33 @@ def test_native_servers_heed_all_but_what_the_table_gives_a_reason_for(name: str
     assert all(without.values())
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(timeout_for=(("/reports/*", 300.0),)), "does not support --timeout-for"),
+        (Limits(timeout_action="interrupt"), "does not support interrupting a request (--timeout-action)"),
+        (Limits(timeout_action="retire,kill=5"), ""),
+        (Limits(), ""),
+    ],
+)
+def test_who_cannot_interrupt_is_not_asked_to(limits: Limits, said: str) -> None:
+    options = ServeOptions(limits=limits)
+    for name in NATIVE:
+        native = registry.load(name)
+        registry.require(native, interface=native.features.interface, options=options)
+    other = registry.load("wsgiref")
+    if said:
+        with pytest.raises(ConfigError, match=re.escape(said)):
+            registry.require(other, interface="wsgi", options=options)
+    else:
+        registry.require(other, interface="wsgi", options=options)
+
+
 def test_flags_of_options_are_flags_of_serve() -> None:
     """Fields without a FLAG are those that every backend heeds, or that a feature is about."""
     flags = {option.field: option.flag for option in OPTIONS if option.field}
     assert FLAGS.items() <= flags.items()
     by_feature = {"threads", "static", "sendfile_roots", "proxy_protocol", "proxy_allow_ips"}
-    assert set(flags) - set(FLAGS) == by_feature | {"access_json", "timeout"}
+    assert set(flags) - set(FLAGS) == by_feature | {"access_json", "timeout", "limits.timeout_action"}
     for name in flags:
         attrgetter(name)(ServeOptions())

@@ -246,7 +246,7 @@ def test_a_stopped_worker_with_a_request_is_late_and_is_killed() -> None:
 
 def _is_running(site: Site) -> bool:
     """Whether an application call of the first worker goes on."""
-    return bool(site.scoreboard[0].oldest())
+    return bool(site.scoreboard[0].running())
 
 
 def test_what_waits_outside_survives_the_worker_that_dies() -> None:

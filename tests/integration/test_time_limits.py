@@ -127,15 +127,24 @@ def test_greenlets() -> None:
         assert answer(site, "/compute") == (504, LATE), "it kept the hub from turning"
         assert answer(site, "/") == (200, str(*before))
         assert site.scoreboard[0].words[Word.INTERRUPTED] == 2
+        assert re.search(r"Greenlet \w+ \(GET /reports/spin \S+, most recent call first\)", site.log())
 
 
 def test_tasks() -> None:
-    with Site(ASGI, *ONE, "--timeout-for", "/reports/*=1") as site:
+    mounted = "--mount", f"/b={WSGI}", "--timeout-for", "/b/*=1"
+    with Site(ASGI, *ONE, "--timeout-for", "/reports/*=1", *mounted) as site:
         before = site.workers()
         told = answers(
-            site, "/reports/wait", "/reports/stream", "/reports/extend", "/reports/deadline", "/deadline"
+            site,
+            "/b/spin",
+            "/reports/wait",
+            "/reports/stream",
+            "/reports/extend",
+            "/reports/deadline",
+            "/deadline",
         )
         assert told == {
+            "/b/spin": (504, LATE),
             "/reports/wait": (504, LATE),
             "/reports/stream": (0, "5\r\nbegun\r\n"),
             "/reports/extend": (200, "1 61"),
@@ -144,8 +153,12 @@ def test_tasks() -> None:
         }
         assert answer(site, "/block_later") == (504, LATE), "it kept the event loop from turning"
         assert answer(site, "/") == (200, str(*before))
-        assert site.scoreboard[0].words[Word.INTERRUPTED] == 3
+        assert answer(site, "/b/deadline") == (200, "True"), "its only thread is free again"
+        assert site.scoreboard[0].words[Word.INTERRUPTED] == 4
         assert re.search(r'"GET /reports/wait HTTP/1.1" 504', site.log())
+        assert re.search(
+            r"Task request \(GET /reports/wait \S+, waits for a future, .*:\n.* in Event.wait\n", site.log()
+        )
 
 
 @pytest.mark.parametrize(

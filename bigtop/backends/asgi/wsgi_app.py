@@ -20,6 +20,7 @@ from typing import IO, Any, Final
 
 from bigtop.backends.asgi.disconnect import ClientDisconnected
 from bigtop.backends.base import App
+from bigtop.backends.cutoff import InterruptibleJob
 from bigtop.backends.failures import leave_fork
 from bigtop.backends.native.queue_limit import waited_too_long
 from bigtop.http.asgi import Message
@@ -28,6 +29,7 @@ from bigtop.http.messages import Request
 from bigtop.http.paths import is_like
 from bigtop.http.response import head_of
 from bigtop.http.scope import Scope
+from bigtop.http.time_limits import NAME
 from bigtop.http.wsgi import Environ, Environs, Peer, environ, error_of, joined, worker_environ
 
 Send = Callable[[Message], Any]
@@ -84,15 +86,19 @@ class InThreads:
         def put(message: Message) -> None:
             asyncio.run_coroutine_threadsafe(send(message), loop).result()
 
-        began = monotonic()
+        began, job = monotonic(), InterruptibleJob()
 
         def answer() -> None:
             if monotonic() - began > self._max_queue_time:
                 _Answer(put).refuse(self._max_queue_time)
             else:
-                self._answer(env, _Answer(put))
+                job.run(lambda: self._answer(env, _Answer(put)))
 
-        await loop.run_in_executor(self._pool, copy_context().run, answer)
+        try:
+            await loop.run_in_executor(self._pool, copy_context().run, answer)
+        except asyncio.CancelledError:  # past its time limit, or the worker's: nobody waits for it any more
+            job.interrupt()
+            raise
 
     def _environ_of(self, scope: Scope, body: Any, length: int | None) -> Environ:
         target: bytes = scope["raw_path"]
@@ -107,6 +113,8 @@ class InThreads:
         script = scope["root_path"].encode().decode("latin-1")
         env["SCRIPT_NAME"] = script
         env["PATH_INFO"] = env["PATH_INFO"].removeprefix(script)
+        if (deadline := scope["extensions"].get(NAME)) is not None:
+            env[NAME] = deadline["extend"].__self__
         return env
 
     def _answer(self, env: Environ, answer: _Answer) -> None:

@@ -27,13 +27,14 @@ from bigtop.supervisor.processes.canaries import WarmUp, WorkerCanaries
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
 from bigtop.supervisor.processes.forkservers import ForkServers
-from bigtop.supervisor.processes.reports import Reports
+from bigtop.supervisor.processes.reports import Reports, lines_of
 from bigtop.supervisor.streams.reader import LineReader
 from bigtop.system.signals import CUT_SIGNAL, STACK_SIGNAL
 
 logger = get_logger("bigtop.supervisor")
 
 _CUT_AFTER = 1.0  # seconds after the time for open requests, in which a worker notices that by itself
+_FIRST_WORD = 0.5  # seconds for a late worker, to begin with its stacks
 _TIME_TO_END = 1.0  # seconds between the end of a line and that of its process
 _SAID_BY_WORKERS = (lifeline.Ready, lifeline.BootFailed, lifeline.Retire, lifeline.Serves)
 
@@ -45,6 +46,7 @@ class _Member(Record, frozen=False):
     stderr: LineReader
     reports: Reports
     told: frozenset[int] = frozenset()  # of what is late in it
+    telling: asyncio.Task[None] | None = None  # of its stacks
     said: set[type] = field(default_factory=set)
     grace: float = 0.0  # of the last time it was asked to end
     cut: asyncio.TimerHandle | None = None
@@ -209,19 +211,18 @@ class WorkerPool:
                 self._feed(messages.Late(key, late.reason, late.alone, late.due))
 
     def report(self, key: int, reason: str) -> None:
-        """Log what a late worker is doing and have it write the stack of every thread."""
+        """Log what a late worker is doing, with the stack of every thread, task and greenlet."""
         member = self._members.get(key)
         if member is None:
             return
-        logger.error(
-            "worker %d (pid %d) is stuck: %s; the stack of every thread follows",
-            member.wid,
-            member.process.pid,
-            reason,
-        )
-        for record in self._board.of(member.wid - 1).running():
+        slot, who = self._board.of(member.wid - 1), (member.wid, member.process.pid)
+        logger.error("worker %d (pid %d) is stuck: %s; the stack of every thread follows", *who, reason)
+        for record in slot.running():
             logger.error("worker %d: %s", member.wid, _describe(record))
-        member.process.send_signal(STACK_SIGNAL)
+        if slot.words[Word.BEAT]:
+            member.telling = asyncio.get_running_loop().create_task(_tell_stacks(member))
+        else:  # nothing of it waits in no thread
+            member.process.send_signal(STACK_SIGNAL)
 
     def reports(self, key: int) -> Reports:
         """Return what asks a worker about itself. CommandError: it is not there, or not born yet."""
@@ -323,6 +324,15 @@ class WorkerPool:
         self.warm_up.end(key)
         self._board.drop(member.wid - 1)
         self._feed(messages.Exited(key, status))
+
+
+async def _tell_stacks(member: _Member) -> None:
+    """Log the stacks of tasks and greenlets too: Python code of the worker is asked, and faulthandler where
+    that does not answer, which writes by itself."""
+    report = await member.reports.ask(_FIRST_WORD)
+    if report.author == "python":
+        who = member.wid, member.process.pid
+        logger.error("worker %d (pid %d) stands here:\n%s", *who, "\n".join(lines_of(report)))
 
 
 def _kill(name: str, board: Scoreboard, member: _Member, reason: str) -> None:
