@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,13 +40,18 @@ def load(port: int, path: str, clients: int) -> Iterator[None]:
             thread.join(60)
 
 
-@pytest.mark.parametrize("more", [(), ("--threads", "2")], ids=["one thread", "two threads"])
-def test_workers_become_more_while_all_are_busy_and_not_more_than_the_most(more: tuple[str, ...]) -> None:
-    with Site("tests.apps.wsgi_basic:app", "--workers", "1..3", *more) as site:
-        assert len(site.workers()) == 1
-        with load(site.port, "/sleep/0.05", 10):
-            until(lambda: len(site.workers()) == 3, "all workers that there may be")
-        assert "tests: 2 processes instead of 1: busy for " in site.log()
+def test_workers_become_more_while_all_are_busy_and_not_more_than_the_most() -> None:
+    with ExitStack() as opened:  # with one thread and with two, at once: it takes its time
+        sites = [
+            opened.enter_context(Site("tests.apps.wsgi_basic:app", "--workers", "1..3", *more))
+            for more in ((), ("--threads", "2"))
+        ]
+        for site in sites:
+            assert len(site.workers()) == 1
+            opened.enter_context(load(site.port, "/sleep/0.05", 10))
+        for site in sites:
+            until(lambda site=site: len(site.workers()) == 3, "all workers that there may be")  # type: ignore[misc]
+            assert "tests: 2 processes instead of 1: busy for " in site.log()
 
 
 def ctl(site: Site, *words: str) -> str:
