@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from bigtop.backends.asgi.context import farewells
 from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Word
@@ -193,6 +195,39 @@ def test_websockets_are_told_to_come_again() -> None:
                 socket.recv(timeout=30)
             assert socket.close_code == 1012
         assert server.wait() == 0
+
+
+def test_many_websockets_are_told_one_after_the_other() -> None:
+    with BackendServer(APP, backend="asgi") as server, ExitStack() as opened:
+        host, port = server.address
+        sockets = [
+            opened.enter_context(connect(f"ws://{host}:{port}/echo", proxy=None, open_timeout=60))
+            for _ in range(20)
+        ]
+        server.drain()
+        for socket in sockets:
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=30)
+        assert {socket.close_code for socket in sockets} == {1012}
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "grace", "last"),
+    [
+        (1, 30.0, 0.0),
+        (11, 30.0, 0.05),
+        (2001, 30.0, 10.0),
+        (9001, 30.0, 15.0),
+        (101, 0.2, 0.1),
+        (9, 0.0, 0.0),
+    ],
+)
+def test_who_is_told_last_still_has_half_of_the_time(count: int, grace: float, last: float) -> None:
+    turns = list(itertools.islice(farewells(count, grace), count))
+    assert turns[0] == 0.0
+    assert turns == sorted(turns)
+    assert turns[-1] == pytest.approx(last, rel=0.01)
 
 
 def test_a_start_that_fails_is_a_failed_boot_with_its_reason() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import monotonic_ns
 
 from bigtop.backends.asgi.buffered_transport import BufferedTransport
@@ -76,5 +77,5 @@ class ClientConnection:
     def late(self, wait: Wait) -> None:
         self.cut()
 
-    def drain(self) -> None:
+    def drain(self, turns: Iterator[float]) -> None:
         raise NotImplementedError

@@ -20,8 +20,9 @@ class Client(Protocol):
     def late(self, wait: Wait) -> None:
         """The clock of `wait` has run out."""
 
-    def drain(self) -> None:
-        """The worker wants to end."""
+    def drain(self, turns: Iterator[float]) -> None:
+        """The worker wants to end; may be said again. Who has no end of its own takes the next of `turns`:
+        the seconds until it is asked to come again."""
 
     def cut(self) -> None:
         """Close, whatever is open."""

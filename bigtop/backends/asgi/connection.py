@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from bigtop.backends.asgi.buffered_transport import BufferedTransport
@@ -275,11 +276,11 @@ class Connection(ClientConnection):
         """Whether it stands between two requests."""
         return self._call is None and not (self._lingering or self._over) and self._engine.phase is IDLE
 
-    def drain(self) -> None:
+    def drain(self, turns: Iterator[float]) -> None:
         timers = self._context.timers
         if self._call is not None:
             self._call.request.keep_alive = False  # unless its head is out
-        elif self.is_idle:
+        elif self.is_idle and self.wait is not timers.last:
             timers.start(self, timers.last, monotonic_ns())
 
 

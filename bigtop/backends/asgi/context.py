@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from bigtop.backends.asgi.clients import Client, Clients
 from bigtop.backends.asgi.eager_tasks import Tasks
@@ -21,6 +22,9 @@ from bigtop.http.forwarded import Forwarding
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamps, refusal
 from bigtop.http.scope import Peer
+
+_PACE: Final = 200  # WebSockets per second that are asked to come again; slower would not help the others
+_SHARE: Final = 0.5  # of the time that is left, in which the last one is asked at the latest
 
 
 class WorkerContext:
@@ -91,13 +95,14 @@ class WorkerContext:
         self.metrics.refused(request, error.status, answer, peer, began)
         return answer
 
-    def drain(self) -> None:
-        """Take no further work; see emptied(). May be repeated when the time for it changed."""
+    def drain(self, grace: float) -> None:
+        """Take no further work; see emptied(). May be repeated when the time for it changed, of which there
+        are `grace` seconds."""
         self._moved.set()
-        if not self.draining:
-            self.draining = True
-            for client in self.clients:
-                client.drain()
+        self.draining = True
+        turns = farewells(len(self.clients), grace)
+        for client in self.clients:
+            client.drain(turns)
 
     async def emptied(self, seconds_left: Callable[[], float]) -> None:
         """Wait until the site is drained and nothing is open, or no time is left."""
@@ -111,6 +116,12 @@ class WorkerContext:
                     await self._moved.wait()
             except TimeoutError:
                 return
+
+
+def farewells(count: int, grace: float) -> Iterator[float]:
+    """Yield the seconds after which each of so many WebSockets is asked to come again, the first at once. All
+    at the same moment, they would all come to another worker at the same moment."""
+    return itertools.count(0.0, min(1 / _PACE, max(grace, 0.0) * _SHARE / max(count, 1)))
 
 
 def _late(client: Client, wait: Wait) -> None:

@@ -5,12 +5,13 @@
 # connection (RFC 6455, 7.1.1), and a client that does not go along is cut off in time.
 # Rule 3: what the client said before it closed, or before it broke the protocol, comes first: the application
 # can still answer that, as long as it keeps receiving.
-# Rule 4: a draining worker closes with 1012, "service restart", upon which clients connect again.
+# Rule 4: a draining worker closes with 1012, "service restart", upon which clients connect again: one after
+# the other, since all at once would be too many for those who go on.
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from time import monotonic_ns
 from typing import Final
@@ -80,7 +81,7 @@ class WebSocket(ClientConnection):
         if early:
             self._feed(early)
         if self._context.draining:
-            self.drain()
+            self.close(SERVICE_RESTART, "")
         self.regulate()
 
     def send(self, payload: str | bytes) -> None:
@@ -175,8 +176,11 @@ class WebSocket(ClientConnection):
         self._stage = OVER
         super().lost()
 
-    def drain(self) -> None:
-        self.close(SERVICE_RESTART, "")
+    def drain(self, turns: Iterator[float]) -> None:
+        if self._stage is OPEN and (wait := next(turns)):
+            self._context.loop.call_later(wait, self.close, SERVICE_RESTART, "")
+        else:
+            self.close(SERVICE_RESTART, "")
 
     def _write(self, data: bytes) -> None:
         self._context.metrics.bytes_out += len(data)

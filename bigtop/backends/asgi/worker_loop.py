@@ -185,7 +185,7 @@ class WorkerLoop:
         self._acceptor.close()
         self._regulate()
         self._leave_at = min(self._leave_at, self._loop.time() + life.grace)
-        self._context.drain()
+        self._context.drain(self._seconds_left())
         self._pass_on()
         if self._starting is not None:  # nobody waits for a start any more, and it may never come to its end
             self._starting.cancel()
