@@ -48,7 +48,7 @@ class PluginChannels:
     def provide(self, plugins: Iterable[PluginSpec]) -> None:
         """Have a channel for each. Raises ConfigError and BindError."""
         self._described = {
-            each.watcher.name: EndpointSecurity(owner=_owner(each.watcher), role=each.granted)
+            each.watcher.name: EndpointSecurity(owner=_owner(each.watcher), role=each.granted, is_paced=True)
             for each in plugins
         }
         for name, security in self._described.items():

@@ -1,36 +1,43 @@
-# The end of ZeroMQ, which nobody may wait for without a limit.
+# A ZeroMQ socket on the event loop that rests after some messages.
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import asyncio
 
-CODE = """
-import asyncio, logging, sys, zmq
-from bigtop.control.server import zmq_socket
-logging.basicConfig()
-context = zmq.Context()
-socket = context.socket(zmq.ROUTER)
-if sys.argv[1] == "closed":
-    socket.close()
-asyncio.run(zmq_socket.terminate(context, float(sys.argv[2])))
-print("over")
-"""
+import zmq
+
+from bigtop.control.server.zmq_socket import EdgeSocket
 
 
-def end(socket: str, patience: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", CODE, socket, str(patience)], capture_output=True, text=True, timeout=60
-    )
+def test_it_rests_after_a_batch_however_many_there_are_and_whatever_is_sent() -> None:
+    pause = 0.05
 
+    async def received() -> list[tuple[bytes, float]]:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        loop = asyncio.get_running_loop()
+        sender, receiver = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+        receiver.bind("inproc://x")
+        sender.connect("inproc://x")
+        for number in range(25):
+            sender.send(b"%d" % number)
+        taken: list[tuple[bytes, float]] = []
+        everything = loop.create_future()
 
-def test_it_is_waited_for() -> None:
-    done = end("closed", 30)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
+        def take(frames: list[zmq.Frame]) -> None:
+            taken.append((frames[0].bytes, loop.time()))
+            edge.send([b"answer"])
+            if len(taken) == 25:
+                everything.set_result(None)
 
+        edge = EdgeSocket(receiver, take, batch=10, pause=pause)
+        await asyncio.wait_for(everything, 30)
+        edge.close(0)
+        context.destroy(linger=0)
+        return taken
 
-def test_it_is_not_waited_for_without_a_limit() -> None:
-    """libzmq waits as long as a socket is open."""
-    done = end("open", 0.1)
-    assert (done.returncode, done.stdout) == (0, "over\n")
-    assert "ZeroMQ has not ended within 0.1 s" in done.stderr
+    taken = asyncio.run(received())
+    assert [frame for frame, _ in taken] == [b"%d" % number for number in range(25)]
+    times = [when for _, when in taken]
+    # A timer of the loop may be early by what its clock resolves.
+    assert times[10] - times[9] > pause * 0.9
+    assert times[20] - times[19] > pause * 0.9

@@ -30,6 +30,7 @@ class EndpointSecurity(Record):
     curve: Curve | None = None
     plain_loopback: bool = False  # TCP without keys: any user of this machine may do everything
     role: str = "admin"  # what those may who come without a key
+    is_paced: bool = False  # commands beyond some hundreds a second wait
 
 
 OWNER_ONLY: Final = EndpointSecurity()  # a unix socket for our own user

@@ -43,6 +43,8 @@ LARGEST_MESSAGE = 1 << 20
 COMMANDS_UNDER_WAY = LARGEST_MESSAGE + (1 << 16)
 # Commands of one client that are not finished yet.
 MOST_AT_ONCE = 100
+# Commands taken one after the other where these are paced, and seconds until the next ones are.
+PACE = (10, 0.02)
 # When the server closes, commands have so many seconds to finish, and replies milliseconds to leave.
 LAST_MOMENT = 0.2
 READING_TIME = 0.1
@@ -87,7 +89,7 @@ class ControlServer:
             places.commands, router, RelayLimits(LARGEST_MESSAGE, COMMANDS_UNDER_WAY)
         )
         self._listeners = ClientAcceptor(places.events, xpub, subscriptions.LIMITS)
-        self._router = EdgeSocket(router, self._receive)
+        self._router = EdgeSocket(router, self._receive, *(PACE if security.is_paced else ()))
         self._keyholders = Keyholders(self._guard, self._relays, ROLES[security.role])
         self.publisher = Publisher(subscriptions.Subscriptions(xpub, self._listeners.of, self._may_listen))
 

@@ -27,11 +27,19 @@ BATCH = 50
 
 
 class EdgeSocket:
-    """`take` is called with the frames of each message."""
+    """`take` is called with the frames of each message. After `batch` of them it rests `pause` seconds."""
 
-    def __init__(self, socket: zmq.Socket[bytes], take: Callable[[list[zmq.Frame]], None]) -> None:
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        take: Callable[[list[zmq.Frame]], None],
+        batch: int = BATCH,
+        pause: float = 0.0,
+    ) -> None:
         self._socket = socket
         self._take = take
+        self._batch = batch
+        self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._fd = int(socket.getsockopt(zmq.FD))
         self._looking: asyncio.Handle | None = None
@@ -64,13 +72,24 @@ class EdgeSocket:
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
-        for _ in range(BATCH):
+        for _ in range(self._batch):
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
             self._take(frames)
-        self._look_again()
+        if self._pause:
+            if self._looking is not None:  # since something was sent meanwhile
+                self._looking.cancel()
+            self._loop.remove_reader(self._fd)  # which stays readable
+            self._looking = self._loop.call_later(self._pause, self._go_on)
+        else:
+            self._look_again()
+
+    def _go_on(self) -> None:
+        self._looking = None
+        self._loop.add_reader(self._fd, self._drain)
+        self._drain()
 
 
 async def terminate(context: zmq.Context[zmq.Socket[bytes]], patience: float) -> None:
