@@ -16,6 +16,7 @@ BAD, WARN = "bad", "warn"
 SLOW: Final = 10.0  # seconds, after which a request needs a look
 RECENT: Final = 600.0  # seconds for which something that happened needs a look
 _ERRORS, _MANY_ERRORS = 0.01, 0.05  # of the requests
+_ENDS: Final = ("died", "spawn_failed")
 _MOST: Final = 50
 _SHOWN: Final = 200  # characters of a reason
 
@@ -56,13 +57,16 @@ def concerns(
     found = [*_daemons(nodes, wall)]
     away = {concern.daemon for concern in found}
     news = tuple(events)
-    ends = {(one.daemon, one.watcher): one for one in news if one.name in ("died", "spawn_failed", "reap")}
+    ends = {(one.daemon, one.watcher): one for one in news if one.name in _ENDS}
     for tile in tiles.values():
         if tile["daemon"] not in away:
             found += _watcher(tile, ends.get((tile["daemon"], topic_word(tile["name"]))))
     found += _slow(running, wall, away)
-    known = {(one.daemon, one.watcher.lower()) for one in found}
-    found += [one for one in _happened(news, tiles, wall) if (one.daemon, one.watcher.lower()) not in known]
+    told = {(one.daemon, topic_word(one.watcher)) for one in found if one.page == "watcher"}
+    # How a process ended is told with the watcher that lacks one.
+    found += _happened(
+        (one for one in news if one.name not in _ENDS or (one.daemon, one.watcher) not in told), tiles, wall
+    )
     return sorted(found, key=lambda one: one.order)[:_MOST]
 
 
@@ -152,7 +156,7 @@ def _happened(
             last[key] = event
     for (daemon, word), event in last.items():
         level, words = _TELL[event.name]
-        if event.name in ("died", "reap") and not _is_news(event):
+        if event.name == "died" and not _is_news(event):
             continue
         what = words.format_map(_Facts(event.facts))[:_SHOWN]
         yield Concern(level, daemon, names.get((daemon, word), word), what, event.at, "events")

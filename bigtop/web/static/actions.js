@@ -20,9 +20,7 @@ export class Actions {
     this.console = console_;
     this.toasts = document.getElementById("toasts");
     this.shown = new Map();
-    this.mine = new Set();
-    this.listeners = new Set();
-    this.begun = Date.now() / 1000;
+    this.has_begun = false;
   }
 
   button(what, daemon, name, more = {}, options = {}) {
@@ -76,8 +74,7 @@ export class Actions {
 
   async go(daemon, what, more = {}) {
     try {
-      const said = await this.console.caller.act(daemon, what, more);
-      this.mine.add(said.number);
+      await this.console.caller.act(daemon, what, more);
     } catch (problem) {
       this.toast(`x${Math.random()}`, "bad", `${what} ${more.name || ""}: ${problem.message}`);
     }
@@ -86,14 +83,16 @@ export class Actions {
   // ---- what is told meanwhile
 
   progress(entries) {
-    for (const one of entries) {
-      if (one.at < this.begun - 2) continue;
-      const key = `${one.at < this.begun ? "" : ""}${one.number}`;
+    const ended = new Set(entries.filter((one) => one.state !== "running").map((one) => one.number));
+    const is_past = (one) => !this.has_begun && ended.has(one.number); // what was over when the page was opened
+    const shown = entries.filter((one) => !is_past(one));
+    this.has_begun = true;
+    for (const one of shown) {
+      const key = String(one.number);
       const level = { running: "busy", done: "good", failed: "bad" }[one.state];
       const what = `${one.what[0].toUpperCase()}${one.what.slice(1)}`;
       const end = { running: "under way", done: "done", failed: "failed" }[one.state];
       this.toast(key, level, `${what}: ${end}${one.words ? `\n${one.words}` : ""}`, one);
-      for (const listener of this.listeners) listener(one);
     }
   }
 

@@ -14,7 +14,7 @@ export function config(console_, root, params) {
   scroll.classList.add("hidden");
   put(
     root,
-    h("div", { class: "bar between" }, h("h1", {}, "Configuration"), h("div", { class: "bar" }, daemons.length > 1 ? daemon : null, name, search, again)),
+    h("div", { class: "bar between" }, h("h1", {}, "Configuration"), h("div", { class: "bar" }, daemons.length > 1 ? daemon : null, name, h("div", { class: "search" }, search), again)),
     h("p", { class: "dim" }, "As it is now. What looks like a secret is masked here; it is not sent to the browser."),
     h("section", {}, scroll, told),
   );

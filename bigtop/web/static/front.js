@@ -1,7 +1,7 @@
 // Overview: one line of verdict, what needs attention, and everything else in a dense grid.
 
 import { h, put, say, mark, Keyed, spark, drawSpark } from "./dom.js";
-import { glyph, health, number, percent, rate, short, size } from "./words.js";
+import { ago, glyph, health, number, percent, rate, short, size } from "./words.js";
 
 export function pathOf(daemon, name) {
   return `#/w/${encodeURIComponent(daemon)}/${encodeURIComponent(name)}`;
@@ -107,6 +107,7 @@ function showConcern(item, one) {
   say(name, one.watcher || one.daemon);
   say(what, one.what);
   mark(since, "data-since", one.since);
+  say(since, one.since ? ago(one.since) : "");
   const pages = { requests: "#/requests", events: `#/events?q=${encodeURIComponent(one.watcher)}`, front: "#/" };
   mark(link, "href", (one.page !== "watcher" && pages[one.page]) || pathOf(one.daemon, one.watcher));
 }

@@ -46,6 +46,7 @@ export function logs(console_, root, params) {
   let stop = null;
   let names = new Map(); // key -> row
   const colours = new Map();
+  const traces = new Map(); // those that are not over, by source: processes write at the same time
   const pool = [];
 
   // ---- which watchers
@@ -87,6 +88,7 @@ export function logs(console_, root, params) {
     kept = [];
     waiting = [];
     dropped = 0;
+    traces.clear();
     if (chosen.size) {
       const watchers = [...chosen].slice(0, 50).map((key) => key.split("\n"));
       stop = console_.link.watch("logs", { watchers }, heard);
@@ -119,17 +121,17 @@ export function logs(console_, root, params) {
     const start = Math.max(0, news.length - KEPT);
     for (let n = start; n < news.length; n++) {
       const line = news[n].told ? news[n] : read(news[n]);
-      const last = kept[kept.length - 1];
-      if (last && joins(last, line)) {
-        (last.below ||= []).push(line);
-        if (last.shownIn && fits(last)) {
-          // its fold changes its words only
-        }
+      const source = `${line.key}\n${line.pid}\n${line.stream}`;
+      const trace = traces.get(source);
+      if (trace && joins(trace, line)) {
+        (trace.below ||= []).push(line);
+        if (trace.open) return sift(news.slice(n + 1));
         continue;
       }
+      traces.delete(source);
+      if (line.trace) traces.set(source, line);
       kept.push(line);
       if (fits(line)) shown.push(line);
-      if (line.open) for (const one of line.below || []) shown.push(one);
     }
     if (kept.length > KEPT) {
       kept.splice(0, kept.length - KEPT);
@@ -142,9 +144,7 @@ export function logs(console_, root, params) {
   }
   // Lines of one traceback hang together: they are one, which can be opened.
   function joins(last, line) {
-    if (line.told || last.told || last.key !== line.key || last.pid !== line.pid || last.stream !== line.stream) return false;
-    if (!last.trace || last.ended) return false;
-    if (last.below?.length > 200) return false;
+    if (line.told || last.ended || last.below?.length > 200) return false;
     if (/^\s/.test(line.plain)) return true;
     if (line.plain.trim() === "" || /^(During handling|The above exception|Traceback)/.test(line.plain)) return true;
     last.ended = true;
@@ -159,13 +159,14 @@ export function logs(console_, root, params) {
     if (!pattern) return true;
     return pattern.test(line.plain) || Boolean(line.below?.some((one) => pattern.test(one.plain)));
   }
-  function sift() {
+  function sift(rest = []) {
     shown = [];
     for (const line of kept) {
       if (!fits(line)) continue;
       shown.push(line);
       if (line.open) shown.push(...(line.below || []));
     }
+    if (rest.length) return take(rest);
     later();
   }
 
@@ -227,8 +228,8 @@ export function logs(console_, root, params) {
       h("time", {}, line.time),
       several ? h("span", { class: `who ${colours.get(line.key)}`, title: line.watcher }, line.watcher) : null,
       line.stream === "stderr" ? h("span", { class: "err", title: "stderr" }, "E") : h("span", { class: "dim", "aria-hidden": "true" }, " "),
-      h("span", { class: "words" }, fold && !line.open && line.reason ? `${line.reason}  ` : line.parts()),
       open_,
+      h("span", { class: "words" }, fold && !line.open && line.reason ? line.reason : line.parts()),
     );
   }
   function unfold(line) {

@@ -2,7 +2,7 @@
 
 import { h, put, say, mark, Keyed } from "./dom.js";
 import { pathOf } from "./front.js";
-import { glyph, moment, number, time } from "./words.js";
+import { glyph, moment, number, since, time } from "./words.js";
 
 export function table(columns, label) {
   const body = h("tbody", {});
@@ -46,10 +46,6 @@ function textOf(row) {
     texts.set(row, text);
   }
   return text;
-}
-
-function since(at) {
-  return h("span", { "data-since": at });
 }
 
 // ---- requests

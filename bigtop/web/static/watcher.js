@@ -3,7 +3,7 @@
 import { h, put, fill, say, mark, Keyed } from "./dom.js";
 import { Chart } from "./chart.js";
 import { eventRow, table } from "./tables.js";
-import { glyph, health, number, percent, rate, short, size } from "./words.js";
+import { glyph, health, number, percent, rate, short, since as from, size } from "./words.js";
 
 const SPANS = [
   ["10 min", 600],
@@ -95,10 +95,10 @@ export function watcher(console_, root, daemon, name, params) {
     tables.workers = new Keyed(body, makeWorker, showWorker);
     const names = app ? ["Requests", "Errors (5xx)", "p99", "Busy", "Waiting", "CPU", "Memory", "Restarts"] : ["Processes", "CPU", "Memory", "Restarts", "Lines dropped"];
     for (const word of names) {
-      const value = h("dd", {});
+      const value = h("span", {});
       const about = h("small", {});
       boxes.set(word, [value, about]);
-      stats.append(h("div", { class: "stat panel" }, h("dt", {}, word), value, about));
+      stats.append(h("div", { class: "stat panel" }, h("dt", {}, word), h("dd", {}, value, about)));
     }
   }
 
@@ -112,7 +112,7 @@ export function watcher(console_, root, daemon, name, params) {
         h("button", { class: "small", onclick: () => console_.actions.signal(daemon, name, row.pid) }, "Signal"),
       );
     }
-    const since = h("td", { class: "num keep" }, h("span", { "data-since": row.began }));
+    const since = h("td", { class: "num keep" }, from(row.began));
     return h(
       "tr",
       { "data-row": true, tabindex: "-1" },
@@ -137,7 +137,7 @@ export function watcher(console_, root, daemon, name, params) {
     if (element.doing === key) return;
     element.doing = key;
     const told = row.doing.map((one) =>
-      h("div", { class: "doing" }, h("span", { class: "mono" }, one.what), h("span", { class: "dim keep" }, h("span", { "data-since": one.began }), one.state === "app" ? "" : ` ${one.state}`)),
+      h("div", { class: "doing" }, h("span", { class: "mono" }, one.what), h("span", { class: "dim keep" }, from(one.began), one.state === "app" ? "" : ` ${one.state}`)),
     );
     fill(cells[7], told.length ? told : h("span", { class: "dim" }, row.about || (kind === "app" && row.state === "ready" ? "idle" : "")), row.more ? h("div", { class: "dim" }, `and ${row.more} more`) : null);
   }
@@ -179,12 +179,12 @@ export function watcher(console_, root, daemon, name, params) {
     const exits = Object.entries(row.exits).map(([reason, count]) => `${reason} ${count}`).join(", ");
     put_("Requests", rate(row.rate), row.requests === null ? "" : `${number(row.requests)} so far`);
     put_("Errors (5xx)", rate(row.errors), row.error_count === null ? "" : `${number(row.error_count)} so far`);
-    put_("p99", short(row.p99), ten.latency ? `p50 ${short(ten.latency.p50)}, longest ${short(ten.latency.max)}` : "of the last 10 s");
-    put_("Busy", row.places ? `${row.calls ?? 0} of ${row.places}` : "–", "calls of the application");
-    put_("Waiting", number(row.queue), ten.queue ? `p99 ${short(ten.queue.p99)} in the queue` : "requests");
+    put_("p99", short(row.p99), ten.latency ? `p50 ${short(ten.latency.p50)}` : "of the last 10 s");
+    put_("Busy", row.places ? `${row.calls ?? 0} of ${row.places}` : "–", "calls at once");
+    put_("Waiting", number(row.queue), ten.queue ? `p99 ${short(ten.queue.p99)}` : "requests");
     put_("Processes", `${row.ready} of ${row.wanted}`, `${row.starts} starts so far`);
     put_("CPU", percent(row.cpu), "of one core");
-    put_("Memory", size(row.memory), "with what it shares in parts");
+    put_("Memory", size(row.memory), "PSS where known");
     put_("Restarts", number(row.restarts), exits || "nothing ended");
     put_("Lines dropped", number(row.dropped), "of the output");
   }

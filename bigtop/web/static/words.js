@@ -63,6 +63,13 @@ export function ago(seconds) {
   return seconds ? span(Date.now() / 1000 - seconds) : DASH;
 }
 
+export function since(at) {
+  const made = document.createElement("span");
+  made.dataset.since = at;
+  made.textContent = ago(at);
+  return made;
+}
+
 // What is counted on between two messages: elements with the time since which something is so.
 export function tick(root = document) {
   for (const element of root.querySelectorAll("[data-since]")) {

@@ -1,0 +1,469 @@
+# The console in a real browser: Debian's Chromium, driven by Playwright. One browser and one stack for all.
+#
+# Needs the system's chromium: apt-get install --no-install-recommends chromium fonts-dejavu-core
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from tests.support.console import Console
+from tests.support.site import DEADLINE, until
+from tests.support.stack import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip(
+        "needs Chromium: apt-get install --no-install-recommends chromium fonts-dejavu-core",
+        allow_module_level=True,
+    )
+playwright = pytest.importorskip("playwright.sync_api", reason="needs: pip install 'bigtop[test]'")
+expect = playwright.expect
+PATIENCE = DEADLINE * 1000  # milliseconds
+expect.set_options(timeout=PATIENCE)
+LONG = 60.0
+
+SHOP = """
+import time
+
+def app(environ, start_response):
+    time.sleep(float(environ["QUERY_STRING"] or 0))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+"""
+# Says what it is told to, by the file that is written.
+TALKER = """
+import json, os, sys, time
+
+here = os.path.dirname(os.path.abspath(__file__))
+print("ready to talk", flush=True)
+while True:
+    path = os.path.join(here, "say")
+    if os.path.exists(path):
+        with open(path) as file:
+            order = json.load(file)
+        os.unlink(path)
+        for number in range(order["times"]):
+            print(order["text"].replace("{n}", str(number)), file=getattr(sys, order["stream"]))
+            if number % 50 == 49:
+                sys.stdout.flush()
+                time.sleep(order.get("pause", 0))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    time.sleep(0.05)
+"""
+TEXT = """
+[stats]
+history = true
+[app.shop]
+app = "{folder}/code/shop.py:app"
+bind = "127.0.0.1:0"
+workers = 2
+threads = 2
+timeout = 600
+[watcher.plain]
+cmd = "sleep 1000"
+[watcher.talker]
+cmd = "{python} -u {folder}/talker.py"
+"""
+OTHER = """
+[watcher.far]
+cmd = "sleep 1000"
+"""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    stack = Stack(TEXT, "site.toml")
+    (stack.folder / "code").mkdir()
+    (stack.folder / "code/shop.py").write_text(SHOP)
+    (stack.folder / "talker.py").write_text(TALKER)
+    with stack:
+        stack.wait_for("shop: started")
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def console(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    folder = tmp_path_factory.mktemp("console")
+    words = ("-e", f"site={stack.endpoint}", "-e", f"far=ipc://{folder}/far.ctl")
+    with Console(folder, *words) as console:
+        console.run("user", "ann", "--role", "operate", said="correct horse battery\n")
+        yield console
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with playwright.sync_playwright() as one:
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = one.chromium.launch(executable_path=CHROMIUM, args=[*root, "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, console: Console, role: str = "admin", **options: Any) -> Iterator[Page]:
+    """Open the console as somebody who has logged in by a link; what its scripts complain of fails."""
+    options = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", "timezone_id": "UTC"} | options
+    context: BrowserContext = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    try:
+        page.goto(console.link(role))
+        page.wait_for_selector(".verdict .level:not(:empty)")
+        yield page
+        assert troubles == []
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, console: Console) -> Iterator[Page]:
+    with opened(browser, console) as page:
+        yield page
+
+
+@pytest.fixture
+def url(console: Console) -> str:
+    return f"http://127.0.0.1:{console.port}"
+
+
+def shop(stack: Stack) -> str:
+    return stack.log().partition("shop: listening on ")[2].split()[0]
+
+
+def tile(page: Page, name: str) -> Any:
+    return page.locator(".tile", has=page.get_by_text(name, exact=True))
+
+
+def say(stack: Stack, text: str, times: int = 1, stream: str = "stdout", pause: float = 0.0) -> None:
+    """Have the talker say something, and return when it is at that."""
+    import json
+
+    part = stack.folder / "say.part"
+    part.write_text(json.dumps({"text": text, "times": times, "stream": stream, "pause": pause}))
+    part.rename(stack.folder / "say")
+    until(lambda: not (stack.folder / "say").exists(), "the talker to hear it")
+
+
+# ---- what is seen
+
+
+def test_the_front_page_says_what_needs_attention_and_shows_the_rest(page: Page) -> None:
+    expect(page.locator(".verdict")).to_contain_text("1 problem")  # the other daemon is away
+    expect(page.locator(".concerns li")).to_contain_text("does not answer")
+    expect(tile(page, "shop")).to_contain_text("2")
+    expect(tile(page, "plain")).to_contain_text("1")
+    assert page.title() == "(1) Bigtop"
+    page.get_by_placeholder("Search watchers").fill("pla")
+    expect(page.locator(".tile")).to_have_count(1)
+    assert page.url.endswith("#/?q=pla")
+    page.reload()
+    expect(page.locator(".tile")).to_have_count(1)  # what is looked for has an address
+
+
+def test_a_worker_that_was_killed_shows_at_once(page: Page, stack: Stack, url: str) -> None:
+    page.goto(f"{url}/#/w/site/plain")
+    (pid,) = stack.pids("plain")
+    row = page.get_by_role("region", name="Processes").locator("tbody tr", has_text=str(pid))
+    expect(row).to_be_visible()
+    os.kill(pid, signal.SIGKILL)
+    # Two seconds where nothing else runs; tests share their machine.
+    expect(row).to_have_count(0)
+    expect(page.locator("tr", has_text="died").first).to_contain_text("exit_code -9")
+    expect(page.locator(".stat", has_text="Restarts")).to_contain_text("signal 1")
+
+
+def test_a_chart_moves(page: Page, stack: Stack, url: str) -> None:
+    page.goto(f"{url}/#/w/site/shop")
+    chart = page.locator("figure", has_text="Requests per second")
+    expect(chart.locator("canvas")).to_be_visible()
+    count = "() => document.querySelector('figure b').textContent"
+    ending = threading.Event()
+
+    def visit() -> None:
+        while not ending.wait(0.02):
+            with suppress(OSError):
+                urllib.request.urlopen(shop(stack), timeout=DEADLINE).read()
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        until(lambda: page.evaluate(f"parseFloat(({count})()) > 0"), "a rate")
+        picture = "() => document.querySelector('figure canvas').toDataURL()"
+        before = page.evaluate(picture)
+        until(lambda: page.evaluate(picture) != before, "another picture")
+    finally:
+        ending.set()
+        visitor.join()
+
+
+def test_a_hung_request_is_found_and_its_stack_read(page: Page, stack: Stack, url: str) -> None:
+    def visit() -> None:
+        with suppress(OSError):
+            urllib.request.urlopen(f"{shop(stack)}/hangs?{LONG}", timeout=2 * LONG).read()
+
+    threading.Thread(target=visit, daemon=True).start()
+    page.goto(f"{url}/#/requests")
+    row = page.locator("tr", has_text="GET /hangs")
+    expect(row).to_contain_text("in the application")
+    page.get_by_placeholder("Search").fill("hangs")
+    row.get_by_role("button", name="Stack").click()
+    expect(page.locator("dialog pre")).to_contain_text("shop.py")
+    expect(page.locator("dialog pre")).to_contain_text("GET /hangs")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+
+
+def test_a_daemon_comes_and_goes_and_the_rest_does_not_notice(
+    page: Page, console: Console, stack: Stack
+) -> None:
+    far = page.get_by_role("region", name="far")
+    expect(far).to_contain_text("away")
+    place = console.log_path.parent / "far.ctl"
+    with Stack(f'[circus]\nendpoint = "ipc://{place}"\n' + OTHER, "far.toml"):
+        expect(tile(page, "far")).to_be_visible()
+        expect(page.locator(".verdict")).not_to_contain_text("problem")
+    expect(far).to_contain_text("away")
+    expect(tile(page, "shop")).to_be_visible()
+
+
+def test_the_line_breaks_and_is_there_again(page: Page, url: str) -> None:
+    live = page.locator(".live")
+    expect(live).to_have_text("●live")
+    page.evaluate("() => { window.stays = true }")
+    page.context.set_offline(True)
+    page.evaluate("() => dispatchEvent(new Event('offline'))")
+    page.context.set_offline(False)
+    expect(live).to_have_text("●live")
+    assert page.evaluate("() => window.stays")
+
+
+# ---- logs
+
+
+def test_lines_of_a_log_are_text_and_are_taken_apart(page: Page, stack: Stack, url: str) -> None:
+    page.goto(f"{url}/#/logs?w=site%0Atalker")
+    expect(page.locator(".lines")).to_contain_text("ready to talk")
+    say(stack, "<img src=x onerror=\"document.title='gotcha'\"><script>alert(1)</script>")
+    expect(page.locator(".lines")).to_contain_text("<img src=x onerror=")
+    assert page.locator(".lines img, .lines script").count() == 0
+    assert "gotcha" not in page.title()
+    say(stack, '{"level": "error", "message": "no disk", "host": "a1"}')
+    line = page.locator(".line.error", has_text="no disk")
+    expect(line.locator(".field", has_text="host=")).to_contain_text("a1")
+    say(stack, "\x1b[32mgreen\x1b[0m")
+    expect(page.locator(".a32")).to_have_text("green")
+    frames = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    1 / 0'
+    trace = f"{frames}\nZeroDivisionError: division"
+    say(stack, trace, stream="stderr")
+    folded = page.locator(".line", has_text="ZeroDivisionError")
+    expect(folded).to_have_count(1)
+    expect(page.locator(".line", has_text='File "x.py"')).to_have_count(0)
+    folded.get_by_role("button").click()
+    expect(page.locator(".line", has_text='File "x.py"')).to_have_count(1)
+
+
+def test_logs_are_filtered_paused_and_downloaded(page: Page, stack: Stack, url: str) -> None:
+    page.goto(f"{url}/#/logs?w=site%0Atalker")
+    expect(page.locator(".lines")).to_contain_text("ready to talk")
+    say(stack, "number {n} of three", 3)
+    expect(page.locator(".line:not(.hidden)", has_text="of three")).to_have_count(3)
+    page.get_by_placeholder("Filter").fill("number [01]")
+    expect(page.locator(".line:not(.hidden)")).to_have_count(2)
+    assert "q=number" in page.url
+    page.get_by_placeholder("Filter").fill("number [")
+    expect(page.get_by_placeholder("Filter")).to_have_attribute("aria-invalid", "true")
+    page.get_by_placeholder("Filter").fill("")
+    page.locator(".lines").focus()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    say(stack, "while it was paused")
+    expect(page.locator(".foot")).to_contain_text("1 new")
+    expect(page.locator(".line", has_text="while it was paused")).to_have_count(0)
+    page.keyboard.press("Space")
+    expect(page.locator(".line:not(.hidden)", has_text="while it was paused")).to_have_count(1)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert "talker stdout number 2 of three" in Path(download.value.path()).read_text()
+
+
+def test_a_flood_of_lines_takes_no_more_room_than_a_few_of_them(
+    page: Page, stack: Stack, console: Console, url: str
+) -> None:
+    page.goto(f"{url}/#/logs?w=site%0Atalker")
+    expect(page.locator(".lines")).to_contain_text("ready to talk")
+    process = psutil.Process(console.process.pid)
+    before = process.memory_info().rss
+    total = 20_000
+    say(
+        stack,
+        "line {n} of a flood, which is as long as lines of logs are: GET /a/b?c=d 200 0.012",
+        total,
+        pause=0.01,
+    )
+    expect(page.locator(".line:not(.hidden)", has_text=f"line {total - 1} of a flood")).to_be_visible()
+    # What was dropped on the way would be told there, too; figures of speed are measured elsewhere.
+    expect(page.locator(".foot")).to_contain_text("10000 lines")
+    assert page.locator(".line").count() < 120  # elements, however many lines there are
+    assert process.memory_info().rss - before < 64 << 20
+
+
+# ---- what is done
+
+
+def test_two_people_of_different_roles_at_once(browser: Browser, console: Console, stack: Stack) -> None:
+    with opened(browser, console, "view") as looks, opened(browser, console, "operate") as operates:
+        for page in (looks, operates):
+            page.goto(f"http://127.0.0.1:{console.port}/#/w/site/plain")
+            expect(page.locator(".stat", has_text="Processes")).to_contain_text("1 of 1")
+        assert looks.get_by_role("button", name="Scale").count() == 0
+        assert looks.get_by_role("link", name="Audit").count() == 0
+        operates.get_by_role("button", name="Scale").click()
+        operates.get_by_label("Processes").last.fill("2")
+        operates.get_by_role("dialog").get_by_role("button", name="Scale").click()
+        expect(operates.locator(".toast")).to_contain_text("Scale plain to 2: done")
+        expect(looks.locator(".stat", has_text="Processes")).to_contain_text("2 of 2")
+    stack.ctl("scale", "plain", "1", "--waiting")
+
+
+def test_broken_code_is_refused_and_the_old_code_goes_on(page: Page, stack: Stack, url: str) -> None:
+    page.goto(f"{url}/#/w/site/shop")
+    expect(page.locator(".crumbs")).to_contain_text("2 of 2 workers ready")
+    code = stack.folder / "code/shop.py"
+    code.write_text(SHOP + "\nthis is no Python\n")
+    try:
+        page.get_by_role("button", name="Reload").click()
+        expect(page.get_by_role("dialog")).to_contain_text("the old code goes on")
+        page.get_by_role("dialog").get_by_role("button", name="Reload").click()
+        expect(page.locator(".toast")).to_contain_text("failed")
+        expect(page.locator(".toast")).to_contain_text("SyntaxError")
+        expect(page.locator("tr", has_text="reload failed")).to_be_visible()
+        assert urllib.request.urlopen(shop(stack), timeout=DEADLINE).read() == b"ok"
+        page.goto(f"{url}/#/")
+        expect(page.locator(".concerns")).to_contain_text("the reload failed")
+    finally:
+        code.write_text(SHOP)
+    page.goto(f"{url}/#/w/site/shop")
+    page.get_by_role("button", name="Reload").click()
+    page.get_by_role("dialog").get_by_role("button", name="Reload").click()
+    expect(page.locator(".toast", has_text="Reload shop: done")).to_be_visible()
+
+
+def test_a_configuration_is_read_again_after_its_plan_was_seen(page: Page, stack: Stack, url: str) -> None:
+    page.goto(f"{url}/#/config")
+    before = stack.file.read_text()
+    stack.file.write_text(before + '[watcher.late]\ncmd = "sleep 1000"\n')
+    page.get_by_role("button", name="Read the file again").click()
+    expect(page.get_by_role("dialog").locator("pre")).to_contain_text("late")
+    page.get_by_role("button", name="Cancel").click()
+    assert "late" not in stack.call("list")["watchers"]
+    page.get_by_role("button", name="Read the file again").click()
+    page.get_by_role("button", name="Do it").click()
+    expect(page.locator(".toast")).to_contain_text("done")
+    assert "late" in stack.call("list")["watchers"]
+    stack.file.write_text(before)
+    page.goto(f"{url}/#/audit")
+    expect(page.locator("tbody tr").first).to_contain_text("read the configuration again")
+
+
+# ---- habits
+
+
+def test_with_keys_alone(page: Page, stack: Stack) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type("plain")
+    page.keyboard.press("Escape")
+    expect(page.locator(".tile")).to_have_count(1)
+    page.keyboard.press("k")
+    expect(tile(page, "plain")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("plain")
+    page.get_by_role("button", name="Restart").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("All processes of plain end")
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Restart plain: done")
+    page.keyboard.press("2")
+    expect(page.locator("h1")).to_have_text("Requests")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Next row")
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")
+    expect(page.locator(".verdict")).to_be_visible()
+
+
+def test_somebody_logs_in_by_password_and_out(browser: Browser, console: Console, url: str) -> None:
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.goto(url)
+    page.get_by_label("Name").fill("ann")
+    page.get_by_label("Password").fill("not her password")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("the name or the password is wrong")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.keyboard.press("Enter")
+    expect(page.locator(".right")).to_contain_text("ann · operate")
+    assert page.evaluate("() => document.cookie") == ""
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    page.goto(f"{url}/#/requests")
+    expect(page.get_by_label("Password")).to_be_visible()
+    context.close()
+
+
+PAGES = (
+    "",
+    "requests",
+    "logs?w=site%0Atalker",
+    "events",
+    "sockets",
+    "config",
+    "audit",
+    "w/site/shop",
+    "w/site/plain",
+)
+
+
+FEW = ("", "logs?w=site%0Atalker", "w/site/shop")  # of each kind one
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_phone_and_screen_readers(
+    browser: Browser, console: Console, stack: Stack, url: str, scheme: str
+) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs: pip install 'bigtop[test]'"
+    )
+    size = {"width": 375, "height": 700} if scheme == "dark" else {"width": 1280, "height": 800}
+    with opened(browser, console, viewport=size, color_scheme=scheme) as page:
+        for path in PAGES if scheme == "dark" else FEW:
+            page.goto(f"{url}/#/{path}")
+            expect(page.locator("main h1").first).to_be_attached()
+            page.wait_for_timeout(300)
+            width = page.evaluate("() => document.documentElement.scrollWidth")
+            assert width <= size["width"], f"{path}: {width}"
+            found = axe.Axe().run(page).response["violations"]
+            serious = [
+                f"{path}: {one['id']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
+                for one in found
+                if one["impact"] in ("serious", "critical")
+            ]
+            assert serious == []
