@@ -86,6 +86,7 @@ HOT = (
     "http/keep_alive",
     "http/memo",
     "http/messages",
+    "http/path_patterns",
     "http/paths",
     "http/peer",
     "http/policy",

@@ -144,7 +144,7 @@ TYPED = {
     "bigtop.http.wsgi": {"_origin": OWN, "environ": OWN},
     "bigtop.http.tls_session": {"client_of": OPENSSL},
     "bigtop.ipc.scoreboard": {
-        "View.oldest": "what struct made of bytes",
+        "View.soonest": "what struct made of bytes",
         "View._records": "what struct made of bytes",
     },
 }

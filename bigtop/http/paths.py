@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -24,12 +22,6 @@ def root_of(path: str) -> Root:
     """Return what --root-path says, encoded or not. Text that is no UTF-8 shows its bytes in `raw`."""
     data = unquote_to_bytes(path)
     return Root(data.decode("utf-8", "replace"), data.decode("latin-1"), quote_from_bytes(data).encode())
-
-
-def is_like(target: bytes, patterns: Iterable[str]) -> bool:
-    """Whether the path of a request target is like one of `patterns`, as in /upload/*."""
-    path = target.partition(b"?")[0].decode("latin-1")
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def is_below(path: str, prefix: str) -> bool:

@@ -13,7 +13,7 @@ from enum import Enum
 from math import inf
 from typing import Final
 
-from bigtop.http.paths import is_like
+from bigtop.http.path_patterns import is_like
 from bigtop.record import Record
 
 SECOND: Final = 1_000_000_000

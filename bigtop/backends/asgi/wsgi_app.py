@@ -26,7 +26,7 @@ from bigtop.backends.native.queue_limit import waited_too_long
 from bigtop.http.asgi import Message
 from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.messages import Request
-from bigtop.http.paths import is_like
+from bigtop.http.path_patterns import is_like
 from bigtop.http.response import head_of
 from bigtop.http.scope import Scope
 from bigtop.http.time_limits import NAME

@@ -14,7 +14,7 @@ from bigtop.backends.native.timeouts import Wait
 from bigtop.backends.native.write_buffer import ClientGone, Pause
 from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
-from bigtop.http.paths import is_like
+from bigtop.http.path_patterns import is_like
 
 
 class BodyLost(ClientGone, OSError):  # noqa: N818 - as ClientGone
