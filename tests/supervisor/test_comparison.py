@@ -80,6 +80,9 @@ def test_more_errors_are_never_less_of_a_reason(requests: int, data: st.DataObje
         (counted(0.5, 0.01), ""),
         (counted(0.5, 0.5), "its quickest answer took"),
         (counted(running=(3.0, 3.0)), "its quickest answer took"),
+        (counted(0.5, 0.5, running=(0.001,)), "its quickest answer took"),  # nobody knows of the third
+        (counted(0.5, running=(0.001,)), ""),
+        (counted(0.5, running=(3.0,)), "its quickest answer took"),
         (counted(0.1, 0.1), ""),
     ],
 )

@@ -75,23 +75,31 @@ def times(old: Counters, new: Counters, allowed: Thresholds) -> str:
     if old.requests < allowed.requests:
         return ""
     usual = histogram.upper_bound(old.latencies, SHARE)
-    both = list(new.latencies)
-    for age in new.running:
-        both[histogram.bucket_of(int(age * 1e9))] += 1
     if new.requests >= allowed.requests:
-        found = histogram.upper_bound(both, SHARE)
+        found = histogram.upper_bound(_with_running(new), SHARE)
         if found <= usual * allowed.latency + SLACK:
             return ""
         return f"nine of ten of its answers took up to {_ms(found)}, those of the old ones {_ms(usual)}"
-    if sum(both) < FEW:
+    limit = usual * allowed.latency + LONG
+    few = _with_running(new, limit)  # how long one takes that has just begun, nobody knows
+    if sum(few) < FEW:
         return ""
-    quickest = histogram.upper_bound(both, 0.0)
-    if quickest <= usual * allowed.latency + LONG:
+    quickest = histogram.upper_bound(few, 0.0)
+    if quickest <= limit:
         return ""
     return (
         f"its quickest answer took {_ms(quickest)}, nine of ten of the old ones up to {_ms(usual)}; "
         f"it gave {new.requests} in all"
     )
+
+
+def _with_running(new: Counters, age: float = 0.0) -> Histogram:
+    """Return its times, with those so far of requests in progress that are older than `age`."""
+    both = list(new.latencies)
+    for one in new.running:
+        if one > age:
+            both[histogram.bucket_of(int(one * 1e9))] += 1
+    return both
 
 
 def summary(old: Counters, new: Counters, allowed: Thresholds) -> str:
