@@ -33,7 +33,7 @@ from bench.managers import AnswerError, ZmqControl
 from bench.progress import tell
 from bench.releases import AILMENTS, BROKEN, Releases
 from bench.server import stop
-from bench.visitors import ANSWERED, FAILED, LOST, Account, Visitors
+from bench.visitors import ANSWERED, FAILED, LOST, REFUSED, Account, Visitors
 
 DEADLINE = 60.0  # seconds for whatever is waited for
 RATE = {"wsgi": 30.0, "asgi": 40.0}  # requests per second, which two cores can bear with all the rest
@@ -106,6 +106,7 @@ class Patience:
 
     boot: float = 3.0
     back: float = 5.0
+    until_the_end: bool = True  # clients come while it ends
 
 
 @dataclass(slots=True)
@@ -402,6 +403,13 @@ class Torture:
             private=procfs.private(pid),
         )
 
+    def terminate(self) -> int:
+        """End it while clients come: who came before is answered, and who comes later is refused."""
+        self.log.tell("TERM")
+        self.ended = time.monotonic()
+        self.process.terminate()
+        return self.process.wait(DEADLINE)
+
     def close(self) -> None:
         """Settle the account of the clients."""
         story = self.story
@@ -413,7 +421,10 @@ class Torture:
             if visit.outcome in LOST and visit.due < self.hit.get(visit.port, 0.0) + NOTICED:
                 story.excused += 1
                 story.named += visit.name in named
-            elif not (visit.outcome == FAILED and self.releases.is_failing(visit.version)):
+            elif not (
+                (visit.outcome == FAILED and self.releases.is_failing(visit.version))
+                or (visit.outcome == REFUSED and visit.ended > self.ended)
+            ):
                 story.unexplained.append(str(visit))
         story.unexplained += self.releases.out_of_turn
         if "Traceback" in (text := self.log.text()) and "bigtop/supervisor" in text:
@@ -462,9 +473,10 @@ def suffer(
                 _spend(torture, seconds * 2 / 3)
                 story.after = torture.census(story.before)
                 story.done = dict(torture.done)
-            everyone = procfs.tree([torture.process.pid])
-            torture.process.terminate()
-            story.status = torture.process.wait(DEADLINE)
+                everyone = procfs.tree([torture.process.pid])
+                if not patience.until_the_end:
+                    torture.visitors.end()
+                story.status = torture.terminate()
             story.left = sum(procfs.state(pid) not in ("", "Z") for pid in everyone)
             torture.close()
         finally:

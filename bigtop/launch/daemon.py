@@ -25,6 +25,7 @@ from bigtop.launch.critical import Critical
 from bigtop.launch.file_channel import FileChannel
 from bigtop.launch.file_keeper import FileKeeper
 from bigtop.launch.last_notices import LastNotices
+from bigtop.launch.leaving import Leaving
 from bigtop.launch.listening import Listening
 from bigtop.launch.program import NO_UPGRADE, STOPS
 from bigtop.launch.stopping import Stopping
@@ -90,15 +91,12 @@ class Daemon:
         self.spec = spec
         self.listening = listening
         self.apps: dict[str, App] = {}  # those that run
-        self._described: dict[
-            str, App
-        ] = {}  # as the file has them; one that changed runs when the old is gone
+        self._described: dict[str, App] = {}  # by the file; one that changed runs when the old is gone
         self.supervisor = Supervisor(self._publish, self._make_pool, listening.fds)
+        self._leaving = Leaving(self.supervisor.watchers, listening, self.apps)
         self.supervisor.scheduler.warmup.delay = spec.warmup_delay
         spawner = Spawner(launcher, self._sockets_for, spec.output_prefix, workdir.current())
-        outputs = Outputs(
-            lambda watcher, trouble: logger.error("%s: %s", watcher, trouble), prefix=spec.output_prefix
-        )
+        outputs = Outputs(lambda who, why: logger.error("%s: %s", who, why), prefix=spec.output_prefix)
         self._services = PoolServices(spawner, outputs, self.supervisor.hear)
         self.notices = LastNotices()
         self.stopping = Stopping(self.stop, lambda: self.spec.drain_delay)
@@ -215,6 +213,7 @@ class Daemon:
         self.stopping.begins(urgency)
         self._starter.stopping()
         self.channel.announce("stopping")
+        self._leaving.begin(self.spec.apps)
         self.supervisor.stop(None, urgency)
         if urgency is messages.Urgency.NOW:
             self.supervisor.watchers.abandon_hooks()

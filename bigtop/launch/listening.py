@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
 
 from bigtop.config.file.apps import AppSpec
+from bigtop.errors import BindError
 from bigtop.launch.routing import QueuesByApp
 from bigtop.record import Record, field, replace
 from bigtop.sockets import ListeningSocket, SocketSpec, bind
@@ -45,6 +46,7 @@ class Listening:
     def __init__(self) -> None:
         self._specs: dict[str, SocketSpec] = {}
         self._open: dict[str, list[ListeningSocket]] = {}
+        self._is_left = False  # some of them, for good
         self.app_queues = QueuesByApp()
 
     def become(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
@@ -53,7 +55,9 @@ class Listening:
             pass
 
     def change(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> SocketChanges:
-        """Return what it would take to be these."""
+        """Return what it would take to be these. BindError: some were left, and the program ends."""
+        if self._is_left:
+            raise BindError("this Bigtop ends, and so does what it listens on")
         wanted = {spec.name: spec for spec in sockets}
         for app in apps:
             wanted |= {_own(app, number): spec for number, spec in enumerate(app.site.binds)}
@@ -123,6 +127,19 @@ class Listening:
         for app in apps:
             idle.difference_update(app.sockets)
         for name in idle:
+            self._close(name)
+            del self._open[name]
+
+    def leave(self, app: AppSpec, others: Iterable[AppSpec], users: Iterable[WatcherSpec]) -> None:
+        """Close the sockets of an application that ends with the program, but for those that somebody else
+        has: other applications, and commands."""
+        self._is_left = True
+        names = {*app.sockets, *(_own(app, number) for number in range(len(app.site.binds)))}
+        for other in others:
+            names.difference_update(other.sockets)
+        for user in users:
+            names -= sockets_used(user, names)
+        for name in names & self._open.keys():
             self._close(name)
             del self._open[name]
 

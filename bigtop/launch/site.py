@@ -32,6 +32,7 @@ from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Started
+from bigtop.supervisor.processes.last_drain import LastDrain
 from bigtop.supervisor.runtime import ProcessPool
 from bigtop.supervisor.supervisor import Supervisor
 from bigtop.system import activation, pidfile
@@ -305,14 +306,18 @@ class Site:
         self._notifier.stopping()
         # A port that nobody will serve any more refuses at once, so that a balancer can turn elsewhere: all
         # copies of the socket have to go for that, ours, those of fork servers, those of draining workers.
-        for listener in self._app.listeners:
-            listener.close()
+        pool = self._app.pool
+        pool.last_drain = pool.last_drain or LastDrain(pool.servers, pool.drain, self._close_listeners)
         if self.supervisor.watchers.machine(self._app.spec.name).status is Status.STOPPED:
             self._app_or_helper_stopped(self._app.spec.name)
         else:
             self._feed(messages.Stop(urgency))
         # After that: a worker that is not born yet, because of a reload, is not wanted any more.
-        self._app.pool.servers.discard_all()
+        pool.last_drain.begin()
+
+    def _close_listeners(self) -> None:
+        for listener in self._app.listeners:
+            listener.close()
 
     def _file_changed(self, lines: bytes) -> None:
         if self.stopping.urgency is None:

@@ -9,14 +9,18 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.gate import Gate
 from tests.support.load import Load
 from tests.support.procfs import descriptors
 from tests.support.site import DEADLINE, ROOT, Site, until
+from tests.support.stack import Stack
+from tests.support.wire import Client, request
 
 APP = "tests.apps.site:app"
 
@@ -302,3 +306,36 @@ def test_term_during_load_loses_nothing() -> None:
         site.send(signal.SIGTERM)
         assert site.wait() == 0
     assert load.failures == []
+
+
+STACK = """
+[app.site]
+app = "tests.apps.site:app"
+bind = "127.0.0.1:0"
+workers = 2
+"""
+
+
+def test_a_stack_that_ends_refuses_new_clients_and_answers_those_who_wait() -> None:
+    with Stack(STACK) as stack, Gate() as gate, ExitStack() as opened:
+        stack.wait_for("site: started")
+        port = int(stack.log().partition("listening on http://127.0.0.1:")[2].split()[0])
+        clients = [opened.enter_context(Client(("127.0.0.1", port))) for _ in range(2)]
+        for client in clients:
+            client.send(request(gate.target))
+        until(lambda: gate.entered() == 2, "both workers are busy")
+        waiting = [opened.enter_context(Client(("127.0.0.1", port))) for _ in range(20)]
+        for client in waiting:
+            client.send(request("/pid"))
+        stack.send(signal.SIGTERM)
+        until(lambda: _is_refused(port), "new clients are refused")
+        gate.open()
+        assert {client.answer().status for client in (*clients, *waiting)} == {200}
+        for client in (*clients, *waiting):
+            client.close()
+        assert stack.wait() == 0
+
+
+def _is_refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -103,6 +103,7 @@ class ForkServer:
         self._name = inherited.name
         self.loaded = False
         self.gone = False  # collected
+        self.on_gone: Callable[[], None] = lambda: None
         self.pending: dict[int, Unborn] = {}  # by key
         self._hearers = hearers
         self._over = False  # nothing is heard of it any more
@@ -267,6 +268,7 @@ class ForkServer:
         reason = f"fork server {self.process.pid} ended with {status}"
         words = "\n".join(self._stderr.last)
         self._drop(reason, f"{reason}\n{words}".rstrip())
+        self.on_gone()
 
     def _fail_pending(self, reason: str) -> None:
         for key in list(self.pending):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from bigtop.ipc import lifeline
 from bigtop.log import logger as get_logger
@@ -99,6 +100,17 @@ class ForkServers:
     def discard_all(self) -> None:
         for generation in list(self._servers):
             self.discard(generation)
+
+    def when_gone(self, done: Callable[[], None]) -> None:
+        """Call `done` as soon as none is there any more, discarded ones included; at once if that is so."""
+
+        def look() -> None:
+            if not self.pids:
+                done()
+
+        for server in self._all:
+            server.on_gone = look
+        look()
 
     def pid_of(self, generation: int) -> int | None:
         server = self._servers.get(generation)

@@ -27,6 +27,7 @@ from bigtop.supervisor.processes.canaries import WarmUp, WorkerCanaries
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
 from bigtop.supervisor.processes.forkservers import ForkServers
+from bigtop.supervisor.processes.last_drain import LastDrain
 from bigtop.supervisor.processes.reports import Reports, lines_of
 from bigtop.supervisor.streams.reader import LineReader
 from bigtop.system.signals import CUT_SIGNAL, STACK_SIGNAL
@@ -101,6 +102,7 @@ class WorkerPool:
         self.canaries = WorkerCanaries(self._tell, self._slots, self.servers)
         self.warm_up = WarmUp(self.canaries)
         self._held: set[int] = set()  # by us: they have their warm-up before them
+        self.last_drain: LastDrain | None = None  # of a program that ends
         self.interface = ""
         self.last_words: dict[int, list[str]] = {}  # of the process that died last, by wid
 
@@ -138,6 +140,8 @@ class WorkerPool:
         return UpdateOutcome.BY_NEW
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
+        if self.last_drain is not None and self.last_drain.takes(key, grace, signum):
+            return
         if signum is not None and key in self._members:
             self.signal(key, signum)
         else:
