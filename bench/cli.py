@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import machine, managers, peers, publish, scenarios, supervised, workshop
+from bench import deployed, machine, managers, peers, publish, scenarios, supervised, workshop
 from bench.peers import Peer, UnknownNameError
 from bench.progress import tell
 from bench.results import Part, Results, load
@@ -22,7 +22,7 @@ from bench.scenarios import Scenario
 from bench.table import render
 
 HINT = "Without a COMMAND it is `run`: `python -m bench run --help` tells what can be chosen."
-COMMANDS = ("run", "supervise", "life", "torture", "table", "report", "publish", "list", "install")
+COMMANDS = ("run", "supervise", "life", "torture", "deploy", "table", "report", "publish", "list", "install")
 MOST_PROCESSES = 5000
 
 
@@ -96,6 +96,18 @@ def _parser() -> argparse.ArgumentParser:
     torture.add_argument("--interface", choices=("wsgi", "asgi", "both"), default="both")
     torture.add_argument("--log", type=Path, metavar="FILE", help="what the site writes, and what was done")
     torture.add_argument("--out", type=Path, metavar="FILE", help="what was counted, as JSON")
+    deploy = command(
+        "deploy", _deploy, "compare what clients notice of reloads, broken code, deaths and ends"
+    )
+    deploy.add_argument("--peers", default="deploys", metavar="NAMES", help="comma-separated (deploys)")
+    deploy.add_argument(
+        "--events",
+        metavar="NAMES",
+        default="",
+        help=f"of these, comma-separated: {', '.join(deployed.EVENTS)}",
+    )
+    deploy.add_argument("--out", type=Path, metavar="FILE", help="results as JSON (bench/results/DATE.json)")
+    deploy.add_argument("--markdown", action="store_true", help="tables for the documentation")
     table = command("table", _table, "print the tables of a result file")
     table.add_argument("file", type=Path)
     _output_options(table)
@@ -240,6 +252,32 @@ def _torture(options: argparse.Namespace) -> int:
     return max(codes)
 
 
+def _deploy(options: argparse.Namespace) -> int:
+    """As above."""
+    events = [name.strip() for name in options.events.split(",") if name.strip()]
+    if unknown := set(events) - deployed.EVENTS.keys():
+        raise ValueError(f"--events: no {', '.join(sorted(unknown))}; there are {', '.join(deployed.EVENTS)}")
+    out = (options.out or _dated(datetime.now(UTC))).absolute()
+    workshop.ensure_packages([*managers.CLIENT_PACKAGES, "wsproto"])
+    names, left_out = [], {}
+    for peer in peers.select(options.peers):
+        tell(f"preparing {peer.name}")
+        try:
+            workshop.ensure_packages(peer.packages)  # nothing is compiled: the source is what runs
+            names.append(peer.name)
+        except workshop.NotAvailableError as error:
+            left_out[peer.name] = str(error)
+    if not names:
+        raise workshop.NotAvailableError("no peer is available: " + "; ".join(left_out.values()))
+    asked = json.dumps({"peers": names, "events": events, "out": str(out), "left_out": left_out})
+    code = subprocess.run([workshop.python(), "-m", "bench.deploy", asked], cwd=workshop.ROOT).returncode
+    if out.exists():
+        tell("")
+        print(deployed.render(deployed.load(out), options.markdown))
+        print(f"\n{out}")
+    return code
+
+
 def _setup(options: argparse.Namespace, scenario: Scenario, data: Path) -> Setup:
     usable = sorted(os.sched_getaffinity(0))
     server, load_core = share_cores(usable, scenario.workers)
@@ -271,6 +309,8 @@ def _make_ready(wanted: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:
 def _table(options: argparse.Namespace) -> int:
     if supervised.is_one(options.file):
         print(supervised.render(supervised.load(options.file), options.markdown))
+    elif deployed.is_one(options.file):
+        print(deployed.render(deployed.load(options.file), options.markdown))
     else:
         print(render(load(options.file), options.baseline, options.markdown))
     return 0

@@ -321,6 +321,15 @@ SETS = {
         "bigtop-static",
         "granian-static",
     ),
+    "deploys": (
+        "bigtop",
+        "gunicorn-gthread",
+        "granian",
+        "bigtop-asgi",
+        "gunicorn-asgi",
+        "uvicorn",
+        "granian-asgi",
+    ),
     "static": tuple(peer.name for peer in PEERS if peer.interface == "static"),
     "backends": (
         "bigtop",

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import supervised, table, workshop
+from bench import deployed, supervised, table, workshop
 from bench.results import Part, load
 
 RESULTS = workshop.BENCH / "results"
@@ -101,9 +101,13 @@ def managers(result: Path, folder: str) -> str:
     return "\n" + supervised.render(supervised.load(result), markdown=True) + "\n"
 
 
+def deploys(result: Path, folder: str) -> str:
+    return "\n" + deployed.render(deployed.load(result), markdown=True) + "\n"
+
+
 def _cpu(part: Part, peer: str) -> str:
     found = next((m.summary()["cpu_us"] for m in part.measured if m.peer == peer and m.runs), None)
     return f"{found.median:,.0f}" if found else "-"
 
 
-FORMS = {"tables": tables, "overview": overview, "managers": managers}
+FORMS = {"tables": tables, "overview": overview, "managers": managers, "deploys": deploys}

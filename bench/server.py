@@ -166,6 +166,14 @@ def _status(port: int, request: bytes, *, tls: bool) -> bytes:
     return head.split(b" ", 2)[1] if head.startswith(b"HTTP/1.") and b" " in head else b""
 
 
+def healthy(port: int) -> bool:
+    """Whether /healthz is answered with success."""
+    return (
+        _status(port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", tls=False)
+        == b"200"
+    )
+
+
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:
     pidfds = []
     for pid in procfs.tree(process.pid for process in processes):

@@ -17,7 +17,7 @@ def test_what_the_documentation_shows_can_be_measured() -> None:
 
 def test_pages_show_only_what_is_measured_for_them() -> None:
     shown = {name for page in publish.marked_pages() for name, _ in publish.forms(page.read_text())}
-    assert shown == {*publish.SHOWN, "supervise"}
+    assert shown == {*publish.SHOWN, "supervise", "deploys"}
 
 
 def test_pages_are_current() -> None:
@@ -41,5 +41,5 @@ def test_text_outside_the_marks_stays() -> None:
 
 def test_an_unknown_form_is_an_error_that_lists_the_known_ones() -> None:
     text = "<!-- bench: servers poems -->\n<!-- end of servers -->\n"
-    with pytest.raises(ValueError, match="'poems'; there are tables, overview, managers"):
+    with pytest.raises(ValueError, match="'poems'; there are tables, overview, managers, deploys"):
         publish.fill(text, PAGE)
