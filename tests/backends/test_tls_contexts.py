@@ -141,6 +141,26 @@ def test_no_session_is_kept_for_those_who_take_no_ticket() -> None:
     assert shake_hands(server, with_tickets, began.session).session_reused
 
 
+@pytest.mark.parametrize(
+    ("version", "name"), [("1.2", "ECDHE-ECDSA-AES128-GCM-SHA256"), ("1.3", "TLS_AES_128_GCM_SHA256")]
+)
+def test_what_is_shorter_comes_first(version: str, name: str) -> None:
+    contexts = TlsContexts(ring(), TlsPolicy())
+    if "also behind a reload" not in contexts.tickets:
+        pytest.skip("OpenSSL takes no keys here")  # nor anything else
+    server = contexts.choose("")
+    assert server is not None
+    cipher = shake_hands(server, context(version=version)).cipher()
+    assert cipher is not None
+    assert cipher[0] == name
+    suites = [one["name"] for one in server.get_ciphers() if one["protocol"] == "TLSv1.3"]
+    assert set(suites) == {
+        one["name"]
+        for one in ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).get_ciphers()
+        if one["protocol"] == "TLSv1.3"
+    }, "none is lost"
+
+
 def test_labels_keep_sessions_apart() -> None:
     contexts = [ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2)]
     for label, one in zip("ab", contexts, strict=True):
