@@ -165,6 +165,37 @@ def test_over_a_unix_socket(kind: str, tmp_path: Path) -> None:
         assert subject.process.poll() is None
 
 
+@ALL
+def test_who_does_not_read_holds_nobody_up(kind: str) -> None:
+    with (
+        server(kind) as subject,
+        TlsClient(subject.address, 4096) as slow,
+        TlsClient(subject.address) as quick,
+    ):
+        slow.send(request("/big"))
+        for _ in range(5):
+            assert quick.get("/hello").body == b"hello\n"
+        assert slow.answer().body == b"b" * (4 << 20)
+
+
+def test_who_waits_for_a_busy_worker_is_answered_by_it() -> None:
+    """Nobody else can: the connections are open, and stay."""
+    with server("wsgi", siblings=1) as subject, ExitStack() as opened:
+        busy, *others = [opened.enter_context(TlsClient(subject.address)) for _ in range(5)]
+        for one in (busy, *others):
+            assert one.get("/hello").status == 200
+        subject.play(SeatState.READY)
+        gate = subject.hold(busy)
+        for one in others:
+            one.send(request("/hello"))
+        eventually(lambda: subject.word(Word.WAITING) == len(others))
+        gate.open()
+        assert busy.answer().status == 200
+        for one in others:
+            assert one.answer().body == b"hello\n"
+        assert subject.sibling.take() is None
+
+
 # ---- what the application is told
 
 
