@@ -30,6 +30,7 @@ from bigtop.plugins.circus.watchdog import WatchDog
 from bigtop.plugins.inspection import inspected
 from bigtop.plugins.orders import Orders
 from tests.support.site import until
+from tests.support.stack import free_port
 
 
 class Desk:
@@ -233,18 +234,31 @@ def test_a_site_is_asked_and_restarted_when_it_fails(server: socket.socket) -> N
     assert heard(server, 2)[1] == f"{start}.error.599:1|c"
 
 
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 30).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
 def test_redis_and_valkey_are_observed(scheme: str, server: socket.socket, tmp_path: Path) -> None:
     pytest.importorskip("redis", reason="pip install redis")
     program = shutil.which("valkey-server") or shutil.which("redis-server")
     if program is None:
         pytest.skip("apt-get install redis-server")
-    path = tmp_path / "s"
-    words = [program, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(tmp_path)]
+    port = free_port()
+    words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as running:
         try:
-            until(path.exists, "the server")
-            plugin = made(RedisObserver, redis_url=f"unix://{path}", restart_on_timeout="db", **place(server))
+            until(lambda: answers(port), "the server")
+            plugin = made(
+                RedisObserver,
+                redis_url=f"{scheme}://127.0.0.1:{port}/0",
+                restart_on_timeout="db",
+                **place(server),
+            )
             desk = Desk(plugin)
             asyncio.run(plugin.look_after())
             lines = heard(server, 15)

@@ -79,12 +79,15 @@ class EdgeSocket:
                 return
             self._take(frames)
         if self._pause:
-            if self._looking is not None:  # since something was sent meanwhile
-                self._looking.cancel()
-            self._loop.remove_reader(self._fd)  # which stays readable
-            self._looking = self._loop.call_later(self._pause, self._go_on)
+            self._rest()
         else:
             self._look_again()
+
+    def _rest(self) -> None:
+        if self._looking is not None:  # since something was sent meanwhile
+            self._looking.cancel()
+        self._loop.remove_reader(self._fd)  # which stays readable
+        self._looking = self._loop.call_later(self._pause, self._go_on)
 
     def _go_on(self) -> None:
         self._looking = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -34,9 +35,13 @@ class RedisObserver(BaseObserver):
 
     def __init__(self, *args: Any, **config: Any) -> None:
         super().__init__(*args, **config)
-        self._library = importlib.import_module(library(self.redis_url))
+        name = library(self.redis_url)
+        self._library = importlib.import_module(name)
+        url = self.redis_url
+        if name == "redis":  # whose library knows the scheme by its own name only
+            url = re.sub("^valkey(s?)://", r"redis\1://", url)
         self.redis = self._library.from_url(
-            self.redis_url, socket_timeout=self.timeout, socket_connect_timeout=self.timeout
+            url, socket_timeout=self.timeout, socket_connect_timeout=self.timeout
         )
 
     @classmethod
