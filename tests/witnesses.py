@@ -240,6 +240,9 @@ SERVE: Witnesses = {
     },
 }
 CIRCUS: Witnesses = {
+    "integration/test_plugins.py": {
+        "reload_on_change": "test_nobody_notices_bad_ones",
+    },
     "integration/test_outputs.py": {
         "output_prefix": "test_names_can_be_left_out",
     },

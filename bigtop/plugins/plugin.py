@@ -18,6 +18,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+from bigtop.control.events import topic_word
 from bigtop.plugins import topics
 from bigtop.plugins.options import OptionError, options_of, read
 from bigtop.record import Record, field
@@ -40,6 +41,10 @@ class Event(Record):
     @property
     def topic(self) -> str:
         return f"{self.watcher}.{self.kind}"
+
+    def is_of(self, name: str) -> bool:
+        """Say whether it is about the watcher of that name, as a file has it."""
+        return self.watcher == topic_word(name)
 
     @property
     def pid(self) -> int | None:

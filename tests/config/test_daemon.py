@@ -73,6 +73,17 @@ def test_a_plugin_being_debugged_says_everything(tmp_path: Path) -> None:
     assert told.orders.loglevel == "debug"
 
 
+def test_a_key_of_all_stands_for_the_plugin_that_reloads_what_was_changed(tmp_path: Path) -> None:
+    text = "[circus]\nreload_on_change = web*, api\n[watcher:api]\ncmd = x\n"
+    (told,) = loaded(tmp_path, text).plugins
+    assert (told.watcher.name, told.orders.use) == (
+        "plugin:reload_on_change",
+        "circus.plugins.command_reloader.CommandReloader",
+    )
+    assert told.orders.given == {"watchers": ("web*", "api"), "restart_by": ("reload",)}
+    assert told.place == f"{tmp_path}/circus.ini:2"
+
+
 def test_a_program_is_a_plugin_as_well(tmp_path: Path) -> None:
     text = """\
         [plugin:x]

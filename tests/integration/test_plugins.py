@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ from bigtop.control.client.client import Client, RefusedError
 from tests.support.site import DEADLINE, until
 from tests.support.stack import Stack
 
+RELOADS = """
+[circus]
+reload_on_change = "scal*"
+"""
 TEXT = """
 [env]
 STATE_DIRECTORY = "{folder}/state"
@@ -37,13 +42,12 @@ use = "tests.apps.plugins.Floods"
 [plugin.oversteps]
 use = "tests.apps.plugins.Oversteps"
 [watcher.scaled]
-cmd = "sleep 1000"
+cmd = "{folder}/prog 1000"
 [plugin.scale]
 use = "autoscale"
-watcher = "scaled"
-max = 5
-command = "echo 3"
-interval = 0.1
+watchers = "scaled"
+min = 3
+max = 3
 [plugin.log]
 use = "event_log"
 filename = "{folder}/events"
@@ -134,7 +138,9 @@ def test_what_a_key_may_is_what_its_section_or_its_class_says(stack: Stack) -> N
 
 
 def test_nobody_notices_bad_ones() -> None:
-    with Stack(TEXT + BAD) as stack:
+    stack = Stack(RELOADS + TEXT + BAD)
+    shutil.copy(str(shutil.which("sleep")), stack.folder / "prog")
+    with stack:
         until(lambda: heard(stack), "the start of the good one")
         stack.wait_for("KeyError: 'of no use'", times=2)
         stack.wait_for("Timeout (0:00:00.5")
@@ -145,10 +151,18 @@ def test_nobody_notices_bad_ones() -> None:
         assert stack.pids("plain") != [plain]
         assert stack.status("plain") == "active"
         assert len([line for line in heard(stack) if line.startswith("start")]) == 1
-        until(lambda: len(stack.pids("scaled")) == 3, "as many processes as there is work for")
+        until(lambda: len(stack.pids("scaled")) == 3, "as many processes as it wants")
         log = stack.folder / "events"
         until(lambda: stack.call("restart", name="plain", waiting=True) and log.exists(), "a line in the log")
         assert json.loads(log.read_text().splitlines()[0])["watcher"] == "plain"
+        old, program = stack.pids("scaled"), stack.folder / "prog"
+
+        def replaced() -> bool:
+            changed = program.stat().st_mtime - 10  # each time another one
+            os.utime(program, (changed, changed))
+            return len(pids := stack.pids("scaled")) == 3 and not {*pids} & {*old}
+
+        until(replaced, "a reload because the program was changed")
         # What is wrong shows where anybody would look.
         statuses = stack.call("status")["statuses"]
         assert statuses["plugin:recorder"] == "active"

@@ -279,10 +279,10 @@ def test_a_program_that_was_changed_is_restarted_once_it_is_still(tmp_path: Path
     os.utime(program, (1000, 1000))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     commands = {"web": "prog --flag 'one word'", "bad": "'", "none": None, "gone": "/no/such"}
-    plugin = made(CommandReloader)
+    plugin = made(CommandReloader, watchers="W*,bad,none,gone")
     desk = Desk(
         plugin,
-        list={"watchers": [*commands, "plugin:x"]},
+        list={"watchers": [*commands, "other", "plugin:x"]},
         get=lambda properties: {"options": {"cmd": commands[properties["name"]]}},
     )
 

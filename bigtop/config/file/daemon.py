@@ -20,7 +20,8 @@ from bigtop.config.file.document import Document, Place, Problems, Section
 from bigtop.config.file.expand import Environments, expanded
 from bigtop.config.file.key import Keys, Values, read, refuse_unknown, suggestion, suspect_unknown
 from bigtop.config.file.listeners import check_taken
-from bigtop.config.file.plugins import flapping_defaults, is_flapping, plugin
+from bigtop.config.file.plugins import flapping_defaults
+from bigtop.config.file.plugins import plugins as all_plugins
 from bigtop.config.file.routing import routed
 from bigtop.config.file.sockets import socket
 from bigtop.config.file.watchers import FileContext, watcher
@@ -87,9 +88,7 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
         around = replace(around, tls=shared_tls(section, around))
     sockets = [socket(section, around) for section in _sorted(document, "socket")]
     watchers = [watcher(section, around) for section in _sorted(document, "watcher")]
-    plugins = [
-        plugin(section, circus, around) for section in _sorted(document, "plugin") if not is_flapping(section)
-    ]
+    plugins = all_plugins(_sorted(document, "plugin"), circus, around)
     apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
     apps = routed(apps, document.of_kind("app"), problems)
     encrypted.check(apps, (spec for _, spec in sockets if spec), problems)

@@ -109,6 +109,14 @@ DRAIN_DELAY = Key(
     ours=True,
 )
 DEBUG = Key("debug", one(switch), "yes|no", "Plugins log everything, to Bigtop's own output.", NO)
+RELOAD_ON_CHANGE = Key(
+    "reload_on_change",
+    commas(wv.required),
+    "NAMES",
+    "Watchers that are reloaded when the program that they run was changed, by name or as in `web*`.",
+    many=True,
+    ours=True,
+)
 DEBUG_GC = Key("debug_gc", one(switch), "yes|no", "Does nothing.", NO)
 PIDFILE = Key("pidfile", wv.filled(values.path), "FILE", "Write the process id here.")
 LOGLEVEL = Key("loglevel", one(wv.loglevel), "LEVEL", "critical, error, warning, info or debug.", ("info",))
@@ -159,6 +167,7 @@ CIRCUS: Final[tuple[Key[object], ...]] = (
     *(MULTICAST_ENDPOINT, MULTICAST_ALLOW_IPS),
     *(CHECK_DELAY, WARMUP_DELAY, DRAIN_DELAY, UMASK, PIDFILE, INCLUDE, INCLUDE_DIR),
     *(LOGLEVEL, LOGOUTPUT, LOG_TIME_ZONE, OUTPUT_PREFIX, LOGGERCONFIG, FQDN_PREFIX, DEBUG, DEBUG_GC),
+    RELOAD_ON_CHANGE,
     *(STATSD, HTTPD, HTTPD_HOST, HTTPD_PORT),
     *_CIRCUS_DEAD,
 )

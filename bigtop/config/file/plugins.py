@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bigtop.config.file import daemon_options as d
 from bigtop.config.file import watcher_options as o
@@ -21,7 +21,8 @@ from bigtop.supervisor.policy import helper
 from bigtop.supervisor.policy.spec import WatcherSpec
 
 FLAPPING = "circus.plugins.flapping.Flapping"
-# What that plugin counts with where its section says nothing.
+RELOADER = "circus.plugins.command_reloader.CommandReloader"
+# What the flapping plugin counts with where its section says nothing.
 _FLAPPING_DEFAULTS = {"attempts": "2", "window": "1", "retry_in": "7", "max_retry": "5", "active": "yes"}
 _DEFAULTS = {o.PRIORITY: "1", o.SINGLETON: "yes", o.COPY_ENV: "yes", o.COPY_PATH: "yes"}
 _KEYS = frozenset(key.name for key in (*o.WATCHER, *d.PLUGIN))
@@ -55,6 +56,19 @@ def flapping_defaults(sections: list[Section], problems: Problems) -> dict[str, 
         )
         for name, default in _FLAPPING_DEFAULTS.items():
             found[f"flapping.{name}"] = section.entries.get(name, Entry((default,), section.place))
+    return found
+
+
+def plugins(
+    sections: Iterable[Section], circus: Values, around: FileContext
+) -> list[tuple[Values, PluginSpec | None]]:
+    """Read all [plugin:NAME] sections, and that which a key of [circus] stands for."""
+    found = [plugin(section, circus, around) for section in sections if not is_flapping(section)]
+    if names := circus[d.RELOAD_ON_CHANGE]:
+        place = circus.place_of(d.RELOAD_ON_CHANGE)
+        said = {"use": (RELOADER,), "watchers": names, "restart_by": ("reload",)}
+        entries = {key: Entry(texts, place) for key, texts in said.items()}
+        found.append(plugin(Section("plugin", d.RELOAD_ON_CHANGE.name, place, entries), circus, around))
     return found
 
 

@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import time
+from fnmatch import fnmatchcase as fnmatch
 from typing import Any, ClassVar, Final, Literal
 
 from bigtop.log import logger
@@ -28,6 +29,7 @@ class CommandReloader(CircusPlugin):
     role: ClassVar[str] = "operate"
 
     loop_rate: float = option(1.0, help="seconds between two looks", minimum=0.01, takes="SECONDS")
+    watchers: tuple[str, ...] = option(("*",), help="whose program, by name or as in web*", takes="WATCHER")
     restart_by: Literal["restart", "reload"] = option("restart", help="reload has new processes ready first")
 
     def __init__(self, *args: Any, **config: Any) -> None:
@@ -48,8 +50,12 @@ class CommandReloader(CircusPlugin):
         known = self.cmd_files.get(watcher)
         return known is not None and (known["mtime"], known["path"]) != (current_mtime, current_path)
 
+    def _is_watched(self, name: str) -> bool:
+        wanted = any(fnmatch(name.lower(), pattern.lower()) for pattern in self.watchers)
+        return wanted and not name.startswith("plugin:")
+
     def look_after(self) -> None:
-        names = [name for name in self.call("list")["watchers"] if not name.startswith("plugin:")]
+        names = [name for name in self.call("list")["watchers"] if self._is_watched(name)]
         self.cmd_files = {name: known for name, known in self.cmd_files.items() if name in names}
         for name in names:
             command = self.call("get", name=name, keys=["cmd"]).get("options", {}).get("cmd")
