@@ -13,6 +13,7 @@ from bigtop.control.server.binding import Places
 from bigtop.control.server.endpoint_security import OWNER_ONLY, EndpointSecurity
 from bigtop.control.server.standby import Standby
 from bigtop.log import logger as get_logger
+from bigtop.record import replace
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.streams.formats import Chunk
 
@@ -43,15 +44,11 @@ class Channel:
         self.places = binding.bind(endpoint, pubsub, security)
         self._standby = Standby(self.places, self._serve)
 
-    def allow(self, security: EndpointSecurity) -> None:
-        """Be of another user, or let those who come do other things. Only for unix sockets without keys."""
-        assert self.places is not None
-        if security.owner != self._security.owner:
-            for endpoint in (self.places.endpoint, self.places.pubsub_endpoint):
-                binding.give(endpoint, security)
+    def allow(self, role: str) -> None:
+        """Let those who come without a key do what `role` may, from now on."""
+        self._security = replace(self._security, role=role)
         if self._server is not None:
-            self._server.allow(security.role)
-        self._security = security
+            self._server.allow(role)
 
     def _serve(self, clients: Sequence[socket], listeners: Sequence[socket]) -> bool:
         """Answer from now on; False if that cannot be."""

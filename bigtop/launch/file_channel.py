@@ -66,7 +66,7 @@ class FileChannel(Channel):
             return []
         common = places.endpoint, places.pubsub_endpoint
         return [
-            told(each, *(self.plugins.places(each.name) if each.name.startswith(PLUGIN) else common))
+            told(each, *(self.plugins.places(each) if each.name.startswith(PLUGIN) else common))
             for each in helpers
         ]
 
@@ -81,7 +81,7 @@ class FileChannel(Channel):
         super().publish(name, notice)
         for channel in self.plugins.all:
             channel.publish(name, notice)
-        if isinstance(notice, messages.Removed):
+        if isinstance(notice, messages.Removed | messages.Started):
             self.plugins.forget(name)
 
     def pass_on(self, chunk: Chunk) -> None:

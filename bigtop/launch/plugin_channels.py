@@ -23,14 +23,17 @@ from bigtop.supervisor.policy.spec import Command, WatcherSpec
 COMMANDS, EVENTS = ".plugin", ".plugin-events"
 
 
+Key = tuple[str, str | None]  # the name of a plugin, and its user
+
+
 class PluginChannels:
     """Of `program`. Event loop only."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
         self._stem = ""
-        self._described: dict[str, EndpointSecurity] = {}
-        self._channels: dict[str, Channel] = {}
+        self._described: set[Key] = set()
+        self._channels: dict[Key, Channel] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     def settle(self, spec: DaemonSpec, endpoint: str | None) -> None:
@@ -40,28 +43,28 @@ class PluginChannels:
             endpoint, _ = addresses.of(PurePath(spec.path).stem)
         self._stem = os.path.abspath(endpoint.removeprefix("ipc://").removesuffix(addresses.COMMANDS))
 
-    def places(self, name: str) -> tuple[str, str]:
+    def places(self, spec: WatcherSpec) -> tuple[str, str]:
         """Return the endpoints of a plugin, for commands and for events."""
-        stem = f"ipc://{self._stem}.{zlib.crc32(name.encode()):08x}"
+        name, user = _key(spec)
+        stem = f"ipc://{self._stem}.{zlib.crc32(f'{name} {user}'.encode()):08x}"
         return stem + COMMANDS, stem + EVENTS
 
     def provide(self, plugins: Iterable[PluginSpec]) -> None:
         """Have a channel for each. Raises ConfigError and BindError."""
-        self._described = {
-            each.watcher.name: EndpointSecurity(owner=_owner(each.watcher), role=each.granted, is_paced=True)
-            for each in plugins
-        }
-        for name, security in self._described.items():
-            if name in self._channels:
-                self._channels[name].allow(security)
+        self._described = {_key(each.watcher) for each in plugins}
+        for each in plugins:
+            key = _key(each.watcher)
+            if key in self._channels:
+                self._channels[key].allow(each.granted)
             else:
-                channel = self._channels[name] = Channel(self._program)
-                channel.open(*self.places(name), security)
+                channel = self._channels[key] = Channel(self._program)
+                security = EndpointSecurity(owner=key[1], role=each.granted, is_paced=True)
+                channel.open(*self.places(each.watcher), security)
 
     def forget(self, name: str) -> None:
-        """A watcher is gone: so is its channel, unless a plugin is to have it again."""
-        if name not in self._described and name in self._channels:
-            ending = asyncio.get_running_loop().create_task(self._channels.pop(name).close())
+        """A watcher is gone, or has begun anew: channels that it has no more are closed."""
+        for key in [key for key in self._channels if key[0] == name and key not in self._described]:
+            ending = asyncio.get_running_loop().create_task(self._channels.pop(key).close())
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
 
@@ -76,5 +79,5 @@ class PluginChannels:
         return self._channels.values()
 
 
-def _owner(spec: WatcherSpec) -> str | None:
-    return spec.target.context.user if isinstance(spec.target, Command) else None
+def _key(spec: WatcherSpec) -> Key:
+    return spec.name, spec.target.context.user if isinstance(spec.target, Command) else None

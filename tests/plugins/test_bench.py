@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bigtop.control.protocol import RefusedError
@@ -70,6 +72,30 @@ def test_replies_may_depend_on_the_call_and_be_refusals() -> None:
         bench.refuse("scale", "needs a key")
         with pytest.raises(RefusedError, match="needs a key"):
             bench.pass_time(5)
+
+
+class Beside(Plugin):
+    async def start(self) -> None:
+        self.background(self.work())
+
+    async def work(self) -> None:
+        while self.state.setdefault("turns", 0) < 2:
+            self.state["turns"] += 1
+            await asyncio.sleep(0)
+        raise KeyError("enough")
+
+    async def on_event(self, event: Event) -> None:
+        await asyncio.sleep(0)
+
+
+def test_what_runs_beside_has_its_turns_and_its_errors_are_seen() -> None:
+    def until_it_fails() -> None:
+        with Bench(Beside) as bench:
+            for _ in range(9):
+                bench.feed("web.reap")
+
+    with pytest.raises(KeyError, match="enough"):
+        until_it_fails()
 
 
 def test_options_are_checked_as_in_a_file() -> None:

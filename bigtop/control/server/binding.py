@@ -66,15 +66,6 @@ def release(endpoint: str) -> None:
             os.unlink(endpoint.removeprefix("ipc://"))
 
 
-def give(endpoint: str, security: EndpointSecurity) -> None:
-    """Make a unix socket one of another owner; ConfigError where that may not be."""
-    uid = os.geteuid() if security.owner is None else endpoint_security.uid_of(security.owner)
-    try:
-        unixpaths.give(endpoint.removeprefix("ipc://"), security.mode, uid, None)
-    except OSError as error:
-        raise ConfigError(f"control endpoint {endpoint}: {error.strerror}") from None
-
-
 def _bind(endpoint: str, security: EndpointSecurity) -> tuple[socket.socket, str]:
     """Return a listening socket and the endpoint as it is, with a real port for port 0 or "*"."""
     if endpoint.startswith("ipc://"):
