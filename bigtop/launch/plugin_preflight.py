@@ -22,7 +22,7 @@ from bigtop.supervisor.policy.spec import Command
 from bigtop.system import accounts
 
 # Seconds that all of them together have.
-PATIENCE: Final = 20.0
+PATIENCE: Final = 30.0
 _WORDS: Final = ("-P", "-m", "bigtop.plugins.inspection")
 
 Answer = dict[str, Any]

@@ -19,6 +19,8 @@ import pytest
 import zmq
 
 from bigtop.control.client.client import Client, RefusedError
+from bigtop.plugins.circus.client import CallError, CircusClient, make_json
+from bigtop.plugins.circus.consumer import CircusConsumer
 from bigtop.plugins.orders import VARIABLE, Orders
 from tests.plugins.test_circus_plugins import WITHOUT
 from tests.support.site import DEADLINE, ROOT, until
@@ -268,6 +270,24 @@ filename = {tmp_path}/what it heard
                 assert host.wait(DEADLINE) == 0
             finally:
                 host.kill()
+
+        # So do clients that such plugins bring.
+        asking = CircusClient(endpoint=places["endpoint"], timeout=DEADLINE)
+        assert asking.send_message("list")["watchers"] == ["plain", "plugin:reporter"]
+        assert asking.call(make_json("numprocesses", name="plain"))["numprocesses"] == 1
+        asking.stop()
+        with CircusConsumer(["watcher.plain."], endpoint=places["pubsub_endpoint"]) as consumer:
+            until(
+                lambda: (
+                    client.call("restart", name="plain", waiting=True) and consumer.pubsub_socket.poll(10)
+                ),
+                "an event",
+            )
+            assert next(iter(consumer))[0].startswith(b"watcher.plain.")
+        away = CircusClient(endpoint=f"ipc://{tmp_path}/nobody", timeout=0.01)
+        with pytest.raises(CallError):
+            away.send_message("list")
+        away.stop()
 
 
 def test_flapping_stops_what_flaps_and_nothing_else() -> None:

@@ -103,8 +103,7 @@ class Program(Plugin):
         try:
             while True:
                 self._news.clear()
-                assert process.stdin is not None
-                if process.stdin.transport.get_write_buffer_size() < _UNREAD:
+                if self._reads:
                     for number, event in self._due():
                         self._write({"seq": number, **shown(event)})
                 due = self._outbox.next_due()
@@ -125,9 +124,17 @@ class Program(Plugin):
             raise
 
     def _write(self, message: Mapping[str, object]) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError, RuntimeError):  # it is about to end, and that is heard otherwise
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        stdin = self._process.stdin
+        if (
+            stdin is not None and not stdin.is_closing()
+        ):  # else it is about to end, and that is heard otherwise
+            stdin.write(json.dumps(message).encode() + b"\n")
+
+    @property
+    def _reads(self) -> bool:
+        """Whether there is room for more of what it is told."""
+        stdin = self._process.stdin
+        return stdin is not None and stdin.transport.get_write_buffer_size() < _UNREAD
 
     # ---- from the program
 
@@ -170,8 +177,10 @@ class Program(Plugin):
         properties = rest.get("properties", {})
         if not isinstance(properties, dict) or "command" in properties:
             self._complain("properties is an object")
-        elif len(self._calls) >= _MOST_CALLS:
-            self._complain(f"{_MOST_CALLS} calls are not finished yet: one more is not made")
+        elif len(self._calls) >= _MOST_CALLS or not self._reads:
+            self._complain(
+                f"{_MOST_CALLS} calls are not finished, or their replies not read: {command} is not made"
+            )
         else:
             task = asyncio.create_task(self._call(command, properties, rest.get("id")))
             self._calls.add(task)
