@@ -191,3 +191,13 @@ def test_a_supervisor_that_runs() -> None:
     modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
     assert "bigtop.launch.channel" in modules
     assert found(modules, HEAVY | {"hashlib", "secrets", "tempfile"}) == set()
+
+
+def test_what_a_supervisor_knows_of_the_web_console() -> None:
+    """Where a file asks for one, and with which orders: nothing that serves it."""
+    modules = imported("import bigtop.launch.daemon")
+    known = {name for name in modules if name.startswith("bigtop.web")}
+    assert known <= {"bigtop.web", "bigtop.web.spec", "bigtop.web.access", "bigtop.web.access.origins"}
+    assert found(modules, {"bigtop.top", "hmac", "secrets"}) == set()
+    site = imported("from bigtop.cli import serve; serve.gathered(['a:b']); serve.import_supervisor()")
+    assert found(site, {"bigtop.web"}) == set()

@@ -255,6 +255,27 @@ def test_the_line_breaks_and_is_there_again(page: Page, url: str) -> None:
     assert page.evaluate("() => window.stays")
 
 
+def test_where_no_websocket_gets_through_the_console_is_asked(
+    page: Page, console: Console, stack: Stack, url: str
+) -> None:
+    page.add_init_script(
+        """window.WebSocket = class {
+            static OPEN = 1;
+            constructor() { setTimeout(() => this.onclose({ code: 1006 }), 10); }
+            send() {}
+            close() {}
+        }"""
+    )
+    page.reload()
+    expect(page.locator(".live")).to_have_text("▲slower")
+    expect(tile(page, "plain")).to_be_visible()
+    page.goto(f"{url}/#/events")
+    stack.ctl("restart", "plain", "--waiting")
+    expect(page.locator("tbody tr").first).to_contain_text("plain")
+    page.goto(f"{url}/#/w/site/plain")
+    expect(page.locator(".stat", has_text="Processes")).to_contain_text("1 of 1")
+
+
 # ---- logs
 
 

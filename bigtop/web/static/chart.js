@@ -7,6 +7,7 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+const GAP = 25; // seconds
 const SVG = "http://www.w3.org/2000/svg";
 
 function dash(tone, n) {
@@ -23,8 +24,8 @@ function dash(tone, n) {
 export class Chart {
   constructor(title, lines, columns, options = {}) {
     this.lines = lines.map(([name, column, tone, words]) => ({ name, at: columns.indexOf(column), tone, words }));
-    this.factor = options.factor || 1;
     this.axis = options.axis || String;
+    this.least = options.least || 1; // that the axis shows
     this.canvas = h("div", { class: "canvas", "aria-hidden": "true" });
     for (const [n, line] of this.lines.entries()) line.told = h("b", {}, "–");
     const legend = this.lines.map((line, n) => h("span", {}, this.lines.length > 1 ? dash(line.tone, n) : null, this.lines.length > 1 ? `${line.name} ` : null, line.told));
@@ -64,7 +65,14 @@ export class Chart {
 
   data() {
     const from = Date.now() / 1000 - this.span;
-    const shown = this.points.filter((point) => point[0] >= from);
+    const shown = [];
+    for (const point of this.points) {
+      if (point[0] < from) continue;
+      const last = shown[shown.length - 1];
+      // Where nobody looked there is no line.
+      if (last && point[0] - last[0] > GAP) shown.push(last.map((_, n) => (n ? null : last[0] + 1)));
+      shown.push(point);
+    }
     return [shown.map((point) => point[0]), ...this.lines.map(({ at }) => shown.map((point) => (point[at] === null ? null : point[at])))];
   }
 
@@ -87,7 +95,7 @@ export class Chart {
       cursor: { y: false, points: { size: 6 } },
       legend: { show: false },
       hooks: { setCursor: [() => this.plot && this.tell()] },
-      scales: { x: { time: true, range: () => [Date.now() / 1000 - this.span, Date.now() / 1000] }, y: { range: (_, low, high) => [0, Math.max(high || 0, 1e-9) * 1.1] } },
+      scales: { x: { time: true, range: () => [Date.now() / 1000 - this.span, Date.now() / 1000] }, y: { range: (_, low, high) => [0, Math.max((high || 0) * 1.1, this.least)] } },
       axes: [
         { stroke: dim, grid, ticks: grid, space: 70 },
         { stroke: dim, grid, ticks: { show: false }, size: 62, values: (_, values) => values.map((value) => this.axis(value)) },

@@ -159,6 +159,7 @@ class Console {
     removeEventListener("keydown", this.pressed);
     clearInterval(this.ticking);
     this.bar.replaceChildren();
+    document.getElementById("toasts").replaceChildren();
     document.querySelectorAll("dialog").forEach((dialog) => dialog.remove());
     login();
   }

@@ -84,9 +84,9 @@ export function watcher(console_, root, daemon, name, params) {
     const app = kind === "app";
     pictures = [
       app && new Chart("Requests per second", [["answered", "rate", tones[0], rate], ["errors (5xx)", "errors", tones[1], rate]], columns, { axis: (value) => number(value) }),
-      app && new Chart("Time to answer", [["p50", "p50", tones[0], short], ["p99", "p99", "--warn", short]], columns, { axis: short }),
+      app && new Chart("Time to answer", [["p50", "p50", tones[0], short], ["p99", "p99", "--warn", short]], columns, { axis: short, least: 0.001 }),
       new Chart("CPU, % of a core", [["CPU", "cpu", tones[0], percent]], columns, { axis: (value) => number(value) }),
-      new Chart("Memory", [["memory", "memory", tones[0], size]], columns, { axis: size }),
+      new Chart("Memory", [["memory", "memory", tones[0], size]], columns, { axis: size, least: 1 << 20 }),
     ].filter(Boolean);
     fill(charts, pictures.map((picture) => picture.element));
     const heads = [["#", "num"], ["Process", "num"], ["State"], ["Code", "num"], ["CPU", "num"], ["Memory", "num"], ["Runs for", "num"], [app ? "Doing now" : ""], ...(operates ? [[""]] : [])];
