@@ -157,7 +157,7 @@ class Console:
         return Answer(200, encoded({"tables": view.tables, "values": view.values, "news": rings}).encode())
 
     async def _act(self, scope: Scope, receive: Receive, asked: Asked) -> Answer:
-        person = self._reader(scope, asked) if "authorization" in asked.fields else self._proved(asked)
+        person = self._reader(scope, asked) if _bearer(asked) else self._proved(asked)
         if isinstance(person, Answer):
             return person
         who = person.person if isinstance(person, Session) else person
@@ -170,11 +170,8 @@ class Console:
         return headers.cookie_of(asked.fields.get("cookie", ""), self._cookie)
 
     def _reader(self, scope: Scope, asked: Asked) -> Person | Answer:
-        scheme, _, token = asked.fields.get("authorization", "").partition(" ")
-        if scheme:
-            if scheme.lower() != "bearer" or not token:
-                return _refusal(401, "Authorization: Bearer TOKEN is known")
-            found = self._doorman.person_of_token(token.strip(), _address(scope))
+        if token := _bearer(asked):
+            found = self._doorman.person_of_token(token, _address(scope))
             return _refusal(429 if found.wait else 401, found.reason) if isinstance(found, Denied) else found
         session = self._doorman.session(self._word(asked))
         return _refusal(401, "log in first") if session is None else session.person
@@ -229,6 +226,12 @@ def _refusal(status: int, reason: str, *fields: tuple[bytes, bytes]) -> Answer:
 
 def _told(facts: Mapping[str, Any], *fields: tuple[bytes, bytes]) -> Answer:
     return Answer(200, encoded(facts).encode(), fields=fields)
+
+
+def _bearer(asked: Asked) -> str:
+    """Return the token of a program; "" where it has none, or something else that a proxy wants."""
+    scheme, _, token = asked.fields.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _address(scope: Scope) -> str:

@@ -89,14 +89,16 @@ class Client:
 class Console:
     """A running `bigtop web ARGS` with a folder of its own, in a with statement."""
 
-    def __init__(self, folder: Path, *args: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *args: str, bind: str = "127.0.0.1:0", env: Mapping[str, str] | None = None
+    ) -> None:
         self.state = folder / "web"
         self.log_path = folder / "web.log"
-        self.args = args
+        self.args = ("--bind", bind, *args)
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder), **(env or {})}
 
     def __enter__(self) -> Console:
-        words = ("--bind", "127.0.0.1:0", "--state", str(self.state), *self.args)
+        words = ("--state", str(self.state), *self.args)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bigtop", "web", *words],

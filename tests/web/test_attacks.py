@@ -481,6 +481,17 @@ def test_a_token_is_for_programs_without_a_cookie(console: Console, stack: Stack
     assert client.ask("GET", "/api/look?topic=front", fields=bare).status == 401
 
 
+def test_what_a_proxy_asks_passwords_for_is_no_token(console: Console, ann: Client, stack: Stack) -> None:
+    """Browsers send it with every request, those of other sites among them."""
+    before = pids(stack)
+    basic: dict[str, str | None] = {"Authorization": "Basic YTpi"}
+    assert ann.ask("GET", "/api/look?topic=front", fields=basic).status == 200
+    assert Client(console.port).ask("GET", "/api/look?topic=front", fields=basic).status == 401
+    foreign = {**basic, "Origin": "http://evil.example", "X-Bigtop-Token": None}
+    assert ann.act("site", "restart", foreign, name="plain").status == 403
+    assert pids(stack) == before
+
+
 def test_what_is_kept_is_for_its_owner_alone(console: Console) -> None:
     for path in (console.state, *console.state.rglob("*")):
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path

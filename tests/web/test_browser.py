@@ -244,15 +244,28 @@ def test_a_daemon_comes_and_goes_and_the_rest_does_not_notice(
     expect(tile(page, "shop")).to_be_visible()
 
 
-def test_the_line_breaks_and_is_there_again(page: Page, url: str) -> None:
-    live = page.locator(".live")
-    expect(live).to_have_text("●live")
-    page.evaluate("() => { window.stays = true }")
-    page.context.set_offline(True)
-    page.evaluate("() => dispatchEvent(new Event('offline'))")
-    page.context.set_offline(False)
-    expect(live).to_have_text("●live")
-    assert page.evaluate("() => window.stays")
+def test_a_console_that_starts_anew_asks_who_somebody_is(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    words = ("-e", f"site={stack.endpoint}")
+    with opened_of(browser, tmp_path, words) as (page, port):
+        expect(page.locator(".live")).to_have_text("■no line")
+        with Console(tmp_path, *words, bind=f"127.0.0.1:{port}"):
+            expect(page.get_by_label("Password")).to_be_visible()
+
+
+@contextmanager
+def opened_of(browser: Browser, folder: Path, words: tuple[str, ...]) -> Iterator[tuple[Page, int]]:
+    """Open a console that ends then."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    with Console(folder, *words) as console:
+        page.goto(console.link())
+        expect(page.locator(".live")).to_have_text("●live")
+        port = console.port
+    yield page, port
+    context.close()
 
 
 def test_where_no_websocket_gets_through_the_console_is_asked(
