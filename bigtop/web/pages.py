@@ -11,7 +11,7 @@ from typing import Final
 
 from bigtop.record import Record
 
-_KINDS: Final = {
+KINDS: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -29,7 +29,7 @@ def load() -> Mapping[str, Page]:
     """Return path -> page. All paths of the console itself begin with the one page that there is."""
     found = {}
     for file in resources.files("bigtop.web").joinpath("static").iterdir():
-        kind = _KINDS.get(file.name[file.name.rfind(".") :])
+        kind = KINDS.get(file.name[file.name.rfind(".") :])
         if kind is not None:
             content = file.read_bytes()
             tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'

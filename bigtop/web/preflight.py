@@ -78,8 +78,11 @@ def _certificate(spec: WebSpec) -> Iterator[tuple[str, str]]:
         yield "certfile", str(error)
 
 
-def check(spec: WebSpec, name: str = "--{}") -> None:
-    """ConfigError: one line for each problem; `name` is how options are written."""
-    found = [f"{name.format(option.replace('_', '-'))}: {problem}" for option, problem in problems(spec)]
+_FLAGS: Final = {"hosts": "--host", "proxies": "--trusted-proxies"}
+
+
+def check(spec: WebSpec) -> None:
+    """ConfigError: one line for each problem, which names the flag."""
+    found = [f"{_FLAGS.get(option, f'--{option}')}: {problem}" for option, problem in problems(spec)]
     if found:
         raise ConfigError("\n".join(found))

@@ -127,7 +127,9 @@ def problems(spec: WebSpec, users: int) -> Iterator[tuple[str, str]]:
     if not (spec.certfile or spec.proxies):
         yield "bind", f"others than this machine reach {spec.bind}: it needs certfile, or trusted_proxies"
     if not users:
-        yield "bind", f"others than this machine reach {spec.bind}: it needs a user (bigtop web user NAME)"
+        state = f"--state {spec.state} " if spec.state else ""
+        command = f"bigtop web {state}user NAME"
+        yield "bind", f"others than this machine reach {spec.bind}: it needs a user ({command})"
     if where.host in _WILDCARDS and not spec.hosts:
         yield "hosts", f"{spec.bind} is every address: say under which names it is asked"
 

@@ -24,7 +24,7 @@ from tests.support.stack import Stack
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip(
         "needs Chromium: apt-get install --no-install-recommends chromium fonts-dejavu-core",

@@ -199,7 +199,7 @@ def test_a_command_line_that_would_let_everybody_in_is_refused(tmp_path: Path) -
     done = run("--bind", "0.0.0.0:0", "--state", str(tmp_path / "s"), "-e", "x")
     assert done.returncode == 78
     lines = done.stderr.splitlines()
-    assert [line.partition(": ")[2].partition(":")[0] for line in lines] == ["--bind", "--bind", "--hosts"]
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines] == ["--bind", "--bind", "--host"]
 
 
 def test_users_and_tokens_are_kept(tmp_path: Path) -> None:
