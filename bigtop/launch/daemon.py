@@ -127,6 +127,7 @@ class Daemon:
                 self.statistics.close()
             self.supervisor.close()
             self._services.outputs.end()
+            self._services.spawner.launcher.close()
             for app in self.apps.values():
                 app.close()
             self.keeper.close()

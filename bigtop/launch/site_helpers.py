@@ -103,6 +103,7 @@ class SiteHelpers:
         if self._keeper is not None:
             self._keeper.leave()
         self._services.outputs.end()
+        self._services.spawner.launcher.close()
 
     def _sockets_for(self, spec: WatcherSpec, _own: Callable[[int], None]) -> Mapping[str, int]:
         found = {} if self.statistics is None else self.statistics.sockets_for(spec)

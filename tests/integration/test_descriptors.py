@@ -115,6 +115,8 @@ bind = "127.0.0.1:0"
         for pid in (process.pid for process in stack.family()):
             assert "/etc/hostname" not in descriptors(pid).values(), stack.log()
         assert "hostname" not in (stack.folder / "hook").read_text()
+        assert stack.stop() == 0
+        assert "left behind" not in stack.log()  # the launcher has ended by itself
 
 
 @pytest.mark.case("B7")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import sys
@@ -73,9 +72,8 @@ class LauncherClient:
         return self._line is not None and any(not launch.pid for launch in self._line.sent.values())
 
     def close(self) -> None:
-        """End the launcher; whatever was not launched yet is told so."""
+        """Have the launcher end by itself; whatever was not launched yet is told so."""
         if self._line is not None:
-            killing.process(self._line.process, "the launcher", "the supervisor stops", logging.INFO)
             self._lost(self._line, "the supervisor stops")
 
     # ---- to the launcher
