@@ -113,7 +113,9 @@ class Bootstrap(Record):
         identity, logs, options = fields["identity"], fields["logs"], fields["options"]
         identity["pythonpath"] = tuple(identity["pythonpath"])
         identity["environ"] = tuple((name, value) for name, value in identity["environ"])
-        options["limits"] = Limits(**options["limits"])
+        limits = options["limits"]
+        limits["timeout_for"] = tuple((pattern, seconds) for pattern, seconds in limits["timeout_for"])
+        options["limits"] = Limits(**limits)
         for name in ("static", "sendfile_roots"):
             options[name] = [Mount(*mount) for mount in options[name]]
         options["secure_scheme_headers"] = [tuple(pair) for pair in options["secure_scheme_headers"]]

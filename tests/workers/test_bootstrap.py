@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Mount
-from bigtop.http.limits import WebSocketLimits
+from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.record import fields, replace
 from bigtop.workers.bootstrap import Bootstrap, Identity, Routing
 
@@ -35,6 +35,7 @@ def test_everything() -> None:
     options = replace(
         PLAIN.options,
         websocket=WebSocketLimits(origins=("https://one", "https://two")),
+        limits=Limits(timeout_for=(("/one/*", 2.5), ("/two", 0.0))),
         **given,  # type: ignore[arg-type]
     )
     identity = Identity("user", "group", 0o27, "/srv", ("/one", "/two"), (("A", "1"), ("B", "2")))
