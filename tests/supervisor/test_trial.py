@@ -253,6 +253,16 @@ def test_a_kept_one_whose_fork_server_is_gone_is_kept_no_more():
     assert play.watcher.settled
 
 
+def test_one_whose_fork_server_is_gone_when_it_is_replaced_is_not_kept():
+    play = running(1, deploy=DeployPolicy(keep_generations=1))
+    play.tell(Reload())
+    play.tell(GenerationReady(2))
+    play.tell(GenerationFailed(1, "it was killed"))
+    assert play.tell(Ready(2)) == [Drain(1, 30.0), Discard(1), Reloaded(2)]
+    assert play.watcher.generations.aside == []
+    assert play.tell(Rollback()) == []
+
+
 def test_a_reload_that_is_under_way_is_rolled_back():
     play = on_trial()
     assert play.tell(Rollback()) == [Discard(2), ReloadFailed(2, 1, "it was rolled back"), Drain(3, 30.0)]

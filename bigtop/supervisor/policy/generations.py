@@ -87,11 +87,13 @@ class Generations(list[Generation]):
         return Discard(number)
 
     def replaced(self, keep: int) -> list[Discard]:
-        """All processes are of the wanted one: put the others aside, of which so many are kept."""
+        """All processes are of the wanted one: put the others aside, of which so many are kept. One whose fork
+        server has died meanwhile has nothing to go back to."""
         self[-1].sequential = False
+        gone = [self.discard(old.number) for old in self[:-1] if old.usable_since is None]
         self.aside += self[:-1]
         del self[:-1]
-        return self.let_go(keep)
+        return gone + self.let_go(keep)
 
     def let_go(self, keep: int) -> list[Discard]:
         """Keep no more than so many aside, the newest."""
