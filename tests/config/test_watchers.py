@@ -342,7 +342,7 @@ WORTH_A_WORD = [
     ("cmd = y", "4: cmd: this second value is ignored, the first one at circus.ini:3 counts"),
     (
         "[watchers:y]",
-        "4: [watchers:y] means nothing here; known are [circus], [env], [stats], [admin], [tls]",
+        "4: [watchers:y] means nothing here; known are [circus], [env], [stats], [admin], [web], [tls]",
     ),
     ("[else]\na=1", "4: [else] means nothing here"),
 ]
