@@ -17,7 +17,8 @@ def main() -> None:
     """Run the program; what the console script `bigtop` calls."""
     gc.disable()  # what is imported stays: looking for garbage among it takes a tenth of the start
     early = None
-    if sys.argv[1:2] == ["serve"] and _NOT_HERE.isdisjoint(sys.argv) and "_BIGTOP_COMPLETE" not in os.environ:
+    is_first = os.environ.keys().isdisjoint(("_BIGTOP_COMPLETE", "BIGTOP_UPGRADE"))
+    if sys.argv[1:2] == ["serve"] and _NOT_HERE.isdisjoint(sys.argv) and is_first:
         from bigtop.workers import head_start
 
         early = head_start.begin() if head_start.is_possible() else None

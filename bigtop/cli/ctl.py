@@ -114,6 +114,10 @@ def _run(target: Target, source: type[Command], given: dict[str, Any]) -> int:
         if watches:
             return ctl_live.watch(target, source.word, properties)
         return ctl_live.profile(target, properties, output)
+    if source.word == "upgrade" and properties.get("waiting"):
+        from bigtop.cli import ctl_upgrade
+
+        return ctl_upgrade.upgrade(target, properties)
     if source.word != "listen" and not follows:
         return target.run(source.word, properties)
     from bigtop.cli import ctl_listen

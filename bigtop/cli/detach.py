@@ -23,6 +23,8 @@ def detach(sockets: Iterable[SocketSpec]) -> None:
 
     Of the descriptors that we inherited it gets those that `sockets` name, and systemd's.
     """
+    if "BIGTOP_UPGRADE" in os.environ:  # it is there already
+        return
     if WAITING in os.environ:
         if os.environ.get("LISTEN_PID") == str(os.getppid()):
             os.environ["LISTEN_PID"] = str(os.getpid())

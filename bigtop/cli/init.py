@@ -42,6 +42,8 @@ TimeoutStopSec={patience:.0f}
 # The supervisor is killed and started again when its event loop stands still.
 WatchdogSec=30
 Restart=on-failure
+# Sockets are kept over a crash of the supervisor: clients wait in their queues.
+FileDescriptorStoreMax=128
 # A command line, an application or a file that is wrong does not get better by trying again.
 RestartPreventExitStatus=2 3 78
 

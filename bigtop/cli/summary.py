@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from bigtop import __version__, build
-from bigtop.launch.site import SummaryFacts
+from bigtop.launch.summary_facts import SummaryFacts
 from bigtop.log import logger as get_logger
 from bigtop.system.terminal import shows_colours
 

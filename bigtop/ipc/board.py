@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -30,6 +31,7 @@ class Scoreboard:
         self._seats = table
         self._keepers = keepers
         self._views: dict[int, View] = {}
+        self._inodes: dict[int, int] = {}
 
     def renew(self, index: int, key: int) -> int:
         """Make a slot for the process `key` that is to be; return the descriptor to give it, to be closed
@@ -49,6 +51,23 @@ class Scoreboard:
     def watch(self, index: int, fd: int) -> None:
         """Read the slot behind `fd` as that of worker `index`."""
         self._views[index] = View(scoreboard.attach(fd))
+        self._inodes[index] = os.fstat(fd).st_ino
+
+    def take(self, index: int, fd: int) -> None:
+        """The same with a descriptor that is nobody else's."""
+        self.watch(index, fd)
+        os.close(fd)
+
+    def descriptors(self) -> dict[int, int]:
+        """Return the descriptors of all slots, by index: those of the mapped memory, which Python keeps."""
+        wanted = {self._inodes[index]: index for index in self._views}
+        found = {}
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # the one that lists the folder
+                index = wanted.get(os.fstat(int(name)).st_ino)
+                if index is not None and "bigtop-scoreboard" in os.readlink(f"/proc/self/fd/{name}"):
+                    found[index] = int(name)
+        return found
 
     def drop(self, index: int) -> None:
         """Forget the slot of a worker that is gone, but not what it counted."""

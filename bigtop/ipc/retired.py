@@ -70,14 +70,21 @@ class State(NamedTuple):
 class RetiredRecord:
     """The record for the supervisor, which writes it."""
 
-    def __init__(self, name: str) -> None:
-        self.fd = kernel.shared_memory(PREFIX + name.replace("\0", "")[:200], _SIZE)
-        os.pwrite(self.fd, _HEADER.pack(MAGIC, VERSION), 0)
+    def __init__(self, name: str, fd: int | None = None) -> None:
+        """`fd`: that of another supervisor, which this one goes on for; ValueError: it is none."""
+        before = None if fd is None else RetiredView(fd).state()
+        if fd is None:
+            fd = kernel.shared_memory(PREFIX + name.replace("\0", "")[:200], _SIZE)
+            os.pwrite(fd, _HEADER.pack(MAGIC, VERSION), 0)
+        self.fd = fd
         self._memory = memoryview(mmap.mmap(self.fd, _SIZE))
         self._words = self._memory.cast("Q")
         self._totals: Counters = list(counters.NONE)
         self._routes: dict[str, Counters] = {}  # in the order of their rows
         self._since: dict[int, int] = {}
+        if before is not None:
+            self._totals, self._routes = before.totals, dict(before.routes)
+            self._since = {entry.wid - 1: entry.since for entry in before.workers}
 
     def close(self) -> None:
         os.close(self.fd)

@@ -18,11 +18,13 @@ from bigtop.errors import ConfigError
 from bigtop.http.time_limits import policy_of
 from bigtop.ipc import handoff, lifeline, seats
 from bigtop.ipc.board import Scoreboard
+from bigtop.ipc.keyring import TicketSecret
 from bigtop.ipc.retired import RetiredRecord
+from bigtop.ipc.snapshot import Descriptor
 from bigtop.launch.certificates import Certificates
 from bigtop.launch.metrics_folder import MetricsFolder
 from bigtop.log import logger as get_logger
-from bigtop.record import replace
+from bigtop.record import Record, replace
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import StopPolicy, WatcherSpec, Worker
@@ -40,6 +42,17 @@ logger = get_logger("bigtop.supervisor")
 _MOST_INBOXES = 128  # a worker looks at all of them before it gives a connection away
 
 
+class AppState(Record):
+    """What the workers of an application share, for a supervisor that goes on with them."""
+
+    queues: tuple[Descriptor, ...]
+    seats: Descriptor | None  # None: they are of the queue of a routed one
+    retired: Descriptor
+    metrics: str
+    secret: TicketSecret
+    preload: str
+
+
 class App:
     """Made before the event loop runs; everything else on the loop. The listeners stay their owner's, and so
     do seats that were given, what `routing` speaks of (routing.py), and the `keeper`, who is there where CAs
@@ -55,25 +68,24 @@ class App:
         shared_seats: int | None = None,
         routing: Routing | None = None,
         keeper: Keeper | None = None,
+        resumed: AppState | None = None,
     ) -> None:
         self.spec = spec
         self.tell: Callable[[messages.Notice], None] = lambda _notice: None
         self._routing = routing
         self.keeper = keeper
         self._owns_seats = shared_seats is None
-        self.preload = ""  # "yes", or why not
+        self.preload = "" if resumed is None else resumed.preload  # "yes", or why not
         with contextlib.ExitStack() as undo:
             try:
-                # Twice as many as workers, since a reload has old and new ones beside each other, and some to
-                # scale up.
-                self._queues = handoff.make(min(2 * spec.workers.most + 16, _MOST_INBOXES))
+                self._queues = _queues(spec, resumed)
                 undo.callback(_close, self._queues)
-                self._seats = seats.create() if shared_seats is None else shared_seats
+                self._seats = _seats(resumed) if shared_seats is None else shared_seats
                 if self._owns_seats:
                     undo.callback(os.close, self._seats)
-                self.retired = RetiredRecord(spec.name)
+                self.retired = RetiredRecord(spec.name, resumed.retired.number if resumed else None)
                 undo.callback(self.retired.close)
-                self.metrics_folder = MetricsFolder(_users(spec))
+                self.metrics_folder = MetricsFolder(_users(spec), resumed.metrics if resumed else None)
                 keepers = (self.retired, self.metrics_folder)
                 self.board = Scoreboard(seats.Seats(self._seats), keepers)
             except OSError as error:
@@ -83,9 +95,20 @@ class App:
                 ) from error
             undo.pop_all()
         self.listeners = tuple(listeners)
-        self.certificates = Certificates(spec, keeper)
+        self.certificates = Certificates(spec, keeper, resumed.secret if resumed else None)
         self._adds_metrics = _adds_metrics(spec)
         self._inherited = self._orders()
+
+    def held(self) -> AppState:
+        """Return what another supervisor needs to go on with it, its pool aside."""
+        return AppState(
+            queues=tuple(Descriptor(end.fileno()) for end in self._queues),
+            seats=Descriptor(self._seats) if self._owns_seats else None,
+            retired=Descriptor(self.retired.fd),
+            metrics=self.metrics_folder.path,
+            secret=self.certificates.own_secret,
+            preload=self.preload,
+        )
 
     def become(
         self, spec: ServeSpec, listeners: Sequence[ListeningSocket], routing: Routing | None = None
@@ -231,6 +254,21 @@ class App:
                 "--preload off says so without this warning, --preload on does it all the same",
                 loaded.reason,
             )
+
+
+def _queues(spec: ServeSpec, resumed: AppState | None) -> list[socket.socket]:
+    if resumed is None:
+        # Twice as many as workers, since a reload has old and new ones beside each other, and some to
+        # scale up.
+        return handoff.make(min(2 * spec.workers.most + 16, _MOST_INBOXES))
+    ends = [socket.socket(fileno=end.number) for end in resumed.queues]
+    for end in ends:
+        end.setblocking(False)
+    return ends
+
+
+def _seats(resumed: AppState | None) -> int:
+    return seats.create() if resumed is None or resumed.seats is None else resumed.seats.number
 
 
 def _users(spec: ServeSpec) -> set[int]:

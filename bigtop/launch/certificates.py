@@ -70,8 +70,10 @@ class Certificates:
     """`fd` is the descriptor of the sealed file, None where there are no certificates. ConfigError: there
     should be some, and they cannot be served with."""
 
-    def __init__(self, spec: ServeSpec, source: Source | None = None) -> None:
-        self._own_secret = TicketSecret(0, os.urandom(32).hex())
+    def __init__(
+        self, spec: ServeSpec, source: Source | None = None, secret: TicketSecret | None = None
+    ) -> None:
+        self.own_secret = secret or TicketSecret(0, os.urandom(32).hex())
         self._spec = spec
         self._source = source
         self.fd: int | None = None
@@ -94,7 +96,7 @@ class Certificates:
         try:
             got = [] if self._source is None else self._source.pairs(spec.tls.auto)
             shared = () if self._source is None else self._source.ticket_secrets
-            ring = tls.keyring(spec.tls, spec.options.tls, shared or (self._own_secret,), got)
+            ring = tls.keyring(spec.tls, spec.options.tls, shared or (self.own_secret,), got)
         except ConfigError as error:
             self.problem = str(error)
             raise

@@ -23,6 +23,7 @@ from bigtop.launch.inspection import Inspector
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.overview import Overview
 from bigtop.launch.stopping import Stopping
+from bigtop.launch.upgrade import Upgrade
 from bigtop.record import Record
 from bigtop.sockets import ListeningSocket
 from bigtop.stats.usage import Figures
@@ -43,6 +44,7 @@ class Program(Protocol):
     over: asyncio.Event  # everything is stopped
     stopping: Stopping
     apps: dict[str, App]  # those that run, by the watcher's name
+    upgrade: Upgrade
 
     @property
     def has_file(self) -> bool:
@@ -238,7 +240,17 @@ class Controlled:
         return {**self._endpoints, **self._program.options()}
 
     def version(self) -> Mapping[str, object]:
-        return {"version": bigtop.__version__, "python": sys.version.split()[0], "pid": os.getpid()}
+        attempts = self._program.upgrade.attempts
+        return {
+            "version": bigtop.__version__,
+            "python": sys.version.split()[0],
+            "pid": os.getpid(),
+            "upgrades": attempts.count,
+            "upgrade_refused": attempts.refused,
+        }
+
+    def upgrade(self, limit: int) -> Awaitable[Mapping[str, object]]:
+        return self._program.upgrade.begin(limit)
 
     def certificates(self, *, again: bool) -> Sequence[Mapping[str, object]]:
         found: list[Mapping[str, object]] = []
@@ -247,7 +259,7 @@ class Controlled:
         for name, app in self._program.apps.items():
             if again:
                 app.certificates.renew(app.pool.hand_out)
-            found += app.certificates.facts(name, app.pool.serves())
+            found += app.certificates.facts(name, app.pool.members.serves())
         return found
 
     def generations(self, name: str) -> Sequence[Mapping[str, object]]:

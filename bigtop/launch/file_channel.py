@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
 from bigtop.config.file.daemon_spec import DaemonSpec
@@ -14,9 +14,9 @@ from bigtop.control import addresses
 from bigtop.control.server.discovery import Discovery
 from bigtop.errors import ConfigError
 from bigtop.launch import file_preflight
-from bigtop.launch.channel import Channel
+from bigtop.launch.channel import Channel, ChannelState
 from bigtop.launch.controlled import Program
-from bigtop.launch.plugin_channels import PluginChannels
+from bigtop.launch.plugin_channels import Key, PluginChannels
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.helper import told
@@ -30,10 +30,15 @@ PLUGIN = "plugin:"  # what the names of plugins begin with
 class FileChannel(Channel):
     """Event loop only."""
 
-    def __init__(self, program: Program) -> None:
-        super().__init__(program)
+    def __init__(
+        self,
+        program: Program,
+        before: ChannelState | None = None,
+        plugins_before: Mapping[Key, ChannelState] | None = None,
+    ) -> None:
+        super().__init__(program, before)
         self._discovery: Discovery | None = None
-        self.plugins = PluginChannels(program)
+        self.plugins = PluginChannels(program, plugins_before or {})
 
     def open_as(self, spec: DaemonSpec) -> None:
         """Let clients in where a file says, or where they would look for it."""

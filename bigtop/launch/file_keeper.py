@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bigtop.config.file.apps import AppSpec, kept_of
 from bigtop.config.serve.tls_sources import KEEPER
 from bigtop.launch.controlled import Steered
+from bigtop.record import Record
 from bigtop.supervisor.policy.spec import WatcherSpec
 
 if TYPE_CHECKING:
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class FileKeeper:
-    """`apps` are those that run. Event loop only."""
+    """`apps` are those that run; `before` is what another supervisor's keeper held. Event loop only."""
 
-    def __init__(self, apps: Callable[[], Iterable[App]]) -> None:
+    def __init__(self, apps: Callable[[], Iterable[App]], before: Any = None) -> None:
         self._apps = apps
+        self._before = before
         self._keeper: Keeper | None = None
 
     def provide(self, apps: Iterable[AppSpec]) -> None:
@@ -32,8 +34,12 @@ class FileKeeper:
             return
         from bigtop.launch.keeper import Keeper  # of no use to those who want none
 
-        self._keeper = Keeper(*kept)
+        self._keeper = Keeper(*kept, self._before)
         self._keeper.attend(self._apps)
+
+    def held(self) -> Record | None:
+        """Return what another supervisor needs to go on with it."""
+        return None if self._keeper is None else self._keeper.held()
 
     def of(self, app: AppSpec) -> Keeper | None:
         """Return who keeps the certificates of an application."""

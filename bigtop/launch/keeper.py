@@ -20,10 +20,12 @@ from bigtop.config.serve.serve import ServeSpec
 from bigtop.config.serve.tls_sources import KEEPER, AcmeSpec
 from bigtop.errors import BigtopError, ConfigError
 from bigtop.ipc.keyring import KeyPair, TicketSecret
+from bigtop.ipc.snapshot import Descriptor
 from bigtop.keeper.publishing import page, publication
 from bigtop.keeper.publishing.publication import Published, Standing
 from bigtop.keeper.storage import file_name
 from bigtop.log import logger as get_logger
+from bigtop.record import Record
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.certificate_notices import CertificateFailed, CertificateRenewed
 from bigtop.supervisor.policy.helper import Helper
@@ -49,17 +51,34 @@ class Served(Protocol):
         """Serve with those that there are now."""
 
 
+class KeeperState(Record):
+    """What outlives each keeper of certificates, for a supervisor that goes on with it."""
+
+    fds: tuple[Descriptor, ...]  # page, its read end, and four ends of lines
+    got: tuple[Published, ...]
+    standings: tuple[Standing, ...]
+    ticket_secrets: tuple[TicketSecret, ...]
+
+
 class Keeper:
     """From construction, which makes the storage, to close(). ConfigError: that cannot be used."""
 
-    def __init__(self, spec: AcmeSpec, sites: Sites) -> None:
-        self._page, self._read = page.create()
-        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._asking, self._asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._ours.setblocking(False)
+    def __init__(self, spec: AcmeSpec, sites: Sites, before: KeeperState | None = None) -> None:
         self._got: dict[str, Published] = {}
         self._standings: dict[str, Standing] = {}
         self.ticket_secrets: tuple[TicketSecret, ...] = ()  # that all machines of the storage have
+        if before is None:
+            self._page, self._read = page.create()
+            self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._asking, self._asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        else:
+            self._page, self._read, *ends = (one.number for one in before.fds)
+            lines = [socket.socket(fileno=fd) for fd in ends]
+            self._ours, self._theirs, self._asking, self._asked = lines
+            self._got = {one.title: one for one in before.got}
+            self._standings = {one.title: one for one in before.standings}
+            self.ticket_secrets = before.ticket_secrets
+        self._ours.setblocking(False)
         self._served: Callable[[], Iterable[Served]] = list
         try:
             self.become(spec, sites)
@@ -82,6 +101,16 @@ class Keeper:
                         "handshakes are refused",
                         ", ".join(names),
                     )
+
+    def held(self) -> KeeperState:
+        lines = (self._ours, self._theirs, self._asking, self._asked)
+        fds = (self._page, self._read, *(line.fileno() for line in lines))
+        return KeeperState(
+            tuple(map(Descriptor, fds)),
+            tuple(self._got.values()),
+            tuple(self._standings.values()),
+            self.ticket_secrets,
+        )
 
     def attend(self, served: Callable[[], Iterable[Served]]) -> None:
         """Hear it from now on, for these applications. Event loop only."""

@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 
 from bigtop.config.file.apps import AppSpec
 from bigtop.errors import BindError
+from bigtop.launch import fd_store
+from bigtop.launch.fd_store import FdStore
 from bigtop.launch.routing import QueuesByApp
 from bigtop.record import Record, field, replace
 from bigtop.sockets import ListeningSocket, SocketSpec, bind
@@ -41,13 +43,23 @@ class SocketChanges(Record):
 class Listening:
     """All of them. A name stands for one address or more; the first has the descriptor of that name.
 
-    `app_queues` are the ways between applications that share some."""
+    `app_queues` are the ways between applications that share some. `store` has copies, for a crash."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: FdStore | None = None) -> None:
+        self._store = store or FdStore()
         self._specs: dict[str, SocketSpec] = {}
         self._open: dict[str, list[ListeningSocket]] = {}
         self._is_left = False  # some of them, for good
         self.app_queues = QueuesByApp()
+
+    def resume_kept(
+        self, environ: Mapping[str, str], sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]
+    ) -> None:
+        """Go on with what the service manager kept of these when the last supervisor crashed."""
+        wanted = self.change(sockets, apps).wanted
+        found = fd_store.found(environ, wanted)
+        if found:
+            self._be({name: wanted[name] for name in found}, found)
 
     def become(self, sockets: Iterable[SocketSpec], apps: Iterable[AppSpec]) -> None:
         """Bind them. Raises BindError, with everything as it was, when one cannot be had."""
@@ -94,6 +106,7 @@ class Listening:
 
     def _be(self, specs: dict[str, SocketSpec], listeners: dict[str, list[ListeningSocket]]) -> None:
         self._specs, self._open = specs, listeners
+        self._store.keep(specs, listeners)
 
     def _as_before(self, change: SocketChanges, name: str) -> SocketSpec:
         """Return the description, with the port that the system chose if that is left to it once more."""
@@ -101,6 +114,14 @@ class Listening:
         if before is None or (spec.host, spec.port, spec.path) != (before.host, 0, None):
             return spec
         return replace(spec, port=self._open[name][0].spec.port)
+
+    def held(self) -> tuple[Mapping[str, SocketSpec], Mapping[str, list[ListeningSocket]]]:
+        """Return all by name: how they are described, and those that are open."""
+        return self._specs, self._open
+
+    def resume(self, specs: Mapping[str, SocketSpec], listeners: Mapping[str, list[ListeningSocket]]) -> None:
+        """Go on with those of another supervisor."""
+        self._be(dict(specs), dict(listeners))
 
     def fds(self) -> Mapping[str, int]:
         return {name: listeners[0].fileno() for name, listeners in self._open.items()}
@@ -112,6 +133,7 @@ class Listening:
         """
         for name in sockets_used(spec, self._specs.keys() - self._open.keys()):
             self._open[name] = bind(self._specs[name])
+            self._store.keep(self._specs, self._open)
         fds = dict(self.fds())
         for name in sockets_named_by(spec, self._open):
             if self._specs[name].own_queues:
@@ -129,11 +151,14 @@ class Listening:
         for name in idle:
             self._close(name)
             del self._open[name]
+        if idle:
+            self._store.keep(self._specs, self._open)
 
     def leave(self, app: AppSpec, others: Iterable[AppSpec], users: Iterable[WatcherSpec]) -> None:
         """Close the sockets of an application that ends with the program, but for those that somebody else
         has: other applications, and commands."""
         self._is_left = True
+        self._store.forget()  # a port that nobody will serve refuses
         names = {*app.sockets, *(_own(app, number) for number in range(len(app.site.binds)))}
         for other in others:
             names.difference_update(other.sockets)
@@ -152,6 +177,7 @@ class Listening:
         return [(name, sockets[0]) for name, sockets in self._open.items() if not _is_own(name)]
 
     def close(self) -> None:
+        self._store.forget()
         for name in self._open:
             self._close(name)
         self._open.clear()

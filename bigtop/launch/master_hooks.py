@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Final
 
@@ -21,6 +21,7 @@ from bigtop.hooks.spec import HookSpec
 from bigtop.log import logger as get_logger
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.messages import ExitStatus
+from bigtop.supervisor.policy.processtable import Proc
 from bigtop.supervisor.processes import killing
 from bigtop.supervisor.processes.child import Process, spawn
 from bigtop.supervisor.streams.reader import LineReader
@@ -103,6 +104,16 @@ class MasterHooks:
             case messages.Reaped(key, _, pid):
                 self._workers.pop(pid, None)
                 self._tell("child_exit", (pid, key))
+
+    @property
+    def is_calling(self) -> bool:
+        return self._last is not None and not self._last.done()
+
+    def resume(self, count: int, workers: Iterable[Proc]) -> None:
+        """Go on for another supervisor that has started `workers`, of which `count` are wanted."""
+        self._began, self._count = True, count
+        self._workers = {proc.pid: proc.key for proc in workers if proc.pid is not None}
+        self._age = max(self._workers.values(), default=0)
 
     def reopen_logs(self) -> None:
         """Files were rotated: hooks log where the file of hooks says."""

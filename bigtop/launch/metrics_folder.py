@@ -36,7 +36,10 @@ class MetricsFolder:
     """Told of workers by the scoreboard. `path` is "" where no folder can be written to: then each worker
     counts for itself. `users` are those whose folders it may be."""
 
-    def __init__(self, users: Iterable[int]) -> None:
+    def __init__(self, users: Iterable[int], path: str | None = None) -> None:
+        if path is not None:  # another supervisor made it, and this one goes on for that
+            self.path = path
+            return
         parent, own = _parent(), "-".join(map(str, _own()))
         self.path = os.path.join(parent, f"{_PREFIX}{own}-{os.urandom(8).hex()}") if parent else ""
         if parent:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.plugins import PluginSpec
 from bigtop.control import addresses
 from bigtop.control.server.endpoint_security import EndpointSecurity
-from bigtop.launch.channel import Channel
+from bigtop.launch.channel import Channel, ChannelState
 from bigtop.launch.controlled import Program
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 
@@ -27,10 +27,11 @@ Key = tuple[str, str | None]  # the name of a plugin, and its user
 
 
 class PluginChannels:
-    """Of `program`. Event loop only."""
+    """Of `program`, which goes on where those of another version were `before`. Event loop only."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, before: Mapping[Key, ChannelState]) -> None:
         self._program = program
+        self._before = dict(before)
         self._stem = ""
         self._described: set[Key] = set()
         self._channels: dict[Key, Channel] = {}
@@ -57,9 +58,14 @@ class PluginChannels:
             if key in self._channels:
                 self._channels[key].allow(each.granted)
             else:
-                channel = self._channels[key] = Channel(self._program)
+                channel = self._channels[key] = Channel(self._program, self._before.pop(key, None))
                 security = EndpointSecurity(owner=key[1], role=each.granted, is_paced=True)
                 channel.open(*self.places(each.watcher), security)
+
+    def held(self) -> dict[Key, ChannelState]:
+        """Return where they are."""
+        found = {key: channel.held() for key, channel in self._channels.items()}
+        return {key: state for key, state in found.items() if state is not None}
 
     def forget(self, name: str) -> None:
         """A watcher is gone, or has begun anew: channels that it has no more are closed."""

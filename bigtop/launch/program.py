@@ -28,8 +28,6 @@ STOPS = {
     signal.SIGQUIT: Urgency.QUICK,
 }
 HANDLED = (*STOPS, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
-# gunicorn starts a new master on USR2, which its users know. Unhandled, it would end us.
-NO_UPGRADE = "SIGUSR2 ignored: HUP loads new code; for a new Bigtop or Python, stop and start"
 
 _LOOK_FOR_STRANGERS = 1.0  # seconds
 _SWEEP_SECONDS = 5.0

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bigtop.backends.native.app_queues import AppQueue
 from bigtop.config.file.apps import AppSpec
+from bigtop.ipc.snapshot import Descriptor
 from bigtop.workers.bootstrap import Routing
 
 
@@ -28,6 +31,15 @@ class QueuesByApp:
         paths = (route.path for name, route in spec.table if name == spec.name and route.path)
         mounted = tuple(dict.fromkeys(paths)) if spec.mounted else ()
         return self._queue(spec.name).seats, Routing(names.index(spec.name), table, fds, mounted)
+
+    def held(self) -> Mapping[str, tuple[Descriptor, ...]]:
+        """Return what each consists of."""
+        return {name: tuple(map(Descriptor, one.parts)) for name, one in self._by_name.items()}
+
+    def resume(self, parts: Mapping[str, tuple[Descriptor, ...]]) -> None:
+        """Go on with those of another supervisor."""
+        for name, descriptors in parts.items():
+            self._by_name[name] = AppQueue(tuple(one.number for one in descriptors))
 
     def close(self) -> None:
         for queue in self._by_name.values():

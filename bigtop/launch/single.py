@@ -10,6 +10,7 @@ from bigtop.errors import CommandError
 from bigtop.launch.app import App
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.stopping import Stopping
+from bigtop.launch.upgrade import Upgrade
 from bigtop.record import replace
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.policy.spec import WatcherSpec
@@ -34,6 +35,7 @@ class Steered(Protocol):
     notices: LastNotices
     over: asyncio.Event
     stopping: Stopping
+    upgrade: Upgrade
 
     def stop(self) -> None: ...
 
@@ -50,7 +52,7 @@ class Single:
             site.over,
             site.stop,
         )
-        self.stopping = site.stopping
+        self.stopping, self.upgrade = site.stopping, site.upgrade
         self.apps = {app.spec.name: app}
         self._helpers = helpers
 

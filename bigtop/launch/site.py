@@ -12,21 +12,23 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bigtop import log, sockets
-from bigtop.backends import catalogue, registry
-from bigtop.config.serve import paste_server
+from bigtop import log
 from bigtop.config.serve.serve import ServeSpec
-from bigtop.control import addresses
-from bigtop.errors import AppError, BigtopError
-from bigtop.launch import certificates, program, source_files
+from bigtop.errors import AppError
+from bigtop.launch import fd_store, program, site_setup, snapshots, source_files, upgrade
 from bigtop.launch.app import App, stderr_writer
 from bigtop.launch.last_notices import LastNotices
 from bigtop.launch.master_hooks import HookError, MasterHooks
-from bigtop.launch.program import NO_UPGRADE, STOPS
-from bigtop.launch.rereading import Rereading, change
+from bigtop.launch.program import STOPS
+from bigtop.launch.rereading import Rereading
+from bigtop.launch.site_reload import SiteReload
+from bigtop.launch.standing import Standing
 from bigtop.launch.stopping import Stopping
+from bigtop.launch.summary_facts import Summary, bound, facts
+from bigtop.launch.upgrade import Upgrade
 from bigtop.log import logger as get_logger
-from bigtop.record import Record, replace
+from bigtop.record import Record
+from bigtop.supervisor import snapshots as supervisor_snapshots
 from bigtop.supervisor.policy import log_lines, messages
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
 from bigtop.supervisor.policy.watcher import Status
@@ -34,31 +36,18 @@ from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.forkserver import Started
 from bigtop.supervisor.processes.last_drain import LastDrain
 from bigtop.supervisor.runtime import ProcessPool
+from bigtop.supervisor.streams.reader import LineReader
 from bigtop.supervisor.supervisor import Supervisor
-from bigtop.system import activation, pidfile
+from bigtop.system import pidfile
 from bigtop.system.notify import Notifier
 
 if TYPE_CHECKING:
     from bigtop.launch.channel import Channel
-    from bigtop.launch.keeper import Keeper
     from bigtop.launch.single import Single
     from bigtop.launch.site_helpers import SiteHelpers
+    from bigtop.launch.snapshots import SiteState
 
 logger = get_logger("bigtop.supervisor")
-
-
-class SummaryFacts(Record):
-    """What a start-up summary can tell, once it is known."""
-
-    spec: ServeSpec
-    interface: str
-    backend: str
-    preload: str  # "yes", or why not
-    addresses: tuple[str, ...]
-    pid: int
-
-
-Summary = Callable[[SummaryFacts], None]
 
 
 def serve(
@@ -73,58 +62,39 @@ def serve(
     Raises ConfigError, BindError and AppError (the application cannot be loaded at first start) with
     everything released again. Main thread only, since it takes the process' signals.
     """
+    standing = site_setup.standing(spec)
     log.configure(
         spec.logs.level, json=spec.logs.json, path=spec.error_logfile, time_zone=spec.logs.time_zone
     )
     if rereading is not None and rereading.has_file:
         logger.info("settings are those of %s", rereading.label)
-    _tell_notes(spec)
-    with contextlib.ExitStack() as cleanup:
+    site_setup.tell_notes(spec)
+    with contextlib.ExitStack() as cleanup, standing.guarded():
+        state: SiteState | None = standing.state
         cleanup.enter_context(program.signals_held_back())
-        cleanup.enter_context(pidfile.held(spec.pidfile))
-        listeners = activation.activated(os.environ)
-        if listeners:
-            logger.info("the sockets are those that were passed on (LISTEN_FDS): --bind has no effect")
-            certificates.mark(listeners, spec)
-        else:
-            listeners = sockets.bind_all(spec.binds)
+        standing.lock = cleanup.enter_context(pidfile.held(spec.pidfile, standing.lock))
+        notifier = Notifier(os.environ)
+        standing.store = fd_store.of(notifier, standing.stored)
+        cleanup.callback(standing.store.forget)
+        listeners = site_setup.listeners(spec, state)
         for listener in listeners:
             cleanup.callback(listener.close)
-        notifier = Notifier(os.environ)
+        site_setup.keep(standing.store, spec, listeners)
         program.take_charge(f"bigtop: supervisor [{spec.name}]")
-        keeper = cleanup.enter_context(_kept(spec))
-        app = App(spec, listeners, keeper=keeper)
+        keeper = cleanup.enter_context(site_setup.kept(spec, state))
+        app = App(spec, listeners, keeper=keeper, resumed=None if state is None else state.app)
         cleanup.callback(app.close)
         program.check_room()
         app.own_access_log()
         logger.info("listening on %s", ", ".join(listener.address() for listener in listeners))
-        site = Site(app, notifier, summary, rereading)
-        others = program.children()
+        if state is None:
+            standing.others = program.children()
+        site = Site(app, notifier, summary, rereading, standing)
         if early is not None:
-            others.discard(early.pid)
+            standing.others.discard(early.pid)
             app.take(early)
-        cleanup.callback(program.sweep, others)
+        cleanup.callback(program.sweep, standing.others)
         return asyncio.run(site.run())
-
-
-def _kept(spec: ServeSpec) -> contextlib.AbstractContextManager[Keeper | None]:
-    if spec.tls.acme is None:
-        return contextlib.nullcontext()
-    from bigtop.launch.keeper import Keeper  # of no use to those who want none
-
-    return contextlib.closing(Keeper(spec.tls.acme, spec.tls.auto))
-
-
-def _tell_notes(spec: ServeSpec) -> None:
-    """Say what is not as somebody may expect."""
-    for remark in spec.remarks:
-        logger.warning("%s", remark)
-    if spec.backend and (note := registry.unheeded(registry.load(spec.backend), spec.options)):
-        logger.warning("%s", note)
-    if note := catalogue.explain(spec.backend or ""):
-        logger.info("%s", note)
-    if note := paste_server.advice(spec.app, spec.folder, paste_server.as_flag):
-        logger.warning("%s", note)
 
 
 _SCALES = {signal.SIGTTIN: 1, signal.SIGTTOU: -1}
@@ -139,40 +109,54 @@ class Site:
         notifier: Notifier,
         summary: Summary | None,
         rereading: Rereading | None,
+        standing: Standing,
     ) -> None:
         self._app = app
         app.tell = lambda notice: self._hear(app.spec.name, notice)
         self._notifier = notifier
         self._summary = summary
-        self._rereading = rereading
         self._hooks = MasterHooks(app.spec.hooks, app.orders, stderr_writer(), self._fail)
         self.supervisor = Supervisor(self._hear, self._make_pool)
         self.notices = LastNotices()
         self._channel: Channel | None = None
         self.helpers: SiteHelpers | None = None
         self._started = False
+        self._sources: LineReader | None = None
+        self._standing = standing
+        self.upgrade = Upgrade(standing.started, self._held, standing.attempts)
         self._failure: str | None = None
-        self._before: ServeSpec | None = None  # what a reload that fails goes back to
         self.stopping = Stopping(self.stop, lambda: self._app.spec.drain_delay)
         self.over = asyncio.Event()
+        if standing.taken is not None:
+            self.supervisor.dispatcher.begin_keys(standing.state.supervisor.next_key)
+        self._reload = SiteReload(
+            app, self.supervisor, self._hooks, rereading, self.stopping, self._tell_ready
+        )
         self.supervisor.dispatcher.enter(app.watcher())
 
     async def run(self) -> int:
         is_asked_for = self._app.spec.control not in ("auto", "off")
         try:
+            if self._standing.taken is not None:
+                self._resume(self._standing.state)
             # What cannot be had ends everything, so before anything starts.
-            if is_asked_for:
+            elif is_asked_for:
                 self._open_channel()
-            if self._app.spec.has_helpers:
+            if self._app.spec.has_helpers and self._standing.taken is None:
                 self._open_helpers()
             with program.signals_taken(self._on_signal, self._known), program.watched(self._notifier):
                 beginning = self._begin()
                 if self.helpers is not None and self._app.spec.has_early_helpers:
                     self.helpers.start(is_early=True)
-                if not is_asked_for:  # while the application is imported elsewhere: this takes time, too
+                if (
+                    not is_asked_for and self._channel is None
+                ):  # while the application is imported elsewhere: this takes time, too
                     self._open_channel()
                 if self._app.spec.sources.watched:
-                    source_files.watch(self._app.spec, self._file_changed)
+                    state = self._standing.state
+                    self._sources = source_files.watch(
+                        self._app.spec, self._file_changed, state and state.sources
+                    )
                 await self.over.wait()
                 if beginning is not None:
                     beginning.cancel()
@@ -187,7 +171,32 @@ class Site:
             raise AppError(message, traceback)
         return 0
 
+    # ---- another version goes on, or this one goes on for another
+
+    def _held(self) -> Record | str:
+        if not self._started or self.stopping.urgency is not None:
+            return "it has not started" if not self._started else "it stops"
+        if self.supervisor.dispatcher.works or self._hooks.is_calling:
+            return "a reload is under way"
+        parts = self._channel, self.helpers, self._sources
+        return snapshots.of_site(self._app, self.supervisor, self._standing, *parts)
+
+    def _resume(self, state: SiteState) -> None:
+        with self._standing.guarded():
+            self._open_channel()
+            if self._app.spec.has_helpers:
+                self._open_helpers()
+            supervisor_snapshots.resume(self.supervisor, state.supervisor)
+            self._standing.done()
+        self._started = True
+        machine = self.supervisor.watchers.machine(self._app.spec.name)
+        self._hooks.resume(machine.numprocesses, machine.processes.values())
+        supervisor_snapshots.go_on(self.supervisor, state.supervisor)
+        self._tell_ready()
+
     def _begin(self) -> asyncio.Task[None] | None:
+        if self._standing.taken is not None:
+            return None
         if self._hooks.names:
             return asyncio.create_task(self._begin_after_hooks())
         self._feed(messages.Start())
@@ -212,29 +221,14 @@ class Site:
                 self.stop()
 
     def _open_channel(self) -> None:
-        """Let `bigtop ctl` in. A site serves without, unless a place was named."""
-        where = self._app.spec.control
-        if where == "off":
-            return
-        from bigtop.launch.channel import Channel  # of no use to those who want none
-
-        self._channel = Channel(self._as_program())
-        try:
-            pair = addresses.of(self._app.spec.name) if where == "auto" else addresses.at(where)
-            self._channel.open(*pair)
-        except BigtopError as error:
-            if where != "auto":
-                raise
-            logger.warning(
-                "no control channel: %s (another --name, or --control PATH, gives this site a place; "
-                "--control off does without)",
-                error,
-            )
+        before = self._standing.state and self._standing.state.channel
+        self._channel = site_setup.channel(self._as_program(), self._app.spec, before)
 
     def _open_helpers(self) -> None:
         from bigtop.launch.site_helpers import SiteHelpers  # of no use to those who want none
 
-        self.helpers = SiteHelpers(self._app, self._as_program())
+        before = self._standing.state and self._standing.state.statistics
+        self.helpers = SiteHelpers(self._app, self._as_program(), before)
         self.helpers.enter()
 
     def _make_pool(self, spec: WatcherSpec, feed: Callable[[messages.Event], None]) -> ProcessPool:
@@ -261,7 +255,7 @@ class Site:
         elif self.stopping.urgency is not None:
             logger.info("%s ignored: stopping", name)
         elif number == signal.SIGUSR2:
-            logger.warning(NO_UPGRADE)
+            upgrade.at_signal(self.upgrade)
         elif number == signal.SIGUSR1:
             log.reopen()
             self._app.reopen_logs()
@@ -272,34 +266,12 @@ class Site:
             self._notifier.reloading()
             if self._app.certificates.fd is not None:
                 self._app.certificates.renew(self._app.pool.hand_out)
-            self._reload()
+            self._reload.begin()
         else:
             wanted = self.supervisor.watchers.machine(self._app.spec.name).numprocesses
             count = max(1, wanted + _SCALES[signal.Signals(number)])
             logger.info("%s: %d worker%s from now on", name, count, "" if count == 1 else "s")
             self._feed(messages.Scale(count))
-
-    def _reload(self) -> None:
-        if self._hooks.names or (self._rereading is not None and self._rereading.has_file):
-            self.supervisor.dispatcher.later(self._reload_in_order())
-        else:
-            self._feed(messages.Reload())
-
-    async def _reload_in_order(self) -> None:
-        """Read the configuration, where that is a file; have hooks called; load new code."""
-        try:
-            spec = None if self._rereading is None else await self._rereading.read()
-            if spec is not None and self.stopping.urgency is None:
-                self._before = self._before or self._app.spec
-                change(self._app, self.supervisor, spec)
-            await self._hooks.reloading(self._app.spec.hooks)
-        except BigtopError as error:
-            for line in str(error).split("\n"):
-                logger.error("reload: %s; nothing changes", line)
-            self._notifier.ready(self._state())
-        else:
-            if self.stopping.urgency is None:
-                self._feed(messages.Reload())
 
     def stop(self, urgency: messages.Urgency = messages.Urgency.GRACEFUL) -> None:
         self.stopping.begins(urgency)
@@ -316,6 +288,7 @@ class Site:
         pool.last_drain.begin()
 
     def _close_listeners(self) -> None:
+        self._standing.store.forget()
         for listener in self._app.listeners:
             listener.close()
 
@@ -355,45 +328,25 @@ class Site:
         match notice:
             case messages.Started() if not self._started:
                 self._started = True
-                self._tell_summary()
-                self._notifier.ready(self._state())
+                if self._summary is not None:
+                    self._summary(facts(self._app))
+                self._tell_ready()
                 if self.helpers is not None and self.stopping.urgency is None:
                     self.helpers.start()
             case messages.Reloaded() | messages.ReloadFailed():
-                before, self._before = self._before, None
-                if before is not None and isinstance(notice, messages.ReloadFailed):
-                    # Hooks are those of the file as it is now: it is what their process executes.
-                    change(self._app, self.supervisor, replace(before, hooks=self._app.spec.hooks))
-                self._notifier.ready(self._state())
+                self._reload.over(notice)
+                self._tell_ready()
             case messages.Report(key) if "worker_abort" in self._app.spec.hooks.names:
                 self._app.pool.signal(key, signal.SIGABRT)
             case messages.GaveUp(reason):
                 self._failure = reason
 
-    def _state(self) -> str:
-        return f"serving {self._app.spec.name} on {', '.join(_addresses(self._app))}"
+    def _tell_ready(self) -> None:
+        self._notifier.ready(self._state())
 
-    def _tell_summary(self) -> None:
-        if self._summary is not None:
-            self._summary(_facts(self._app))
+    def _state(self) -> str:
+        return f"serving {self._app.spec.name} on {', '.join(bound(self._app))}"
 
     def _known(self) -> set[int] | None:
         # A worker may be ours before we were told its pid; until then nobody is a stranger for sure.
         return None if self._app.pool.servers.forking else self.supervisor.watchers.pids() | Process.all_pids
-
-
-def _facts(app: App) -> SummaryFacts:
-    spec, interface = app.spec, app.pool.interface
-    backend = _backend(spec.backend, interface)
-    return SummaryFacts(spec, interface, backend, app.preload, _addresses(app), os.getpid())
-
-
-def _addresses(app: App) -> tuple[str, ...]:
-    return tuple(listener.address() for listener in app.listeners)
-
-
-def _backend(asked: str | None, interface: str) -> str:
-    """Return the backend's name, and why it is this one where nobody asked for it."""
-    if asked:
-        return catalogue.canonical(asked)
-    return f"{interface}, since the application speaks {interface.upper()}"

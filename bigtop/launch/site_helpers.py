@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from bigtop.control import addresses
 from bigtop.control.server.endpoint_security import OWNER_ONLY
 from bigtop.errors import BindError, ConfigError
 from bigtop.launch.app import App
 from bigtop.launch.overview import Running
-from bigtop.launch.statistics import Statistics
+from bigtop.launch.statistics import Statistics, StatisticsState
 from bigtop.log import logger as get_logger
 from bigtop.stats.pace import NAME, Pace
 from bigtop.supervisor.policy import messages
@@ -31,18 +32,19 @@ logger = get_logger("bigtop.supervisor")
 
 class SiteHelpers:
     """The stats process and the keeper of certificates. From construction, which binds an endpoint, to
-    close(); event loop only. Raises ConfigError and BindError."""
+    close(); event loop only. `before` is of the stats process that another supervisor had. Raises
+    ConfigError and BindError."""
 
-    def __init__(self, app: App, running: Running) -> None:
+    def __init__(self, app: App, running: Running, before: Any = None) -> None:
         self._supervisor: Supervisor = running.supervisor
         self._app = app
         self._keeper = app.keeper
-        self.statistics = self._statistics(app, running) if app.spec.has_statistics else None
+        self.statistics = self._statistics(app, running, before) if app.spec.has_statistics else None
         spawner = Spawner(LauncherClient(), self._sockets_for, folder=os.getcwd())
         self._services = PoolServices(spawner, Outputs(_complain), self._supervisor.hear)
         self._names: list[str] = []
 
-    def _statistics(self, app: App, running: Running) -> Statistics:
+    def _statistics(self, app: App, running: Running, before: StatisticsState | None) -> Statistics:
         name, where, admin = app.spec.name, app.spec.stats, app.spec.admin
         self._pace = Pace(emission=app.spec.statsd, otlp=app.spec.otlp)
         asked = (
@@ -58,9 +60,13 @@ class SiteHelpers:
         if where == "auto":
             endpoint = addresses.stats_beside(addresses.of(name)[0])
         try:
-            return Statistics(endpoint, OWNER_ONLY, running, admin)
+            return Statistics(endpoint, OWNER_ONLY, running, admin, before)
         except BindError as error:
             raise BindError(f"{' or '.join(flags)}: {error}") from error
+
+    def held(self) -> StatisticsState | None:
+        """Return what another supervisor needs to go on with the stats process."""
+        return None if self.statistics is None else self.statistics.held()
 
     def enter(self) -> None:
         """Have the supervisor know them, who asks for their pool()."""

@@ -8,11 +8,14 @@ from collections.abc import Callable
 
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.supervisor.processes.child import spawn
-from bigtop.supervisor.streams.reader import LineReader
+from bigtop.supervisor.streams.reader import LineReader, ReaderState
 
 
-def watch(spec: ServeSpec, changed: Callable[[bytes], None]) -> None:
-    """Start that process, which ends with us; `changed` is told the files."""
+def watch(spec: ServeSpec, changed: Callable[[bytes], None], before: ReaderState | None = None) -> LineReader:
+    """Start that process, which ends with us, or go on with the one that was there `before`; `changed` is
+    told the files."""
+    if before is not None and before.pipe is not None:
+        return LineReader.resumed(before, changed)
     folders = [spec.folder, *spec.identity.pythonpath]
     read_end, write_end = os.pipe()
     argv = [sys.executable, "-P", "-m", "bigtop.workers.reloader", str(os.getpid())]
@@ -21,4 +24,4 @@ def watch(spec: ServeSpec, changed: Callable[[bytes], None]) -> None:
         spawn(argv, os.environ, stdout=write_end)
     finally:
         os.close(write_end)
-    LineReader(read_end, changed)
+    return LineReader(read_end, changed)

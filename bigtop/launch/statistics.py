@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import PurePath
+from typing import Any
 
 from bigtop import sockets
 from bigtop.config.file.daemon_spec import DaemonSpec
@@ -19,9 +20,12 @@ from bigtop.control import addresses
 from bigtop.control.server import binding
 from bigtop.control.server.endpoint_security import EndpointSecurity
 from bigtop.errors import BigtopError
-from bigtop.launch import file_preflight
+from bigtop.ipc.snapshot import Descriptor
+from bigtop.launch import file_preflight, listener_states
+from bigtop.launch.listener_states import ListenerState
 from bigtop.launch.overview import Overview, Running
 from bigtop.log import logger as get_logger
+from bigtop.record import Record
 from bigtop.stats import roster
 from bigtop.stats.admission import Admission
 from bigtop.stats.orders import Admin, Orders
@@ -38,7 +42,7 @@ _LONGEST = 256  # bytes of a question
 _RENEWED = 10.0  # seconds after which who runs is told anew: not all of it is told to us as news
 
 
-def of_file(spec: DaemonSpec, channel: str | None, running: Running) -> Statistics:
+def of_file(spec: DaemonSpec, channel: str | None, running: Running, before: Any) -> Statistics:
     """Return that of a file which asks for it; `channel` is the endpoint for commands, if there is one."""
     endpoint = None
     if spec.stats is not None:
@@ -46,7 +50,18 @@ def of_file(spec: DaemonSpec, channel: str | None, running: Running) -> Statisti
         endpoint = spec.stats_endpoint or addresses.stats_beside(
             beside or addresses.of(PurePath(spec.path).stem)[0]
         )
-    return Statistics(endpoint, file_preflight.security(spec), running, spec.admin)
+    return Statistics(endpoint, file_preflight.security(spec), running, spec.admin, before)
+
+
+class StatisticsState(Record):
+    """What outlives each stats process, for a supervisor that goes on with it."""
+
+    listener: Descriptor | None
+    endpoint: str | None
+    admin: tuple[ListenerState, ...]
+    ours: Descriptor
+    theirs: Descriptor
+    version: int
 
 
 class Statistics:
@@ -59,6 +74,7 @@ class Statistics:
         security: EndpointSecurity,
         running: Running,
         admin: AdminSpec | None = None,
+        before: StatisticsState | None = None,
     ) -> None:
         self._security = security
         self._running = running
@@ -66,12 +82,28 @@ class Statistics:
         self._admission = Admission()
         if admin is not None:
             self._admission = Admission(admin.allow, admin.token_file, admin.hosts)
-        self._admin = [] if admin is None else sockets.bind_all([admin.bind])
         self._listener: socket.socket | None = None
         self.endpoint: str | None = None
+        if before is not None:
+            self._admin = [listener_states.resumed(one) for one in before.admin]
+            if before.listener is not None:
+                self._listener, self.endpoint = _socket(before.listener), before.endpoint
+            self._ours, self._theirs = _socket(before.ours), _socket(before.theirs)
+        else:
+            self._bind(endpoint, admin)
+        self._ours.setblocking(False)
+        self._rest = b""
+        # What was the last state: how much news there was, and how watchers stood; and when that was.
+        self._told: tuple[int, dict[str, Standing], float] = (-1, {}, 0.0)
+        self._version = 0 if before is None else before.version
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._ours, self._asked)
+
+    def _bind(self, endpoint: str | None, admin: AdminSpec | None) -> None:
+        self._admin = [] if admin is None else sockets.bind_all([admin.bind])
         if endpoint is not None:
             try:
-                self._listener, self.endpoint = binding.bind_one(endpoint, security)
+                self._listener, self.endpoint = binding.bind_one(endpoint, self._security)
             except BigtopError:
                 self._close_admin()
                 raise
@@ -79,13 +111,16 @@ class Statistics:
         if self._admin:
             logger.info("admin listener on %s", ", ".join(one.address() for one in self._admin))
         self._ours, self._theirs = socket.socketpair()
-        self._ours.setblocking(False)
-        self._rest = b""
-        # What was the last state: how much news there was, and how watchers stood; and when that was.
-        self._told: tuple[int, dict[str, Standing], float] = (-1, {}, 0.0)
-        self._version = 0
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._ours, self._asked)
+
+    def held(self) -> StatisticsState:
+        return StatisticsState(
+            listener=None if self._listener is None else Descriptor(self._listener.fileno()),
+            endpoint=self.endpoint,
+            admin=tuple(map(listener_states.of, self._admin)),
+            ours=Descriptor(self._ours.fileno()),
+            theirs=Descriptor(self._theirs.fileno()),
+            version=self._version,
+        )
 
     def watcher(self, pace: Pace) -> WatcherSpec:
         """Return the description of the helper watcher."""
@@ -161,3 +196,7 @@ class Statistics:
             self._told = heard, standings, now
             self._version += 1
         return None if known == self._version else self._overview.roster(self._version, standings)
+
+
+def _socket(descriptor: Descriptor) -> socket.socket:
+    return socket.socket(fileno=descriptor.number)

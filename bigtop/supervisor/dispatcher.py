@@ -61,6 +61,24 @@ class Dispatcher:
         pool = self._make_pool(spec, feed)
         self._watchers.runtimes[name] = WatcherRuntime(machine, pool, hooks, feed, hear)
 
+    def next_key(self) -> int:
+        """Return a key that no process had, and none will have."""
+        return next(self._keys)
+
+    def begin_keys(self, first: int) -> None:
+        """Give keys from `first` on; before any watcher is entered."""
+        self._keys = itertools.count(first)
+
+    @property
+    def works(self) -> bool:
+        """Whether anything is done beside everything else."""
+        return bool(self._tasks)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an event is being taken in, or waits for that."""
+        return self._feeding or bool(self._events)
+
     def feed(self, name: str, event: messages.Event) -> None:
         """The choke point. An event that comes up while another is performed waits for its turn."""
         self._events.append((name, event))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bigtop.errors import CommandError
+from bigtop.record import Record
 from bigtop.supervisor.hooks import Hooks
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome
@@ -67,6 +68,12 @@ class ProcessPool(Protocol):
 
     def work(self) -> Mapping[int, Work]:
         """Return what each process has done since its start, by key."""
+
+    def held(self) -> Record | None:
+        """Return what another supervisor needs to go on with the processes; None while that cannot be."""
+
+    def resume(self, state: Any) -> None:
+        """Go on with what the pool of another supervisor has started. OSError: that cannot be."""
 
 
 class WatcherRuntime:

@@ -35,6 +35,13 @@ class Demand:
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
         asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._woken)
 
+    def runs(self) -> None:
+        """The processes are there already."""
+        loop = asyncio.get_running_loop()
+        self._running, self._last = True, loop.time()
+        if self._idle:
+            self._timer = loop.call_later(self._idle, self._look)
+
     def stopped(self) -> None:
         """The processes are gone: from now on a connection is a need again, also one that waits already."""
         self._running = False
@@ -53,10 +60,8 @@ class Demand:
         loop = asyncio.get_running_loop()
         self._last = loop.time()
         if not self._running:
-            self._running = True
+            self.runs()
             self._on_need()
-            if self._idle:
-                self._timer = loop.call_later(self._idle, self._look)
 
     def _look(self) -> None:
         if not self._running:

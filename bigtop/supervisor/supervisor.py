@@ -23,6 +23,7 @@ from bigtop.supervisor.policy import dependencies, messages
 from bigtop.supervisor.policy.changes import Changes
 from bigtop.supervisor.policy.messages import Urgency
 from bigtop.supervisor.policy.scaling import Bounds
+from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.tally import Tally
 from bigtop.supervisor.policy.watcher import RUNNING, Status
 from bigtop.supervisor.processes import killing
@@ -164,6 +165,22 @@ class Supervisor:
         self._waiting.append((name, done))
         self._stepped()
         return done
+
+    async def all_settled(self) -> None:
+        """Return when nothing is under way for anybody, those included that were removed."""
+        left = [runtime.machine.spec.name for runtime in self.watchers.abandoned]
+        for name in (*self.watchers.names, *left):
+            await self.settled(name)
+
+    def wanted(self) -> list[WatcherSpec]:
+        """Return those that run, or will, be it on demand."""
+        return [
+            spec
+            for name, spec in self.watchers.specs().items()
+            if self.watchers.machine(name).status is not Status.STOPPED
+            or name in self.scheduler.coming
+            or self.scheduler.triggers.armed(name)
+        ]
 
     def tried_forever(self, name: str) -> list[str]:
         """Return those that `name` waits for, itself included, whose start may fail without end."""

@@ -60,6 +60,12 @@ class Triggers(Record, frozen=False):
 
             self._appointments[name] = Appointment(spec.lifetime.schedule, lambda: self.start(name))
 
+    def resume(self, spec: WatcherSpec, *, runs: bool) -> None:
+        """Arm what was armed before."""
+        self.arm(spec)
+        if runs and spec.name in self._demands:
+            self._demands[spec.name].runs()
+
     def disarm(self, name: str) -> None:
         if demand := self._demands.pop(name, None):
             demand.close()

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 from bigtop import sockets
 from bigtop.errors import ConfigError
 from bigtop.sockets import ListeningSocket, SocketSpec
 
 _FIRST_FD = 3  # SD_LISTEN_FDS_START
+STORED = "bigtop-"  # begins the names of descriptors that we had the service keep (FDSTORE=1)
+
+
+def stored(environ: Mapping[str, str]) -> dict[str, int]:
+    """Return by name the descriptors that the service kept for us, and changes nothing."""
+    names, count = environ.get("LISTEN_FDNAMES", "").split(":"), environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+        return {}
+    every = zip(names, range(_FIRST_FD, _FIRST_FD + int(count)), strict=False)
+    return {name: fd for name, fd in every if name.startswith(STORED)}
 
 
 def activated(environ: MutableMapping[str, str]) -> list[ListeningSocket]:
@@ -30,6 +40,8 @@ def activated(environ: MutableMapping[str, str]) -> list[ListeningSocket]:
     for index in range(int(count)):
         fd = _FIRST_FD + index
         name = names[index] if index < len(names) and names[index] else f"fd{fd}"
+        if name.startswith(STORED):  # see stored()
+            continue
         seen[name] = seen.get(name, 0) + 1
         spec = SocketSpec(sockets.numbered(name, seen[name]), fd=fd)
         sock = sockets.adopted(fd, spec.nodelay, f"systemd's socket {name} (descriptor {fd})")

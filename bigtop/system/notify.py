@@ -10,11 +10,15 @@ import os
 import socket
 import sys
 import time
+from array import array
 from collections.abc import Callable, MutableMapping
 from typing import Final, Protocol
 
 # The descriptor on which a `--daemon` command waits for one byte (cli/detach.py).
 WAITING: Final = "BIGTOP_DAEMON_FD"
+
+
+_STORE_SECONDS: Final = 1.0
 
 
 class Starter(Protocol):
@@ -40,7 +44,9 @@ class Notifier:
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         self._address = environ.pop("NOTIFY_SOCKET", "")
         period, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
-        waiting = environ.pop(WAITING, "")
+        waiting, room = environ.pop(WAITING, ""), environ.pop("FDSTORE", "")
+        # How many descriptors the service keeps for us (systemd 254).
+        self.room = int(room) if self._address and room.isdecimal() else 0
         self._waiting = _Waiting(int(waiting)) if waiting.isdecimal() else None
         ours = self._address and period.isdecimal() and pid in ("", str(os.getpid()))
         # Seconds between two pings; systemd asks for two within its period. 0: none are wanted.
@@ -66,14 +72,24 @@ class Notifier:
     def attend(self, gone: Callable[[], object]) -> None:
         """Whoever starts daemons and services leaves them alone."""
 
-    def _tell(self, text: str) -> None:
+    def store(self, name: str, fd: int) -> None:
+        """Have the service keep a copy of `fd`, also when we crash."""
+        self._tell(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", fd)
+
+    def remove(self, name: str) -> None:
+        """Have it close the copy."""
+        self._tell(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+    def _tell(self, text: str, *fds: int) -> None:
         if not self._address:
             return
         # "@" stands for the zero byte of an abstract address (unix(7)).
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
-            sender.sendto(text.encode(), address)
+            # Nobody waits for who listens; what is kept must not be lost because its queue is full just now.
+            sender.settimeout(_STORE_SECONDS if "FDSTORE" in text else 0.0)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+            sender.sendmsg([text.encode()], rights, 0, address)
 
 
 class _Waiting:

@@ -22,21 +22,22 @@ _MODE = 0o644
 
 
 @contextlib.contextmanager
-def held(path: str | None) -> Iterator[None]:
-    """Keep `path` holding our pid while inside; None keeps nothing.
+def held(path: str | None, before: int | None = None) -> Iterator[int | None]:
+    """Keep `path` holding our pid while inside, by the descriptor that is yielded; None keeps nothing.
+    `before` is that of ourselves, before an exec.
 
     AlreadyRunsError when another process holds it, ConfigError when it cannot be written.
     """
     if path is None:
-        yield
+        yield None
         return
     try:
         with safeopen.place(path) as place:
-            lock = _take(path, place)
+            lock = _take(path, place) if before is None or not _is_at(before, place) else before
     except OSError as error:
         raise ConfigError(f"--pid {path}: {error.strerror}") from error
     try:
-        yield
+        yield lock
     finally:
         with contextlib.suppress(OSError), safeopen.place(path) as place:
             if _is_at(lock, place):

@@ -382,14 +382,6 @@ stdout_stream = { class = "FileStream", filename = "{folder}/chatty.log" }
         assert re.search(r"\d+ stdout: \d+\n", stack.ctl("tail", "chatty"))
 
 
-def test_usr2_ends_nothing() -> None:
-    with Stack('[watcher.sleeper]\ncmd = "sleep 60"\n') as stack:
-        stack.wait_for("sleeper: started")
-        stack.send(signal.SIGUSR2)
-        stack.wait_for("SIGUSR2 ignored")
-        assert "active" in stack.ctl("status", "sleeper")
-
-
 def test_files_of_outputs_are_opened_anew_by_usr1(tmp_path: Path) -> None:
     text = """
 [watcher.chatty]

@@ -346,15 +346,6 @@ def test_signals_meant_for_the_supervisor_do_not_hurt_its_children() -> None:
         assert set(site.workers()) == {worker}
 
 
-def test_the_signal_that_upgrades_gunicorn_ends_nothing() -> None:
-    with Site(APP) as site:
-        workers = site.workers()
-        site.send(signal.SIGUSR2)
-        site.wait_for("SIGUSR2 ignored: HUP loads new code")
-        assert site.get() == "ok"
-        assert site.workers() == workers
-
-
 def test_a_worker_that_is_told_to_leave_by_signal_is_replaced() -> None:
     with Site(APP) as site:
         (worker,) = site.workers()

@@ -68,7 +68,12 @@ class Arrival(NamedTuple):
 class AppQueue:
     """The queue of one application, as the supervisor keeps it. The seats are those of its workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Sequence[int] = ()) -> None:
+        """`parts` are those of another one, to go on with. ConfigError: the kernel is in the way."""
+        if parts:
+            self.seats, self.seats_view, *ends = parts
+            self._ends = socket.socket(fileno=ends[0]), socket.socket(fileno=ends[1])
+            return
         self.seats = seats.create()
         # Another open file, so that those who are given it can but read.
         self.seats_view = os.open(f"/proc/self/fd/{self.seats}", os.O_RDONLY | os.O_CLOEXEC)
@@ -82,6 +87,10 @@ class AppQueue:
                 "routes need a kernel with net.core.wmem_max of at least "
                 f"{_LONGEST}: requests that change the application would not fit"
             )
+
+    @property
+    def parts(self) -> tuple[int, int, int, int]:
+        return self.seats, self.seats_view, self._ends[0].fileno(), self._ends[1].fileno()
 
     @property
     def fds(self) -> tuple[int, int, int]:

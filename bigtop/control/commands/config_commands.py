@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from bigtop.control.commands import parameters, watcher_options
 from bigtop.control.commands.base import Command, Role, Steering, find
@@ -12,6 +12,12 @@ from bigtop.control.protocol import RefusedError, Reply
 from bigtop.errors import CommandError, ConfigError
 from bigtop.record import replace
 from bigtop.supervisor.policy import spec
+
+
+def _limit(value: object) -> int:
+    if not 1 <= (number := parameters.whole(value)) <= 3600:
+        raise ValueError(f"{value!r} is not from 1 to 3600")
+    return number
 
 
 class Add(Steering, kw_only=True):
@@ -123,6 +129,22 @@ class Save(Command, kw_only=True):
 
     def apply(self, daemon: Daemon) -> Reply:
         return {"diff": daemon.save(dry_run=self.dry_run)}
+
+
+class Upgrade(Steering, kw_only=True):
+    """Become the version of Bigtop that is installed now; every process goes on."""
+
+    word = "upgrade"
+    role = Role.ADMIN
+    limit: int = parameters.option(
+        "how many seconds the new version may take before the old one goes on", _limit, 30
+    )
+
+    def apply(self, daemon: Daemon) -> Awaitable[Reply]:
+        return self._done(daemon.upgrade(self.limit))
+
+    async def _done(self, asked: Awaitable[Mapping[str, object]]) -> Reply:
+        return dict(await asked)
 
 
 class Quit(Steering, kw_only=True):

@@ -45,6 +45,7 @@ COMMANDS: tuple[type[Command], ...] = (
     config_commands.Remove,
     config_commands.ReloadConfig,
     config_commands.Save,
+    config_commands.Upgrade,
     config_commands.Quit,
     queries.Version,
     config_commands.IPython,

@@ -170,6 +170,13 @@ class Daemon(Protocol):
 
     def version(self) -> Mapping[str, object]: ...
 
+    def upgrade(self, limit: int) -> Awaitable[Mapping[str, object]]:
+        """Become the version that is installed now, which may take `limit` seconds. Done, with the number of
+        this attempt and that version, just before it happens: version() says then how it went.
+
+        Raises CommandError, at once or when awaited, where that cannot be.
+        """
+
     def generations(self, name: str) -> Sequence[Mapping[str, object]]:
         """Return those of a watcher, the oldest first, with what each costs."""
 

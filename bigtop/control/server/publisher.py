@@ -15,6 +15,7 @@ from bigtop.supervisor.policy import messages
 
 # Messages that wait for one slow subscriber.
 QUEUE = 1000
+_OUTPUT = b"output."
 
 
 class Publisher:
@@ -36,6 +37,11 @@ class Publisher:
     def wants_output(self, name: str) -> bool:
         return self._subscriptions.wants(_output_topic(name), by_name=True)
 
+    @property
+    def followers(self) -> int:
+        """How many subscriptions to outputs there are."""
+        return self._subscriptions.count_below(_OUTPUT)
+
     def output(self, name: str, line: Mapping[str, object]) -> None:
         """Publish a line of output: {"time", "pid", "stream", "line"}."""
         if self.wants_output(name):
@@ -46,4 +52,4 @@ class Publisher:
 
 
 def _output_topic(name: str) -> bytes:
-    return f"output.{events.topic_word(name)}.".encode()
+    return _OUTPUT + f"{events.topic_word(name)}.".encode()

@@ -59,6 +59,10 @@ class Subscriptions:
         """Say whether anybody is sent something whose topic begins so."""
         return self.wants(prefix) or any(topic.startswith(prefix) for topic in self._prefixes)
 
+    def count_below(self, prefix: bytes) -> int:
+        """Return how many subscriptions there are to topics that begin so."""
+        return sum(count for topic, count in self._prefixes.items() if topic.startswith(prefix))
+
     def close(self) -> None:
         self._edge.close(linger=100)
 

@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
+from bigtop.record import Record
 from bigtop.supervisor.policy.spec import RestartPolicy
+
+
+class WindowState(Record):
+    """What a window remembers."""
+
+    deaths: int
+    lived: float
+    recent: tuple[float, ...]
+    waits: int
+    next_wait: float
 
 
 class RestartWindow:
@@ -46,6 +57,15 @@ class RestartWindow:
         # Grown step by step: factor ** n raises OverflowError after a night of crashes.
         self._next_wait = wait * policy.factor
         return wait
+
+    def held(self) -> WindowState:
+        return WindowState(self.deaths, self._lived, tuple(self._recent), self._waits, self._next_wait)
+
+    def resume(self, state: WindowState) -> None:
+        """Remember what another one of the same policy did."""
+        self.deaths, self._lived = state.deaths, state.lived
+        self._recent.extend(state.recent)
+        self._waits, self._next_wait = state.waits, state.next_wait
 
     def _forgive(self) -> None:
         self._waits = 0

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from math import inf
 
 from bigtop.supervisor.policy.backoff import RestartWindow
@@ -35,7 +34,7 @@ class Generation:
         self.trying: Step | None = None  # what its canary is tried with now
         self._canary = 0  # the key
         self._passed: set[Step] = set()
-        self._window = RestartWindow(REPREPARE)
+        self.window = RestartWindow(REPREPARE)
 
     def try_out(self, key: int, steps: Sequence[Step]) -> list[Verify]:
         """Go on with the canary `key`, which is ready: to the next step, or it has shown enough."""
@@ -67,7 +66,7 @@ class Generation:
         lived = 0.0 if self.usable_since is None else now - self.usable_since
         self.usable_since = None
         self.late_at = inf
-        self.prepare_at = now + self._window.death(lived)
+        self.prepare_at = now + self.window.death(lived)
 
 
 class Generations(list[Generation]):
@@ -75,11 +74,12 @@ class Generations(list[Generation]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._numbers = count(1)
+        self.newest = 0  # number, also of those that are gone
         self.aside: list[Generation] = []  # that were replaced, oldest first
 
     def add(self, *, by_reload: bool, sequential: bool = False) -> None:
-        self.append(Generation(next(self._numbers), by_reload=by_reload, sequential=sequential))
+        self.newest += 1
+        self.append(Generation(self.newest, by_reload=by_reload, sequential=sequential))
 
     def discard(self, number: int) -> Discard:
         self[:] = [generation for generation in self if generation.number != number]

@@ -122,22 +122,22 @@ class Slots:
         self.holds: dict[int, float] = {}  # by wid: not used again before
         self.gave_up = ""  # why the last one did
         self._policy = policy
-        self._windows: dict[int, RestartWindow] = {}
+        self.windows: dict[int, RestartWindow] = {}
 
     @property
     def over(self) -> int:
         return sum(hold == inf for hold in self.holds.values())
 
     def window(self, wid: int) -> RestartWindow:
-        return self._windows.setdefault(wid, RestartWindow(self._policy))
+        return self.windows.setdefault(wid, RestartWindow(self._policy))
 
     def drop(self, wid: int) -> None:
         self.holds.pop(wid, None)
-        self._windows.pop(wid, None)
+        self.windows.pop(wid, None)
 
     def clear(self) -> None:
         self.holds.clear()
-        self._windows.clear()
+        self.windows.clear()
         self.gave_up = ""
 
 
@@ -146,15 +146,15 @@ class Shortage:
 
     def __init__(self) -> None:
         self.until = -inf
-        self._reason = ""
+        self.reason = ""
 
     def begin(self, reason: str, now: float) -> list[Action]:
-        before, self._reason = self._reason, self._reason or reason
+        before, self.reason = self.reason, self.reason or reason
         self.until = now + SHORT_SECONDS
         return [] if before else [Short(reason)]
 
     def end(self) -> list[Action]:
-        before, self._reason = self._reason, ""
+        before, self.reason = self.reason, ""
         return [Short()] if before else []
 
 
@@ -186,8 +186,8 @@ class ProcessTable:
         self._keys = keys
         self._random = random
         self.shortage = Shortage()
-        self._warm_at = -inf  # no spawn before
-        self._wanting = False  # a spawn waits for these
+        self.warm_at = -inf  # no spawn before
+        self.wanting = False  # a spawn waits for these
 
     def describe(self, spec: WatcherSpec) -> None:
         """Take `spec` for what comes; processes may become older than before, or less old."""
@@ -263,8 +263,8 @@ class ProcessTable:
 
     def next_spawn(self) -> float:
         """When a spawn that waits is due."""
-        earliest = max(self._warm_at, self.shortage.until)
-        waits = [earliest] if self._wanting else []
+        earliest = max(self.warm_at, self.shortage.until)
+        waits = [earliest] if self.wanting else []
         return min([*waits, *(max(hold, earliest) for hold in self.slots.holds.values())], default=inf)
 
     def postpone(self, proc: Proc, reason: str, now: float) -> list[Action]:
@@ -284,10 +284,10 @@ class ProcessTable:
         """The successors of the dead whose wait is over, then `room` more; later what is too early now."""
         due = sorted(wid for wid, hold in self.slots.holds.items() if hold <= now)
         actions: list[Action] = []
-        self._wanting = False
+        self.wanting = False
         for wid in [*due, *(islice(self._free_places(), room) if room else ())]:
-            if now < max(self._warm_at, self.shortage.until):
-                self._wanting = True
+            if now < max(self.warm_at, self.shortage.until):
+                self.wanting = True
                 break
             self.slots.holds.pop(wid, None)
             actions.append(self.spawn(generation, now, wid))
@@ -303,7 +303,7 @@ class ProcessTable:
         self._draw_age(proc)
         self.processes[key] = proc
         if lifetime.warmup_delay:
-            self._warm_at = now + lifetime.warmup_delay
+            self.warm_at = now + lifetime.warmup_delay
         return Spawn(key, wid, generation, held)
 
     def _free_places(self) -> Iterator[int]:

@@ -33,6 +33,10 @@ class Tally:
     def of(self, name: str) -> WatcherTally:
         return self._watchers.setdefault(name, WatcherTally())
 
+    def resume(self, name: str, tally: WatcherTally) -> None:
+        """Go on with what another one has counted."""
+        self._watchers[name] = tally
+
     def hear(self, name: str, notice: messages.Notice, now: float) -> None:
         """Take in what happened at `now`, in seconds since the epoch."""
         match notice:

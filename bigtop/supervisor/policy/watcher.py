@@ -101,7 +101,7 @@ RUNNING = (Status.STARTING, Status.ACTIVE)
 class Watcher:
     """One watcher: tell it what happened, do what it answers, come back with a Tick at wake_at().
 
-    `keys` yields numbers that were never used before, by any watcher. Attributes are to be read only.
+    `keys` yields numbers that no watcher used before. Attributes are to be read only, but by snapshots.py.
     """
 
     def __init__(self, spec: WatcherSpec, keys: Iterator[int], random: Random | None = None) -> None:
@@ -111,8 +111,8 @@ class Watcher:
         self._urgency = Urgency.GRACEFUL
         self._again = False  # a Start follows the Stop
         self.generations = Generations()
-        self._table = ProcessTable(spec, keys, random)
-        self._trial = Trial(self.generations, self._table)
+        self.table = ProcessTable(spec, keys, random)
+        self._trial = Trial(self.generations, self.table)
         self._actions: list[Action] = []
 
     @property
@@ -123,23 +123,23 @@ class Watcher:
     @property
     def processes(self) -> Mapping[int, Proc]:
         """By key, oldest first, until they are gone."""
-        return MappingProxyType(self._table.processes)
+        return MappingProxyType(self.table.processes)
 
     @property
     def settled(self) -> bool:
         """Whether nothing is under way but waits after deaths, and replacements of those that retire."""
         if self.status is not Status.ACTIVE:
             return self.status is Status.STOPPED
-        return len(self.generations) == 1 and self._table.settled(self.numprocesses)
+        return len(self.generations) == 1 and self.table.settled(self.numprocesses)
 
     def wake_at(self) -> float | None:
         """When the next Tick is due, if one is."""
-        times = [proc.deadline for proc in self._table.processes.values()]
+        times = [proc.deadline for proc in self.table.processes.values()]
         if self.status in RUNNING:
             times += [time for each in self.generations for time in (each.prepare_at, each.late_at)]
             if self.generations.source(self.numprocesses).usable_since is not None:
-                times.append(self._table.next_spawn())
-            times.append(self._table.next_expiry())
+                times.append(self.table.next_spawn())
+            times.append(self.table.next_expiry())
         return min((time for time in times if time < inf), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -169,7 +169,7 @@ class Watcher:
                 self._tried(self._trial.go_back())
             case Update(spec):
                 self.spec, self.numprocesses = spec, spec.nearest(self.numprocesses)
-                self._table.describe(spec)
+                self.table.describe(spec)
                 self._actions += self.generations.let_go(spec.deploy.keep_generations)
             case GenerationReady() | GenerationFailed():
                 self._tried(self._trial.hear_generation(event, now))
@@ -187,7 +187,7 @@ class Watcher:
         if self.status not in RUNNING:
             self.status = Status.STARTING
             self._urgency = Urgency.GRACEFUL
-            self._table.slots.clear()
+            self.table.slots.clear()
         if not self.generations:
             self.generations.add(by_reload=False)
 
@@ -195,7 +195,7 @@ class Watcher:
         if self._again:
             return
         if self.spec.send_hup and not remake and self.status in RUNNING:
-            self._actions += [Signal(proc.key, SIGHUP) for proc in self._table.staying()]
+            self._actions += [Signal(proc.key, SIGHUP) for proc in self.table.staying()]
             self._actions.append(Reloaded(self.generation))
             return
         fresh = not self.generations
@@ -206,16 +206,16 @@ class Watcher:
             self.generations.add(by_reload=True, sequential=sequential or self.spec.singleton)
 
     def _hear_process(self, event: _ProcessEvent, now: float) -> None:
-        proc = self._table.processes.get(event.key)
+        proc = self.table.processes.get(event.key)
         if proc is None:
             return
         match event:
             case Leave(_, grace, signum):
                 urgency = Urgency.NOW if signum == SIGKILL else Urgency.GRACEFUL
-                self._actions += self._table.ask(proc, urgency, now, grace, signum)
+                self._actions += self.table.ask(proc, urgency, now, grace, signum)
             case Spawned(pid=pid):
                 proc.pid = pid
-            case Ready() if self._table.is_ready(proc, now):
+            case Ready() if self.table.is_ready(proc, now):
                 if not self.generations.is_canary(proc, self.numprocesses, verifies=True):
                     self.generations.prove(proc.generation)
             case BootFailed(reason=reason) if proc.state is ProcessState.STARTING:
@@ -232,20 +232,20 @@ class Watcher:
         return self.generations.is_canary(proc, self.numprocesses, verifies=bool(self.spec.deploy.steps))
 
     def _late(self, proc: Proc, event: Late, now: float) -> None:
-        self._actions += against(event, proc, self._table, now)
+        self._actions += against(event, proc, self.table, now)
         if event.due is None and self._is_canary(proc):
             self._fail(proc.generation, f"its canary is stuck: {event.reason}")
-            self._actions += self._table.ask(proc, Urgency.GRACEFUL, now)
+            self._actions += self.table.ask(proc, Urgency.GRACEFUL, now)
 
     def _gone(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> None:
         if isinstance(event, SpawnFailed) and event.short and proc.asked is None:
-            self._actions += self._table.postpone(proc, event.reason, now)
+            self._actions += self.table.postpone(proc, event.reason, now)
             return
         was_ready = proc.state is ProcessState.READY
         on_trial = self._is_canary(proc)
         if not proc.moves(type(event)):
             return
-        death = self._table.bury(proc, event, now)
+        death = self.table.bury(proc, event, now)
         if death is None:
             return
         failed = on_trial or (death.gave_up and self.generations.is_reload_to(proc.generation))
@@ -253,13 +253,13 @@ class Watcher:
         if not death.expected:
             self._actions.append(death.told(proc, was_ready=was_ready, wait=wait))
         if failed:
-            self._table.slots.drop(proc.wid)
+            self.table.slots.drop(proc.wid)
             self._fail(proc.generation, f"process {proc.wid} {death.how}")
             return
-        self._table.slots.holds[proc.wid] = now + wait
+        self.table.slots.holds[proc.wid] = now + wait
         if death.gave_up:
-            self._table.slots.gave_up = f"process {proc.wid} used up its retries; at last it {death.how}"
-            for other in self._table.processes.values():
+            self.table.slots.gave_up = f"process {proc.wid} used up its retries; at last it {death.how}"
+            for other in self.table.processes.values():
                 other.retiring = None  # it is better than none, and its successor may have been this one
 
     def _fail(self, number: int, reason: str) -> None:
@@ -277,20 +277,20 @@ class Watcher:
         self._actions = []
         for number in self.generations.too_late(now) if self.status in RUNNING else ():
             self._fail(number, f"not imported after {self.spec.boot_timeout:g} seconds")
-        for proc in self._table.overdue(now):
+        for proc in self.table.overdue(now):
             if self._is_canary(proc):
                 self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
-            self._actions += self._table.kill(proc, why_overdue(proc, self.spec.boot_timeout))
+            self._actions += self.table.kill(proc, why_overdue(proc, self.spec.boot_timeout))
         if self.status in RUNNING:
-            self._table.advance(now)
+            self.table.advance(now)
             if len(self.generations) > 1:
                 self._actions += self._trial.go_on(self.numprocesses, self.spec.deploy.steps)
             self._adjust(now)
             self._tell()
         if self.status is Status.STOPPING:
-            for proc in self._table.processes.values():
-                self._actions += self._table.ask(proc, self._urgency, now)
-            if not self._table.processes:
+            for proc in self.table.processes.values():
+                self._actions += self.table.ask(proc, self._urgency, now)
+            if not self.table.processes:
                 every = [*self.generations.aside, *self.generations]
                 self._actions += [self.generations.discard(each.number) for each in every]
                 self._actions.append(Stopped())
@@ -303,35 +303,35 @@ class Watcher:
 
     def _adjust(self, now: float) -> None:
         """Ask those to leave that are too many, or replaced; then start what is missing."""
-        facts = self._table, self.generations, self.numprocesses, self.spec
+        facts = self.table, self.generations, self.numprocesses, self.spec
         before = Roster(*facts)
         leaving, idle = before.leaving(), before.idle_slots()
         for wid in idle:
-            self._table.slots.drop(wid)
+            self.table.slots.drop(wid)
         for proc in leaving:
-            self._actions += self._table.ask(proc, Urgency.GRACEFUL, now)
+            self._actions += self.table.ask(proc, Urgency.GRACEFUL, now)
         self._actions += [Prepare(number) for number in self.generations.due(now, self.spec.boot_timeout)]
         after = Roster(*facts) if leaving or idle else before
         if after.usable:
-            self._actions += self._table.spawn_missing(after.source.number, after.room(), now)
+            self._actions += self.table.spawn_missing(after.source.number, after.room(), now)
         if after.canary_wanted:
             is_held = self.spec.deploy.holds
-            self._actions.append(self._table.spawn(after.canary_wanted, now, held=is_held))
-        self._actions += self._table.shortage.end() if after.complete else []
+            self._actions.append(self.table.spawn(after.canary_wanted, now, held=is_held))
+        self._actions += self.table.shortage.end() if after.complete else []
 
     def _tell(self) -> None:
         """Say what was reached."""
         wanted = self.generations[-1]
-        over = self._table.slots.over
+        over = self.table.slots.over
         trial = self.generations.trial(self.numprocesses)
         if trial is None and 0 < self.numprocesses == over:
-            reason = self._table.slots.gave_up
+            reason = self.table.slots.gave_up
             self._actions.append(GaveUp(reason) if reason else Finished())
             self.status = Status.STOPPING
             return
         if self.status is Status.ACTIVE and len(self.generations) == 1 and not wanted.by_reload:
             return  # that was said before
-        staying = self._table.staying()
+        staying = self.table.staying()
         usable = self.generations.source(self.numprocesses).usable_since is not None
         ready = [proc for proc in staying if proc.serves]
         if self.status is Status.STARTING and usable and len(ready) + over >= self.numprocesses:

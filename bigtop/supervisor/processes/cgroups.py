@@ -43,6 +43,11 @@ def create(name: str, limits: Cgroup) -> Path:
     return group
 
 
+def named(path: str) -> Path:
+    """Return the group that was made at `path`."""
+    return _home() / path
+
+
 def kill(group: Path) -> None:
     """End everything in the group, without a race against its forks (Linux 5.14)."""
     with contextlib.suppress(OSError):

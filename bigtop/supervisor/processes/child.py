@@ -87,6 +87,14 @@ class Process:
             return None
         return cls(pid, on_exit, pidfd)
 
+    @classmethod
+    def resumed(cls, pid: int, on_exit: Callable[[ExitStatus], None]) -> Process:
+        """Return a process that we started before an exec; OSError when it is no child of ours."""
+        process = cls.adopt(pid, on_exit)
+        if process is None:
+            raise ProcessLookupError(f"process {pid} is no child of ours")
+        return process
+
     def _exited(self) -> None:
         try:
             result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)

@@ -7,21 +7,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome, only_limits_differ
 from bigtop.supervisor.policy.scaling import Work
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
-from bigtop.supervisor.processes import descendants, killing, rlimits, scarcity
+from bigtop.supervisor.processes import cgroups, descendants, killing, rlimits, scarcity
 from bigtop.supervisor.processes.child import Process
 from bigtop.supervisor.processes.command_canaries import CommandCanaries
-from bigtop.supervisor.processes.readiness import Watch, watch
+from bigtop.supervisor.processes.readiness import Watch, WatchState, resumed, watch
 from bigtop.supervisor.processes.spawner import Spawner, SpawnResult
 from bigtop.supervisor.processes.termination import Ending
-from bigtop.supervisor.streams.reader import LineReader
+from bigtop.supervisor.streams.reader import LineReader, ReaderState
 from bigtop.supervisor.streams.writer import Outputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class PoolServices(Record):
@@ -40,12 +44,31 @@ class _Member(Record, frozen=False):
     spec: WatcherSpec
     command: Command
     watch: Watch
-    readers: list[LineReader] = field(default_factory=list)
+    readers: dict[str, LineReader] = field(default_factory=dict)  # by "stdout" and "stderr"
     process: Process | None = None
     ending: Ending | None = None
     status: messages.ExitStatus | None = None
     asked: tuple[float, int | None] | None = None  # before there was a process
     doomed: str = ""  # likewise: why it is to be killed
+
+
+class CommandState(Record):
+    """What a process is to another supervisor that goes on with it."""
+
+    key: int
+    wid: int
+    pid: int
+    spec: WatcherSpec
+    watch: WatchState
+    readers: Mapping[str, ReaderState]
+    group: str | None
+
+
+class CommandPoolState(Record):
+    """The same of a pool; descriptions by generation."""
+
+    commands: tuple[CommandState, ...]
+    descriptions: Mapping[int, WatcherSpec]
 
 
 class CommandPool:
@@ -135,6 +158,30 @@ class CommandPool:
     def _tell(self, notice: messages.Notice) -> None:
         self._services.tell(self._spec.name, notice)
 
+    # ---- another supervisor goes on with them
+
+    def held(self) -> CommandPoolState | None:
+        """Return what it takes; None while a process is born or ends."""
+        states = [_state(member) for member in self._members.values()]
+        commands = tuple(state for state in states if state is not None)
+        return None if len(commands) < len(states) else CommandPoolState(commands, dict(self._descriptions))
+
+    def resume(self, state: CommandPoolState) -> None:
+        """Go on with what another supervisor has started. OSError: one of them is no child of ours."""
+        self._descriptions.update(state.descriptions)
+        for each in state.commands:
+            command = each.spec.target
+            assert isinstance(command, Command), "describe() takes nothing else"
+            on_ready = functools.partial(self._feed, messages.Ready(each.key))
+            ready = resumed(each.spec.ready, on_ready, each.watch, each.pid)
+            member = self._members[each.key] = _Member(each.key, each.wid, each.spec, command, ready)
+            member.process = Process.resumed(each.pid, functools.partial(self._exited, member))
+            group = None if each.group is None else cgroups.named(each.group)
+            member.ending = self._ending(member, member.process, group)
+            for which, reader in each.readers.items():
+                sink = functools.partial(self._wrote, member, which)
+                member.readers[which] = LineReader.resumed(reader, sink)
+
     # ---- life and end
 
     def _spawned(self, member: _Member, result: SpawnResult) -> None:
@@ -147,21 +194,24 @@ class CommandPool:
             del self._members[member.key]
             self._feed(messages.SpawnFailed(member.key, result.reason, result.short))
             return
-        member.ending = Ending(
-            f"{self._spec.name}: process {member.wid}",
-            member.process,
-            member.spec.stop,
-            dict(member.command.context.env),
-            result.group,
-            lambda number: self._tell(messages.Signalled(member.key, result.pid, number)),
-            lambda left: self._gone(member, left),
-        )
+        member.ending = self._ending(member, member.process, result.group)
         self._feed(messages.Spawned(member.key, result.pid))
         member.watch.begin(result.pid)
         if member.doomed:
             member.ending.kill(member.doomed)
         elif member.asked is not None:
             member.ending.ask(*member.asked)
+
+    def _ending(self, member: _Member, process: Process, group: Path | None) -> Ending:
+        return Ending(
+            f"{self._spec.name}: process {member.wid}",
+            process,
+            member.spec.stop,
+            dict(member.command.context.env),
+            group,
+            lambda number: self._tell(messages.Signalled(member.key, process.pid, number)),
+            lambda left: self._gone(member, left),
+        )
 
     def _wrote(self, member: _Member, which: str, lines: bytes) -> None:
         member.watch.heard(lines)
@@ -183,10 +233,10 @@ class CommandPool:
 
     def _gone(self, member: _Member, left: list[int]) -> None:
         """The whole tree is: only now nobody writes to the outputs any more."""
-        for reader in member.readers:
+        for reader in member.readers.values():
             reader.catch_up()
             reader.close()
-        self.last_words[member.wid] = [line for reader in member.readers for line in reader.last]
+        self.last_words[member.wid] = [line for reader in member.readers.values() for line in reader.last]
         assert member.status is not None
         assert member.process is not None
         self._services.outputs.lose(member.process.pid)
@@ -205,14 +255,28 @@ def _observe(
     """Read what a new process writes and watch for its end; without a descriptor for that, undo it."""
     try:
         for which, fd in list(result.pipes.items()):
-            member.readers.append(LineReader(fd, functools.partial(wrote, member, which)))
+            member.readers[which] = LineReader(fd, functools.partial(wrote, member, which))
             del result.pipes[which]
         member.process = Process(result.pid, functools.partial(exited, member))
     except OSError as error:
         killing.unwatched(result.pid, f"{member.spec.name}: process {member.wid}", error)
-        for reader in member.readers:
+        for reader in member.readers.values():
             reader.close()
         result.fail(f"it cannot be watched: {error.strerror}", short=scarcity.is_passing(error))
+
+
+def _state(member: _Member) -> CommandState | None:
+    if member.process is None or member.ending is None or member.ending.has_begun:
+        return None
+    return CommandState(
+        member.key,
+        member.wid,
+        member.process.pid,
+        member.spec,
+        member.watch.held(),
+        {which: reader.held() for which, reader in member.readers.items()},
+        None if member.ending.group is None else str(member.ending.group),
+    )
 
 
 def _adjusted(member: _Member, spec: WatcherSpec) -> bool:

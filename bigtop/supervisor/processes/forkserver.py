@@ -19,12 +19,13 @@ from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 from bigtop.ipc import lifeline
+from bigtop.ipc.snapshot import Descriptor
 from bigtop.log import logger as get_logger
 from bigtop.record import Record
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.processes import killing, scarcity
 from bigtop.supervisor.processes.child import Process, spawn
-from bigtop.supervisor.streams.reader import LineReader
+from bigtop.supervisor.streams.reader import LineReader, ReaderState
 
 logger = get_logger("bigtop.supervisor")
 
@@ -76,6 +77,16 @@ class Unborn(Record, frozen=False, eq=False):
         os.close(self.reports)
 
 
+class ForkServerState(Record):
+    """A fork server of which nothing is under way but, maybe, its import."""
+
+    generation: int
+    pid: int
+    control: Descriptor
+    stderr: ReaderState
+    loaded: bool
+
+
 class Hearers(Record):
     """Who is told what.
 
@@ -98,19 +109,20 @@ class ForkServer:
         inherited: InheritedState,
         hearers: Hearers,
         early: Started | None = None,
+        resumed: ForkServerState | None = None,
     ) -> None:
         self.generation = generation
         self._name = inherited.name
-        self.loaded = False
+        self.loaded = resumed is not None and resumed.loaded
         self.gone = False  # collected
         self.on_gone: Callable[[], None] = lambda: None
         self.pending: dict[int, Unborn] = {}  # by key
         self._hearers = hearers
         self._over = False  # nothing is heard of it any more
-        scarcity.check()
-        started = early
-        if started is None or not _begin(started, generation, inherited):
-            started = _start(generation, inherited)
+        if resumed is not None:
+            self._resume(resumed)
+            return
+        started = _begun(early, generation, inherited)
         try:
             self.process = Process(started.pid, self._ended)
         except OSError as error:
@@ -120,6 +132,20 @@ class ForkServer:
         self._control = started.control
         self._stderr = LineReader(started.stderr, hearers.line_sink())
         asyncio.get_running_loop().add_reader(self._control, self._readable)
+
+    def _resume(self, state: ForkServerState) -> None:
+        self.process = Process(state.pid, self._ended)
+        self._control = socket.socket(fileno=state.control.number)
+        self._stderr = LineReader.resumed(state.stderr, self._hearers.line_sink())
+        asyncio.get_running_loop().add_reader(self._control, self._readable)
+
+    def held(self) -> ForkServerState | None:
+        """Return what it takes to go on with it; None while there is more under way than that holds."""
+        if self._over or self.gone or self.pending:
+            return None
+        stderr = self._stderr.held()
+        control = Descriptor(self._control.fileno())
+        return ForkServerState(self.generation, self.process.pid, control, stderr, self.loaded)
 
     @property
     def usable(self) -> bool:
@@ -284,6 +310,13 @@ class ForkServer:
         if self._control.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
+
+
+def _begun(early: Started | None, generation: int, inherited: InheritedState) -> Started:
+    scarcity.check()
+    if early is not None and _begin(early, generation, inherited):
+        return early
+    return _start(generation, inherited)
 
 
 def _start(generation: int, inherited: InheritedState) -> Started:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bigtop.ipc import lifeline
 from bigtop.log import logger as get_logger
@@ -16,6 +16,7 @@ from bigtop.supervisor.processes import scarcity
 from bigtop.supervisor.processes.checks import CheckProgram
 from bigtop.supervisor.processes.forkserver import (
     ForkServer,
+    ForkServerState,
     Hearers,
     InheritedState,
     Started,
@@ -126,6 +127,20 @@ class ForkServers:
         for server in self._servers.values():
             if key in server.pending:
                 server.kill(key, reason)
+
+    def held(self) -> tuple[ForkServerState, ...] | None:
+        """Return what it takes to go on with them; None while a worker is born, or one of them ends."""
+        states = [server.held() for server in self._servers.values() if not server.gone]
+        found = tuple(state for state in states if state is not None)
+        return None if len(found) < len(states) or len(self.pids) > len(found) else found
+
+    def resume(self, states: Iterable[ForkServerState]) -> None:
+        """Go on with fork servers that another supervisor has started."""
+        for state in states:
+            server = ForkServer(state.generation, self.inherited, self._hearers, resumed=state)
+            self._servers[state.generation] = server
+            self._all.append(server)
+            self._inherited_by_generation[state.generation] = self.inherited
 
     @property
     def forking(self) -> bool:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
+from bigtop.ipc.snapshot import Descriptor
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.launch_request import LaunchRequest
 from bigtop.supervisor.policy.messages import ExitStatus
@@ -45,6 +46,13 @@ class _Line(Record, frozen=False):
     sent: dict[int, _Launch] = field(default_factory=dict)
 
 
+class LauncherState(Record):
+    """A launcher that has nothing to do, for a supervisor that goes on with it."""
+
+    pid: int
+    socket: Descriptor
+
+
 class LauncherClient:
     """Event loop only. `soft_limit` of open files is what commands get, 0: as the supervisor has it."""
 
@@ -70,6 +78,24 @@ class LauncherClient:
     def launching(self) -> bool:
         """Whether a child of ours may exist whose number we do not know yet."""
         return self._line is not None and any(not launch.pid for launch in self._line.sent.values())
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._queue) or (self._line is not None and bool(self._line.sent))
+
+    def held(self) -> LauncherState | None:
+        if self._line is None:
+            return None
+        return LauncherState(self._line.process.pid, Descriptor(self._line.socket.fileno()))
+
+    def resume(self, state: LauncherState | None) -> None:
+        """Go on with the launcher of another supervisor, if there is one; event loop only."""
+        if state is None:
+            return
+        process = Process.resumed(state.pid, lambda status: self._ended(line, status))
+        line = self._line = _Line(process, socket.socket(fileno=state.socket.number))
+        self.pids.add(state.pid)
+        asyncio.get_running_loop().add_reader(line.socket, self._readable, line)
 
     def close(self) -> None:
         """Have the launcher end by itself; whatever was not launched yet is told so."""

@@ -15,6 +15,8 @@ import struct
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
+from bigtop.ipc.snapshot import Descriptor
+from bigtop.record import Record
 from bigtop.supervisor.policy.spec import Readiness
 from bigtop.supervisor.processes import descendants
 
@@ -23,6 +25,13 @@ _SLOWEST_LOOK = 1.0
 _PROBE_SECONDS = 5.0
 _SENDER = struct.Struct("@iII")  # struct ucred: pid, uid, gid
 _ROOM_FOR_SENDER = socket.CMSG_LEN(_SENDER.size)
+
+
+class WatchState(Record):
+    """What a watch has heard, and where."""
+
+    said: bool
+    socket: Descriptor | None = None
 
 
 class Watch:
@@ -41,7 +50,14 @@ class Watch:
     def heard(self, lines: bytes) -> None:
         """Whole lines that the process wrote."""
 
+    def held(self) -> WatchState:
+        return WatchState(self._said)
+
     def close(self) -> None:
+        self._said = True
+
+    def said(self) -> None:
+        """It is ready, and that was told before."""
         self._said = True
 
     def _ready(self) -> None:
@@ -98,9 +114,12 @@ class _Notify(Watch):
     SCM_CREDENTIALS): it counts if that is the process, one of its session, or one of its user or ours.
     """
 
-    def __init__(self, on_ready: Callable[[], None]) -> None:
+    def __init__(self, on_ready: Callable[[], None], fd: int = -1) -> None:
         super().__init__(on_ready)
         self._pid = 0
+        if fd >= 0:
+            self._socket = socket.socket(fileno=fd)
+            return
         name = f"bigtop/{os.getpid()}/{os.urandom(16).hex()}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -116,6 +135,9 @@ class _Notify(Watch):
             data, ancillary, _flags, _address = self._socket.recvmsg(4096, _ROOM_FOR_SENDER)
             if b"READY=1" in data.split(b"\n") and self._is_meant(ancillary):
                 self._ready()
+
+    def held(self) -> WatchState:
+        return WatchState(self._said, Descriptor(self._socket.fileno()))
 
     def _is_meant(self, ancillary: list[tuple[int, int, bytes]]) -> bool:
         for level, kind, payload in ancillary:
@@ -165,6 +187,18 @@ def watch(readiness: Readiness, on_ready: Callable[[], None]) -> Watch:
             return _Log(on_ready, re.compile(value, re.MULTILINE))
         case _:
             return Watch(on_ready)
+
+
+def resumed(readiness: Readiness, on_ready: Callable[[], None], state: WatchState, pid: int) -> Watch:
+    """Return a watch of the process `pid` that goes on for another one; what looks, or waits, begins anew."""
+    if state.socket is not None:
+        made: Watch = _Notify(on_ready, state.socket.number)
+    else:
+        made = watch(readiness, on_ready) if not state.said else Watch(on_ready)
+    if state.said:
+        made.said()
+    made.begin(pid)
+    return made
 
 
 async def _connects(host: str, port: int) -> bool:

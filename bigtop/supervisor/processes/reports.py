@@ -18,7 +18,7 @@ from bigtop.ipc import reports
 from bigtop.ipc.reports import Begun, Ended, Frame, Message, Sampled, Samples, Stack
 from bigtop.record import Record, field
 from bigtop.supervisor.processes.child import Process
-from bigtop.supervisor.streams.reader import LineReader
+from bigtop.supervisor.streams.reader import LineReader, ReaderState
 from bigtop.system.signals import PROFILE_SIGNAL, REPORT_SIGNAL, STACK_SIGNAL
 
 _TO_THE_END = 3.0  # seconds, of a report that has begun
@@ -95,13 +95,17 @@ class _Heard(Record, frozen=False):
 
 
 class Reports:
-    """Reads the pipe `fd`, which it owns; `sink` takes the text that comes. Event loop only."""
+    """Reads the pipe `fd`, or goes on with one, and owns it; `sink` takes the text that comes. Event loop
+    only."""
 
-    def __init__(self, fd: int, sink: Callable[[bytes], None], process: Process) -> None:
+    def __init__(self, fd: int | ReaderState, sink: Callable[[bytes], None], process: Process) -> None:
         self._process = process
         self._sink = sink
         self._reader = reports.Reader()
-        self._pipe = LineReader(fd, self._take)
+        if isinstance(fd, ReaderState):
+            self._pipe = LineReader.resumed(fd, self._take)
+        else:
+            self._pipe = LineReader(fd, self._take)
         self._heard: _Heard | None = None  # while somebody asks
         self._sampled: Profile | None = None
         self._news = asyncio.Event()
@@ -184,6 +188,10 @@ class Reports:
             except TimeoutError:
                 pass
         return True
+
+    def held(self) -> ReaderState:
+        """Return what is needed to go on; what was asked for is answered to nobody any more."""
+        return self._pipe.held()
 
     def close(self) -> None:
         """The worker has ended."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from bigtop.errors import BigtopError
 from bigtop.supervisor.policy.launch_request import LaunchRequest
@@ -91,3 +91,8 @@ def _account(context: ExecContext) -> Account:
         return accounts.account(context.user, context.group, "gid")
     except LookupError as error:
         raise SpawnError(f"uid, gid: {error}") from error
+
+
+def users_of(specs: Iterable[WatcherSpec], sockets: Collection[str]) -> list[WatcherSpec]:
+    """Return those whose commands are given one of `sockets`."""
+    return [spec for spec in specs if sockets_used(spec, sockets)]

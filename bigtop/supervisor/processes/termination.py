@@ -72,6 +72,14 @@ class Ending:
         """The stop command, while it runs."""
         return self._command.pid if self._command is not None and self._command.running else None
 
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._deadline) or self._kill.at is not None or not self._process.running
+
+    @property
+    def group(self) -> Path | None:
+        return self._group
+
     def ask(self, grace: float, number: int | None = None) -> None:
         """Ask to end within `grace` seconds: by the signals of the stop policy, or by `number`."""
         self._cancel()

@@ -8,75 +8,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Callable
+from functools import partial
 
 from bigtop.errors import CommandError
 from bigtop.ipc import lifeline
 from bigtop.ipc.board import Scoreboard
-from bigtop.ipc.scoreboard import RequestRecord, View, Word
+from bigtop.ipc.scoreboard import RequestRecord, Word
 from bigtop.log import logger as get_logger
-from bigtop.record import Record, field
+from bigtop.record import Record
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.plan import UpdateOutcome
 from bigtop.supervisor.policy.scaling import Work
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
-from bigtop.supervisor.processes import descendants, killing, lateness, scarcity
+from bigtop.supervisor.processes import killing, lateness, scarcity
 from bigtop.supervisor.processes.canaries import WarmUp, WorkerCanaries
 from bigtop.supervisor.processes.child import Process
-from bigtop.supervisor.processes.forkserver import Hearers, InheritedState, Unborn
+from bigtop.supervisor.processes.forkserver import ForkServerState, Hearers, InheritedState, Unborn
 from bigtop.supervisor.processes.forkservers import ForkServers
 from bigtop.supervisor.processes.last_drain import LastDrain
 from bigtop.supervisor.processes.reports import Reports, lines_of
+from bigtop.supervisor.processes.worker_member import WorkerMember, WorkerState, WorkerTable
 from bigtop.supervisor.streams.reader import LineReader
-from bigtop.system.signals import CUT_SIGNAL, STACK_SIGNAL
+from bigtop.system.signals import STACK_SIGNAL
 
 logger = get_logger("bigtop.supervisor")
 
-_CUT_AFTER = 1.0  # seconds after the time for open requests, in which a worker notices that by itself
 _FIRST_WORD = 0.5  # seconds for a late worker, to begin with its stacks
 _TIME_TO_END = 1.0  # seconds between the end of a line and that of its process
-_SAID_BY_WORKERS = (lifeline.Ready, lifeline.BootFailed, lifeline.Retire, lifeline.Serves)
 
 
-class _Member(Record, frozen=False):
-    wid: int
-    process: Process
-    line: socket.socket
-    stderr: LineReader
-    reports: Reports
-    told: frozenset[int] = frozenset()  # of what is late in it
-    telling: asyncio.Task[None] | None = None  # of its stacks
-    said: set[type] = field(default_factory=set)
-    grace: float = 0.0  # of the last time it was asked to end
-    cut: asyncio.TimerHandle | None = None
-    why: str = ""  # it could not boot, and what it said of that
-    killed: bool = False  # by us, and what that cuts off was said
-    asked: int = 0  # how often it was given certificates and has not answered
-    serves: lifeline.Serves | None = None  # what it said last of those; None: those it was born with
+class WorkerPoolState(Record):
+    """What a pool is to another supervisor that goes on with it."""
 
-    def hear(self, message: lifeline.Message) -> None:
-        """Take in that it said that; ValueError: no worker says so, or not twice."""
-        kind = type(message)
-        if isinstance(message, lifeline.Serves) and self.asked:
-            self.asked -= 1
-            self.serves = message
-        elif kind in self.said or kind not in _SAID_BY_WORKERS or kind is lifeline.Serves:
-            raise ValueError(f"{kind.__name__} is not what a worker says now")
-        self.said.add(kind)
-
-    def cut_off_after(self, grace: float) -> None:
-        """See that a worker which was asked to end within `grace` seconds notices their end: it does not hear
-        us while its main thread is inside a call of the application, or still imports that."""
-        self.spare()
-        self.grace = grace
-        wait = (grace if lifeline.Ready in self.said else 0.0) + _CUT_AFTER
-        self.cut = asyncio.get_running_loop().call_later(wait, self.process.send_signal, CUT_SIGNAL)
-
-    def spare(self) -> None:
-        if self.cut is not None:
-            self.cut.cancel()
+    workers: tuple[WorkerState, ...]
+    servers: tuple[ForkServerState, ...]
+    interface: str
 
 
 class WorkerPool:
@@ -98,8 +66,8 @@ class WorkerPool:
         self.timed = target.is_timed
         self._line_sink = line_sink
         self.servers = ForkServers(inherited, Hearers(feed, self._adopt, line_sink, on_loaded))
-        self._members: dict[int, _Member] = {}
-        self.canaries = WorkerCanaries(self._tell, self._slots, self.servers)
+        self.members = WorkerTable(board)
+        self.canaries = WorkerCanaries(self._tell, self.members.slots, self.servers)
         self.warm_up = WarmUp(self.canaries)
         self._held: set[int] = set()  # by us: they have their warm-up before them
         self.last_drain: LastDrain | None = None  # of a program that ends
@@ -142,60 +110,46 @@ class WorkerPool:
     def drain(self, key: int, grace: float, signum: int | None = None) -> None:
         if self.last_drain is not None and self.last_drain.takes(key, grace, signum):
             return
-        if signum is not None and key in self._members:
+        if signum is not None and key in self.members:
             self.signal(key, signum)
         else:
             self._tell(key, lifeline.Drain(grace))
-        if key in self._members:
-            self._members[key].cut_off_after(grace)
+        if key in self.members:
+            self.members[key].cut_off_after(grace)
 
     def kill(self, key: int, reason: str) -> None:
-        if key in self._members:
-            _kill(self._name, self._board, self._members[key], reason)
+        if key in self.members:
+            _kill(self._name, self._board, self.members[key], reason)
         else:
             self.servers.kill(key, reason)
 
     def signal(self, key: int, number: int, *, children: bool = False, recursive: bool = False) -> None:
-        if key in self._members:
-            self._members[key].process.send(number, children=children, recursive=recursive)
+        if key in self.members:
+            self.members[key].process.send(number, children=children, recursive=recursive)
 
     def reopen_logs(self) -> None:
-        for key in self._members:
+        for key in self.members:
             self._tell(key, lifeline.Reopen())
 
     def hand_out(self, message: lifeline.Certificates, fd: int) -> None:
         """Have all workers, and those to come, serve with the certificates in a sealed file."""
         self.servers.hand_out(message, fd)
-        for key, member in self._members.items():
+        for key, member in self.members.items():
             member.asked += 1
             self._tell(key, message, (fd,))
 
-    def serves(self) -> dict[int, lifeline.Serves | None]:
-        """Return what each worker, by number, said of the certificates that it was given last, of no digest
-        until it has; None: it has those that it was born with."""
-        return {
-            member.wid: lifeline.Serves("", "") if member.asked else member.serves
-            for member in self._members.values()
-        }
-
     def pids(self) -> set[int]:
-        return {member.process.pid for member in self._members.values()} | self.servers.pids
+        return {member.process.pid for member in self.members.values()} | self.servers.pids
 
     def _tell(self, key: int, message: lifeline.Message, fds: tuple[int, ...] = ()) -> None:
-        whose = self._members.get(key) or self.servers.unborn(key)
+        whose = self.members.get(key) or self.servers.unborn(key)
         if whose is None or whose.line.fileno() < 0:
             return
         with contextlib.suppress(OSError):  # it is dead or does not listen: its deadline will come
             lifeline.send(whose.line, message, fds)
 
     def work(self) -> dict[int, Work]:
-        """Return what each worker has done since its start. Calls that are under way count as far as they
-        are; where an event loop runs them, they say nothing of how busy it is."""
-        return {
-            key: _work(self._board.of(member.wid - 1), member.process.pid, self._target.threads)
-            for key, member in self._members.items()
-            if lifeline.Ready in member.said
-        }
+        return self.members.work(self._target.threads)
 
     # ---- who is stuck
 
@@ -203,7 +157,7 @@ class WorkerPool:
         if not self.timed:
             return
         now = time.monotonic_ns()
-        for key, member in list(self._members.items()):
+        for key, member in list(self.members.items()):
             slot = self._board.of(member.wid - 1)
             late = lateness.look(slot, self._target, now, leaves=member.cut is not None)
             if late is None:
@@ -216,7 +170,7 @@ class WorkerPool:
 
     def report(self, key: int, reason: str) -> None:
         """Log what a late worker is doing, with the stack of every thread, task and greenlet."""
-        member = self._members.get(key)
+        member = self.members.get(key)
         if member is None:
             return
         slot, who = self._board.of(member.wid - 1), (member.wid, member.process.pid)
@@ -230,9 +184,27 @@ class WorkerPool:
 
     def reports(self, key: int) -> Reports:
         """Return what asks a worker about itself. CommandError: it is not there, or not born yet."""
-        if key not in self._members:
+        if key not in self.members:
             raise CommandError("that worker is not born yet")
-        return self._members[key].reports
+        return self.members[key].reports
+
+    # ---- another supervisor goes on with them
+
+    def held(self) -> WorkerPoolState | None:
+        """Return what it takes; None while a worker is born, is warmed up, or ends."""
+        servers, workers = self.servers.held(), self.members.held()
+        if servers is None or workers is None or self._held:
+            return None
+        return WorkerPoolState(workers, servers, self.interface)
+
+    def resume(self, state: WorkerPoolState) -> None:
+        """Go on with what another supervisor has started. OSError: one of them is no child of ours."""
+        self.interface = state.interface
+        self.servers.resume(state.servers)
+        for each in state.workers:
+            process = Process.resumed(each.pid, partial(self._ended, each.key))
+            member = self.members.resume(each, process, self._line_sink)
+            asyncio.get_running_loop().add_reader(member.line, self._readable, each.key, member)
 
     # ---- what workers say
 
@@ -249,18 +221,18 @@ class WorkerPool:
         if process is None:
             return False
         stderr = LineReader(newborn.stderr, self._line_sink())
-        member = _Member(
+        member = WorkerMember(
             newborn.wid, process, line, stderr, Reports(newborn.reports, self._line_sink(), process)
         )
         member.asked = newborn.asked
-        self._members[key] = member
+        self.members[key] = member
         asyncio.get_running_loop().add_reader(line, self._readable, key, member)
         self._feed(messages.Spawned(key, pid))
         if newborn.doomed:
             _kill(self._name, self._board, member, "it was not wanted any more before it was born")
         return True
 
-    def _readable(self, key: int, member: _Member) -> bool:
+    def _readable(self, key: int, member: WorkerMember) -> bool:
         """Take one message; return whether there may be another."""
         if member.line.fileno() < 0:
             return False
@@ -293,7 +265,7 @@ class WorkerPool:
                 self._feed(messages.Retiring(key, reason))
         return received is not None
 
-    def _answers(self, key: int, member: _Member, interface: str) -> None:
+    def _answers(self, key: int, member: WorkerMember, interface: str) -> None:
         """A worker answers requests."""
         self.interface = interface
         if member.cut is not None:  # asked to leave at the very moment in which it began to answer
@@ -308,11 +280,8 @@ class WorkerPool:
             self.admit(key)
         self._feed(messages.Ready(key))
 
-    def _slots(self) -> dict[int, View]:
-        return {key: self._board.of(member.wid - 1) for key, member in self._members.items()}
-
     def _ended(self, key: int, status: messages.ExitStatus) -> None:
-        member = self._members[key]
+        member = self.members[key]
         while self._readable(key, member):  # its last words may still be in the line
             pass
         _close_line(member)
@@ -323,14 +292,14 @@ class WorkerPool:
         self.last_words[member.wid] = member.why.splitlines() or list(member.stderr.last)
         if not member.killed:
             _tell_lost(self._board, member.wid, "is gone")
-        del self._members[key]
+        del self.members[key]
         self._held.discard(key)
         self.warm_up.end(key)
         self._board.drop(member.wid - 1)
         self._feed(messages.Exited(key, status))
 
 
-async def _tell_stacks(member: _Member) -> None:
+async def _tell_stacks(member: WorkerMember) -> None:
     """Log the stacks of tasks and greenlets too: Python code of the worker is asked, and faulthandler where
     that does not answer, which writes by itself."""
     report = await member.reports.ask(_FIRST_WORD)
@@ -339,7 +308,7 @@ async def _tell_stacks(member: _Member) -> None:
         logger.error("worker %d (pid %d) stands here:\n%s", *who, "\n".join(lines_of(report)))
 
 
-def _kill(name: str, board: Scoreboard, member: _Member, reason: str) -> None:
+def _kill(name: str, board: Scoreboard, member: WorkerMember, reason: str) -> None:
     """Kill a worker; which requests are cut off by that is said by us, unless it was able to."""
     if not member.process.running:
         return
@@ -357,7 +326,7 @@ def _tell_lost(board: Scoreboard, wid: int, what: str) -> None:
             logger.warning("%s: its worker %d %s", record.cut_off(now), wid, what)
 
 
-def _close_line(member: _Member) -> None:
+def _close_line(member: WorkerMember) -> None:
     if member.line.fileno() >= 0:
         asyncio.get_running_loop().remove_reader(member.line)
         member.line.close()
@@ -368,17 +337,3 @@ def _describe(record: RequestRecord) -> str:
     client = record.client or "unknown"
     name = f" ({record.id})" if record.id else ""
     return f"{record.method} {record.path}{name} from {client}, {record.phase.name.lower()} for {age:.1f} s"
-
-
-def _work(slot: View, pid: int, threads: int) -> Work:
-    words, now = slot.words, time.monotonic_ns()
-    known = descendants.stat(pid)
-    calls = words[Word.CALL_NS] or words[Word.LATENCY_NS]
-    calls += sum(now - record.began for record in slot.running() if record.began)
-    return Work(
-        known.cpu if known is not None else 0.0,
-        calls / 1e9,
-        0 if words[Word.BEAT] else threads,
-        words[Word.QUEUE_NS] / 1e9,
-        words[Word.REQUESTS],
-    )

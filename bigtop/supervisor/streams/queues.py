@@ -22,6 +22,7 @@ from bigtop.supervisor.streams.sinks import Sink
 ROOM = 4 << 20  # bytes that may wait for one place
 _GATHER = 0.01  # seconds that lines may wait for others: two threads that wake each other by turns are slow
 _PERIOD = 10.0  # seconds between two words about the same queue
+_LOOK = 0.002  # seconds
 _AT_ONCE = 64  # pieces, before other places get a turn
 
 
@@ -90,6 +91,23 @@ class Queues:
                     queue.work.append((sink, None))
                 if queue.stuck is None:
                     self._notify(queue)
+
+    def drain(self, seconds: float) -> str:
+        """Wait until the thread has written everything; return the watcher whose lines it cannot write."""
+        until = time.monotonic() + seconds
+        while (left := self._left()) is not None:
+            if time.monotonic() > until:
+                return left
+            time.sleep(_LOOK)
+        return ""
+
+    def _left(self) -> str | None:
+        with self._lock:
+            for _, queue in self._queues.values():
+                if queue.work or queue.is_ready or queue.stuck is not None:
+                    waiting = (chunk.watcher for _, chunk in queue.work if chunk is not None)
+                    return queue.watcher or next(waiting, "")
+        return None
 
     def end(self, timeout: float) -> bool:
         """Write what waits, for at most `timeout` seconds; return whether that was all."""

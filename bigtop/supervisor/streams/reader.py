@@ -17,6 +17,9 @@ from collections.abc import Callable
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
+from bigtop.ipc.snapshot import Descriptor
+from bigtop.record import Record
+
 _READ = 65536
 _LONGEST_LINE = 65536  # that is waited for, and that is kept of each of the last lines
 _PATIENCE = 1.0  # seconds that a line may take: a prompt or a progress bar has no end
@@ -37,6 +40,7 @@ class _Pipes:
         self._reads: dict[int, Callable[[], int]] = {}
         self._epoll: select.epoll | None = None
         self._resting: asyncio.TimerHandle | None = None
+        self._is_held = False
 
     @classmethod
     def here(cls) -> _Pipes:
@@ -59,9 +63,22 @@ class _Pipes:
             self._epoll.close()
             self._epoll = None
 
+    def hold(self) -> None:
+        if self._epoll is not None and not self._is_held:
+            self._leave_alone()
+        self._is_held = True
+
+    def release(self) -> None:
+        if self._epoll is not None and self._is_held:
+            self._is_held = False
+            self._listen()
+        self._is_held = False
+
     def _listen(self) -> None:
         assert self._epoll is not None
         self._resting = None
+        if self._is_held:
+            return
         self._loop.add_reader(self._epoll.fileno(), self._look)
 
     def _leave_alone(self) -> None:
@@ -80,6 +97,22 @@ class _Pipes:
             self._resting = self._loop.call_later(_REST, self._listen)
 
 
+def hold_back() -> Callable[[], None]:
+    """Leave what children write in their pipes until what is returned is called. Event loop only."""
+    pipes = _Pipes.here()
+    pipes.hold()
+    return pipes.release
+
+
+class ReaderState(Record):
+    """What a reader has in hand."""
+
+    pipe: Descriptor | None  # None: it came to its end
+    rest: bytes = b""  # of a line that is not whole
+    last: tuple[str, ...] = ()
+    is_open: bool = False
+
+
 class LineReader:
     """Reads a pipe to its end. `sink` is called with bytes: whole lines, or a part of one that took long."""
 
@@ -93,6 +126,21 @@ class LineReader:
         self.last: deque[str] = deque(maxlen=KEPT_LINES)
         self._pipes = _Pipes.here()
         self._pipes.add(fd, self._read)
+
+    def held(self) -> ReaderState:
+        """Return what another reader can go on from."""
+        pipe = None if self._fd < 0 else Descriptor(self._fd)
+        return ReaderState(pipe, self._rest, tuple(self.last), self._is_open)
+
+    @classmethod
+    def resumed(cls, state: ReaderState, sink: Callable[[bytes], None]) -> LineReader:
+        """Return a reader that goes on from what another one had in hand."""
+        reader = cls(_nothing() if state.pipe is None else state.pipe.number, sink)
+        reader._rest, reader._is_open = state.rest, state.is_open
+        reader.last.extend(state.last)
+        if reader._rest:
+            reader._waiting = asyncio.get_running_loop().call_later(_PATIENCE, reader._waited)
+        return reader
 
     def _read(self) -> int:
         """Read once; return how many bytes there were."""
@@ -155,6 +203,13 @@ class LineReader:
         self._fd = -1
         self._stop_waiting()
         self._pass_rest(len(self._rest))
+
+
+def _nothing() -> int:
+    """Return a pipe at its end."""
+    fd, write_end = os.pipe()
+    os.close(write_end)
+    return fd
 
 
 def _between_characters(data: bytes) -> int:

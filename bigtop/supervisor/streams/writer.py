@@ -134,6 +134,23 @@ class Outputs:
 
         return unfollow
 
+    # ---- another supervisor goes on with them
+
+    def drain(self, seconds: float) -> str:
+        """Wait, with all of this process, until everything was written; return whose output nobody takes."""
+        return self._queues.drain(seconds)
+
+    def held(self, pids: Iterable[int]) -> dict[int, tuple[Chunk, ...]]:
+        """Return the last lines of these."""
+        return {pid: tuple(self._tails[pid].chunks) for pid in pids if pid in self._tails}
+
+    def resume(self, tails: Mapping[int, Iterable[Chunk]]) -> None:
+        """Know what another one knew."""
+        for pid, chunks in tails.items():
+            self._tails[pid] = OutputTail()
+            for chunk in chunks:
+                self._tails[pid].add(chunk)
+
     def end(self, timeout: float = 3.0) -> bool:
         """Write what waits, for at most `timeout` seconds; return whether that was all. The rest is told."""
         for name in list(self._sinks):
