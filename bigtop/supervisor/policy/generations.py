@@ -87,8 +87,8 @@ class Generations(list[Generation]):
         return Discard(number)
 
     def replaced(self, keep: int) -> list[Discard]:
-        """All processes are of the wanted one: put the others aside, of which so many are kept. One whose fork
-        server has died meanwhile has nothing to go back to."""
+        """All processes are of the wanted one: put the others aside, of which so many are kept. One whose
+        fork server has died meanwhile has nothing to go back to."""
         self[-1].sequential = False
         gone = [self.discard(old.number) for old in self[:-1] if old.usable_since is None]
         self.aside += self[:-1]
