@@ -15,13 +15,14 @@ SITE := examples/django_site
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-compiled lint autobahn bench bench-quick bench-report bench-supervise docs changelog sdist wheels clean
+.PHONY: help demo test test-compiled test-programs lint autobahn bench bench-quick bench-report bench-supervise docs changelog sdist wheels clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo        serve the Django example on http://127.0.0.1:$(PORT)'
 	@echo 'make test        run every check and every test'
 	@echo 'make test-compiled  run tests over the build that pip install . makes'
+	@echo 'make test-programs  install what some tests run besides Python, on Debian, as root'
 	@echo 'make lint        only the checks of form and types'
 	@echo 'make autobahn    run that test suite of WebSockets (WSTEST=.../wstest, of a Python 2.7)'
 	@echo 'make bench-quick measure against other servers, in a few minutes; make bench ARGS=... to choose'
@@ -47,6 +48,11 @@ test: lint $(VENV)/.docs
 TESTS ?= tests/http tests/backends tests/integration tests/test_hooks.py tests/test_scoreboard.py tests/test_counters.py
 test-compiled: $(VENV)/.test
 	$(BIN)/python -m tests.compiled -n $(JOBS) $(TESTS)
+
+# Programs of Debian that some tests run, which are skipped without them. As root: make test-programs
+test-programs:
+	apt-get update -qq
+	apt-get install -qq --yes --no-install-recommends chromium curl fonts-dejavu-core libnss3-tools openssl pebble sysstat tmux
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
