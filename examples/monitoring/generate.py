@@ -131,6 +131,12 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
                 ],
             ),
             Panel(
+                "Interrupted requests",
+                "Past their time limit; they count as answered with 5xx.",
+                "reqps",
+                [Line(_rate(m.INTERRUPTED, _OF_APP, "app"), "{{app}}")],
+            ),
+            Panel(
                 "Calls at a time",
                 "Seconds inside the application per second: how many threads that takes.",
                 "short",

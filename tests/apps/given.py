@@ -25,7 +25,7 @@ def told(values: Iterable[Any]) -> bytes:
             ]
         for function in functions:
             plain = inspect.unwrap(getattr(function, "__func__", function))
-            if str(plain.__module__).startswith("bigtop."):
+            if str(getattr(plain, "__module__", "")).startswith("bigtop."):
                 key = plain.__module__, plain.__qualname__
                 found[key] = [*key, {k: str(v) for k, v in plain.__annotations__.items()}]
     return json.dumps(list(found.values())).encode()

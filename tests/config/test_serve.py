@@ -142,6 +142,8 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "stream_bodies": ["/upload/*"],
         "limit_concurrency": 17,
         "max_queue_time": "2s",
+        "timeout_for": ["/reports/*=300"],
+        "timeout_action": "retire,kill=6",
         "monkey": False,
         "loop": "asyncio",
         "lifespan": "on",
@@ -257,6 +259,8 @@ def test_every_option_arrives(tmp_path: Path) -> None:
                 *(1001, 102, 1003, 1004, 1 << 20, 5.0, 6.0, 7.0, 1024, 11, 12, 4.0),
                 send_file=14,
                 handshake_timeout=8.0,
+                timeout_for=(("/reports/*", 300.0),),
+                timeout_action="retire,kill=6",
             ),
             tls=TlsPolicy(
                 *("1.3", "ECDHE", "refuse", "optional", ("a.example", "b.example:8443")),

@@ -154,6 +154,8 @@ SAMPLES = {
     "canary_errors": "7%",
     "warm_up": "/x",
     "health_check": "GET /",
+    "timeout_for": "/x=1",
+    "timeout_action": "retire",
     "health_check_header": "X-A:b",
     "tls": "files:cert.pem,key.pem",
     "tls_min": "1.3",

@@ -202,7 +202,7 @@ def test_reloads_scaling_and_quick_ends_are_told(tmp_path: Path) -> None:
 
 def test_a_worker_that_takes_too_long_hears_of_it(tmp_path: Path) -> None:
     folder = Folder(tmp_path, timeout=1)
-    with Described(tmp_path) as site:
+    with Described(tmp_path, "--timeout-action", "kill") as site:  # as gunicorn does
         with suppress(OSError):
             get(folder.address, "/sleep")
         folder.wait_for("child_exit")

@@ -30,6 +30,7 @@ NAMED = {
     "supervisor/supervisor.py": "a client may send it, and the log says so",
     "launch/controlled.py": "a client may send it, and the log says so",
     "supervisor/processes/termination.py": "the stop signal may be that, and subscribers are told of it",
+    "plugins/builtin/program.py": "a program that hangs, which the log of its plugin tells",
     "keeper/ordering/dns_hook.py": "a hook that took too long; that is the answer to who asked for it",
     "system/kernel.py": "the kernel sends it to a child whose parent ended; a handler cannot be reset",
 }
@@ -37,6 +38,7 @@ NAMED = {
 
 # Who may end an object of somebody else's with it, for the reason said here.
 OBJECTS = {
+    "launch/plugin_preflight.py": "a child that only looks at options, and took too long, which is told",
     "backends/ending.py": "a child of multiprocessing, which the log has named before",
     "top/own_stats.py": "a child of a command with no log, which was asked to end before",
 }

@@ -113,7 +113,7 @@ class InThreads:
         script = scope["root_path"].encode().decode("latin-1")
         env["SCRIPT_NAME"] = script
         env["PATH_INFO"] = env["PATH_INFO"].removeprefix(script)
-        if (deadline := scope["extensions"].get(NAME)) is not None:
+        if (deadline := scope.get("extensions", {}).get(NAME)) is not None:
             env[NAME] = deadline["extend"].__self__
         return env
 

@@ -27,8 +27,11 @@ class Deadline:
         """Return how many seconds are left; less than 0: it is past its limit."""
         return (self.at - monotonic_ns()) * NANOSECOND
 
-    def extend(self, seconds: float) -> float:
-        """Let it take `seconds` longer; return how many are left then. ValueError: less than 0."""
+    def extend(self, seconds: object) -> float:
+        """Let it take `seconds` longer; return how many are left then. ValueError: less than 0; TypeError: no
+        number."""
+        if not isinstance(seconds, (int, float)):
+            raise TypeError(f"a deadline is extended by a number of seconds, not by {type(seconds).__name__}")
         if not 0 <= seconds < 1e9:
             raise ValueError(f"a deadline can be extended by 0 seconds or more, not by {seconds!r}")
         self.at += int(seconds * SECOND)
