@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from math import inf
 from typing import Final
 
 from bigtop.log import logger as get_logger
@@ -99,6 +100,7 @@ class Doorman:
         if before:
             self._sessions.close(before)
         word = secrets.token_urlsafe(32)
+        self._looked = -inf  # at users: this one may have been added a moment ago
         self._sessions.open(person, word, secrets.token_urlsafe(32), time.monotonic())
         return word
 

@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from bigtop.web.access import attempts
+from bigtop.web.store import Store
 from tests.support.console import Client, Console, Reply
 from tests.support.site import DEADLINE, until
 from tests.support.stack import Stack
@@ -464,6 +466,18 @@ def test_a_user_who_is_removed_or_changed_is_that_at_once(console: Console) -> N
     assert client.act("site", "restart", name="plain").status == 403
     console.run("user", "tim", "--remove")
     until(lambda: client.ask("GET", "/api/me").status == 401, "the end of the session")
+
+
+def test_a_user_who_was_added_a_moment_ago_comes_in(console: Console) -> None:
+    """Users are looked at once a second, and when somebody logs in."""
+    known = Client(console.port)
+    assert known.enter(name="eve", password="another long password").status == 200
+    with closing(Store(str(console.state))) as store:
+        for name in ("lou", "max"):
+            assert known.ask("GET", "/api/me").status == 200
+            store.set_user(name, "view", "a password of theirs")
+            assert Client(console.port).enter(name=name, password="a password of theirs").status == 200
+            store.remove("users", name)
 
 
 def test_a_token_is_for_programs_without_a_cookie(console: Console, stack: Stack) -> None:
