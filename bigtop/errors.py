@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 def one_line(text: str) -> str:
     """Return `text` with everything escaped that ends a line, moves a cursor or cannot be seen."""
@@ -15,6 +17,15 @@ def one_line(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
     )
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it comes from, each once: `raise error from error` leads in a circle."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class BigtopError(Exception):

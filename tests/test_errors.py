@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.errors import one_line
+from bigtop.backends import cutoff
+from bigtop.backends.asgi import call as asgi_call
+from bigtop.backends.asgi import disconnect
+from bigtop.backends.cutoff import Overdue
+from bigtop.backends.wsgi import call as wsgi_call
+from bigtop.errors import causes, one_line
 
 pytestmark = pytest.mark.case("D1")
 
@@ -87,3 +92,27 @@ def test_a_broken_configuration_of_logging_stays_in_its_line(tmp_path: Path) -> 
     lines = said("run", "c.toml", where=tmp_path, status=78)
     assert len(lines) == 1
     assert "log.ini" in lines[0]
+
+
+def circle(error: BaseException) -> BaseException:
+    """Return what was raised from itself, as `raise error from error` does in an application."""
+    error.__cause__ = error
+    return error
+
+
+def test_causes_of_an_error_are_told_once_each() -> None:
+    first, second = ValueError("first"), KeyError("second")
+    second.__cause__, second.__context__ = first, OSError("not told: there is a cause")
+    assert list(causes(second)) == [second, first]
+    first.__context__ = second
+    assert list(causes(second)) == [second, first]
+    assert list(causes(None)) == []
+
+
+def test_an_error_that_comes_from_itself_holds_nobody_up() -> None:
+    """A worker's thread went round in it for ever, with the lead in its hands."""
+    assert not wsgi_call._is_news(circle(ValueError()), None)
+    assert not asgi_call.is_news(circle(ValueError()))
+    assert not cutoff.is_overdue(circle(ValueError()))
+    assert cutoff.is_overdue(circle(Overdue()))
+    disconnect.release(circle(ValueError()))

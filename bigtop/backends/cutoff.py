@@ -25,6 +25,7 @@ from time import monotonic_ns
 from types import FrameType
 from typing import Final
 
+from bigtop.errors import causes
 from bigtop.ipc.scoreboard import Word
 from bigtop.system.signals import CUT_SIGNAL, INTERRUPT_SIGNAL
 
@@ -43,12 +44,11 @@ class Overdue(BaseException):
 
 def is_overdue(error: BaseException | None) -> bool:
     """Whether an application failed because it was interrupted, however it wraps that."""
-    while error is not None:
-        if isinstance(error, Overdue):
+    for cause in causes(error):
+        if isinstance(cause, Overdue):
             return True
-        if isinstance(error, BaseExceptionGroup) and any(map(is_overdue, error.exceptions)):
+        if isinstance(cause, BaseExceptionGroup) and any(map(is_overdue, cause.exceptions)):
             return True
-        error = error.__cause__ or error.__context__
     return False
 
 

@@ -23,6 +23,7 @@ from bigtop.backends.failures import leave_fork
 from bigtop.backends.native.hangup import Hangup
 from bigtop.backends.native.hopbyhop import tell
 from bigtop.backends.native.write_buffer import LARGE
+from bigtop.errors import causes
 from bigtop.http.asgi import Message, no_message
 from bigtop.http.handlers import FilePart, Reply
 from bigtop.http.messages import Request
@@ -297,13 +298,11 @@ def _check_last(kind: object, message: Message) -> None:
 
 def is_news(error: BaseException) -> bool:
     """Whether an application ended because it was told that the client has left; frameworks wrap that."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, (ClientDisconnected, asyncio.CancelledError)):
             return True
         if type(cause).__name__ in DISCONNECTS:
             return True
         if isinstance(cause, BaseExceptionGroup) and all(map(is_news, cause.exceptions)):
             return True  # of a task group
-        cause = cause.__cause__ or cause.__context__
     return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import traceback
 
+from bigtop.errors import causes
+
 
 class ClientDisconnected(OSError):  # noqa: N818 - no error of ours, but how the specification names it
     """The client has left in the middle of a stream. An OSError: the ASGI specification asks for one."""
@@ -15,6 +17,5 @@ def release(error: BaseException | None) -> None:
     An error that is kept in one of its own frames (Django keeps the tasks that raised it) holds them all
     until the garbage collector comes, which may be long. Until then generators of a stream are not closed.
     """
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+    for cause in causes(error):
+        traceback.clear_frames(cause.__traceback__)

@@ -22,7 +22,7 @@ from bigtop.backends.native.hopbyhop import tell
 from bigtop.backends.native.write_buffer import LARGE, ClientGone
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.stream import Stream
-from bigtop.errors import AnswerOver, ProtocolError
+from bigtop.errors import AnswerOver, ProtocolError, causes
 from bigtop.http.file_wrapper import FileWrapper
 from bigtop.http.filtered import FilteredExchange
 from bigtop.http.handlers import FilePart, Reply, filtered
@@ -325,13 +325,11 @@ def _is_farewell(error: BaseException, environ: Environ | None) -> bool:
 def _is_news(error: BaseException, environ: Environ | None) -> bool:
     """Whether an application failed because its client has left, or is left, however it wraps that."""
     client = environ[SOCKET] if environ is not None and SOCKET in environ else None
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, CutOff) or (client is not None and client.explains(cause)):
             return True
         if isinstance(cause, ClientGone) and not isinstance(cause.__cause__, ProtocolError):
             return True
-        cause = cause.__cause__ or cause.__context__
     return False
 
 
