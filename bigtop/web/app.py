@@ -29,6 +29,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _LARGEST: Final = 16_384  # bytes of a body
+_PATIENCE: Final = 30.0  # seconds for it
 _JSON: Final = "application/json"
 
 
@@ -243,19 +244,22 @@ async def _body(receive: Receive, asked: Asked) -> dict[str, Any]:
     """Return the object that was sent. DeclinedError: it is none, or too large."""
     if asked.fields.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
         raise DeclinedError(f"Content-Type must be {_JSON}")
-    parts: list[bytes] = []
-    async with asyncio.timeout(30):
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise DeclinedError("it was not sent as a whole")
-            parts.append(message.get("body", b""))
-            if sum(map(len, parts)) > _LARGEST:
-                raise DeclinedError(f"at most {_LARGEST} bytes")
-            if not message.get("more_body"):
-                break
+    text = bytearray()
     try:
-        said = json.loads(b"".join(parts))
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise DeclinedError("it was not sent as a whole")
+                text += message.get("body", b"")
+                if len(text) > _LARGEST:
+                    raise DeclinedError(f"at most {_LARGEST} bytes")
+                if not message.get("more_body"):
+                    break
+    except TimeoutError:
+        raise DeclinedError(f"it was not sent within {_PATIENCE:g} seconds") from None
+    try:
+        said = json.loads(text)
     except (ValueError, RecursionError):
         raise DeclinedError("the body is no JSON") from None
     if not isinstance(said, dict):

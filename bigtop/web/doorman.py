@@ -1,7 +1,7 @@
 # Doorman of a console: who somebody is who asks for something, and how people log in and out.
 #
 # Rules: event loop only; passwords are compared in threads, two at a time, so that nobody can fill the memory
-# with them. A user who was removed, or has another role now, is that at the next request.
+# with them. A user who was removed, or has another role or password now, is that at the next request.
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Doorman:
         if found is None or found.person.how != "password":
             return found
         user = self._known().get(found.person.name)
-        if user is None:
+        if user is None or user["password"] != found.kept:
             self._sessions.close(word)
             return None
         return replace(found, person=replace(found.person, role=user["role"]))
@@ -101,7 +101,9 @@ class Doorman:
             self._sessions.close(before)
         word = secrets.token_urlsafe(32)
         self._looked = -inf  # at users: this one may have been added a moment ago
-        self._sessions.open(person, word, secrets.token_urlsafe(32), time.monotonic())
+        user = self._store.users().get(person.name) if person.how == "password" else None
+        kept = "" if user is None else user["password"]
+        self._sessions.open(person, word, secrets.token_urlsafe(32), time.monotonic(), kept)
         return word
 
     def leave(self, word: str) -> None:

@@ -56,10 +56,13 @@ class Store:
         return self._entries("users")
 
     def set_user(self, name: str, role: str, password: str) -> None:
-        """Add a user or change one. ConfigError: the name or the password cannot be one."""
+        """Add a user or change one; whose password stays goes on with the sessions there are. ConfigError:
+        the name or the password cannot be one."""
         _check_name(name)
+        before = self.users().get(name)
         try:
-            kept = passwords.kept(password, os.urandom(16))
+            stays = before is not None and passwords.fits(password, before["password"])
+            kept = before["password"] if before and stays else passwords.kept(password, os.urandom(16))
         except ValueError as error:
             raise ConfigError(str(error)) from None
         self._change("users", {name: {"role": _role(role), "password": kept}})

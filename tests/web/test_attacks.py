@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -15,7 +16,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from bigtop.web import app
 from bigtop.web.access import attempts
+from bigtop.web.access.origins import Asked
+from bigtop.web.actions import DeclinedError
 from bigtop.web.store import Store
 from tests.support.console import Client, Console, Reply
 from tests.support.site import DEADLINE, until
@@ -449,6 +453,23 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(console: Console)
     assert cookie.partition("; ")[2] == "Path=/; Secure; HttpOnly; SameSite=Strict"
 
 
+def test_a_password_without_a_form_in_utf_8_is_a_wrong_one(console: Console) -> None:
+    before = console.log().count("Traceback")
+    assert Client(console.port).enter(name="nobody", password="\ud800" * 12).status == 403
+    assert console.log().count("Traceback") == before
+
+
+def test_a_body_that_does_not_come_is_waited_for_and_then_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_PATIENCE", 0.05)
+    asked = Asked("POST", "http", {"content-type": "application/json"})
+
+    async def nothing() -> dict[str, Any]:
+        return await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(DeclinedError, match="within"):
+        asyncio.run(app._body(nothing, asked))
+
+
 def test_a_link_logs_in_once(console: Console) -> None:
     word = console.link("view").partition("#login=")[2]
     first, second = Client(console.port), Client(console.port)
@@ -464,6 +485,9 @@ def test_a_user_who_is_removed_or_changed_is_that_at_once(console: Console) -> N
     console.run("user", "tim", "--role", "view", said="a password of tim\n")
     until(lambda: client.ask("GET", "/api/me").json["role"] == "view", "the other role")
     assert client.act("site", "restart", name="plain").status == 403
+    console.run("user", "tim", "--role", "view", said="another password of tim\n")
+    until(lambda: client.ask("GET", "/api/me").status == 401, "the end of the session of a password that was")
+    assert client.enter(name="tim", password="another password of tim").status == 200
     console.run("user", "tim", "--remove")
     until(lambda: client.ask("GET", "/api/me").status == 401, "the end of the session")
 

@@ -21,7 +21,7 @@ def kept(password: str, salt: bytes) -> str:
     """Return what is kept of a password; ValueError: it is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise ValueError(f"a password has {SHORTEST} to {LONGEST} characters")
-    digest = _scrypt(password, salt, _N, _R, _P)
+    digest = _scrypt(password.encode(), salt, _N, _R, _P)
     parts = ("scrypt", str(_N), str(_R), str(_P), base64.b64encode(salt).decode())
     return "$".join((*parts, base64.b64encode(digest).decode()))
 
@@ -33,7 +33,9 @@ def fits(password: str, what: str) -> bool:
         raise ValueError(f"unknown kind {kind}")
     if len(password) > LONGEST:
         return False
-    found = _scrypt(password, base64.b64decode(salt), int(n), int(r), int(p))
+    # A lone surrogate, which JSON may hold, has no UTF-8: such a password is a wrong one, and no failure.
+    raw = password.encode("utf-8", "surrogatepass")
+    found = _scrypt(raw, base64.b64decode(salt), int(n), int(r), int(p))
     return hmac.compare_digest(found, base64.b64decode(digest))
 
 
@@ -46,5 +48,5 @@ def of_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    return hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=32)
+def _scrypt(password: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
+    return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=32)

@@ -25,24 +25,26 @@ class Person(Record):
 
 
 class Session(Record):
-    """`token` proves that a request was made by one of our pages: no other site can read it."""
+    """`token` proves that a request was made by one of our pages: no other site can read it. `kept` is what
+    was kept of the password that opened it, "" where it was none."""
 
     person: Person
     token: str
     began: float
     used: float
+    kept: str = ""
 
 
 class Sessions:
     def __init__(self) -> None:
         self._by_digest: dict[str, Session] = {}
 
-    def open(self, person: Person, word: str, token: str, now: float) -> None:
+    def open(self, person: Person, word: str, token: str, now: float, kept: str = "") -> None:
         """Begin one; `word` is its id and `token` its proof, both made by chance."""
         self._forget(now)
         if len(self._by_digest) >= MOST:
             del self._by_digest[min(self._by_digest, key=lambda digest: self._by_digest[digest].used)]
-        self._by_digest[_digest(word)] = Session(person, token, now, now)
+        self._by_digest[_digest(word)] = Session(person, token, now, now, kept)
 
     def find(self, word: str, now: float) -> Session | None:
         """Return the session with that id, which is used by that; None where there is none any more."""
@@ -58,11 +60,6 @@ class Sessions:
 
     def close(self, word: str) -> None:
         self._by_digest.pop(_digest(word), None)
-
-    def close_of(self, name: str) -> None:
-        """End all of a person."""
-        for digest in [key for key, session in self._by_digest.items() if session.person.name == name]:
-            del self._by_digest[digest]
 
     def __len__(self) -> int:
         return len(self._by_digest)
