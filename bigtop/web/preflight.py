@@ -26,6 +26,8 @@ def problems(spec: WebSpec) -> Iterator[tuple[str, str]]:
         users = count_of_users(state_of(spec))
     except BigtopError as error:
         yield "state", str(error)
+    if problem := _unmakeable(state_of(spec)):
+        yield "state", problem
     yield from rules.problems(spec, users)
     for target in spec.targets or (Target(""),):
         folder = folder_of(spec, target)
@@ -40,6 +42,17 @@ def problems(spec: WebSpec) -> Iterator[tuple[str, str]]:
 
 def state_of(spec: WebSpec) -> str:
     return spec.state or rules.default_state(os.environ, os.geteuid())
+
+
+def _unmakeable(folder: str) -> str:
+    """Return why a folder is none and cannot be made, "" if it is there or seems to come."""
+    place = os.path.abspath(folder)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        return f"{place}: is no folder"
+    is_there = place == os.path.abspath(folder)
+    return "" if is_there or os.access(place, os.W_OK | os.X_OK) else f"{place}: may not be written to"
 
 
 def folder_of(spec: WebSpec, target: Target) -> Path | None:

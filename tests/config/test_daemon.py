@@ -260,6 +260,10 @@ DAEMON_WARNINGS = [
     ("fqdn_prefix = box", "1: fqdn_prefix is accepted, but nothing here tells"),
     ("httpd = yes\nhttpd_host = 0.0.0.0", "3: httpd: there is no web console, as others than this machine"),
     ("httpd_port = 1", "2: httpd_port does nothing without httpd = yes"),
+    (
+        "httpd = yes\nhttpd_port = 1\n[web]\nbind = 127.0.0.1:2",
+        "3: httpd_port does nothing beside [web]: bind there counts",
+    ),
     ("stream_backend = gevent", "2: stream_backend does nothing"),
     ("papa_endpoint = x", "2: papa_endpoint does nothing"),
     ("statsd_close_outputs = 1", "2: statsd_close_outputs does nothing"),

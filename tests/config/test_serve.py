@@ -124,6 +124,8 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "max_age_variance": "5m",
         "max_memory": "300M",
         "timeout": 1,
+        "timeout_for": ["/reports/*=300"],
+        "timeout_action": "interrupt,kill=4",
         "graceful_timeout": 2,
         "boot_timeout": 3,
         "drain_delay": 21,
@@ -438,6 +440,14 @@ def test_a_configuration_of_logging_has_to_be_there(name: str, tmp_path: Path) -
     config = configure("x:y", {}, layer({name: str(tmp_path / "nix")}))
     with pytest.raises(ConfigError, match=f"^{name}: there is no file {tmp_path}/nix$"):
         site_preflight.check(config, spec(config))
+
+
+def test_steps_against_hung_requests_need_a_limit() -> None:
+    for given in ({}, {"timeout_for": ("/a=0",)}):
+        with pytest.raises(ConfigError, match="timeout_action: does nothing without a limit"):
+            specified(timeout=0, timeout_action="kill", **given)
+    assert specified(timeout=0, timeout_action="kill", timeout_for=("/a=1",)).options.timeout == 0
+    assert specified(timeout=0).options.timeout == 0
 
 
 def test_tls_and_what_goes_with_it(tmp_path: Path) -> None:

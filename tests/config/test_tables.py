@@ -67,7 +67,7 @@ LISTS = {"gunicorn/settings.py", "file/routing.py"}
 # and gunicorn/file.py say how.
 DEPENDING = {
     *("LIMIT_REQUEST_HEAD", "ROOT_PATH", "STATIC", "SENDFILE_ROOT", "LOG_JSON", "FORWARDED_ALLOW_IPS"),
-    *("SERVER_HEADER", "HTTPS_REDIRECT"),
+    *("SERVER_HEADER", "HTTPS_REDIRECT", "TIMEOUT", "TIMEOUT_FOR", "TIMEOUT_ACTION"),
 }
 
 

@@ -145,6 +145,16 @@ def test_what_a_file_must_not_ask_for_is_told_with_its_line(
     assert [line for line in found if complaint.replace("{folder}", str(tmp_path)) in line], found
 
 
+def test_what_is_kept_needs_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for state in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert told(tmp_path, f'[web]\nstate = "{state}"') == [
+            f":6: [web] state: {tmp_path}/file: is no folder"
+        ]
+    assert told(tmp_path, f'[web]\nstate = "{tmp_path}/not/there/yet"') == []
+    assert not (tmp_path / "not").exists()
+
+
 def test_a_user_lets_others_come(tmp_path: Path) -> None:
     certificates.written(tmp_path, certificates.made("localhost"))
     text = f'[web]\nbind = "192.0.2.1:80"\nstate = "{tmp_path}/state"\ncertfile = "{tmp_path}/site.pem"\n'

@@ -18,14 +18,13 @@ from bigtop.web.spec import WebSpec
 
 def console(circus: Values, sections: Sequence[Values], problems: Problems) -> WebSpec | None:
     """Return the console that a file asks for."""
-    for values in sections:
-        return _of_section(values, problems)
-    if circus[d.HTTPD]:
+    if circus[d.HTTPD] and not sections:
         return _of_circus(circus, problems)
+    why = f"beside [web]: {w.WEB_BIND.name} there counts" if sections else "without httpd = yes"
     for key in (d.HTTPD_HOST, d.HTTPD_PORT):
         if circus.is_given(key):
-            problems.warn(circus.place_of(key), f"{key.name} does nothing without httpd = yes")
-    return None
+            problems.warn(circus.place_of(key), f"{key.name} does nothing {why}")
+    return _of_section(sections[0], problems) if sections else None
 
 
 def _of_section(values: Values, problems: Problems) -> WebSpec | None:

@@ -25,6 +25,7 @@ from bigtop.errors import ConfigError, one_line
 from bigtop.hooks.spec import HookSpec
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits, WebSocketLimits
+from bigtop.http.time_limits import TimeLimits
 from bigtop.log import STANDARD
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec, parse_bind
@@ -117,6 +118,7 @@ def spec(config: ServeConfig) -> ServeSpec:
     base = config[o.CHDIR] or workdir.current()
     pidfile = config[o.PID]
     statsd, remarks = _statsd(config, base)
+    _check_timeout_action(config)
     return ServeSpec(
         name=config[o.NAME] or site_name(config.app),
         app=config.app,
@@ -150,6 +152,16 @@ def spec(config: ServeConfig) -> ServeSpec:
         statsd=statsd,
         otlp=config[o.OTLP_ENDPOINT],
     )
+
+
+def _check_timeout_action(config: ServeConfig) -> None:
+    """ConfigError: steps are asked for, and no request has a limit."""
+    given = config.settings[o.TIMEOUT_ACTION.name].given
+    if given.origin != DEFAULT and not TimeLimits(config[o.TIMEOUT], config[o.TIMEOUT_FOR]):
+        raise ConfigError(
+            f"{given.origin}: does nothing without a limit: {o.TIMEOUT.flag} is 0, and so is each "
+            f"{o.TIMEOUT_FOR.flag}"
+        )
 
 
 def _admin(config: ServeConfig, base: str) -> AdminSpec | None:
