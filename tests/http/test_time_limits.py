@@ -119,10 +119,21 @@ class TestLimits:
             (b"/reports/quick?x", 2.5),
             (b"/events/1", 0),
             (b"*", 30),
+            # As an application is shown it:
+            (b"/%72eports/year", 300),
+            (b"/reports%2fquick?x", 2.5),
+            (b"http://host/reports/year", 300),
+            (b"http://host/%72eports/quick?/events/x", 2.5),
+            (b"http://host", 30),
+            (b"http://host?/events/1", 30),
         ],
     )
     def test_the_first_pattern_counts(self, target, seconds):
         assert self.LIMITS.of(target) == seconds * SECOND
+
+    def test_a_pattern_may_be_encoded_or_not(self):
+        for pattern in ("/caf\u00e9/*", "/caf%C3%A9/*"):
+            assert TimeLimits(30, [(pattern, 1)]).of(b"/caf%C3%A9/x") == SECOND
 
     @pytest.mark.parametrize(
         ("default", "patterns", "any_limit"),
