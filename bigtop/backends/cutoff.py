@@ -142,7 +142,8 @@ class InterruptibleJob:
 
     def interrupt(self) -> None:
         """Raise Overdue in it, if it goes on; once, from another thread."""
-        self._interruption, thread = Interruption(), self._thread
+        self._interruption = Interruption()
+        thread = self._thread  # behind that: see Interruption
         self._interruption.send(thread, lambda: bool(thread) and self._thread == thread)
 
 
