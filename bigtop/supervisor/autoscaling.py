@@ -26,6 +26,7 @@ logger = get_logger("bigtop.supervisor")
 
 _PACE: Final = 1.0  # seconds
 _LAST: Final = 16  # pieces of what a command printed, which are kept
+_MOST: Final = 1 << 20  # bytes that it may print: to read on would take all of our time
 
 
 class _Question(Record, frozen=False):
@@ -175,7 +176,7 @@ async def _asked(runtime: WatcherRuntime, scale: ScaleCommand) -> int:
     machine = runtime.machine
     begun = await runtime.pool.canaries.start(machine.generation, scale.command)
     who = f"{machine.spec.name}: scale command"
-    await checks.command(scale.command, begun, scale.interval, who, printed.append)
+    await checks.command(scale.command, begun, scale.interval, who, printed.append, _MOST)
     return scale.number(b"".join(printed).decode("utf-8", "replace"))
 
 

@@ -113,6 +113,9 @@ def test_a_command_says_how_many_processes_are_wanted(tmp_path: Path) -> None:
         assert "'many' is no number of processes" in stack.asked("explain", "fed")["held"]
         wanted.unlink()
         stack.wait_for("/wanted: ended with exit status 1")
+        wanted.symlink_to("/dev/zero")
+        stack.wait_for("/wanted: wrote more than 1048576 bytes")
+        wanted.unlink()
         wanted.write_text("7\n")
         stack.wait_for("fed: 3 processes instead of 2: the command asks for 7")
         until(lambda: len(stack.pids("fed")) == 3, "the most that there may be")

@@ -143,16 +143,34 @@ def started(program: CheckProgram) -> Started:
     return Started(pid, (read_end,))
 
 
-async def command(text: str, begun: Started, limit: float, who: str, told: Callable[[bytes], None]) -> str:
-    """Wait for the end of a command, at most `limit` seconds; `told` takes the lines that it writes."""
+async def command(
+    text: str,
+    begun: Started,
+    limit: float,
+    who: str,
+    told: Callable[[bytes], None],
+    most: int | None = None,
+) -> str:
+    """Wait for the end of a command, at most `limit` seconds; `told` takes the lines that it writes, which
+    may be `most` bytes."""
     ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
 
     def over(status: ExitStatus) -> None:
         if not ended.done():
             ended.set_result(status)
 
+    said = 0
+
+    def take(data: bytes) -> None:
+        nonlocal said
+        said += len(data)
+        if most is None or said <= most:
+            told(data)
+        elif not ended.done():
+            ended.set_exception(CheckError(f"{text}: wrote more than {most} bytes"))
+
     began = time.monotonic()
-    outputs = [LineReader(fd, told) for fd in begun.outputs]
+    outputs = [LineReader(fd, take) for fd in begun.outputs]
     try:
         process = Process(begun.pid, over)
     except OSError as error:
