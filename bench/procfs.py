@@ -158,17 +158,23 @@ def parse_tcp(table: str, port: int) -> dict[str, int]:
     return found
 
 
-def clients(pid: int, port: int) -> set[int]:
-    """Return the ports of clients whose connections to `port` a process has open."""
-    inodes = set()
+def links(pid: int) -> list[str]:
+    """Return where its descriptors lead."""
+    found = []
     try:
         for link in (PROC / str(pid) / "fd").iterdir():
             try:
-                inodes.add(os.readlink(link).removeprefix("socket:[").rstrip("]"))
+                found.append(os.readlink(link))
             except FileNotFoundError:
                 continue
     except (FileNotFoundError, ProcessLookupError):
         pass
+    return found
+
+
+def clients(pid: int, port: int) -> set[int]:
+    """Return the ports of clients whose connections to `port` a process has open."""
+    inodes = {link.removeprefix("socket:[").rstrip("]") for link in links(pid)}
     by_inode = parse_tcp((PROC / "net" / "tcp").read_text(), port)
     return {other for inode, other in by_inode.items() if inode in inodes}
 

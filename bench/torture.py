@@ -1,6 +1,6 @@
 # Deploys, deaths and scaling under fire: `python -m bench torture --seconds 3600`. Clients keep an account of
 # every request (visitors.py), while at random the site is reloaded with good and with broken code, scaled,
-# and its processes are killed.
+# upgraded to good and to broken versions of Bigtop, and its processes are killed.
 #
 # Rules: what is random comes from a seed. What is lost has to have been on a connection of a worker at the
 # moment when it was killed with -9; what the log names as lost is compared with that. An answer counts as
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from string import Template
@@ -33,6 +33,7 @@ from bench.managers import AnswerError, ZmqControl
 from bench.progress import tell
 from bench.releases import AILMENTS, BROKEN, Releases
 from bench.server import stop
+from bench.versions import FIRST, ORDER, Versions
 from bench.visitors import ANSWERED, FAILED, LOST, REFUSED, Account, Visitors
 
 DEADLINE = 60.0  # seconds for whatever is waited for
@@ -46,6 +47,10 @@ GROWTH = 4 << 20  # bytes that an allocator keeps for another time
 GROWTH_PER_ACTION = 4096  # bytes
 PASSED = re.compile(r"passed its canary time: .*?(?:([\d.]+) (m?s))?$", re.MULTILINE)
 SLOW = "slow under traffic"
+# Fails when it is asked whether it can take over, or only when it is to do so. Whatever else is started
+# from its files meanwhile works.
+FAILS = 'import os\nif {order}.startswith("{kind}:"):\n    raise RuntimeError("{kind}: broken")\n'
+UPGRADED = r"upgrade: version \S+ has taken over|upgrade refused: .*|upgrade: the new version failed.*"
 LOST_LINE = re.compile(r"(?:GET|POST) /\w+/([\w-]+) .*is cut off after .*: its worker \d+ is gone")
 
 # WSGI is served by `bigtop serve`, ASGI by `bigtop run` beside a command that only a launcher can start.
@@ -188,19 +193,25 @@ class Torture:
         self.done: Counter[str] = Counter()
         self.hit: dict[int, float] = {}  # ports of clients that killed workers had, and when they died
         self.releases = Releases(folder, story.interface)
+        self.versions = Versions(folder)
         self.ended = 0.0  # when the last deploy was over
         self.log = Log(folder / "log")
         with self.log.path.open("ab") as log:
             self.process = subprocess.Popen(
                 [python, "-m", "bigtop", *_command(story.interface, folder, story.patience.boot)],
                 cwd=folder,
-                env=self.releases.environment() | {"XDG_RUNTIME_DIR": str(folder)},
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         self.account = Account(heard=self.releases.check)
+
+    def _environment(self) -> dict[str, str]:
+        env = self.releases.environment()
+        path = f"{self.versions.current}:{env['PYTHONPATH']}"
+        return env | {"XDG_RUNTIME_DIR": str(self.folder), "PYTHONPATH": path}
 
     def open(self) -> None:
         """Wait until it serves, and let the clients come."""
@@ -308,6 +319,39 @@ class Torture:
         told = self.ask("numprocesses", name="released")
         return told.get("numprocesses") == len(self.workers())
 
+    # ---- upgrades of Bigtop
+
+    def upgrade(self) -> None:
+        self._upgrade()
+
+    def upgrade_and_kill(self) -> None:
+        """Kill something in the middle of an upgrade."""
+        self._upgrade(self.chance.choice([self.kill_worker, self.kill_any_fork_server, self.kill_stats]))
+
+    def upgrade_and_deploy(self) -> None:
+        """One waits for the other."""
+        begin = self.log.here()
+        self.releases.write()
+        self._reload(meanwhile=lambda: self.process.send_signal(signal.SIGUSR2))
+        self._expect("has taken over", begin)
+
+    def _upgrade(self, meanwhile: Callable[[], None] = lambda: None, told: str = "has taken over") -> None:
+        begin = self.log.here()
+        self.process.send_signal(signal.SIGUSR2)
+        meanwhile()
+        self._expect(told, begin)
+
+    def _expect(self, told: str, begin: int) -> None:
+        """Wait for the end of an upgrade, of which this should be told."""
+        found = self.wait_for(UPGRADED, begin)[0]
+        if told not in found:
+            self.story.problems.append(f"{found}; {told!r} was to be told")
+
+    def upgrade_to_broken(self, kind: str) -> None:
+        self.versions.install({"__init__.py": (FIRST, FIRST + FAILS.format(order=ORDER, kind=kind))})
+        self._upgrade(told=f"{kind}: broken")
+        self.versions.install({})
+
     # ---- the number of workers
 
     def more(self) -> None:
@@ -396,7 +440,8 @@ class Torture:
         pid = self.process.pid
         states = [procfs.state(one) for one in procfs.tree([pid])]
         return Census(
-            fds=len(os.listdir(f"/proc/{pid}/fd")),
+            # Without those of /dev/null: one for commands is opened when it is needed, and kept.
+            fds=sum(link != os.devnull for link in procfs.links(pid)),
             threads=len(os.listdir(f"/proc/{pid}/task")),
             processes=sum(state not in ("", "Z") for state in states),
             zombies=states.count("Z"),
@@ -440,6 +485,11 @@ ACTIONS: Mapping[str, Callable[[Torture], None]] = {
     "deploy and kill": Torture.deploy_and_kill,
     "deploy over another": Torture.deploy_over_another,
     **{what: _of(what) for what in BROKEN},
+    "upgrade": Torture.upgrade,
+    "upgrade and kill": Torture.upgrade_and_kill,
+    "upgrade and deploy": Torture.upgrade_and_deploy,
+    "version that cannot start": lambda torture: torture.upgrade_to_broken("probe"),
+    "version that cannot take over": lambda torture: torture.upgrade_to_broken("over"),
     "more": Torture.more,
     "fewer": Torture.fewer,
     "bounds": Torture.bounds,
@@ -458,15 +508,18 @@ def suffer(
     interface: str,
     patience: Patience = Patience(),
     log: Path | None = None,
+    first: Sequence[str] = (),
 ) -> Story:
     """Be tortured for about so long: a third to warm up, while caches fill, and then what is compared. The
-    log of the site is left in the file `log`."""
+    actions `first` come before what chance has. The log of the site is left in the file `log`."""
     story = Story(seconds, seed, interface, patience)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         torture = Torture(Path(name), python, story)
         try:
             torture.open()
             with torture.visitors:
+                for action in first:
+                    _do(torture, action)
                 _spend(torture, seconds / 3)
                 story.before = torture.census()
                 torture.done.clear()
@@ -494,11 +547,15 @@ def _spend(torture: Torture, seconds: float) -> None:
         # Each as often as any other, in an order of chance.
         left = min(torture.done[name] for name in ACTIONS)
         name = torture.chance.choice([name for name in ACTIONS if torture.done[name] == left])
-        tell(f"{sum(torture.done.values())} actions: {name}")
-        torture.log.tell(name)
-        torture.done[name] += 1
-        ACTIONS[name](torture)
+        _do(torture, name)
         time.sleep(torture.chance.uniform(0, 0.3))
+
+
+def _do(torture: Torture, name: str) -> None:
+    tell(f"{sum(torture.done.values())} actions: {name}")
+    torture.log.tell(name)
+    torture.done[name] += 1
+    ACTIONS[name](torture)
 
 
 def told(story: Story) -> str:

@@ -8,6 +8,7 @@
 #   rest of answers: test_wsgi_drain.py, test_asgi_drain.py
 # - INT cuts off what runs, and says so: test_last_words.py
 # - max-requests: test_while_serving.py; max-age and memory: test_retirement.py
+# - upgrades of Bigtop: test_upgrade.py (clients and followers go on, broken versions change nothing)
 # - other people's servers: test_backends.py
 # - a worker that crashes: test_while_serving.py; requests that wait for it: test_wsgi_handoff.py
 # - connections that move: test_wsgi_handoff.py, test_wsgi_worker_handoff.py, test_asgi_site.py
@@ -30,11 +31,14 @@ from bench.visitors import Visit
 PATIENCE = Patience(boot=8.0, back=60.0, until_the_end=False)
 
 
-@pytest.mark.parametrize(("interface", "seconds"), [("wsgi", 22.0), ("asgi", 12.0)])
+UPGRADES = ("upgrade and kill", "version that cannot start", "version that cannot take over")
+
+
+@pytest.mark.parametrize(("interface", "seconds"), [("wsgi", 20.0), ("asgi", 10.0)])
 def test_nothing_is_lost_but_with_a_worker_that_is_killed(
     interface: str, seconds: float, tmp_path: Path
 ) -> None:
-    story = torture.suffer(sys.executable, seconds, 1, interface, PATIENCE, tmp_path / "log")
+    story = torture.suffer(sys.executable, seconds, 1, interface, PATIENCE, tmp_path / "log", UPGRADES)
     assert story.complaints() == [], (tmp_path / "log").read_text()
     assert story.done
 

@@ -14,16 +14,14 @@ from typing import Any
 import psutil
 import pytest
 
+from bench.versions import FIRST, ORDER, VERSION, Versions
 from bigtop.control.client.client import Client, RefusedError
 from bigtop.errors import BigtopError
 from tests.support import wire
 from tests.support.site import Site, until
 from tests.support.stack import Stack
-from tests.support.versions import VERSION, Versions
 
 OLD = '__version__ = "0.1.0"'
-ORDER = 'os.environ.get("BIGTOP_UPGRADE", "")'
-FIRST = "from __future__ import annotations\n"
 
 
 @pytest.fixture

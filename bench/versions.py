@@ -1,4 +1,4 @@
-# Other versions of Bigtop beside the one that is tested: its files by links, but for those that are changed.
+# Other versions of Bigtop beside that of this checkout: its files by links, but for those that are changed.
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.site import ROOT
+from bench.workshop import ROOT
 
 VERSION = '__version__ = "9.9.9"'
+FIRST = "from __future__ import annotations\n"
+ORDER = 'os.environ.get("BIGTOP_UPGRADE", "")'  # "probe:...", "over:...", or empty in all other processes
 
 
 class Versions:
