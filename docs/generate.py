@@ -235,8 +235,15 @@ is in small letters, with `_` for spaces and dots.
 | `certificate_failed` | `names`, `reason`, `hints` | a CA did not; hints are what seems wrong from here |
 | `certificate_ends` | `names`, `days` | less than a third of its time is left |
 
-`arbiter.STATUS` tells the status of the supervisor itself. `output.NAME.` carries lines of output (`pid`,
-`stream`, `line`) while somebody subscribes to it.
+`arbiter.EVENT` tells what becomes of the supervisor itself:
+
+| event | also says | when |
+| --- | --- | --- |
+| `starting`, `stopping`, `stopped` | | `bigtop run` begins, is told to end, has ended all |
+| `upgraded` | `attempt`, `version` | that version has taken over, and you have connected again |
+| `upgrade_refused` | `attempt`, `version`, `reason` | that version goes on, because the new one could not take over |
+
+`output.NAME.` carries lines of output (`pid`, `stream`, `line`) while somebody subscribes to it.
 
 ## From Python
 

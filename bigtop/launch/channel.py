@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from socket import socket
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = get_logger("bigtop.supervisor")
 
-_FOLLOWERS_COME = 2.0  # seconds in which they connect again
+_THEY_COME = 2.0  # seconds in which subscribers connect again
 _LOOK = 0.02
 
 
@@ -38,6 +38,7 @@ class ChannelState(Record):
     endpoint: str
     pubsub_endpoint: str
     followers: int = 0  # of outputs
+    subscribed: int = 0  # to anything, those included
 
 
 class Channel:
@@ -54,13 +55,15 @@ class Channel:
         self._standby: Standby | None = None
         self._control: Controlled | None = None
         self._server: ControlServer | None = None
-        self._waits: asyncio.Task[None] | None = None
+        self._waits: set[asyncio.Task[None]] = set()
 
     def open(self, endpoint: str, pubsub: str, security: EndpointSecurity = OWNER_ONLY) -> None:
         """Let clients in. Raises ConfigError and BindError; close() is to be called all the same."""
         if (before := self._before) is not None:
             listeners = socket(fileno=before.commands.number), socket(fileno=before.events.number)
             self._open(Places(*listeners, before.endpoint, before.pubsub_endpoint), security)
+            if before.subscribed:  # they connect again first
+                self._await(lambda: self._subscribed >= before.subscribed, self._announce_upgrade)
         else:
             self._open(binding.bind(endpoint, pubsub, security), security)
 
@@ -88,6 +91,7 @@ class Channel:
             logger.error("control channel: a client is sent away: %s: %s", type(error).__name__, error)
             return False
         self._standby = None
+        self._program.upgrade.hear.add(self._announce_upgrade)
         self._server.admit(clients, listeners)
         return True
 
@@ -102,23 +106,29 @@ class Channel:
         if places is None:
             return None
         at = Descriptor(places.commands.fileno()), Descriptor(places.events.fileno())
-        return ChannelState(*at, places.endpoint, places.pubsub_endpoint, self._followers)
+        return ChannelState(*at, places.endpoint, places.pubsub_endpoint, self._followers, self._subscribed)
 
     @property
     def _followers(self) -> int:
         return 0 if self._server is None else self._server.publisher.followers
 
+    @property
+    def _subscribed(self) -> int:
+        return 0 if self._server is None else self._server.publisher.subscribed
+
     def await_followers(self) -> None:
         """Leave outputs unread until as many follow them as before, for a while."""
-        if self._before is not None and self._before.followers:
-            self._waits = asyncio.create_task(self._await_followers(self._before.followers, hold_back()))
+        if (before := self._before) is not None and before.followers:
+            release = hold_back()
+            self._await(lambda: self._followers >= before.followers, release)
 
-    async def _await_followers(self, count: int, release: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _FOLLOWERS_COME
-        while self._followers < count and loop.time() < until:
-            await asyncio.sleep(_LOOK)
-        release()
+    def _announce_upgrade(self) -> None:
+        Channel.announce(self, *self._program.upgrade.event())
+
+    def _await(self, they_are_here: Callable[[], bool], then: Callable[[], None]) -> None:
+        task = asyncio.create_task(_wait(they_are_here, then))
+        self._waits.add(task)
+        task.add_done_callback(self._waits.discard)
 
     async def close(self) -> None:
         if self._standby is not None:
@@ -126,14 +136,15 @@ class Channel:
         if self._control is not None:
             self._control.figures.close()
         if self._server is not None:
+            self._program.upgrade.hear.discard(self._announce_upgrade)
             await self._server.close()
 
     # ---- what is told
 
-    def announce(self, status: str) -> None:
-        """Tell the status of the program itself: starting, active, stopping."""
+    def announce(self, status: str, facts: Mapping[str, object] | None = None) -> None:
+        """Tell what becomes of the program itself: starting, upgraded, stopping."""
         if self._server is not None:
-            self._server.publisher.announce(status)
+            self._server.publisher.announce(status, facts or {})
 
     def publish(self, name: str, notice: messages.Notice) -> None:
         """Tell what happened to the watcher `name`."""
@@ -145,3 +156,11 @@ class Channel:
         if self._server is not None and self._server.publisher.wants_output(chunk.watcher):
             for line in chunk.split():
                 self._server.publisher.output(chunk.watcher, chunk.facts(line))
+
+
+async def _wait(condition: Callable[[], bool], then: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _THEY_COME
+    while not condition() and loop.time() < until:
+        await asyncio.sleep(_LOOK)
+    then()

@@ -77,10 +77,10 @@ class FileChannel(Channel):
 
     # ---- what is told
 
-    def announce(self, status: str) -> None:
-        super().announce(status)
+    def announce(self, status: str, facts: Mapping[str, object] | None = None) -> None:
+        super().announce(status, facts)
         for channel in self.plugins.all:
-            channel.announce(status)
+            channel.announce(status, facts)
 
     def publish(self, name: str, notice: messages.Notice) -> None:
         super().publish(name, notice)

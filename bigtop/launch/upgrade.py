@@ -113,7 +113,8 @@ def _real(path: str) -> str:
 class Upgrade:
     """Of one program. Event loop only.
 
-    `hold` returns all that the program holds, or what has to come to its end first.
+    `hold` returns all that the program holds, or what has to come to its end first; those in `hear` are
+    called after an attempt that was refused.
     """
 
     def __init__(
@@ -126,12 +127,20 @@ class Upgrade:
         self._here = here(started)
         self._package = os.path.realpath(os.path.dirname(bigtop.__file__))
         self._hold = hold
+        self.hear: set[Callable[[], None]] = set()
         self.attempts = attempts
         self._task: asyncio.Task[None] | None = None
 
     @property
     def started(self) -> Origin:
         return self._origin
+
+    def event(self) -> tuple[str, Mapping[str, object]]:
+        """Return the event of the last attempt, and its facts."""
+        facts: dict[str, object] = {"attempt": self.attempts.count, "version": bigtop.__version__}
+        if reason := self.attempts.refused:
+            return "upgrade_refused", facts | {"reason": reason}
+        return "upgraded", facts
 
     def begin(self, limit: int = LIMIT) -> asyncio.Future[Mapping[str, object]]:
         """Try it; return what is done, with the number of this attempt and the new version, just before it
@@ -159,6 +168,8 @@ class Upgrade:
             self.attempts.refused = str(error)
             for line in str(error).split("\n"):
                 logger.error("upgrade refused: %s", line)
+            for tell in self.hear:
+                tell()
 
     async def _held(self) -> Record:
         """Wait until nothing is under way, and return how it is then."""

@@ -7,7 +7,7 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,15 @@ class UpgradedSite(Site):
         with self.client() as client, pytest.raises(RefusedError) as refusal:
             client.call("upgrade", waiting=True, limit=limit)
         return str(refusal.value)
+
+    def told(self, attempt: Callable[[], object]) -> tuple[object, dict[str, object]]:
+        """Return what an attempt returns, and its event: again, for a subscriber who came too late."""
+        with self.client() as client, client.events("arbiter.", timeout=5.0) as events:
+            for _ in range(6):
+                returned = attempt()
+                for event in events:
+                    return returned, {**event.payload, "event": event.name, "time": 0}
+        raise AssertionError("there is no event")
 
     def upgrade(self, limit: int = 30) -> dict[str, object]:
         """Ask for one, and return what the version that runs then says."""
@@ -98,7 +107,17 @@ def test_versions_that_cannot_take_over_change_nothing(site: UpgradedSite, versi
 
 def _try_all(site: UpgradedSite, versions: Versions, client: KeptAlive) -> None:
     versions.install({"__main__.py": (FIRST, "this is no Python\n")})
-    assert "SyntaxError" in site.refused()
+    reason, event = site.told(site.refused)
+    assert "SyntaxError" in str(reason)
+    attempt = event["attempt"]
+    assert event == {
+        "event": "upgrade_refused",
+        "time": 0,
+        "attempt": attempt,
+        "version": "0.1.0",
+        "reason": reason,
+    }
+    assert attempt == site.version()["upgrades"]
     client.ask()
 
     versions.install({"launch/takeover.py": (FIRST, "import nothing_of_that_name\n")})
@@ -114,7 +133,9 @@ def _try_all(site: UpgradedSite, versions: Versions, client: KeptAlive) -> None:
     # These say that they can, and then cannot.
     dies = f'import os\nif {ORDER}.startswith("over:"):\n    raise RuntimeError("broken at the start")\n'
     versions.install({"__init__.py": (FIRST, FIRST + dies)})
-    assert "broken at the start" in str(site.upgrade()["upgrade_refused"])
+    why, event = site.told(lambda: str(site.upgrade()["upgrade_refused"]))
+    assert "broken at the start" in str(why)
+    assert (event["event"], event["version"], event["reason"]) == ("upgrade_refused", "0.1.0", why)
     client.ask()
 
     # It has 30 seconds, of which this one leaves itself one.
@@ -133,7 +154,9 @@ def _try_all(site: UpgradedSite, versions: Versions, client: KeptAlive) -> None:
     assert "it ended with 5" in str(site.upgrade()["upgrade_refused"])
 
     versions.install({"__init__.py": (OLD, VERSION)})
-    now = site.upgrade()
+    _, event = site.told(site.upgrade)
+    now = site.version()
+    assert event == {"event": "upgraded", "attempt": now["upgrades"], "version": "9.9.9", "time": 0}
     assert (now["version"], now["pid"], now["upgrade_refused"]) == ("9.9.9", site.pid, "")
     client.ask()
 

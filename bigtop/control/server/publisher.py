@@ -29,9 +29,9 @@ class Publisher:
         event = notice if isinstance(notice, events.Event) else events.of(notice)
         self._send([events.topic(name, event.name), events.payload(event, time.time())])
 
-    def announce(self, status: str) -> None:
-        """Tell the status of the supervisor itself: starting, active, stopping."""
-        payload = events.payload(events.Event(status), time.time())
+    def announce(self, status: str, facts: Mapping[str, object]) -> None:
+        """Tell what becomes of the supervisor itself: starting, upgraded, stopping."""
+        payload = events.payload(events.Event(status, facts), time.time())
         self._send([f"arbiter.{status}".encode(), payload])
 
     def wants_output(self, name: str) -> bool:
@@ -41,6 +41,11 @@ class Publisher:
     def followers(self) -> int:
         """How many subscriptions to outputs there are."""
         return self._subscriptions.count_below(_OUTPUT)
+
+    @property
+    def subscribed(self) -> int:
+        """How many subscriptions there are to anything."""
+        return self._subscriptions.count_below(b"")
 
     def output(self, name: str, line: Mapping[str, object]) -> None:
         """Publish a line of output: {"time", "pid", "stream", "line"}."""
