@@ -241,7 +241,7 @@ is in small letters, with `_` for spaces and dots.
 | --- | --- | --- |
 | `starting`, `stopping`, `stopped` | | `bigtop run` begins, is told to end, has ended all |
 | `upgraded` | `attempt`, `version` | that version has taken over, and you have connected again |
-| `upgrade_refused` | `attempt`, `version`, `reason` | that version goes on, because the new one could not take over |
+| `upgrade_refused` | `attempt`, `version`, `reason` | that version goes on; the new one cannot |
 
 `output.NAME.` carries lines of output (`pid`, `stream`, `line`) while somebody subscribes to it.
 

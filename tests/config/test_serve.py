@@ -144,8 +144,6 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "stream_bodies": ["/upload/*"],
         "limit_concurrency": 17,
         "max_queue_time": "2s",
-        "timeout_for": ["/reports/*=300"],
-        "timeout_action": "retire,kill=6",
         "monkey": False,
         "loop": "asyncio",
         "lifespan": "on",
@@ -262,7 +260,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
                 send_file=14,
                 handshake_timeout=8.0,
                 timeout_for=(("/reports/*", 300.0),),
-                timeout_action="retire,kill=6",
+                timeout_action="interrupt,kill=4",
             ),
             tls=TlsPolicy(
                 *("1.3", "ECDHE", "refuse", "optional", ("a.example", "b.example:8443")),
