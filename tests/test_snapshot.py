@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import sys
 from enum import Enum
 from math import inf
 from typing import NamedTuple
@@ -12,9 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigtop.errors import CommandError
 from bigtop.ipc import snapshot
 from bigtop.ipc.snapshot import Descriptor, SnapshotError
+from bigtop.launch.upgrade import Attempts, Origin, Upgrade
 from bigtop.record import Record
+from tests.support.site import DEADLINE
 
 
 class Colour(Enum):
@@ -148,3 +153,16 @@ def test_another_version_is_refused(data: bytes, reason: str) -> None:
             snapshot.opened(fd, KNOWN)
     finally:
         os.close(fd)
+
+
+def test_what_cannot_be_written_down_refuses_the_upgrade_and_leaves_nobody_waiting() -> None:
+    started = Origin((sys.executable, "-m", "bigtop"), (), (), {}, os.getcwd())
+    attempts = Attempts()
+
+    async def tried() -> None:
+        upgrade = Upgrade(started, lambda: Tree(more=object()), attempts)
+        with pytest.raises(CommandError, match="a snapshot cannot hold a object"):
+            await asyncio.wait_for(upgrade.begin(), DEADLINE)
+
+    asyncio.run(tried())
+    assert (attempts.count, attempts.refused) == (1, "TypeError: a snapshot cannot hold a object")

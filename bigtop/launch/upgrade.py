@@ -162,14 +162,20 @@ class Upgrade:
                 asked.set_result({"attempt": self.attempts.count + 1, "version": version})
             await self._go(to, limit)
         except CommandError as error:
-            if not asked.done():
-                asked.set_exception(error)
-            self.attempts.count += 1
-            self.attempts.refused = str(error)
-            for line in str(error).split("\n"):
-                logger.error("upgrade refused: %s", line)
-            for tell in self.hear:
-                tell()
+            self._refuse(error, asked)
+        except Exception as error:  # a fault, or an answer that makes no sense: who asked has to hear of it
+            logger.exception("upgrade: this should not have happened")
+            self._refuse(CommandError(one_line(f"{type(error).__name__}: {error}")), asked)
+
+    def _refuse(self, error: CommandError, asked: asyncio.Future[Mapping[str, object]]) -> None:
+        if not asked.done():
+            asked.set_exception(error)
+        self.attempts.count += 1
+        self.attempts.refused = str(error)
+        for line in str(error).split("\n"):
+            logger.error("upgrade refused: %s", line)
+        for tell in self.hear:
+            tell()
 
     async def _held(self) -> Record:
         """Wait until nothing is under way, and return how it is then."""
