@@ -28,6 +28,7 @@ logger = get_logger("bigtop.supervisor")
 
 _THEY_COME = 2.0  # seconds in which subscribers connect again
 _LOOK = 0.02
+_STAYS = "%s: %s takes a restart; after this upgrade the control channel is where it was, on %s and %s"
 
 
 class ChannelState(Record):
@@ -39,6 +40,7 @@ class ChannelState(Record):
     pubsub_endpoint: str
     followers: int = 0  # of outputs
     subscribed: int = 0  # to anything, those included
+    asked: tuple[str, ...] = ()  # for where, at the start
 
 
 class Channel:
@@ -51,15 +53,24 @@ class Channel:
         self._before = before
         self._program = program
         self._security = OWNER_ONLY
+        self._asked: tuple[str, ...] = ()
         self.places: Places | None = None
         self._standby: Standby | None = None
         self._control: Controlled | None = None
         self._server: ControlServer | None = None
         self._waits: set[asyncio.Task[None]] = set()
 
-    def open(self, endpoint: str, pubsub: str, security: EndpointSecurity = OWNER_ONLY) -> None:
-        """Let clients in. Raises ConfigError and BindError; close() is to be called all the same."""
+    def open(
+        self, endpoint: str, pubsub: str, security: EndpointSecurity = OWNER_ONLY, asked_by: str = ""
+    ) -> None:
+        """Let clients in; `asked_by` is the flag, or what of a file, that says where. Raises ConfigError and
+        BindError; close() is to be called all the same."""
+        self._asked = (endpoint, pubsub)
         if (before := self._before) is not None:
+            if before.asked and before.asked != self._asked:
+                where = " and ".join(new for new in dict.fromkeys(self._asked) if new not in before.asked)
+                logger.warning(_STAYS, asked_by, where, before.endpoint, before.pubsub_endpoint)
+                self._asked = before.asked
             listeners = socket(fileno=before.commands.number), socket(fileno=before.events.number)
             self._open(Places(*listeners, before.endpoint, before.pubsub_endpoint), security)
             if before.subscribed:  # they connect again first
@@ -106,7 +117,8 @@ class Channel:
         if places is None:
             return None
         at = Descriptor(places.commands.fileno()), Descriptor(places.events.fileno())
-        return ChannelState(*at, places.endpoint, places.pubsub_endpoint, self._followers, self._subscribed)
+        subscriptions = self._followers, self._subscribed
+        return ChannelState(*at, places.endpoint, places.pubsub_endpoint, *subscriptions, self._asked)
 
     @property
     def _followers(self) -> int:

@@ -49,7 +49,7 @@ class FileChannel(Channel):
                 raise
             logger.warning("no control channel: %s (endpoint in the file names a place)", error)
             return
-        self.open(*pair, file_preflight.security(spec))
+        self.open(*pair, file_preflight.security(spec), f"endpoint in {spec.path}")
         assert self.places is not None
         self.plugins.settle(spec, self.places.endpoint)
         endpoint = self.places.endpoint

@@ -43,14 +43,14 @@ def standing(spec: ServeSpec) -> Standing:
 def channel(program: Program, spec: ServeSpec, before: ChannelState | None) -> Channel | None:
     """Let `bigtop ctl` in. A site serves without, unless a place was named."""
     where = spec.control
-    if where == "off":
+    if where == "off" and before is None:
         return None
     from bigtop.launch.channel import Channel  # of no use to those who want none
 
     made = Channel(program, before)
     try:
-        pair = addresses.of(spec.name) if where == "auto" else addresses.at(where)
-        made.open(*pair)
+        pair = _places(spec.name, where)
+        made.open(*pair, asked_by="--control")
     except BigtopError as error:
         if where != "auto":
             raise
@@ -62,10 +62,21 @@ def channel(program: Program, spec: ServeSpec, before: ChannelState | None) -> C
     return made
 
 
+def _places(name: str, control: str) -> tuple[str, str]:
+    """Return those for commands and for events, or twice "off": nobody is let in, but by another version."""
+    if control == "off":
+        return control, control
+    return addresses.of(name) if control == "auto" else addresses.at(control)
+
+
 def listeners(spec: ServeSpec, state: SiteState | None) -> list[ListeningSocket]:
     """Return those that another version had, or that were passed on, or that can be bound now."""
     if state is not None:
-        return [listener_states.resumed(one) for one in state.listeners]
+        resumed = [listener_states.resumed(one) for one in state.listeners]
+        if state.binds and state.binds != tuple(spec.binds):
+            stay = ", ".join(listener.address() for listener in resumed)
+            logger.warning("--bind: what changed there takes a restart; after this upgrade it stays %s", stay)
+        return resumed
     binds = _described(spec)
     found = fd_store.found(os.environ, binds)
     passed = activation.activated(os.environ)

@@ -48,6 +48,7 @@ class SiteState(Record):
     keeper: Record | None = None
     sources: ReaderState | None = None  # of the process that watches files
     stored: tuple[str, ...] = ()  # names of descriptors that the service manager keeps
+    binds: tuple[SocketSpec, ...] = ()  # as they were described when they were bound
 
 
 class DaemonState(Record):
@@ -105,6 +106,7 @@ def of_site(
         keeper=None if app.keeper is None else app.keeper.held(),
         sources=None if sources is None else sources.held(),
         stored=tuple(standing.store.names),
+        binds=app.spec.binds if standing.state is None else standing.state.binds,
     )
 
 

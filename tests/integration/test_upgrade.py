@@ -35,6 +35,10 @@ class UpgradedSite(Site):
     def __init__(self, versions: Versions, *args: str) -> None:
         folder = versions.current.parent
         super().__init__("tests.apps.site:app", *args, cwd=folder, env={"PYTHONPATH": versions.path})
+        self.settings = folder / "settings.py"
+        self.settings.write_text("bind = '127.0.0.1:0'\n")
+        where = self.command.index("--bind")
+        self.command[where : where + 2] = ["--config", str(self.settings)]
 
     def client(self) -> Client:
         return Client(f"ipc://{self.folder}/bigtop/shop.ctl", timeout=60.0)
@@ -97,6 +101,9 @@ def test_versions_that_cannot_take_over_change_nothing(site: UpgradedSite, versi
     with contextlib.closing(KeptAlive(site)) as client:
         _try_all(site, versions, client)
         assert {*site.workers(), *site.fork_servers()} == before
+        stays = f"--bind: what changed there takes a restart; after this upgrade it stays {site.url}\n"
+        assert stays in site.log()
+        assert "--control: off takes a restart" in site.log()
         site.send(signal.SIGHUP)
         site.wait_for(": reloaded")
         client.ask()
@@ -154,6 +161,7 @@ def _try_all(site: UpgradedSite, versions: Versions, client: KeptAlive) -> None:
     assert "it ended with 5" in str(site.upgrade()["upgrade_refused"])
 
     versions.install({"__init__.py": (OLD, VERSION)})
+    site.settings.write_text("bind = '127.0.0.1:1'\ncontrol_socket = 'off'\n")
     _, event = site.told(site.upgrade)
     now = site.version()
     assert event == {"event": "upgraded", "attempt": now["upgrades"], "version": "9.9.9", "time": 0}
@@ -339,6 +347,7 @@ def test_each_kind_of_watcher_goes_on() -> None:
         stack.wait_for("crashes: ", times=3)
         until(lambda: set(_states(stack).values()) == {"active", "starting", "stopped"}, "all that comes")
         states, before = _states(stack), _children(stack)
+        stack.write(f"[bigtop]\nendpoint = 'ipc://{stack.folder}/other'\n{KINDS}")
         assert (states["notifies"], states["demanded"], states["circusd-stats"]) == (
             "starting",
             "stopped",
@@ -347,6 +356,8 @@ def test_each_kind_of_watcher_goes_on() -> None:
         stack.send(signal.SIGUSR2)
         stack.wait_for("has taken over from")
 
+        stays = f"endpoint in {stack.file}: ipc://{stack.folder}/other and ipc://{stack.folder}/other"
+        stack.wait_for(stays)
         assert _states(stack) == states
         assert _children(stack) >= before
         (stack.folder / "notifies.py.now").touch()
