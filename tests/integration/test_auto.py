@@ -122,6 +122,24 @@ def test_what_was_kept_is_served_at_once_whatever_the_ca_and_the_keeper_do(ca: C
     assert ca.orders() == before
 
 
+def test_an_upgrade_of_bigtop_goes_on_with_the_keeper(ca: Ca, tmp_path: Path) -> None:
+    trusted = ca.context(kept(tmp_path / "kept", 60, NAME))
+    with ca.site("tests.apps.site:app", tmp_path / "kept") as site:
+        until(lambda: len(keepers(site)) == 1, "the keeper")
+        before = keepers(site)
+        for times in (1, 2):
+            site.send(signal.SIGUSR2)
+            site.wait_for("has taken over from", times=times)
+            with ca.client(by=trusted) as client:
+                assert client.get("/").status == 200
+        assert keepers(site) == before
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: keepers(site) not in ([], before), "another keeper")
+        assert [row["days"] for row in shown(site)] == [59]
+        assert site.stop() == 0
+        assert site.is_gone()
+
+
 @pytest.mark.parametrize("kind", APPS)
 def test_a_renewal_reaches_all_workers_and_fails_no_handshake(kind: str, ca: Ca, tmp_path: Path) -> None:
     both = ca.context(kept(tmp_path / "tls", 10, NAME))
