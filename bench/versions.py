@@ -1,4 +1,4 @@
-# Other versions of Bigtop beside that of this checkout: its files by links, but for those that are changed.
+# Other versions of Bigtop beside the one that runs: its files by links, but for those that are changed.
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import bigtop
 from bench.workshop import ROOT
 
+SOURCE = Path(bigtop.__file__).parent  # of this checkout, or what was compiled of it
 VERSION = '__version__ = "9.9.9"'
 FIRST = "from __future__ import annotations\n"
 ORDER = 'os.environ.get("BIGTOP_UPGRADE", "")'  # "probe:...", "over:...", or empty in all other processes
@@ -27,9 +29,9 @@ class Versions:
         """Have a new one be installed, in whose files (below bigtop/) the first text is the second one."""
         self._count += 1
         root = self._folder / f"v{self._count}" / "bigtop"
-        _mirror(ROOT / "bigtop", root, set(changed) | {"__init__.py"})
+        _mirror(SOURCE, root, set(changed) | {"__init__.py"})
         for name, (old, new) in changed.items():
-            text = (ROOT / "bigtop" / name).read_text()
+            text = (SOURCE / name).read_text()
             assert old in text
             (root / name).write_text(text.replace(old, new, 1))
         link = self._folder / "next"

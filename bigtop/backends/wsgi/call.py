@@ -93,8 +93,10 @@ class Call:
 
     def run(self) -> None:
         """Call the application and hand over its answer. Never fails because of the application."""
-        if self.unclosed is not None:
-            self._close_rest()
+        unclosed = self.unclosed  # asked here only: compiled code would believe it to stay None below
+        if unclosed is not None:
+            self.unclosed = None
+            _close(unclosed, self.request)
             return
         response: Any = None
         try:
@@ -175,11 +177,6 @@ class Call:
             self._finished()
         except ClientGone:
             self.fate = BREAK
-
-    def _close_rest(self) -> None:
-        """Close the response whose file is sent."""
-        unclosed, self.unclosed = self.unclosed, None
-        _close(unclosed, self.request)
 
     def _limit(self, limits: TimeLimits) -> int:
         """Let the supervisor know how long the request may take by its path; return that, 0 for ever."""
