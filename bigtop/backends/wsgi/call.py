@@ -95,8 +95,7 @@ class Call:
         """Call the application and hand over its answer. Never fails because of the application."""
         unclosed = self.unclosed  # asked here only: compiled code would believe it to stay None below
         if unclosed is not None:
-            self.unclosed = None
-            _close(unclosed, self.request)
+            self._close_rest(unclosed)
             return
         response: Any = None
         try:
@@ -104,8 +103,7 @@ class Call:
             # The length is known by now also of a body that came in chunks.
             env = environ(request, self.stream.peer, self._body, request.content_length, context.ids)
             env["wsgi.early_hints"] = self.exchange.early_hints
-            if self.environ is not None:
-                env |= self.environ
+            env |= self.environ or {}
             self.environ = env
             request_id = env["HTTP_X_REQUEST_ID"].encode("latin-1")
             self.record = context.slot.begin(
@@ -177,6 +175,11 @@ class Call:
             self._finished()
         except ClientGone:
             self.fate = BREAK
+
+    def _close_rest(self, unclosed: Any) -> None:
+        """Close the response whose file is sent."""
+        self.unclosed = None
+        _close(unclosed, self.request)
 
     def _limit(self, limits: TimeLimits) -> int:
         """Let the supervisor know how long the request may take by its path; return that, 0 for ever."""
