@@ -73,7 +73,7 @@ SESSION = [
     ("profile one/1", 1, r"bigtop: one is a command, which nothing of Bigtop's runs in; .*\n"),
     ("profile one/1 --seconds 0", 1, r"bigtop: seconds is between 1 and 600\n"),
     ("reloadconfig --dry-run", 0, r"replace Web\n"),
-    ("version", 0, r"version  \S+\npython   \S+\npid      \d+\n"),
+    ("version", 0, r"version +\S+\npython +\S+\npid +\d+\nupgrades +0\nupgrade_refused *\n"),
     ("set web numprocesses", 2, r"(?s:.*)the value for 'numprocesses' is missing\n"),
     ("incr sleeper -1", 2, r"(?s:.*)'-1' is negative; incr starts processes, decr ends some\n"),
     ("set sleeper priority -1", 0, r"ok\n"),

@@ -15,7 +15,7 @@ from bigtop import build
 from bigtop.cli.summary import announce, describe, summary
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.serve import configure, spec
-from bigtop.launch.site import SummaryFacts
+from bigtop.launch.summary_facts import SummaryFacts
 
 
 def facts(**options: object) -> SummaryFacts:

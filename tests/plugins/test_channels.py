@@ -31,7 +31,7 @@ def test_a_plugin_of_another_user_has_another_socket(tmp_path: Path) -> None:
     mine, theirs = plugin(tmp_path), plugin(tmp_path, f'uid = "{OTHER}"')
 
     async def tried() -> None:
-        channels = PluginChannels(NO_PROGRAM)
+        channels = PluginChannels(NO_PROGRAM, {})
         channels.settle(DaemonSpec(), f"ipc://{tmp_path}/stack.ctl")
         first, second = (
             [Path(place.removeprefix("ipc://")) for place in channels.places(each.watcher)]
@@ -62,7 +62,7 @@ def test_a_plugin_of_another_user_has_another_socket(tmp_path: Path) -> None:
 def test_they_lie_where_those_of_supervisors_do_who_have_none(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
-    channels = PluginChannels(NO_PROGRAM)
+    channels = PluginChannels(NO_PROGRAM, {})
     for endpoint in (None, "tcp://127.0.0.1:5555"):
         channels.settle(DaemonSpec(path="/etc/shop.ini"), endpoint)
         commands, events = channels.places(plugin(tmp_path).watcher)
