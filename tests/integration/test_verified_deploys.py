@@ -324,6 +324,8 @@ def test_what_shows_with_clients_only_ends_a_deploy(
             site.wait_for("generation 2: canary time begins")
             site.wait_for("reload failed, generation 2 cannot run and 1 goes on")
             until(lambda: set(site.workers()) == before, "the old workers only")
+            seen = load.answered
+            until(lambda: load.answered > seen + 100, "time for who had an answer of the canary to look at")
             failed = len(load.failures)
             seen = load.answered
             until(lambda: load.answered > seen + 100, "answers of the old code")
