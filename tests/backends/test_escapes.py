@@ -143,7 +143,7 @@ def test_the_site_stays_and_its_workers_still_heed_signals(threads: str) -> None
             assert upload.answer().body == b"here"
             assert slow.answer().body == b"here"
         assert list(site.workers()) == [worker]
-        assert "escaping.py" in site.log()
+        site.wait_for("escaping.py")
         os.kill(worker, signal.SIGTERM)
         until(lambda: set(site.workers()) - {worker} and worker not in site.workers(), "a successor")
         assert site.get("/ready") == "here"
