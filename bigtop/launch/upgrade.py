@@ -282,7 +282,7 @@ class Upgrade:
         try:
             workdir.enter(self._origin.folder)
             _inherit((fd, *fds), inheritable=True)
-            os.execve(to.python, words, dict(to.environ))  # noqa: S606
+            os.execve(to.python, words, dict(to.environ))  # noqa: S606 - no shell
         except OSError as error:
             _inherit((fd, *fds), inheritable=False)
             os.close(fd)

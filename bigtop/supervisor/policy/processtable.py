@@ -205,7 +205,7 @@ class ProcessTable:
             if self._random is None:
                 from random import Random  # few watchers know an age
 
-                self._random = Random()  # noqa: S311
+                self._random = Random()  # noqa: S311 - spreads ages
             more = self._random.uniform(0, life.max_age_variance)
             proc.expires_at = proc.spawned_at + life.max_age + more
 
