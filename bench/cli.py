@@ -220,7 +220,7 @@ def _supervise(options: argparse.Namespace) -> int:
     code = subprocess.run(command, cwd=workshop.ROOT).returncode
     if out.exists():
         tell("")
-        print(supervised.render(supervised.load(out), options.markdown))
+        print(supervised.render(supervised.Results.load(out), options.markdown))
         print(f"\n{out}")
     return code
 
@@ -273,7 +273,7 @@ def _deploy(options: argparse.Namespace) -> int:
     code = subprocess.run([workshop.python(), "-m", "bench.deploy", asked], cwd=workshop.ROOT).returncode
     if out.exists():
         tell("")
-        print(deployed.render(deployed.load(out), options.markdown))
+        print(deployed.render(deployed.Results.load(out), options.markdown))
         print(f"\n{out}")
     return code
 
@@ -307,10 +307,10 @@ def _make_ready(wanted: Sequence[Peer]) -> tuple[list[Peer], dict[str, str]]:
 
 
 def _table(options: argparse.Namespace) -> int:
-    if supervised.is_one(options.file):
-        print(supervised.render(supervised.load(options.file), options.markdown))
-    elif deployed.is_one(options.file):
-        print(deployed.render(deployed.load(options.file), options.markdown))
+    if supervised.Results.is_in(options.file):
+        print(supervised.render(supervised.Results.load(options.file), options.markdown))
+    elif deployed.Results.is_in(options.file):
+        print(deployed.render(deployed.Results.load(options.file), options.markdown))
     else:
         print(render(load(options.file), options.baseline, options.markdown))
     return 0

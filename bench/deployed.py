@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from bench.table import aligned, machine_line, markdown_table
+from bench.kept import Kept, block, page
+from bench.table import machine_line
 
-FORMAT = "bigtop-deploys/1"
 # What happens → what a table says of that.
 EVENTS = {
     "good": "three reloads to good code",
@@ -48,31 +46,15 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Results:
+class Results(Kept):
+    form: ClassVar[str] = "bigtop-deploys/1"
+    parts: ClassVar[dict[str, type]] = {"outcomes": Outcome}
     started: str
     rate: float  # requests per second
     machine: dict[str, Any]
     versions: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
-
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"format": FORMAT, **asdict(self)}) + "\n")
-
-
-def is_one(path: Path) -> bool:
-    """Say whether this is a result of `deploy`."""
-    data = json.loads(path.read_text())
-    return isinstance(data, dict) and data.get("format") == FORMAT
-
-
-def load(path: Path) -> Results:
-    """Read what save() wrote."""
-    data = json.loads(path.read_text())
-    del data["format"]
-    outcomes = [Outcome(**outcome) for outcome in data.pop("outcomes")]
-    return Results(**data, outcomes=outcomes)
 
 
 def render(results: Results, markdown: bool = False) -> str:
@@ -84,9 +66,7 @@ def render(results: Results, markdown: bool = False) -> str:
             blocks.append(_block(title, those, markdown))
     notes = [f"left out: {name}: {why}" for name, why in results.left_out.items()]
     notes += [f"{one.peer}, {one.event}: {one.problem}" for one in results.outcomes if one.problem]
-    if markdown:
-        notes = [f"- {note}" for note in notes]
-    return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
+    return page(blocks, notes, markdown)
 
 
 def _block(title: str, outcomes: list[Outcome], markdown: bool) -> str:
@@ -96,6 +76,4 @@ def _block(title: str, outcomes: list[Outcome], markdown: bool) -> str:
         new = f"{one.new_s:.1f} s" if one.new_s is not None else "-"
         cells = [*map(str, counts), new, one.well]
         rows.append([one.peer, *(cells if not one.problem else "-" * len(cells))])
-    if markdown:
-        return "\n".join([f"## {title[0].upper()}{title[1:]}\n", *markdown_table(rows)]).rstrip("\n")
-    return "\n".join([title, *aligned(rows)])
+    return block(title, rows, markdown)

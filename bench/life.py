@@ -1,9 +1,9 @@
 # A 24-hour life in miniature: `python -m bench life --seconds 3600`. Reloads, deaths, scaling, changes of the
 # file, clients that come and go, all at random; and then nothing may be left of it.
 #
-# Rules: the last part of a life is compared with its first: both end with the same file and the same
-# processes, and with a census of descriptors, processes, memory and the objects of the interpreter, which
-# are counted from inside by a hook (apps/census.py). What is random comes from a seed.
+# Rules: the last part of a life is compared with its first (remains.py): both end with the same file and the
+# same processes, and with a census of descriptors, processes, memory and the objects of the interpreter,
+# which are counted from inside by a hook (apps/census.py). What is random comes from a seed.
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from bench import procfs, workshop
+from bench import workshop
 from bench.managers import AnswerError, ZmqControl
 from bench.progress import tell
+from bench.remains import Census, Remains, settled
 from bench.server import stop
 
 READY_SECONDS = 30.0
-SETTLE_SECONDS = 60.0
 
 FILE = """\
 [bigtop]
@@ -85,52 +86,19 @@ USUAL = {"workers": 2, "talkers": 3, "families": 2, "note": "as usual"}
 
 
 @dataclass(slots=True)
-class Census:
-    fds: int
-    threads: int
-    processes: int
-    zombies: int
-    private: int  # bytes of the supervisor that nobody shares
-    objects: dict[str, int] = field(default_factory=dict)  # by type
-
-    def more(self, usual: Census | None) -> list[str]:
-        """Say of what there is more than `usual`, as far as that must not be at all."""
-        names = ("fds", "threads", "processes") if usual is not None else ()
-        pairs = [(name, getattr(usual, name), getattr(self, name)) for name in names]
-        return [f"{name}: {was} became {became}" for name, was, became in pairs if became > was]
-
-
-@dataclass(slots=True)
-class Story:
-    """What was done, and what there was before and after it."""
-
-    seconds: float
-    seed: int
-    done: dict[str, int] = field(default_factory=dict)
-    before: Census | None = None
-    after: Census | None = None
-    left: int = 0  # processes after the end
-    status: int | None = None  # of the exit
+class Story(Remains):
+    """A life, and what is left of it."""
 
     def complaints(self) -> list[str]:
         """Say what is more at the end than at the beginning; nothing is what should be said."""
         if self.before is None or self.after is None:
             return ["it did not come to its end"]
-        said = self.after.more(self.before)
-        if self.after.zombies:
-            said.append(f"{self.after.zombies} zombies")
+        said = self.growths(self.before, MEMORY_NOISE, MEMORY_PER_ACTION)
         actions = sum(self.done.values())
         for name, grown in self.grown().items():
             if grown > (TIMERS if name in OF_TIMERS else max(20, actions / 8)):
                 said.append(f"{grown} more objects of the type {name} after {actions} actions")
-        growth = self.after.private - self.before.private
-        if growth > MEMORY_NOISE + actions * MEMORY_PER_ACTION:
-            said.append(f"{growth:,} bytes more after {actions} actions")
-        if self.left:
-            said.append(f"{self.left} processes are left")
-        if self.status != 0:
-            said.append(f"exit status {self.status}")
-        return said
+        return said + self.leftovers()
 
     def grown(self) -> dict[str, int]:
         assert self.before is not None
@@ -292,27 +260,11 @@ class Life:
         for name in RESTLESS:
             self.control.call("stop", name=name, waiting=True)
         objects = self._objects()
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < deadline:
-            counted = self._count()
-            if not counted.zombies and not counted.more(usual):
-                break
-            time.sleep(0.2)
+        counted = settled(self.process.pid, usual)
         counted.objects = objects
         for name in RESTLESS:
             self.control.call("start", name=name, waiting=True)
         return counted
-
-    def _count(self) -> Census:
-        pid = self.process.pid
-        states = [procfs.state(one) for one in procfs.tree([pid])]
-        return Census(
-            fds=len(os.listdir(f"/proc/{pid}/fd")),
-            threads=len(os.listdir(f"/proc/{pid}/task")),
-            processes=sum(state not in ("", "Z") for state in states),
-            zombies=states.count("Z"),
-            private=procfs.private(pid),
-        )
 
     def _objects(self) -> dict[str, int]:
         file = self.folder / "census"
@@ -353,16 +305,9 @@ def live(python: str, seconds: float, seed: int) -> Story:
         life = Life(Path(name), python, seed)
         try:
             life.connect()
-            _spend(life, seconds / 3)
-            story.before = life.census()
-            life.done.clear()
-            _spend(life, seconds * 2 / 3)
-            story.after = life.census(story.before)
-            story.done = dict(life.done)
-            everyone = procfs.tree([life.process.pid])
-            life.process.terminate()
-            story.status = life.process.wait(SETTLE_SECONDS)
-            story.left = sum(procfs.state(pid) not in ("", "Z") for pid in everyone)
+            story.live(life.done, partial(_spend, life), life.census)
+            with story.end(life.process):
+                life.process.terminate()
         finally:
             life.control.close()
             stop([life.process])
@@ -389,7 +334,7 @@ def main() -> int:
     story = live(sys.executable, float(sys.argv[1]), int(sys.argv[2]))
     tell("")
     for path in sys.argv[3:]:
-        Path(path).write_text(json.dumps(asdict(story)) + "\n")
+        story.save(Path(path))
     complaints = story.complaints()
     print("\n".join(complaints or [f"{sum(story.done.values())} actions, and nothing is left of them"]))
     return 1 if complaints else 0

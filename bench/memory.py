@@ -1,6 +1,7 @@
 # Memory of a Django application with and without preloading, beside gunicorn: `python -m bench.memory`.
 #
-# Each server starts, answers 400 requests, each on a connection of its own and 8 at a time, and then rests.
+# Each server starts, answers twice 400 requests, each on a connection of its own and 8 at a time, and then
+# rests; one more has a worker of 40 requests become the fork server meanwhile.
 # What is counted is the PSS of all its processes: a page that n of them share counts 1/n in each.
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ COMMANDS = {
     "gunicorn, preloaded": f"gunicorn -w {WORKERS} -b {{address}} --preload {{app}}",
     "Bigtop, `--preload off`": f"bigtop serve -w {WORKERS} -b {{address}} --preload off {{app}}",
     "Bigtop, `--preload on`": f"bigtop serve -w {WORKERS} -b {{address}} --preload on {{app}}",
+    "Bigtop, `--refork 40`": f"bigtop serve -w {WORKERS} -b {{address}} --refork 40 {{app}}",
 }
 
 
@@ -67,6 +69,8 @@ def measure(command: str, site: Site, environ: dict[str, str]) -> Figures:
         _until_it_answers(address)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(_get, [f"http://{address}{site.path}"] * REQUESTS))
+            _until_all_are_replaced(server.pid)
+            list(pool.map(_get, [f"http://{address}{site.path}"] * REQUESTS))
         pids = procfs.tree([server.pid])
         memory = {pid: procfs.pss(pid) for pid in pids}
         workers = sorted(memory)[-WORKERS:]  # which are the last to be forked
@@ -74,6 +78,15 @@ def measure(command: str, site: Site, environ: dict[str, str]) -> Figures:
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(60)
+
+
+def _until_all_are_replaced(server: int) -> None:
+    """Wait until the same processes are there for a second."""
+    before: set[int] = set()
+    end = time.monotonic() + 60
+    while (pids := set(procfs.tree([server]))) != before and time.monotonic() < end:
+        before = pids
+        time.sleep(1)
 
 
 def _until_it_answers(address: str) -> None:

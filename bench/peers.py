@@ -20,6 +20,7 @@ class Peer:
     interface: str  # "wsgi", "asgi", "static" (files), or "floor": bytes captured from the WSGI application
     commands: tuple[str, ...]
     tls: str = ""  # what is added to the first command so that it speaks TLS; "": it cannot
+    http2: bool = False  # it speaks that, too, where it speaks TLS
     packages: tuple[str, ...] = ()  # for pip; "." is this repository
     programs: tuple[str, ...] = ()  # that must be on PATH, because pip cannot bring them
     sources: tuple[str, ...] = ()  # C files to compile; the program's name is the file's stem
@@ -114,6 +115,7 @@ PEERS = (
         "wsgi",
         (f"{BIGTOP} --threads $threads",),
         tls=BIGTOP_TLS,
+        http2=True,
         packages=(".",),
     ),
     Peer(
@@ -121,6 +123,7 @@ PEERS = (
         "wsgi",
         (f"{BIGTOP} --threads $threads",),
         tls=BIGTOP_TLS,
+        http2=True,
         packages=(".",),
         source=True,
         note="without what `pip install` compiles",
@@ -130,6 +133,7 @@ PEERS = (
         "asgi",
         (BIGTOP,),
         tls=BIGTOP_TLS,
+        http2=True,
         packages=(".", "uvloop"),
     ),
     adapter("gevent", "wsgi", "gevent"),
@@ -208,6 +212,7 @@ PEERS = (
         "asgi",
         (f"{HYPERCORN} --bind $host:$port --workers $workers $app",),
         tls=CERTFILE_TLS,
+        http2=True,
         packages=("hypercorn", "uvloop"),
     ),
     Peer(
@@ -215,6 +220,7 @@ PEERS = (
         "wsgi",
         (f"{GRANIAN_WSGI} $app",),
         tls=GRANIAN_TLS,
+        http2=True,
         packages=("granian",),
     ),
     Peer(
@@ -222,6 +228,7 @@ PEERS = (
         "asgi",
         (f"{GRANIAN} --interface asgi --runtime-threads 1 $app",),
         tls=GRANIAN_TLS,
+        http2=True,
         packages=("granian",),
     ),
     Peer(
@@ -306,6 +313,7 @@ SETS = {
         "c-epoll",
     ),
     "asgi": ("bigtop-asgi", "granian-asgi", "uvicorn", "gunicorn-asgi"),
+    "http2": ("bigtop", "granian", "bigtop-asgi", "granian-asgi", "hypercorn"),
     "websocket": ("bigtop-asgi", "granian-asgi", "uvicorn", "hypercorn", "gunicorn-asgi"),
     "https": (
         "nginx",

@@ -98,11 +98,11 @@ def overview(result: Path, folder: str) -> str:
 
 
 def managers(result: Path, folder: str) -> str:
-    return "\n" + supervised.render(supervised.load(result), markdown=True) + "\n"
+    return "\n" + supervised.render(supervised.Results.load(result), markdown=True) + "\n"
 
 
 def deploys(result: Path, folder: str) -> str:
-    return "\n" + deployed.render(deployed.load(result), markdown=True) + "\n"
+    return "\n" + deployed.render(deployed.Results.load(result), markdown=True) + "\n"
 
 
 def _cpu(part: Part, peer: str) -> str:

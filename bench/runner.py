@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from subprocess import CalledProcessError
 
-from bench import generator, procfs, syscalls, workshop
+from bench import generator, h2load, procfs, syscalls, workshop
 from bench.beside import beside
 from bench.figures import imbalance
 from bench.peers import Peer
@@ -66,7 +66,7 @@ def measure(scenario: Scenario, peers: Sequence[Peer], setup: Setup, part: Part)
         for peer, measured in pairs[turn:] + pairs[:turn]:
             if not measured.left_out:
                 _attempt(peer, measured, scenario, setup, number)
-    if setup.count_syscalls and scenario.kind in {"closed", "open"}:
+    if setup.count_syscalls and not scenario.streams and scenario.kind in {"closed", "open"}:
         for peer, measured in pairs:
             if not measured.left_out:
                 _count(peer, measured, scenario, setup)
@@ -78,6 +78,8 @@ def shape(scenario: Scenario) -> str:
     text = f"{scenario.workers} worker{plural}, {scenario.connections} connections, "
     if scenario.tls:
         text += "TLS with an ECDSA certificate (P-256), "
+    if scenario.streams:
+        text += f"HTTP/2 with {scenario.streams} requests at once on each, "
     if scenario.message_bytes:
         text += "a request is a message and its echo, "
     if scenario.starts:
@@ -94,7 +96,7 @@ def shape(scenario: Scenario) -> str:
 def fits(peer: Peer, scenario: Scenario) -> bool:
     """Say whether the peer can serve the scenario's application, and its figure would mean something."""
     app = APPS[scenario.app]
-    if scenario.tls and not peer.tls:
+    if (scenario.tls and not peer.tls) or (scenario.streams and not peer.http2):
         return False
     if app.static or peer.interface == "static":
         return app.static and peer.interface == "static"
@@ -117,7 +119,7 @@ def _attempt(peer: Peer, measured: Measured, scenario: Scenario, setup: Setup, n
 
 def _load(scenario: Scenario, server: Running, setup: Setup, number: int) -> Run:
     load_cores, seconds = set(setup.load_cores), max(setup.seconds, scenario.at_least)
-    generator.load(scenario, server.port, server.folder, WARM_UP_SECONDS, load_cores)
+    _ask(scenario, server, WARM_UP_SECONDS, load_cores)
     alone = _memory(server)
     with beside(scenario.beside, server.port, load_cores, tls=scenario.tls):
         added = _memory(server) - alone
@@ -127,6 +129,11 @@ def _load(scenario: Scenario, server: Running, setup: Setup, number: int) -> Run
     return run
 
 
+def _ask(scenario: Scenario, server: Running, seconds: float, cores: set[int]) -> generator.Report:
+    load = h2load.load if scenario.streams else generator.load
+    return load(scenario, server.port, server.folder, seconds, cores)
+
+
 def _memory(server: Running) -> int:
     return sum(procfs.pss(pid) for pid in procfs.tree(server.roots))
 
@@ -134,7 +141,7 @@ def _memory(server: Running) -> int:
 def _sample(scenario: Scenario, server: Running, setup: Setup, number: int, seconds: float) -> Run:
     load_cores = set(setup.load_cores)
     before, busy_before, began = procfs.tree(server.roots), procfs.cores_busy(setup.cores), time.monotonic()
-    report = generator.load(scenario, server.port, server.folder, seconds, load_cores)
+    report = _ask(scenario, server, seconds, load_cores)
     after, busy_after, ended = procfs.tree(server.roots), procfs.cores_busy(setup.cores), time.monotonic()
     used = procfs.cpu(after) - procfs.cpu(before)
     foreign = sum(busy_after) - sum(busy_before) - used - report.cpu
@@ -192,7 +199,7 @@ def _count(peer: Peer, measured: Measured, scenario: Scenario, setup: Setup) -> 
     try:
         with running(peer, scenario, set(setup.server_cores), setup.data) as server:
             load_cores = set(setup.load_cores)
-            generator.load(scenario, server.port, server.folder, WARM_UP_SECONDS, load_cores)
+            _ask(scenario, server, WARM_UP_SECONDS, load_cores)
             measured.syscalls = syscalls.count(scenario, server, load_cores)
     except (StartError, OSError, CalledProcessError) as error:
         measured.left_out = f"system calls not counted: {error}"

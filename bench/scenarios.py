@@ -157,6 +157,7 @@ class Scenario:
     starts: bool = False  # no load: how soon is the first answer there, how soon are all gone?
     beside: Beside | None = None
     tls: bool = False
+    streams: int = 0  # requests at once on each connection, over HTTP/2; 0: HTTP/1.1
     resume: bool = False  # with `reconnect`: with the session of the connection before
     message_bytes: int = 0  # of WebSockets that the first request opens; then each message and its echo count
 
@@ -262,6 +263,39 @@ SCENARIOS = {
         ),
         Scenario("tls-hello", "hello world over HTTPS, keep-alive", "hello", floor=True, tls=True),
         Scenario(
+            "tls-hello-100",
+            "hello world over HTTPS, 100 connections",
+            "hello",
+            connections=100,
+            tls=True,
+        ),
+        Scenario(
+            "http2-hello",
+            "hello world over HTTP/2, 10 connections with 10 requests each",
+            "hello",
+            connections=10,
+            streams=10,
+            tls=True,
+        ),
+        Scenario(
+            "http2-hello-17",
+            "hello world over HTTP/2, 17 browser headers",
+            "hello",
+            (Request(headers=BROWSER),),
+            connections=10,
+            streams=10,
+            tls=True,
+        ),
+        Scenario(
+            "http2-body-100k",
+            "answers of 100 KB over HTTP/2",
+            "work",
+            (Request("/bytes/100000"),),
+            connections=10,
+            streams=10,
+            tls=True,
+        ),
+        Scenario(
             "tls-handshake",
             "hello world over HTTPS, a whole handshake per request",
             "hello",
@@ -356,6 +390,7 @@ SETS = {
         "tls-body-1m",
         "tls-static-large",
     ),
+    "http2": ("tls-hello-100", "http2-hello", "http2-hello-17", "http2-body-100k"),
     "start": ("start",),
     "static": ("static-small", "static-large"),
     "websocket": ("websocket", "websocket-paced", "websocket-16k"),

@@ -1,19 +1,15 @@
 # What was found out about process managers: its form on disk, and tables for people.
-#
-# Rule: single measurements are kept; medians and ratios are made from them when somebody looks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
-from bench.table import aligned, machine_line, markdown_table
+from bench.kept import Kept, block, page
+from bench.table import machine_line
 
-FORMAT = "bigtop-supervise/1"
 MIB = 1024 * 1024
 
 
@@ -51,7 +47,9 @@ class Chatter:
 
 
 @dataclass(slots=True)
-class Results:
+class Results(Kept):
+    form: ClassVar[str] = "bigtop-supervise/1"
+    parts: ClassVar[dict[str, type]] = {"lives": Life, "chatters": Chatter}
     started: str
     seconds: float
     chatter_rate: int
@@ -60,25 +58,6 @@ class Results:
     left_out: dict[str, str] = field(default_factory=dict)
     lives: list[Life] = field(default_factory=list)
     chatters: list[Chatter] = field(default_factory=list)
-
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"format": FORMAT, **asdict(self)}) + "\n")
-
-
-def is_one(path: Path) -> bool:
-    """Say whether this is a result of `supervise`, and not one of `run`."""
-    data = json.loads(path.read_text())
-    return isinstance(data, dict) and data.get("format") == FORMAT
-
-
-def load(path: Path) -> Results:
-    """Read what save() wrote."""
-    data = json.loads(path.read_text())
-    del data["format"]
-    lives = [Life(**life) for life in data.pop("lives")]
-    chatters = [Chatter(**chatter) for chatter in data.pop("chatters")]
-    return Results(**data, lives=lives, chatters=chatters)
 
 
 # ---- tables
@@ -146,9 +125,7 @@ def render(results: Results, markdown: bool = False) -> str:
     notes = [f"left out: {name}: {why}" for name, why in results.left_out.items()]
     every = [*results.lives, *results.chatters]
     notes += [f"{one.manager}, {one.count} processes: {one.problem}" for one in every if one.problem]
-    if markdown:
-        notes = [f"- {note}" for note in notes]
-    return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
+    return page(blocks, notes, markdown)
 
 
 def _block(
@@ -156,6 +133,4 @@ def _block(
 ) -> str:
     rows = [["", *(name for name, _ in columns)]]
     rows += [[one.manager, *(show(one) for _, show in columns)] for one in measured]
-    if markdown:
-        return "\n".join([f"## {title[0].upper()}{title[1:]}\n", *markdown_table(rows)]).rstrip("\n")
-    return "\n".join([title, *aligned(rows)])
+    return block(title, rows, markdown)

@@ -22,16 +22,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from bench import procfs, workshop
 from bench.apps import accountable
-from bench.life import SETTLE_SECONDS, Census
 from bench.managers import AnswerError, ZmqControl
 from bench.progress import tell
 from bench.releases import AILMENTS, BROKEN, Releases
+from bench.remains import Census, Remains, settled
 from bench.server import stop
 from bench.versions import FIRST, ORDER, Versions
 from bench.visitors import ANSWERED, FAILED, LOST, REFUSED, Account, Visitors
@@ -115,14 +116,11 @@ class Patience:
 
 
 @dataclass(slots=True)
-class Story:
-    """What was done, what became of the clients, and what there was before and after it."""
+class Story(Remains):
+    """What was done, what became of the clients, and what is left of it."""
 
-    seconds: float
-    seed: int
-    interface: str
-    patience: Patience
-    done: dict[str, int] = field(default_factory=dict)
+    interface: str = "wsgi"
+    patience: Patience = Patience()
     counts: dict[str, int] = field(default_factory=dict)  # of requests, by outcome
     by_kind: dict[str, int] = field(default_factory=dict)
     skipped: int = 0
@@ -132,35 +130,21 @@ class Story:
     back: dict[str, list[float]] = field(default_factory=dict)  # seconds, by what was broken
     unlucky: int = 0  # deploys that a noisy comparison, or a kill in their middle, decided
     problems: list[str] = field(default_factory=list)
-    before: Census | None = None
-    after: Census | None = None
-    left: int = 0  # processes after the end
-    status: int | None = None  # of the exit
 
     def complaints(self) -> list[str]:
         """Say what should not be; nothing is what should be said."""
         if self.before is None or self.after is None:
             return [*self.problems, "it did not come to its end"]
         usual = replace(self.before, threads=self.before.threads + POOL)
-        said = [*self.problems, *self.unexplained, *self.after.more(usual)]
+        said = [*self.problems, *self.unexplained, *self.growths(usual, GROWTH, GROWTH_PER_ACTION)]
         for kind, times in self.back.items():
             if max(times) > self.patience.back:
                 said.append(f"{kind}: the old code alone answered after {max(times):.1f} s only")
-        if self.after.zombies:
-            said.append(f"{self.after.zombies} zombies")
-        actions = sum(self.done.values())
-        growth = self.after.private - self.before.private
-        if growth > GROWTH + actions * GROWTH_PER_ACTION:
-            said.append(f"{growth:,} bytes more after {actions} actions")
         if not self.counts.get(ANSWERED):
             said.append("nobody was answered")
         if self.skipped:
             said.append(f"{self.skipped} requests were not sent: too many were under way")
-        if self.left:
-            said.append(f"{self.left} processes are left")
-        if self.status != 0:
-            said.append(f"exit status {self.status}")
-        return said
+        return said + self.leftovers()
 
 
 class Log:
@@ -260,6 +244,7 @@ class Torture:
         """Kill something in the middle of a deploy, which may end either way."""
         self.releases.write()
         self._reload(meanwhile=self.chance.choice([self.kill_worker, self.kill_any_fork_server]))
+        self.recover()
 
     def deploy_over_another(self) -> None:
         """The newer of two goals wins."""
@@ -327,6 +312,7 @@ class Torture:
     def upgrade_and_kill(self) -> None:
         """Kill something in the middle of an upgrade."""
         self._upgrade(self.chance.choice([self.kill_worker, self.kill_any_fork_server, self.kill_stats]))
+        self.recover()
 
     def upgrade_and_deploy(self) -> None:
         """One waits for the other."""
@@ -392,13 +378,22 @@ class Torture:
             self.until(lambda: procfs.state(pid) in ("Z", ""), "its death")
 
     def kill_fork_server(self) -> None:
-        """Kill it, and wait for the next one: what is on the disk then is what that one will have."""
+        """Kill it: what is on the disk then has to show that it works before it replaces anything."""
         self.kill_any_fork_server()
-        self.ask("incr", name="released", waiting=True)  # nobody else can make one more
-        self.ask("decr", name="released", waiting=True)
+        self.recover()
 
     def kill_any_fork_server(self) -> None:
-        self._kill("bigtop: fork server ")
+        pid = self._kill("bigtop: fork server ")
+        self.until(lambda: pid is None or not procfs.state(pid), "its death to be heard of")
+
+    def recover(self) -> None:
+        """Wait until there is one generation, which has a fork server."""
+
+        def has() -> bool:
+            found = self.ask("generations", name="released").get("generations", [])
+            return [one["state"] for one in found] == ["current"]
+
+        self.until(has, "a fork server in the place of one that was killed")
 
     def kill_stats(self) -> None:
         self._kill("bigtop: stats")
@@ -409,10 +404,13 @@ class Torture:
             self._kill("bigtop: launcher")
             self.ask("restart", name="limited", waiting=True)
 
-    def _kill(self, start: str) -> None:
-        if pids := self.titled(start):
+    def _kill(self, start: str) -> int | None:
+        """Kill one of those, if there is any; return which."""
+        pid = self.chance.choice(sorted(pids)) if (pids := self.titled(start)) else None
+        if pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.chance.choice(sorted(pids)), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
+        return pid
 
     # ---- questions
 
@@ -427,33 +425,18 @@ class Torture:
         """Count, with two workers and everybody back who was killed."""
         self.ask("scale", name="released", count=f"{LEAST}..{MOST}")
         self.ask("scale", name="released", count=str(LEAST), waiting=True)
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while True:
-            counted = self._count()
-            there = self.titled("bigtop: stats") and len(self.titled("bigtop: fork server ")) == 1
-            settled = there and not counted.zombies and self.control_says_calm() and not counted.more(usual)
-            if settled or time.monotonic() > deadline:
-                return counted
-            time.sleep(0.2)
+        return settled(self.process.pid, usual, self.is_calm)
 
-    def _count(self) -> Census:
-        pid = self.process.pid
-        states = [procfs.state(one) for one in procfs.tree([pid])]
-        return Census(
-            # Without those of /dev/null: one for commands is opened when it is needed, and kept.
-            fds=sum(link != os.devnull for link in procfs.links(pid)),
-            threads=len(os.listdir(f"/proc/{pid}/task")),
-            processes=sum(state not in ("", "Z") for state in states),
-            zombies=states.count("Z"),
-            private=procfs.private(pid),
-        )
+    def is_calm(self) -> bool:
+        there = self.titled("bigtop: stats") and len(self.titled("bigtop: fork server ")) == 1
+        return bool(there) and self.control_says_calm()
 
-    def terminate(self) -> int:
+    def terminate(self) -> None:
         """End it while clients come: who came before is answered, and who comes later is refused."""
         self.log.tell("TERM")
         self.ended = time.monotonic()
         self.process.terminate()
-        return self.process.wait(DEADLINE)
+        self.process.wait(DEADLINE)
 
     def close(self) -> None:
         """Settle the account of the clients."""
@@ -512,7 +495,7 @@ def suffer(
 ) -> Story:
     """Be tortured for about so long: a third to warm up, while caches fill, and then what is compared. The
     actions `first` come before what chance has. The log of the site is left in the file `log`."""
-    story = Story(seconds, seed, interface, patience)
+    story = Story(seconds, seed, interface=interface, patience=patience)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         torture = Torture(Path(name), python, story)
         try:
@@ -520,17 +503,11 @@ def suffer(
             with torture.visitors:
                 for action in first:
                     _do(torture, action)
-                _spend(torture, seconds / 3)
-                story.before = torture.census()
-                torture.done.clear()
-                _spend(torture, seconds * 2 / 3)
-                story.after = torture.census(story.before)
-                story.done = dict(torture.done)
-                everyone = procfs.tree([torture.process.pid])
+                story.live(torture.done, partial(_spend, torture), torture.census)
                 if not patience.until_the_end:
                     torture.visitors.end()
-                story.status = torture.terminate()
-            story.left = sum(procfs.state(pid) not in ("", "Z") for pid in everyone)
+                with story.end(torture.process):
+                    torture.terminate()
             torture.close()
         finally:
             with contextlib.suppress(AttributeError):
@@ -580,8 +557,7 @@ def main() -> int:
     seconds, seed, interface, log, out = sys.argv[1:]
     story = suffer(sys.executable, float(seconds), int(seed), interface, log=Path(log))
     tell("")
-    with open(out, "w") as file:
-        file.write(json.dumps(asdict(story)) + "\n")
+    story.save(Path(out))
     complaints = story.complaints()
     print(told(story))
     print("\n".join(complaints or ["nothing was lost but with killed workers, and nothing is left"]))

@@ -1,8 +1,8 @@
 # Writer of a dashboard for Grafana and of alert rules for Prometheus, from the table of metrics:
 # python examples/monitoring/generate.py [FOLDER]
 #
-# Rule: names of metrics come from bigtop/stats/metrics.py. A test compares the files with what this writes,
-# and every name in them with a real scrape.
+# Rule: names of metrics come from bigtop/stats/export/metrics.py. A test compares the files with what this
+# writes, and every name in them with a real scrape.
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bigtop.stats import metrics as m
-from bigtop.stats.metrics import Kind, Metric
+from bigtop.stats.export import metrics as m
+from bigtop.stats.export.metrics import Kind, Metric
 
 HERE = Path(__file__).resolve().parent
 _OF_APP, _OF_WATCHER = '{app=~"$app"}', '{watcher=~"$watcher"}'
@@ -129,6 +129,12 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
                     Line(_now(m.ACTIVE_REQUESTS, _OF_APP, "app"), "{{app}} in calls"),
                     Line(_now(m.WAITING_REQUESTS, _OF_APP, "app"), "{{app}} waiting"),
                 ],
+            ),
+            Panel(
+                "Places that are taken",
+                "By calls of the application, of all that workers and their threads have.",
+                "percentunit",
+                [Line(f"avg by (app) ({series(m.BUSY_RATIO)}{_OF_APP})", "{{app}}")],
             ),
             Panel(
                 "Interrupted requests",
