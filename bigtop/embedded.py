@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from bigtop.config.file import daemon as config
+from bigtop.control.addresses import UnreachableError
 from bigtop.control.client.async_client import AsyncClient
 from bigtop.control.client.client import Client, Event, Events
 from bigtop.errors import BigtopError, BindError, ConfigError
@@ -81,9 +82,14 @@ class Arbiter:
         Raises BigtopError when the supervisor cannot run; a watcher that cannot is told by statuses().
         """
         self._process.start()
-        if not self._process.runs:
+        if not self._process.runs():
             return  # stop() was called meanwhile
-        self._client = Client(self.endpoint, timeout=None)
+        try:
+            self._client = Client(self.endpoint, timeout=None)
+        except UnreachableError:
+            if self._process.runs():
+                raise
+            return  # nor is there anybody to ask any more
         if not self._background:
             try:
                 self._process.wait()
@@ -218,8 +224,7 @@ class _Process:
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped = False  # since the last start() began
 
-    @property
-    def runs(self) -> bool:
+    def runs(self) -> bool:  # another thread may change it between two lines, so this is no property
         return self._child is not None
 
     @property

@@ -82,3 +82,14 @@ class CommandError(BigtopError):
 
 class AnswerOver(OSError):  # noqa: N818 - no error, but how an answer ends
     """The application goes on behind the end of its answer. An OSError, as for a client that has left."""
+
+
+def error_of(exc_info: object) -> BaseException:
+    """Return the error to raise again for what start_response() was given."""
+    if isinstance(exc_info, (tuple, list)) and len(exc_info) == 3:
+        kind, error, trace = exc_info
+        if isinstance(error, BaseException):
+            return error.with_traceback(trace)
+        if kind is error is trace is None:  # as it returns where nothing is handled
+            return AssertionError("start_response() was called behind the head, and exc_info has no error")
+    raise TypeError(f"start_response(): exc_info is {exc_info!r:.100}, not what sys.exc_info() returns")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from bigtop.cli.serve import run
+from bigtop.cli.serve.serve import run
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.sources import gather
 from bigtop.system import descriptors, signals

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from bigtop import zones
 from bigtop.errors import ConfigError, one_line
-from bigtop.system import safeopen
+from bigtop.system.files import safeopen
 
 STANDARD: Final = "-"  # stderr for the log, stdout for the access log
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")

@@ -28,7 +28,7 @@ from typing import Any
 
 from bigtop.errors import BindError, ConfigError
 from bigtop.record import Record, replace
-from bigtop.system import unixpaths
+from bigtop.system.files import unixpaths
 from bigtop.system.holders import explain
 
 _PORT_ATTEMPTS = 16

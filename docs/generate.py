@@ -13,8 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bigtop.config.file import daemon_options, stats_options, watcher_options, web_options
-from bigtop.config.file.key import Key
+from bigtop.config.file.options import (
+    cluster_options,
+    daemon_options,
+    stats_options,
+    watcher_options,
+    web_options,
+)
+from bigtop.config.file.text.key import Key
 from bigtop.config.gunicorn.setting import AppName, ByApplication, Hook, Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.settings import HEADINGS
 from bigtop.config.serve.option import Group, Option
@@ -29,8 +35,8 @@ from bigtop.plugins.options import options_of
 from bigtop.plugins.options import rows as rows_of
 from bigtop.plugins.orders import PROGRAM
 from bigtop.plugins.plugin import Plugin
-from bigtop.stats.metrics import METRICS
-from bigtop.stats.metrics import Kind as MetricKind
+from bigtop.stats.export.metrics import METRICS
+from bigtop.stats.export.metrics import Kind as MetricKind
 from bigtop.supervisor.policy.spec import HOOK_NAMES
 
 HERE = Path(__file__).resolve().parent
@@ -228,6 +234,13 @@ is in small letters, with `_` for spaces and dots.
 | `passed` | `generation`, `step`, `how` | new code has passed a step of its trial |
 | `reload` | `generation` | every process is of the new generation |
 | `reload_failed` | `generation`, `kept`, `reason` | the old generation goes on |
+| `reforking` | `wid`, `generation` | a worker is to be the fork server of a generation of the same code |
+| `reforked` | `generation`, `wid` | every process was forked from what was that worker |
+| `refork_failed` | `generation`, `kept`, `reason` | it cannot be one, and all goes on as before |
+| `fork_server_died` | `generation`, `kept`, `reason` | it is; `kept`: it was to go back to |
+| `recovered` | `generation`, `lost` | that code has shown that it works, and every process is of it |
+| `recovery_failed` | `generation`, `kept`, `reason`, `retry_in` | it has not; seconds until the next |
+| `unchecked` | `generation`, `lost` | no process was left, so it serves without its checks |
 | `updated` | `fields`, `reason` | the description was changed; with a reason: changed back |
 | `add`, `remove` | | a watcher came, went |
 | `hook_success`, `hook_failure` | `name`, `error` | a hook was run |
@@ -243,7 +256,8 @@ is in small letters, with `_` for spaces and dots.
 | `upgraded` | `attempt`, `version` | that version has taken over, and you have connected again |
 | `upgrade_refused` | `attempt`, `version`, `reason` | that version goes on; the new one cannot |
 
-`output.NAME.` carries lines of output (`pid`, `stream`, `line`) while somebody subscribes to it.
+`output.NAME.` carries lines of output (`pid`, `stream`, `line`, `number`) while somebody subscribes to it.
+Who reads too slowly loses lines: numbers grow by one, so one that is missing is that of a line that was lost.
 
 ## From Python
 
@@ -366,6 +380,7 @@ Both have the same sections and keys:
 | `[watcher:web]` | `[watcher.web]` | a command to keep running |
 | `[socket:web]` | `[socket.web]` | a socket for those who name it, `$(circus.sockets.web)` |
 | `[app:web]` | `[app.web]` | a WSGI or ASGI application |
+| `[path:web:/api/]` | `[app.web.paths."/api/"]` | its options that are others for a path |
 | `[plugin:x]` | `[plugin.x]` | a plugin, of Bigtop, of Circus or your own |
 | `[env]`, `[env:web*,api]` | `[env]`, `[env."web*,api"]` | variables for all, or for matching names |
 | `hooks.NAME`, `rlimit_NAME` | `[watcher.web.hooks]`, `[watcher.web.rlimits]` | the names are keys there |
@@ -399,6 +414,7 @@ def config_page() -> str:
         "## [stats]": stats_options.STATS,
         "## [admin]": stats_options.ADMIN_KEYS,
         "## [web]": web_options.WEB,
+        "## [cluster]": cluster_options.CLUSTER,
         "## [watcher:NAME]": [*watcher, *_families()],
         "## [socket:NAME]": daemon_options.SOCKET,
         "## [plugin:NAME]": daemon_options.PLUGIN,
@@ -417,6 +433,12 @@ def config_page() -> str:
         "\n## [tls]\n\nThese options of [bigtop serve](serve.md#tls) count for every application that speaks "
         "TLS, unless its own section says otherwise. With `tls` here all do but those with `tls = []`: "
         + ", ".join(f"`{option.name}`" for option in daemon_options.TLS_OPTIONS)
+        + ".\n"
+    )
+    notes["## [app:NAME]"] += (
+        "\n## [path:NAME:PATH]\n\nOptions of the application NAME that are others for requests of one "
+        '[path](../howto/paths.md); in TOML the table `[app.NAME.paths."PATH"]`. Such options are '
+        + ", ".join(f"`{option.name}`" for option in daemon_options.PATH_OPTIONS)
         + ".\n"
     )
     parts = [CONFIG_HEAD]
@@ -562,13 +584,13 @@ def cases() -> dict[str, Any]:
 
 
 METRICS_HEAD = """\
-<!-- Made from bigtop/stats/metrics.py by `make docs`; change that table instead. -->
+<!-- Made from bigtop/stats/export/metrics.py by `make docs`; change that table instead. -->
 
 # Metrics
 
-The names of Bigtop's figures, as `bigtop.stats.exposition` writes them for Prometheus and in OpenMetrics.
-Both formats, and Prometheus' protobuf, have the same series. The [admin listener](../howto/admin.md)
-serves them.
+The names of Bigtop's figures, as `bigtop.stats.export.exposition` writes them for Prometheus and in
+OpenMetrics. Both formats, and Prometheus' protobuf, have the same series. The [admin
+listener](../howto/admin.md) serves them.
 
 No label grows with traffic or with time: there are no paths, no clients and no process ids. So the number of
 series is known: that in the last column, for each value of the first label.

@@ -69,7 +69,7 @@ def visit(url: str, over: threading.Event) -> None:
 async def paint() -> None:
     from bigtop.top import places
     from bigtop.top.app import Top
-    from bigtop.top.rows import View
+    from bigtop.top.model.rows import View
 
     app = Top(places.find(["shop"], None, None), View(), operates=False)
     async with app.run_test(size=SIZE) as pilot:

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sizes import cut_classes, long_functions, long_modules, many_parameters, wide_classes
+from tests.support.sizes import (
+    crowded_folders,
+    cut_classes,
+    long_functions,
+    long_modules,
+    many_parameters,
+    wide_classes,
+)
 from tests.support.source import Modules, modules_of, ours, own_imports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +41,7 @@ LAYERS = {
     "bigtop.sockets": 0,
     "bigtop.system": 0,
     "bigtop.zones": 0,
+    "bigtop.cluster.policy": 1,
     "bigtop.http": 1,
     "bigtop.keeper.acme": 1,
     "bigtop.keeper.certificates": 1,
@@ -51,6 +59,7 @@ LAYERS = {
     "bigtop.supervisor": 2,
     "bigtop.web.spec": 2,
     "bigtop.web.store": 2,
+    "bigtop.cluster": 3,
     "bigtop.control": 3,
     "bigtop.plugins": 3,
     "bigtop.stats": 3,
@@ -71,9 +80,8 @@ LAYERS = {
 # Rooms that decide and never perform, and what would make them perform.
 PURE = (
     *(room for room, number in LAYERS.items() if number == 1),
-    *(f"bigtop.top.{name}" for name in ("columns", "keys", "node", "report", "roster", "rows", "words")),
-    *(f"bigtop.web.{name}" for name in ("actions", "facts", "flows", "headers", "masking", "verdict")),
-    "bigtop.web.origins_asked",
+    "bigtop.top.model",
+    "bigtop.web.rules",
 )
 IMPURE = {"asyncio", "os", "select", "selectors", "socket", "subprocess", "threading", "time", "zmq"}
 
@@ -275,6 +283,7 @@ CHECKS: list[Callable[[Modules], list[str]]] = [
     config_imports,
     full_inits,
     vague_names,
+    crowded_folders,
     long_modules,
     long_functions,
     many_parameters,
@@ -364,6 +373,11 @@ WRONG = [
     (full_inits, {"bigtop/http/__init__.py": "from bigtop.http.engine import Engine"}, "stays empty"),
     (vague_names, {"bigtop/http/utils.py": ""}, "bigtop/http/utils.py:1: a file is named after"),
     (vague_names, {"bigtop/http/base_engine.py": ""}, "named after"),
+    (
+        crowded_folders,
+        {f"bigtop/http/part{number}.py": "" for number in range(21)},
+        "bigtop/http: a folder has 21 modules, at most 20",
+    ),
     (
         long_modules,
         {"bigtop/log.py": "def f(): ...\n" + many(400, "x{} = 1")},

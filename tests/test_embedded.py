@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bigtop import Arbiter, Client, ConfigError, Supervisor, get_arbiter, get_trainer
+from bigtop.errors import BigtopError
 from tests.support.procfs import descriptors, has_ended, words
 from tests.support.site import DEADLINE, ROOT, until
 
@@ -57,6 +58,22 @@ def test_an_arbiter_that_blocks_until_it_is_stopped() -> None:
     thread.join(DEADLINE)
     assert not thread.is_alive()
     assert all(map(has_ended, pids))
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_an_arbiter_may_be_stopped_before_its_start_has_found_it(background: bool) -> None:
+    class StoppedMeanwhile(Arbiter):
+        @property
+        def endpoint(self) -> str:  # which start() asks for when everything runs
+            endpoint = super().endpoint
+            self.stop()
+            return endpoint
+
+    arbiter = get_arbiter([{"cmd": JOB}], background=background)
+    arbiter.__class__ = StoppedMeanwhile
+    arbiter.start()
+    with pytest.raises(BigtopError, match="not started"):
+        arbiter.statuses()
 
 
 def test_watchers_come_and_go(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bigtop.backends import cutoff
-from bigtop.backends.asgi import call as asgi_call
-from bigtop.backends.asgi import disconnect
+from bigtop.backends.asgi.calls import call as asgi_call
+from bigtop.backends.asgi.calls import disconnect
 from bigtop.backends.cutoff import Overdue
 from bigtop.backends.wsgi import call as wsgi_call
 from bigtop.errors import causes, one_line
@@ -115,4 +116,37 @@ def test_an_error_that_comes_from_itself_holds_nobody_up() -> None:
     assert not asgi_call.is_news(circle(ValueError()))
     assert not cutoff.is_overdue(circle(ValueError()))
     assert cutoff.is_overdue(circle(Overdue()))
+    assert not cutoff.is_overdue(ExceptionGroup("", [circle(ValueError())]))
     disconnect.release(circle(ValueError()))
+
+
+def test_an_interruption_is_found_wherever_an_application_has_put_it() -> None:
+    assert not cutoff.is_overdue(None)
+    for wrapped in _wrapped():
+        assert cutoff.is_overdue(wrapped), repr(wrapped)
+    both = KeyError()
+    both.__cause__, both.__context__ = ValueError(), OSError()
+    assert not cutoff.is_overdue(both)
+
+
+def _wrapped() -> Iterator[BaseException]:
+    """Yield what applications raise where they have caught an interruption."""
+
+    def caught(handle: Callable[[], object]) -> BaseException:
+        try:
+            try:
+                raise Overdue
+            except Overdue:
+                handle()
+        except BaseException as error:
+            return error
+        raise AssertionError
+
+    def raises(error: BaseException, cause: BaseException | None) -> None:
+        raise error from cause
+
+    yield caught(lambda: raises(ValueError(), None))
+    yield caught(lambda: raises(ValueError(), KeyError("another cause")))
+    inner = caught(lambda: raises(ValueError(), KeyError("another cause")))
+    yield BaseExceptionGroup("", [OSError(), inner])
+    yield caught(lambda: raises(ValueError(), ExceptionGroup("", [KeyError()])))

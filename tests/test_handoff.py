@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bigtop.backends.native.app_queues import AppQueue, AppQueues
 from bigtop.http.declarations import Route
-from bigtop.http.routes import Routes
+from bigtop.http.paths.routes import Routes
 from bigtop.ipc import handoff, seats
 from bigtop.ipc.handoff import Handoff
 

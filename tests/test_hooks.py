@@ -19,9 +19,9 @@ from bigtop.hooks.cfg import Cfg
 from bigtop.hooks.load import fitting
 from bigtop.hooks.objects import Counts, Server, Worker
 from bigtop.hooks.requests import Request, Response, environ_of, response_of
-from bigtop.http.access_format import AccessRecord
+from bigtop.http.access_log.access_format import AccessRecord
+from bigtop.http.interfaces.wsgi import FileWrapper
 from bigtop.http.messages import Request as Asked
-from bigtop.http.wsgi import FileWrapper
 
 pytestmark = pytest.mark.case("C3")
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,12 @@ HEAVY = {"ast", "dis", "inspect", "pkgutil", "random"}
 
 
 def found(modules: set[str], unwanted: set[str]) -> set[str]:
-    """Return those of `unwanted` that were imported, or anything in them."""
-    packages = {".".join(name.split(".")[:depth]) for name in modules for depth in range(1, 5)}
+    """Return those of `unwanted` that were imported, or anything in them. Ours must exist."""
+    gone = [name for name in unwanted if name.startswith("bigtop.") and find_spec(name) is None]
+    assert gone == []
+    packages = {
+        ".".join(parts[:depth]) for name in modules for parts in [name.split(".")] for depth in range(9)
+    }
     return packages & unwanted
 
 
@@ -72,31 +77,33 @@ def test_what_workers_know_of_a_keeper() -> None:
 def test_a_supervisor_until_its_application_is_imported_elsewhere() -> None:
     """With its control channel, before anybody asks anything there."""
     code = (
-        "from bigtop.cli import serve; serve.gathered(['a:b', '--workers', '2']); serve.import_supervisor();"
-        "import bigtop.launch.channel"
+        "from bigtop.cli.serve import serve; serve.gathered(['a:b', '--workers', '2']);"
+        " serve.import_supervisor(); import bigtop.launch.control.channel"
     )
     others = (
         "click cronsim dataclasses difflib email gzip hashlib http importlib.metadata ipaddress"
-        " logging.config platform psutil secrets urllib"
+        " logging.config platform psutil secrets shutil ssl tempfile urllib uuid zmq zoneinfo"
     )
-    http = (
-        "access_format",
-        "engine",
-        "forwarded",
-        "head",
-        "messages",
-        "response",
-        "routes",
-        "static",
-        "wsgi",
-    )
-    supervisor = ("cron", "socket_activation", "streams.sinks")
     unwanted = {
         *others.split(),
-        *("shutil", "ssl", "tempfile", "uuid", "zmq", "zoneinfo", "bigtop.control.commands", "bigtop.stats"),
-        *(f"bigtop.control.server.{name}" for name in ("acceptor", "auth", "publisher", "server")),
-        *(f"bigtop.http.{name}" for name in http),
-        *(f"bigtop.supervisor.{name}" for name in supervisor),
+        "bigtop.control.commands",
+        "bigtop.control.server.auth",
+        "bigtop.control.server.client_acceptor",
+        "bigtop.control.server.publisher",
+        "bigtop.control.server.server",
+        "bigtop.http.access_log.access_format",
+        "bigtop.http.engine",
+        "bigtop.http.clients.forwarded",
+        "bigtop.http.head",
+        "bigtop.http.messages",
+        "bigtop.http.response",
+        "bigtop.http.paths.routes",
+        "bigtop.http.answers.static",
+        "bigtop.http.interfaces.wsgi",
+        "bigtop.stats",
+        "bigtop.supervisor.cron",
+        "bigtop.supervisor.socket_activation",
+        "bigtop.supervisor.streams.sinks",
     }
     modules = imported(code)
     assert "bigtop.supervisor.supervisor" in modules
@@ -135,7 +142,7 @@ def test_what_is_imported_later_is_there_for_whoever_uses_it() -> None:
 
 def test_a_supervisor_whose_asyncio_starts_a_process() -> None:
     code = """
-from bigtop.cli import serve; serve.import_supervisor()
+from bigtop.cli.serve import serve; serve.import_supervisor()
 import asyncio, sys
 assert "subprocess" not in sys.modules
 async def echo():
@@ -151,18 +158,24 @@ for name in ("PIPE", "STDOUT", "DEVNULL"):
 
 
 def test_a_client_of_the_control_channel() -> None:
-    modules = imported("import bigtop.cli.root, bigtop.cli.ctl, bigtop.cli.ctl_show")
+    modules = imported("import bigtop.cli.root, bigtop.cli.ctl.ctl, bigtop.cli.ctl.ctl_show")
     others = "asyncio dataclasses email importlib.metadata logging psutil shutil ssl subprocess tempfile"
-    bigtop = "config control.server launch stats supervisor.processes supervisor.hooks top workers"
+    ours = (
+        "bigtop.config bigtop.control.server bigtop.launch bigtop.stats bigtop.supervisor.processes"
+        " bigtop.supervisor.hooks bigtop.top bigtop.workers"
+    )
     assert "bigtop.control.client.client" in modules
-    assert found(modules, {*others.split(), *(f"bigtop.{name}" for name in bigtop.split())}) == set()
+    assert found(modules, {*others.split(), *ours.split()}) == set()
 
 
 def test_a_table_for_scripts_and_plain_terminals() -> None:
     modules = imported("import bigtop.cli.root, bigtop.cli.top, bigtop.top.plain")
-    bigtop = "config launch supervisor.processes supervisor.hooks workers top.app"
+    ours = (
+        "bigtop.config bigtop.launch bigtop.supervisor.processes bigtop.supervisor.hooks bigtop.top.app"
+        " bigtop.workers"
+    )
     assert "bigtop.top.watch" in modules
-    assert found(modules, {"rich", "textual", *(f"bigtop.{name}" for name in bigtop.split())}) == set()
+    assert found(modules, {"rich", "textual", *ours.split()}) == set()
 
 
 def test_help_is_that_of_click_alone() -> None:
@@ -189,15 +202,15 @@ def test_a_supervisor_that_runs() -> None:
         lines = site.log().partition("bigtop.errors\n")[2].splitlines()
     assert {word for word in ("/_hashlib.", "/_ssl.", "libzmq", "_psutil") if word in mapped} == set()
     modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
-    assert "bigtop.launch.channel" in modules
+    assert "bigtop.launch.control.channel" in modules
     assert found(modules, HEAVY | {"hashlib", "secrets", "tempfile"}) == set()
 
 
 def test_what_a_supervisor_knows_of_the_web_console() -> None:
     """Where a file asks for one, and with which orders: nothing that serves it."""
-    modules = imported("import bigtop.launch.daemon")
+    modules = imported("import bigtop.launch.run.daemon")
     known = {name for name in modules if name.startswith("bigtop.web")}
     assert known <= {"bigtop.web", "bigtop.web.spec", "bigtop.web.access", "bigtop.web.access.origins"}
     assert found(modules, {"bigtop.top", "hmac", "secrets"}) == set()
-    site = imported("from bigtop.cli import serve; serve.gathered(['a:b']); serve.import_supervisor()")
+    site = imported("from bigtop.cli.serve import serve; serve.gathered(['a:b']); serve.import_supervisor()")
     assert found(site, {"bigtop.web"}) == set()

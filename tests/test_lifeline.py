@@ -25,14 +25,13 @@ from bigtop.ipc.lifeline import (
 from bigtop.record import fields
 
 INTERFACES = st.sampled_from(["", "wsgi", "asgi"])
-FIELDS = {"int": st.integers(), "str": st.text(), "bool": st.booleans()}
+FIELDS = {"int": st.integers(), "str": st.text(), "bool": st.booleans(), "float": st.floats(allow_nan=False)}
 MESSAGES = st.one_of(
     [
         st.builds(cls, **{one.name: FIELDS[one.type] for one in fields(cls)})
         for cls in lifeline._TYPES.values()
-        if cls not in (Drain, Ready, Loaded, Probe)
+        if cls not in (Ready, Loaded, Probe)
     ]
-    + [st.builds(Drain, st.floats(allow_nan=False))]
     + [st.builds(Probe, st.sampled_from(["http", "https"]))]
     + [st.builds(Ready, INTERFACES), st.builds(Loaded, st.booleans(), INTERFACES, st.text())]
 )

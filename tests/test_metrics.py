@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 
 from bigtop.ipc import histogram
 from bigtop.ipc.counters import LATENCIES, NONE, WAITS, Count
-from bigtop.stats import metrics
-from bigtop.stats.exposition import Format, chosen, number, render
+from bigtop.stats.export import metrics
+from bigtop.stats.export.exposition import Format, chosen, number, render
+from bigtop.stats.export.metrics import METRICS, Distribution, Kind, Metric, Sample, of_app, of_watcher
 from bigtop.stats.figures import AppFigures
-from bigtop.stats.metrics import METRICS, Distribution, Kind, Metric, Sample, of_app, of_watcher
 from bigtop.supervisor.policy.messages import Ending
 from bigtop.supervisor.policy.tally import WatcherTally
 
@@ -43,6 +43,7 @@ def everything():
     tally = WatcherTally(starts=5, reloads=2, failed_reloads=1, reloaded_at=1.5e9, generation=3)
     tally.exits[Ending.SIGNAL] = 7
     yield from of_app("shop", figures(10**6, 3 * 10**9, routes={"/items/<id>": figures(10**6).counters}))
+    yield Sample(metrics.BUSY_RATIO, ("shop",), 0.5)
     yield from of_watcher("shop", tally)
     yield Sample(metrics.LOG_DROPPED, ("celery",), 12)
     yield Sample(metrics.CPU, ("celery",), 12.5)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bigtop.stats.metrics import METRICS
+from bigtop.stats.export.metrics import METRICS
 from tests.integration.test_admin import ask
 from tests.support.site import ROOT, until
 from tests.support.stack import Stack
@@ -36,7 +36,7 @@ cmd = "sleep 1000"
 
 # What Prometheus and Grafana add to what is scraped.
 ADDED = {"job", "instance"}
-FUNCTIONS = {"sum", "rate", "increase", "histogram_quantile", "absent", "label_values"}
+FUNCTIONS = {"sum", "avg", "rate", "increase", "histogram_quantile", "absent", "label_values"}
 WORDS = {"by"}
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.site import ROOT, Site, until
+from tests.support.site import DEADLINE, ROOT, Site, until
 from tests.support.wire import Client
 
 PAGE = (ROOT / "docs/explanation/architecture.md").read_text()
@@ -62,6 +62,20 @@ def check(path: str, lines: list[str], rounds: int = 1, seconds: int = 0) -> Non
         assert count / rounds <= int(FIGURES[path][name]) + seconds * int(idle[name]), name
 
 
+def undisturbed(once: Callable[[], None]) -> None:
+    """Check until it is right once: a path is as long as it is when nobody was held up on the way, however
+    many tries that takes on a busy machine."""
+    end = time.monotonic() + 2 * DEADLINE
+    while True:
+        try:
+            once()
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+        else:
+            return
+
+
 @pytest.mark.parametrize("row", FIGURES.values(), ids=FIGURES)
 def test_the_figures_are_of_the_files_that_have_a_mark(row: dict[str, str]) -> None:
     assert int(row["files"]) == len(marked(row["path"]))
@@ -89,12 +103,15 @@ def test_a_request(path: str, app: str, first: str) -> None:
 
     with Site(app) as site, Client(("127.0.0.1", site.port), 30) as client:
         client.get("/")  # what is remembered of it is known then
+
+        def once() -> None:
+            lines: list[str] = []
+            until(lambda: lines.extend(measured() or ()) or lines, "a whole one")
+            begin = next(at for at, line in enumerate(lines) if line.endswith(f":{first}"))
+            check(path, lines[begin:] + lines[:begin], rounds)
+
         # A thread that is held up for a while has more to do then: the clock moved, others took over.
-        found: list[list[str]] = []
-        until(lambda: found.extend(filter(None, [measured()])) or len(found) == 5, "five whole ones")
-        lines = min(found, key=len)
-    begin = next(at for at, line in enumerate(lines) if line.endswith(f":{first}"))
-    check(path, lines[begin:] + lines[:begin], rounds)
+        undisturbed(once)
 
 
 def profiled(folder: Path) -> tuple[Site, Path]:
@@ -143,10 +160,13 @@ def test_in_the_supervisor(path: str, act: Callable[[Site], None], done: str, tm
     with site:
         site.wait_for("kill -HUP")  # the summary comes last
         until(lambda: len(site.workers()) == 1, "the worker")
+
+        def once() -> None:
+            lines, seconds = measured(site, calls, act, done)
+            check(path, lines, seconds=seconds)
+
         # What is told piece by piece, because somebody was held up, is taken in piece by piece: more calls.
-        found = [measured(site, calls, act, done) for _ in range(3)]
-    lines, seconds = min(found, key=lambda each: len(each[0]))
-    check(path, lines, seconds=seconds)
+        undisturbed(once)
 
 
 def measured(site: Site, calls: Path, act: Callable[[Site], None], done: str) -> tuple[list[str], int]:
@@ -157,6 +177,7 @@ def measured(site: Site, calls: Path, act: Callable[[Site], None], done: str) ->
     until(lambda: done in calls.read_text()[before:], done)
     lines, took = calls.read_text()[before:].split(), time.monotonic() - began
     at = next(at for at, line in enumerate(lines) if done in line)
+    control(site, "set", "tests", "numprocesses", "1", "--waiting")
     control(site, "reload", "tests", "--waiting")  # then nothing of it is under way any more
     return lines[: at + 1], int(took) + 1
 

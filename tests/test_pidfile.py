@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.errors import AlreadyRunsError, ConfigError
-from bigtop.system import pidfile, safeopen
+from bigtop.system.files import pidfile, safeopen
 
 
 @pytest.mark.case("B8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import subprocess
@@ -14,7 +15,8 @@ from pathlib import Path
 import click
 import pytest
 
-from bigtop.cli import ca, ctl, top, web
+from bigtop.cli import ca, cluster, compress, init, top, web
+from bigtop.cli.ctl import ctl
 from bigtop.cli.root import root
 from bigtop.config.gunicorn import flags as gunicorn
 from bigtop.config.serve import uvicorn
@@ -138,15 +140,31 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
                 unknown += [
                     word for word in words if word.startswith("-") and word.split("=")[0] not in known
                 ]
-            case ["bigtop", word, *words] if word in ("backends", "check", "convert", "run", "top", "worker"):
+            case ["bigtop", word, *words] if word in (
+                "backends",
+                "check",
+                "compress",
+                "convert",
+                "run",
+                "top",
+                "worker",
+            ):
                 known = {
                     flag
                     for option in root.get_command(click.Context(root), word).params
                     for flag in option.opts
                 }
                 unknown += [flag for flag in words if flag.startswith("-") and flag not in known]
+            case ["bigtop", "init", "systemd", *words]:
+                known = {flag for option in init.systemd.params for flag in option.opts}
+                ours = itertools.takewhile(lambda word: word not in ("serve", "run"), words)
+                unknown += [flag for flag in ours if flag.startswith("-") and flag not in known]
             case ["bigtop", "web", *words]:
                 groups = [web.command, *web.command.commands.values()]
+                known = {flag for group in groups for option in group.params for flag in option.opts}
+                unknown += [flag for flag in words if flag.startswith("-") and flag not in known]
+            case ["bigtop", "cluster", *words]:
+                groups = [cluster.command, *cluster.command.commands.values()]
                 known = {flag for group in groups for option in group.params for flag in option.opts}
                 unknown += [flag for flag in words if flag.startswith("-") and flag not in known]
             case ["bigtop", "ca", word, *words] if word in ca.command.commands:
@@ -161,13 +179,16 @@ def test_options_named_in_prose_exist() -> None:
     flags = (
         {flag for option in OPTIONS for flag in option.flags} | uvicorn.FLAGS | gunicorn.FLAGS | ctl_flags()
     )
-    flags |= {flag for param in top.command.params for flag in param.opts}
+    flags |= {flag for param in [*top.command.params, *compress.command.params] for flag in param.opts}
     flags |= {
         "--from",
+        "--nats-server",
+        "--lease",
         "--help",
         "--no-reload",
         "--no-monkey",
         "--init",
+        "--keep-commands",
         "--time",
     }
     mentioned = {flag for page in PAGES for flag in re.findall(r"`(--[a-z_-]+)", prose(page))}
@@ -186,11 +207,15 @@ def test_generated_pages_are_current(tmp_path: Path) -> None:
     )
 
 
-def test_the_page_of_architecture_has_a_row_for_each_folder() -> None:
+def test_the_page_of_architecture_has_a_row_for_each_folder_with_its_files() -> None:
     page = (ROOT / "docs/explanation/architecture.md").read_text()
-    rows = set(re.findall(r"^\| `([\w/]+)/` \|", page, re.MULTILINE))
-    folders = {path.parent for path in (ROOT / "bigtop").rglob("*.py") if path.name != "__init__.py"}
-    assert rows == {folder.relative_to(ROOT / "bigtop").as_posix() for folder in folders} - {"."} | {"bigtop"}
+    rows = re.findall(r"^\| `([\w/]+)/` \| [^|\n]+ \| ([^|\n]*) \|$", page, re.MULTILINE)
+    folders: dict[str, set[str]] = {}
+    for path in (ROOT / "bigtop").rglob("*.py"):
+        if not path.stem.startswith("__"):
+            folder = path.parent.relative_to(ROOT / "bigtop").as_posix()
+            folders.setdefault("bigtop" if folder == "." else folder, set()).add(path.stem)
+    assert {folder: set(re.findall(r"`(\w+)`", files)) for folder, files in rows} == folders
 
 
 def test_marks_of_cases_name_cases_and_each_case_has_one() -> None:

@@ -278,6 +278,17 @@ class TestRequests:
         slot.end(places[90], 90, 91, 200)
         assert board.view.soonest(100) == 150
 
+    def test_how_long_calls_have_been_running(self, board):
+        slot = board.slot()
+        assert board.view.elapsed(100, 100) == 0
+        for began in (50, 20, 99):
+            slot.begin(began, b"GET", b"c", b"/")
+        assert board.view.elapsed(100, 100) == 50 + 80 + 1
+        assert board.view.elapsed(100, 60) == 50 + 60 + 1, "no call is older than its process"
+        assert board.view.elapsed(40, 100) == 20, "nor younger than nothing"
+        slot.writing(slot.begin(30, b"GET", b"c", b"/"))
+        assert board.view.elapsed(100, 100) == 50 + 80 + 1, "the application is done with it"
+
     def test_a_limit_comes_too_late_for_a_request_that_is_over(self, board):
         slot = board.slot()
         for _ in range(RECORDS):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bigtop.errors import CommandError
 from bigtop.ipc import snapshot
 from bigtop.ipc.snapshot import Descriptor, SnapshotError
-from bigtop.launch.upgrade import Attempts, Origin, Upgrade
+from bigtop.launch.upgrading.upgrade import Attempts, Origin, Upgrade
 from bigtop.record import Record
 from tests.support.site import DEADLINE
 

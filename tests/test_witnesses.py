@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.file import daemon, daemon_options, stats_options, watcher_options, web_options
-from bigtop.config.file.key import Key
+from bigtop.config.file import daemon
+from bigtop.config.file.options import (
+    cluster_options,
+    daemon_options,
+    stats_options,
+    watcher_options,
+    web_options,
+)
+from bigtop.config.file.text.key import Key
 from bigtop.config.serve import options
 from tests import witnesses
 from tests.integration import test_each_key
@@ -22,6 +29,7 @@ SECTIONS: dict[str, tuple[Sequence[Key[object]], Witnesses, str]] = {
     "stats": (stats_options.STATS, witnesses.STATS, "[stats]"),
     "admin": (stats_options.ADMIN_KEYS, witnesses.ADMIN, "[admin]"),
     "web": (web_options.WEB, witnesses.WEB, "[web]"),
+    "cluster": (cluster_options.CLUSTER, witnesses.CLUSTER, "[cluster]"),
     "socket": (daemon_options.SOCKET, witnesses.SOCKET, "[socket:a]"),
     "plugin": (daemon_options.PLUGIN, witnesses.PLUGIN, "[plugin:a]"),
     "app": (daemon_options.APP, witnesses.APP, "[app:a]"),

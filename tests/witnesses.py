@@ -29,6 +29,21 @@ SERVE: Witnesses = {
         "timeout_for": "test_only_the_request_is_interrupted",
         "timeout_action": "test_a_worker_that_is_to_be_killed_is_killed",
     },
+    "backends/test_gates.py": {
+        "allow": "test_clients_are_let_in_by_address",
+        "deny": "test_clients_are_let_in_by_address",
+        "basic_auth": "test_users_are_let_in_by_password",
+        "basic_auth_realm": "test_users_are_let_in_by_password",
+        "canonical_host": "test_pages_of_errors_and_of_maintenance",
+        "error_page": "test_pages_of_errors_and_of_maintenance",
+        "maintenance_file": "test_pages_of_errors_and_of_maintenance",
+        "static_fallback": "test_what_is_no_file_leads_to_a_page_or_to_the_application",
+    },
+    "integration/test_shared_limits.py": {
+        "limit_address_connections": "test_an_address_has_so_many_connections_over_workers_and_their_deaths",
+        "limit_address_rate": "test_an_address_has_one_rate_over_workers_their_deaths_and_reloads",
+        "rate_limit_fields": "test_an_address_has_one_rate_over_workers_their_deaths_and_reloads",
+    },
     "integration/test_app_metrics.py": {
         "app_metrics": "test_counts_of_all_workers_are_added_up",
     },
@@ -91,6 +106,24 @@ SERVE: Witnesses = {
         "proxy_protocol": "test_balancers_and_proxies",
         "static": "test_static_files_and_private_ones",
         "sendfile_root": "test_static_files_and_private_ones",
+        "proxy": "test_another_server_answers_some_paths",
+        "proxy_connect_timeout": "test_another_server_answers_some_paths",
+        "proxy_timeout": "test_another_server_answers_some_paths",
+        "proxy_connections": "test_another_server_answers_some_paths",
+    },
+    "backends/test_compression.py": {
+        "compress": "test_text_is_compressed",
+    },
+    "integration/test_cache.py": {
+        "cache": "test_what_is_asked_for_arrives_in_the_workers_and_they_keep_it_together",
+        "cache_cookies": "test_what_is_asked_for_arrives_in_the_workers_and_they_keep_it_together",
+    },
+    "integration/test_answers.py": {
+        "compress_types": "test_what_is_asked_for_arrives_in_the_workers",
+        "compress_min": "test_what_is_asked_for_arrives_in_the_workers",
+        "accel_headers": "test_what_is_asked_for_arrives_in_the_workers",
+        "security_headers": "test_what_is_asked_for_arrives_in_the_workers",
+        "add_header": "test_what_is_asked_for_arrives_in_the_workers",
     },
     "integration/test_gunicorn_hooks.py": {
         "hooks": "test_a_module_has_hooks_without_a_file_of_gunicorn",
@@ -112,6 +145,12 @@ SERVE: Witnesses = {
         "log_json": "test_everything_that_a_json_site_writes_is_json",
         "reload_extra_file": "test_a_reload_when_an_extra_file_changes",
         "umask": "test_sources_arrive_in_the_workers",
+    },
+    "backends/test_http2.py": {
+        "http1_only": "test_what_is_agreed_on",
+        "http2_max_concurrent_streams": "test_limits_of_options",
+        "http2_max_resets": "test_limits_of_options",
+        "http2_initial_window_size": "test_limits_of_options",
     },
     "integration/test_https.py": {
         "tls": "test_other_clients",
@@ -144,8 +183,6 @@ SERVE: Witnesses = {
         "max_buffered": "test_beyond_that_the_application_waits",
     },
     "backends/test_limits.py": {
-        "limit_address_connections": "test_an_address_gets_so_many_connections",
-        "limit_address_rate": "test_an_address_gets_so_many_requests_per_second",
         "limit_concurrency": "test_one_request_too_many_is_told_so",
         "max_queue_time": "test_a_request_that_waited_too_long_is_told_so",
         "min_send_rate": "test_a_client_that_takes_an_answer_in_drops_is_given_up",
@@ -161,6 +198,7 @@ SERVE: Witnesses = {
         "backend": "test_flask",
         "monkey": "test_gevent_leaves_the_library_alone_when_asked_to",
     },
+    "integration/test_refork.py": {"refork": "test_all_are_forked_from_one_that_has_served"},
     "integration/test_while_serving.py": {
         "preload": "test_preload_shares_memory_and_auto_finds_threads",
         "max_requests": "test_max_requests_replaces_workers_and_loses_nothing",
@@ -319,6 +357,13 @@ WEB: Witnesses = {
         "trusted_proxies": "test_a_file_has_a_console",
         "endpoints": "test_a_daemon_with_keys_lets_the_console_do_what_its_keys_may",
         "keys": "test_a_daemon_with_keys_lets_the_console_do_what_its_keys_may",
+    },
+    "web/test_cluster.py": {"cluster": "test_a_file_names_the_cluster_that_its_console_shows"},
+}
+CLUSTER: Witnesses = {
+    "cluster/test_file.py": {
+        "folder": "test_a_file_says_where_its_node_lives",
+        "role": "test_a_file_says_where_its_node_lives",
     },
 }
 ADMIN: Witnesses = {

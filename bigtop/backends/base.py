@@ -16,8 +16,8 @@ from bigtop.record import Record
 
 if TYPE_CHECKING:  # what reads Features has no use for what a worker is given
     from bigtop.backends.native.app_queues import AppQueues
-    from bigtop.backends.native.encryption import Encryption
-    from bigtop.http.access_format import AccessRecord
+    from bigtop.backends.native.transport.encryption import Encryption
+    from bigtop.http.access_log.access_format import AccessRecord
     from bigtop.ipc.handoff import Handoff
     from bigtop.ipc.scoreboard import RequestRecord, Slot
 
@@ -45,9 +45,12 @@ class Features(Record):
     interruptible: bool = True  # leaves when the time to drain is over, whatever the application does
     chunked: bool = True  # takes request bodies without a Content-Length
     request_hooks: bool = False  # keeps what hooks around an application make of its answer
+    paths: bool = False  # has other options for some paths ([path:APP:PATH])
     routes: bool = False  # shares its sockets with other applications (`routes` of an [app] section)
     tls: bool = False  # speaks TLS (--tls)
+    http2: bool = False  # speaks HTTP/2 with clients that choose it, or begin with it
     held: bool = False  # can be ready and without clients: heeds `held` and `probes` of its Life
+    reforks: bool = False  # leaves nothing behind when serve() returns, so that the process can be forked
     # What it heeds of ServeOptions ("limits.head", "websocket.queue": the names in its FLAGS) besides
     # what the features above are about and what a meter sees to (adapters/). People who ask for more are
     # told.
@@ -74,6 +77,10 @@ class Life(Protocol):
     probes: deque[Probe]  # to be served at once, held or not; on_lifeline() adds to them
     shares: bool  # let idle connections go to workers with fewer, once; on_lifeline() sets it
     encryption: Encryption | None  # which listeners speak TLS, and how; None: none does
+
+    @property
+    def closing(self) -> list[Callable[[], None]]:
+        """What is to be called behind serve() if the process goes on otherwise; serve() adds to it."""
 
     @property
     def grace(self) -> float:

@@ -25,7 +25,6 @@ from time import monotonic_ns
 from types import FrameType
 from typing import Final
 
-from bigtop.errors import causes
 from bigtop.ipc.scoreboard import Word
 from bigtop.system.signals import CUT_SIGNAL, INTERRUPT_SIGNAL
 
@@ -43,12 +42,20 @@ class Overdue(BaseException):
 
 
 def is_overdue(error: BaseException | None) -> bool:
-    """Whether an application failed because it was interrupted, however it wraps that."""
-    for cause in causes(error):
-        if isinstance(cause, Overdue):
+    """Whether an application failed because it was interrupted, however it wraps that: what it names as the
+    cause may be another one (`raise X from Y` where an interruption is handled)."""
+    seen: set[int] = set()
+    looking = [error]
+    while looking:
+        one = looking.pop()
+        if isinstance(one, Overdue):
             return True
-        if isinstance(cause, BaseExceptionGroup) and any(map(is_overdue, cause.exceptions)):
-            return True
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        looking += (one.__cause__, one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            looking += one.exceptions
     return False
 
 

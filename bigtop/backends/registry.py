@@ -17,7 +17,7 @@ from bigtop.backends import catalogue
 from bigtop.backends.base import Backend, Features
 from bigtop.backends.serve_options import FLAGS, ServeOptions
 from bigtop.errors import ConfigError, one_line
-from bigtop.http.time_limits import policy_of
+from bigtop.http.paths.time_limits import policy_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -27,10 +27,12 @@ GROUP = "bigtop.backends"
 _DEFAULTS: Final = ServeOptions()
 # What nobody may believe to have who has it not: these are off unless somebody relies on them.
 _PROTECTING: Final = (
-    *("address_connections", "address_rate", "limit_concurrency", "websocket.origins"),
+    *("gates.allow", "gates.deny", "gates.users", "gates.maintenance"),
+    *("gates.connections", "gates.rate", "limit_concurrency", "websocket.origins"),
     "max_queue_time",
     "methods",
     "limits.timeout_for",
+    "proxy.routes",
 )
 
 
@@ -100,6 +102,8 @@ def require(
         raise _lacks(backend, "files by name (--sendfile-root)", "let the application send them")
     if options.wants_balancers and not can.balancers:
         raise _lacks(backend, "the PROXY protocol (--proxy-protocol)", "let the balancer speak plain HTTP")
+    if options.paths and not can.paths:
+        raise _lacks(backend, "options by path ([path:APP:PATH])", "choose wsgi, gevent or asgi")
     _require_protection(backend, options)
     if request_hooks and not can.request_hooks:
         raise _lacks(backend, "the hooks pre_request and post_request", "choose wsgi, gevent or asgi")
@@ -127,6 +131,13 @@ def require_held(backend: type[Backend], flag: str) -> None:
     """Raise ConfigError unless workers of `backend` can be ready and have no clients, which `flag` needs."""
     if not backend.features.held:
         raise _lacks(backend, f"workers without clients ({flag})", "choose wsgi, gevent or asgi")
+
+
+def require_reforking(backend: type[Backend]) -> None:
+    """Raise ConfigError unless a worker of `backend` that has drained can be forked."""
+    if not backend.features.reforks:
+        what = "forks of a worker that has served (--refork), for its event loop is not one that lasts"
+        raise _lacks(backend, what, "choose wsgi, or leave it out")
 
 
 def unheeded(backend: type[Backend], options: ServeOptions) -> str:

@@ -9,6 +9,7 @@ import click
 from bigtop import build
 from bigtop.cli.readfile import resolved as read
 from bigtop.config.file import report
+from bigtop.config.serve.option import NATIVE
 
 _HELP = """\
 Check a configuration file, INI as Circus has it or TOML, and show what it comes to.
@@ -27,8 +28,8 @@ def command(file: str, every: bool, quiet: bool) -> None:
     if not quiet:
         click.echo(report.show(resolved, every) + "\n")
     # The whole supervisor hangs on this import; a file with a mistake does without.
-    from bigtop.launch import plugin_preflight
-    from bigtop.launch.file_preflight import notes
+    from bigtop.launch.run import plugin_preflight
+    from bigtop.launch.run.file_preflight import notes
 
     for warning in (*resolved.daemon.warnings, *notes(resolved.daemon)):
         click.echo(f"bigtop: warning: {warning}", err=True)
@@ -36,7 +37,12 @@ def command(file: str, every: bool, quiet: bool) -> None:
     if not quiet:
         for app in resolved.daemon.apps:
             if app.site.tls.is_wanted:  # with OpenSSL, for those who encrypt
-                from bigtop.config.serve import tls
+                from bigtop.config.serve.specs import tls
 
                 click.echo("\n".join(tls.described(app.site.tls, time.time())))
+            if app.site.options.answers.compress and app.site.backend in (None, *NATIVE):
+                from bigtop.config.serve.values import answer_values
+
+                for line in answer_values.described(app.site.options.answers.compress):
+                    click.echo(f"[app.{app.name}] {line}")
         click.echo(f"{file}: OK, {report.summary(resolved)}; this Bigtop is {build.kind()}")

@@ -14,8 +14,8 @@ _HELP = """\
 Turn another program's configuration into TOML for `bigtop run`.
 
 FILE is an INI file of Circus, a supervisord.conf, a gunicorn.conf.py, an INI file of uWSGI, a Procfile (with
-the .env beside it), an ecosystem file of pm2 in JSON, or a script that starts gunicorn, uvicorn, granian or
-uwsgi. What has no equal becomes a comment: look for "no equal".
+the .env beside it), an ecosystem file of pm2 in JSON, an nginx.conf in front of a Django site, or a script
+that starts gunicorn, uvicorn, granian or uwsgi. What has no equal becomes a comment: look for "no equal".
 
 Relative names of files count from the folder in which Bigtop is started, as they did for the other program. A
 gunicorn.conf.py is executed.

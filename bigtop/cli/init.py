@@ -15,12 +15,13 @@ from pathlib import PurePath
 import click
 
 from bigtop.backends.cutoff import MARGIN
-from bigtop.cli import credentials
+from bigtop.cli.serve import credentials
 from bigtop.config.file import daemon
+from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.serve import flags
 from bigtop.config.serve import serve as config_serve
 from bigtop.errors import ConfigError, one_line
-from bigtop.system import workdir
+from bigtop.system.files import workdir
 
 _UNIT = """\
 [Unit]
@@ -36,14 +37,13 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 # The control socket: bigtop ctl -e {word}
 RuntimeDirectory=bigtop/{runtime}
-# TERM to the supervisor alone, which lets its processes finish; what is left then is killed.
-KillMode=mixed
+{killing}
 TimeoutStopSec={patience:.0f}
 # The supervisor is killed and started again when its event loop stands still.
 WatchdogSec=30
 Restart=on-failure
-# Sockets are kept over a crash of the supervisor: clients wait in their queues.
-FileDescriptorStoreMax=128
+# Sockets are kept over a crash of the supervisor: clients wait in their queues.{keeps}
+FileDescriptorStoreMax={descriptors}
 # A command line, an application or a file that is wrong does not get better by trying again.
 RestartPreventExitStatus=2 3 78
 
@@ -62,6 +62,14 @@ LockPersonality=yes
 [Install]
 WantedBy=multi-user.target
 """
+_MIXED = """\
+# TERM to the supervisor alone, which lets its processes finish; what is left then is killed.
+KillMode=mixed"""
+_ALONE = """\
+# Only ever the supervisor: if it crashes, commands go on, and its successor finds them.
+KillMode=process"""
+_LEAST_DESCRIPTORS = 128
+_OF_A_COMMAND = 6  # descriptors in the store, at most
 # More than the supervisor gives its processes, so that it is never killed while they still finish.
 _SPARE = MARGIN + 10.0
 
@@ -75,13 +83,20 @@ def command() -> None:
     "systemd", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
 @click.option("--user", metavar="USER", help="Run as this user.  [default: whoever asks]")
+@click.option(
+    "--keep-commands",
+    is_flag=True,
+    help="Commands of FILE go on while a supervisor that crashed is replaced.",
+)
 @click.argument("words", nargs=-1, required=True, metavar="serve APP ... | run FILE")
-def systemd(user: str | None, words: tuple[str, ...]) -> None:
+def systemd(user: str | None, keep_commands: bool, words: tuple[str, ...]) -> None:
     """Print a systemd unit for a command line of bigtop.
 
     For example: bigtop init systemd --user www serve myproj.wsgi:app --workers 4
     """
-    name, port, patience, files = _facts(words)
+    name, port, patience, files, kept = _facts(words)
+    if keep_commands and words[0] != "run":
+        raise ConfigError("--keep-commands: serve has none, and its workers end with their supervisor")
     user = user or pwd.getpwuid(os.geteuid()).pw_name
     secret = credentials.unreadable(files, user)
     copies: dict[str, str] = {}
@@ -97,6 +112,9 @@ def systemd(user: str | None, words: tuple[str, ...]) -> None:
             runtime=re.sub(r"[^A-Za-z0-9_.@+-]", "_", name),
             user=user,
             folder=_plain(workdir.current()),
+            killing=_ALONE if keep_commands else _MIXED,
+            keeps=" So are commands." if keep_commands else "",
+            descriptors=max(_LEAST_DESCRIPTORS, kept),
             command=credentials.placed(" ".join(map(_quoted, [_program(), *words]))),
             patience=math.ceil(patience + _SPARE),
             capabilities="AmbientCapabilities=CAP_NET_BIND_SERVICE\n" if 0 < port < 1024 else "",
@@ -115,9 +133,9 @@ def _loaded(copies: Mapping[str, str], user: str) -> str:
     )
 
 
-def _facts(words: Sequence[str]) -> tuple[str, int, float, list[str]]:
-    """Check the command; return its name, the lowest port, the seconds that it takes to stop, and the files
-    for TLS."""
+def _facts(words: Sequence[str]) -> tuple[str, int, float, list[str], int]:
+    """Check the command; return its name, the lowest port, the seconds that it takes to stop, the files for
+    TLS, and how many descriptors there are to be kept."""
     if {"-D", "--daemon"}.intersection(words):
         raise ConfigError("systemd wants its services in the foreground: leave --daemon out")
     match words:
@@ -129,7 +147,8 @@ def _facts(words: Sequence[str]) -> tuple[str, int, float, list[str]]:
             times = [watcher.stop.graceful_timeout for watcher in watchers]
             times += [app.site.graceful_timeout for app in spec.apps]
             files = [path for app in spec.apps for path in credentials.paths_of(app.site.tls)]
-            return PurePath(file).stem, min(filter(None, ports), default=0), max(times, default=30.0), files
+            lowest = min(filter(None, ports), default=0)
+            return PurePath(file).stem, lowest, max(times, default=30.0), files, _kept(spec)
         case ["serve", *rest]:
             arguments = click.Command(
                 "bigtop serve", params=[click.Argument(["app"]), *flags.parameters()]
@@ -138,8 +157,17 @@ def _facts(words: Sequence[str]) -> tuple[str, int, float, list[str]]:
             site = config_serve.spec(config_serve.configure(app, {}, flags.collect(arguments.params)))
             ports = [bind.port or 0 for bind in site.binds]
             files = credentials.paths_of(site.tls)
-            return site.name, min(filter(None, ports), default=0), site.graceful_timeout, files
+            lowest = min(filter(None, ports), default=0)
+            return site.name, lowest, site.graceful_timeout, files, len(site.binds) + 1
     raise click.UsageError("the words behind the options are a command: serve APP ..., or run FILE")
+
+
+def _kept(spec: DaemonSpec) -> int:
+    """Return how many descriptors there are to be kept: each watcher may have a process more for a while."""
+    sockets = len(spec.sockets) + sum(len(app.site.binds) for app in spec.apps)
+    most = [one.numprocesses if one.scaling is None else one.scaling.most for one in spec.watchers]
+    most += [1 for _ in spec.plugin_watchers]
+    return sockets + 1 + sum((count + 1) * _OF_A_COMMAND for count in most)
 
 
 def _program() -> str:

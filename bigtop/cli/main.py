@@ -35,7 +35,7 @@ def main(early: tuple[int, socket.socket, int] | None = None) -> NoReturn:
 def _run(early: tuple[int, socket.socket, int] | None) -> int:
     completes = "_BIGTOP_COMPLETE" in os.environ
     if sys.argv[1:2] == ["serve"] and not completes:
-        from bigtop.cli import serve
+        from bigtop.cli.serve import serve
 
         sources = serve.gathered(sys.argv[2:])
         if sources is not None:

@@ -14,15 +14,17 @@ from bigtop import __version__, build
 # command -> (its module, its line in the help)
 COMMANDS = {
     "run": ("bigtop.cli.run", "Run what a configuration file names."),
-    "serve": ("bigtop.cli.serve_command", "Serve a WSGI or ASGI application."),
-    "ctl": ("bigtop.cli.ctl", "Control running supervisors."),
+    "serve": ("bigtop.cli.serve.serve_command", "Serve a WSGI or ASGI application."),
+    "ctl": ("bigtop.cli.ctl.ctl", "Control running supervisors."),
     "top": ("bigtop.cli.top", "Show what every process and every request is doing."),
     "web": ("bigtop.cli.web", "Show supervisors in the browser."),
+    "cluster": ("bigtop.cli.cluster", "Lead applications on many machines."),
     "worker": ("bigtop.cli.worker", "Serve on an inherited socket, below another supervisor."),
     "backends": ("bigtop.cli.backends", "Show what can answer requests, and how to get it."),
     "check": ("bigtop.cli.check", "Check a configuration file and show what it comes to."),
     "init": ("bigtop.cli.init", "Write what starts Bigtop with the system."),
     "ca": ("bigtop.cli.ca", "Make https trusted on this machine, and certificates for clients."),
+    "compress": ("bigtop.cli.compress", "Compress static files once."),
     "convert": ("bigtop.cli.convert", "Turn a configuration of another program into TOML."),
 }
 

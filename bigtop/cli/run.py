@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from bigtop import zones
-from bigtop.cli.detach import detach
 from bigtop.cli.readfile import resolved
+from bigtop.cli.serve.detach import detach
 from bigtop.config.file.daemon_spec import Flag, overridden
 from bigtop.log import LEVELS
 
@@ -47,8 +47,8 @@ def command(context: click.Context, /, file: str, background: bool, **flags: str
     if background:
         detach((*spec.sockets, *(bind for app in spec.apps for bind in app.site.binds)))
     # The whole supervisor hangs on this import; --help does without.
-    from bigtop.launch.daemon import run
     from bigtop.launch.program import nothing_follows
+    from bigtop.launch.run.daemon import run
 
     with nothing_follows():
         status = run(spec)

@@ -17,15 +17,15 @@ from bigtop.web import spec as rules
 from bigtop.web.access import links
 from bigtop.web.access.roles import ADMIN, ROLES, VIEW
 from bigtop.web.access.sessions import Person
-from bigtop.web.spec import WebSpec
+from bigtop.web.spec import Target, WebSpec
 from bigtop.web.store import Store
 
 _HELP = """\
 Serve a console for the browser: what every process and every request is doing, logs, and actions.
 
-Without -e it shows every supervisor of this user that runs here. `bigtop web login-url` prints a link that
-logs in once. Others than this machine are let in with --certfile, or behind --trusted-proxies, and with at
-least one user (bigtop web user NAME).
+Without -e it shows every supervisor of this user that runs here; with --cluster, the cluster alone.
+`bigtop web login-url` prints a link that logs in once. Others than this machine are let in with --certfile,
+or behind --trusted-proxies, and with at least one user (bigtop web user NAME).
 """
 _STATE = click.option(
     "--state", metavar="FOLDER", default="", help="Keep users, tokens and the audit log here."
@@ -63,6 +63,9 @@ def _proxy(_context: click.Context, _param: click.Parameter, texts: tuple[str, .
     metavar="[NAME=]WHERE",
     help="A supervisor: its name, path or address; several for several.",
 )
+@click.option(
+    "--hosts", "machines", metavar="LIST", help="Up to 50 machines, as a,b:5555,c; or a file of them."
+)
 @click.option("--keys", metavar="FOLDER", default="", help="Keys for supervisors on TCP.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="A name that it is asked under.")
 @click.option(
@@ -75,12 +78,17 @@ def _proxy(_context: click.Context, _param: click.Parameter, texts: tuple[str, .
 )
 @click.option("--certfile", metavar="FILE", default="", help="Speak TLS with this certificate.")
 @click.option("--keyfile", metavar="FILE", default="", help="The key of --certfile.")
+@click.option("--cluster", metavar="NAME", default="", help="Show this cluster, which is led from here, too.")
 @_STATE
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
     if context.invoked_subcommand is not None:
         context.obj = options["state"]
         return
+    if machines := options.pop("machines"):
+        from bigtop.control.client import hosts  # few ask other machines
+
+        options["targets"] += tuple(Target(one.endpoint, one.name) for one in hosts.read(machines))
     spec = WebSpec(**options).based_on(os.getcwd())
     # All that serves hangs on this import; a link, or a user, does without.
     from bigtop import log
@@ -142,6 +150,15 @@ def token(context: click.Context, name: str, role: str, remove: bool, state: str
             store.remove("tokens", name)
         else:
             click.echo(store.add_token(name, role))
+
+
+@command.command("logout")
+@_STATE
+@click.pass_context
+def logout(context: click.Context, state: str) -> None:
+    """End all sessions: everybody has to log in again."""
+    with _store(context, state) as store:
+        store.end_sessions()
 
 
 @command.command("users")

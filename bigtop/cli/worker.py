@@ -28,7 +28,7 @@ from bigtop.backends.cutoff import CutOff
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.config.serve import paste_server
 from bigtop.config.serve.options import ACCESS_FORMAT, INTERFACE, INTERFACES, LOG_TIME_ZONE, MAIN_THREAD
-from bigtop.config.serve.values import switch
+from bigtop.config.serve.values.values import switch
 from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec
 from bigtop.system import activation

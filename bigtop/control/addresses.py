@@ -86,6 +86,12 @@ def of(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
     raise ConfigError(f"no folder for the control socket: {'; '.join(reasons)}")
 
 
+def for_others() -> str:
+    """Return the folder for sockets of root's that are other users'; OSError where it cannot be."""
+    _make(SYSTEM, private=False)
+    return SYSTEM
+
+
 def _make(place: str, *, private: bool) -> None:
     """Make a folder that is there for us, unless it is; OSError where it cannot be, or is not ours alone."""
     if not os.path.isdir(place):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages
@@ -86,6 +87,31 @@ def _of_the_world(notice: messages.Notice) -> Event:
                 if error
                 else Event("hook_success", {"name": hook})
             )
+    return _of_refork(notice)
+
+
+def _of_refork(notice: messages.Notice) -> Event:
+    match notice:
+        case messages.Reforking(wid, generation):
+            return Event("reforking", {"wid": wid, "generation": generation})
+        case messages.Reforked(generation, wid):
+            return Event("reforked", {"generation": generation, "wid": wid})
+        case messages.NotReforked(generation, kept, reason):
+            return Event("refork_failed", {"generation": generation, "kept": kept, "reason": reason})
+    return _of_recovery(notice)
+
+
+def _of_recovery(notice: messages.Notice) -> Event:
+    match notice:
+        case messages.Lost(generation, reason, kept):
+            return Event("fork_server_died", {"generation": generation, "kept": kept, "reason": reason})
+        case messages.Recovered(generation, lost):
+            return Event("recovered", {"generation": generation, "lost": lost})
+        case messages.NotRecovered(generation, kept, reason, wait):
+            facts = {"generation": generation, "kept": kept, "reason": reason}
+            return Event("recovery_failed", {**facts, "retry_in": wait})
+        case messages.Unchecked(generation, lost):
+            return Event("unchecked", {"generation": generation, "lost": lost})
     return _of_certificates(notice)
 
 
@@ -113,9 +139,24 @@ def _out_of_memory(status: messages.ExitStatus) -> dict[str, object]:
     return {"out_of_memory": status.out_of_memory} if status.out_of_memory else {}
 
 
+@lru_cache(4096)
 def topic_word(name: str) -> str:
     """Return a watcher's name as topics have it. Clients cut topics at their dots."""
     return re.sub(r"[\s.]", "_", name.lower())
+
+
+Message = tuple[bytes, bytes]  # topic and payload
+
+
+def message(name: str, notice: messages.Notice | Event, now: float) -> Message:
+    """Return what subscribers are told of what happened to the watcher `name`."""
+    event = notice if isinstance(notice, Event) else of(notice)
+    return topic(name, event.name), payload(event, now)
+
+
+def announcement(status: str, facts: Mapping[str, object], now: float) -> Message:
+    """The same of what becomes of the supervisor itself."""
+    return f"arbiter.{status}".encode(), payload(Event(status, facts), now)
 
 
 def topic(name: str, event: str) -> bytes:

@@ -11,8 +11,8 @@ from typing import Any
 from bigtop.hooks.load import Hook
 from bigtop.hooks.objects import Worker
 from bigtop.hooks.requests import Environ, Request, Response, add_field
-from bigtop.http.file_wrapper import FileWrapper
-from bigtop.http.peer import host_and_port
+from bigtop.http.clients.peer import host_and_port
+from bigtop.http.interfaces.file_wrapper import FileWrapper
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.hooks")

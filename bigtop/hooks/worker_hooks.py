@@ -15,7 +15,7 @@ from bigtop.hooks.load import LoadedHooks, fitting
 from bigtop.hooks.no_hooks import NoHooks
 from bigtop.hooks.objects import Counts, Server, of_this_process
 from bigtop.hooks.requests import Request, environ_of, response_of
-from bigtop.http.access_format import AccessRecord
+from bigtop.http.access_log.access_format import AccessRecord
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.hooks")

@@ -10,7 +10,7 @@ from typing import Final
 
 from bigtop.errors import ProtocolError
 from bigtop.http.head import TEXT, check_trailer
-from bigtop.http.messages import END, Event
+from bigtop.http.messages import END, Event, piece_of
 
 _SIZE_LINE: Final = re.compile(
     rb"""
@@ -57,7 +57,7 @@ class Chunks:
                 if at == size:
                     return at
                 end = min(size, at + self._left)
-                events.append(data[at:end])
+                events.append(piece_of(data, at, end))
                 self._left -= end - at
                 at = end
             elif self._left == 0:
@@ -98,7 +98,7 @@ class Chunks:
             self._left = -1
             self._trailers = True
             return
-        self._framing -= _ALLOWANCE
+        self._framing = max(0, self._framing - _ALLOWANCE)  # nothing is saved up for a line without end
         self._received += self._left
         if self._received > self._limit > 0:
             raise ProtocolError(413, f"the body is longer than {self._limit} bytes")

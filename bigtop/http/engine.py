@@ -28,7 +28,8 @@ from bigtop.http.head import (
 )
 from bigtop.http.limits import Limits
 from bigtop.http.memo import LONGEST
-from bigtop.http.messages import END, Event, Fields, Request
+from bigtop.http.messages import END, Event, Fields, Request, piece_of
+from bigtop.http.paths.body_limits import body_limit
 from bigtop.http.policy import Policy
 
 
@@ -40,7 +41,8 @@ class Phase(Enum):
     BODY = "body"
     CLOSED = "closed"  # after the last request, or after an error: what comes now is ignored
     UPGRADED = "upgraded"  # the client speaks another protocol from here on: see Engine.take_rest()
-    ELSEWHERE = "elsewhere"  # what comes is a request for another application: see http/routes.py
+    ELSEWHERE = "elsewhere"  # what comes is a request for another application: see http/paths/routes.py
+    PRIOR_KNOWLEDGE = "prior knowledge"  # the client speaks HTTP/2 without having asked: see take_rest()
 
 
 # By themselves: an enum's member costs a look-up each time it is named.
@@ -50,9 +52,13 @@ BODY: Final[Phase] = Phase.BODY
 CLOSED: Final[Phase] = Phase.CLOSED
 UPGRADED: Final[Phase] = Phase.UPGRADED
 ELSEWHERE: Final[Phase] = Phase.ELSEWHERE
+PRIOR_KNOWLEDGE: Final[Phase] = Phase.PRIOR_KNOWLEDGE
 
 MOST_BLANK: Final = 64  # bytes of empty lines before a request
 LONGEST_LINE: Final = 2048  # bytes of a line that is told of
+# With what HTTP/2 begins where no TLS handshake agreed on it (RFC 9113, 3.3). Among the `upgrades` of an
+# engine it allows that; those that clients ask for are in lower case.
+PREFACE: Final = b"PRI * HTTP/2.0"
 FRESH: Final = -1  # a head or a body began, or ended, in this feed: see Engine.spent
 _CRLF: Final = b"\r\n"
 _SPACE: Final = ord(" ")
@@ -60,8 +66,8 @@ _BLANK: Final = b"\r\n\r\n"
 
 
 class Engine:
-    """One client connection. `upgrades` names the protocols (lower case) that its owner will take over;
-    `policy` says which requests are let through, None: all."""
+    """One client connection. `upgrades` names the protocols (lower case) that its owner will take over, with
+    PREFACE where it may begin with HTTP/2; `policy` says which requests are let through, None: all."""
 
     __slots__ = (
         "_chunks",
@@ -115,10 +121,8 @@ class Engine:
                 else:
                     break
         except ProtocolError as error:
-            if self.phase is not BODY:
-                self._line = self._head_line() or data[at : at + LONGEST_LINE]
             # A new object: the one that was raised holds the frames, and so this engine, in a cycle.
-            self._fail(ProtocolError(error.status, str(error), error.fields))
+            self._fail(ProtocolError(error.status, str(error), error.fields), data, at)
         if self.phase is UPGRADED:
             self._rest = data[at:]
         elif self.phase is ELSEWHERE:
@@ -132,7 +136,7 @@ class Engine:
 
     def take_rest(self) -> bytes:
         """Return what arrived after the head of an accepted upgrade, or from the head of a request on that is
-        another application's, and was not yet taken."""
+        another application's, or from the beginning of HTTP/2 on, and was not yet taken."""
         rest, self._rest = self._rest, b""
         return rest
 
@@ -148,7 +152,7 @@ class Engine:
 
     def _begin(self, data: bytes, at: int, events: list[Event]) -> int:
         """Take the head that begins at `at`; return how far that went. The other readers do the same."""
-        if not at and data[0] > _SPACE:
+        if not at and data[0] > _SPACE and len(data) <= self._short + 2:
             line, _, header = data.partition(_CRLF)
             fields = known_headers.get(header)
             if fields is not None:  # its empty line included, so nothing is behind it
@@ -236,8 +240,9 @@ class Engine:
 
     def _take(self, request: Request, events: list[Event]) -> bool:
         """The head is whole; return whether it is used up."""
-        if not request.ended and 0 < self._limits.body < (request.content_length or 0):
-            raise ProtocolError(413, f"the body is longer than {self._limits.body} bytes")
+        most = 0 if request.ended else body_limit(self._limits, request.target)
+        if 0 < most < (request.content_length or 0):
+            raise ProtocolError(413, f"the body is longer than {most} bytes")
         policy, fields = self.policy, request.fields
         if policy is not None and (fields is None or fields.passed is not policy):
             policy.check(request)
@@ -248,7 +253,7 @@ class Engine:
         if not request.ended:
             self.phase = BODY
             self._left = request.content_length or 0
-            self._chunks = Chunks(self._limits.body, self._limits.head) if request.chunked else None
+            self._chunks = Chunks(most, self._limits.head) if request.chunked else None
         # A server may ignore an upgrade (RFC 9110, 7.8), and clients such as `curl --http2` count on it.
         elif upgrade is not None and upgrade.lower() in self._upgrades:
             request.upgrade = upgrade
@@ -267,7 +272,7 @@ class Engine:
                 return len(data)
         else:
             end = min(len(data), at + self._left)
-            events.append(data[at:end])
+            events.append(piece_of(data, at, end))
             self._left -= end - at
             if self._left:
                 return end
@@ -282,7 +287,14 @@ class Engine:
         self.spent = FRESH
         self.phase = IDLE if self._keeps else CLOSED
 
-    def _fail(self, error: ProtocolError) -> None:
+    def _fail(self, error: ProtocolError, data: bytes = b"", at: int = 0) -> None:
+        if error.status == 505 and PREFACE in self._upgrades and data.startswith(PREFACE, at):
+            self.phase = PRIOR_KNOWLEDGE
+            self._rest = data[at:]
+            self._lines = None
+            return
+        if self.phase is not BODY:
+            self._line = self._head_line() or data[at : at + LONGEST_LINE]
         self.error = error
         self.phase = CLOSED
         self._rest = b""

@@ -4,6 +4,8 @@
 # Rule 1: the filters are asked once, when the head is about to go out: with the size of the body, if that is
 # known by then. Rule 2: where one of them replaced the body, nothing of the application's is taken any more
 # (AnswerOver); the `replacement` is for the owner to send.
+# Rule 3: a body that is encoded is as long as the application announced, or its end is not marked: nothing
+# else would tell a client that something is missing.
 
 from __future__ import annotations
 
@@ -11,21 +13,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bigtop.errors import AnswerOver
-from bigtop.http.asgi import Answer, Message, as_bytes
 from bigtop.http.handlers import Encoder, Filter, Reply, drafted, encoded
+from bigtop.http.interfaces.asgi import Answer, Message, as_bytes
+from bigtop.http.interfaces.wsgi import Exchange, Wire, joined
 from bigtop.http.messages import Request
-from bigtop.http.response import Head, Headers, Stamps
-from bigtop.http.wsgi import Exchange, Wire, joined
+from bigtop.http.response import Framing, Head, Headers, Stamps
 
 
 class Filtering:
     """What the filters made of one answer."""
 
-    __slots__ = ("_encoders", "_filters", "is_passed", "replacement")
+    __slots__ = ("_encoders", "_filters", "excess", "is_passed", "left", "replacement")
 
     def __init__(self, filters: Sequence[Filter]) -> None:
         self._filters = filters
         self._encoders: Sequence[Encoder] = ()
+        self.left: int | None = None  # to come, of the announced length of a body that is encoded
+        self.excess = 0  # bytes beyond it
         self.is_passed = False
         self.replacement: Reply | None = None
 
@@ -37,10 +41,27 @@ class Filtering:
         made = Head(draft.status, draft.headers)
         if not made.has_no_body(request):
             self._encoders = draft.encoders
+            if draft.encoders:
+                self.left = head.length
         return made, draft.headers
 
     def encode(self, piece: bytes, *, ends: bool = False) -> bytes:
-        return encoded(self._encoders, piece, ends=ends) if self._encoders else piece
+        if not self._encoders:
+            return piece
+        left = self.left
+        if left is not None:
+            self.excess += max(0, len(piece) - left)
+            piece = piece[:left]
+            self.left = left - len(piece)
+        return encoded(self._encoders, piece, ends=ends)
+
+    def ends(self, framing: Framing) -> bool:
+        """Whether a body ends as it was announced; if not, `framing` says so from now on."""
+        if self.excess:
+            framing.overlong(self.excess)
+        if self.left:
+            framing.cut(self.left)
+        return not self.left
 
     @property
     def takes_files(self) -> bool:
@@ -77,23 +98,47 @@ class FilteredExchange(Exchange):
 
     def data(self, piece: object) -> bytes:
         data = joined((piece,))
-        if not data and not self._filtering.is_passed and not self._started().has_no_body(self._request):
+        filtering = self._filtering
+        if not data and not filtering.is_passed and not self._started().has_no_body(self._request):
             return b""
         self._pass(None)
-        return Exchange.data(self, self._filtering.encode(data))
+        if filtering.left == 0:
+            if data and self.framing is not None:
+                self.framing.overlong(len(data))
+            return b""
+        sent = Exchange.data(self, filtering.encode(data))
+        return sent + self._end() if filtering.left == 0 else sent
 
     def parts(self, piece: object) -> tuple[bytes, bytes]:
+        if self.framing is not None:  # write() was called before
+            return b"", self.data(piece) + self.finish()
         data = joined((piece,))
         self._pass(len(data))
         return Exchange.parts(self, self._filtering.encode(data, ends=True))
 
+    def opened(self) -> bytes:
+        self._pass(None)
+        return Exchange.opened(self)
+
     def finish(self) -> bytes:
         self._pass(0)
-        rest = self._filtering.encode(b"", ends=True)
+        if self._filtering.left == 0:
+            return b""
         if self.framing is None:
-            head, body = Exchange.parts(self, rest)
+            head, body = Exchange.parts(self, self._filtering.encode(b"", ends=True))
             return head + body
-        return self.framing.encode(rest) + self.framing.end()
+        return self._end()
+
+    def _end(self) -> bytes:
+        """Return what ends a body of which something was sent."""
+        framing = self.framing
+        assert framing is not None, "with that, its head was sent"
+        rest = framing.encode(self._filtering.encode(b"", ends=True))
+        return rest + framing.end() if self._filtering.ends(framing) else rest
+
+    @property
+    def is_over(self) -> bool:
+        return self._filtering.left == 0 or (self.framing is not None and self.framing.left == 0)
 
     def _pass(self, size: int | None) -> None:
         if not self._filtering.is_passed:
@@ -128,11 +173,29 @@ class FilteredAnswer(Answer):
         return self._filtering.takes_files
 
     def body(self, message: Message) -> bytes:
-        return Answer.body(self, self._encoded(message, as_bytes(message.get("body", b""))))
+        data = Answer.body(self, self._encoded(message, as_bytes(message.get("body", b""))))
+        return data + self._cut_off()
 
     def large_body(self, message: Message, piece: bytes) -> tuple[bytes, bytes, bytes]:
         changed = self._encoded(message, piece)
-        return Answer.large_body(self, changed, changed["body"])
+        before, data, after = Answer.large_body(self, changed, changed["body"])
+        return before, data, after + self._cut_off()
+
+    def _cut_off(self) -> bytes:
+        """End an encoded body that is as long as it was announced, whatever the application has to say."""
+        framing = self.framing
+        if self._filtering.left != 0 or self.over or self.complete or framing is None:
+            return b""
+        self.complete = True
+        rest = framing.encode(self._filtering.encode(b"", ends=True))
+        self._filtering.ends(framing)
+        return rest + framing.end()
+
+    def _end(self, framing: Framing) -> bytes:
+        if self._filtering.ends(framing):
+            return Answer._end(self, framing)
+        self.over = self.complete = True
+        return b""
 
     def _encoded(self, message: Message, piece: bytes) -> Message:
         more = bool(message.get("more_body", False))

@@ -12,13 +12,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Protocol
 
 from bigtop.errors import ProtocolError
+from bigtop.http.clients.peer import BasePeer
+from bigtop.http.declarations import ProxyRoute
 from bigtop.http.messages import Request
-from bigtop.http.peer import BasePeer
 from bigtop.http.response import Head, Headers
 
 # ---- answers
@@ -58,6 +59,19 @@ class Reply:
         self.size = size
 
 
+class ProxyPass(Reply):
+    """The word of a handler that another server answers; who knows no such thing answers this 502.
+
+    `route` is the place of that server among those of --proxy.
+    """
+
+    __slots__ = ("route",)
+
+    def __init__(self, route: ProxyRoute) -> None:
+        Reply.__init__(self, "502 Bad Gateway", [("Content-Type", "text/plain")], [b"502 Bad Gateway\n"])
+        self.route = route
+
+
 def refusal_of(status: int, reason: str, *fields: tuple[str, str], closes: bool = True) -> Reply:
     """Return a Reply that says why a request is not answered as it might be; the connection `closes`."""
     phrase = HTTPStatus(status).phrase
@@ -68,6 +82,21 @@ def refusal_of(status: int, reason: str, *fields: tuple[str, str], closes: bool 
     return Reply(f"{status} {phrase}", headers, [body])
 
 
+class Postponed(Reply):
+    """An answer that takes long to find, such as whether a password is right. Where that can be waited for,
+    `decide` is called, by any thread, in the application's place; it returns the answer, or None to let the
+    request pass. Whoever cannot wait sends this as it is: come again (503)."""
+
+    __slots__ = ("decide",)
+
+    def __init__(self, decide: Callable[[], object]) -> None:
+        again = refusal_of(503, "try again in a moment", ("Retry-After", "1"), closes=False)
+        Reply.__init__(self, again.head.status, again.headers, ())
+        self.head, self.headers = again.head, again.headers
+        self.parts, self.size = again.parts, again.size
+        self.decide = decide
+
+
 # ---- the contract
 
 
@@ -75,7 +104,9 @@ class Handler(Protocol):
     """May answer in the application's place."""
 
     def handle(self, request: Request, peer: BasePeer, now: int) -> Reply | None:
-        """Return the answer to `request`, or None to let it pass. `now` is monotonic nanoseconds."""
+        """Return the answer to `request`, or None to let it pass. `now` is monotonic nanoseconds.
+
+        One that would have to be waited for is Postponed."""
 
 
 class Filter(Protocol):
@@ -91,8 +122,9 @@ class Encoder(Protocol):
     def encode(self, piece: bytes) -> bytes:
         """Return what is sent for a piece; b"" when nothing is sent yet."""
 
-    def finish(self) -> bytes:
-        """Return what is sent behind the last piece."""
+    def finish(self, piece: bytes) -> bytes:
+        """Return what is sent for the last piece, and behind it; it may be the only one, and it may be
+        empty."""
 
 
 class ConnectionHandler(Protocol):
@@ -183,7 +215,8 @@ def filtered(filters: Sequence[Filter], request: Request, reply: Reply) -> Reply
 def encoded(encoders: Sequence[Encoder], piece: bytes, *, ends: bool) -> bytes:
     """Return what is sent for a piece of a body, the last one if it `ends` there."""
     for encoder in encoders:
-        piece = encoder.encode(piece) if piece else b""
         if ends:
-            piece += encoder.finish()
+            piece = encoder.finish(piece)
+        elif piece:
+            piece = encoder.encode(piece)
     return piece

@@ -28,7 +28,7 @@ _SPECIAL: Final = frozenset(
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # uri-host [":" port] of RFC 3986 and 9110. No user information, no white space, no list of two.
-_HOST: Final = re.compile(rb"(?:[\w.~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", re.ASCII)
+HOST: Final = re.compile(rb"(?:[\w.~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", re.ASCII)
 _SLASH: Final = ord("/")
 _AUTHORITY: Final = re.compile(rb"https?://([^/?]+)", re.IGNORECASE)
 _BEYOND: Final = re.compile(rb"[\x80-\xff]")  # ASCII
@@ -148,7 +148,7 @@ def _read_fields(lines: list[bytes]) -> Fields:
             raise ProtocolError(400, "a tab beside a transfer coding is a part of its name to some")
         if kind:  # repeated ones make a list, as RFC 9110 5.3 reads them
             special[kind] = special[kind] + b", " + value if kind in special else value
-    if (host := special.get(b"host")) is not None and _HOST.fullmatch(host) is None:
+    if (host := special.get(b"host")) is not None and HOST.fullmatch(host) is None:
         raise ProtocolError(400, "the Host field must name one host")
     return Fields(headers, special)
 
@@ -209,7 +209,7 @@ def _check_target(made: Request, host: bytes | None) -> None:
     if target == b"*" and made.method == "OPTIONS":
         return
     authority = _AUTHORITY.match(target)
-    if authority is None or _HOST.fullmatch(authority[1]) is None:
+    if authority is None or HOST.fullmatch(authority[1]) is None:
         raise ProtocolError(400, "the request target must be a path or an http URL")
     # The target decides against Host (RFC 9112, 3.2.2).
     others = [field for field in made.headers if field[0].lower() != b"host"]

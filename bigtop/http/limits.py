@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from bigtop.http.time_limits import STEPS
-from bigtop.record import Record
+from bigtop.http.h2.limits import Http2Limits
+from bigtop.http.paths.time_limits import STEPS
+from bigtop.record import Record, field
 
 
 class Limits(Record):
@@ -46,7 +47,10 @@ class Limits(Record):
     # Of requests whose path is like a pattern, the first that is; nginx: proxy_read_timeout, by location.
     # 504. 0 = no limit. Other requests have --timeout.
     timeout_for: tuple[tuple[str, float], ...] = ()
+    # `body` of requests whose path is like a pattern: see body_limits.py.
+    body_for: tuple[tuple[str, int], ...] = ()
     timeout_action: str = STEPS  # what is done about a request that takes longer: see policy_of()
+    http2: Http2Limits = field(default_factory=Http2Limits)  # what only HTTP/2 has
 
 
 class WebSocketLimits(Record):

@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from bigtop.errors import ProtocolError
+from bigtop.http.answers.own_pages import Pages, own_page
 from bigtop.http.messages import Request
 
 Headers = list[tuple[str, str]]
@@ -43,38 +44,40 @@ class ResponseError(ValueError):
 
 
 class Stamp(NamedTuple):
-    """The lines that the server adds to every head."""
+    """The lines that the server adds to every head; and the `pages` for its own errors, if there are any."""
 
     server: bytes
     date: bytes
+    pages: Pages | None = None
 
 
-def stamp(server: str, now: float) -> Stamp:
+def stamp(server: str, now: float, pages: Pages | None = None) -> Stamp:
     """Return the stamp for the second of `now` (POSIX time); an empty `server` sends no Server field.
 
     Formatting a date costs as much as parsing a small request: see Stamps.
     """
     server_line = f"Server: {server}\r\n".encode("latin-1") if server else b""
-    return Stamp(server_line, f"Date: {http_date(now)}\r\n".encode())
+    return Stamp(server_line, f"Date: {http_date(now)}\r\n".encode(), pages)
 
 
 class Stamps:
     """Makes them. `clock` returns POSIX time. Any thread may ask."""
 
-    __slots__ = ("_clock", "_last", "_second", "_server")
+    __slots__ = ("_clock", "_last", "_pages", "_second", "_server")
 
-    def __init__(self, server: str, clock: Callable[[], float]) -> None:
+    def __init__(self, server: str, clock: Callable[[], float], pages: Pages | None = None) -> None:
         self._server = server
+        self._pages = pages
         self._clock = clock
         self._second = 0.0
-        self._last = stamp(server, 0)
+        self._last = stamp(server, 0, pages)
 
     def now(self) -> Stamp:
         """Return the stamp of this second; always the same object."""
         now = self._clock()
         if not 0 <= now - self._second < 1:
             self._second = float(int(now))
-            self._last = stamp(self._server, now)
+            self._last = stamp(self._server, now, self._pages)
         return self._last
 
 
@@ -112,14 +115,14 @@ class Head:
     """
 
     __slots__ = (
-        "_has_date", "_has_server", "_last", "closes", "code", "dropped", "length", "lines", "status",
+        "_last", "block", "closes", "code", "dropped", "has_date", "has_server", "length", "lines", "status",
     )  # fmt: skip
 
     def __init__(self, status: object, headers: Sequence[Any]) -> None:
         if not isinstance(status, str):
             raise _no_text(status, headers)
         self.length: int | None = None
-        self._has_date = self._has_server = self.closes = False
+        self.has_date = self.has_server = self.closes = False
         self.dropped: tuple[str, ...] = ()
         try:
             code, line = _first_line(status)
@@ -136,6 +139,7 @@ class Head:
         self.status = status
         self.code = code
         self.lines = b"".join(lines)
+        self.block = b""  # the place for what h2/response_heads.py makes of it
         self._last = _NONE  # what an ordinary request got: many answers are alike
 
     def _note(self, kind: _Kind, name: str, value: str) -> None:
@@ -145,9 +149,9 @@ class Head:
             else:
                 self.dropped = (*self.dropped, name)
         elif kind is _Kind.DATE:
-            self._has_date = True
+            self.has_date = True
         elif kind is _Kind.SERVER:
-            self._has_server = True
+            self.has_server = True
         elif self.length is not None:
             raise ResponseError("Content-Length is given twice")
         else:
@@ -182,11 +186,13 @@ class Head:
         silent = self.has_no_body(request)
         if length is None and not silent:
             length = body_length
+        if request.version == "2":
+            return b"", StreamFraming(self, stamp, silent, length)
         chunked = False
         lines = [self.lines]
-        if not self._has_server:
+        if not self.has_server:
             lines.append(stamp.server)
-        if not self._has_date:
+        if not self.has_date:
             lines.append(stamp.date)
         if code == 204 or code < 200:
             length = None  # RFC 9110, 8.6: these must not have one; Django gives one to a 204
@@ -269,6 +275,10 @@ class Framing:
     def overlong(self, excess: int) -> None:
         self.fault = f"the body is at least {excess} bytes longer than its Content-Length"
 
+    def cut(self, missing: int) -> None:
+        self.fault = f"the body is {missing} bytes shorter than its Content-Length"
+        self.keep_alive = False  # only the end of the connection tells the client that something is missing
+
     def whole(self, piece: bytes) -> bytes:
         """Return the bytes for a body that is this piece: encode() and end() in one."""
         if self.left == len(piece) and not self.silent:
@@ -292,11 +302,20 @@ class Framing:
         if self.silent:
             return b""
         if self.left:
-            self.fault = f"the body is {self.left} bytes shorter than its Content-Length"
-            self.keep_alive = (
-                False  # only the end of the connection tells the client that something is missing
-            )
+            self.cut(self.left)
         return b"0\r\n\r\n" if self.chunked else b""
+
+
+class StreamFraming(Framing):
+    """That of a stream of HTTP/2. Its owner encodes the `head` (h2/response_heads.py), with that `stamp` and
+    the Content-Length `announced`. Its end is marked by itself; none is good once `keep_alive` is False."""
+
+    __slots__ = ("announced", "head", "stamp")
+
+    def __init__(self, head: Head, stamp: Stamp, silent: bool, announced: int | None) -> None:
+        Framing.__init__(self, True, silent, False, 0 if silent else announced)
+        self.head, self.stamp = head, stamp
+        self.announced = announced
 
 
 def refusal(error: ProtocolError, stamp: Stamp) -> bytes:
@@ -314,9 +333,10 @@ def error_page(
     """Return a whole response of the server's own to `method`, and its framing, for who counts it."""
     head_only = method == "HEAD"
     phrase = HTTPStatus(status).phrase
-    body = f"{status} {phrase}\n{reason}\n".encode("latin-1", "replace")
+    page = own_page(status, reason, stamp.pages)
+    body = page.body
     head = (
-        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: {page.kind}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n"
     )
     head += "".join(f"{name}: {value}\r\n" for name, value in fields)

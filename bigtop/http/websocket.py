@@ -70,16 +70,19 @@ class Handshake(Record):
 
 
 def read_handshake(request: Request, origins: Collection[str] = ()) -> Handshake:
-    """Check a request for a WebSocket; ProtocolError says what is wrong. `origins` none: from anywhere."""
+    """Check a request for a WebSocket; ProtocolError says what is wrong. `origins` none: from anywhere.
+
+    With HTTP/2 (RFC 8441) the method was looked at before, and there is no key to be answered."""
     fields: dict[bytes, list[str]] = {}
     for name, value in request.headers:
         fields.setdefault(name.lower(), []).append(value.decode("latin-1"))
-    if request.method != "GET":
+    is_http2 = request.version == "2"
+    if not is_http2 and request.method != "GET":
         raise ProtocolError(400, "a WebSocket begins with GET")
     if fields.get(b"sec-websocket-version") != ["13"]:
         raise ProtocolError(400, "the only version of WebSocket known is 13", VERSION)
     keys = fields.get(b"sec-websocket-key", [])
-    if len(keys) != 1 or not _is_key(keys[0]):
+    if not is_http2 and (len(keys) != 1 or not _is_key(keys[0])):
         raise ProtocolError(400, "Sec-WebSocket-Key must be 16 bytes in base64")
     # Browsers send the origin of the page; others send what they like, or nothing, and are not stopped here.
     origin = fields.get(b"origin", [""])[0]
@@ -87,7 +90,8 @@ def read_handshake(request: Request, origins: Collection[str] = ()) -> Handshake
         raise ProtocolError(403, "this origin may not connect")
     import hashlib  # OpenSSL comes with it, which a worker without WebSockets has no use for
 
-    digest = hashlib.sha1(keys[0].encode() + _GUID, usedforsecurity=False).digest()
+    key = "" if is_http2 else keys[0]
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
     return Handshake(
         base64.b64encode(digest).decode(),
         _listed(fields.get(b"sec-websocket-protocol", [])),
@@ -140,6 +144,13 @@ def negotiate(offers: Sequence[str], limit: int) -> tuple[Deflate | None, str]:
     return None, ""
 
 
+def agreed(subprotocol: str | None, extensions: str, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the fields that say what was agreed on, and others."""
+    if subprotocol is not None:
+        fields = [("Sec-WebSocket-Protocol", subprotocol), *fields]
+    return [("Sec-WebSocket-Extensions", extensions), *fields] if extensions else fields
+
+
 def switching(
     handshake: Handshake,
     subprotocol: str | None,
@@ -148,10 +159,7 @@ def switching(
     stamp: Stamp,
 ) -> bytes:
     """Return the head that ends HTTP on a connection. Raises as response.Head for what cannot be sent."""
-    if subprotocol is not None:
-        fields = [("Sec-WebSocket-Protocol", subprotocol), *fields]
-    if extensions:
-        fields = [("Sec-WebSocket-Extensions", extensions), *fields]
+    fields = agreed(subprotocol, extensions, fields)
     lines = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     lines += f"Sec-WebSocket-Accept: {handshake.accept}\r\n"
     return lines.encode() + Head("101", fields).fields() + stamp.server + stamp.date + b"\r\n"

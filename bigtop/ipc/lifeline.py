@@ -6,7 +6,7 @@
 # Descriptors travel down only. Who reads on the supervisor's side leaves the kernel no room for any, so that
 # it closes what a child attaches (unix(7), SCM_RIGHTS).
 #
-# Nothing here knows who sends what when: see supervisor/processes/forkservers.py (the parent's side),
+# Nothing here knows who sends what when: see supervisor/processes/workers/forkservers.py (the parent's side),
 # workers/forkserver.py and workers/life.py (the children's sides).
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Expect(Record):
 
 
 class Begin(Record):
-    """Be the fork server of `generation`; for one that had a head start (workers/head_start.py). With it
-    travel its orders, its environment and the folder that it works in."""
+    """Be the fork server of `generation`; for one that had a head start (workers/head_start.py): with it
+    travel its orders, its environment and the folder that it works in. And for one that was a worker."""
 
     generation: int
 
 
 class Inherit(Record):
-    """With it travel descriptors that the orders of Begin speak of, in the order in which they do."""
+    """With it travel descriptors that orders speak of, in the order in which they do."""
 
 
 class Fork(Record):
@@ -126,6 +126,10 @@ class Retire(Record):
     reason: str
 
 
+class Warm(Record):
+    """The worker has answered as many requests as one that becomes a fork server is to have answered."""
+
+
 class Serves(Record):
     """The worker serves with the certificates of `digest`; or not, and `problem` says why."""
 
@@ -143,6 +147,17 @@ class Drain(Record):
 
     def __post_init__(self) -> None:
         if self.grace != self.grace:  # so is a NaN; isnan() does not take integers of 400 digits
+            raise ValueError("grace is not a number: no time would ever be past it")
+
+
+class Promote(Record):
+    """Do as for Drain, and in place of the exit become a fork server on the line that travels with it. There
+    the worker says Loaded, or LoadFailed if it cannot be one; then comes Inherit."""
+
+    grace: float
+
+    def __post_init__(self) -> None:
+        if self.grace != self.grace:
             raise ValueError("grace is not a number: no time would ever be past it")
 
 
@@ -170,8 +185,8 @@ class Reopen(Record):
 
 
 _ToForkServer = Expect | Begin | Inherit | Fork | Certificates
-_ToSupervisor = Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire | Serves
-Message = _ToForkServer | _ToSupervisor | Drain | Probe | Admit | Share | Reopen
+_ToSupervisor = Loaded | LoadFailed | ForkFailed | Born | Ready | BootFailed | Retire | Warm | Serves
+Message = _ToForkServer | _ToSupervisor | Drain | Promote | Probe | Admit | Share | Reopen
 
 _TYPES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}
 

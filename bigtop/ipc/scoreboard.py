@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Iterator
 from enum import IntEnum
 from itertools import count
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bigtop.errors import one_line
 from bigtop.ipc import histogram, route_counts, seats
@@ -40,6 +40,10 @@ from bigtop.ipc.request_record import RequestPhase as RequestPhase
 from bigtop.ipc.request_record import RequestRecord as RequestRecord
 from bigtop.ipc.route_counts import RouteCounts, RouteView
 from bigtop.system import kernel
+
+if TYPE_CHECKING:
+    from bigtop.ipc.cache_arena import Arena
+    from bigtop.ipc.client_table import ClientTable
 
 VERSION: Final = 7
 MAGIC: Final = int.from_bytes(b"bigtop\0\0", "little")
@@ -159,7 +163,8 @@ def nothing() -> memoryview:
 
 
 class Slot:
-    """A worker's own slot, for the worker itself; `seat` is what its siblings see of it.
+    """A worker's own slot, for the worker itself; `seat` is what its siblings see of it, `clients` what all
+    of them know of clients, `arena` where they keep answers; None: each does so for itself.
 
     Words are changed by `words[Word.X] = n`. A backend with threads sees to it that each word has one writer
     at a time and that end() is never called by two threads at once; begin() may be.
@@ -169,11 +174,13 @@ class Slot:
 
     __slots__ = (
         "_at", "_counts", "_ends", "_free", "_heads", "_memory", "_number", "_routes", "_waits",
-        "buckets", "latency_ns", "seat", "waits", "words",
+        "arena", "buckets", "clients", "latency_ns", "seat", "waits", "words",
     )  # fmt: skip
 
     def __init__(self, memory: memoryview, seat: memoryview | None = None) -> None:
         self.seat = seats.nowhere() if seat is None else seat
+        self.clients: ClientTable | None = None
+        self.arena: Arena | None = None
         self.words = memory[_WORDS_AT:_BUCKETS_AT].cast("Q")
         self.buckets = memory[_BUCKETS_AT:_WAITS_AT].cast("Q")
         self.waits = memory[_WAITS_AT:_RECORDS_AT].cast("Q")
@@ -349,6 +356,17 @@ class View:
             ):
                 soonest = until
         return soonest
+
+    def elapsed(self, now: int, most: int) -> int:
+        """Return for how long the application calls that run have been running, all together; none for more
+        than `most`. Reads words only; calls that found no place of their own are not in it."""
+        total = 0
+        for at in _PLACES:
+            (last,) = _LAST.unpack_from(self._memory, at + _LAST_AT)
+            number, began, _ended, phase, _bytes, _route, _deadline = _HEAD.unpack_from(self._memory, at)
+            if phase == _APP and last != 0 and last == number:
+                total += min(most, max(0, now - began))
+        return total
 
     def _records(self) -> Iterator[RequestRecord]:
         for at in _PLACES:

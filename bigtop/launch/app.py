@@ -15,8 +15,8 @@ from bigtop import log
 from bigtop.backends.cutoff import MARGIN
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.errors import ConfigError
-from bigtop.http.time_limits import policy_of
-from bigtop.ipc import handoff, lifeline, seats
+from bigtop.http.paths.time_limits import policy_of
+from bigtop.ipc import client_table, handoff, lifeline, seats
 from bigtop.ipc.board import Scoreboard
 from bigtop.ipc.keyring import TicketSecret
 from bigtop.ipc.retired import RetiredRecord
@@ -28,8 +28,8 @@ from bigtop.record import Record, replace
 from bigtop.sockets import ListeningSocket
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import StopPolicy, WatcherSpec, Worker
-from bigtop.supervisor.processes.forkserver import InheritedState, Started
-from bigtop.supervisor.processes.worker_pool import WorkerPool
+from bigtop.supervisor.processes.workers.forkserver import InheritedState, Started
+from bigtop.supervisor.processes.workers.worker_pool import WorkerPool
 from bigtop.supervisor.streams.formats import Joint
 from bigtop.workers import identity
 from bigtop.workers.bootstrap import Bootstrap, Routing
@@ -51,6 +51,8 @@ class AppState(Record):
     metrics: str
     secret: TicketSecret
     preload: str
+    clients: Descriptor | None = None  # None: none was needed yet
+    arena: Descriptor | None = None  # the same
 
 
 class App:
@@ -85,6 +87,8 @@ class App:
                     undo.callback(os.close, self._seats)
                 self.retired = RetiredRecord(spec.name, resumed.retired.number if resumed else None)
                 undo.callback(self.retired.close)
+                self._clients = None if resumed is None else _number(resumed.clients)
+                self._arena = None if resumed is None else _number(resumed.arena)
                 self.metrics_folder = MetricsFolder(_users(spec), resumed.metrics if resumed else None)
                 keepers = (self.retired, self.metrics_folder)
                 self.board = Scoreboard(seats.Seats(self._seats), keepers)
@@ -108,6 +112,8 @@ class App:
             metrics=self.metrics_folder.path,
             secret=self.certificates.own_secret,
             preload=self.preload,
+            clients=None if self._clients is None else Descriptor(self._clients),
+            arena=None if self._arena is None else Descriptor(self._arena),
         )
 
     def become(
@@ -156,12 +162,39 @@ class App:
             app_metrics=self.metrics_path,
             keyring=self.certificates.fd,
             encrypted=tuple(encrypted),
+            clients=self._client_table(),
+            arena=self._cache_arena(),
             answers=self._answers(),
         ).encode()
-        inherited = (*queues, *app_queues, *self.certificates.fds, *self._answers())
+        tables = [fd for fd in (self._clients, self._arena) if fd is not None]
+        inherited = (*queues, *app_queues, *self.certificates.fds, *tables, *self._answers())
         fds = (*self._sockets(), self._seats, *inherited)
         spec = self.spec
         return InheritedState(spec.name, orders, fds, dict(os.environ), spec.folder, spec.identity.chdir)
+
+    def _client_table(self) -> int | None:
+        """Return where workers count what clients do: the same, once there is one, whoever serves."""
+        if self._clients is None and self.spec.options.counts_clients:
+            self._clients = client_table.create()
+        return self._clients
+
+    @property
+    def arena(self) -> int | None:
+        """The descriptor of where workers keep answers; None for nowhere."""
+        return self._arena
+
+    def _cache_arena(self) -> int | None:
+        """Return where workers keep answers: the same as long as its size is, whoever serves."""
+        size = self.spec.options.cache_size
+        if not size:
+            return self._arena
+        from bigtop.ipc import cache_arena
+
+        if self._arena is None or cache_arena.bytes_of(self._arena) != cache_arena.rounded(size):
+            if self._arena is not None:  # workers that have it keep it
+                os.close(self._arena)
+            self._arena = cache_arena.create(size)
+        return self._arena
 
     @property
     def metrics_path(self) -> str:
@@ -239,6 +272,9 @@ class App:
         self.retired.close()
         self.metrics_folder.close()
         self.certificates.close()
+        for table in (self._clients, self._arena):
+            if table is not None:
+                os.close(table)
         if self._owns_seats:
             os.close(self._seats)
 
@@ -254,6 +290,10 @@ class App:
                 "--preload off says so without this warning, --preload on does it all the same",
                 loaded.reason,
             )
+            if self.spec.retirement.refork:
+                logger.warning(
+                    "%s: no worker becomes a fork server: each has imported for itself", self.spec.name
+                )
 
 
 def _queues(spec: ServeSpec, resumed: AppState | None) -> list[socket.socket]:
@@ -269,6 +309,10 @@ def _queues(spec: ServeSpec, resumed: AppState | None) -> list[socket.socket]:
 
 def _seats(resumed: AppState | None) -> int:
     return seats.create() if resumed is None or resumed.seats is None else resumed.seats.number
+
+
+def _number(descriptor: Descriptor | None) -> int | None:
+    return None if descriptor is None else descriptor.number
 
 
 def _users(spec: ServeSpec) -> set[int]:
@@ -301,6 +345,7 @@ def _bootstrap(
         mounts=spec.mounts,
         max_requests=spec.retirement.max_requests,
         max_requests_jitter=spec.retirement.max_requests_jitter,
+        refork=spec.retirement.refork,
         graceful_timeout=spec.graceful_timeout,
         identity=spec.identity,
         logs=replace(spec.logs, time_zone=log.zone_name()),  # they write to the same log as we do

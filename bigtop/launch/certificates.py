@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from bigtop.config.serve import tls
 from bigtop.config.serve.serve import ServeSpec
+from bigtop.config.serve.specs import tls
 from bigtop.errors import ConfigError
 from bigtop.ipc import keyring, lifeline
 from bigtop.ipc.keyring import KeyPair, TicketSecret

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from bigtop.config.serve import acme
 from bigtop.config.serve.serve import ServeSpec
+from bigtop.config.serve.specs import acme
 from bigtop.config.serve.tls_sources import KEEPER, AcmeSpec
 from bigtop.errors import BigtopError, ConfigError
 from bigtop.ipc.keyring import KeyPair, TicketSecret

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from bigtop.config.file import daemon as config
 from bigtop.errors import BigtopError
-from bigtop.launch.daemon import run
+from bigtop.launch.run.daemon import run
 from bigtop.record import replace
 from bigtop.system import descriptors, signals
 

@@ -11,23 +11,24 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Protocol
 
 from bigtop import sockets
 from bigtop.config.file.daemon_spec import DaemonSpec
-from bigtop.config.serve.admin import AdminSpec
+from bigtop.config.serve.specs.admin import AdminSpec
 from bigtop.control import addresses
 from bigtop.control.server import binding
 from bigtop.control.server.endpoint_security import EndpointSecurity
 from bigtop.errors import BigtopError
 from bigtop.ipc.snapshot import Descriptor
-from bigtop.launch import file_preflight, listener_states
+from bigtop.launch import listener_states
+from bigtop.launch.control.overview import Overview, Running
 from bigtop.launch.listener_states import ListenerState
-from bigtop.launch.overview import Overview, Running
+from bigtop.launch.run import file_preflight
 from bigtop.log import logger as get_logger
-from bigtop.record import Record
+from bigtop.record import Record, field
 from bigtop.stats import roster
-from bigtop.stats.admission import Admission
+from bigtop.stats.admin.admission import Admission
 from bigtop.stats.orders import Admin, Orders
 from bigtop.stats.pace import NAME, Pace
 from bigtop.stats.roster import Roster, Standing
@@ -42,15 +43,53 @@ _LONGEST = 256  # bytes of a question
 _RENEWED = 10.0  # seconds after which who runs is told anew: not all of it is told to us as news
 
 
-def of_file(spec: DaemonSpec, channel: str | None, running: Running, before: Any) -> Statistics:
-    """Return that of a file which asks for it; `channel` is the endpoint for commands, if there is one."""
+class Resumed(Protocol):
+    """What another version held."""
+
+    @property
+    def statistics(self) -> Any:
+        """A StatisticsState, None where there were none."""
+
+
+def of_file(
+    spec: DaemonSpec, channel: str | None, running: Running, resumed: Resumed | None
+) -> Statistics | None:
+    """Return that of a file which asks for it; `channel` is the endpoint for commands, if there is one. Who
+    goes on for another version has what that had."""
+    before: Any = None if resumed is None else resumed.statistics
+    asked = {
+        "statsd": "" if spec.stats is None else "on",
+        "stats_endpoint": spec.stats_endpoint or "",
+        "[admin]": described(spec.admin),
+    }
+    if resumed is not None:
+        tell_stays(asked, before)
+        if before is None:
+            return None
     endpoint = None
     if spec.stats is not None:
         beside = channel if channel and channel.startswith("ipc://") else None
         endpoint = spec.stats_endpoint or addresses.stats_beside(
             beside or addresses.of(PurePath(spec.path).stem)[0]
         )
-    return Statistics(endpoint, file_preflight.security(spec), running, spec.admin, before)
+    return Statistics(endpoint, file_preflight.security(spec), running, spec.admin, before, asked)
+
+
+def described(admin: AdminSpec | None) -> str:
+    """Return all that an admin listener was asked to be, in words that differ when that does."""
+    if admin is None:
+        return ""
+    bind = admin.bind
+    return repr((bind.host, bind.port, bind.path, admin.token_file, admin.allow, admin.hosts))
+
+
+def tell_stays(asked: Mapping[str, str], before: StatisticsState | None) -> None:
+    """Tell what is asked for otherwise than it was at the start, by setting."""
+    old: Mapping[str, str] = {} if before is None else before.asked
+    if before is not None and not old:  # it did not write that down
+        return
+    if changed := [setting for setting, value in asked.items() if old.get(setting, "") != value]:
+        logger.warning("%s: what changed there takes a restart of Bigtop", ", ".join(changed))
 
 
 class StatisticsState(Record):
@@ -62,6 +101,8 @@ class StatisticsState(Record):
     ours: Descriptor
     theirs: Descriptor
     version: int
+    admission: Admission | None = None  # to the admin listener
+    asked: Mapping[str, str] = field(default_factory=dict)  # at the start, by setting
 
 
 class Statistics:
@@ -75,7 +116,9 @@ class Statistics:
         running: Running,
         admin: AdminSpec | None = None,
         before: StatisticsState | None = None,
+        asked: Mapping[str, str] | None = None,
     ) -> None:
+        self._asked_at_start = (before.asked if before is not None else None) or asked or {}
         self._security = security
         self._running = running
         self._overview = Overview(running)
@@ -85,6 +128,7 @@ class Statistics:
         self._listener: socket.socket | None = None
         self.endpoint: str | None = None
         if before is not None:
+            self._admission = before.admission or self._admission
             self._admin = [listener_states.resumed(one) for one in before.admin]
             if before.listener is not None:
                 self._listener, self.endpoint = _socket(before.listener), before.endpoint
@@ -120,6 +164,8 @@ class Statistics:
             ours=Descriptor(self._ours.fileno()),
             theirs=Descriptor(self._theirs.fileno()),
             version=self._version,
+            admission=self._admission,
+            asked=self._asked_at_start,
         )
 
     def watcher(self, pace: Pace) -> WatcherSpec:

@@ -14,7 +14,8 @@ from typing import Final
 KINDS: Final = (
     *("start", "stop", "spawn", "spawn_failed", "kill", "reap", "died", "left", "stuck", "gave_up"),
     *("finished", "short", "degraded", "scaled", "add", "remove", "updated", "hook_success", "hook_failure"),
-    *("verify", "passed", "reload", "reload_failed"),
+    *("verify", "passed", "reload", "reload_failed", "reforking", "reforked", "refork_failed"),
+    *("fork_server_died", "recovered", "recovery_failed", "unchecked"),
     *("certificate_renewed", "certificate_failed", "certificate_ends"),
 )
 DROPPED: Final = "dropped"  # of no watcher: so many events were not told

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping
 
 from bigtop.ipc.counters import ACCEPTED_AT, Count
-from bigtop.stats import sockdiag
 from bigtop.stats.figures import AppFigures
-from bigtop.stats.process_looks import ProcessLooks, Told
+from bigtop.stats.processes import sockdiag
+from bigtop.stats.processes.process_looks import ProcessLooks, Told
+from bigtop.stats.processes.samples import Figure
 from bigtop.stats.roster import Group, Listener, Roster
-from bigtop.stats.samples import Figure
 
 SOCKETS = "sockets"
 

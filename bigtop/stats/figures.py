@@ -31,6 +31,7 @@ class AppFigures(Record):
     busy: int
     waiting: int
     routes: Mapping[str, Counters] = retired.NO_ROUTES  # by route pattern
+    elapsed: int = 0  # nanoseconds, of the calls that run, which no counter has yet
 
 
 class Figures:
@@ -123,6 +124,7 @@ class _App:
             sum(_sane(view.words[Word.BUSY]) for _, view in there),
             sum(_sane(view.words[Word.WAITING]) for _, view in there),
             self._routes.totals,
+            sum(view.elapsed(now, now - entry.since) for entry, view in there if view.words[Word.BUSY]),
         )
 
 

@@ -10,7 +10,7 @@ import time
 from bigtop.stats.feed import Feed
 from bigtop.stats.figures import AppFigures, Figures
 from bigtop.stats.roster import Roster
-from bigtop.stats.windows import Windows
+from bigtop.stats.windows import Occupancy, Windows
 
 
 class Known:
@@ -23,6 +23,7 @@ class Known:
         self._figures: Figures | None = None
         self.roster = Roster(0, ())
         self.windows = Windows()
+        self.occupancy = Occupancy()
 
     @property
     def silence(self) -> float | None:
@@ -52,7 +53,9 @@ class Known:
             found = self._figures.look()
         except OSError:
             found = {}
-        self.windows.add(time.monotonic(), found)
+        now = time.monotonic()
+        self.windows.add(now, found)
+        self.occupancy.add(now, found)
         return found
 
     async def _ask(self) -> None:

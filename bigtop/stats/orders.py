@@ -9,7 +9,7 @@ from typing import Any
 from bigtop.control.server.endpoint_security import Curve
 from bigtop.emission import Emission
 from bigtop.record import Record, as_dict, replace
-from bigtop.stats.admission import Admission
+from bigtop.stats.admin.admission import Admission
 from bigtop.stats.pace import Pace
 
 

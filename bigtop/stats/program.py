@@ -15,19 +15,22 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Container, Mapping
 
 from bigtop import log
 from bigtop.errors import BigtopError
 from bigtop.log import logger as get_logger
-from bigtop.stats import admin_listener, feed, publisher
+from bigtop.stats import feed, publisher
+from bigtop.stats.admin import admin_listener
 from bigtop.stats.collector import SOCKETS, Collector
-from bigtop.stats.emitter import Emitter
+from bigtop.stats.export.emitter import Emitter
+from bigtop.stats.export.otlp_emitter import OtlpEmitter
+from bigtop.stats.figures import AppFigures
 from bigtop.stats.history import History
 from bigtop.stats.known import Known
 from bigtop.stats.orders import Orders
-from bigtop.stats.otlp_emitter import OtlpEmitter
 from bigtop.stats.pace import Turns
-from bigtop.stats.process_looks import OWN
+from bigtop.stats.processes.process_looks import OWN
 from bigtop.stats.publisher import Publisher
 from bigtop.system import kernel
 
@@ -69,7 +72,8 @@ class Stats:
     def _subscribed(self, topic: bytes, comes: bool) -> None:
         if comes and self._history is not None and topic.startswith(publisher.HISTORY):
             for name in self._history.names:
-                self._publisher.publish(publisher.HISTORY, name, self._history.of(name))
+                if publisher.topic_of(publisher.HISTORY, name).startswith(topic):
+                    self._publisher.publish(publisher.HISTORY, name, self._history.of(name))
             self._publisher.flush()
         self._wanted.set()
 
@@ -88,14 +92,29 @@ class Stats:
                 publish(publisher.STAT, told.name, told.figure, told.part, told.text)
                 if self._history is not None and told.part is None:
                     self._history.add(told.name, now, told.figure)
-        if wants(publisher.HTTP) or wants(publisher.SOCKETS):
+        if self._history is not None or wants(publisher.HTTP) or wants(publisher.SOCKETS):
             counts = self._known.counts()
-            for told in collector.sockets(roster, counts) if SOCKETS in turns else ():
-                publish(publisher.STAT, told.name, told.figure, told.part, told.text)
-            for told in collector.requests(roster, counts, at, turns):
-                windows, routes = self._known.windows.of(told.name), self._known.windows.of_routes(told.name)
-                publish(publisher.HTTP, told.name, {**told.figure, "windows": windows, "routes": routes})
+            self._remember(counts, now, turns)
+            if wants(publisher.HTTP) or wants(publisher.SOCKETS):
+                self._tell_counts(counts, at, turns)
         self._publisher.flush()
+
+    def _tell_counts(self, counts: Mapping[str, AppFigures], at: float, turns: Container[str]) -> None:
+        publish, roster, windows = self._publisher.publish, self._known.roster, self._known.windows
+        for told in self._collector.sockets(roster, counts) if SOCKETS in turns else ():
+            publish(publisher.STAT, told.name, told.figure, told.part, told.text)
+        for told in self._collector.requests(roster, counts, at, turns):
+            figure = {"windows": windows.of(told.name), "routes": windows.of_routes(told.name)}
+            publish(publisher.HTTP, told.name, {**told.figure, **figure})
+
+    def _remember(self, counts: Mapping[str, AppFigures], now: float, turns: Container[str]) -> None:
+        """Keep what applications did since the last look."""
+        if self._history is None:
+            return
+        for name, figures in counts.items():
+            if name in turns:
+                told = self._known.windows.last_second(name)
+                self._history.add_requests(name, now, (*told, figures.busy, figures.waiting))
 
 
 async def _until_the_end(orders: Orders) -> None:

@@ -48,7 +48,7 @@ class Publisher:
         acceptor = ClientAcceptor(listener, xpub, subscriptions.LIMITS)
         self._keyholders = Keyholders(guard, acceptor.relays.values)
         self.subscriptions = Subscriptions(
-            xpub, acceptor.of, lambda client, frame: self._keyholders.role(client, frame) is not None, changed
+            xpub, acceptor, lambda client, frame: self._keyholders.role(client, frame) is not None, changed
         )
 
     def publish(
@@ -56,7 +56,7 @@ class Publisher:
     ) -> None:
         """Send it with what else there is when flush() is called, if anybody wants it; `text` is the figure
         in JSON, if that is there already."""
-        topic = kind + _topic_word(name)
+        topic = topic_of(kind, name)
         if part is not None:
             topic += b".%d" % part
         if self.subscriptions.wants(topic):
@@ -67,6 +67,10 @@ class Publisher:
         due, self._due = self._due, []
         for message in due:
             self.subscriptions.send(message)
+
+
+def topic_of(kind: bytes, name: str) -> bytes:
+    return kind + _topic_word(name)
 
 
 @lru_cache(1000)

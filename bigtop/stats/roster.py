@@ -38,6 +38,7 @@ class Standing(Record):
     ready: int = 0
     has_started: bool = False  # was whole once
     metrics: str = ""
+    threads: int = 1  # calls that each worker of an application can run at once
 
 
 class Group(Record):
@@ -114,7 +115,7 @@ def _plain(roster: Roster) -> object:
 
 def _standing(group: Group) -> list[object]:
     one = group.standing
-    return [one.is_app, one.status, one.wanted, one.ready, one.has_started, one.metrics]
+    return [one.is_app, one.status, one.wanted, one.ready, one.has_started, one.metrics, one.threads]
 
 
 def _tally(tally: WatcherTally) -> list[object]:

@@ -17,6 +17,7 @@ from bigtop.stats.figures import AppFigures
 
 USUAL: Final = (1, 10, 60)  # seconds
 OF_ROUTES: Final = 10
+OF_OCCUPANCY: Final = 10
 _STEP: Final = 0.5  # seconds; of looks that come faster the last one is kept
 
 _SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
@@ -45,6 +46,10 @@ class Window(Record):
         """Return the same of the times before the application was called; None where nobody measures them,
         too."""
         return _times(self.counters[WAITS]) if self.counters[Count.QUEUE_NS] else None
+
+
+def _quantile(counts: Counters, share: float) -> float | None:
+    return round(histogram.quantile(counts, share) or 0.0, 6) if any(counts) else None
 
 
 def _times(counts: Counters) -> Times | None:
@@ -112,12 +117,58 @@ class Windows:
         windows = {} if looks is None else {seconds: looks.window(seconds) for seconds in USUAL}
         return {str(seconds): _told(window) for seconds, window in windows.items() if window is not None}
 
+    def last_second(self, name: str) -> tuple[float | None, ...]:
+        """Return requests and errors per second, p50, p99, and p99 of the wait, in seconds; None for what is
+        not known."""
+        looks = self._looks.get(name)
+        window = None if looks is None else looks.window(1)
+        if window is None:
+            return (None,) * 5
+        rates = (round(window.rate(count), 3) for count in (Count.REQUESTS, Count.STATUS_5XX))
+        if not window.counters[Count.REQUESTS]:
+            return (*rates, None, None, None)
+        times = window.counters[LATENCIES]
+        waits = window.counters[WAITS] if window.counters[Count.QUEUE_NS] else []
+        return (*rates, _quantile(times, 0.5), _quantile(times, 0.99), _quantile(waits, 0.99))
+
     def of_routes(self, name: str) -> dict[str, dict[str, object]]:
         """Return what is told of each route pattern: in the window OF_ROUTES, and so far."""
         return {
             pattern: _of_route(looks.last, looks.window(OF_ROUTES))
             for pattern, looks in self._routes.get(name, {}).items()
         }
+
+
+class Occupancy:
+    """Share of the places of an application that calls take: over the time since the look that was nearest to
+    OF_OCCUPANCY seconds ago, calls that still run included."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, deque[tuple[float, int]]] = {}
+
+    def add(self, at: float, counts: Mapping[str, AppFigures]) -> None:
+        """Take in a look; who is not in it is forgotten."""
+        self._looks = {name: self._looks.get(name) or deque() for name in counts}
+        for name, figures in counts.items():
+            looks = self._looks[name]
+            if len(looks) > 1 and at < looks[-2][0] + _STEP:
+                looks.pop()
+            looks.append((at, figures.counters[Count.CALL_NS] + figures.elapsed))
+            while len(looks) > 2 and looks[1][0] <= at - USUAL[-1]:
+                looks.popleft()
+
+    def share(self, name: str, figures: AppFigures, threads: int) -> float:
+        """Return the share; 1 is all places taken all the time. After the first look it is that of the
+        moment, and of workers that run many calls on one thread it may be more than 1."""
+        places = figures.workers * max(1, threads)
+        if not places:
+            return 0.0
+        looks = list(self._looks.get(name, ()))
+        if len(looks) < 2:
+            return figures.busy / places
+        at, now = looks.pop()
+        then, before = min(looks, key=lambda look: abs(at - OF_OCCUPANCY - look[0]))
+        return max(0, now - before) / 1e9 / (at - then) / places if at > then else figures.busy / places
 
 
 def _told(window: Window) -> dict[str, object]:

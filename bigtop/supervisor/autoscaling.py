@@ -94,6 +94,8 @@ class Autoscaling(Record, frozen=False):
             scaler = self._scalers[name] = Scaler(bounds)
         if machine.status is not Status.ACTIVE or _is_replaced(machine):
             scaler.forget()
+            if machine.generations.stalls(machine.numprocesses):
+                scaler.held = "its fork server died, so none can be started before there is another one"
             self._before.pop(name, None)
             return
         if machine.spec.scale_command is not None:
@@ -166,8 +168,9 @@ class Autoscaling(Record, frozen=False):
 
 
 def _is_replaced(machine: Watcher) -> bool:
-    """Whether there are processes of two generations."""
-    return len({proc.generation for proc in machine.processes.values()}) > 1
+    """Whether there are processes of two generations, or who ends now would have no successor."""
+    stalls = machine.generations.stalls(machine.numprocesses)
+    return stalls or len({proc.generation for proc in machine.processes.values()}) > 1
 
 
 async def _asked(runtime: WatcherRuntime, scale: ScaleCommand) -> int:

@@ -12,7 +12,7 @@ from bigtop.errors import CommandError, ConfigError
 from bigtop.record import replace
 from bigtop.supervisor.dispatcher import Dispatcher, Hear
 from bigtop.supervisor.policy import dependencies, messages
-from bigtop.supervisor.policy.changes import Changes, Undo
+from bigtop.supervisor.policy.deploys.changes import Changes, Undo
 from bigtop.supervisor.policy.plan import (
     Add,
     Remove,
@@ -174,7 +174,8 @@ class Configuration:
         runtime = self._watchers.runtimes[name]
         machine, feed = runtime.machine, self._dispatcher.feed
         generation = machine.generation
-        if isinstance(failure, messages.Died) and not undo.is_done:
+        failed = isinstance(failure, messages.Died) and not undo.is_done
+        if failed and machine.generations.on_probation(generation):
             feed(name, messages.GenerationFailed(generation, undo.reason))
         fields = differences(machine.spec, undo.spec)
         runtime.pool.describe(undo.spec)

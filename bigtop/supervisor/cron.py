@@ -32,13 +32,20 @@ def next_run(expression: str, now: datetime) -> datetime:
 
 
 class Appointment:
-    """Calls `on_due` at every moment of the schedule, until it is cancelled. Event loop only."""
+    """Calls `on_due` at every moment of the schedule, until it is cancelled. Event loop only.
 
-    def __init__(self, expression: str, on_due: Callable[[], None]) -> None:
+    `due`, in seconds since the epoch, is the next moment of one that goes on for another: what became due in
+    between is run, too."""
+
+    def __init__(self, expression: str, on_due: Callable[[], None], due: float | None = None) -> None:
         self._expression = expression
         self._on_due = on_due
         self._timer: asyncio.TimerHandle | None = None
-        self._arrange()
+        if due is None:
+            self._arrange()
+        else:
+            self.due = datetime.fromtimestamp(due).astimezone()
+            self._timer = asyncio.get_running_loop().call_later(0, self._wait)
 
     def _arrange(self) -> None:
         self.due = next_run(self._expression, datetime.now().astimezone())

@@ -48,6 +48,9 @@ class ProcessPool(Protocol):
 
     def drain(self, key: int, grace: float, signum: int | None = None) -> None: ...
 
+    def promote(self, promote: messages.Promote) -> None:
+        """Have a worker become a fork server; only of processes that say when they are warm."""
+
     def kill(self, key: int, reason: str) -> None: ...
 
     def signal(self, key: int, number: int, *, children: bool = False, recursive: bool = False) -> None:
@@ -153,7 +156,7 @@ class WatcherRuntime:
                 self._hear(action)
             case messages.Spawn() | messages.Verify() | messages.Admit():
                 self._perform_birth(action)
-            case messages.Drain() | messages.Kill() | messages.Signal():
+            case messages.Drain() | messages.Kill() | messages.Signal() | messages.Promote():
                 self._perform_end(action)
             case _:
                 self._hear(action)
@@ -168,8 +171,12 @@ class WatcherRuntime:
             case messages.Admit(key):
                 self.pool.admit(key)
 
-    def _perform_end(self, action: messages.Drain | messages.Kill | messages.Signal) -> None:
+    def _perform_end(
+        self, action: messages.Drain | messages.Kill | messages.Signal | messages.Promote
+    ) -> None:
         match action:
+            case messages.Promote():
+                self.pool.promote(action)
             case messages.Drain(key, grace, signum):
                 self.pool.drain(key, grace, signum)
             case messages.Kill(key, reason):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from bigtop.record import Record
+from bigtop.record import Record, field
 from bigtop.supervisor.policy import messages, snapshots
 from bigtop.supervisor.policy.snapshots import MachineState
 from bigtop.supervisor.policy.spec import WatcherSpec
@@ -33,6 +33,7 @@ class SupervisorState(Record):
     waiting: tuple[str, ...]
     armed: tuple[str, ...]
     tallies: Mapping[str, WatcherTally]
+    due: Mapping[str, float] = field(default_factory=dict)  # those with a schedule: seconds since the epoch
 
 
 CLASSES = (SupervisorState, WatcherState, WatcherTally, *snapshots.CLASSES)
@@ -71,6 +72,7 @@ def held(supervisor: Supervisor) -> SupervisorState | str:
         waiting=tuple(scheduler.coming),
         armed=tuple(name for name in names if scheduler.triggers.armed(name)),
         tallies={name: supervisor.tally.of(name) for name in names},
+        due=scheduler.triggers.due(),
     )
 
 
@@ -93,7 +95,8 @@ def resume(supervisor: Supervisor, state: SupervisorState) -> None:
     scheduler = supervisor.scheduler
     for name in state.armed:
         machine = supervisor.watchers.machine(name)
-        scheduler.triggers.resume(machine.spec, runs=machine.status in RUNNING)
+        runs, due = machine.status in RUNNING, state.due.get(name)
+        scheduler.triggers.resume(machine.spec, runs=runs, due=due)
     scheduler.coming.update(dict.fromkeys(state.waiting, False))
 
 

@@ -20,7 +20,7 @@ from bigtop.supervisor.autoscaling import Autoscaling
 from bigtop.supervisor.configuration import Configuration, overlaps
 from bigtop.supervisor.dispatcher import Dispatcher, Hear, MakePool
 from bigtop.supervisor.policy import dependencies, messages
-from bigtop.supervisor.policy.changes import Changes
+from bigtop.supervisor.policy.deploys.changes import Changes
 from bigtop.supervisor.policy.messages import Urgency
 from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.spec import WatcherSpec

@@ -42,7 +42,8 @@ class Triggers(Record, frozen=False):
         """Whether it is not a command that starts this watcher."""
         return spec.lifetime.on_demand or bool(spec.lifetime.schedule)
 
-    def arm(self, spec: WatcherSpec) -> None:
+    def arm(self, spec: WatcherSpec, due: float | None = None) -> None:
+        """Watch for what starts it; `due` is the next moment of a schedule, where that is known."""
         name = spec.name
         if name in self._demands or name in self._appointments:
             return
@@ -58,11 +59,15 @@ class Triggers(Record, frozen=False):
         if spec.lifetime.schedule:
             from bigtop.supervisor.cron import Appointment
 
-            self._appointments[name] = Appointment(spec.lifetime.schedule, lambda: self.start(name))
+            self._appointments[name] = Appointment(spec.lifetime.schedule, lambda: self.start(name), due)
 
-    def resume(self, spec: WatcherSpec, *, runs: bool) -> None:
+    def due(self) -> dict[str, float]:
+        """Return when those with a schedule are due next, in seconds since the epoch."""
+        return {name: one.due.timestamp() for name, one in self._appointments.items()}
+
+    def resume(self, spec: WatcherSpec, *, runs: bool, due: float | None = None) -> None:
         """Arm what was armed before."""
-        self.arm(spec)
+        self.arm(spec, due)
         if runs and spec.name in self._demands:
             self._demands[spec.name].runs()
 

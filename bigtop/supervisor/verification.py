@@ -11,9 +11,10 @@ from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from bigtop.log import logger as get_logger
-from bigtop.supervisor.policy import comparison, messages
-from bigtop.supervisor.policy.comparison import Counters
-from bigtop.supervisor.policy.deploy import TCP, DeployPolicy, Step
+from bigtop.supervisor.policy import messages
+from bigtop.supervisor.policy.deploys import comparison
+from bigtop.supervisor.policy.deploys.comparison import Counters
+from bigtop.supervisor.policy.deploys.deploy import TCP, DeployPolicy, Step
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.processes import checks
 from bigtop.supervisor.processes.checks import CheckError, Started, Streams

@@ -87,6 +87,15 @@ def may_read(account: Account, path: str) -> bool:
         return False
 
 
+def may_enter(account: Account, folder: str) -> bool:
+    """Whether who is `account` may open what lies in a folder, as far as modes tell, if the folder is
+    there."""
+    return account.uid == 0 or all(
+        not os.path.isdir(one) or _may(account, one, stat.S_IXOTH)
+        for one in (folder, *_folders_above(folder))
+    )
+
+
 def _folders_above(path: str) -> Iterator[str]:
     """Yield the folders on the way to a file, the nearest first."""
     before = path

@@ -13,13 +13,14 @@ _FIRST_FD = 3  # SD_LISTEN_FDS_START
 STORED = "bigtop-"  # begins the names of descriptors that we had the service keep (FDSTORE=1)
 
 
-def stored(environ: Mapping[str, str]) -> dict[str, int]:
-    """Return by name the descriptors that the service kept for us, and changes nothing."""
+def stored(environ: Mapping[str, str]) -> list[tuple[str, int]]:
+    """Return name and number of each descriptor that the service kept for us, and changes nothing. Several
+    may have one name."""
     names, count = environ.get("LISTEN_FDNAMES", "").split(":"), environ.get("LISTEN_FDS", "")
     if environ.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
-        return {}
+        return []
     every = zip(names, range(_FIRST_FD, _FIRST_FD + int(count)), strict=False)
-    return {name: fd for name, fd in every if name.startswith(STORED)}
+    return [(name, fd) for name, fd in every if name.startswith(STORED)]
 
 
 def activated(environ: MutableMapping[str, str]) -> list[ListeningSocket]:

@@ -15,6 +15,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import sys
 
 import setproctitle
@@ -23,6 +24,9 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_PTRACER = 0x59616D61
 _SO_NETNS_COOKIE = 71
+_PIDFD_GET_INFO = 0xC040FF0B  # ioctl(2) of a struct pidfd_info, in its first version
+_PIDFD_INFO = struct.Struct("@QQ11Ii")  # what is known, control group, numbers and users, status
+_PIDFD_INFO_EXIT = 8
 _OPENAT2 = 437  # its number on all architectures, as with all system calls of the last years
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_BENEATH = 0x08
@@ -57,6 +61,23 @@ def let_trace(pid: int) -> bool:
     """Let a process and its descendants trace this one where Yama allows that to ancestors alone (prctl(2),
     PR_SET_PTRACER); False where it is not there. Whoever has no right to trace is given none."""
     return _prctl(_PR_SET_PTRACER, pid)
+
+
+def pid_of(fd: int) -> int | None:
+    """Return the number of the process that a pidfd stands for, negative if that is gone; None: it is no
+    pidfd."""
+    with open(f"/proc/self/fdinfo/{fd}") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("Pid:")), None)
+
+
+def status_of(pidfd: int) -> int | None:
+    """Return how a process ended, as wait(2) tells its parent, whose it need not be; None while that has not
+    collected it. OSError where the system does not tell (Linux 6.15)."""
+    info = bytearray(_PIDFD_INFO.size)
+    _PIDFD_INFO.pack_into(info, 0, _PIDFD_INFO_EXIT, *[0] * 13)
+    fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+    known, *_, status = _PIDFD_INFO.unpack(info)
+    return int(status) if known & _PIDFD_INFO_EXIT else None
 
 
 def _prctl(option: int, value: int) -> bool:
@@ -266,7 +287,7 @@ def network_of(end: socket.socket) -> int:
 
 def sockets_open() -> set[str]:
     """Return the identity of every socket this process has open ("socket:[12345]"); empty without /proc."""
-    return {link for link in _descriptor_links() if link.startswith("socket:")}
+    return {link for link in descriptors_open().values() if link.startswith("socket:")}
 
 
 def locks_held() -> int:
@@ -287,13 +308,12 @@ def threads_running() -> int:
         return len(sys._current_frames())
 
 
-def _descriptor_links() -> list[str]:
-    links = []
+def descriptors_open() -> dict[int, str]:
+    """Return what each descriptor of this process leads to ("socket:[12345]"); empty without /proc."""
+    links = {}
     for name in _names_in("/proc/self/fd"):
-        try:
-            links.append(os.readlink(f"/proc/self/fd/{name}"))
-        except OSError:  # the descriptor that listed the folder is closed by now
-            continue
+        with contextlib.suppress(OSError):  # the descriptor that listed the folder is closed by now
+            links[int(name)] = os.readlink(f"/proc/self/fd/{name}")
     return links
 
 

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, MutableMapping
 from typing import Final, Protocol
 
-# The descriptor on which a `--daemon` command waits for one byte (cli/detach.py).
+# The descriptor on which a `--daemon` command waits for one byte (cli/serve/detach.py).
 WAITING: Final = "BIGTOP_DAEMON_FD"
 
 
@@ -72,12 +72,12 @@ class Notifier:
     def attend(self, gone: Callable[[], object]) -> None:
         """Whoever starts daemons and services leaves them alone."""
 
-    def store(self, name: str, fd: int) -> None:
-        """Have the service keep a copy of `fd`, also when we crash."""
-        self._tell(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", fd)
+    def store(self, name: str, *fds: int) -> None:
+        """Have the service keep copies of `fds`, also when we crash, beside those that have this name."""
+        self._tell(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", *fds)
 
     def remove(self, name: str) -> None:
-        """Have it close the copy."""
+        """Have it close all copies of this name."""
         self._tell(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
     def _tell(self, text: str, *fds: int) -> None:

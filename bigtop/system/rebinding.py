@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from bigtop.errors import BindError, ConfigError
 from bigtop.record import fields, replace
 from bigtop.sockets import ListeningSocket, SocketSpec, bind, listen
-from bigtop.system import unixpaths
+from bigtop.system.files import unixpaths
 from bigtop.system.holders import explain
 
 _NEVER_ASKED_AGAIN = frozenset({"replace", "close_when_unused"})

@@ -18,15 +18,16 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from bigtop.cli import ctl_inspect, ctl_show
+from bigtop.cli.ctl import ctl_inspect, ctl_show
 from bigtop.control.events import topic_word
 from bigtop.errors import BigtopError
 from bigtop.record import replace
-from bigtop.top import columns, keys, rows, screen
+from bigtop.top import screen
 from bigtop.top.dialogs import Question, Text
-from bigtop.top.keys import Action
+from bigtop.top.model import columns, keys, rows
+from bigtop.top.model.keys import Action
+from bigtop.top.model.rows import Kind, Row, View
 from bigtop.top.places import Place
-from bigtop.top.rows import Kind, Row, View
 from bigtop.top.screen import Line
 from bigtop.top.table import Table, strip_of
 from bigtop.top.watch import Watch, clock

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from textual.widgets import Label, Static
 
 from bigtop.errors import BigtopError
-from bigtop.top.words import cells, cleaned
+from bigtop.top.model.words import cells, cleaned
 
 _CLOSE: Final[list[BindingType]] = [
     Binding("escape,q", "dismiss", show=False),

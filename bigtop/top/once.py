@@ -15,10 +15,11 @@ from typing import Final
 
 from bigtop.control.addresses import UnreachableError
 from bigtop.system import terminal
-from bigtop.top import ansi, report, screen
-from bigtop.top.node import Node
+from bigtop.top import ansi, screen
+from bigtop.top.model import report
+from bigtop.top.model.node import Node
+from bigtop.top.model.rows import View
 from bigtop.top.places import Place
-from bigtop.top.rows import View
 from bigtop.top.watch import clock
 from bigtop.top.watching import Watching
 
@@ -28,8 +29,10 @@ _EVERY: Final = 1.0
 _NO_END: Final = 1_000_000  # lines
 
 
-async def run(places: Sequence[Place], view: View, *, as_json: bool, is_once: bool) -> int:
-    """Print the state of all supervisors; return the exit status."""
+async def run(
+    places: Sequence[Place], view: View, *, as_json: bool, is_once: bool, needs_all: bool = False
+) -> int:
+    """Print the state of all supervisors; return the exit status. `needs_all`: it is not 0 if one is away."""
     async with Watching(places) as watching:
         await _until_complete(watching)
         due = clock()
@@ -39,7 +42,8 @@ async def run(places: Sequence[Place], view: View, *, as_json: bool, is_once: bo
                 raise UnreachableError("; ".join(f"{node.name}: {node.trouble}" for node in watching.nodes))
             print(_as_json(watching.nodes) if as_json else _as_table(watching.nodes, view), flush=True)
             if is_once:
-                return 0 if reached else UnreachableError.exit_status
+                is_whole = not (needs_all and any(node.trouble for node in watching.nodes))
+                return 0 if reached and is_whole else UnreachableError.exit_status
             due = max(due + _EVERY, clock())
             await asyncio.sleep(due - clock())
             watching.check()

@@ -10,16 +10,16 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Generic, Protocol, Self, TypeVar
 
-from bigtop.record import replace
 from bigtop.system import terminal
-from bigtop.top import ansi, screen, words
+from bigtop.top import ansi, screen
+from bigtop.top.model import words
+from bigtop.top.model.rows import View
 from bigtop.top.places import Place
-from bigtop.top.rows import View
-from bigtop.top.screen import Span
+from bigtop.top.screen import Line, Span
 from bigtop.top.watch import clock
 from bigtop.top.watching import Watching
 
@@ -31,19 +31,39 @@ _REST_OF_LINE, _REST_OF_SCREEN = "\033[K", "\033[J"
 KEYS: Final = "q quit   s S sort by the next, previous column   i turn round"
 
 
+class Looks(Protocol):
+    """How somebody looks at what is drawn."""
+
+    def by_neighbour(self, step: int, /) -> Self: ...
+    def turn(self) -> Self: ...
+
+
+L = TypeVar("L", bound=Looks)
+Draw = Callable[[L, tuple[int, int]], list[Line]]  # in so many places and lines
+
+
 async def run(places: Sequence[Place], view: View) -> int:
     """Show the table until somebody ends it; return the exit status."""
     async with Watching(places) as watching:
-        with _taken_over():
-            await _Table(watching, view).run()
+
+        def draw(view: View, size: tuple[int, int]) -> list[Line]:
+            return screen.whole(watching.nodes, view, size, clock())
+
+        await until_ended(draw, view, watching.check)
     return 0
 
 
-class _Table:
+async def until_ended(draw: Draw[L], view: L, check: Callable[[], object]) -> None:
+    """Show what `draw` returns until somebody ends it, or `check` raises."""
+    with _taken_over():
+        await _Table(draw, view, check).run()
+
+
+class _Table(Generic[L]):
     """Event loop only."""
 
-    def __init__(self, watching: Watching, view: View) -> None:
-        self._watching = watching
+    def __init__(self, draw: Draw[L], view: L, check: Callable[[], object]) -> None:
+        self._lines, self._check = draw, check
         self._view = view
         self._over = False
         self._touched = asyncio.Event()
@@ -62,7 +82,7 @@ class _Table:
                 try:
                     await asyncio.wait_for(self._touched.wait(), _EVERY)
                 except TimeoutError:
-                    self._watching.check()
+                    self._check()
         finally:
             loop.remove_reader(sys.stdin.fileno())
 
@@ -86,12 +106,12 @@ class _Table:
             case "S" | "<":
                 self._view = self._view.by_neighbour(-1)
             case "i":
-                self._view = replace(self._view, turned=not self._view.turned)
+                self._view = self._view.turn()
         self._touched.set()
 
     def _draw(self) -> None:
         width, height = os.get_terminal_size(sys.stdout.fileno())  # as it is now, whatever $COLUMNS says
-        lines = screen.whole(self._watching.nodes, self._view, (width, height - 1), clock())
+        lines = self._lines(self._view, (width, height - 1))
         lines += [(Span(" " * width),)] * (height - 1 - len(lines))
         lines.append((Span(words.fitted(KEYS, width), screen.DIM),))
         text = "\r\n".join(self._paint(line) + _REST_OF_LINE for line in lines)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from bigtop.record import Record
-from bigtop.top import columns, words
-from bigtop.top.node import Happening, Node, Said
-from bigtop.top.rows import Branch, Kind, Row, Shown, View, arranged, tree
+from bigtop.top.model import columns, words
+from bigtop.top.model.node import Happening, Node, Said
+from bigtop.top.model.rows import Branch, Kind, Row, Shown, View, arranged, tree
 
 PLAIN, DIM, BOLD, GOOD, WARN, BAD = "", "dim", "bold", "good", "warn", "bad"
 

@@ -17,7 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from bigtop.top import screen
-from bigtop.top.rows import Key, Row, Shown
+from bigtop.top.model.rows import Key, Row, Shown
 from bigtop.top.screen import Line
 
 _STYLES: Final = {

@@ -20,12 +20,13 @@ from bigtop.control.client.client import Event, Properties, event
 from bigtop.control.client.connection import Way
 from bigtop.control.protocol import Errno, RefusedError
 from bigtop.errors import BigtopError
-from bigtop.top import roster
-from bigtop.top.node import Node
+from bigtop.top.model import roster
+from bigtop.top.model.node import Node
 from bigtop.top.own_stats import OwnStats, obstacle
 from bigtop.top.places import Place
 
 _EVERY: Final = 1.0  # seconds
+_LEAST: Final = 0.1  # after an answer, before the next question
 _AGAIN: Final = 3.0  # seconds until a stats process that ended is followed by another
 _AT_ONCE: Final = 200  # messages, then others have a turn
 
@@ -39,6 +40,7 @@ class Watch:
         self.node = node
         self.place = place
         self.changed = changed
+        self._news = asyncio.Event()  # something has happened since it was asked last
         self._figures: asyncio.Task[None] | None = None
         self._figures_of: tuple[object, object] | None = None
 
@@ -82,7 +84,13 @@ class Watch:
                 self.node.hear(overview, requests, clock())
                 await self._look_for_figures(client)
             self.changed()
-            await asyncio.sleep(max(0.0, _EVERY - (clock() - began)))
+            took = clock() - began
+            # What has happened is seen at once; of many things at once, what came of them.
+            await asyncio.sleep(min(_EVERY, max(_LEAST, 4 * took)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + _EVERY - (clock() - began)):
+                    await self._news.wait()
+            self._news.clear()
 
     def _lose(self, error: BigtopError) -> None:
         if isinstance(error, RefusedError) and error.errno is Errno.UNKNOWN_COMMAND:
@@ -95,6 +103,7 @@ class Watch:
             with contextlib.suppress(BigtopError):
                 async for one in client.events("watcher.", "arbiter."):
                     self.node.happen(one.watcher, one.name, one.payload)
+                    self._news.set()
                     self.changed()
             await asyncio.sleep(_EVERY)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from bigtop.top.node import Node
+from bigtop.top.model.node import Node
 from bigtop.top.places import Place
 from bigtop.top.watch import Watch
 

@@ -14,14 +14,15 @@ from typing import Any, Final
 import bigtop
 from bigtop.errors import BigtopError
 from bigtop.record import Record
-from bigtop.web import actions, headers, origins_asked, pages
+from bigtop.web import pages
 from bigtop.web.access import origins
 from bigtop.web.access.origins import TOKEN, Asked
 from bigtop.web.access.sessions import Person, Session
-from bigtop.web.actions import DeclinedError
 from bigtop.web.doorman import Denied, Doorman
 from bigtop.web.hub import Hub
 from bigtop.web.progress import NotAllowedError
+from bigtop.web.rules import actions, headers, origins_asked
+from bigtop.web.rules.actions import DeclinedError
 from bigtop.web.tab import Tab, encoded
 
 Scope = Mapping[str, Any]
@@ -127,7 +128,7 @@ class Console:
         word = self._doorman.enter(found, self._word(asked))
         session = self._doorman.session(word)
         assert session is not None
-        return _told(self._facts(session.person, session.token), headers.cookie(self._cookie, word))
+        return _told(self._facts(session.person, word), headers.cookie(self._cookie, word))
 
     def _leave(self, asked: Asked) -> Answer:
         session = self._proved(asked)
@@ -139,10 +140,11 @@ class Console:
     def _me(self, scope: Scope, asked: Asked) -> Answer:
         if why := origins.refusal_of_reader(asked):
             return _refusal(403, why)
-        session = self._doorman.session(self._word(asked))
+        word = self._word(asked)
+        session = self._doorman.session(word)
         if session is None:
             return _refusal(401, "log in first")
-        return _told(self._facts(session.person, session.token))
+        return _told(self._facts(session.person, word))
 
     async def _look(self, scope: Scope, asked: Asked) -> Answer:
         """What a tab would be told, once: for browsers that cannot have a WebSocket, and for programs."""
@@ -181,21 +183,23 @@ class Console:
         """Return the session whose page asks for a change."""
         if why := origins.refusal_of_page(asked):
             return _refusal(403, why)
-        session = self._doorman.session(self._word(asked))
+        word = self._word(asked)
+        session = self._doorman.session(word)
         if session is None:
             return _refusal(401, "log in first")
-        if not origins_asked.equal(asked.fields.get(TOKEN, ""), session.token):
+        if not origins_asked.equal(asked.fields.get(TOKEN, ""), self._doorman.proof(word)):
             return _refusal(403, f"{TOKEN} is needed")
         return session
 
-    def _facts(self, person: Person, token: str) -> dict[str, Any]:
+    def _facts(self, person: Person, word: str) -> dict[str, Any]:
         return {
             "name": person.name,
             "role": person.role,
             "how": person.how,
-            "token": token,
+            "token": self._doorman.proof(word),
             "version": bigtop.__version__,
             "daemons": list(self._hub.daemons.by_name),
+            "cluster": None if self._hub.cluster is None else self._hub.cluster.name,
         }
 
     # ---- tabs

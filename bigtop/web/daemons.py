@@ -17,13 +17,13 @@ from typing import Any, Final
 from bigtop.control.client.client import Identity, Properties
 from bigtop.errors import BigtopError, ConfigError
 from bigtop.record import replace
-from bigtop.top.node import Node
+from bigtop.top.model.node import Node
 from bigtop.top.places import Place
 from bigtop.top.watch import Watch
 from bigtop.web import preflight
 from bigtop.web.access.roles import ROLES, VIEW
-from bigtop.web.flows import Ring
-from bigtop.web.verdict import Happened
+from bigtop.web.rules.flows import Ring
+from bigtop.web.rules.verdict import Happened
 
 _AGAIN: Final = 2.0  # seconds
 _EVENTS: Final = 2000

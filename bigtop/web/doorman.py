@@ -2,6 +2,7 @@
 #
 # Rules: event loop only; passwords are compared in threads, two at a time, so that nobody can fill the memory
 # with them. A user who was removed, or has another role or password now, is that at the next request.
+# Sessions are kept in the store, as digests: they outlive the console.
 
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ import time
 from math import inf
 from typing import Final
 
+from bigtop.errors import BigtopError
 from bigtop.log import logger as get_logger
 from bigtop.record import Record, replace
-from bigtop.web.access import passwords
+from bigtop.web.access import passwords, sessions
 from bigtop.web.access.attempts import Attempts
 from bigtop.web.access.links import Links
 from bigtop.web.access.sessions import Person, Session, Sessions
@@ -21,7 +23,7 @@ from bigtop.web.store import Store
 
 log = get_logger("bigtop.web")
 
-_LOOK: Final = 1.0  # seconds between two looks at the users
+_LOOK: Final = 1.0  # seconds between two looks at what is kept
 
 
 class Denied(Record):
@@ -34,30 +36,41 @@ class Denied(Record):
 class Doorman:
     def __init__(self, store: Store, audience: str) -> None:
         self._store = store
+        self._audience = audience
+        self._secret = store.secret
         self._sessions = Sessions()
+        self._kept = 0.0  # when sessions were written last, as the store has it
         self._attempts = Attempts()
-        self._links = Links(store.secret, audience, time.time())
+        self._links = Links(self._secret, audience, time.time())
         self._scrypt = asyncio.Semaphore(2)
         self._users: dict[str, dict[str, str]] = {}
         self._looked = -_LOOK
         self._changed = -1.0
+        self._take_sessions()
 
     # ---- who asks
 
     def session(self, word: str) -> Session | None:
         """Return the session with the id that a cookie says."""
-        found = self._sessions.find(word, time.monotonic()) if word else None
+        users = self._known()
+        found = self._sessions.find(word, time.time()) if word else None
+        if self._sessions.has_news:
+            self._keep_sessions()
         if found is None or found.person.how != "password":
             return found
-        user = self._known().get(found.person.name)
-        if user is None or user["password"] != found.kept:
-            self._sessions.close(word)
+        user = users.get(found.person.name)
+        if user is None or sessions.digest_of(user["password"]) != found.kept:
+            self.leave(word)
             return None
         return replace(found, person=replace(found.person, role=user["role"]))
 
+    def proof(self, word: str) -> str:
+        """Return what our pages send with what changes something, in the session with that id."""
+        return sessions.proof(self._secret, word)
+
     def person_of_token(self, token: str, address: str) -> Person | Denied:
         """Return whose a token is."""
-        keys, now = (f"address:{address}",), time.monotonic()
+        keys, now = (self._attempts.of_address(address),), time.monotonic()
         if wait := self._attempts.wait(keys, now):
             return Denied("too many attempts", wait)
         person = self._store.person_of_token(token)
@@ -69,8 +82,8 @@ class Doorman:
     # ---- in and out
 
     async def by_password(self, name: str, password: str, address: str) -> Person | Denied:
-        """Return who that is. However often a name or an address fails, others are not held up."""
-        keys = (f"name:{name[:100]}", f"address:{address}")
+        """Return who that is. However often an address fails, others are not held up."""
+        keys = self._attempts.of_login(name, address)
         if wait := self._attempts.wait(keys, time.monotonic()):
             return Denied("too many attempts", wait)
         user = self._store.users().get(name)
@@ -81,12 +94,12 @@ class Doorman:
             fits = await asyncio.to_thread(passwords.fits, password, what)
         if user is None or not fits:
             return Denied("the name or the password is wrong", self._attempts.wait(keys, time.monotonic()))
-        for key in keys:
-            self._attempts.succeeded(key)
+        self._attempts.succeeded(keys)
+        self._attempts.remember(name, address)
         return Person(name, user["role"], "password")
 
     def by_link(self, word: str, address: str) -> Person | Denied:
-        keys, now = (f"address:{address}",), time.monotonic()
+        keys, now = (self._attempts.of_address(address),), time.monotonic()
         if wait := self._attempts.wait(keys, now):
             return Denied("too many attempts", wait)
         person = self._links.spend(word, time.time())
@@ -102,12 +115,16 @@ class Doorman:
         word = secrets.token_urlsafe(32)
         self._looked = -inf  # at users: this one may have been added a moment ago
         user = self._store.users().get(person.name) if person.how == "password" else None
-        kept = "" if user is None else user["password"]
-        self._sessions.open(person, word, secrets.token_urlsafe(32), time.monotonic(), kept)
+        kept = "" if user is None else sessions.digest_of(user["password"])
+        self._sessions.open(person, word, time.time(), kept)
+        self._keep_sessions()
         return word
 
     def leave(self, word: str) -> None:
         self._sessions.close(word)
+        self._keep_sessions()
+
+    # ---- what is kept
 
     def _known(self) -> dict[str, dict[str, str]]:
         now = time.monotonic()
@@ -116,4 +133,25 @@ class Doorman:
             changed = self._store.changed
             if changed != self._changed:
                 self._users, self._changed = self._store.users(), changed
+            if self._store.sessions_changed(self._audience) != self._kept:  # somebody has ended them
+                self._take_sessions()
         return self._users
+
+    def _take_sessions(self) -> None:
+        """Go on with the sessions that are kept."""
+        self._kept = self._store.sessions_changed(self._audience)
+        try:
+            self._sessions.take(self._store.sessions(self._audience) or "{}")
+        except (BigtopError, ValueError) as error:
+            log.warning("sessions cannot be read, everybody has to log in again: %s", error)
+
+    def _keep_sessions(self) -> None:
+        try:
+            kept = self._store.keep_sessions(self._audience, self._sessions.text(), self._kept)
+        except BigtopError as error:
+            log.warning("sessions cannot be kept, and end with the console: %s", error)
+            return
+        if kept is None:
+            self._take_sessions()
+        else:
+            self._kept = kept

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bigtop.backends.native.encryption import Encryption
-from bigtop.backends.native.tls_contexts import TlsContexts
+from bigtop.backends.native.transport.encryption import Encryption
+from bigtop.backends.native.transport.tls_contexts import TlsContexts
 from bigtop.backends.serve_options import TlsPolicy
 from bigtop.errors import ConfigError
 from bigtop.ipc.keyring import KeyPair, Keyring

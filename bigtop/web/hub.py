@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import zmq.asyncio
 
@@ -19,39 +19,45 @@ from bigtop.control.client.client import event
 from bigtop.control.events import topic_word
 from bigtop.errors import BigtopError
 from bigtop.record import as_dict
-from bigtop.top.node import Node
+from bigtop.top.model.node import Node
+from bigtop.top.model.rows import tree
 from bigtop.top.watch import clock
-from bigtop.web import facts, verdict
 from bigtop.web.access.roles import ADMIN, VIEW
 from bigtop.web.access.sessions import Person
-from bigtop.web.actions import DeclinedError
 from bigtop.web.daemons import Daemon, Daemons
-from bigtop.web.facts import Clock
-from bigtop.web.flows import LEASE, Ring, View
 from bigtop.web.progress import Progress
+from bigtop.web.rules import deploys, facts, verdict
+from bigtop.web.rules.actions import DeclinedError
+from bigtop.web.rules.facts import Clock
+from bigtop.web.rules.flows import LEASE, Ring, View
 from bigtop.web.store import Store
+
+if TYPE_CHECKING:
+    from bigtop.web.cluster import ShownCluster
 
 _EVERY: Final = 1.0  # seconds
 _LEAST: Final = 0.25  # between two views
 _POINTS: Final = 3600
 _CHARTS: Final = 60  # watchers whose figures are kept for charts
 _PATIENCE: Final = 3.0  # seconds for the past
+_SHORTLY: Final = 0.3  # of these for which a page waits
 _AUDITED: Final = 300
 
 
 class Hub:
     """From `async with` on. `news` is set, and replaced, whenever there may be something new."""
 
-    def __init__(self, daemons: Sequence[Daemon], store: Store) -> None:
+    def __init__(self, daemons: Sequence[Daemon], store: Store, cluster: ShownCluster | None = None) -> None:
         self.daemons = Daemons(daemons, self._hear)
-        self.progress = Progress(self.daemons, store, self._hear)
+        self.cluster = cluster
+        self.progress = Progress(self.daemons, store, self._hear, cluster)
         self._store = store
         self._looked_at = -LEASE
         self._turn = asyncio.Event()
         self.news = asyncio.Event()
         self._made: dict[str, View] = {}
         self._points: dict[str, Ring] = {}
-        self._with_past: set[str] = set()
+        self._pasts: dict[str, asyncio.Task[None]] = {}  # that were asked for, since somebody looks
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Hub:
@@ -61,9 +67,13 @@ class Hub:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        ending = [self._task, *self._pasts.values()]
+        for task in ending:
+            task.cancel()
+        await asyncio.wait(ending)
         await self.progress.close()
+        if self.cluster is not None:
+            await self.cluster.look_away()
         await self.daemons.__aexit__()
 
     def look(self) -> None:
@@ -71,6 +81,8 @@ class Hub:
         self._looked_at = clock()
         for daemon in self.daemons.by_name.values():
             daemon.look(self._hear)
+        if self.cluster is not None:
+            self.cluster.look(self._hear)
 
     def _hear(self) -> None:
         self._turn.set()
@@ -82,8 +94,10 @@ class Hub:
                     await self._turn.wait()
             self._turn.clear()
             if clock() - self._looked_at >= LEASE:
-                for daemon in self.daemons.by_name.values():
-                    await daemon.look_away()
+                for one in (*self.daemons.by_name.values(), *([self.cluster] if self.cluster else ())):
+                    await one.look_away()
+                # The next one who looks wants to see this time, too.
+                self._pasts = {key: task for key, task in self._pasts.items() if not task.done()}
             self._remember()
             self._made.clear()
             news, self.news = self.news, asyncio.Event()
@@ -95,7 +109,8 @@ class Hub:
     async def view(self, topic: str, said: Mapping[str, Any], person: Person) -> View:
         """Return what a page about `topic` shows. DeclinedError: there is none such, or not for this
         person."""
-        if topic in ("front", "requests", "sockets", "events", "progress"):
+        of_cluster = ("nodes", "rollouts") if self.cluster is not None else ()
+        if topic in ("front", "requests", "sockets", "events", "progress", *of_cluster):
             if topic not in self._made:
                 self._made[topic] = self._view(topic)
             return self._made[topic]
@@ -121,6 +136,10 @@ class Hub:
     def _view(self, topic: str) -> View:
         nodes, at = self.daemons.nodes, Clock(clock(), time.time())
         match topic:
+            case "nodes" if self.cluster is not None:
+                return self.cluster.nodes()
+            case "rollouts" if self.cluster is not None:
+                return self.cluster.rollouts()
             case "requests":
                 return View(tables={"requests": facts.requests(nodes, at)})
             case "sockets":
@@ -129,21 +148,36 @@ class Hub:
                 return View(rings={"events": self.daemons.events})
             case "progress":
                 return View(rings={"progress": self.progress.ring})
-        tiles = facts.front(nodes, at)
+        branches = tree(nodes)
+        tiles = facts.front(nodes, branches, at)
         running = facts.requests(nodes, at).values()
         found = verdict.concerns(nodes, tiles, running, self.daemons.events, at.wall)
+        if self.cluster is not None:
+            found = sorted([*self.cluster.concerns(), *found], key=lambda one: one.level != verdict.BAD)
+        line = verdict.line(nodes, tiles, found)
+        if self.cluster is not None and not nodes:
+            line = self.cluster.nodes().values["verdict"]
         values = {
-            "daemons": facts.daemons(nodes, at),
+            "daemons": facts.daemons(nodes, branches, at),
             "concerns": [as_dict(one) for one in found],
-            "verdict": verdict.line(nodes, tiles, found),
+            "verdict": line,
             "version": bigtop.__version__,
         }
         return View(tables={"watchers": tiles}, values=values)
 
     async def _watcher(self, daemon: Daemon, name: str) -> View:
-        ring = await self._chart(daemon, name)
+        points = await self._chart(daemon, name)
         found = facts.watcher(daemon.node, name, Clock(clock(), time.time()))
-        return View(values={"watcher": found, "columns": facts.COLUMNS}, rings={"points": ring})
+        rings = {} if points is None else {"points": points}
+        values = {"watcher": found, "columns": facts.COLUMNS, "deploy": self._deploy(daemon, found)}
+        return View(values=values, rings=rings)
+
+    def _deploy(self, daemon: Daemon, row: dict[str, Any] | None) -> dict[str, Any] | None:
+        if row is None:
+            return None
+        word = topic_word(row["name"])
+        events = (one for one in self.daemons.events if (one.daemon, one.watcher) == (daemon.name, word))
+        return deploys.latest(row, events)
 
     async def _generations(self, daemon: Daemon) -> View:
         try:
@@ -166,21 +200,31 @@ class Hub:
                 if ring is not None and node.measured_at is not None and _is_due(ring, wall):
                     ring.add(facts.point(node, each["name"], wall))
 
-    async def _chart(self, daemon: Daemon, name: str) -> Ring:
+    async def _chart(self, daemon: Daemon, name: str) -> Ring | None:
+        """Return the points of a watcher; None while it is not known what was before somebody looked."""
         key = facts.key_of(daemon.name, name)
-        if key not in self._with_past:
-            self._with_past.add(key)
-            past = await self._past(daemon.node, daemon, name)
-            known = list(self._points.pop(key, ()))
-            while len(self._points) >= _CHARTS:
-                oldest = next(iter(self._points))
-                del self._points[oldest]
-                self._with_past.discard(oldest)
-            until = known[0][0] if known else float("inf")
-            ring = self._points[key] = Ring(_POINTS)
-            for point in (*(one for one in past if one[0] < until), *known):
-                ring.add(point)
+        if key not in self._pasts:
+            if not daemon.node.overview:  # it has not said yet where the past is
+                return None
+            self._pasts[key] = asyncio.create_task(self._recall(daemon, name))
+            await asyncio.wait([self._pasts[key]], timeout=_SHORTLY)
+        if not self._pasts[key].done():
+            return None
         return self._points.setdefault(key, Ring(_POINTS))
+
+    async def _recall(self, daemon: Daemon, name: str) -> None:
+        key = facts.key_of(daemon.name, name)
+        past = await self._past(daemon.node, daemon, name)
+        known = list(self._points.pop(key, ()))
+        while len(self._points) >= _CHARTS:
+            oldest = next(iter(self._points))
+            del self._points[oldest]
+            if oldest in self._pasts and self._pasts[oldest].done():
+                del self._pasts[oldest]
+        ring = self._points[key] = Ring(_POINTS)
+        for point in facts.merged(past, known):
+            ring.add(point)
+        self._hear()
 
     async def _past(self, node: Node, daemon: Daemon, name: str) -> list[Any]:
         """Return what the stats process remembers of a watcher, if there is one that does."""

@@ -1,15 +1,16 @@
 # Log lines of watchers on their way to a tab: what was written, then what is.
 #
 # Rules: event loop only. Lines are read in bulk, since to wait for each one costs more than to read it, and
-# go into a queue that drops and counts (flows.py). They are not looked into: what a line says is the page's
-# business, and never becomes markup there.
+# go into a queue that drops and counts (flows.py). What was lost on the way here is known by the numbers of
+# lines, and told where it is missing. What a line says is the page's business, and never becomes markup
+# there.
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import zmq.asyncio
@@ -17,9 +18,10 @@ import zmq.asyncio
 from bigtop.control.client import connection
 from bigtop.control.events import topic_word
 from bigtop.errors import BigtopError
+from bigtop.record import Record
 from bigtop.web.access.roles import VIEW
 from bigtop.web.daemons import Daemon
-from bigtop.web.flows import Lines
+from bigtop.web.rules.flows import Lines
 
 _TAIL: Final = 300  # lines of each watcher to begin with
 _AT_ONCE: Final = 500  # then others have a turn
@@ -58,22 +60,49 @@ async def _follow(daemon: Daemon, names: Sequence[str], lines: Lines, there: Cal
                     lines.add(text)
                 there()
                 quick: zmq.Socket[bytes] = zmq.Socket.shadow(socket.underlying)
+                numbers: dict[str, int] = {}
                 while True:
                     await socket.poll()
-                    _take(quick, daemon.name, words, lines)
+                    _take(quick, Sources(daemon.name, words, numbers), lines)
                     there()
                     await asyncio.sleep(0.02)
     finally:
         context.destroy(linger=0)
 
 
-def _take(quick: zmq.Socket[bytes], daemon: str, words: dict[str, str], lines: Lines) -> None:
+class Sources(Record):
+    """Of lines: the names of watchers by their words in topics, and the number of the last line of each."""
+
+    daemon: str
+    names: Mapping[str, str]
+    numbers: dict[str, int]
+
+    def take(self, topic: str, text: str, lines: Lines) -> None:
+        """Take in a line as it was published."""
+        word = topic.split(".")[1]
+        name = self.names.get(word, word)
+        lost = self._lost(word, text)
+        if lost:
+            lines.add(line(self.daemon, name, {"lost": lost}), lost)
+        lines.add(f"{json.dumps([self.daemon, name])[:-1]}, {text}]")
+
+    def _lost(self, word: str, text: str) -> int:
+        """Return how many lines are missing before one. Its number comes last; older supervisors tell none,
+        and one that starts anew begins with 1."""
+        _, is_there, rest = text.rpartition('"number": ')
+        if not is_there or not rest.rstrip("}").isdecimal():
+            return 0
+        number = int(rest.rstrip("}"))
+        before = self.numbers.get(word, number)
+        self.numbers[word] = number
+        return max(0, number - before - 1)
+
+
+def _take(quick: zmq.Socket[bytes], sources: Sources, lines: Lines) -> None:
     with contextlib.suppress(zmq.Again):
         for _ in range(_AT_ONCE):
             topic, text = quick.recv_multipart(zmq.NOBLOCK)
-            word = topic.decode().split(".")[1]
-            start = json.dumps([daemon, words.get(word, word)])[:-1]
-            lines.add(f"{start}, {text.decode()}]")
+            sources.take(topic.decode(), text.decode(), lines)
 
 
 def line(daemon: str, watcher: str, said: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bigtop.control import keys
 from bigtop.errors import BigtopError, ConfigError
@@ -15,6 +15,9 @@ from bigtop.web import spec as rules
 from bigtop.web.access.roles import ROLES
 from bigtop.web.spec import Target, WebSpec
 from bigtop.web.store import count_of_users
+
+if TYPE_CHECKING:
+    from bigtop.cluster.places import Authority
 
 SERVER: Final = "server" + keys.PUBLIC
 
@@ -38,6 +41,22 @@ def problems(spec: WebSpec) -> Iterator[tuple[str, str]]:
                 yield "keys", str(error)
     if spec.certfile:
         yield from _certificate(spec)
+    if spec.cluster:
+        try:
+            authority_of(spec)
+        except ConfigError as error:
+            yield "cluster", str(error)
+
+
+def authority_of(spec: WebSpec) -> Authority:
+    """Return the keys of the cluster that is shown. ConfigError: it is not led from here."""
+    try:
+        import nats  # noqa: F401 - that it is there
+
+        from bigtop.cluster import places  # few lead a cluster
+    except ImportError:
+        raise ConfigError("a cluster takes nats-py: pip install 'bigtop[cluster]'") from None
+    return places.Authority(places.chosen(spec.cluster, os.environ))
 
 
 def state_of(spec: WebSpec) -> str:

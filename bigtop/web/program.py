@@ -9,26 +9,31 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bigtop import log, sockets
 from bigtop.backends.cutoff import CutOff
-from bigtop.backends.serve_options import ServeOptions
+from bigtop.backends.serve_options import Gates, ServeOptions
 from bigtop.errors import BigtopError
 from bigtop.http.limits import Limits
 from bigtop.loader import LoadedApp
 from bigtop.log import logger as get_logger
 from bigtop.record import replace
 from bigtop.top import places
-from bigtop.web import headers, preflight
+from bigtop.web import preflight
 from bigtop.web.app import Console
 from bigtop.web.daemons import Daemon
 from bigtop.web.doorman import Doorman
 from bigtop.web.hub import Hub
+from bigtop.web.rules import headers
 from bigtop.web.spec import Target, WebSpec
 from bigtop.web.store import Store
 from bigtop.workers import standalone
 from bigtop.workers.life import Life
 from bigtop.workers.standalone import StandaloneOptions
+
+if TYPE_CHECKING:
+    from bigtop.web.cluster import ShownCluster
 
 logger = get_logger("bigtop.web")
 
@@ -53,7 +58,7 @@ def run(spec: WebSpec) -> None:
     port = listener.spec.port or None
     audience = audience_of(spec, port)
     url = url_of(spec, port)
-    hub = Hub(daemons(spec), store)
+    hub = Hub(daemons(spec), store, _cluster(spec))
     doorman = Doorman(store, audience)
     console = Console(hub, doorman, spec.names(), headers.cookie_name(port))
     own = StandaloneOptions("asgi", 2.0, None, _options(spec))
@@ -85,7 +90,7 @@ def _options(spec: WebSpec) -> ServeOptions:
         server_header="",
         forwarded_allow_ips=spec.proxies or (("*",) if spec.where.path is not None else ()),
         worker_connections=1000,
-        address_connections=200,
+        gates=Gates(connections=200),
         lifespan="on",
         loop="asyncio",
         limits=replace(Limits(), body=_LARGEST),
@@ -93,8 +98,18 @@ def _options(spec: WebSpec) -> ServeOptions:
     return replace(options, websocket=replace(options.websocket, message=_LARGEST))
 
 
+def _cluster(spec: WebSpec) -> ShownCluster | None:
+    if not spec.cluster:
+        return None
+    from bigtop.web.cluster import ShownCluster  # few lead a cluster
+
+    return ShownCluster(preflight.authority_of(spec))
+
+
 def daemons(spec: WebSpec) -> list[Daemon]:
     """Return what is to be shown. Raises UnreachableError where nobody says what, and nobody runs here."""
+    if spec.cluster and not spec.targets:
+        return []
     targets = spec.targets or tuple(Target(place.endpoint) for place in places.find([], None, None))
     found: dict[str, Daemon] = {}
     for target in targets:

@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bigtop.errors import BigtopError
 from bigtop.log import logger as get_logger
 from bigtop.web.access.roles import includes
 from bigtop.web.access.sessions import Person
-from bigtop.web.actions import DeclinedError, Order
-from bigtop.web.daemons import Daemons
-from bigtop.web.flows import Ring
-from bigtop.web.masking import masked
+from bigtop.web.daemons import Daemon, Daemons
+from bigtop.web.rules.actions import DeclinedError, Order
+from bigtop.web.rules.flows import Ring
+from bigtop.web.rules.masking import masked
 from bigtop.web.store import Store
+
+if TYPE_CHECKING:
+    from bigtop.web.cluster import ShownCluster
 
 log = get_logger("bigtop.web")
 
@@ -28,9 +31,16 @@ _SHOWN: Final = 2000  # characters of a reason
 
 
 class Progress:
-    def __init__(self, daemons: Daemons, store: Store, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        daemons: Daemons,
+        store: Store,
+        changed: Callable[[], None],
+        cluster: ShownCluster | None = None,
+    ) -> None:
         self.ring = Ring(_KEPT)
         self._daemons = daemons
+        self._cluster = cluster
         self._store = store
         self._changed = changed
         self._count = 0
@@ -44,15 +54,12 @@ class Progress:
     async def obey(self, order: Order, person: Person, address: str) -> Mapping[str, Any]:
         """Do what somebody asked for. Returns the reply to what only reads, and the number of what takes its
         time. DeclinedError: it may not, or cannot be; BigtopError: the daemon refuses what only reads."""
-        daemon = self._daemons.by_name.get(order.daemon)
-        if daemon is None:
-            raise DeclinedError(f"there is no daemon {order.daemon!r:.60}")
-        action = order.action
+        asked, action = self._asked(order), order.action
         if not includes(person.role, action.role):
             self._audit(order, person, address, "refused", f"needs the role {action.role}")
             raise NotAllowedError(f"{order.word} needs the role {action.role}; you have {person.role}")
         if action.reads:
-            reply = await daemon.call(person.role, action.command, dict(order.properties), 30.0)
+            reply = await asked.call(person.role, action.command, dict(order.properties), 30.0)
             return {"reply": masked_reply(order.word, reply)}
         if len(self._tasks) >= _AT_ONCE:
             raise DeclinedError(f"{_AT_ONCE} actions are not finished yet")
@@ -67,16 +74,26 @@ class Progress:
 
     async def _perform(self, number: int, order: Order, person: Person, address: str) -> None:
         action, state, words = order.action, "failed", "the console ended"
-        daemon = self._daemons.by_name[order.daemon]
+        asked = self._asked(order)
         timeout = None if action.waits else 30.0
         try:
-            reply = await daemon.call(person.role, action.command, dict(order.properties), timeout)
+            reply = await asked.call(person.role, action.command, dict(order.properties), timeout)
             state, words = "done", outcome(reply)
         except BigtopError as error:
             words = str(error)[:_SHOWN]
         finally:
             self._audit(order, person, address, state, words)
             self._tell(number, order, person, state, words)
+
+    def _asked(self, order: Order) -> Daemon | ShownCluster:
+        """DeclinedError: there is none such."""
+        if not order.action.of_cluster:
+            if (daemon := self._daemons.by_name.get(order.daemon)) is not None:
+                return daemon
+            raise DeclinedError(f"there is no daemon {order.daemon!r:.60}")
+        if self._cluster is not None and self._cluster.name == order.daemon:
+            return self._cluster
+        raise DeclinedError(f"there is no cluster {order.daemon!r:.60}")
 
     def _tell(self, number: int, order: Order, person: Person, state: str, words: str) -> None:
         self.ring.add(

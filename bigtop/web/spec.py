@@ -14,7 +14,7 @@ from typing import Any, Final
 from bigtop.errors import ConfigError
 from bigtop.record import Record, as_dict, replace
 from bigtop.sockets import SocketSpec, parse_bind
-from bigtop.system import unixpaths
+from bigtop.system.files import unixpaths
 from bigtop.web.access.origins import is_loopback
 
 BIND: Final = "127.0.0.1:8080"
@@ -43,6 +43,7 @@ class WebSpec(Record):
     proxies: tuple[str, ...] = ()
     certfile: str = ""
     keyfile: str = ""  # "": in certfile
+    cluster: str = ""  # the name of one that is led from here, or its folder; "": none is shown
 
     @property
     def where(self) -> SocketSpec:
@@ -74,9 +75,9 @@ class WebSpec(Record):
         if (path := self.where.path) is not None:
             bind = f"unix:{unixpaths.absolute(path, folder)}"
         state, keys = _joined(folder, self.state), _joined(folder, self.keys)
-        return replace(
-            self, bind=bind, targets=targets, keys=keys, state=state, certfile=certfile, keyfile=keyfile
-        )
+        cluster = _joined(folder, self.cluster) if "/" in self.cluster else self.cluster
+        files = {"certfile": certfile, "keyfile": keyfile, "cluster": cluster}
+        return replace(self, bind=bind, targets=targets, keys=keys, state=state, **files)
 
     def encode(self) -> str:
         return json.dumps(as_dict(self))

@@ -1,7 +1,8 @@
 # Store of a console: its secret, users, tokens, where it runs, and the audit log, in one folder.
 #
-# Rules: the folder is its owner's alone, and what is not so is refused (keeper/storage.py). Passwords and
-# tokens are not in it, only what tells whether somebody knows one. The audit log is only added to.
+# Rules: the folder is its owner's alone, and what is not so is refused (keeper/storage.py). Passwords, tokens
+# and ids of sessions are not in it, only what tells whether somebody knows one. The audit log is only added
+# to.
 
 from __future__ import annotations
 
@@ -117,6 +118,30 @@ class Store:
             yield
         finally:
             os.close(fd)
+
+    # ---- sessions
+
+    def sessions(self, audience: str) -> str | None:
+        """Return what is kept of the sessions of a console."""
+        text = self._storage.load(f"sessions/{audience}")
+        return None if text is None else text.decode()
+
+    def sessions_changed(self, audience: str) -> float:
+        return self._storage.changed_at(f"sessions/{audience}")
+
+    def keep_sessions(self, audience: str, text: str, since: float) -> float | None:
+        """Keep them, and return when that was; None: somebody else changed them after `since`."""
+        with self._locked():
+            if self.sessions_changed(audience) != since:
+                return None
+            self._storage.store(f"sessions/{audience}", text.encode())
+            return self.sessions_changed(audience)
+
+    def end_sessions(self) -> None:
+        """End those of all consoles with this folder, within a second."""
+        with self._locked():
+            for audience in self._storage.names("sessions"):
+                self._storage.delete(f"sessions/{audience}")
 
     # ---- consoles that run
 

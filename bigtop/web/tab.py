@@ -15,9 +15,9 @@ from bigtop.record import Record, as_dict
 from bigtop.top.watch import clock
 from bigtop.web import loglines
 from bigtop.web.access.sessions import Person
-from bigtop.web.actions import DeclinedError
-from bigtop.web.flows import LEASE, MOST_FLOWS, Credits, Lease, Lines, Told
 from bigtop.web.hub import Hub
+from bigtop.web.rules.actions import DeclinedError
+from bigtop.web.rules.flows import LEASE, MOST_FLOWS, Credits, Lease, Lines, Told
 
 Message = dict[str, Any]
 _LONGEST: Final = 16_384  # characters of what it sends

@@ -22,7 +22,7 @@ from bigtop.errors import AppError, BigtopError
 from bigtop.hooks.names import REQUEST
 from bigtop.hooks.no_hooks import NoHooks
 from bigtop.http.declarations import Route
-from bigtop.http.routes import Routes
+from bigtop.http.paths.routes import Routes
 from bigtop.ipc import lifeline, scoreboard
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import Slot, Word
@@ -38,9 +38,12 @@ from bigtop.workers.request_quota import RequestQuota
 from bigtop.workers.shutdown import Shutdown
 
 if TYPE_CHECKING:
-    from bigtop.backends.native.encryption import Encryption
+    from bigtop.backends.native.transport.encryption import Encryption
     from bigtop.hooks.load import LoadedHooks
+    from bigtop.ipc.cache_arena import Arena
+    from bigtop.ipc.client_table import ClientTable
     from bigtop.loader import LoadedApp
+    from bigtop.workers.refork import Before
 
 log = get_logger("bigtop.worker")
 
@@ -72,16 +75,24 @@ class Prepared(NamedTuple):
     encryption: Encryption | None = None
 
 
-def run(bootstrap: Bootstrap, own: Assignment, prepared: Prepared) -> int:
-    """Be a worker until told to leave; return the exit status."""
+class End(NamedTuple):
+    """How a worker has ended: with its exit status, or as a fork server on the line `control`."""
+
+    status: int
+    control: socket.socket | None = None
+
+
+def run(bootstrap: Bootstrap, own: Assignment, prepared: Prepared) -> End:
+    """Be a worker until told to leave."""
     line = socket.socket(fileno=own.line)
     with contextlib.suppress(OSError):  # the supervisor is gone; that is looked for below
         lifeline.send(line, lifeline.Born())
     _settle(bootstrap, own)
     seats = Seats(bootstrap.seats)
     os.close(bootstrap.seats)
-    slot = _take_slot(own, seats)
-    quota = RequestQuota(_most_requests(bootstrap.max_requests, bootstrap.max_requests_jitter))
+    slot = _take_slot(bootstrap, own, seats)
+    warm = bootstrap.refork if prepared.loaded else 0
+    quota = RequestQuota(_most_requests(bootstrap.max_requests, bootstrap.max_requests_jitter), warm)
     queues = bootstrap.handoff
     handoff = Handoff(queues, seats, own.wid - 1, slot.words) if queues else None
     shutdown = Shutdown(slot, bootstrap.graceful_timeout)
@@ -90,8 +101,8 @@ def run(bootstrap: Bootstrap, own: Assignment, prepared: Prepared) -> int:
     life.install_signals()
     kernel.die_with_parent()  # an import that hangs would not notice that the supervisor is gone
     if lifeline.is_cut(line):  # it went before that: whose child we are now lives on
-        return 0
-    status = 0
+        return End(0)
+    status, before = 0, _before(quota.warm)
     hooks = NoHooks()
     try:
         hooks = _hooks(prepared.executed, own.key, slot)
@@ -111,8 +122,25 @@ def run(bootstrap: Bootstrap, own: Assignment, prepared: Prepared) -> int:
         life.cannot_boot(str(error), error.traceback if isinstance(error, AppError) else "")
         status = error.exit_status
     hooks.over(at_once=shutdown.at_once)
-    life.end(status)
-    return status
+    return _end(before, life, shutdown, own, status)
+
+
+def _end(before: Before | None, life: Life, shutdown: Shutdown, own: Assignment, status: int) -> End:
+    control = None
+    if before is not None and not status:
+        control = before.become_fork_server(life, shutdown, own.reports)
+    if control is None:
+        life.end(status)
+    return End(status, control)
+
+
+def _before(warm: int) -> Before | None:
+    """Return how things are before the application serves, if a worker may become a fork server."""
+    if not warm:
+        return None
+    from bigtop.workers.refork import Before  # here: most do not
+
+    return Before.now()
 
 
 def _hooks(executed: LoadedHooks | None, key: int, slot: Slot) -> NoHooks:
@@ -130,8 +158,8 @@ def encryption(bootstrap: Bootstrap) -> Encryption | None:
     if bootstrap.keyring is None:
         return None
     # Here: with OpenSSL, for those who encrypt, and behind gevent's patches.
-    from bigtop.backends.native.encryption import Encryption
-    from bigtop.backends.native.tls_contexts import TlsContexts
+    from bigtop.backends.native.transport.encryption import Encryption
+    from bigtop.backends.native.transport.tls_contexts import TlsContexts
     from bigtop.ipc import keyring
     from bigtop.keeper.publishing.answers import Answers
 
@@ -172,6 +200,8 @@ def load(bootstrap: Bootstrap) -> tuple[Backend, LoadedApp]:
         request_hooks=not REQUEST.isdisjoint(bootstrap.hooks.names),
         tls=bool(bootstrap.encrypted),
     )
+    if bootstrap.refork:
+        registry.require_reforking(type(backend))
     return backend, loaded
 
 
@@ -182,9 +212,7 @@ def _import(bootstrap: Bootstrap) -> LoadedApp:
     below = () if bootstrap.routing is None else bootstrap.routing.mounted
     if not (bootstrap.mounts or below):
         return main
-    from bigtop.backends.asgi import (
-        mounted,  # here: with asyncio, which most applications for WSGI never need
-    )
+    from bigtop.backends.asgi.calls import mounted
 
     combined = mounted.load(main, bootstrap.mounts, bootstrap.options, otherwise=bootstrap.interface)
     return mounted.below(combined, below)
@@ -215,8 +243,28 @@ def _settle(bootstrap: Bootstrap, own: Assignment) -> None:
     kernel.let_trace(os.getppid())  # and what it starts: py-spy, for bigtop ctl stack --native
 
 
-def _take_slot(own: Assignment, seats: Seats) -> Slot:
+def _clients(bootstrap: Bootstrap, seats: Seats, mine: int) -> ClientTable | None:
+    """Return what workers know together of addresses of clients, None where nothing is limited by these."""
+    if bootstrap.clients is None:
+        return None
+    from bigtop.ipc.client_table import ClientTable
+
+    return ClientTable(bootstrap.clients, seats, mine)
+
+
+def _arena(bootstrap: Bootstrap, mine: int) -> Arena | None:
+    """Return where workers keep answers together, None where nothing is kept."""
+    if bootstrap.arena is None:
+        return None
+    from bigtop.ipc.cache_arena import Arena
+
+    return Arena(bootstrap.arena, mine)
+
+
+def _take_slot(bootstrap: Bootstrap, own: Assignment, seats: Seats) -> Slot:
     slot = Slot(scoreboard.attach(own.slot), seats.words(own.wid - 1))
+    slot.clients = _clients(bootstrap, seats, own.wid - 1)
+    slot.arena = _arena(bootstrap, own.wid - 1)
     os.close(own.slot)
     slot.words[Word.PID] = os.getpid()
     slot.words[Word.KEY] = own.key

@@ -10,9 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from bigtop import zones
-from bigtop.backends.serve_options import ServeOptions, TlsPolicy
+from bigtop.backends.serve_options import (
+    AnswerPolicy,
+    BalancerPolicy,
+    Gates,
+    PathOptions,
+    ProxyOptions,
+    ServeOptions,
+    TlsPolicy,
+)
 from bigtop.hooks.spec import HookSpec
-from bigtop.http.declarations import Mount
+from bigtop.http.declarations import Mount, ProxyRoute, Rate
+from bigtop.http.h2.limits import Http2Limits
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.record import Record, as_dict, field, replace
 
@@ -42,7 +51,7 @@ class Routing(Record):
     """Several applications on the same sockets, by number; this one is `mine`."""
 
     mine: int
-    table: tuple[tuple[str, str, int], ...]  # host, path, application: see http/routes.py
+    table: tuple[tuple[str, str, int], ...]  # host, path, application: see http/paths/routes.py
     app_queues: tuple[int, ...]  # descriptors, three for each application: see backends/native/app_queues.py
     mounted: tuple[str, ...] = ()  # paths below which this one is mounted
 
@@ -62,11 +71,14 @@ class Bootstrap(Record):
     routing: Routing | None = None
     keyring: int | None = None  # descriptor, see keyring.py
     encrypted: tuple[int, ...] = ()  # which of the listeners, by number, speak TLS
+    clients: int | None = None  # descriptor, see client_table.py
+    arena: int | None = None  # descriptor, see cache_arena.py
     answers: tuple[int, ...] = ()  # descriptors of the page and the line for questions, see answers.py
     paste_logging: bool = False
     mounts: tuple[tuple[str, str], ...] = ()  # other applications: path, "pkg.mod:attr"
     max_requests: int = 0
     max_requests_jitter: int = 0
+    refork: int = 0  # requests after which a worker is warm; 0: none becomes a fork server
     graceful_timeout: float = 30.0
     identity: Identity = field(default_factory=Identity)
     logs: Logs = field(default_factory=Logs)
@@ -78,7 +90,8 @@ class Bootstrap(Record):
         """All that these orders speak of."""
         app_queues = self.routing.app_queues if self.routing is not None else ()
         keyring = () if self.keyring is None else (self.keyring,)
-        return (*self.listeners, self.seats, *self.handoff, *app_queues, *keyring, *self.answers)
+        tables = [fd for fd in (self.clients, self.arena) if fd is not None]
+        return (*self.listeners, self.seats, *self.handoff, *app_queues, *keyring, *tables, *self.answers)
 
     def with_descriptors(self, fds: Sequence[int]) -> Bootstrap:
         """Return the same orders where what descriptors() names has these numbers."""
@@ -94,6 +107,8 @@ class Bootstrap(Record):
         if routing is not None:
             routing = replace(routing, app_queues=taken(routing.app_queues))
         keyring = None if self.keyring is None else taken((self.keyring,))[0]
+        clients = None if self.clients is None else taken((self.clients,))[0]
+        arena = None if self.arena is None else taken((self.arena,))[0]
         return replace(
             self,
             listeners=listeners,
@@ -101,6 +116,8 @@ class Bootstrap(Record):
             handoff=handoff,
             routing=routing,
             keyring=keyring,
+            clients=clients,
+            arena=arena,
             answers=taken(self.answers),
         )
 
@@ -110,22 +127,9 @@ class Bootstrap(Record):
     @classmethod
     def decode(cls, data: bytes) -> Bootstrap:
         fields: dict[str, Any] = json.loads(data)
-        identity, logs, options = fields["identity"], fields["logs"], fields["options"]
+        identity, logs = fields["identity"], fields["logs"]
         identity["pythonpath"] = tuple(identity["pythonpath"])
         identity["environ"] = tuple((name, value) for name, value in identity["environ"])
-        limits = options["limits"]
-        limits["timeout_for"] = tuple((pattern, seconds) for pattern, seconds in limits["timeout_for"])
-        options["limits"] = Limits(**limits)
-        for name in ("static", "sendfile_roots"):
-            options[name] = [Mount(*mount) for mount in options[name]]
-        options["secure_scheme_headers"] = [tuple(pair) for pair in options["secure_scheme_headers"]]
-        for name, value in options.items():
-            if isinstance(value, list):  # JSON knows no tuples
-                options[name] = tuple(value)
-        options["websocket"]["origins"] = tuple(options["websocket"]["origins"])
-        options["websocket"] = WebSocketLimits(**options["websocket"])
-        options["tls"]["redirect"] = tuple(options["tls"]["redirect"])
-        options["tls"] = TlsPolicy(**options["tls"])
         fields["listeners"] = tuple(fields["listeners"])
         fields["handoff"] = tuple(fields["handoff"])
         fields["encrypted"] = tuple(fields["encrypted"])
@@ -134,8 +138,42 @@ class Bootstrap(Record):
             fields["routing"] = _routing(**fields["routing"])
         fields["mounts"] = tuple((path, app) for path, app in fields["mounts"])
         fields["hooks"] = HookSpec.of(**fields["hooks"])
-        fields.update(identity=Identity(**identity), logs=Logs(**logs), options=ServeOptions(**options))
+        fields.update(identity=Identity(**identity), logs=Logs(**logs), options=_options(fields["options"]))
         return cls(**fields)
+
+
+def _options(options: dict[str, Any]) -> ServeOptions:
+    """Return what as_dict() and JSON, which knows no tuples, made of them."""
+    limits = options["limits"]
+    for name in ("timeout_for", "body_for"):
+        limits[name] = tuple((pattern, value) for pattern, value in limits[name])
+    limits["http2"] = Http2Limits(**limits["http2"])
+    options["limits"] = Limits(**limits)
+    for name in ("static", "sendfile_roots"):
+        options[name] = [Mount(*mount) for mount in options[name]]
+    options["secure_scheme_headers"] = [tuple(pair) for pair in options["secure_scheme_headers"]]
+    options["paths"] = [PathOptions(one["pattern"], _options(one["options"])) for one in options["paths"]]
+    for name, value in options.items():
+        if isinstance(value, list):
+            options[name] = tuple(value)
+    answers = options["answers"]
+    for name in ("compress", "compress_types", "cache_cookies"):
+        answers[name] = tuple(answers[name])
+    answers["add_headers"] = tuple((name, value) for name, value in answers["add_headers"])
+    options["answers"] = AnswerPolicy(**answers)
+    options["websocket"]["origins"] = tuple(options["websocket"]["origins"])
+    options["websocket"] = WebSocketLimits(**options["websocket"])
+    options["tls"]["redirect"] = tuple(options["tls"]["redirect"])
+    options["tls"] = TlsPolicy(**options["tls"])
+    gates = options["gates"]
+    gates.update({name: tuple(gates[name]) for name in ("allow", "deny", "canonical")})
+    gates.update(rate=Rate(*gates["rate"]), error_pages=tuple(map(tuple, gates["error_pages"])))
+    options["gates"] = Gates(**options["gates"])
+    options["balancers"]["allow_ips"] = tuple(options["balancers"]["allow_ips"])
+    options["balancers"] = BalancerPolicy(**options["balancers"])
+    options["proxy"]["routes"] = tuple(ProxyRoute(*route) for route in options["proxy"]["routes"])
+    options["proxy"] = ProxyOptions(**options["proxy"])
+    return ServeOptions(**options)
 
 
 def _routing(

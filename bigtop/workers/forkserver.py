@@ -1,6 +1,6 @@
 # A fork server: imports the application once, then forks workers on request.
 #
-# Started by supervisor/processes/forkservers.py as
+# Started by supervisor/processes/workers/forkservers.py as
 # `python -m bigtop.workers.forkserver CONTROL BOOTSTRAP GENERATION`; the first one of `bigtop serve` by
 # head_start.py.
 # Rules: one thread, no event loop, nothing shared with the supervisor but one line and some descriptors. It
@@ -19,6 +19,7 @@ import os
 import signal
 import socket
 import sys
+from importlib import import_module
 from os import _exit, close, getpid, getppid, pipe, read, sched_yield, write
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,19 @@ from bigtop.hooks.spec import HookSpec
 from bigtop.ipc import keyring, lifeline
 from bigtop.record import Record
 from bigtop.system import kernel
-from bigtop.system.signals import PROFILE_SIGNAL, REPORT_SIGNAL, STACK_SIGNAL
+from bigtop.system.signals import (
+    CUT_SIGNAL,
+    INTERRUPT_SIGNAL,
+    PROFILE_SIGNAL,
+    REPORT_SIGNAL,
+    STACK_SIGNAL,
+)
 from bigtop.workers import app_metrics, boot, identity
 from bigtop.workers.bootstrap import Bootstrap, Logs
 from bigtop.workers.reexec import Reexec
 
 if TYPE_CHECKING:
-    from bigtop.backends.native.encryption import Encryption
+    from bigtop.backends.native.transport.encryption import Encryption
     from bigtop.hooks.load import LoadedHooks
 
 # Whoever signals "all of bigtop" (pkill, a service manager that signals a whole control group) means the
@@ -117,11 +124,59 @@ def run(control: socket.socket, bootstrap: Bootstrap, argv: list[str]) -> int:
         return error.exit_status
     interface = loaded[1].interface if loaded else ""
     _answer(control, lifeline.Loaded(loaded is not None, interface, reason))
-    order = _serve(control, encryption)
-    if order is None:
-        return 0
-    control.close()
-    return boot.run(bootstrap, order.assignment(generation), boot.Prepared(loaded, executed, encryption))
+    if bootstrap.refork and loaded is not None:
+        import_module("bigtop.workers.refork")  # once, for all workers
+    return _have_workers(control, bootstrap, generation, boot.Prepared(loaded, executed, encryption))
+
+
+def _have_workers(
+    control: socket.socket, bootstrap: Bootstrap, generation: int, prepared: boot.Prepared
+) -> int:
+    """Fork workers. In one of these, be that, and then what it becomes; return the exit status."""
+    while (order := _serve(control, prepared.encryption)) is not None:
+        control.close()
+        end = boot.run(bootstrap, order.assignment(generation), prepared)
+        if end.control is None:
+            return end.status
+        control = end.control
+        promoted = _promoted(control, bootstrap)
+        if promoted is None:
+            return 0
+        bootstrap, generation = promoted
+    return 0
+
+
+def _promoted(control: socket.socket, bootstrap: Bootstrap) -> tuple[Bootstrap, int] | None:
+    """Be a fork server after having been a worker; return the orders of its workers and their generation,
+    None if nobody wants that."""
+    for number in _NOT_FOR_US:
+        signal.signal(number, lambda _number, _frame: None)
+    for number in (CUT_SIGNAL, INTERRUPT_SIGNAL):
+        signal.signal(number, signal.SIG_DFL)
+    kernel.die_with_parent()
+    received = lifeline.receive(control, _FDS)
+    if received is None or not isinstance(received[0], lifeline.Begin):
+        return None
+    generation = received[0].generation
+    kernel.set_title(f"bigtop: fork server [{bootstrap.name}] gen {generation}")
+    app_metrics.become(f"f{generation}")
+    orders = inherited(control, bootstrap)
+    if orders is None:
+        return None
+    for fd in orders.answers:  # these have stayed open all the time
+        close(fd)
+    return orders, generation
+
+
+def inherited(control: socket.socket, bootstrap: Bootstrap) -> Bootstrap | None:
+    """Return the orders with the descriptors that come behind Begin; None at the end of the line."""
+    fds: list[int] = []
+    while len(fds) < len(bootstrap.descriptors()):
+        received = lifeline.receive(control, lifeline.MOST_FDS)
+        if received is None:
+            return None
+        fds += received[1]
+    return bootstrap.with_descriptors(fds)
 
 
 def _execute(hooks: HookSpec) -> LoadedHooks | None:

@@ -1,10 +1,11 @@
 # A fork server that is born first of all, before it is known what is to be served: it imports what it needs
 # while the supervisor imports what that needs, reads flags and binds addresses. Both share what is in memory.
 #
-# Rule: what begins here must not be told from what supervisor/processes/forkserver.py starts with exec(3). So
-# it forks while there are one thread and nothing but modules, out of a plain interpreter, and takes over what
-# an exec would have: environment, folder, signals, the limit of open files, and no descriptor but its own.
-# Whoever forks may find out that there is nothing to serve: then this process ends with it, and says nothing.
+# Rule: what begins here must not be told from what supervisor/processes/workers/forkserver.py starts with
+# exec(3). So it forks while there are one thread and nothing but modules, out of a plain interpreter, and
+# takes over what an exec would have: environment, folder, signals, the limit of open files, and no descriptor
+# but its own. Whoever forks may find out that there is nothing to serve: then this process ends with it, and
+# says nothing.
 
 from __future__ import annotations
 
@@ -99,28 +100,19 @@ def _wait(control: socket.socket, stderr: int) -> int:
     _enter(folder)
     _set_environ(json.loads(forkserver.take(environ)))
     bootstrap = Bootstrap.decode(forkserver.take(orders))
-    inherited: list[int] = []
-    while len(inherited) < len(bootstrap.descriptors()):
-        received = lifeline.receive(control, lifeline.MOST_FDS)
-        if received is None:
-            return 0
-        inherited += received[1]
+    inherited = forkserver.inherited(control, bootstrap)
+    if inherited is None:
+        return 0
     sys.argv[:] = [str(forkserver.__file__), str(control.fileno()), str(orders), str(begun.generation)]
     sys.orig_argv[:] = [sys.executable, "-P", "-m", _PROGRAM, *sys.argv[1:]]
-    return forkserver.run(control, bootstrap.with_descriptors(inherited), sys.argv)
+    return forkserver.run(control, inherited, sys.argv)
 
 
 def _import_for(backend: str) -> None:
     if backend in ("wsgi", "asgi"):
         bigtop.backends.registry.load(backend)
     elif not backend:  # what both of them take: the application says later which it is
-        from bigtop.backends.native import (  # noqa: F401
-            access_log,
-            engines,
-            handler_chain,
-            trust,
-            write_buffer,
-        )
+        pass
 
 
 def _forget_parent(control: socket.socket, stderr: int) -> None:

@@ -1,7 +1,7 @@
 # The process of hooks: calls those that gunicorn calls in its master, one after the other.
 #
-# Started by launch/master_hooks.py as `python -P -m bigtop.workers.hook_process CONTROL ORDERS`. It becomes
-# the user of the site, and no code of others runs in the supervisor. It ends when its line does.
+# Started by launch/serve/master_hooks.py as `python -P -m bigtop.workers.hook_process CONTROL ORDERS`. It
+# becomes the user of the site, and no code of others runs in the supervisor. It ends when its line does.
 #
 # A line of the supervisor's is a call, {"hook": "child_exit", "server": {...}, "worker": {...}, "more": []};
 # there is one answer to each, {"error": ""} where all went well. All that a call needs is in it, so that a

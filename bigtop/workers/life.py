@@ -28,13 +28,13 @@ from bigtop.ipc.seats import Seat, SeatState
 from bigtop.log import AccessFile
 from bigtop.system import signals
 from bigtop.workers.reporter import ASKED, Reporter
-from bigtop.workers.request_quota import RequestQuota
+from bigtop.workers.request_quota import LIMIT, WARM, RequestQuota
 from bigtop.workers.shutdown import Shutdown
 from bigtop.workers.signalpipe import SignalPipe
 
 if TYPE_CHECKING:
-    from bigtop.backends.native.encryption import Encryption
-    from bigtop.http.access_format import AccessRecord
+    from bigtop.backends.native.transport.encryption import Encryption
+    from bigtop.http.access_log.access_format import AccessRecord
 
 # Seconds for open requests; None: as long as they may take.
 ASKED_TO_LEAVE: dict[int, float | None] = {signal.SIGTERM: None, signal.SIGINT: 0.0, signal.SIGQUIT: 0.0}
@@ -65,7 +65,7 @@ class Life:
         self._shutdown = shutdown
         self.interface = ""  # set once the application is known
         self._line: socket.socket | None = line
-        self.finished: Callable[[], None] | None = partial(self._count, quota) if quota.limit else None
+        self.finished: Callable[[], None] | None = partial(self._count, quota) if quota.counts else None
         self._access: AccessFile | None = None
         self.accesses: Callable[[AccessRecord], None] | None = None
         self.reopen_logs: Callable[[], None] | None = None  # those of other people
@@ -136,6 +136,25 @@ class Life:
         """Nothing is left to do but to exit with `status`; main thread only."""
         self._shutdown.end(status)
 
+    @property
+    def closing(self) -> list[Callable[[], None]]:
+        return self._shutdown.closing
+
+    def leave(self) -> None:
+        """Let go of what only a worker has; main thread only, when it has drained."""
+        self._shutdown.leave()
+        self._signals.close()
+        self._poll.close()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        for queues in (self.handoff, self.app_queues):
+            if queues is not None:
+                queues.close()
+        if self._access is not None:
+            self._access.close()
+            self._access = None
+
     def fileno(self) -> int:
         return self._poll.fileno()
 
@@ -166,6 +185,9 @@ class Life:
         """Do what the supervisor says."""
         match message, fds:
             case lifeline.Drain(grace), _:
+                self._drain(grace)
+            case lifeline.Promote(grace), (fd,):
+                self._shutdown.control = socket.socket(fileno=fd)
                 self._drain(grace)
             case lifeline.Reopen(), _:
                 self._reopen()
@@ -215,8 +237,11 @@ class Life:
             self.slot.seat[Seat.STATE] = SeatState.READY
 
     def _count(self, quota: RequestQuota) -> None:
-        if quota.used_up():
+        reached = quota.count()
+        if reached is LIMIT:
             self._say(lifeline.Retire("it has answered its share of requests"))
+        elif reached is WARM:
+            self._say(lifeline.Warm())
 
     def access(self, line: str) -> None:
         if self._access is not None:

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
-from _thread import start_new_thread  # by name, as sleep: gevent puts its own in their modules
-from collections.abc import Sequence
+from _thread import allocate_lock, start_new_thread  # by name, as sleep: gevent puts its own in their modules
+from collections.abc import Callable, Sequence
 from time import sleep
 
 from bigtop.backends import ending
@@ -30,9 +31,13 @@ class Shutdown:
     def __init__(self, slot: Slot, grace: float) -> None:
         self.is_over = False  # only exit handlers run
         self.at_once = False  # whoever asked for it gave open requests no time
+        self.control: socket.socket | None = None  # of a fork server, which this process is to be then
+        self.closing: list[Callable[[], None]] = []  # what else has to be let go of for that
         self._slot = slot
         self._grace = grace
         self._leave_by: float | None = None  # monotonic; None: it was not begun
+        self._minding = allocate_lock()  # held until nobody has to mind the time any more
+        self._minding.acquire()
 
     def begin(self, grace: float | None) -> None:
         """Let open requests have `grace` seconds from now on, None: what they have anyway. What was said
@@ -52,7 +57,9 @@ class Shutdown:
 
     def _mind(self, leave_by: float) -> None:
         """See that the time for open requests has an end where the thread that serves is inside of one."""
-        sleep(max(0.0, leave_by - time.monotonic()) + _LATE)
+        if self._minding.acquire(timeout=max(0.0, leave_by - time.monotonic()) + _LATE):
+            self._minding.release()  # for another one that minds
+            return
         if self._slot.words[Word.CUT]:
             return
         self.cut_off()
@@ -61,6 +68,10 @@ class Shutdown:
         if not self.is_over:
             log.error("the worker ends in the middle of what its main thread does: nothing interrupts that")
             ending.leave(os.EX_SOFTWARE)
+
+    def leave(self) -> None:
+        """Nothing is open any more, and the process goes on as something else: have no thread be left."""
+        self._minding.release()
 
     def cut_off(self, waiting: Sequence[RequestRecord] = ()) -> None:
         """No request is waited for any more: say which are cut off, and which were `waiting` to begin."""

@@ -53,9 +53,19 @@ class SignalPipe:
             if holder not in (-1, self._in):
                 signal.set_wakeup_fd(holder)
 
+    def close(self) -> None:
+        """Let go of the pipe, not of the signals; main thread only."""
+        holder = signal.set_wakeup_fd(-1)
+        if holder not in (-1, self._in):
+            signal.set_wakeup_fd(holder)
+        os.close(self._out)
+        os.close(self._in)
+        self._out = self._in = -1
+        self._handler = lambda _number, _frame: None  # what is called at a fork keeps this object
+
     def note(self, number: int) -> None:
         """Have it read, whoever the C level tells."""
-        with contextlib.suppress(BlockingIOError):  # there is enough to be read already
+        with contextlib.suppress(OSError):  # there is enough to be read already, or nobody reads
             os.write(self._in, bytes([number]))
 
     def _disown(self) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from bigtop.backends.asgi.mounted import combine
+from bigtop.backends.asgi.calls.mounted import combine
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.loader import LoadedApp
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any
 
-from bigtop.backends.wsgi.thread_executor import _interrupt
+from bigtop.backends.wsgi.executors.thread_executor import _interrupt
 
 LONGEST = 0.0004  # seconds
 

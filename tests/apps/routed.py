@@ -53,6 +53,12 @@ class Asgi:
             pieces.append(message.get("body", b""))
             more = message.get("more_body", False)
         client = ":".join(map(str, scope["client"]))
+        if "/big" in scope["path"]:
+            await send(
+                {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4000000")]}
+            )
+            await send({"type": "http.response.body", "body": bytes(4_000_000)})
+            return
         body = _told(self._name, scope["path"], scope["root_path"], client, b"".join(pieces))
         head = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": head})

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bigtop.backends.asgi.wsgi_app import InThreads
+from bigtop.backends.asgi.calls.wsgi_app import InThreads
 
 _WORDS = (
     *("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_METHOD", "wsgi.url_scheme"),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bigtop.backends.asgi.wsgi_app import InThreads
+from bigtop.backends.asgi.calls.wsgi_app import InThreads
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

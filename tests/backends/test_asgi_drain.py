@@ -14,8 +14,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from bigtop.backends.asgi.context import farewells
-from bigtop.backends.native.timeouts import LAST_REQUEST
+from bigtop.backends.native.farewells import Farewells, farewells
+from bigtop.backends.native.timeouts import LAST_REQUEST, NEVER, SECOND
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, SeatState
@@ -230,6 +230,20 @@ def test_who_is_told_last_still_has_half_of_the_time(count: int, grace: float, l
     assert turns[-1] == pytest.approx(last, rel=0.01)
 
 
+def test_each_is_asked_once_when_its_turn_has_come() -> None:
+    asked: Farewells[str] = Farewells()
+    assert (asked.due, asked.take(10)) == (NEVER, [])
+    asked.begin("abcd", 1000, grace=60.0)
+    assert asked.take(1000) == ["a"]
+    assert asked.due == 1000 + SECOND // 200
+    assert asked.take(asked.due - 1) == []
+    assert asked.take(asked.due) == ["b"]
+    asked.hurry(2000, grace=0.0)
+    assert asked.due == 2000
+    assert asked.take(2000) == ["c", "d"]
+    assert asked.due == NEVER
+
+
 def test_a_start_that_fails_is_a_failed_boot_with_its_reason() -> None:
     command = [sys.executable, "-m", "bigtop", "serve", APP, "--bind", "127.0.0.1:0"]
     ended = subprocess.run(
@@ -274,7 +288,7 @@ def test_which_loop_it_is(loop: str, hidden: bool, said: str) -> None:
     """`hidden`: uvloop is not installed, as far as Python knows."""
     code = (
         f"import sys; {hidden} and sys.modules.update(uvloop=None)\n"
-        f"from bigtop.backends.asgi.loops import new_loop\nprint(new_loop({loop!r}, 0))"
+        f"from bigtop.backends.asgi.loop.loops import new_loop\nprint(new_loop({loop!r}, 0))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert said in ended.stdout + ended.stderr

@@ -293,6 +293,24 @@ def test_who_does_not_read_is_not_read(server: BackendServer) -> None:
         assert server.word(Word.BYTES_IN) - before < 1_000_000
 
 
+@pytest.mark.parametrize("cut", ["head", "body", "half a body"])
+def test_what_comes_in_pieces_behind_what_was_pipelined_is_read_on(
+    client: Client, server: BackendServer, cut: str
+) -> None:
+    """Two requests and a part of the third are here while the first one is answered: nothing more is read
+    then, until there is room again."""
+    last = request("/echo", "Content-Length: 6", method="POST")
+    size = {"head": 20, "body": len(last), "half a body": len(last) + 3}[cut]
+    whole = last + b"abcdef"
+    gate = server.gate()
+    client.send(request(gate.target) + request("/") + whole[:size])
+    eventually(lambda: gate.entered() == 1)
+    gate.open()
+    assert [client.answer().body for _ in range(2)] == [b"slept", b"Hello World\n"]
+    client.send(whole[size:])
+    assert client.answer().body == b"abcdef"
+
+
 def test_pipelining_behind_what_waits(client: Client) -> None:
     client.send(request("/sleep/0.1") + request("/stream?n=3&size=5") + request("/"))
     assert [client.answer().body for _ in range(3)] == [b"slept", b"s" * 15, b"Hello World\n"]

@@ -18,7 +18,7 @@ from bigtop.backends.base import Features
 from bigtop.backends.native.timeouts import LAST_REQUEST
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import ConfigError
-from bigtop.http.access_format import compile_format
+from bigtop.http.access_log.access_format import compile_format
 from bigtop.ipc.histogram import since
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, SeatState

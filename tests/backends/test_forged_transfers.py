@@ -22,7 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bigtop.backends.native.app_queues import AppQueue, ProxiedAddresses, unpack
-from bigtop.backends.serve_options import ServeOptions
+from bigtop.backends.serve_options import BalancerPolicy, ServeOptions
 from bigtop.ipc import seats
 from tests.backends.test_routing import ALL, APPS, ROUTES, pair, server
 from tests.support.backend_server import BackendServer, eventually
@@ -211,8 +211,11 @@ def test_no_network_is_made_up(backend: str) -> None:
     ("options", "believed"),
     [
         (ServeOptions(), False),
-        (ServeOptions(proxy_protocol="v1", proxy_allow_ips=("192.0.2.1",)), False),
-        (ServeOptions(proxy_protocol="v1"), True),  # of this machine's addresses, as any process here
+        (ServeOptions(balancers=BalancerPolicy("v1", ("192.0.2.1",))), False),
+        (
+            ServeOptions(balancers=BalancerPolicy("v1")),
+            True,
+        ),  # of this machine's addresses, as any process here
     ],
 )
 def test_a_balancer_is_not_made_up(options: ServeOptions, believed: bool) -> None:

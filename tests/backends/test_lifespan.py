@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bigtop.backends.asgi.lifespan import Lifespan
+from bigtop.backends.asgi.calls.lifespan import Lifespan
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import AppError
 from tests.backends.test_conformance import INSTALLED, features

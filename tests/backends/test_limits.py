@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from bigtop.backends.asgi.wsgi_app import InThreads
+from bigtop.backends.asgi.calls.wsgi_app import InThreads
 from bigtop.backends.native.timeouts import GRACE
-from bigtop.backends.serve_options import ServeOptions
+from bigtop.backends.serve_options import Gates, ServeOptions
+from bigtop.http.declarations import Rate
+from bigtop.http.interfaces.wsgi import Environ
 from bigtop.http.limits import Limits
-from bigtop.http.wsgi import Environ
 from bigtop.ipc.seats import Seat
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.wire import UPGRADE, Client, request
@@ -45,7 +46,7 @@ def status(subject: BackendServer) -> int:
 
 
 def test_an_address_gets_so_many_connections(kind: str) -> None:
-    with server(kind, address_connections=2, forwarded_allow_ips=()) as subject:
+    with server(kind, gates=Gates(connections=2), forwarded_allow_ips=()) as subject:
         for _ in range(2):
             with subject.connect() as first, subject.connect() as second:
                 first.get("/")
@@ -60,7 +61,7 @@ def test_an_address_gets_so_many_connections(kind: str) -> None:
 
 
 def test_a_websocket_is_a_connection_of_its_address() -> None:
-    with server("asgi", address_connections=1, forwarded_allow_ips=()) as subject:
+    with server("asgi", gates=Gates(connections=1), forwarded_allow_ips=()) as subject:
         with subject.connect() as client:
             client.send(request("/echo", *UPGRADE))
             assert client.answer().status == 101
@@ -72,7 +73,7 @@ def test_a_websocket_is_a_connection_of_its_address() -> None:
 
 def test_proxies_are_not_limited_by_their_address(kind: str) -> None:
     with (
-        server(kind, address_connections=1, address_rate=1) as subject,
+        server(kind, gates=Gates(connections=1, rate=Rate(1, 1))) as subject,
         subject.connect() as first,
         subject.connect() as second,
     ):
@@ -81,7 +82,11 @@ def test_proxies_are_not_limited_by_their_address(kind: str) -> None:
 
 
 def test_an_address_gets_so_many_requests_per_second(kind: str) -> None:
-    options: dict[str, Any] = {"address_rate": 5, "forwarded_allow_ips": (), "access_format": "%(s)s"}
+    options: dict[str, Any] = {
+        "gates": Gates(rate=Rate(5, 1)),
+        "forwarded_allow_ips": (),
+        "access_format": "%(s)s",
+    }
     with server(kind, **options) as subject:
         with subject.connect() as client:
             began, answered = time.monotonic(), 0
@@ -96,7 +101,10 @@ def test_an_address_gets_so_many_requests_per_second(kind: str) -> None:
 
 
 def test_a_request_too_many_is_refused_without_its_body(kind: str) -> None:
-    with server(kind, address_rate=1, forwarded_allow_ips=()) as subject, subject.connect() as client:
+    with (
+        server(kind, gates=Gates(rate=Rate(1, 1)), forwarded_allow_ips=()) as subject,
+        subject.connect() as client,
+    ):
         upload = request("/echo", "Content-Length: 9", "Expect: 100-continue", method="POST")
         client.send(request("/") + upload)  # within a second
         assert client.answer().status == 200

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from bigtop.backends.native.timeouts import LAST_REQUEST
-from bigtop.backends.serve_options import ServeOptions
-from bigtop.http.declarations import Mount
+from bigtop.backends.serve_options import BalancerPolicy, Gates, ServeOptions
+from bigtop.http.clients.proxyprotocol import SIGNATURE
+from bigtop.http.declarations import Mount, Rate
 from bigtop.http.limits import Limits
-from bigtop.http.proxyprotocol import SIGNATURE
 from bigtop.ipc.seats import Seat, SeatState
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.wire import UPGRADE, Client, request
@@ -88,7 +88,7 @@ def test_a_unix_socket_is_trusted(kind: str, tmp_path: Path) -> None:
 
 
 def test_every_request_has_an_id_of_its_own(kind: str) -> None:
-    with server(kind, access_json=True) as one, one.connect() as client:
+    with server(kind, access_format="json") as one, one.connect() as client:
         ids = [environ_of(client)["HTTP_X_REQUEST_ID"] for _ in range(5)]
         client.get("/")
         assert len(set(ids)) == 5
@@ -97,7 +97,7 @@ def test_every_request_has_an_id_of_its_own(kind: str) -> None:
 
 @pytest.mark.parametrize(("version", "header"), [("v1", V1), ("v2", V2), ("auto", V1), ("auto", V2)])
 def test_a_balancer(kind: str, version: str, header: bytes) -> None:
-    with server(kind, proxy_protocol=version, access_format="%(h)s") as one:
+    with server(kind, balancers=BalancerPolicy(version), access_format="%(h)s") as one:
         for size in (1, 7, 1000):
             with one.connect() as client:
                 data = header + request("/environ")
@@ -112,32 +112,35 @@ def test_a_balancer(kind: str, version: str, header: bytes) -> None:
 
 
 def test_a_balancers_own_health_check(kind: str) -> None:
-    with server(kind, proxy_protocol="v2") as one, one.connect() as client:
+    with server(kind, balancers=BalancerPolicy("v2")) as one, one.connect() as client:
         client.send(LOCAL)
         assert environ_of(client)["REMOTE_ADDR"] == "127.0.0.1"
 
 
 def test_a_balancers_client_is_no_proxy(kind: str) -> None:
-    with server(kind, proxy_protocol="v1") as one, one.connect() as client:
+    with server(kind, balancers=BalancerPolicy("v1")) as one, one.connect() as client:
         client.send(V1)
         assert environ_of(client, "X-Forwarded-For: 1.1.1.1")["REMOTE_ADDR"] == "203.0.113.9"
 
 
 def test_a_balancer_that_says_nothing_is_refused(kind: str) -> None:
-    with server(kind, proxy_protocol="auto") as one, one.connect() as client:
+    with server(kind, balancers=BalancerPolicy("auto")) as one, one.connect() as client:
         client.send(request("/"))
         assert client.answer().status == 400
         assert client.at_end()
 
 
 def test_a_header_that_does_not_end_runs_out_of_time(kind: str) -> None:
-    with server(kind, proxy_protocol="v1", limits=Limits(header_timeout=0.2)) as one, one.connect() as client:
+    with (
+        server(kind, balancers=BalancerPolicy("v1"), limits=Limits(header_timeout=0.2)) as one,
+        one.connect() as client,
+    ):
         client.send(V1[:10])
         assert client.answer().status == 408
 
 
 def test_others_than_balancers_speak_http_at_once(kind: str) -> None:
-    with server(kind, proxy_protocol="auto", proxy_allow_ips=("10.0.0.0/8",)) as one:
+    with server(kind, balancers=BalancerPolicy("auto", ("10.0.0.0/8",))) as one:
         with one.connect() as client:
             assert client.get("/").status == 200
         with one.connect() as client:
@@ -155,7 +158,7 @@ def test_a_connection_of_a_balancer_stays_where_its_client_is_known(kind: str) -
     """A worker that drains hands its idle connections over: not those whose header is read."""
 
     def ask(step: Steps) -> None:
-        with server(kind, proxy_protocol="v1", siblings=1) as one, one.connect() as client:
+        with server(kind, balancers=BalancerPolicy("v1"), siblings=1) as one, one.connect() as client:
             one.play(SeatState.READY)
             client.send(V1)
             assert environ_of(client)["REMOTE_ADDR"] == "203.0.113.9"
@@ -174,7 +177,11 @@ def test_a_connection_of_a_balancer_stays_where_its_client_is_known(kind: str) -
 
 
 def test_limits_are_those_of_the_client_that_a_balancer_names(kind: str) -> None:
-    options: dict[str, Any] = {"proxy_protocol": "v1", "address_rate": 1, "forwarded_allow_ips": ()}
+    options: dict[str, Any] = {
+        "balancers": BalancerPolicy("v1"),
+        "gates": Gates(rate=Rate(1, 1)),
+        "forwarded_allow_ips": (),
+    }
     with server(kind, **options) as one, one.connect() as client, one.connect() as other:
         client.send(V1 + request("/") * 2)  # within a second
         assert [client.answer().status for _ in range(2)] == [200, 429]
@@ -186,7 +193,7 @@ def test_limits_are_those_of_the_client_that_a_balancer_names(kind: str) -> None
 def test_a_websocket_behind_a_balancer(backend: tuple[str, int]) -> None:
     name, threads = backend
     app = "tests.apps.asgi_basic:app" if name == "asgi" else "tests.apps.sock_site:app"
-    options = ServeOptions(proxy_protocol="v2", threads=threads)
+    options = ServeOptions(balancers=BalancerPolicy("v2"), threads=threads)
     with BackendServer(app, options, backend=name) as one, one.connect() as client:
         client.send(V2 + request("/echo", *UPGRADE))
         assert client.answer().status == 101

@@ -10,11 +10,11 @@ import pytest
 
 from bigtop.backends import registry
 from bigtop.backends.base import Features
-from bigtop.backends.serve_options import FLAGS, ServeOptions
+from bigtop.backends.serve_options import FLAGS, BalancerPolicy, Gates, ServeOptions
 from bigtop.config.serve.option import NATIVE
 from bigtop.config.serve.options import OPTIONS
 from bigtop.errors import ConfigError
-from bigtop.http.declarations import Mount
+from bigtop.http.declarations import Mount, Rate
 from bigtop.http.limits import Limits, WebSocketLimits
 
 
@@ -72,7 +72,7 @@ def test_a_backend_that_cannot_be_imported_says_what_is_missing(name: str, value
         ),
         ({"options": ServeOptions(static=(Mount("/s/", "/usr"),))}, "serving files .--static.*a proxy do it"),
         ({"options": ServeOptions(sendfile_roots=(Mount("/s/", "/usr"),))}, "does not support files by name"),
-        ({"options": ServeOptions(proxy_protocol="v1")}, "does not support the PROXY protocol"),
+        ({"options": ServeOptions(balancers=BalancerPolicy("v1"))}, "does not support the PROXY protocol"),
         ({"unix": True}, "'plain' does not support unix sockets; bind a HOST:PORT"),
         ({"reload": True}, "'plain' does not support sharing its listeners.*restart instead"),
     ],
@@ -83,7 +83,7 @@ def test_what_is_not_declared_is_refused_with_a_remedy(asked: dict[str, object],
 
 
 def test_what_is_declared_passes() -> None:
-    everything = ServeOptions(threads=8, static=(Mount("/s/", "/usr"),), proxy_protocol="auto")
+    everything = ServeOptions(threads=8, static=(Mount("/s/", "/usr"),), balancers=BalancerPolicy("auto"))
     registry.require(registry.load("wsgi"), interface="wsgi", options=everything, unix=True, reload=True)
     registry.require(Plain, interface="wsgi")
 
@@ -93,7 +93,7 @@ class Heeding(Plain):
 
 
 def test_what_a_backend_does_nothing_about_is_named() -> None:
-    asked = ServeOptions(server_header="x", limits=Limits(keep_alive=1, body_rate=1))
+    asked = ServeOptions(server_header="x", limits=Limits(keep_alive=1, body_rate=Rate(1, 1)))
     assert registry.unheeded(Heeding, asked) == (
         "backend 'plain' does nothing about --server-header, --min-body-rate"
     )
@@ -103,8 +103,8 @@ def test_what_a_backend_does_nothing_about_is_named() -> None:
 @pytest.mark.parametrize(
     ("options", "flag"),
     [
-        (ServeOptions(address_connections=1), "--limit-address-connections"),
-        (ServeOptions(address_rate=1), "--limit-address-rate"),
+        (ServeOptions(gates=Gates(connections=1)), "--limit-address-connections"),
+        (ServeOptions(gates=Gates(rate=Rate(1, 1))), "--limit-address-rate"),
         (ServeOptions(limit_concurrency=1), "--limit-concurrency"),
         (ServeOptions(websocket=WebSocketLimits(origins=("https://a.test",))), "--ws-origins"),
     ],
@@ -161,7 +161,7 @@ def test_flags_of_options_are_flags_of_serve() -> None:
     """Fields without a FLAG are those that every backend heeds, or that a feature is about."""
     flags = {option.field: option.flag for option in OPTIONS if option.field}
     assert FLAGS.items() <= flags.items()
-    by_feature = {"threads", "static", "sendfile_roots", "proxy_protocol", "proxy_allow_ips"}
-    assert set(flags) - set(FLAGS) == by_feature | {"access_json", "timeout", "limits.timeout_action"}
+    by_feature = {"threads", "static", "sendfile_roots", "balancers.protocol", "balancers.allow_ips"}
+    assert set(flags) - set(FLAGS) == by_feature | {"timeout", "limits.timeout_action"}
     for name in flags:
         attrgetter(name)(ServeOptions())

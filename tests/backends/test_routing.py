@@ -11,7 +11,7 @@ import pytest
 
 from bigtop.backends.native.app_queues import PATIENCE, Arrival, ProxiedAddresses
 from bigtop.backends.native.timeouts import LAST_REQUEST, SECOND
-from bigtop.backends.serve_options import ServeOptions
+from bigtop.backends.serve_options import BalancerPolicy, ServeOptions
 from bigtop.http.declarations import Route
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat, SeatState
@@ -161,7 +161,7 @@ def test_a_draining_worker_hands_over(backend: str) -> None:
 
 @ALL
 def test_what_a_balancer_said_travels(backend: str) -> None:
-    options = ServeOptions(proxy_protocol="v1")
+    options = ServeOptions(balancers=BalancerPolicy("v1"))
     with server(backend, options) as subject, subject.connect() as client:
         subject.serve_neighbour()
         client.send(b"PROXY TCP4 203.0.113.9 198.51.100.2 56324 443\r\n" + FOREIGN)
@@ -289,7 +289,7 @@ def test_a_client_that_left_on_the_way(backend: str) -> None:
 
 @ALL
 def test_a_balancers_client_is_known_to_the_owner(backend: str) -> None:
-    options = ServeOptions(proxy_protocol="v1")
+    options = ServeOptions(balancers=BalancerPolicy("v1"))
     with server(backend, options) as subject:
         client, accepted = pair(subject)
         with client:

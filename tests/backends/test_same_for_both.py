@@ -134,7 +134,7 @@ def test_what_is_refused_is_in_the_access_log(kind: str, refused: str, shared: S
 
 def test_who_is_too_slow_is_in_the_access_log(kind: str) -> None:
     with (
-        server(kind, access_json=True, limits=Limits(header_timeout=0.2)) as one,
+        server(kind, access_format="json", limits=Limits(header_timeout=0.2)) as one,
         one.connect() as client,
     ):
         client.send(b"GET /slow HTTP/1.1\r\nHost")

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from bigtop.backends.native import openssl
 from bigtop.backends.native.timeouts import LAST_REQUEST
-from bigtop.backends.serve_options import ServeOptions, TlsPolicy
+from bigtop.backends.native.transport import openssl
+from bigtop.backends.serve_options import Gates, ServeOptions, TlsPolicy
 from bigtop.http.declarations import Mount, Route
 from bigtop.http.limits import Limits
 from bigtop.ipc.keyring import Keyring
@@ -481,7 +481,7 @@ def test_a_hello_that_ends_in_the_middle(kind: str, shared: Shared) -> None:
 
 @ALL
 def test_handshakes_count_as_connections(kind: str) -> None:
-    options = ServeOptions(address_connections=2, forwarded_allow_ips=())
+    options = ServeOptions(gates=Gates(connections=2), forwarded_allow_ips=())
     with server(kind, options) as subject, subject.connect() as first, subject.connect() as second:
         eventually(lambda: subject.word(Seat.CONNECTIONS) == 2)
         with subject.connect() as third:

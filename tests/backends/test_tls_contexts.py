@@ -17,12 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.backends.native.ticket_keys import TicketKeys
-from bigtop.backends.native.tls_contexts import TlsContexts
-from bigtop.backends.serve_options import TlsPolicy
+from bigtop.backends.native.handlers.handler_chain import chain_of, with_challenges
+from bigtop.backends.native.transport.encryption import Encryption
+from bigtop.backends.native.transport.ticket_keys import TicketKeys
+from bigtop.backends.native.transport.tls_contexts import TlsContexts
+from bigtop.backends.serve_options import Gates, ServeOptions, TlsPolicy
 from bigtop.errors import ConfigError
+from bigtop.http.declarations import Rate
 from bigtop.ipc import keyring
 from bigtop.ipc.keyring import TURN, Keyring, TicketSecret
+from bigtop.keeper.publishing.answers import Answers
 from bigtop.record import replace
 from bigtop.system import certificates, revocations
 from tests.support.certificates import made, revoking, ring
@@ -269,3 +273,12 @@ def test_a_keyring_is_sealed() -> None:
             os.ftruncate(fd, 0)
     finally:
         os.close(fd)
+
+
+def test_where_certificates_are_got_nothing_else_is_lost_in_front_of_the_application() -> None:
+    contexts = TlsContexts(ring(made("localhost")), TlsPolicy())
+    whole = chain_of(ServeOptions(max_queue_time=1.0, gates=Gates(connections=9, rate=Rate(5, 1))), lambda: 0)
+    found = with_challenges(whole, Encryption(contexts, frozenset((0,)), Answers(-1, -1)))
+    assert found.handlers is not whole.handlers
+    assert found.queue_limit is whole.queue_limit is not None
+    assert found.connections is whole.connections is not None

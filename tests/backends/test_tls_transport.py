@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.backends.native.tls import TlsTransport
-from bigtop.backends.native.tls_contexts import TlsContexts
-from bigtop.backends.native.transport import READABLE, WRITABLE
+from bigtop.backends.native.transport.tls import TlsTransport
+from bigtop.backends.native.transport.tls_contexts import TlsContexts
+from bigtop.backends.native.transport.transport import READABLE, WRITABLE
 from bigtop.backends.serve_options import TlsPolicy
 from tests.support.certificates import ring
 from tests.support.tls_client import Relayed

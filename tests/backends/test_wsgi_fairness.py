@@ -13,6 +13,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,14 +24,33 @@ from bigtop.ipc.scoreboard import RequestPhase, Word
 from bigtop.ipc.seats import Seat
 from tests.support import procfs
 from tests.support.backend_server import BackendServer, Steps, eventually, in_time, stopped
+from tests.support.certificates import ring
+from tests.support.tls_client import TlsClient
 from tests.support.wire import Client, Closed, request
 
 APP = "tests.apps.wsgi_basic:app"
 MB = 1 << 20
 
+either = pytest.mark.parametrize("scheme", ["http", "https"])
+
+
+def served(scheme: str, options: ServeOptions | None = None, **more: Any) -> BackendServer:
+    return BackendServer(APP, options, keyring=ring() if scheme == "https" else None, **more)
+
+
+def joined(server: BackendServer) -> Client:
+    return TlsClient(server.address) if server.is_encrypted else server.connect()
+
+
+def slow_reader(server: BackendServer) -> Client:
+    """Return a client for which the kernel keeps little of what it does not read."""
+    if server.is_encrypted:
+        return TlsClient(server.address, receive_buffer=65536)
+    return Client(server.address, timeout=30, receive_buffer=65536)
+
 
 def _get(server: BackendServer, path: str) -> bytes:
-    with server.connect(timeout=30) as client:
+    with joined(server) as client:
         return client.get(path).body
 
 
@@ -43,9 +63,10 @@ def test_one_thread_means_one_call_at_a_time() -> None:
         assert _get(server, "/overlap") == b"1"
 
 
-def test_n_threads_mean_n_calls_at_a_time_and_no_more() -> None:
-    with BackendServer(APP, ServeOptions(threads=4)) as server, ExitStack() as opened:
-        clients = [opened.enter_context(server.connect()) for _ in range(8)]
+@either
+def test_n_threads_mean_n_calls_at_a_time_and_no_more(scheme: str) -> None:
+    with served(scheme, ServeOptions(threads=4)) as server, ExitStack() as opened:
+        clients = [opened.enter_context(joined(server)) for _ in range(8)]
         for client in clients:
             client.get("/")  # it is let in while a thread is free
         gate = server.gate()
@@ -58,8 +79,27 @@ def test_n_threads_mean_n_calls_at_a_time_and_no_more() -> None:
         assert json.loads(_get(server, "/environ"))["wsgi.multithread"] is True
 
 
-def test_quick_calls_of_a_threaded_worker_pass_slow_ones() -> None:
-    with BackendServer(APP, ServeOptions(threads=2)) as server, server.connect() as slow:
+def test_new_clients_go_on_whose_turn_ends_with_a_slow_call() -> None:
+    with BackendServer(APP, ServeOptions(threads=2)) as server, ExitStack() as opened:
+        kept = [opened.enter_context(server.connect()) for _ in range(2)]
+        for client in kept:
+            client.get("/")
+        gate = server.gate()
+        with stopped(server):  # so that one turn takes in all of them
+            newcomers = [opened.enter_context(server.connect()) for _ in range(3)]
+            for client, target in zip(newcomers, (gate.target, "/", "/"), strict=True):
+                client.send(request(target))
+            for client in kept:
+                client.send(request("/"))
+        for client in newcomers[1:] + kept:
+            assert client.answer().body == b"Hello World\n"
+        gate.open()
+        assert newcomers[0].answer().body == b"slept"
+
+
+@either
+def test_quick_calls_of_a_threaded_worker_pass_slow_ones(scheme: str) -> None:
+    with served(scheme, ServeOptions(threads=2)) as server, joined(server) as slow:
         gate = server.hold(slow)
         for _ in range(20):
             assert _get(server, "/") == b"Hello World\n"
@@ -67,11 +107,13 @@ def test_quick_calls_of_a_threaded_worker_pass_slow_ones() -> None:
         assert slow.answer().body == b"slept"
 
 
-def test_bytes_move_during_a_slow_call_although_there_is_one_thread() -> None:
+@either
+def test_bytes_move_during_a_slow_call_although_there_is_one_thread(scheme: str) -> None:
     body = b"u" * (4 * MB)
-    with BackendServer(APP) as server, server.connect() as slow, server.connect() as upload:
+    with served(scheme) as server, joined(server) as slow, joined(server) as upload:
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 2, what="both are let in")
         gate = server.hold(slow)
-        with server.connect() as newcomer:
+        with server.connect() as newcomer:  # without TLS: it would wait for a handshake
             newcomer.send(request("/"))  # the worker has nothing to offer: it is left to others
             received = server.word(Word.BYTES_IN)
             upload.send(request("/echo", f"Content-Length: {len(body)}", method="POST") + body)
@@ -81,12 +123,13 @@ def test_bytes_move_during_a_slow_call_although_there_is_one_thread() -> None:
             gate.open()
             assert slow.answer().body == b"slept"
             assert upload.answer().body == body
-            assert newcomer.answer().status == 200
+            assert newcomer.answer().status == (400 if server.is_encrypted else 200)
 
 
-def test_an_answer_is_flushed_during_a_slow_call() -> None:
-    with BackendServer(APP, send_buffer=65536) as server, server.connect() as slow:
-        with Client(server.address, receive_buffer=65536) as reader:
+@either
+def test_an_answer_is_flushed_during_a_slow_call(scheme: str) -> None:
+    with served(scheme, send_buffer=65536) as server, joined(server) as slow:
+        with slow_reader(server) as reader:
             reader.send(request("/echo", f"Content-Length: {4 * MB}", method="POST") + b"e" * (4 * MB))
             eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
             gate = server.hold(slow)
@@ -109,8 +152,9 @@ def test_no_answer_waits_for_a_slow_call_that_came_with_it(main_thread: bool) ->
         assert [first.answer().body, slow.answer().body] == [b"slept", b"slept"]
 
 
-def test_no_answer_waits_for_its_own_close() -> None:
-    with BackendServer(APP) as server, server.connect() as client, server.connect() as other:
+@either
+def test_no_answer_waits_for_its_own_close(scheme: str) -> None:
+    with served(scheme) as server, joined(server) as client, joined(server) as other:
         gate = server.gate("/slow-closing")
         assert client.get(gate.target).body == b"ok"
         assert server.word(Word.BUSY) == 1
@@ -121,9 +165,11 @@ def test_no_answer_waits_for_its_own_close() -> None:
         assert client.get("/").status == 200
 
 
-def test_a_client_that_is_gone_when_its_answer_is_sent_with_others() -> None:
-    with BackendServer(APP) as server, server.connect() as first, server.connect() as third:
-        with server.connect() as second:
+@either
+def test_a_client_that_is_gone_when_its_answer_is_sent_with_others(scheme: str) -> None:
+    with served(scheme) as server, joined(server) as first, joined(server) as third:
+        with joined(server) as second:
+            eventually(lambda: server.word(Seat.CONNECTIONS) == 3, what="all are let in")
             gate = server.hold(first)
             second.send(request("/"))
             eventually(lambda: server.word(Word.WAITING) == 1)
@@ -137,12 +183,13 @@ def test_a_client_that_is_gone_when_its_answer_is_sent_with_others() -> None:
         eventually(lambda: server.word(Word.REQUESTS) == 3)
 
 
-def test_clients_at_work_do_not_lock_out_a_new_one() -> None:
-    with BackendServer(APP) as server, ThreadPoolExecutor(4) as pool:
+@either
+def test_clients_at_work_do_not_lock_out_a_new_one(scheme: str) -> None:
+    with served(scheme) as server, ThreadPoolExecutor(4) as pool:
         stop = threading.Event()
 
         def ask() -> None:
-            with server.connect() as client:
+            with joined(server) as client:
                 while not stop.is_set():
                     client.get("/sleep/0.02")
 
@@ -241,11 +288,18 @@ def _switches_at_rest(server: BackendServer) -> int:
 # ---- slow clients
 
 
-@pytest.mark.parametrize("path", [f"/stream?n=200&size={MB}", f"/write?n=200&size={MB}"])
-def test_a_slow_reader_of_a_large_answer_costs_no_memory_and_blocks_nobody(path: str) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "path"),
+    [
+        ("http", f"/stream?n=200&size={MB}"),
+        ("http", f"/write?n=200&size={MB}"),
+        ("https", f"/stream?n=200&size={MB}"),
+    ],
+)
+def test_a_slow_reader_of_a_large_answer_costs_no_memory_and_blocks_nobody(scheme: str, path: str) -> None:
     options = ServeOptions(threads=2)
-    with BackendServer(APP, options, send_buffer=65536) as server:
-        with Client(server.address, timeout=30, receive_buffer=65536) as reader:
+    with served(scheme, options, send_buffer=65536) as server:
+        with slow_reader(server) as reader:
             _get(server, "/")
             before = server.rss()
             reader.send(request(path))
@@ -274,10 +328,11 @@ def test_the_whole_of_a_large_stream_arrives() -> None:
         assert server.rss() - before < 12 * MB
 
 
-def test_a_slow_reader_of_a_finished_answer_holds_no_slot() -> None:
+@either
+def test_a_slow_reader_of_a_finished_answer_holds_no_slot(scheme: str) -> None:
     with (
-        BackendServer(APP, send_buffer=65536) as server,
-        Client(server.address, timeout=30, receive_buffer=65536) as reader,
+        served(scheme, send_buffer=65536) as server,
+        slow_reader(server) as reader,
     ):
         reader.send(request("/echo", f"Content-Length: {20 * MB}", method="POST") + b"e" * (20 * MB))
         eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
@@ -286,10 +341,11 @@ def test_a_slow_reader_of_a_finished_answer_holds_no_slot() -> None:
         assert len(reader.answer().body) == 20 * MB
 
 
-def test_a_slow_reader_of_a_file_holds_no_slot_and_the_file_is_closed_at_the_end() -> None:
+@either
+def test_a_slow_reader_of_a_file_holds_no_slot_and_the_file_is_closed_at_the_end(scheme: str) -> None:
     with (
-        BackendServer(APP, send_buffer=65536) as server,
-        Client(server.address, timeout=30, receive_buffer=65536) as reader,
+        served(scheme, send_buffer=65536) as server,
+        slow_reader(server) as reader,
     ):
         reader.send(request(f"/file?size={50 * MB}"))
         eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
@@ -298,9 +354,10 @@ def test_a_slow_reader_of_a_file_holds_no_slot_and_the_file_is_closed_at_the_end
         eventually(lambda: b"file closed" in _get(server, "/events"))
 
 
-def test_a_file_is_closed_once_when_a_slot_is_free() -> None:
-    with BackendServer(APP, send_buffer=65536) as server, server.connect() as slow:
-        with Client(server.address, receive_buffer=65536) as reader:
+@either
+def test_a_file_is_closed_once_when_a_slot_is_free(scheme: str) -> None:
+    with served(scheme, send_buffer=65536) as server, joined(server) as slow:
+        with slow_reader(server) as reader:
             reader.send(request(f"/file?size={5 * MB}") + request("/"))
             eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
             gate = server.hold(slow)
@@ -312,11 +369,12 @@ def test_a_file_is_closed_once_when_a_slot_is_free() -> None:
         assert "Traceback" not in server.log()
 
 
-def test_pipelined_answers_to_a_slow_reader() -> None:
+@either
+def test_pipelined_answers_to_a_slow_reader(scheme: str) -> None:
     with (
-        BackendServer(APP, ServeOptions(threads=2), send_buffer=65536) as server,
-        Client(server.address, receive_buffer=65536) as reader,
-        server.connect() as other,
+        served(scheme, ServeOptions(threads=2), send_buffer=65536) as server,
+        slow_reader(server) as reader,
+        joined(server) as other,
     ):
         paths = [f"/stream?n=1&size={MB}", "/sleep/0.05", f"/file?size={MB}", "/sleep/0.05"] * 3
         reader.send(b"".join(request(path) for path in paths))
@@ -325,16 +383,18 @@ def test_pipelined_answers_to_a_slow_reader() -> None:
         assert [len(reader.answer().body) for _ in paths] == [MB, 5, MB, 5] * 3
 
 
-def test_the_file_of_a_client_that_left_is_closed() -> None:
-    with BackendServer(APP, send_buffer=65536) as server:
-        with Client(server.address, receive_buffer=65536) as reader:
+@either
+def test_the_file_of_a_client_that_left_is_closed(scheme: str) -> None:
+    with served(scheme, send_buffer=65536) as server:
+        with slow_reader(server) as reader:
             reader.send(request(f"/file?size={50 * MB}"))
             eventually(lambda: any(r.phase is RequestPhase.WRITING for r in server.scoreboard.running()))
         eventually(lambda: b"file closed" in _get(server, "/events"))
 
 
-def test_a_large_upload_costs_no_memory() -> None:
-    with BackendServer(APP) as server, server.connect(timeout=60) as client:
+@either
+def test_a_large_upload_costs_no_memory(scheme: str) -> None:
+    with served(scheme) as server, joined(server) as client:
         client.get("/")
         before = most = server.rss()
         client.send(request("/digest", f"Content-Length: {200 * MB}", method="POST"))
@@ -345,8 +405,9 @@ def test_a_large_upload_costs_no_memory() -> None:
         assert max(most, server.rss()) - before < 12 * MB
 
 
-def test_a_slow_upload_holds_no_slot() -> None:
-    with BackendServer(APP) as server, server.connect() as upload:
+@either
+def test_a_slow_upload_holds_no_slot(scheme: str) -> None:
+    with served(scheme) as server, joined(server) as upload:
         upload.send(request("/echo", "Content-Length: 6", method="POST") + b"abc")
         for _ in range(5):
             assert _get(server, "/") == b"Hello World\n"

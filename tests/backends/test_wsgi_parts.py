@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,26 +16,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.backends.native.client_limits import AddressConnections, AddressRate
-from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.handlers.client_limits import AddressConnections, AddressRate
+from bigtop.backends.native.handlers.handler_chain import Chain
 from bigtop.backends.native.timeouts import GRACE, NEVER, SECOND, Timeouts, Wait
-from bigtop.backends.native.transport import PlainTransport
-from bigtop.backends.native.write_buffer import Bounds, ClientGone, WriteBuffer, patient
+from bigtop.backends.native.transport.transport import PlainTransport
+from bigtop.backends.native.transport.write_buffer import Bounds, ClientGone, WriteBuffer, patient
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.call import Call
-from bigtop.backends.wsgi.connection import Connection
+from bigtop.backends.wsgi.connections.connection import Connection
 from bigtop.backends.wsgi.context import WorkerContext
-from bigtop.backends.wsgi.executor import Lead
-from bigtop.backends.wsgi.relay import Task as Beside
-from bigtop.backends.wsgi.thread_executor import ENOUGH, TICK, ThreadExecutor, _Bell, _Usual
-from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
+from bigtop.backends.wsgi.executors.executor import Lead
+from bigtop.backends.wsgi.executors.thread_executor import ENOUGH, TICK, ThreadExecutor, _Bell, _Usual
+from bigtop.backends.wsgi.websockets.relay import Task as Beside
+from bigtop.backends.wsgi.websockets.upgraded import Means, SpokenSocket, Upgrades
+from bigtop.http.clients.forwarded import Forwarding, Trust
+from bigtop.http.declarations import Rate
 from bigtop.http.engine import Engine
-from bigtop.http.forwarded import Forwarding, Trust
 from bigtop.http.handlers import FilePart
+from bigtop.http.interfaces.wsgi import Environs, Peer
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
-from bigtop.http.wsgi import Environs, Peer
+from bigtop.ipc import client_table
 from bigtop.ipc.scoreboard import Slot
 from tests.support.backend_server import eventually
 
@@ -211,6 +215,26 @@ def test_a_body_comes_back_whole(tmp_path: Path, pieces: list[bytes]) -> None:
     assert not list(tmp_path.iterdir()), "a temporary file has no name"
 
 
+def test_a_body_that_trickles_takes_little_more_room_than_it_holds(tmp_path: Path) -> None:
+    body = Body(1 << 20, str(tmp_path), Request())
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            body.add(b"%c" % (number % 256) + bytes(2))
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 1_500_000, "300,000 bytes, and as much again twice"
+    assert body.finish().read() == b"".join(b"%c\0\0" % (number % 256) for number in range(100_000))
+
+
+def test_a_body_in_one_piece_is_handed_on_as_it_lies(tmp_path: Path) -> None:
+    piece = os.urandom(50_000)
+    body = Body(1 << 20, str(tmp_path), Request())
+    body.add(piece)
+    assert body.finish().read() is piece
+
+
 # ---- executor
 
 
@@ -375,7 +399,7 @@ def _peer(address: str) -> Peer:
 
 
 def test_connections_of_an_address_are_counted() -> None:
-    limit, peer = AddressConnections(2), _peer("10.0.0.2")
+    limit, peer = AddressConnections(2, client_table.alone()), _peer("10.0.0.2")
     assert [limit.opened(peer) is None for _ in range(3)] == [True, True, False]
     assert limit.opened(_peer("10.0.0.3")) is None
     limit.closed(peer)
@@ -384,24 +408,16 @@ def test_connections_of_an_address_are_counted() -> None:
     assert all(limit.opened(_peer("10.0.0.1")) is None for _ in range(9)), "a proxy speaks for many"
 
 
-@given(st.lists(st.integers(0, SECOND), max_size=60), st.integers(1, 20))
-def test_no_address_gets_more_than_its_rate(pauses: list[int], rate: int) -> None:
-    limit, peer, now, taken = AddressRate(rate), _peer("10.0.0.2"), 0, []
-    for pause in pauses:
-        now += pause
-        if limit.handle(Request(), peer, now) is None:
-            taken.append(now)
-    for first in taken:
-        assert sum(first <= when < first + SECOND for when in taken) <= 2 * rate
-    assert len(taken) <= rate + rate * (now - (taken[0] if taken else 0)) / SECOND + 1
-
-
-def test_addresses_that_left_are_forgotten() -> None:
-    limit = AddressRate(10)
-    for number in range(5000):
-        peer = _peer(f"10.1.{number // 250}.{number % 250}")
-        assert limit.handle(Request(), peer, number * SECOND) is None
-    assert len(limit._buckets) <= 1024
+def test_an_address_gets_its_rate_and_others_get_theirs() -> None:
+    limit, peer, other = (
+        AddressRate(Rate(3, 1), "", client_table.alone()),
+        _peer("10.0.0.2"),
+        _peer("10.0.0.3"),
+    )
+    assert [limit.handle(Request(), peer, 1) is None for _ in range(5)] == [True] * 3 + [False] * 2
+    assert limit.handle(Request(), other, 1) is None
+    assert limit.handle(Request(), peer, SECOND) is None
+    assert all(limit.handle(Request(), _peer("10.0.0.1"), 1) is None for _ in range(9)), "a proxy's"
 
 
 # ---- the relief

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -116,6 +117,22 @@ def test_a_drain_ends_them_with_1012(kind: str, path: str) -> None:
             client.recv(30)
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1012
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("kind", ["threads", "gevent"])
+def test_a_drain_asks_one_after_the_other(kind: str) -> None:
+    with serve(kind) as server, ExitStack() as opened:
+        clients = [opened.enter_context(dial(server, "/echo")) for _ in range(3)]
+        for client in clients:
+            client.send("hello")
+            assert client.recv(30) == "hello"
+        server.drain()
+        for client in clients:
+            with pytest.raises(ConnectionClosed) as caught:
+                client.recv(30)
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1012
         assert server.wait() == 0
 
 

@@ -15,19 +15,19 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.backends.native.handler_chain import Chain
-from bigtop.backends.native.transport import PlainTransport
-from bigtop.backends.native.write_buffer import patient
+from bigtop.backends.native.handlers.handler_chain import Chain
+from bigtop.backends.native.transport.transport import PlainTransport
+from bigtop.backends.native.transport.write_buffer import patient
 from bigtop.backends.serve_options import ServeOptions
-from bigtop.backends.wsgi.connection import Connection, ProxiedConnection
+from bigtop.backends.wsgi.connections.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.context import WorkerContext
-from bigtop.backends.wsgi.relay import Task
-from bigtop.backends.wsgi.thread_executor import ThreadExecutor
-from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
+from bigtop.backends.wsgi.executors.thread_executor import ThreadExecutor
+from bigtop.backends.wsgi.websockets.relay import Task
+from bigtop.backends.wsgi.websockets.upgraded import Means, SpokenSocket, Upgrades
+from bigtop.http.clients.forwarded import Forwarding, Trust
 from bigtop.http.engine import Engine
-from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.interfaces.wsgi import Environs, Peer
 from bigtop.http.limits import Limits
-from bigtop.http.wsgi import Environs, Peer
 from bigtop.ipc import handoff, seats
 from bigtop.ipc.scoreboard import Slot, Word
 from bigtop.ipc.seats import Seat, Seats, SeatState

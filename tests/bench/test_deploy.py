@@ -49,7 +49,7 @@ def test_results_are_kept_and_shown(tmp_path: Path, capsys: pytest.CaptureFixtur
     results.outcomes = [LASTS, Outcome("granian", "kill", problem="it did not come up")]
     file = tmp_path / "deploys.json"
     results.save(file)
-    assert deployed.load(file) == results
+    assert deployed.Results.load(file) == results
     assert main(["table", str(file), "--markdown"]) == 0
     shown = capsys.readouterr().out
     assert "## Three reloads to good code" in shown

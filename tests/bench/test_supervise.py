@@ -80,7 +80,7 @@ def results() -> Results:
 def test_the_table_has_medians_ratios_and_problems(results: Results, tmp_path: Path) -> None:
     file = tmp_path / "new" / "result.json"
     results.save(file)
-    text = supervised.render(supervised.load(file))
+    text = supervised.render(supervised.Results.load(file))
     assert text == supervised.render(results)
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith("  ")}
     assert "1,000 processes" in text

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bigtop.config.file import daemon
-from bigtop.config.file import daemon_options as d
-from bigtop.config.file import watcher_options as o
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.options import watcher_options as o
 from bigtop.errors import ConfigError
-from bigtop.launch import file_preflight
-from bigtop.supervisor.processes.resolve import request_for
+from bigtop.launch.run import file_preflight
+from bigtop.supervisor.processes.commands.resolve import request_for
 from bigtop.supervisor.streams import sinks
 from tests.support.site import ROOT
 from tests.support.stack import Stack

@@ -126,7 +126,7 @@ def test_convert_writes_a_file_that_check_accepts(bigtop, tmp_path: Path) -> Non
 
 def test_convert_takes_command_lines_and_counts_what_has_no_equal(bigtop, tmp_path: Path) -> None:
     (tmp_path / "site_app.py").write_text("def app(environ, start_response): ...\n")
-    line = "gunicorn -w ${WORKERS} --http-protocols h2 site_app:app"
+    line = "gunicorn -w ${WORKERS} --dirty-workers 2 site_app:app"
     done = bigtop("convert", "--command", line, "-o", "x.toml", WORKERS="2")
     told = 'bigtop: x.toml: 1 without an equal; look for "no equal"\n'
     assert (done.returncode, done.stdout, done.stderr) == (0, "", told)

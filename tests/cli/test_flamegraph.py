@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.cli import ctl_inspect, flamegraph
-from bigtop.cli.ctl_table import short, size
+from bigtop.cli.ctl import ctl_inspect, flamegraph
+from bigtop.cli.ctl.ctl_table import short, size
 
 NAME = "{http://www.w3.org/2000/svg}"
 STACKS = {"main;a;b": 3, "main;a": 1, "main;c": 4, '<odd> & "name"': 2}

@@ -100,6 +100,14 @@ def test_a_file(tmp_path: Path) -> None:
     assert service["WorkingDirectory"] == str(tmp_path)
     assert service["TimeoutStopSec"] == "320"
     assert service["RuntimeDirectory"] == "bigtop/site"
+    assert (service["KillMode"], service["FileDescriptorStoreMax"]) == ("mixed", "128")
+
+
+def test_commands_that_are_to_outlive_their_supervisor(tmp_path: Path) -> None:
+    many = '[watcher.a]\ncmd = "sleep 9"\nnumprocesses = 99\n[socket.s]\nport = 80\n'
+    (tmp_path / "site.toml").write_text(many)
+    service = unit("--keep-commands", "run", "site.toml", cwd=tmp_path)["Service"]
+    assert (service["KillMode"], service["FileDescriptorStoreMax"]) == ("process", "602")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +119,7 @@ def test_a_file(tmp_path: Path) -> None:
         (["run", "no-such-file.toml"], 78, "no-such-file.toml"),
         (["run", "--daemon", "examples/stack.toml"], 78, "in the foreground"),
         (["serve", "a:b", "--daemon"], 78, "in the foreground"),
+        (["--keep-commands", "serve", "a:b"], 78, "--keep-commands: serve has none"),
     ],
 )
 def test_what_would_not_start_is_told_now(words: list[str], status: int, reason: str) -> None:

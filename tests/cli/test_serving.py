@@ -72,6 +72,23 @@ def test_the_access_log_has_what_its_format_asks_for(tmp_path: Path) -> None:
     assert said[10:] == ["77", str(len(str(worker)))]
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ("combined", r'127\.0\.0\.1 - - \[.+\] "GET /sleep/0 HTTP/1\.1" 200 \d+ "-" "-"\n'),
+        ("$status|$http_x_id|$request_time", r"200\|77\|0\.\d{3}\n"),
+        ("caddy", r'\{"level": "info", "ts": .+, "msg": "handled request", .+\}\n'),
+    ],
+)
+def test_a_format_by_name_or_as_nginx_has_it(tmp_path: Path, shape: str, expected: str) -> None:
+    log = tmp_path / "access"
+    with Site(APP, "--access-logfile", str(log), "--access-logformat", shape) as site:
+        with Client(("127.0.0.1", site.port)) as client:
+            client.get("/sleep/0", "X-Id: 77")
+        until(lambda: log.read_text().endswith("\n"), "the line")
+    assert re.fullmatch(expected, log.read_text())
+
+
 @pytest.mark.parametrize("pattern", ["site.ini", "./*.ini", "**/*.ini"])
 def test_a_reload_when_an_extra_file_changes(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "site.ini").write_text("before")

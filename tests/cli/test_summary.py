@@ -12,10 +12,10 @@ import sys
 import pytest
 
 from bigtop import build
-from bigtop.cli.summary import announce, describe, summary
+from bigtop.cli.serve.summary import announce, describe, summary
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.serve import configure, spec
-from bigtop.launch.summary_facts import SummaryFacts
+from bigtop.launch.serve.summary_facts import SummaryFacts
 
 
 def facts(**options: object) -> SummaryFacts:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from bigtop.config.file import daemon
-from bigtop.config.serve import acme, serve, site_preflight, tls
 from bigtop.config.serve import options as o
+from bigtop.config.serve import serve, site_preflight
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import Given, ServeConfig
+from bigtop.config.serve.specs import acme, tls
 from bigtop.errors import ConfigError
 from bigtop.keeper.issuers import LETS_ENCRYPT
 from tests.config.files import written

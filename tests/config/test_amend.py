@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.config.file import amend_ini, amend_toml
-from bigtop.config.file.document import Problems
-from bigtop.config.file.ini import read
+from bigtop.config.file.text import amend_ini, amend_toml
+from bigtop.config.file.text.document import Problems
+from bigtop.config.file.text.ini import read
 
 INI = """\
 # The shop.

@@ -18,7 +18,7 @@ from bigtop.config.convert import shell
 from bigtop.config.convert.sources import NAMES, convert
 from bigtop.config.file.daemon import DaemonSpec, resolve
 from bigtop.errors import ConfigError
-from bigtop.launch.file_preflight import check
+from bigtop.launch.run.file_preflight import check
 from bigtop.supervisor.policy.spec import Command
 
 APP = "def app(environ, start_response): ...\nasync def asgi(scope, receive, send): ...\n"
@@ -87,7 +87,7 @@ def test_what_is_not_recognised_can_be_named() -> None:
         convert("x.txt", "procfile")
     with pytest.raises(ConfigError, match=r"^x.txt: is none of the files that are known; --from says whose"):
         convert("x.txt")
-    assert set(NAMES) == {"circus", "supervisord", "gunicorn", "uwsgi", "procfile", "pm2", "command"}
+    assert set(NAMES) == {"circus", "supervisord", "gunicorn", "nginx", "uwsgi", "procfile", "pm2", "command"}
 
 
 @pytest.mark.parametrize(

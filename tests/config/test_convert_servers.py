@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from granian.cli import cli as granian_command
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bigtop.config.convert import granian, uwsgi_settings
@@ -22,7 +22,7 @@ from bigtop.config.convert.sources import convert, of_command
 from bigtop.config.file.daemon import resolve
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.errors import ConfigError
-from bigtop.launch.file_preflight import check
+from bigtop.launch.run.file_preflight import check
 
 APP = "def app(environ, start_response): ...\nasync def asgi(scope, receive, send): ...\n"
 
@@ -77,7 +77,7 @@ errorlog = "error.log"
 loglevel = "WARNING"
 proc_name = "the shop"
 worker_tmp_dir = "/dev/shm"
-http_protocols = "h2"
+dirty_workers = 2
 sendfile = None
 logger_class = object()
 my_own = object()
@@ -108,7 +108,7 @@ def test_a_file_of_gunicorn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     }
     for note in (
         "not needed: worker_tmp_dir = /dev/shm (workers show",
-        "no equal: http_protocols = h2 (HTTP/2 is not spoken yet;",
+        "no equal: dirty_workers = 2 (there are no dirty arbiters;",
         "no equal: logger_class, an object of type object (write what it says as an option)",
         f"no equal: post_fork, a function in line {len(GUNICORN.splitlines())} (such hooks",
         "no equal: del os.environ['TO_BE_DELETED'] (start Bigtop without that variable)",
@@ -233,9 +233,11 @@ def test_a_command_of_granian(folder: Path) -> None:
 
 
 def test_granian_for_wsgi_and_by_default(folder: Path) -> None:
-    text = of_command("granian --interface wsgi --blocking-threads 2 --uds x.sock site_app:app", {})
+    words = "--interface wsgi --blocking-threads 2 --http 1 --uds x.sock site_app:app"
+    text = of_command(f"granian {words}", {})
     table = checked(text, folder)["app"]["site_app"]
     assert (table["threads"], table["timeout"], table["bind"]) == (2, 0, ["unix:x.sock"])
+    assert table["http1_only"] is True
     assert any("RSGI is not spoken" in note for note in comments(of_command("granian site_app:app", {})))
 
 
@@ -398,6 +400,7 @@ def test_any_flags(program: str, app: str, command: Any) -> None:
     files |= {f"--ssl-{what}" for what in OF_SSL}
 
     @given(words=flags(command, files))
+    @example(words=["--static-path-route", "/a=public", "--static-path-mount", "public"])
     @settings(**LOOSE)
     def anything(words: list[str]) -> None:
         refusal = ""

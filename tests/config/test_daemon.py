@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bigtop.config.file.daemon import DaemonSpec, load
-from bigtop.config.serve.admin import AdminSpec
+from bigtop.config.serve.specs.admin import AdminSpec
 from bigtop.emission import Emission
 from bigtop.plugins.orders import VARIABLE, Orders
 from bigtop.sockets import SocketSpec
@@ -74,7 +74,7 @@ def test_a_plugin_being_debugged_says_everything(tmp_path: Path) -> None:
 
 
 def test_a_key_of_all_stands_for_the_plugin_that_reloads_what_was_changed(tmp_path: Path) -> None:
-    text = "[circus]\nreload_on_change = web*, api\n[watcher:api]\ncmd = x\n"
+    text = "[circus]\nreload_on_change = web*, api\n[watcher:api]\ncmd = x\n[watcher:Web 1]\ncmd = x\n"
     (told,) = loaded(tmp_path, text).plugins
     assert (told.watcher.name, told.orders.use) == (
         "plugin:reload_on_change",
@@ -82,6 +82,15 @@ def test_a_key_of_all_stands_for_the_plugin_that_reloads_what_was_changed(tmp_pa
     )
     assert told.orders.given == {"watchers": ("web*", "api"), "restart_by": ("reload",)}
     assert told.place == f"{tmp_path}/circus.ini:2"
+
+
+def test_what_is_to_be_reloaded_has_to_be_there(tmp_path: Path) -> None:
+    text = "[circus]\nreload_on_change = appi, x*, site, Api\n[watcher:api]\ncmd = x\n[app:site]\napp = a:b\n"
+    assert mistakes(tmp_path, text) == [
+        "circus.ini:2: reload_on_change: site is an application: `bigtop ctl reload site` loads its code",
+        "circus.ini:2: reload_on_change: there is no watcher appi; did you mean api?",
+        "circus.ini:2: reload_on_change: there is no watcher x*",
+    ]
 
 
 def test_a_program_is_a_plugin_as_well(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.config.serve import deploy_values
-from bigtop.supervisor.policy.deploy import HealthCheck
+from bigtop.config.serve.values import deploy_values
+from bigtop.supervisor.policy.deploys.deploy import HealthCheck
 
 
 @pytest.mark.parametrize(

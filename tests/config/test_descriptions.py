@@ -9,20 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.config.file import daemon, daemon_options, stats_options, watcher_options, web_options
+from bigtop.config.file import daemon
 from bigtop.config.file.daemon_spec import DaemonSpec
-from bigtop.config.file.key import Key
+from bigtop.config.file.options import (
+    cluster_options,
+    daemon_options,
+    stats_options,
+    watcher_options,
+    web_options,
+)
+from bigtop.config.file.text.key import Key
 from bigtop.config.serve import options, serve
-from bigtop.config.serve.acme import ABOUT as ACME
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import Given
+from bigtop.config.serve.specs.acme import ABOUT as ACME
 from bigtop.record import replace
 from tests.support import certificates
 
 # Of each kind of value, as the tables call it, one that nothing has by default; by name where none suits all.
 OF_KIND = {
     "N": "7", "N|auto": "7", "N|N..M|auto": "7", "PORT": "7", "SECONDS": "7", "TIME": "7", "SIZE": "7M",
-    "OCTAL": "022", "PATTERN=SECONDS": "/x/*=7", "STEPS": "kill",
+    "SIZE|off": "7M", "OCTAL": "022", "PATTERN=SECONDS": "/x/*=7", "STEPS": "kill",
     "STATUSES": "7", "CPUS": "0", "CRON": "5 4 * * *", "WHEN": "delay:7",
     "USER": "nobody", "GROUP": "0", "NAME": "lo", "NAMES": "other", "NAME=VALUE": "A=1", "X.Y": "3.9",
     "FILE": "{folder}/file", "FILE|URL": "{folder}/log", "PATH": "/x", "DIR": "{folder}",
@@ -42,7 +49,9 @@ OF_KIND = {
     "default|refuse": "refuse", "required|optional|off": "optional",
     "HOSTS|off": "a.example", "ADDRESS|off": "127.0.0.1:7", "KID,FILE": "id,{folder}/token",
     "AGE[,WORDS]": "1y", "CHECK": "TCP 127.0.0.1:7", "REQUEST": "GET /x", "SHARE": "7%", "FACTOR": "7",
-    "NAME:VALUE": "X-A: b",
+    "HOST|ALIAS=HOST|off": "a.example", "URL=FILE|URL=app": "/x=app", "CODES=FILE": "502={folder}/file",
+    "FILE|off": "{folder}/file", "N[/s|/m|/h|/d]": "7/m",
+    "PATH=URL": "/x=http://a.example:8000", "NAME:VALUE": "X-A: b", "auto|LIST|off": "gzip",
     "drop|refuse|dangerous": "refuse", "for,proto,host,port,forwarded": "for", "true|false": "false",
 }  # fmt: skip
 BY_NAME = {
@@ -59,10 +68,11 @@ BY_NAME = {
     "acme_directory": "https://a.example/", "acme_fallback": "https://a.example/",
     "acme_email": "a@example.com", "acme_dns_hook": "dehydrated:/bin/true",
     "acme_root_cert": "{folder}/site.pem", "tls_storage": "{folder}/certificates",
-    "tls_ticket_secret": "{folder}/secret",
+    "tls_ticket_secret": "{folder}/secret", "compress_types": "text/x", "basic_auth": "{folder}/users",
 }  # fmt: skip
 # What else has to be said.
 BESIDE = {
+    "cache_cookies": {"cache": "7M"},
     "admin_allow": {"admin": "127.0.0.1:8"},
     "admin_token_file": {"admin": "127.0.0.1:8"},
     "admin_hosts": {"admin": "127.0.0.1:8"},
@@ -84,6 +94,7 @@ BESIDE = {
     "acme_dns_wait": {"tls": "auto:a.example.com", "acme_dns_hook": "/bin/true"},
     "acme_fallback_eab": {"tls": "auto:a.example.com", "acme_fallback": "https://b.example/"},
     "access_logformat": {"access_logfile": "-"},
+    "static_fallback": {"static": "/x={folder}/more"},
     "health_check_header": {"health_check": "GET /x"},
     "check_timeout": {"check_command": "x"},
     "scale_command": {"numprocesses": "2..8"},
@@ -112,12 +123,14 @@ FIRST = {
     "app": {"app": "m:a"},
     "plugin": {"use": "m.P"},
     "admin": {"bind": "127.0.0.1:9"},
+    "cluster": {"folder": "/n"},
 }
 SECTIONS: dict[str, Sequence[Key[object] | Option[object]]] = {
     "circus": daemon_options.CIRCUS,
     "stats": stats_options.STATS,
     "admin": stats_options.ADMIN_KEYS,
     "web": web_options.WEB,
+    "cluster": cluster_options.CLUSTER,
     "socket": daemon_options.SOCKET,
     "plugin": daemon_options.PLUGIN,
     "app": (*daemon_options.APP, *daemon_options.APP_OPTIONS),
@@ -151,6 +164,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "more/x.toml").write_text('[watcher.more]\ncmd = "x"\n')
     (made / "paste.ini").write_text("[app:main]\nuse = egg:x\n")
     (made / "file").write_text("A=1\n")
+    (made / "users").write_text("ann:$2b$04$XnAXYKhmZJIJ7A16QkKoiOeUYSXT3RE/5MLsL8WPlk/V4b8oGh87.\n")
     (made / "token").write_text("a-token-of-the-tests\n")
     (made / "token").chmod(0o600)
     pair = certificates.made("localhost")
@@ -168,7 +182,7 @@ def lines(section: str, said: dict[str, str]) -> Iterator[str]:
     yield from (f'{key} = "{value}"' for key, value in (own | said if section == "circus" else own).items())
     yield '[socket.s]\nport = 0\n[watcher.other]\ncmd = "y"'
     if section != "circus":
-        yield f"[{section}]" if section in ("stats", "admin", "web") else f"[{section}.x]"
+        yield f"[{section}]" if section in ("stats", "admin", "web", "cluster") else f"[{section}.x]"
         told = FIRST.get(section, {}) | said  # "" takes the first one away
         yield from (f'{key} = "{value}"' for key, value in told.items() if value)
 

@@ -114,6 +114,10 @@ def test_what_has_no_effect_is_said_to_have_none(setting: Setting) -> None:
          {"log_config": ("a.ini",), "log_config_json": ("a.json",)}),
         ({"websocket_max_message_size": 1024}, {"ws_max_size": ("1024",)}),
         ({"asgi_loop": "uvloop", "asgi_lifespan": "off"}, {"loop": ("uvloop",), "lifespan": ("off",)}),
+        ({"http_protocols": "h2,h1"}, {"http1_only": ("off",)}),
+        ({"http_protocols": ["h1"]}, {"http1_only": ("on",)}),
+        ({"http2_max_concurrent_streams": 50, "http2_initial_window_size": 1 << 20},
+         {"http2_max_concurrent_streams": ("50",), "http2_initial_window_size": ("1048576",)}),
         ({"my_own_variable": 1, "_x": 2}, {}),
     ],
 )  # fmt: skip
@@ -154,8 +158,8 @@ def test_bare_switches_leave_the_word_behind_them_alone(words: str) -> None:
         ({"worker_class": "site.workers.Own"}, "worker_class: site.workers.Own is a worker class for"),
         ({"logger_class": "egg:own#it"}, "logger_class: name the class behind egg:own#it as package.module"),
         ({"umask": "x"}, "gunicorn.conf.py: umask: must be a number such as 0o022, got 'x'"),
-        ({"http_protocols": "h2", "spew": True}, "http_protocols: HTTP/2 is not spoken yet"),
-        ({"http_protocols": "h2", "spew": True}, "spew: use a debugger"),
+        ({"http_protocols": "h3", "spew": True}, "http_protocols: must be h1, h2 or both, got 'h3'"),
+        ({"http_protocols": "h3", "spew": True}, "spew: use a debugger"),
     ],
 )
 def test_wrong_values_are_named_all_at_once(values: Mapping[str, object], problem: str) -> None:

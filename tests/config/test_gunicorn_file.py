@@ -99,7 +99,7 @@ def test_other_names_for_the_server_are_those_of_the_header() -> None:
         ("import os\nos._exit(9)\n", "the process that executed it ended with status 9"),
         ("\nworkers = 'many'\n", "gunicorn.conf.py:2: workers: must be auto or a whole number"),
         ("threads = 1\nthreads = object()\n", "gunicorn.conf.py:2: threads: cannot be of type object"),
-        ("http_protocols = 'h2'\n", "gunicorn.conf.py:1: http_protocols: HTTP/2 is not spoken yet"),
+        ("http_protocols = 'h3'\n", "gunicorn.conf.py:1: http_protocols: must be h1, h2 or both, got 'h3'"),
         (
             "def ssl_context(conf, factory): pass\n",
             "conf.py:1: ssl_context: it is code that makes a",

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bigtop.config.file import ini
 from bigtop.config.file.daemon import load, resolve
-from bigtop.config.file.document import Problems
+from bigtop.config.file.text import ini
+from bigtop.config.file.text.document import Problems
 from bigtop.supervisor.policy.spec import Respawn, WatcherSpec
 
 from .files import ENVIRON, command_of, loaded, mistakes, written

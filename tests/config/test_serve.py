@@ -7,22 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.backends.serve_options import ServeOptions, TlsPolicy
+from bigtop.backends.serve_options import (
+    AnswerPolicy,
+    BalancerPolicy,
+    Gates,
+    ProxyOptions,
+    ServeOptions,
+    TlsPolicy,
+)
 from bigtop.config.serve import site_preflight
-from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.arguments import layer
 from bigtop.config.serve.listing import print_config
 from bigtop.config.serve.options import ACCESS_FORMAT, OPTIONS
 from bigtop.config.serve.serve import Retirement, ServeSpec, SourceFiles, configure, site_name, spec
+from bigtop.config.serve.specs.admin import AdminSpec
 from bigtop.config.serve.tls_sources import AcmeSpec, TlsFiles, TlsSources
 from bigtop.emission import Emission
 from bigtop.errors import ConfigError
-from bigtop.http.declarations import Mount
+from bigtop.http.declarations import Mount, ProxyRoute, Rate
+from bigtop.http.h2.limits import Http2Limits
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.keeper.issuers import Issuer
 from bigtop.sockets import SocketSpec
-from bigtop.supervisor.policy.comparison import Thresholds
-from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck
+from bigtop.supervisor.policy.deploys.comparison import Thresholds
+from bigtop.supervisor.policy.deploys.deploy import DeployPolicy, HealthCheck
 from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.spec import Lifetime
 from bigtop.workers.bootstrap import Identity, Logs
@@ -63,6 +71,7 @@ def test_defaults() -> None:
 def test_every_option_arrives(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "token").write_text("a-token-of-the-tests\n")
+    (tmp_path / "users").write_text("")
     given: dict[str, object] = {
         "factory": True,
         "interface": "wsgi",
@@ -113,11 +122,16 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "mount": ["/api=b.asgi:app", "/x/=c:d"],
         "static": ["/static=files", "/media/=/usr"],
         "sendfile_root": "/private=/usr/bin",
+        "proxy": ["/ws/=http://[::1]:9000/b/", "/api=unix:/run/x.sock"],
+        "proxy_connect_timeout": 18,
+        "proxy_timeout": 19,
+        "proxy_connections": 20,
         "workers": "2..5",
         "threads": 3,
         "backend": "wsgi",
         "preload": "off",
         "app_metrics": "on",
+        "refork": 500,
         "max_requests": 100,
         "max_requests_jitter": 10,
         "max_age": "2h",
@@ -140,7 +154,16 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "worker_connections": 13,
         "max_buffered": 14,
         "limit_address_connections": 15,
-        "limit_address_rate": 16,
+        "limit_address_rate": "16/m",
+        "rate_limit_fields": True,
+        "allow": "10.0.0.0/8,*",
+        "deny": ["10.1.0.0/16", "::1"],
+        "basic_auth": "users",
+        "basic_auth_realm": "the shop",
+        "canonical_host": "A.example=b.example,c.example:81",
+        "maintenance_file": "down.html",
+        "error_page": ["502,503=users"],
+        "static_fallback": "/static=app",
         "stream_bodies": ["/upload/*"],
         "limit_concurrency": 17,
         "max_queue_time": "2s",
@@ -159,7 +182,18 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "limit_request_field_size": 1003,
         "limit_request_head": 1004,
         "limit_request_body": "1M",
+        "http2_max_concurrent_streams": 50,
+        "http2_max_resets": 51,
+        "http2_initial_window_size": "1M",
         "temp_dir": "/",
+        "compress": "gzip,br",
+        "compress_types": "text/*",
+        "compress_min": "1k",
+        "security_headers": True,
+        "cache": "64M",
+        "cache_cookies": "sessionid,tz",
+        "accel_headers": True,
+        "add_header": ["X-A: b", "X-C: d e"],
         "name": "shop",
         "user": "1",
         "group": "2",
@@ -177,6 +211,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         "health_check": ["GET /a 200 <1s"],
         "health_check_header": ["X-A: b"],
         "check_command": "true",
+        "http1_only": True,
         "check_timeout": 7,
         "canary_time": 31,
         "keep_generations": 3,
@@ -233,7 +268,9 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             SocketSpec(":80", "", 80, backlog=5, reuse_port=True),
         ),
         workers=Bounds(2, 5),
-        retirement=Retirement(100, 10, Lifetime(max_age=7200.0, max_age_variance=300.0, max_pss=300 << 20)),
+        retirement=Retirement(
+            100, 10, Lifetime(max_age=7200.0, max_age_variance=300.0, max_pss=300 << 20), 500
+        ),
         graceful_timeout=2.0,
         boot_timeout=3.0,
         drain_delay=21.0,
@@ -253,24 +290,38 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             threads=3,
             switch_interval=0.25,
             worker_connections=13,
-            address_connections=15,
-            address_rate=16,
+            gates=Gates(
+                connections=15,
+                rate=Rate(16, 60),
+                rate_fields=True,
+                allow=("10.0.0.0/8", "*"),
+                deny=("10.1.0.0/16", "::1"),
+                users=f"{here}/users",
+                realm="the shop",
+                canonical=("a.example=b.example", "c.example:81"),
+                maintenance=f"{here}/down.html",
+                error_pages=((502, f"{here}/users"), (503, f"{here}/users")),
+            ),
             limits=Limits(
                 *(1001, 102, 1003, 1004, 1 << 20, 5.0, 6.0, 7.0, 1024, 11, 12, 4.0),
                 send_file=14,
                 handshake_timeout=8.0,
                 timeout_for=(("/reports/*", 300.0),),
                 timeout_action="interrupt,kill=4",
+                http2=Http2Limits(streams=50, resets=51, stream_window=1 << 20),
             ),
             tls=TlsPolicy(
-                *("1.3", "ECDHE", "refuse", "optional", ("a.example", "b.example:8443")),
+                *("1.3", "ECDHE", "refuse", "optional", ("a.example", "b.example:8443"), True),
                 "max-age=31536000; includeSubDomains; preload",
             ),
             server_header="",
             forwarded_allow_ips=("10.0.0.0/8",),
             forwarded_headers=("proto", "host"),
-            proxy_protocol="auto",
-            proxy_allow_ips=("::/0",),
+            balancers=BalancerPolicy("auto", ("::/0",)),
+            proxy=ProxyOptions(
+                (ProxyRoute("/ws/", "::1", 9000, "", "/b/"), ProxyRoute("/api", "", 0, "/run/x.sock", "")),
+                *(18.0, 19.0, 20),
+            ),
             secure_scheme_headers=(("X-Tls", "yes"),),
             header_map="refuse",
             forwarder_headers=("a_b",),
@@ -284,11 +335,14 @@ def test_every_option_arrives(tmp_path: Path) -> None:
             max_queue_time=2.0,
             slow_callback=0.1,
             websocket=WebSocketLimits(18, 19, 20.5, 21.0, False, ("https://a.example",)),
-            static=(Mount("/static/", f"{here}/files"), Mount("/media/", "/usr")),
+            static=(Mount("/static/", f"{here}/files", "app"), Mount("/media/", "/usr")),
             sendfile_roots=(Mount("/private/", "/usr/bin"),),
             temp_dir="/",
-            access_format="%(h)s",
-            access_json=True,
+            answers=AnswerPolicy(
+                *(("gzip", "br"), ("text/*",), 1024, True, (("X-A", "b"), ("X-C", "d e"))),
+                *(64 << 20, ("sessionid", "tz"), True),
+            ),
+            access_format="json",
             timeout=1.0,
         ),
         tls=TlsSources(

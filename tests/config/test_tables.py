@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from bigtop.backends.serve_options import ServeOptions
-from bigtop.config.file import daemon_options, watcher_options
-from bigtop.config.file.key import Key
+from bigtop.config.file.options import daemon_options, watcher_options
+from bigtop.config.file.text.key import Key
 from bigtop.config.serve import options
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.options import OPTIONS
@@ -53,7 +53,7 @@ def test_an_option_sets_what_it_is_without(option: Option[object]) -> None:
 def named() -> dict[str, set[str]]:
     """Each name -> the modules that use it, apart from those that read the files of others."""
     found: dict[str, set[str]] = {}
-    for path in set(FOLDER.rglob("*.py")) - set(FOLDER.glob("convert/*.py")):
+    for path in set(FOLDER.rglob("*.py")) - set(FOLDER.glob("convert/**/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Attribute(attr=name) | ast.Name(id=name):
@@ -63,11 +63,13 @@ def named() -> dict[str, set[str]]:
 
 # What gunicorn has under another name, and what applications on one socket must agree about.
 LISTS = {"gunicorn/settings.py", "file/routing.py"}
-# What depends on more than one option, or is said in a second way, too: serve.py, acme.py, environment.py
-# and gunicorn/file.py say how.
+# What depends on more than one option, on files, or is said in a second way, too: serve.py, acme.py,
+# gates.py, environment.py, file/paths.py and gunicorn/file.py say how.
 DEPENDING = {
     *("LIMIT_REQUEST_HEAD", "ROOT_PATH", "STATIC", "SENDFILE_ROOT", "LOG_JSON", "FORWARDED_ALLOW_IPS"),
     *("SERVER_HEADER", "HTTPS_REDIRECT", "TIMEOUT", "TIMEOUT_FOR", "TIMEOUT_ACTION"),
+    *("LIMIT_ADDRESS_RATE", "ALLOWED", "DENIED", "BASIC_AUTH", "CANONICAL_HOST", "ERROR_PAGE"),
+    *("CACHE", "CACHE_COOKIES"),
 }
 
 

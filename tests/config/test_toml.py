@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigtop.config.file.daemon import DaemonSpec, load
-from bigtop.config.file.daemon_options import APP_OPTIONS, NOT_OF_APPS
-from bigtop.config.file.document import Problems
-from bigtop.config.file.toml import read
-from bigtop.config.file.tomltext import Table, page
+from bigtop.config.file.options.daemon_options import APP_OPTIONS, NOT_OF_APPS
+from bigtop.config.file.text.document import Problems
+from bigtop.config.file.text.toml import read
+from bigtop.config.file.text.tomltext import Table, page
 from bigtop.config.serve import options
 from bigtop.config.serve.option import Option
 from bigtop.errors import ConfigError

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.config.serve import values
-from bigtop.config.serve.values import Convert
+from bigtop.config.serve.values import values
+from bigtop.config.serve.values.values import Convert
 
 RIGHT = [
     (values.switch, "on", True),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bigtop.config.file.watcher_options import WATCHER
+from bigtop.config.file.options.watcher_options import WATCHER
 from bigtop.config.serve.cpu_quota import available_cpus
 from bigtop.supervisor.policy.spec import Cgroup, Hook, Readiness, Respawn, StreamSpec, WatcherSpec
 
@@ -342,7 +342,7 @@ WORTH_A_WORD = [
     ("cmd = y", "4: cmd: this second value is ignored, the first one at circus.ini:3 counts"),
     (
         "[watchers:y]",
-        "4: [watchers:y] means nothing here; known are [circus], [env], [stats], [admin], [web], [tls]",
+        "4: [watchers:y] means nothing here; known are [circus], [env], [stats], [admin], [web], [cluster]",
     ),
     ("[else]\na=1", "4: [else] means nothing here"),
 ]

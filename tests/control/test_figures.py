@@ -10,8 +10,8 @@ import sys
 import psutil
 import pytest
 
-from bigtop.stats import procfs, samples
-from bigtop.stats.usage import NO_PROCESS, Figures
+from bigtop.stats.processes import procfs, samples
+from bigtop.stats.processes.usage import NO_PROCESS, Figures
 
 
 @pytest.mark.parametrize(

@@ -355,10 +355,15 @@ def test_events_have_circus_topics_and_payloads(daemon: Controlled) -> None:
 
 def test_output_is_published_only_while_it_is_wanted(daemon: Controlled) -> None:
     with listening(daemon, "output.chatty.") as socket:
-        assert socket.poll(DEADLINE * 1000)
-        topic, line = socket.recv_multipart()
-    assert topic == b"output.chatty."
-    assert json.loads(line)["line"] == "chat"
+        told = []
+        for _ in range(3):
+            assert socket.poll(DEADLINE * 1000)
+            topic, line = socket.recv_multipart()
+            assert topic == b"output.chatty."
+            told.append(json.loads(line))
+    assert [one["line"] for one in told] == ["chat"] * 3
+    numbers = [one["number"] for one in told]
+    assert numbers == list(range(numbers[0], numbers[0] + 3))
 
 
 def test_a_subscriber_that_does_not_read_harms_nobody(daemon: Controlled) -> None:

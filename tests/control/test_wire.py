@@ -105,7 +105,7 @@ def test_every_command_of_circus_and_ours_is_there_once() -> None:
     assert len(set(words)) == len(words)
     ours = {
         *("scale", "explain", "tail", "overview", "requests", "recent", "certificates", "stack", "profile"),
-        *("generations", "rollback", "version", "save", "upgrade"),
+        *("generations", "rollback", "version", "save", "upgrade", "cache", "purge"),
     }
     assert set(words) == {*circus, *ours}
     for command in table.COMMANDS:

@@ -21,6 +21,7 @@ from bigtop.control.client.client import Client, Identity
 from bigtop.control.server.client_acceptor import RelayLimits
 from tests.support.controlled import Controlled, receive
 from tests.support.site import until
+from tests.support.zmtp import greet
 
 MEGABYTE = 1 << 20
 
@@ -102,16 +103,6 @@ def test_a_message_without_end_takes_no_memory(running: Controlled) -> None:
     running.wait_for("is cut off", cut + len(sizes))
     assert memory(running) - before < 30 * MEGABYTE
     assert running.call("numwatchers")["status"] == "ok"
-
-
-def greet(raw: socket.socket, kind: bytes = b"DEALER") -> None:
-    """Shake hands as ZMTP 3.0 with the mechanism NULL does."""
-    raw.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
-    ready = b"\x05READY" + b"\x0bSocket-Type" + len(kind).to_bytes(4) + kind
-    raw.sendall(b"\x04" + bytes([len(ready)]) + ready)
-    heard = b""
-    while b"READY" not in heard:  # before that a message would be taken for a part of the handshake
-        heard += raw.recv(1000)
 
 
 @pytest.mark.case("E12")

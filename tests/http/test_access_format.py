@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.errors import ConfigError
-from bigtop.http.access_format import AccessRecord, compile_format, compile_json
+from bigtop.http.access_log.access_format import AccessRecord, compile_format, compile_json
+from bigtop.http.clients.tls_session import ClientCertificate, TlsSession
 from bigtop.http.messages import Request
-from bigtop.http.tls_session import ClientCertificate, TlsSession
 
 COMBINED = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
 ZONE = timezone(timedelta(hours=-7))
@@ -146,8 +146,9 @@ def test_unknown_atoms_are_named(atom: str) -> None:
         compile_format(f"%(h)s %({atom})s")
     assert f"there is no %({atom})s" in str(caught.value)
     assert (
-        "known are a B b D f H h id L l M m p Q q QD QM r s ssl_cipher ssl_client_s_dn ssl_protocol "
-        "ssl_server_name ssl_session_reused T t U u and {name}i"
+        "known are a B b D f H h host id L l M m msec p pid Q q QD QM r request_time request_uri s scheme "
+        "ssl_cipher ssl_client_s_dn ssl_protocol ssl_server_name ssl_session_reused T t time_iso8601 "
+        "time_local U u upstream_cache_status upstream_response_time and {name}i"
     ) in str(caught.value)
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.http.asgi import Answer, status_line
+from bigtop.http.clients.forwarded import Forwarding, Trust
 from bigtop.http.engine import Engine
-from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.interfaces.asgi import Answer, status_line
+from bigtop.http.interfaces.scope import Peer, Scope, http_scope, shown_of, websocket_scope
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
 from bigtop.http.response import ResponseError, Stamps, stamp
-from bigtop.http.scope import Peer, Scope, http_scope, shown_of, websocket_scope
 
 STAMP = stamp("", 0)
 START = {"type": "http.response.start", "status": 200}

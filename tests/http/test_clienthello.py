@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.http.clienthello import ALIEN, MOST, SHORT, Hello, hello_of
+from bigtop.http.clients.clienthello import ALIEN, MOST, SHORT, Hello, hello_of
 
 
 def said(name: str | None, alpn: list[str], version: ssl.TLSVersion) -> bytes:

@@ -195,6 +195,33 @@ def test_pieces_of_a_body_are_given_at_once() -> None:
     assert engine.feed(b"def") == [b"def", END]
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 60000", "Transfer-Encoding: chunked"])
+def test_large_pieces_of_a_body_are_not_copied(framing: str) -> None:
+    engine, body = Engine(Limits()), b"x" * 60_000
+    head = f"POST / HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode()
+    with_head = head + (b"ea60\r\n" if "chunked" in framing else b"") + body[:20_000]
+    alone = body[20_000:]
+    (_, first), (second,) = engine.feed(with_head), engine.feed(alone[:30_000])
+    third = engine.feed(alone[30_000:])[0]
+    assert isinstance(first, memoryview)
+    assert first.obj is with_head
+    assert isinstance(second, bytes)
+    assert b"".join([first, second, third]) == body
+
+
+def test_a_read_that_is_all_body_is_the_piece() -> None:
+    engine, data = Engine(Limits()), b"x" * 30_000
+    engine.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n")
+    (piece,) = engine.feed(data)
+    assert piece is data
+
+
+def test_small_pieces_of_a_body_are_copied_and_keep_nothing_else() -> None:
+    engine = Engine(Limits())
+    _, piece, _ = engine.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+    assert isinstance(piece, bytes)
+
+
 def test_facts_of_the_framing() -> None:
     none = the_request(GOOD)
     assert (none.content_length, none.chunked, none.ended) == (0, False, True)
@@ -420,6 +447,16 @@ def test_floods_of_chunk_framing_end(flood: bytes) -> None:
     assert engine.error.status == 400
 
 
+def test_small_chunks_save_up_nothing_for_a_line_without_end() -> None:
+    engine = Engine(Limits(head=4000))
+    engine.feed(CHUNKED)
+    engine.feed(b"1\r\na\r\n" * 10_000)
+    assert engine.error is None
+    engine.feed(b"1;" + b"x" * 4100)
+    assert engine.error is not None
+    assert engine.error.status == 400
+
+
 def test_many_small_chunks_are_no_flood() -> None:
     engine = Engine(Limits(head=4000))
     engine.feed(CHUNKED)
@@ -595,7 +632,7 @@ def ours(data: bytes) -> list[Message] | None:
         if isinstance(event, Request):
             found.append((event.method, event.target.decode("latin-1"), b""))
             complete = event.ended
-        elif isinstance(event, bytes):
+        elif event is not END:
             method, target, body = found[-1]
             found[-1] = (method, target, body + event)
         else:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigtop.http.clients.forwarded import Forwarding, Origin, Trust
 from bigtop.http.declarations import FIELDS
-from bigtop.http.forwarded import Forwarding, Origin, Trust
 
 PEER = Origin("10.0.0.1", "5000", "http")
 TRUSTED = ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7"]

@@ -12,14 +12,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bigtop.errors import ProtocolError
-from bigtop.http import scope as asgi
-from bigtop.http import wsgi
+from bigtop.http.clients.forwarded import Forwarding, Trust
 from bigtop.http.declarations import FIELDS, MAPS
 from bigtop.http.engine import Engine
-from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.interfaces import scope as asgi
+from bigtop.http.interfaces import wsgi
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
-from bigtop.http.paths import root_of
+from bigtop.http.paths.paths import root_of
 from bigtop.http.requestid import RequestIds
 from tests.apps.shown import mounted, told, told_of
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.errors import ProtocolError
+from bigtop.http.clients.proxyprotocol import LONGEST_1, SIGNATURE, Address, Header, ProxiedEngine, parse
 from bigtop.http.engine import Phase
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
-from bigtop.http.proxyprotocol import LONGEST_1, SIGNATURE, Address, Header, ProxiedEngine, parse
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.errors import ProtocolError
+from bigtop.http.answers.own_pages import Page
 from bigtop.http.engine import Engine
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Request
@@ -284,8 +285,9 @@ def test_stamp() -> None:
     assert stamp("bigtop", 784111777.9) == (
         b"Server: bigtop\r\n",
         b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        None,
     )
-    assert stamp("", 0.0) == (b"", b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n")
+    assert stamp("", 0.0) == (b"", b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", None)
 
 
 def test_error_response() -> None:
@@ -295,6 +297,11 @@ def test_error_response() -> None:
         b"431 Request Header Fields Too Large\ntoo long\n"
     )
     assert error_page(500, "", STAMP, "HEAD")[0].endswith(ADDED + b"\r\n")
+    pages = {431: Page("text/html", b"<p>")}
+    assert refusal(ProtocolError(431, "too long"), STAMP._replace(pages=pages)) == (
+        b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/html\r\n"
+        b"Content-Length: 3\r\nConnection: close\r\n" + ADDED + b"\r\n<p>"
+    )
 
 
 def test_every_error_of_the_engine_can_be_answered() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from bigtop.errors import ProtocolError
+from bigtop.http.clients.proxyprotocol import ProxiedEngine
 from bigtop.http.declarations import Route
 from bigtop.http.engine import Engine, Phase
 from bigtop.http.limits import Limits
 from bigtop.http.messages import Event, Request
-from bigtop.http.proxyprotocol import ProxiedEngine
-from bigtop.http.routes import RoutedEngine, Routes
+from bigtop.http.paths.routes import RoutedEngine, Routes
 
 TABLE = [
     (Route("", ""), 0),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.answers.secure import Hsts, HttpsRedirect
+from bigtop.http.clients.forwarded import Forwarding, Trust
+from bigtop.http.clients.peer import BasePeer
 from bigtop.http.handlers import Draft, Reply
 from bigtop.http.messages import Request
-from bigtop.http.peer import BasePeer
-from bigtop.http.secure import Hsts, HttpsRedirect
 
 REDIRECT = HttpsRedirect(("example.com", "*.Example.com", "other.example:8443"))
 

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.http.conditions import Range, check, parse_date, parse_ranges
-from bigtop.http.messages import Request
-from bigtop.http.static import (
+from bigtop.http.answers.conditions import Range, check, parse_date, parse_ranges
+from bigtop.http.answers.static import (
     File,
     Headers,
     Plan,
@@ -22,6 +21,7 @@ from bigtop.http.static import (
     validated,
     wishes,
 )
+from bigtop.http.messages import Request
 
 FILE = File(1000, 784111777_000_000_000)  # the date of RFC 9110's examples
 ETAG = FILE.etag

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.http.time_limits import SECOND, SEEN, TimeLimits, TimeoutAction, TimeoutPolicy, policy_of
+from bigtop.http.paths.time_limits import SECOND, SEEN, TimeLimits, TimeoutAction, TimeoutPolicy, policy_of
 
 INTERRUPT, RETIRE, KILL = TimeoutAction
 USUAL = TimeoutPolicy()

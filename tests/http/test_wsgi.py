@@ -17,12 +17,9 @@ from hypothesis import strategies as st
 from webtest import lint
 
 from bigtop.errors import ConfigError
+from bigtop.http.clients.forwarded import Forwarding, Trust
 from bigtop.http.engine import Engine
-from bigtop.http.forwarded import Forwarding, Trust
-from bigtop.http.limits import Limits
-from bigtop.http.messages import Fields, Request
-from bigtop.http.response import ResponseError, Stamps
-from bigtop.http.wsgi import (
+from bigtop.http.interfaces.wsgi import (
     Address,
     Environ,
     Environs,
@@ -33,6 +30,9 @@ from bigtop.http.wsgi import (
     environ,
     worker_environ,
 )
+from bigtop.http.limits import Limits
+from bigtop.http.messages import Fields, Request
+from bigtop.http.response import ResponseError, Stamps
 
 LOCAL = ("127.0.0.1", 8000)
 CLIENT = ("192.0.2.7", 50123)

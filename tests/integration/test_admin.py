@@ -150,11 +150,15 @@ def test_a_start_is_told_of_while_it_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_site_that_drains_is_not_ready_and_lives() -> None:
-    with Gate() as gate, admin_site() as site:
+    ratio = ("bigtop_busy_ratio", ("app", "shop"))
+    with Gate() as gate, admin_site("--workers", "1") as site:
         site.wait_for("shop: started")
+        assert metrics(site)[ratio] == 0
         with Client(("127.0.0.1", site.port)) as client:
             client.send(f"GET {gate.target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             until(gate.entered, "the call")
+            # It is in no counter yet, and takes the only place there is.
+            until(lambda: 0.5 < metrics(site)[ratio] < 1.1, "the share that it takes")
             site.process.terminate()
             until(lambda: ask(site, "/readyz").status == 503, "the drain")
             assert ask(site, "/readyz").body == "shop: stopping\n"
@@ -503,16 +507,19 @@ def test_an_address_that_is_taken_is_told_before_anything_starts() -> None:
 # ---- its process
 
 
-def test_another_process_answers_when_the_first_one_dies(site: Site) -> None:
-    def answering() -> set[int]:
-        return {one.pid for one in site.family() if "bigtop: stats" in " ".join(procfs.words(one))}
+def test_another_process_answers_when_the_first_one_dies() -> None:
+    with admin_site() as site:
 
-    until(answering, "its title")
-    (first,) = answering()
-    os.kill(first, signal.SIGKILL)
-    until(lambda: first not in answering(), "its end")
-    assert ask(site, "/livez").status == 200  # the socket is the supervisor's: who connects waits
-    until(lambda: ask(site, "/startupz").status == 200, "what was once started")
+        def answering() -> set[int]:
+            return {one.pid for one in site.family() if "bigtop: stats" in " ".join(procfs.words(one))}
+
+        until(lambda: ask(site, "/startupz").status == 200, "its start")
+        until(answering, "its title")
+        (first,) = answering()
+        os.kill(first, signal.SIGKILL)
+        until(lambda: first not in answering(), "its end")
+        assert ask(site, "/livez").status == 200  # the socket is the supervisor's: who connects waits
+        until(lambda: ask(site, "/startupz").status == 200, "what was once started")
 
 
 FILE = """

@@ -20,6 +20,7 @@ import pytest
 from bigtop.control.client.client import Client as Control
 from bigtop.keeper.issuers import Issuer
 from tests.support.auto import LIMIT, NAME, Ca, keepers, kept, served, shown
+from tests.support.certificates import made, written
 from tests.support.dns_gate import DnsGate
 from tests.support.keeper import Keeper
 from tests.support.pebble import needs_pebble
@@ -140,13 +141,42 @@ def test_an_upgrade_of_bigtop_goes_on_with_the_keeper(ca: Ca, tmp_path: Path) ->
         assert site.is_gone()
 
 
+def test_so_does_one_of_what_runs_a_file(ca: Ca, tmp_path: Path) -> None:
+    name = "a.example.com"
+    trusted = ca.context(kept(tmp_path / "tls", 60, name))
+    places = {"tls": tmp_path / "tls", "directory": ca.pebble.directory, "root": ca.pebble.root_cert}
+    text = FILE.format(**places, https=ca.https.port, http=ca.http.port) + ONE.format(name="a", kind="wsgi")
+    with Stack(text) as stack:
+        until(lambda: len(keepers(stack)) == 1, "the keeper")
+        before = keepers(stack)
+        for times in (1, 2):
+            stack.send(signal.SIGUSR2)
+            stack.wait_for("has taken over from", times=times)
+            with ca.client(name, by=trusted) as client:
+                client.send(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
+                assert client.answer().status == 200
+        assert keepers(stack) == before
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: keepers(stack) not in ([], before), "another keeper, of the same lines")
+        assert [row["days"] for row in stack.asked("certificates")["certificates"]] == [59]
+        written(tmp_path, made(name))
+        stack.write(text.replace(f"auto:{name}", f"files:{tmp_path}/site.pem,{tmp_path}/site.key"))
+        stack.send(signal.SIGUSR2)
+        stack.wait_for("says something else of where certificates come from by now: bigtop ctl reloadconfig")
+        stack.ctl("reloadconfig", "--waiting")
+        until(lambda: not keepers(stack), "the end of the keeper")
+        stack.send(signal.SIGUSR2)
+        stack.wait_for("has taken over from", times=3)
+        assert stack.stop() == 0
+
+
 @pytest.mark.parametrize("kind", APPS)
 def test_a_renewal_reaches_all_workers_and_fails_no_handshake(kind: str, ca: Ca, tmp_path: Path) -> None:
     both = ca.context(kept(tmp_path / "tls", 10, NAME))
     over, faults, seen = threading.Event(), list[str](), set[str]()
 
     def ask() -> None:
-        while not over.is_set():
+        while not over.wait(0.02):
             try:
                 with ca.client(by=both) as one:
                     certificate = one.tls.getpeercert()

@@ -30,7 +30,7 @@ def watched(figures: Figures, name: str = "tests") -> Iterator[list[Counters]]:
     over = threading.Event()
 
     def look() -> None:
-        while not over.is_set():
+        while not over.wait(0.001):
             looks.append(figures.look()[name].counters)
 
     thread = threading.Thread(target=look, daemon=True)

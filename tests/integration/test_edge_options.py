@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.played_server import PlayedServer
 from tests.support.site import ROOT, Site
 from tests.support.wire import Client, request
 
@@ -71,7 +72,7 @@ def test_balancers_and_proxies() -> None:
     ("flags", "message"),
     [
         (["--static", "/s=/no/such/place"], "--static: there is no directory /no/such/place"),
-        (["--static", "/=/usr"], "--static: must be a path and a directory such as /static=var/static"),
+        (["--static", "s=/usr"], "--static: must be a path and a directory such as /static=var/static"),
         (["--static", "static"], "--static: must be a path and a directory"),
         (["--sendfile-root", "x=/usr"], "--sendfile-root: must be a path and a directory"),
         (["--proxy-protocol=v3"], "--proxy-protocol: must be one of off, v1, v2, auto"),
@@ -86,3 +87,23 @@ def test_mistakes_are_named(flags: list[str], message: str) -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.returncode != 0
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_another_server_answers_some_paths(interface: str) -> None:
+    app = {"wsgi": APP, "asgi": "tests.apps.asgi_basic:app"}[interface]
+    with PlayedServer() as other:
+        flags = ("--proxy", f"/other/=http://localhost:{other.port}", "--proxy-connections", "1")
+        flags += ("--proxy-timeout", "1.5", "--proxy-connect-timeout", "0.3", "--access-logfile", "-")
+        with (
+            Site(app, *flags) as site,
+            Client(("127.0.0.1", site.port)) as first,
+            Client(("127.0.0.1", site.port)) as second,
+        ):
+            first.send(request("/other/a"))
+            with other.accept() as asked:
+                assert asked.head()[0] == "GET /other/a HTTP/1.1"
+                assert second.get("/other/b").status == 503, "one connection, and 0.3 s to wait for it"
+                assert first.answer().status == 504
+            site.wait_for('"GET /other/a HTTP/1.1" 504')
+            site.wait_for("sends nothing, and takes nothing, for 1.5 s")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.launch.critical import Critical
+from bigtop.launch.run.critical import Critical
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import Lifetime
 from tests.support.site import until

@@ -203,9 +203,12 @@ def test_reloads_scaling_and_quick_ends_are_told(tmp_path: Path) -> None:
 def test_a_worker_that_takes_too_long_hears_of_it(tmp_path: Path) -> None:
     folder = Folder(tmp_path, timeout=1)
     with Described(tmp_path, "--timeout-action", "kill") as site:  # as gunicorn does
-        with suppress(OSError):
-            get(folder.address, "/sleep")
-        folder.wait_for("child_exit")
+        for killed in range(1, 6):  # a worker has a second for it, which a busy machine may take away
+            with suppress(OSError):
+                get(folder.address, "/sleep")
+            folder.wait_for("child_exit", killed)
+            if "worker_abort" in folder.names():
+                break
         assert ["worker_abort", True] in folder.notes
         assert "worker_int" not in folder.names()
         assert get(folder.address) == b"hello"

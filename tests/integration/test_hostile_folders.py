@@ -17,7 +17,7 @@ import pytest
 from bigtop import log
 from bigtop.errors import ConfigError
 from bigtop.supervisor.streams.files import Keeping, LogFile, TimedLogFile
-from bigtop.system import safeopen, unixpaths
+from bigtop.system.files import safeopen, unixpaths
 from tests.support.nobody import as_nobody
 from tests.support.site import Site, until
 from tests.support.stack import Stack

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bench import life
-from bench.life import Census, Story
+from bench.life import Story
+from bench.remains import Census
 
 
 def test_a_life_of_everything_leaves_no_descriptor_no_process_and_no_memory() -> None:

@@ -15,6 +15,7 @@ import pytest
 from bigtop.control.client.client import Client, RefusedError
 from tests.support.site import DEADLINE, until
 from tests.support.stack import Stack
+from tests.support.users import NOBODY, python_for_nobody
 
 RELOADS = """
 [circus]
@@ -275,3 +276,58 @@ def test_plugins_of_circus_are_ours() -> None:
             until(lambda: wanted.discard(statsd.recv(1000).decode()) or not wanted, "all figures")
             until(lambda: stack.pids("plain") not in ([], [pid]), "another process")
             assert stack.status("plugin:asleep") == "active"
+
+
+FOREIGN = """
+[env]
+STATE_DIRECTORY = "{folder}/state"
+[watcher.plain]
+cmd = "sleep 1000"
+[watcher.scaled]
+cmd = "sleep 1000"
+[plugin.recorder]
+use = "tests.apps.plugins.Recorder"
+filename = "{folder}/heard"
+uid = "nobody"
+[plugin.scale]
+use = "autoscale"
+watchers = "scaled"
+min = 3
+max = 3
+uid = "nobody"
+[plugin.good]
+cmd = "sh tests/apps/plugin_program.sh"
+args = ["{folder}/program"]
+uid = "nobody"
+"""
+
+
+@pytest.mark.skipif(python_for_nobody() is None, reason="needs root, and a Python that nobody can run")
+def test_plugins_of_another_user_hear_and_act_as_that() -> None:
+    """The folder of the supervisor's own socket is closed to them: their channels are elsewhere."""
+    found = python_for_nobody()
+    assert found is not None
+    program, env = found
+    stack = Stack(FOREIGN, env=env)
+    stack.command[0] = program
+    for folder in (stack.folder, stack.folder / "bigtop"):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    stack.folder.chmod(0o755)
+    (stack.folder / "state").mkdir()
+    for path in (stack.folder, stack.folder / "state"):
+        os.chown(path, NOBODY, NOBODY)
+    with stack:
+        until(lambda: heard(stack), "its start")
+        until_it_hears(stack)
+        until(lambda: len(stack.pids("scaled")) == 3, "as many processes as one of them wants")
+        replies = stack.folder / "program"
+        until(lambda: replies.exists() and replies.read_text().count("\n") >= 3, "replies to the program")
+        assert "stop needs a key with the role operate" in replies.read_text()
+        kept = stack.folder / "state/plugins/stack/plugin_recorder.json"
+        assert {path.stat().st_uid for path in (replies, stack.folder / "heard", kept)} == {NOBODY}
+        (pid,) = stack.pids("plugin:recorder")
+        assert psutil.Process(pid).uids().effective == NOBODY
+        stack.call("restart", name="plugin:recorder", waiting=True)
+        until(lambda: any(line.startswith("start 2 ") for line in heard(stack)), "its second start")
+        assert "stop" in heard(stack)
+        assert "Traceback" not in stack.log()

@@ -123,8 +123,10 @@ class Wanderers:
         try:
             while not self._over.is_set():
                 with Client(("127.0.0.1", self._port), 30) as client:
-                    while not self._over.is_set() and self._ask(client, chance):
+                    while self._ask(client, chance):
                         self.answered += 1
+                        if self._over.wait(0.01):
+                            return
         except Exception as error:
             # Whatever it is, the test is told: a thread that ends keeps it to itself.
             self.failures.append(error)
@@ -205,6 +207,16 @@ def test_pipelined_requests_are_answered_in_order() -> None:
                 for index, path in enumerate(paths):
                     found = told(client)
                     assert (found["app"], found["body"].split()[0]) == (OWNERS[path], str(index * 50))
+
+
+def test_a_slow_reader_of_pipelined_answers_gets_all_of_them_in_order() -> None:
+    """The second request waits behind an answer that the client takes slowly, and the third is another's."""
+    with running(SOCKET + WEB + API) as (_, port):
+        for _ in range(3):  # whoever accepts it
+            with Client(("127.0.0.1", port), receive_buffer=4096) as client:
+                client.send(request("/api/big") + request("/api/x") + request("/"))
+                assert len(client.answer().body) == 4_000_000
+                assert [told(client)["app"] for _ in range(2)] == ["api", "web"]
 
 
 def test_websockets_are_routed() -> None:

@@ -15,11 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.certificates import made, written
 from tests.support.gate import Gate
 from tests.support.load import Load
 from tests.support.procfs import descriptors
 from tests.support.site import DEADLINE, ROOT, Site, until
 from tests.support.stack import Stack
+from tests.support.tls_client import context
 from tests.support.wire import Client, request
 
 APP = "tests.apps.site:app"
@@ -298,8 +300,11 @@ def test_the_library_serves_too(tmp_path: Path) -> None:
         assert site.stop() == 0
 
 
-def test_term_during_load_loses_nothing() -> None:
-    with Site(APP, "--workers", "2") as site, Load(site.port, 50) as load:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_term_during_load_loses_nothing(tmp_path: Path, scheme: str) -> None:
+    tls = () if scheme == "http" else ("--tls", written(tmp_path, made("localhost")))
+    by = context() if tls else None
+    with Site(APP, "--workers", "2", *tls) as site, Load(site.port, 50, tls=by) as load:
         until(lambda: load.answered > 500, "some answers")
         site.family()
         load._over = True

@@ -23,8 +23,9 @@ import zmq
 from bigtop.control import keys
 from tests.support import circus_top
 from tests.support.figures import subscribed
-from tests.support.site import Site, lives, until
+from tests.support.site import DEADLINE, Site, lives, until
 from tests.support.stack import Stack
+from tests.support.zmtp import frame, greet
 
 FILE = """
 [circus]
@@ -165,27 +166,38 @@ def stats_pid(site: Site) -> int:
     return int(Stack.call(site, "list", name="circusd-stats")["pids"][0])  # type: ignore[arg-type]
 
 
-def turns(pid: int) -> int:
-    """Return how often the main thread of a process has waited."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(
-        text.rpartition("voluntary_ctxt_switches:")[0].rpartition("voluntary_ctxt_switches:")[2].split()[0]
-    )
-
-
 def test_nothing_is_done_while_nobody_looks(stack: Stack) -> None:
     pid = stats_pid(stack)
     with subscribed(endpoint(stack), "stat.circus") as subscriber:
         subscriber.next("stat.circus")
+        subscriber.subscribe("stat.circus")  # once more
+        subscriber.subscribe("stat.parent")
+        subscriber.next("stat.parent")
     seen: list[tuple[float, int]] = []
 
     def rests() -> bool:
-        now = turns(pid)
+        """Whether it reads nothing, as each look does. That a busy machine wakes it is no look."""
+        now = psutil.Process(pid).io_counters().read_count
         if not seen or seen[-1][1] != now:
             seen.append((time.monotonic(), now))
         return time.monotonic() > seen[-1][0] + 3.0  # of a pace of one second
 
-    until(rests, "a stats process that does nothing")
+    until(rests, "a stats process that does nothing", 3 * DEADLINE)
+
+
+def test_who_has_not_asked_takes_nothing_back(stack: Stack) -> None:
+    with subscribed(endpoint(stack), "stat.parent") as subscriber:
+        subscriber.next("stat.parent")
+        with socket.socket(socket.AF_UNIX) as stranger:
+            stranger.settimeout(DEADLINE)
+            stranger.connect(endpoint(stack).removeprefix("ipc://"))
+            greet(stranger, b"SUB")
+            stranger.sendall(frame(b"\x00stat.parent") + frame(b"\x01stat.busy"))
+            heard = b""
+            while b"stat.busy" not in heard:
+                heard += stranger.recv(65536)
+        now = time.time()
+        subscriber.until("stat.parent", lambda figure: figure["time"] > now)
 
 
 def test_only_what_is_asked_for_comes(stack: Stack) -> None:

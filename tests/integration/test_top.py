@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bigtop.top import columns
+from bigtop.top.model import columns
 from tests.support.site import DEADLINE, ROOT, Site, lives, until
 from tests.support.stack import Stack
 from tests.support.terminal import Terminal

@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from bench import torture
-from bench.life import Census
 from bench.releases import BROKEN, Releases
+from bench.remains import Census
 from bench.torture import Patience, Story
 from bench.visitors import Visit
 
@@ -44,7 +44,7 @@ def test_nothing_is_lost_but_with_a_worker_that_is_killed(
 
 
 USUAL = Census(90, 3, 6, 0, 25 << 20)
-FINE = Story(30.0, 1, "wsgi", Patience(), {"kill": 60}, {"answered": 9}, before=USUAL, after=USUAL, status=0)
+FINE = Story(30.0, 1, {"kill": 60}, USUAL, USUAL, status=0, counts={"answered": 9})
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ import psutil
 import pytest
 
 from bigtop.control.client.client import Client
+from tests.support.certificates import made, written
 from tests.support.load import Load
 from tests.support.procfs import words
 from tests.support.site import Site, halted, lives, until
+from tests.support.tls_client import context
 
 APP = "tests.apps.site:app"
 
@@ -133,8 +135,11 @@ def test_a_reload_to_broken_code_keeps_the_old(tmp_path: Path, preload: str) -> 
         assert {site.get() for _ in range(10)} == {"mended"}
 
 
-def test_200_keep_alive_clients_over_reloads_scaling_and_term() -> None:
-    with Site(APP, "--workers", "2") as site, Load(site.port, 200) as load:
+@pytest.mark.parametrize(("scheme", "clients"), [("http", 200), ("https", 50)])
+def test_keep_alive_clients_over_reloads_scaling_and_term(tmp_path: Path, scheme: str, clients: int) -> None:
+    tls = () if scheme == "http" else ("--tls", written(tmp_path, made("localhost")))
+    by = context() if tls else None
+    with Site(APP, "--workers", "2", *tls) as site, Load(site.port, clients, tls=by) as load:
         until(lambda: load.answered > 1000, "some answers")
         for generation in (2, 3, 4):
             site.send(signal.SIGHUP)

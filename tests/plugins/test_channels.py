@@ -12,7 +12,7 @@ from bigtop.config.file.daemon import load
 from bigtop.config.file.daemon_spec import DaemonSpec
 from bigtop.config.file.plugins import PluginSpec
 from bigtop.control import addresses
-from bigtop.launch.plugin_channels import PluginChannels
+from bigtop.launch.run.plugin_channels import PluginChannels
 from bigtop.record import replace
 
 # Nobody says anything there, so nobody is asked.

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bigtop.plugins.circus import conversions
+from bigtop.plugins.circus import conversions, tools
 from bigtop.plugins.circus.command_reloader import CommandReloader
 from bigtop.plugins.circus.flapping import Flapping
 from bigtop.plugins.circus.http_observer import HttpObserver
@@ -454,21 +455,35 @@ def test_without_circus_its_names_are_ours() -> None:
     code = """
 from bigtop.plugins import lookup
 kind = lookup.find("tests.apps.circus_plugin.Reporter")
-import circus.client, circus.consumer, circus.util, circus.plugins.statsd
+import circus.client, circus.consumer, circus.exc, circus.util, circus.plugins.statsd
+from circus.fixed_threading import Timer
 from circus.plugins import CircusPlugin
 from circus import logger
 assert issubclass(kind, CircusPlugin) and issubclass(circus.plugins.statsd.BaseObserver, CircusPlugin)
 import bigtop.plugins.circus.plugin as ours
 assert ours.CircusPlugin is CircusPlugin and ours.__name__ == ours.__spec__.name
 assert circus.util.to_bool("on") and circus.util.AsyncPeriodicCallback
+assert circus.exc.CallError is circus.client.CallError
 assert not any(name.partition(".")[0] == "tornado" for name in sys.modules)
 try:
     import circus.arbiter
 except ModuleNotFoundError as error:
     print(error)
+try:
+    from circus.util import load_virtualenv
+except ImportError as error:
+    print(error)
 """
-    done = subprocess.run([sys.executable, "-c", WITHOUT + code], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("No module named 'circus.arbiter'\n", "")
+    own = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}  # wherever this process stands
+    command = [sys.executable, "-c", WITHOUT + code]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines(), done.stderr) == (
+        [
+            "No module named 'circus.arbiter'",
+            "circus.util.load_virtualenv is there with Circus alone: pip install circus",
+        ],
+        "",
+    )
 
 
 def test_an_installed_circus_is_not_hidden() -> None:
@@ -478,6 +493,78 @@ def test_an_installed_circus_is_not_hidden() -> None:
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     )
     assert "site-packages" in done.stdout
+
+
+def test_names_of_circus_util_are_there_or_told() -> None:
+    theirs = pytest.importorskip("circus.util", reason="pip install circus")
+    own = {
+        name
+        for name, value in vars(theirs).items()
+        if not name.startswith("_") and getattr(value, "__module__", "circus.util") == "circus.util"
+        if not isinstance(value, types.ModuleType) and name not in {"DEFAULTSECT", "REDIRECT_TO"}
+    }
+    dull = {"LOG_DATE_SYSLOG_FMT", "INDENTATION_LEVEL"}  # of its own log
+    assert own - dull - {*tools.__all__} == {name for name in tools._OF_THE_DAEMON if hasattr(theirs, name)}
+    for name in tools._OF_THE_DAEMON:
+        with pytest.raises(ImportError, match=f"circus.util.{name} is there with Circus alone"):
+            getattr(tools, name)
+    assert not hasattr(tools, "nothing")
+
+
+def both(what: Callable[[Any], object]) -> object:
+    """Return what Circus' own tools and ours return, which is the same."""
+    theirs = pytest.importorskip("circus.util", reason="pip install circus")
+    found = []
+    for one in (theirs, tools):
+        try:
+            found.append(what(one))
+        except (ImportError, KeyError, ValueError) as error:
+            found.append(type(error).__name__)
+    assert found[0] == found[1]
+    return found[0]
+
+
+def test_tools_do_what_those_of_circus_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERE", "there")
+    monkeypatch.setenv("DEBUG", "1")
+    assert both(lambda util: util.parse_env_str("A=1, B=$HERE/x")) == {"A": "1", "B": "there/x"}
+    both(lambda util: util.env_to_str({"B": 2, "A": "x"}))
+    both(lambda util: [util.env_to_str(None), util.convert_opt("env", {"A": 1}), util.convert_opt("x", None)])
+    both(lambda util: [util.to_uid("root"), util.to_uid(0), util.to_uid("0"), util.to_gid("root")])
+    for wrong in ("no such user", 4_000_000_000):
+        assert both(lambda util, wrong=wrong: util.to_uid(wrong)) == "ValueError"
+        assert both(lambda util, wrong=wrong: util.to_gid(wrong)) == "ValueError"
+    both(
+        lambda util: [util.get_username_from_uid(0), util.get_username_from_uid("x"), util.get_default_gid(0)]
+    )
+    both(lambda util: [util.resolve_name("os.path.join"), util.resolve_name("os.path:join")])
+    both(lambda util: [util.resolve_name("os"), util.resolve_name("nothing.at.all", silent=True)])
+    assert both(lambda util: util.resolve_name("nothing.at.all")) == "ImportStringError"
+    both(lambda util: [util.dict_differ({1: 2}, {1: 3}), util.dict_differ({1: 2}, {2: 3})])
+    both(lambda util: [sorted(util.DictDiffer({1: 2, 3: 4}, {3: 5, 6: 7}).added()), util.ObjectDict(a=1).a])
+    both(lambda util: util.get_python_version())
+
+    class Told:
+        @tools.debuglog
+        def twice(self, number: int) -> int:
+            return 2 * number
+
+    assert Told().twice(3) == 6
+
+
+def test_figures_of_a_process_have_names_and_forms_of_circus() -> None:
+    theirs = pytest.importorskip("circus.util", reason="pip install circus")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        found = tools.get_info(child.pid, interval=0.01), theirs.get_info(child.pid)
+        child.kill()
+    assert {name: type(value) for name, value in found[0].items()} == {
+        name: type(value) for name, value in found[1].items()
+    }
+    for name in ("pid", "username", "nice", "cmdline", "children"):
+        assert found[0][name] == found[1][name]
+    assert tools.get_info(with_childs=True)["pid"] == os.getpid()
+    with pytest.raises(ProcessLookupError):
+        tools.get_info(1 << 30)
 
 
 def test_names_and_attributes_are_those_of_circus() -> None:

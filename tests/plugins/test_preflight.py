@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bigtop.config.file.daemon import load
 from bigtop.errors import ConfigError
-from bigtop.launch import plugin_preflight
+from bigtop.launch.run import plugin_preflight
 from bigtop.plugins.lookup import BUILTINS
 from bigtop.plugins.orders import PROGRAM
 from bigtop.record import replace
@@ -37,13 +38,23 @@ use = "json.JSONDecoder"
 use = "tests.apps.plugins.Recorder"
 filename = "x"
 timse = 3
+[plugin.i]
+cmd = "no-such-program -x"
+[plugin.j]
+cmd = "/etc/passwd"
+[plugin.k]
+cmd = "sh"
+args = ["-c", "no-such-program"]
 """
     path = tmp_path / "stack.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as error:
         plugin_preflight.checked(load(str(path)))
     ours = ", ".join(sorted(set(BUILTINS) - {PROGRAM}))
-    said = str(error.value).replace(f"{tmp_path}/", "").replace(ours, "{}")
+    said = (
+        str(error.value).replace(f"{tmp_path}/", "").replace(ours, "{}").replace(os.environ["PATH"], "$PATH")
+    )
+    or_it = "or it may not be executed"
     assert said.splitlines() == [
         "stack.toml:6: filename: must not be a folder",
         "stack.toml:7: [plugin:b] filename: is needed: where it writes",
@@ -53,6 +64,8 @@ timse = 3
         "stack.toml:16: use: check() has no supervisor to talk to: call('list') is for start()",
         "stack.toml:18: use: json.JSONDecoder is no subclass of bigtop.plugins.Plugin",
         "stack.toml:22: timse: there is no such option; did you mean times?",
+        f"stack.toml:24: cmd: no-such-program: there is no such program on its PATH ($PATH), {or_it}",
+        f"stack.toml:26: cmd: /etc/passwd: there is no such program, {or_it}",
     ]
 
 

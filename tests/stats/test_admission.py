@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.errors import ConfigError
-from bigtop.stats.admission import PROBES, SHORTEST, Admission, read_token
+from bigtop.stats.admin.admission import PROBES, SHORTEST, Admission, read_token
 
 TOKEN = "a-token-of-the-tests"
 

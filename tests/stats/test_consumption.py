@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bigtop.stats import metrics
-from bigtop.stats.consumption import _FEW, Consumption
+from bigtop.stats.export import metrics
+from bigtop.stats.export.consumption import _FEW, Consumption
 from bigtop.stats.roster import Group, Process, Roster
 
 

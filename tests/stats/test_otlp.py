@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from bigtop.stats import metrics
-from bigtop.stats.metrics import METRICS, Kind, Sample
+from bigtop.stats.export import metrics
+from bigtop.stats.export.metrics import METRICS, Kind, Sample
 
 pytest.importorskip("opentelemetry.sdk", reason="pip install 'bigtop[otlp]'")
 
-from bigtop.stats import otlp
+from bigtop.stats.export import otlp
 
 
 def only(sample: Sample) -> Any:

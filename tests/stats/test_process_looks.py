@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bigtop.stats.process_looks import OWN, ProcessLooks, Told
+from bigtop.stats.processes.process_looks import OWN, ProcessLooks, Told
 from bigtop.stats.roster import Group, Process, Roster
 from tests.support.site import until
 

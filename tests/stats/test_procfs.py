@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bigtop.stats import procfs
-from bigtop.stats.procfs import StatFiles
+from bigtop.stats.processes import procfs
+from bigtop.stats.processes.procfs import StatFiles
 from tests.support.site import until
 
 

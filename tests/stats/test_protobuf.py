@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bigtop.ipc import histogram
 from bigtop.ipc.counters import LATENCIES, NONE, Count
-from bigtop.stats import metrics, protobuf
-from bigtop.stats.exposition import Format, render
+from bigtop.stats.export import metrics, protobuf
+from bigtop.stats.export.exposition import Format, render
+from bigtop.stats.export.metrics import METRICS, Kind, Sample, of_app
 from bigtop.stats.figures import AppFigures
-from bigtop.stats.metrics import METRICS, Kind, Sample, of_app
 from tests.support.metric_families import TYPES, families, native, values
 from tests.test_metrics import everything
 

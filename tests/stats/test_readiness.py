@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bigtop.stats import readiness
+from bigtop.stats.admin import readiness
 from bigtop.stats.roster import Group, Roster, Standing
 
 

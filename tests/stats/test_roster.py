@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.stats import roster
-from bigtop.stats.admission import Admission
+from bigtop.stats.admin.admission import Admission
 from bigtop.stats.orders import Admin, Orders
 from bigtop.stats.pace import Pace
 from bigtop.stats.roster import SAME, Group, Listener, Process, Roster, Standing

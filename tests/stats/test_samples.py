@@ -7,9 +7,9 @@ from circus.stats.collector import WatcherStatsCollector
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.stats import samples
-from bigtop.stats.procfs import Machine, ProcessStat
-from bigtop.stats.samples import Details, Use
+from bigtop.stats.processes import samples
+from bigtop.stats.processes.procfs import Machine, ProcessStat
+from bigtop.stats.processes.samples import Details, Use
 
 MACHINE = Machine(booted=1000.0, memory=1 << 30)
 

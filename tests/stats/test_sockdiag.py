@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.stats import sockdiag
-from bigtop.stats.sockdiag import Queue
+from bigtop.stats.processes import sockdiag
+from bigtop.stats.processes.sockdiag import Queue
 from tests.support.site import until
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from bigtop.emission import Emission
 from bigtop.ipc import histogram
 from bigtop.ipc.counters import LATENCIES, NONE, Count
+from bigtop.stats.export.statsd import PACKET, of_app, of_circus, of_gunicorn, of_watcher, packets
 from bigtop.stats.figures import AppFigures
-from bigtop.stats.statsd import PACKET, of_app, of_circus, of_gunicorn, of_watcher, packets
 from bigtop.supervisor.policy.messages import Ending
 from bigtop.supervisor.policy.tally import WatcherTally
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bigtop.ipc import histogram
 from bigtop.ipc.counters import LATENCIES, NONE, WAITS, Count
 from bigtop.stats.figures import AppFigures
-from bigtop.stats.windows import USUAL, Looks, Windows
+from bigtop.stats.windows import USUAL, Looks, Occupancy, Windows
 
 
 def counted(requests, *times):
@@ -128,3 +128,71 @@ def test_of_each_application_its_own_is_told_and_of_who_is_gone_nothing():
     windows.add(3, {"blog": figures(5)})
     windows.add(4, {"shop": figures(3), "blog": figures(5)})
     assert windows.of("shop") == {}
+
+
+def test_the_last_second_in_a_row():
+    windows = Windows()
+
+    def look(at, counters):
+        windows.add(at, {"web": AppFigures(counters, 1, 0, 0)})
+        return windows.last_second("web")
+
+    assert windows.last_second("other") == (None,) * 5
+    assert look(0, counted(0)) == (None,) * 5
+    told = look(1, counted(10, *[10**7] * 9, 10**9))
+    window = windows.of("web")["1"]
+    times = window["latency"]["p50"], window["latency"]["p99"], window["queue"]["p99"]
+    assert told == (10.0, 0.0, *times)
+    assert look(2, counted(10, *[10**7] * 9, 10**9)) == (0.0, 0.0, None, None, None)
+    unmeasured = counted(12, *[10**7] * 9, 10**9)
+    unmeasured[LATENCIES.start + histogram.bucket_of(10**7)] += 2
+    rate, _, p50, _, queue = look(3, unmeasured)
+    assert (rate, p50 is not None, queue) == (2.0, True, None)
+
+
+def taken(seconds, running=0.0, workers=2, busy=0):
+    counts = list(NONE)
+    counts[Count.CALL_NS] = int(seconds * 1e9)
+    return AppFigures(counts, workers, busy, 0, elapsed=int(running * 1e9))
+
+
+def test_the_first_look_tells_the_share_of_the_moment():
+    occupancy = Occupancy()
+    occupancy.add(5, {"shop": taken(100, busy=3)})
+    assert occupancy.share("shop", taken(100, busy=3), 2) == 0.75
+    assert occupancy.share("nobody", taken(0, workers=0), 2) == 0
+
+
+def test_the_share_is_that_of_the_time_since_the_scrape_before():
+    occupancy = Occupancy()
+    for second in range(0, 91, 15):
+        occupancy.add(second, {"shop": taken(second * 0.8)})
+    assert occupancy.share("shop", taken(0), 2) == pytest.approx(0.2)
+    assert occupancy.share("shop", taken(0), 1) == pytest.approx(0.4)
+
+
+def test_the_share_is_that_of_ten_seconds_where_somebody_looks_more_often():
+    occupancy = Occupancy()
+    for second in range(100):
+        occupancy.add(second, {"shop": taken(max(0, second - 94) * 2)})
+    assert occupancy.share("shop", taken(0), 1) == pytest.approx(0.5)
+
+
+def test_calls_that_still_run_count():
+    occupancy = Occupancy()
+    for second in range(30):
+        occupancy.add(second, {"shop": taken(0, running=second)})
+    assert occupancy.share("shop", taken(0), 1) == pytest.approx(0.5)
+    occupancy.add(30, {"shop": taken(30)})  # it is over, and counted now
+    assert occupancy.share("shop", taken(0), 1) == pytest.approx(0.5)
+
+
+def test_what_a_worker_took_along_is_no_share_below_nothing():
+    occupancy = Occupancy()
+    occupancy.add(1, {"shop": taken(5, running=100)})
+    occupancy.add(11, {"shop": taken(5)})
+    assert occupancy.share("shop", taken(5), 1) == 0
+    occupancy.add(11, {"shop": taken(6)})  # a clock that stands
+    assert occupancy.share("shop", taken(5), 1) >= 0
+    occupancy.add(12, {})
+    assert occupancy.share("shop", taken(5, busy=1), 1) == 0.5

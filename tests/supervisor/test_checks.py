@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bigtop.config.serve import deploy_values
+from bigtop.config.serve.values import deploy_values
 from bigtop.supervisor.processes import checks
 from bigtop.supervisor.processes.checks import CheckError, CheckProgram
 

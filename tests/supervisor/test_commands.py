@@ -7,6 +7,8 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -510,6 +512,49 @@ def _has_cgroups() -> bool:
     except OSError:
         return False
     return True
+
+
+class TestForeign:
+    """A process whose parent is somebody else."""
+
+    # As wait(2) tells it; the kernel tells it to others from 6.15 on.
+    TELLS = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2])) >= (6, 15)
+    LOST = messages.ExitStatus(code=255, is_lost=True)
+
+    @pytest.mark.parametrize(
+        ("end", "status"),
+        [("exit 7", messages.ExitStatus(code=7)), ("kill -9 $$", messages.ExitStatus(signal=9))],
+    )
+    def test_its_end_is_learned_and_how_where_the_kernel_tells(self, end: str, status: messages.ExitStatus):
+        script = f"exec 3<&0; sh -c 'read line; {end}' <&3 & echo $!; wait"
+        assert self.ended(["sh", "-c", script]) == (status if self.TELLS else self.LOST)
+
+    def test_nobody_collects_it(self):
+        """Its parent never asks: then nobody can tell, which is no reason to wait for ever."""
+        program = "import os, time\npid = os.fork()\nif not pid: os._exit(3)\n"
+        program += "print(pid, flush=True); time.sleep(1000)"
+        assert self.ended([sys.executable, "-c", program]) == self.LOST
+        assert str(self.LOST) == "exit status unknown"
+
+    @staticmethod
+    def ended(command: list[str]) -> messages.ExitStatus:
+        """Return how the child of a command ended that prints its number."""
+
+        async def play(pid: int, go: Any) -> messages.ExitStatus:
+            ended: asyncio.Future[messages.ExitStatus] = asyncio.get_running_loop().create_future()
+            process = Process(pid, ended.set_result, os.pidfd_open(pid), is_foreign=True)
+            assert process.running
+            assert process.heirs() == [pid]  # its siblings, of which there are none
+            go.write(b"now\n")
+            return await asyncio.wait_for(ended, 30)
+
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0) as parent:
+            try:
+                assert parent.stdout is not None
+                return asyncio.run(play(int(parent.stdout.readline()), parent.stdin))
+            finally:
+                parent.kill()
 
 
 class TestCgroup:

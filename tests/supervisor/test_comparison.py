@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.ipc import histogram
-from bigtop.supervisor.policy import comparison
-from bigtop.supervisor.policy.comparison import Counters, Thresholds
+from bigtop.supervisor.policy.deploys import comparison
+from bigtop.supervisor.policy.deploys.comparison import Counters, Thresholds
 
 ALLOWED = Thresholds(errors=0.01, latency=2.0, requests=20)
 

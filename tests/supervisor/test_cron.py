@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -9,6 +11,8 @@ import pytest
 
 from bigtop.errors import ConfigError
 from bigtop.supervisor import cron
+from bigtop.supervisor.policy.spec import Command, Lifetime, WatcherSpec
+from bigtop.supervisor.triggers import Triggers
 
 
 def test_a_schedule_knows_summer_time():
@@ -24,3 +28,31 @@ def test_a_schedule_knows_summer_time():
 def test_a_schedule_that_is_none(text: str):
     with pytest.raises(ConfigError, match="cron's five fields are expected"):
         cron.check(text)
+
+
+def test_what_became_due_while_nobody_looked_is_run_by_who_goes_on() -> None:
+    async def play() -> list[str]:
+        started: list[str] = []
+
+        def triggers() -> Triggers:
+            return Triggers(lambda _name, _event: None, started.append, dict, dict, {}, {})
+
+        spec = WatcherSpec("job", Command("true"), lifetime=Lifetime(schedule="0 0 1 1 *"))
+        first = triggers()
+        first.arm(spec)
+        due = first.due()["job"]
+        assert due > time.time()
+        first.close()
+        after = [triggers() for _ in range(3)]
+        for each, moment in zip(after, (due, time.time() - 2, time.time() - 3600), strict=True):
+            each.resume(spec, runs=False, due=moment)
+            assert started == [], "nothing happens before whoever goes on is ready"
+        async with asyncio.timeout(30):
+            while not started or after[2].due()["job"] != due:
+                await asyncio.sleep(0)
+        assert [each.due()["job"] for each in after] == [due] * 3
+        for each in after:
+            each.close()
+        return started
+
+    assert asyncio.run(play()) == ["job"]

@@ -25,20 +25,21 @@ pytestmark = pytest.mark.case("B14")
 NAMED = {
     "supervisor/processes/killing.py": "the one place that sends it",
     "supervisor/processes/child.py": "a handler cannot be reset",
-    "supervisor/processes/launcher.py": "a handler cannot be reset",
+    "supervisor/processes/commands/launcher.py": "a handler cannot be reset",
     "supervisor/policy/watcher.py": "who is asked to leave by it, leaves at once",
     "supervisor/supervisor.py": "a client may send it, and the log says so",
-    "launch/controlled.py": "a client may send it, and the log says so",
+    "launch/control/controlled.py": "a client may send it, and the log says so",
     "supervisor/processes/termination.py": "the stop signal may be that, and subscribers are told of it",
     "plugins/builtin/program.py": "a program that hangs, which the log of its plugin tells",
     "keeper/ordering/dns_hook.py": "a hook that took too long; that is the answer to who asked for it",
+    "cluster/artifacts.py": "what a command to prepare left, or that took too long; its answer tells that",
     "system/kernel.py": "the kernel sends it to a child whose parent ended; a handler cannot be reset",
 }
 
 
 # Who may end an object of somebody else's with it, for the reason said here.
 OBJECTS = {
-    "launch/plugin_preflight.py": "a child that only looks at options, and took too long, which is told",
+    "launch/run/plugin_preflight.py": "a child that only looks at options, and took too long, which is told",
     "backends/ending.py": "a child of multiprocessing, which the log has named before",
     "top/own_stats.py": "a child of a command with no log, which was asked to end before",
 }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bigtop.http.time_limits import NEVER, SECOND, TimeoutAction, policy_of
+from bigtop.http.paths.time_limits import NEVER, SECOND, TimeoutAction, policy_of
 from bigtop.ipc import scoreboard
 from bigtop.ipc.scoreboard import Slot, View, Word
 from bigtop.supervisor.policy.spec import Worker
-from bigtop.supervisor.processes.lateness import Lateness, look
+from bigtop.supervisor.processes.workers.lateness import Lateness, look
 
 START = 1_000 * SECOND
 INTERRUPT, RETIRE, KILL = TimeoutAction

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bigtop.http.time_limits import TimeoutAction
+from bigtop.http.paths.time_limits import TimeoutAction
 from bigtop.record import replace
 from bigtop.supervisor.policy.messages import (
     Action,
@@ -24,6 +24,7 @@ from bigtop.supervisor.policy.messages import (
     GenerationReady,
     Kill,
     Late,
+    Lost,
     Prepare,
     Ready,
     Reload,
@@ -203,53 +204,6 @@ class TestFirstGeneration:
         assert play.tell(GenerationReady(2)) == [Spawn(2, 2, 2)]
         assert play.tell(Exited(1, BAD)) == []
         assert play.tell(Ready(2)) == [Started()]
-
-
-class TestForkServerDies:
-    def test_processes_go_on_and_it_is_prepared_again(self):
-        play = running()
-        assert play.tell(GenerationFailed(1, "killed"), at=100) == [Prepare(1)]
-        assert play.states() == {1: "ready", 2: "ready"}
-
-    def test_a_death_meanwhile_waits_for_it(self):
-        play = running(1)
-        play.tell(GenerationFailed(1, "killed"), at=100)
-        assert play.tell(Exited(1, BAD)) == [Died(1, 1, BAD, True, 1, 0.0)]
-        assert play.tell(GenerationReady(1)) == [Spawn(2, 1, 1)]
-
-    def test_one_that_hangs_is_prepared_once_more(self):
-        play = running()
-        play.tell(GenerationFailed(1, "killed"), at=100)
-        assert play.watcher.wake_at() == 120
-        assert play.tick() == []
-        assert play.watcher.wake_at() == 121
-        assert play.tick() == [Prepare(1)]
-        assert play.states() == {1: "ready", 2: "ready"}
-
-    def test_one_that_comes_late_is_taken(self):
-        play = running()
-        play.tell(GenerationFailed(1, "killed"), at=100)
-        play.tick()
-        assert play.tell(GenerationReady(1)) == []
-        assert play.watcher.wake_at() is None
-        assert play.tell(Exited(1, BAD)) == [Died(1, 1, BAD, True, 1, 0.0), Spawn(3, 1, 1)]
-
-    def test_again_and_again_it_waits_longer(self):
-        play = running()
-        assert play.tell(GenerationFailed(1, "killed"), at=1) == [Prepare(1)]
-        assert play.tell(GenerationFailed(1, "broken"), at=2) == []
-        assert play.watcher.wake_at() == 3
-        assert play.tick() == [Prepare(1)]
-        play.tell(GenerationFailed(1, "broken"))
-        assert play.watcher.wake_at() == 5
-
-    def test_a_stop_ends_the_trying(self):
-        play = running(1)
-        play.tell(GenerationFailed(1, "killed"), at=1)
-        play.tell(GenerationFailed(1, "broken"), at=2)
-        play.tell(Stop())
-        assert play.tell(Exited(1, OK)) == [Discard(1), Stopped()]
-        assert play.watcher.wake_at() is None
 
 
 class TestDeath:
@@ -610,10 +564,16 @@ class TestReloadFails:
 
     def test_the_old_fork_server_may_have_died_meanwhile(self):
         play = self.reloading(1)
-        assert play.tell(GenerationFailed(1, "killed"), at=1) == [Prepare(1)]
+        assert play.tell(GenerationFailed(1, "killed"), at=1) == [Lost(1, "killed")]
         assert play.tell(Exited(1, BAD)) == [Died(1, 1, BAD, True, 1, 0.0)]
-        play.tell(BootFailed(2, "broken"))
-        assert play.tell(GenerationReady(1)) == [Spawn(3, 1, 1)]
+        assert play.tell(BootFailed(2, "broken")) == [
+            Discard(2),
+            ReloadFailed(2, 1, "broken"),
+            Drain(2, 30.0),
+        ]
+        play.tell(Exited(2, BAD))
+        assert play.tick() == [Prepare(3)]
+        assert play.tell(GenerationReady(3)) == [Spawn(3, 2, 3)]
 
 
 class TestReloadDuringReload:

@@ -12,10 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bigtop.http.time_limits import TimeoutAction
+from bigtop.http.paths.time_limits import TimeoutAction
 from bigtop.record import replace
 from bigtop.supervisor.policy import messages as m
-from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck, Step
+from bigtop.supervisor.policy.deploys.deploy import DeployPolicy, HealthCheck, Step
 from bigtop.supervisor.policy.spec import Command, Lifetime, Respawn, RestartPolicy, StopPolicy, WatcherSpec
 from bigtop.supervisor.policy.watcher import Status, Watcher
 
@@ -30,6 +30,7 @@ class World:
         self.watcher = Watcher(spec, itertools.count(1))
         self.now = 1000.0
         self.generations: dict[int, str] = {}  # asked, ready, discarded
+        self.loaded: set[int] = set()  # generations whose code was imported once
         self.asked_at: dict[int, float] = {}
         self.alive: dict[int, m.Spawn] = {}
         self.born: set[int] = set()  # Spawned was told
@@ -39,6 +40,7 @@ class World:
         self.held: set[int] = set()
         self.tried: dict[int, Step] = {}  # key -> the step that was asked for last
         self.passed: set[tuple[int, Step]] = set()
+        self.unchecked: set[int] = set()  # generations that may serve without
         self.notices: list[m.Action] = []
 
     def tell(self, event: m.Event) -> list[m.Action]:
@@ -52,6 +54,7 @@ class World:
     def _perform(self, action: m.Action) -> None:
         match action:
             case m.Prepare(generation):
+                assert generation not in self.loaded, "nobody knows what is on the disk by now"
                 late = self.now >= self.asked_at.get(generation, self.now) + self.watcher.spec.boot_timeout
                 assert self.generations.get(generation) in (
                     (None, "failed", "asked") if late else (None, "failed")
@@ -74,7 +77,10 @@ class World:
             case m.Admit(key):
                 assert key in self.ready
                 steps = set(self.watcher.spec.deploy.steps) - {Step.TRAFFIC}
-                assert {(key, step) for step in steps} <= self.passed
+                assert (
+                    self.alive[key].generation in self.unchecked
+                    or {(key, step) for step in steps} <= self.passed
+                )
                 self.held.remove(key)
             case m.Spawn(key, wid, generation):
                 if action.held:
@@ -93,6 +99,9 @@ class World:
                 assert key in self.alive
                 assert key not in self.killed
                 self.killed.add(key)
+            case m.Unchecked(generation):
+                assert not [key for key in self.serving if self.alive[key].generation != generation]
+                self.unchecked.add(generation)
             case _:
                 self.notices.append(action)
 
@@ -100,6 +109,7 @@ class World:
 
     def prepared(self, generation: int) -> None:
         self.generations[generation] = "ready"
+        self.loaded.add(generation)
         self.tell(m.GenerationReady(generation))
 
     def unprepared(self, generation: int) -> None:
@@ -152,7 +162,14 @@ class World:
     def only_ages(self) -> bool:
         """Whether nothing will ever happen but that processes get old."""
         full = len(self.alive) == self.watcher.numprocesses
-        return bool(self.watcher.spec.lifetime.max_age) and full and self.watcher.settled
+        ages = bool(self.watcher.spec.lifetime.max_age) and full and self.watcher.settled
+        return ages and not self.is_lost
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the fork server of what works is dead, and nothing is tried in its place."""
+        generations = self.watcher.generations
+        return len(generations) == 1 and generations[0].lost
 
     def steps(self) -> Iterator[None]:
         """All that is still open is answered well; each step is one answer, oldest question first."""
@@ -172,6 +189,8 @@ class World:
             elif wake is not None and not self.only_ages:
                 self.now = wake
                 self.tell(m.Tick())
+            elif self.is_lost:  # somebody has ended the trying, and wants something else now
+                self.tell(m.Reload())
             else:
                 return
             yield
@@ -401,7 +420,8 @@ DEPLOYS = [DeployPolicy(), CAREFUL, WATCHFUL, KEEPING, WIDE]
 
 
 class Deployments(RuleBasedStateMachine):
-    """Reloads, scalings and retirements while nothing dies: the ready ones are never fewer than wanted."""
+    """Reloads, scalings, retirements and deaths of fork servers while no process dies: the ready ones are
+    never fewer than wanted."""
 
     @initialize(count=st.integers(1, 5), deploy=st.sampled_from(DEPLOYS))
     def begin(self, count: int, deploy: DeployPolicy) -> None:
@@ -461,6 +481,23 @@ class Deployments(RuleBasedStateMachine):
     def verdict(self, good: bool) -> None:
         self.world.verdict(good=good)
         self.check()
+
+    @precondition(lambda self: "ready" in self.world.generations.values())
+    @rule(number=one)
+    def fork_server_dies(self, number: int) -> None:
+        there = [number for number, state in self.world.generations.items() if state == "ready"]
+        self.world.unprepared(there[number % len(there)])
+        self.check()
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 15.0]))
+    def time_passes(self, seconds: float) -> None:
+        """Shorter than anybody has to boot, or to leave."""
+        until = self.world.now + seconds
+        while (wake := self.world.watcher.wake_at()) is not None and wake <= until:
+            self.world.now = wake
+            self.world.tell(m.Tick())
+            self.check()
+        self.world.now = until
 
     @precondition(lambda self: set(self.world.alive) - set(self.world.staying))
     @rule(number=one)

@@ -10,8 +10,8 @@ from bigtop.ipc import seats
 from bigtop.ipc.board import Scoreboard
 from bigtop.supervisor.policy.messages import Event, Exited, ExitStatus, GenerationReady, Spawned
 from bigtop.supervisor.policy.spec import Worker
-from bigtop.supervisor.processes.forkserver import InheritedState
-from bigtop.supervisor.processes.worker_pool import WorkerPool
+from bigtop.supervisor.processes.workers.forkserver import InheritedState
+from bigtop.supervisor.processes.workers.worker_pool import WorkerPool
 from bigtop.workers.bootstrap import Bootstrap
 from tests.support.pool_harness import DEADLINE, PoolHarness, run, until
 from tests.support.site import ROOT

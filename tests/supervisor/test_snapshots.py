@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.ipc import snapshot
-from bigtop.launch.file_classes import OF_COMMANDS
+from bigtop.launch.upgrading.command_classes import OF_COMMANDS
 from bigtop.record import Record
-from bigtop.supervisor.policy import deploy, messages, snapshots, spec
+from bigtop.supervisor.policy import messages, snapshots, spec
+from bigtop.supervisor.policy.deploys import deploy
 from bigtop.supervisor.policy.messages import ExitStatus
 from bigtop.supervisor.policy.spec import Command, Lifetime, WatcherSpec
 from bigtop.supervisor.policy.watcher import Watcher
@@ -23,6 +24,7 @@ KNOWN = snapshot.known((*OF_COMMANDS, *snapshots.CLASSES))
 SPEC = WatcherSpec("w", Command("sleep 1"), numprocesses=3, lifetime=Lifetime(warmup_delay=0.5))
 
 KINDS = ["spawned", "ready", "died", "retiring", "ready generation", "scale", "tick", "short"]
+KINDS += ["fork server died", "another generation"]
 steps = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 9), st.floats(0.0, 40.0)), max_size=25)
 
 
@@ -42,6 +44,10 @@ def event(kind: str, key: int) -> messages.Event:
             return messages.Retiring(key, "it is old", messages.Ending.MAX_AGE)
         case "ready generation":
             return messages.GenerationReady(1)
+        case "another generation":
+            return messages.GenerationReady(key)
+        case "fork server died":
+            return messages.GenerationFailed(key, "killed")
         case "scale":
             return messages.Scale(key % 5)
         case "short":

@@ -25,7 +25,7 @@ from bigtop.supervisor.policy.spec import (
     RestartPolicy,
     StopPolicy,
 )
-from bigtop.supervisor.processes.command_pool import CommandPool
+from bigtop.supervisor.processes.commands.command_pool import CommandPool
 from tests.support.pool_harness import DEADLINE, ENV, command, lives, until
 from tests.support.supervisor_harness import SLEEP, SupervisorHarness, perform, watcher
 

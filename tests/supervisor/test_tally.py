@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bigtop.http.time_limits import TimeoutAction
+from bigtop.http.paths.time_limits import TimeoutAction
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.messages import Ending, ExitStatus, Urgency
 from bigtop.supervisor.policy.processtable import Proc, ending

@@ -6,7 +6,7 @@ import pytest
 
 from bigtop.errors import ConfigError
 from bigtop.record import replace
-from bigtop.supervisor.policy.deploy import DeployPolicy, HealthCheck, Step
+from bigtop.supervisor.policy.deploys.deploy import DeployPolicy, HealthCheck, Step
 from bigtop.supervisor.policy.messages import (
     Action,
     Admit,
@@ -18,6 +18,7 @@ from bigtop.supervisor.policy.messages import (
     GenerationReady,
     Late,
     Leave,
+    Lost,
     Passed,
     Prepare,
     Ready,
@@ -30,6 +31,7 @@ from bigtop.supervisor.policy.messages import (
     Rollback,
     Scale,
     Spawn,
+    SpawnFailed,
     Stop,
     Stopped,
     Tick,
@@ -248,7 +250,10 @@ def test_no_more_are_kept_than_are_wanted():
 
 def test_a_kept_one_whose_fork_server_is_gone_is_kept_no_more():
     play = reloaded()
-    assert play.tell(GenerationFailed(1, "it was killed")) == [Discard(1)]
+    assert play.tell(GenerationFailed(1, "it was killed")) == [
+        Discard(1),
+        Lost(1, "it was killed", kept=True),
+    ]
     assert play.tell(Rollback()) == []
     assert play.watcher.settled
 
@@ -399,3 +404,17 @@ def test_without_steps_a_sequential_reload_is_no_trial():
     play.tell(GenerationReady(2))
     play.tell(Exited(1, OK))
     assert not any(isinstance(one, ReloadFailed) for one in play.tell(Exited(2, ExitStatus(code=1))))
+
+
+def test_an_old_one_stays_when_the_first_new_one_cannot_be_started():
+    """Nobody leaves for a successor while another one is missing."""
+    play = running(2)
+    play.tell(Reload(sequential=True))
+    assert play.tell(GenerationReady(2)) == [Drain(1, 30.0)]
+    assert play.tell(Exited(1, OK)) == [Spawn(3, 1, 2)]
+    for key in (3, 4):
+        actions = play.tell(SpawnFailed(key, "no such program"))
+        assert not [one for one in actions if isinstance(one, Drain)]
+    assert play.states()[2] == "ready"
+    play.tick()
+    assert play.tell(Ready(5)) == [Drain(2, 30.0)]

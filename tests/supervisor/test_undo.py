@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bigtop.record import replace
-from bigtop.supervisor.policy.changes import Changes
+from bigtop.supervisor.policy.deploys.changes import Changes
 from bigtop.supervisor.policy.messages import Died, ExitStatus
 from bigtop.supervisor.policy.spec import Command, RestartPolicy, WatcherSpec
 

@@ -13,9 +13,9 @@ import sys
 from pkgutil import resolve_name
 
 from bigtop.backends.native.app_queues import AppQueues
-from bigtop.backends.native.encryption import Encryption
+from bigtop.backends.native.transport.encryption import Encryption
 from bigtop.backends.registry import load
-from bigtop.http.routes import Routes
+from bigtop.http.paths.routes import Routes
 from bigtop.ipc import keyring, scoreboard
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import Slot
@@ -39,7 +39,7 @@ def main() -> None:
     backend = kind(setup["options"])
     backend.prepare()
     if setup["keyring"] >= 0:
-        from bigtop.backends.native.tls_contexts import TlsContexts
+        from bigtop.backends.native.transport.tls_contexts import TlsContexts
 
         contexts = TlsContexts(keyring.read(setup["keyring"]), setup["options"].tls)
         life.encryption = Encryption(contexts, frozenset(range(len(listeners))))

@@ -24,7 +24,7 @@ import psutil
 from bigtop.backends.native.app_queues import AppQueue, AppQueues
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.declarations import Route
-from bigtop.http.routes import Routes
+from bigtop.http.paths.routes import Routes
 from bigtop.ipc import handoff, lifeline, scoreboard, seats
 from bigtop.ipc.keyring import Keyring
 from bigtop.ipc.scoreboard import View, Word
@@ -60,6 +60,7 @@ class BackendServer:
             "backend": backend,
             "routes": list(routes),
         }
+        self.backend = backend
         self.is_encrypted = keyring is not None
         self._keyring_fd = -1 if keyring is None else keyring.seal()  # with one, TLS is spoken
         self._nofile = nofile

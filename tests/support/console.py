@@ -34,10 +34,11 @@ class Reply:
 
 
 class Client:
-    """Of a console on a port of this machine. It is nobody until it logs in."""
+    """Of a console on a port of this machine, from the address `source`. It is nobody until it logs in."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1", source: str = "127.0.0.1") -> None:
         self.port = port
+        self.source = source
         self.own = f"{host}:{port}"
         self.cookie = self.token = ""
 
@@ -58,7 +59,9 @@ class Client:
             }
         said |= fields or {}
         raw = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=DEADLINE, source_address=(self.source, 0)
+        )
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in said.items():

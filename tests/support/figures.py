@@ -19,6 +19,10 @@ class Subscriber:
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket = socket
 
+    def subscribe(self, topic: str) -> None:
+        """Ask for another topic, or for the same one again."""
+        self._socket.subscribe(topic)
+
     def next(self, topic: str) -> dict[str, Any]:
         """Return the next figures of one topic."""
         return self.until(topic, lambda _figure: True)

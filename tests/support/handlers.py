@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bigtop.backends.asgi.backend import AsgiBackend
-from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.handlers.handler_chain import Chain
 from bigtop.backends.wsgi.backend import WsgiBackend
 from bigtop.errors import ProtocolError
+from bigtop.http.clients.peer import BasePeer
 from bigtop.http.handlers import Draft, FilePart, Reply, refusal_of
 from bigtop.http.messages import Request
-from bigtop.http.peer import BasePeer
 
 PAGE = b"from a handler\n"
 LARGE = bytes(range(256)) * 4000
@@ -66,8 +66,8 @@ class Shout:
         self._held = piece[-1:]
         return piece[:-1]
 
-    def finish(self) -> bytes:
-        return self._held + b"!"
+    def finish(self, piece: bytes) -> bytes:
+        return self._held + piece.upper() + b"!"
 
 
 class Instead:

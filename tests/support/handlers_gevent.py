@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.handlers.handler_chain import Chain
 from bigtop.backends.wsgi.gevent import GeventBackend
 from tests.support.handlers import Guard, chain
 

@@ -8,11 +8,11 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bigtop.backends.base import Probe
 from bigtop.backends.native.app_queues import AppQueues
-from bigtop.backends.native.encryption import Encryption
+from bigtop.backends.native.transport.encryption import Encryption
 from bigtop.ipc import lifeline
 from bigtop.ipc.handoff import Handoff
 from bigtop.ipc.scoreboard import RequestRecord, Slot
@@ -37,6 +37,7 @@ class WorkerLife:
         self.encryption: Encryption | None = None
         self.draining = self.held = self.shares = False
         self.probes: deque[Probe] = deque()
+        self.closing: list[Callable[[], None]] = []
         self.grace = orphan_grace
         self.answered = 0
         self.accesses = None

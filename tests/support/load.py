@@ -1,13 +1,19 @@
 # Many keep-alive clients at once, each asking again and again, which count what went wrong.
 #
+# They leave room on the machine for others: RATE is what all of them together ask at most.
+#
 # A client does what HTTP/1.1 obliges it to (it reconnects after `Connection: close`) and nothing more: it
 # never repeats a request. The application answers with its pid, so a failure can be laid at a worker's door.
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+RATE = 500  # requests per second
 
 
 @dataclass
@@ -24,6 +30,7 @@ class Load:
     port: int
     clients: int
     path: str = "/pid"
+    tls: ssl.SSLContext | None = None  # with one, it is spoken
     answered: int = 0
     failures: list[Failure] = field(default_factory=list)
     workers: set[int] = field(default_factory=set)
@@ -46,7 +53,10 @@ class Load:
         while not self._over:
             worker: int | None = None
             try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                name = None if self.tls is None else "localhost"
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", self.port, ssl=self.tls, server_hostname=name
+                )
             except OSError as error:
                 if not self._over:
                     self.failures.append(Failure(None, f"connect: {error!r}"))
@@ -65,7 +75,12 @@ class Load:
                     self.workers.add(worker)
                     self.answered += 1
                     closing = head.startswith(b"HTTP/1.0") or b"connection: close" in head.lower()
+                    await asyncio.sleep(0 if closing else self.clients / RATE)
             except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
                 self.failures.append(Failure(worker, repr(error), port))
             finally:
                 writer.close()
+                if self.tls is not None:  # nobody waits for the other side's goodbye
+                    writer.transport.abort()
+                    with suppress(OSError):
+                        await writer.wait_closed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bigtop.top.node import Node
+from bigtop.top.model.node import Node
 
 AT = 100.0  # when all of it came
 

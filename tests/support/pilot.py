@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from bigtop.top import places
 from bigtop.top.app import Top
-from bigtop.top.rows import View
+from bigtop.top.model.rows import View
 from tests.support.site import DEADLINE
 
 _TEXT = re.compile(r'<text class="[^"]*" x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>')

@@ -14,9 +14,9 @@ from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 from bigtop.supervisor.processes import descendants
 from bigtop.supervisor.processes.child import reap_strangers
-from bigtop.supervisor.processes.command_pool import CommandPool, PoolServices
-from bigtop.supervisor.processes.launcher_client import LauncherClient
-from bigtop.supervisor.processes.spawner import Spawner
+from bigtop.supervisor.processes.commands.command_pool import CommandPool, PoolServices
+from bigtop.supervisor.processes.commands.launcher_client import LauncherClient
+from bigtop.supervisor.processes.commands.spawner import Spawner
 from bigtop.supervisor.streams.formats import Chunk
 from bigtop.supervisor.streams.writer import Outputs
 from bigtop.system import kernel

@@ -15,7 +15,7 @@ from typing import Final
 
 from bigtop.backends.asgi.backend import AsgiBackend
 from bigtop.backends.base import Life
-from bigtop.backends.native.transport import (
+from bigtop.backends.native.transport.transport import (
     READABLE,
     WRITABLE,
     Bytes,
@@ -136,6 +136,9 @@ class ScrambledTransport:
 
     def peek(self, size: int) -> bytes:
         return self._socket.recv(size, socket.MSG_PEEK)
+
+    def is_broken(self) -> bool:
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     def silence(self) -> int:
         return silence_of(self._socket)

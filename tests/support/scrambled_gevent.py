@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 
 from bigtop.backends.base import Life
-from bigtop.backends.native.transport import TransportFactory
+from bigtop.backends.native.transport.transport import TransportFactory
 from bigtop.backends.wsgi.gevent import GeventBackend
 from tests.support.scrambled import ScrambledTransport
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tests.support.source import Modules, ours
 
+FOLDER_MODULES = 20
 MODULE_LINES = 400
 FUNCTION_LINES = 40  # of code: no blank lines, comments, docstrings
 CLASS_LINES = 250
@@ -41,6 +42,11 @@ class Size(NamedTuple):
 
 def over(sizes: Iterator[Size]) -> list[str]:
     return [size.complaint() for size in sizes if size.count > size.limit]
+
+
+def crowded_folders(modules: Modules) -> list[str]:
+    """Find folders that hold more than somebody takes in at a glance."""
+    return over(folder_sizes(modules))
 
 
 def long_modules(modules: Modules) -> list[str]:
@@ -75,6 +81,12 @@ def cut_classes(modules: Modules) -> list[str]:
 
 
 # ---- what is measured
+
+
+def folder_sizes(modules: Modules) -> Iterator[Size]:
+    folders = Counter(module.path.rpartition("/")[0] for module in modules.values() if not module.is_package)
+    for folder, count in folders.items():
+        yield Size("modules", f"{folder}: ", "a folder has", count, FOLDER_MODULES)
 
 
 def module_sizes(modules: Modules) -> Iterator[Size]:
@@ -230,6 +242,7 @@ def spread(sizes: list[Size]) -> Iterator[str]:
 if __name__ == "__main__":
     package = ours()
     every = [
+        *folder_sizes(package),
         *module_sizes(package),
         *function_sizes(package),
         *parameter_counts(package),

@@ -8,7 +8,7 @@ from typing import Any
 from bigtop.supervisor.dispatcher import Feed
 from bigtop.supervisor.policy import messages
 from bigtop.supervisor.policy.spec import Command, ExecContext, StopPolicy, WatcherSpec
-from bigtop.supervisor.processes.command_pool import CommandPool
+from bigtop.supervisor.processes.commands.command_pool import CommandPool
 from bigtop.supervisor.supervisor import Supervisor
 from tests.support import pool_harness
 from tests.support.pool_harness import ENV, PoolHarness, until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bigtop.cli import main
 from bigtop.config.file.daemon_spec import DaemonSpec
-from bigtop.launch import helper_watchers
+from bigtop.launch.run import helper_watchers
 from bigtop.supervisor.policy.helper import ENDPOINT, EVENTS, Helper
 from bigtop.supervisor.policy.spec import WatcherSpec
 

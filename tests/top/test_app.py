@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bigtop.top import keys
 from bigtop.top.app import Top
-from bigtop.top.rows import Key
+from bigtop.top.model import keys
+from bigtop.top.model.rows import Key
 from tests.support.pilot import Seat, seated
 from tests.support.site import DEADLINE, Site, until
 from tests.support.stack import Stack
@@ -375,8 +375,8 @@ def test_several_supervisors_and_the_end_of_one(stack: Stack) -> None:
 
 
 def test_keys_for_what_cannot_be_done_say_why() -> None:
-    from bigtop.top import rows
-    from bigtop.top.rows import OWN_NAME, View
+    from bigtop.top.model import rows
+    from bigtop.top.model.rows import OWN_NAME, View
     from tests.support.overview import node, overview, process, watcher
 
     made = node()

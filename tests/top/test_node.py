@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.stats.samples import human_size
-from bigtop.top import node as known
-from bigtop.top.node import Node
+from bigtop.stats.processes.samples import human_size
+from bigtop.top.model import node as known
+from bigtop.top.model.node import Node
 from tests.support.overview import AT, counts, figure, node, overview, process, watcher
 
 

@@ -12,7 +12,8 @@ import pytest
 from bigtop.control.client.connection import Way
 from bigtop.control.client.ssh_tunnel import Tunnel
 from bigtop.stats.roster import Group, Listener, Process, Roster, Standing
-from bigtop.top import places, roster
+from bigtop.top import places
+from bigtop.top.model import roster
 from bigtop.top.own_stats import obstacle
 from tests.support.overview import overview, process, watcher
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.control.events import topic_word
-from bigtop.top import rows
-from bigtop.top.node import Node
-from bigtop.top.rows import OWN_NAME, ROUTES_NAME, SORTS, Branch, Kind, Row, Shown, View
+from bigtop.top.model import rows
+from bigtop.top.model.node import Node
+from bigtop.top.model.rows import OWN_NAME, ROUTES_NAME, SORTS, Branch, Kind, Row, Shown, View
 from tests.support.overview import AT, counts, node, overview, process, watcher
 
 

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.record import replace
-from bigtop.top import ansi, columns, report, rows, screen
-from bigtop.top.node import Node
-from bigtop.top.rows import SORTS, View
+from bigtop.top import ansi, screen
+from bigtop.top.model import columns, report, rows
+from bigtop.top.model.node import Node
+from bigtop.top.model.rows import SORTS, View
+from bigtop.top.model.words import cells
 from bigtop.top.screen import Line, text_of
-from bigtop.top.words import cells
 from tests.support.overview import AT, node, overview, request, watcher
 
 NOW = AT + 0.5

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from bigtop.control import keys
 from bigtop.control.client.client import Identity
-from bigtop.top import places, rows
-from bigtop.top.node import Node
+from bigtop.top import places, watch
+from bigtop.top.model import rows
+from bigtop.top.model.node import Node
+from bigtop.top.model.rows import View
 from bigtop.top.places import Place
-from bigtop.top.rows import View
 from bigtop.top.watching import Watching
 from tests.support import procfs
 from tests.support.controlled import Controlled
@@ -60,6 +64,29 @@ def test_who_comes_back_is_seen_again() -> None:
                 watching.check()
 
         asyncio.run(scenario())
+
+
+def test_what_happens_is_seen_before_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_EVERY", 1000.0)  # seconds between two questions, if nothing happens
+    with Stack(WITH_STATS) as stack:
+        stack.wait_for("mail: started")
+
+        async def scenario() -> None:
+            watching, node = watched(Place("site", stack.endpoint))
+            async with watching:
+                await wait_for(lambda: node.overview, "what runs", node)
+                while not node.events:  # until it hears
+                    await asyncio.to_thread(stack.call, "restart", name="mail", waiting=True)
+                (pid,) = await asyncio.to_thread(stack.pids, "mail")
+                os.kill(pid, signal.SIGKILL)
+                await wait_for(lambda: pid not in pids(node), "its end", node)
+                await wait_for(lambda: pids(node), "the next one", node)
+
+        asyncio.run(scenario())
+
+
+def pids(node: Node) -> list[int]:
+    return [one["pid"] for watcher in node.overview["watchers"] for one in watcher["processes"]]
 
 
 def test_a_stats_process_that_dies_is_followed_by_another() -> None:

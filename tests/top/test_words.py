@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.top import words
-from bigtop.top.words import bar, cells, fitted, number, short, size, span, sparkline
+from bigtop.top.model import words
+from bigtop.top.model.words import bar, cells, fitted, number, short, size, span, sparkline
 
 AMOUNTS = st.floats(0, 1e12)
 

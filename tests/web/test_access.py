@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.web import headers, origins_asked
 from bigtop.web.access import attempts, links, origins, passwords, roles, sessions
-from bigtop.web.access.attempts import Attempts
+from bigtop.web.access.attempts import Account, Attempts
 from bigtop.web.access.links import Links
 from bigtop.web.access.origins import Asked
 from bigtop.web.access.sessions import Person, Sessions
+from bigtop.web.rules import headers, origins_asked
 
 ANN = Person("ann", "operate", "password")
 
@@ -31,10 +33,10 @@ def test_a_role_includes_those_before_it(one: str, other: str) -> None:
 
 def test_a_session_is_found_by_its_id_alone_until_it_is_closed() -> None:
     some = Sessions()
-    some.open(ANN, "word", "token", 0.0)
+    some.open(ANN, "word", 0.0)
     found = some.find("word", 1.0)
     assert found is not None
-    assert (found.person, found.token) == (ANN, "token")
+    assert found.person == ANN
     assert some.find("", 1.0) is some.find("other", 1.0) is None
     some.close("word")
     assert some.find("word", 1.0) is None
@@ -42,11 +44,11 @@ def test_a_session_is_found_by_its_id_alone_until_it_is_closed() -> None:
 
 def test_a_session_ends_when_nobody_uses_it_and_after_a_week_in_any_case() -> None:
     some = Sessions()
-    some.open(ANN, "idle", "t", 0.0)
+    some.open(ANN, "idle", 0.0)
     assert some.find("idle", sessions.IDLE - 1) is not None
     assert some.find("idle", 2 * sessions.IDLE - 2) is not None
     assert some.find("idle", 3 * sessions.IDLE) is None
-    some.open(ANN, "used", "t", 0.0)
+    some.open(ANN, "used", 0.0)
     now = 0.0
     while now + 3600 < sessions.LONGEST:
         now += 3600
@@ -58,12 +60,63 @@ def test_a_session_ends_when_nobody_uses_it_and_after_a_week_in_any_case() -> No
 def test_sessions_are_bounded_and_the_least_used_one_goes_first() -> None:
     some = Sessions()
     for number in range(sessions.MOST):
-        some.open(ANN, str(number), "t", float(number))
+        some.open(ANN, str(number), float(number))
     some.find("0", sessions.MOST + 1.0)
-    some.open(ANN, "new", "t", sessions.MOST + 2.0)
+    some.open(ANN, "new", sessions.MOST + 2.0)
     assert len(some) == sessions.MOST
     assert some.find("0", sessions.MOST + 3.0) is not None
     assert some.find("1", sessions.MOST + 3.0) is None
+
+
+def test_sessions_go_on_in_another_console_and_what_is_kept_lets_nobody_in() -> None:
+    some, other = Sessions(), Sessions()
+    some.open(ANN, "its id", 0.0, "digest")
+    some.open(ANN, "old", 0.0)
+    assert some.has_news
+    assert some.find("its id", 100.0) is not None
+    text = some.text()
+    assert not some.has_news
+    assert "its id" not in text
+    other.take(text)
+    found = other.find("its id", sessions.IDLE + 50.0)  # it was used at 100
+    assert found is not None
+    assert (found.person, found.began, found.kept) == (ANN, 0.0, "digest")
+    assert other.find("old", sessions.IDLE + 50.0) is None
+    for key in json.loads(text):
+        assert other.find(key, 100.0) is None
+    assert other.has_news  # that of the use
+    other.take("{}")
+    assert other.find("its id", 100.0) is None
+
+
+def test_the_use_of_a_session_is_news_from_time_to_time() -> None:
+    some = Sessions()
+    some.open(ANN, "word", 0.0)
+    some.text()
+    some.find("word", 599.0)
+    assert not some.has_news
+    some.find("word", 601.0)
+    assert some.has_news
+    some.text()
+    some.close("other")
+    assert not some.has_news
+    some.close("word")
+    assert some.has_news
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "1", '{"a": 1}', '{"a": [1]}', '{"a": ["n", "king", "link", 0, 0, ""]}', '{"a": null}']
+)
+def test_what_is_no_text_of_sessions(text: str) -> None:
+    some = Sessions()
+    with pytest.raises(ValueError):
+        some.take(text)
+
+
+def test_pages_of_two_sessions_have_two_proofs() -> None:
+    found = {sessions.proof(secret, word) for secret in (b"a", b"b") for word in ("one", "two")}
+    assert len(found) == 4
+    assert sessions.proof(b"a", "one") in found
 
 
 # ---- links
@@ -134,39 +187,81 @@ def test_nobody_knows_the_password_of_nobody() -> None:
 
 # ---- attempts
 
+ONE = Account("one")
+
 
 def test_the_first_failures_are_free_and_then_pauses_double() -> None:
     some, now, pauses = Attempts(), 0.0, []
     for _ in range(20):
-        pauses.append(some.wait(("ann",), now))
+        pauses.append(some.wait((ONE,), now))
         now += pauses[-1]
-        assert some.wait(("ann",), now) == 0.0
-        some.failed(("ann",), now)
+        assert some.wait((ONE,), now) == 0.0
+        some.failed((ONE,), now)
     assert pauses[: attempts.FREE] == [0.0] * attempts.FREE
     assert pauses[attempts.FREE :][:4] == [1.0, 2.0, 4.0, 8.0]
     assert max(pauses) == attempts.LONGEST
 
 
-def test_others_do_not_wait_and_success_forgives() -> None:
+def guesses(some: Attempts, name: str, addresses: Iterable[str], now: float = 0.0) -> float:
+    """Fail at each address once; return for how long the last one of these has to wait then."""
+    wait = 0.0
+    for address in addresses:
+        counted = some.of_login(name, address)
+        some.failed(counted, now)
+        wait = some.wait(counted, now)
+    return wait
+
+
+def test_who_guesses_waits_and_the_user_does_not() -> None:
     some = Attempts()
-    for _ in range(9):
-        some.failed(("ann", "address"), 0.0)
-    assert some.wait(("bob",), 0.0) == 0.0
-    assert some.wait(("bob", "address"), 0.0) == some.wait(("ann",), 0.0) > 0.0
-    some.succeeded("ann")
-    assert some.wait(("ann",), 0.0) == 0.0
-    assert some.wait(("address",), 0.0) > 0.0
+    assert guesses(some, "ann", ["10.0.0.1"] * 20) == attempts.LONGEST
+    assert some.wait(some.of_login("ann", "10.0.0.2"), 0.0) == 0.0
+    assert some.wait(some.of_login("bob", "10.0.0.1"), 0.0) == 1.0  # what that address tried counts, too
+    some.succeeded(some.of_login("ann", "10.0.0.1"))
+    assert some.wait(some.of_login("ann", "10.0.0.1"), 0.0) == 0.0
+
+
+def test_many_addresses_slow_a_name_down_and_not_for_who_was_here() -> None:
+    some = Attempts()
+    counted = some.of_login("ann", "192.0.2.1")
+    some.failed(counted, 0.0)
+    some.succeeded(counted)
+    some.remember("ann", "192.0.2.1")
+    assert guesses(some, "ann", (f"10.0.{n // 200}.{n % 200}" for n in range(400))) == 30.0
+    assert some.wait(some.of_login("ann", "198.51.100.7"), 0.0) == 30.0
+    assert some.wait(some.of_login("ann", "192.0.2.1"), 0.0) == 0.0
+    assert some.wait(some.of_login("bob", "198.51.100.7"), 0.0) == 0.0
+
+
+def test_one_customer_of_ipv6_is_one_address() -> None:
+    some = Attempts()
+    assert guesses(some, "ann", (f"2001:db8::{n:x}" for n in range(1, 10))) > 0.0
+    assert some.wait(some.of_login("ann", "2001:db8:0:1::1"), 0.0) == 0.0
+    assert some.of_address("2001:db8::1") == some.of_address("2001:db8::2")
+    assert some.of_address("unix socket").key == "address:unix socket"
+
+
+def test_what_came_in_is_no_failure() -> None:
+    some = Attempts()
+    for _ in range(100):
+        counted = some.of_login("ann", "10.0.0.1")
+        some.failed(counted, 0.0)
+        some.succeeded(counted)
+    assert some.wait(some.of_login("bob", "10.0.0.1"), 0.0) == 0.0
+    assert some._failures == {}
 
 
 def test_what_is_kept_of_failures_is_bounded_and_forgotten() -> None:
     some = Attempts()
     for _ in range(9):
-        some.failed(("ann",), 0.0)
-    some.failed(("ann",), 4000.0)  # an hour later it is the first one
-    assert some.wait(("ann",), 4000.0) == 0.0
+        some.failed((ONE,), 0.0)
+    some.failed((ONE,), 4000.0)  # an hour later it is the first one
+    assert some.wait((ONE,), 4000.0) == 0.0
     for number in range(10_001):
-        some.failed((str(number),), 4000.0)
+        some.failed((Account(str(number)),), 4000.0)
+        some.remember("ann", str(number))
     assert len(some._failures) == 10_000
+    assert len(some._known) == 1000
 
 
 # ---- hosts, pages

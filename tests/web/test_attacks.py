@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 from bigtop.web import app
 from bigtop.web.access import attempts
 from bigtop.web.access.origins import Asked
-from bigtop.web.actions import DeclinedError
+from bigtop.web.rules.actions import DeclinedError
 from bigtop.web.store import Store
 from tests.support.console import Client, Console, Reply
 from tests.support.site import DEADLINE, until
@@ -552,6 +552,14 @@ def test_guesses_are_slowed_down(stack: Stack, tmp_path: Path) -> None:
         assert wait >= 1
         right = client.enter(name="ann", password="correct horse battery")
         assert right.status == 429 or time.monotonic() - asked > wait - 1
+        # The user comes from elsewhere, and gets in.
+        elsewhere = Client(console.port, source="127.0.0.2")
+        assert elsewhere.enter(name="ann", password="correct horse battery").status == 200
+        kept = (console.state / "sessions").iterdir()
+        assert not any(elsewhere.cookie.partition("=")[2] in path.read_text() for path in kept)
+        assert not any(
+            elsewhere.token in path.read_text() for path in console.state.rglob("*") if path.is_file()
+        )
 
 
 def test_a_foreign_field_does_not_name_another_address(console: Console) -> None:

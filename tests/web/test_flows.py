@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigtop.web import flows
-from bigtop.web.flows import Changes, Credits, Lease, Lines, Ring, Told, View
+from bigtop.web.loglines import Sources
+from bigtop.web.rules import flows
+from bigtop.web.rules.flows import Changes, Credits, Lease, Lines, Ring, Told, View
 
 
 def test_a_lease_is_over_unless_it_is_renewed() -> None:
@@ -106,3 +107,25 @@ def test_long_lines_are_bounded_by_their_bytes() -> None:
         lines.add("x" * 100_000)
     assert len(lines) * 100_000 <= flows.QUEUE_BYTES
     assert lines.dropped == 100 - len(lines)
+
+
+def test_what_was_lost_on_the_way_is_known_by_numbers_and_told_where_it_is_missing() -> None:
+    lines = Lines()
+    sources = Sources("site", {"web_1": "web 1"}, {})
+    for number in (7, 8, 12, 13, 1, 2):  # 1: the supervisor has begun anew
+        text = json.dumps({"line": 'a "number": 99}', "number": number})
+        sources.take("output.web_1.", text, lines)
+    sources.take("output.other.", '{"line": "of an older supervisor"}', lines)
+    some = Credits(100)
+    told = [json.loads(one) for one in lines.batch(some)[0]]
+    assert [one[:2] for one in told] == [["site", "web 1"]] * 7 + [["site", "other"]]
+    assert [one[2].get("number", one[2].get("lost")) for one in told] == [7, 8, 3, 12, 13, 1, 2, None]
+    assert told[2][2] == {"lost": 3}
+
+
+def test_what_is_dropped_counts_what_was_lost_before() -> None:
+    lines = Lines()
+    lines.add("lost", 40)
+    for _ in range(flows.QUEUE_LINES + 1):
+        lines.add("x")
+    assert lines.dropped == 41

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bigtop.web.masking import MASK, masked, words
+from bigtop.web.rules.masking import MASK, masked, words
 
 SECRET = "hunter2-hunter2"
 

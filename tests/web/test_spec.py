@@ -10,7 +10,7 @@ import pytest
 
 from bigtop.config.file import daemon
 from bigtop.errors import ConfigError
-from bigtop.launch import file_preflight
+from bigtop.launch.run import file_preflight
 from bigtop.web import spec as rules
 from bigtop.web.spec import Target, WebSpec
 from bigtop.web.store import Store

@@ -34,3 +34,11 @@ def test_every_page_of_the_package_is_served() -> None:
     served = {path.rpartition("/")[2] or "index.html" for path in known}
     assert served == {path.name for path in STATIC.iterdir() if path.suffix in pages.KINDS}
     assert known["/static/main.js"].kind.startswith("text/javascript")
+
+
+def test_all_modules_are_asked_for_at_once() -> None:
+    """One that is not named in the page would be asked for when the one before it has come."""
+    named = re.findall(r'rel="modulepreload" href="/static/(\S+)"', (STATIC / "index.html").read_text())
+    ours = [path for path in STATIC.glob("*.js") if not path.name.startswith("uplot")]
+    imported = {name for path in ours for name in re.findall(r'from "\./(\S+)"', path.read_text())}
+    assert sorted(named) == sorted(imported) == sorted(path.name for path in ours if path.name != "main.js")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from bigtop.top.node import Node
-from bigtop.web import facts, verdict
-from bigtop.web.facts import Clock
-from bigtop.web.verdict import Happened
+from bigtop.top.model.node import Node
+from bigtop.top.model.rows import tree
+from bigtop.web.rules import facts, verdict
+from bigtop.web.rules.facts import Clock
+from bigtop.web.rules.verdict import Happened
 
 NOW, WALL = 100.0, 1_800_000_000.0
 
@@ -68,7 +69,7 @@ def node(*watchers: dict[str, Any], name: str = "site", requests: list[dict[str,
 
 def found(*nodes: Node, events: tuple[Happened, ...] = ()) -> tuple[str, list[tuple[str, str, str]]]:
     at = Clock(NOW, WALL)
-    tiles, running = facts.front(nodes, at), facts.requests(nodes, at)
+    tiles, running = facts.front(nodes, tree(nodes), at), facts.requests(nodes, at)
     concerns = verdict.concerns(nodes, tiles, running.values(), events, WALL)
     words = verdict.line(nodes, tiles, concerns)["words"]
     return words, [(one.level, one.watcher or one.daemon, one.what) for one in concerns]
@@ -203,6 +204,63 @@ def test_the_past_is_the_coarse_and_then_the_fine_one() -> None:
     assert [point[:4] for point in points] == [[10.0, 3.0, 50.0, 1.0], [20.0, 5.0, 100.0, 2.0]]
     assert {len(point) for point in points} == {len(facts.COLUMNS)}
     assert facts.past({}) == []
+    requests = {
+        "columns": ["time", "rate", "errors", "p50", "p99", "queue_p99", "busy", "waiting"],
+        "fine": [[20.0, 7.0, 1.0, 0.1, 0.2, None, 3.0, 0.0], [21.0, 8.0, 0.0, None, None, None, 3.0, 0.0]],
+        "coarse": [[10.0, 5.0, 0.5, 0.1, 0.9, 0.3, 4.0, 1.0], [20.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0]],
+    }
+    assert [
+        dict(zip(facts.COLUMNS, one, strict=True)) for one in facts.past({**said, "requests": requests})
+    ] == [
+        {
+            "time": 10.0,
+            "cpu": 3.0,
+            "memory": 50.0,
+            "processes": 1.0,
+            "rate": 5.0,
+            "errors": 0.5,
+            "p50": 0.1,
+            "p99": 0.9,
+            "queue_p99": 0.3,
+            "busy": 4.0,
+            "waiting": 1.0,
+        },
+        {
+            "time": 20.0,
+            "cpu": 5.0,
+            "memory": 100.0,
+            "processes": 2.0,
+            "rate": 7.0,
+            "errors": 1.0,
+            "p50": 0.1,
+            "p99": 0.2,
+            "queue_p99": None,
+            "busy": 3.0,
+            "waiting": 0.0,
+        },
+        {
+            "time": 21.0,
+            "cpu": None,
+            "memory": None,
+            "processes": None,
+            "rate": 8.0,
+            "errors": 0.0,
+            "p50": None,
+            "p99": None,
+            "queue_p99": None,
+            "busy": 3.0,
+            "waiting": 0.0,
+        },
+    ]
+
+
+def test_the_past_of_a_stats_process_stands_between_our_own_points() -> None:
+    def at(*times: float) -> list[list[float | None]]:
+        return [[one, None] for one in times]
+
+    assert facts.merged([], at(1.0, 2.0)) == at(1.0, 2.0)
+    assert facts.merged(at(1.0, 2.0), []) == at(1.0, 2.0)
+    assert facts.merged(at(10.0, 20.0), at(5.0, 11.0, 20.0, 21.0)) == at(5.0, 10.0, 20.0, 21.0)
 
 
 def test_requests_come_with_the_longest_first() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bigtop.backends.serve_options import ServeOptions
-from bigtop.http.declarations import Mount
+from bigtop.backends.serve_options import AnswerPolicy, Gates, PathOptions, ServeOptions
+from bigtop.http.declarations import Mount, Rate
+from bigtop.http.h2.limits import Http2Limits
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.record import fields, replace
 from bigtop.workers.bootstrap import Bootstrap, Identity, Routing
@@ -32,10 +33,19 @@ def test_everything() -> None:
     }
     given["secure_scheme_headers"] = (("X-ONE", "https"), ("X-TWO", "on"))
     given["static"] = given["sendfile_roots"] = (Mount("/static/", "/srv/static"), Mount("/m/", "/srv/m"))
+    given["gates"] = Gates(
+        rate=Rate(10, 60),
+        allow=("10.0.0.0/8",),
+        deny=("*",),
+        canonical=("a.example", "b=a.example"),
+        error_pages=((502, "/sorry"), (503, "/sorry")),
+    )
+    given["answers"] = AnswerPolicy(("br", "gzip"), ("text/*",), add_headers=(("X-A", "1"), ("X-B", "2")))
+    given["paths"] = (PathOptions("/x/*", replace(PLAIN.options, threads=3, gates=given["gates"])),)
     options = replace(
         PLAIN.options,
         websocket=WebSocketLimits(origins=("https://one", "https://two")),
-        limits=Limits(timeout_for=(("/one/*", 2.5), ("/two", 0.0))),
+        limits=Limits(timeout_for=(("/one/*", 2.5), ("/two", 0.0)), http2=Http2Limits(streams=50)),
         **given,  # type: ignore[arg-type]
     )
     identity = Identity("user", "group", 0o27, "/srv", ("/one", "/two"), (("A", "1"), ("B", "2")))

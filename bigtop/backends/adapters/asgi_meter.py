@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from bigtop.backends.adapters.metrics import AdapterMetrics, MeteredRequest, access
-from bigtop.backends.asgi.lifespan import Lifespan
+from bigtop.backends.asgi.calls.lifespan import Lifespan
 from bigtop.backends.base import App, Life
 from bigtop.backends.failures import contain
 from bigtop.backends.native.framework_routes import asgi_reader
-from bigtop.backends.native.hopbyhop import left
+from bigtop.backends.native.handlers.hopbyhop import left
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import AppError
-from bigtop.http.asgi import Message, as_bytes, no_message, status_line, text_fields
+from bigtop.http.interfaces.asgi import Message, as_bytes, no_message, status_line, text_fields
 from bigtop.http.messages import Request
 
 Scope = Mapping[str, Any]

@@ -14,7 +14,7 @@ from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.framework_routes import Reader, Told
 from bigtop.backends.native.metrics import BUSY, Metrics
 from bigtop.backends.serve_options import ServeOptions
-from bigtop.http.access_format import AccessRecord
+from bigtop.http.access_log.access_format import AccessRecord
 from bigtop.http.messages import Request
 from bigtop.system.clock import monotonic_ns
 

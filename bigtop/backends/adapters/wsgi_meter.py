@@ -18,7 +18,7 @@ from bigtop.backends.adapters.metrics import AdapterMetrics, MeteredRequest, acc
 from bigtop.backends.base import App, Life
 from bigtop.backends.failures import contain
 from bigtop.backends.native.framework_routes import wsgi_reader
-from bigtop.backends.native.hopbyhop import left
+from bigtop.backends.native.handlers.hopbyhop import left
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.http.messages import Request
 

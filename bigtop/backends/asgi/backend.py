@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import ClassVar
 
 from bigtop.backends.asgi.context import WorkerContext
-from bigtop.backends.asgi.loops import close_loop, new_loop, run_through
+from bigtop.backends.asgi.loop.loops import close_loop, new_loop, run_through
+from bigtop.backends.asgi.loop.overdue import OverdueCalls
 from bigtop.backends.asgi.metrics import AsgiMetrics
-from bigtop.backends.asgi.overdue import OverdueCalls
 from bigtop.backends.asgi.worker_loop import WorkerLoop
 from bigtop.backends.base import App, Features, Life
 from bigtop.backends.cutoff import on_interrupt
@@ -25,7 +25,7 @@ from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.native.framework_routes import asgi_reader
 from bigtop.backends.serve_options import NATIVE_OPTIONS
-from bigtop.http.time_limits import SECOND, TimeLimits, policy_of
+from bigtop.http.paths.time_limits import SECOND, TimeLimits, policy_of
 
 
 class AsgiBackend(NativeBackend):
@@ -35,8 +35,10 @@ class AsgiBackend(NativeBackend):
     features: ClassVar[Features] = Features(
         interface="asgi",
         routes=True,
+        paths=True,
         tls=True,
         held=True,
+        http2=True,
         request_hooks=True,
         static=True,
         sendfile=True,
@@ -68,7 +70,14 @@ class AsgiBackend(NativeBackend):
         chain = self.whole_chain(life, lambda: metrics.busy)
         context = WorkerContext(app, chain, self._options, loop, metrics, self.forwarding)
         _limit(context, life)
-        worker = WorkerLoop(context, life, listeners, self.transports(listeners, life))
+        if self._options.proxy.routes:
+            from bigtop.backends.asgi.upstream.upstream_calls import (
+                UpstreamCalls,  # for those who have such servers
+            )
+
+            context.passing_on = UpstreamCalls(self._options.proxy, context)
+        transports = self.transports(listeners, life)
+        worker = WorkerLoop(context, life, listeners, transports, prior_knowledge=self.speaks_http2(life))
         try:
             with suppress(asyncio.CancelledError):  # told to leave before the application was ready
                 run_through(loop, worker.run(), worker.is_serving)

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
-from bigtop.backends.asgi.clients import Client, Clients
-from bigtop.backends.asgi.eager_tasks import Tasks
+from bigtop.backends.asgi.connections.clients import Client, Clients
+from bigtop.backends.asgi.loop.eager_tasks import Tasks
+from bigtop.backends.asgi.loop.overdue import OverdueCalls
+from bigtop.backends.asgi.loop.timers import Timers
 from bigtop.backends.asgi.metrics import AsgiMetrics
-from bigtop.backends.asgi.overdue import OverdueCalls
-from bigtop.backends.asgi.timers import Timers
 from bigtop.backends.base import App
-from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.farewells import farewells
+from bigtop.backends.native.handlers.handler_chain import Chain, own_pages
 from bigtop.backends.native.timeouts import Wait
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.errors import ProtocolError
-from bigtop.http.forwarded import Forwarding
+from bigtop.http.clients.forwarded import Forwarding
+from bigtop.http.declarations import ProxyRoute
+from bigtop.http.interfaces.scope import Peer
 from bigtop.http.messages import Request
 from bigtop.http.response import Stamps, refusal
-from bigtop.http.scope import Peer
 
-_PACE: Final = 200  # WebSockets per second that are asked to come again; slower would not help the others
-_SHARE: Final = 0.5  # of the time that is left, in which the last one is asked at the latest
+
+class PassingOn(Protocol):
+    """Requests that other servers answer."""
+
+    def begin(self, call: Any, route: ProxyRoute) -> None:
+        """Let the server of `route` answer a call, an asgi.call.Call, where no task runs."""
+
+    def answer(self, call: Any, route: ProxyRoute) -> Coroutine[Any, Any, None]:
+        """Return what does that in a task."""
 
 
 class WorkerContext:
@@ -41,6 +49,7 @@ class WorkerContext:
         "metrics",
         "options",
         "overdue",
+        "passing_on",
         "stamps",
         "state",
         "tasks",
@@ -68,8 +77,9 @@ class WorkerContext:
         self.clients = Clients(metrics, chain.connections, self._moved.set)
         self.tasks = Tasks(loop, options.slow_callback, self._moved.set)  # application calls
         self.overdue: OverdueCalls | None = None  # None: no request has a time limit of its own
+        self.passing_on: PassingOn | None = None  # None: the application answers all requests
         self.timers: Timers[Client] = Timers(options.limits, loop, _late)
-        self.stamps = Stamps(options.server_header, time.time)
+        self.stamps = Stamps(options.server_header, time.time, own_pages(options))
 
     def replace(self, old: Client, new: Client) -> None:
         """Let `new` speak for a connection on which the protocol was switched."""
@@ -116,12 +126,6 @@ class WorkerContext:
                     await self._moved.wait()
             except TimeoutError:
                 return
-
-
-def farewells(count: int, grace: float) -> Iterator[float]:
-    """Yield the seconds after which each of so many WebSockets is asked to come again, the first at once. All
-    at the same moment, they would all come to another worker at the same moment."""
-    return itertools.count(0.0, min(1 / _PACE, max(grace, 0.0) * _SHARE / max(count, 1)))
 
 
 def _late(client: Client, wait: Wait) -> None:

@@ -14,12 +14,12 @@ from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import AccessLog
 from bigtop.backends.native.framework_routes import Reader
 from bigtop.backends.native.metrics import BUSY, INTERRUPTED, Metrics
-from bigtop.http.access_format import AccessRecord
-from bigtop.http.asgi import Answer
+from bigtop.http.access_log.access_format import AccessRecord
+from bigtop.http.interfaces.asgi import Answer
+from bigtop.http.interfaces.scope import Peer, Scope, shown_of
 from bigtop.http.messages import Request
 from bigtop.http.requestid import KEY
 from bigtop.http.response import Stamps
-from bigtop.http.scope import Peer, Scope, shown_of
 from bigtop.ipc.scoreboard import NOWHERE, SHARED, RequestPhase, Word, beat_seconds
 from bigtop.system.clock import monotonic_ns
 
@@ -59,6 +59,10 @@ class MeteredCall:
         self.bytes_out = 0
         self.told: Scope | None = None  # its scope, where the framework leaves its route pattern there
         self.stage = OUTSIDE  # of the application
+
+    def name(self) -> str:
+        """Return how logs name the request."""
+        return f"{self.request.method} {self.request.target.decode('latin-1')}"
 
     def is_held_back(self) -> bool:
         """Whether it waits for its client."""

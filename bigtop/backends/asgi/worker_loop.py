@@ -11,22 +11,23 @@ import asyncio
 import select
 import socket
 from collections.abc import Iterator, Sequence
+from contextvars import Context
 from time import monotonic_ns
 from typing import Final
 
-from bigtop.backends.asgi.app_handoff import AppHandoff
-from bigtop.backends.asgi.connection import Connection
-from bigtop.backends.asgi.connection_factory import ConnectionFactory
+from bigtop.backends.asgi.calls.lifespan import Lifespan
+from bigtop.backends.asgi.connections.app_handoff import AppHandoff
+from bigtop.backends.asgi.connections.connection import Connection
+from bigtop.backends.asgi.connections.connection_factory import ConnectionFactory
+from bigtop.backends.asgi.connections.proxied_connection import ProxiedConnection
+from bigtop.backends.asgi.connections.worker_handoff import WorkerHandoff
 from bigtop.backends.asgi.context import WorkerContext
-from bigtop.backends.asgi.lifespan import Lifespan
-from bigtop.backends.asgi.proxied_connection import ProxiedConnection
-from bigtop.backends.asgi.worker_handoff import WorkerHandoff
 from bigtop.backends.base import Life
 from bigtop.backends.cutoff import LAST_WORDS
 from bigtop.backends.native.acceptor import RETRY, Accepted, Acceptor, room
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.timeouts import NEVER, SECOND
-from bigtop.backends.native.transport import TransportFactory
+from bigtop.backends.native.transport.transport import TransportFactory
 from bigtop.ipc.seats import Seat
 from bigtop.log import logger as get_logger
 
@@ -46,6 +47,8 @@ class WorkerLoop:
         life: Life,
         listeners: Sequence[socket.socket],
         transport_of: TransportFactory,
+        *,
+        prior_knowledge: bool,
     ) -> None:
         self._context = context
         self._life = life
@@ -57,7 +60,8 @@ class WorkerLoop:
         self._worker_handoff = WorkerHandoff(life.handoff, context.loop, self._take_over)
         self._app_handoff = AppHandoff(life, context.loop, self._accept_epoll, self._take_over)
         self._connections = ConnectionFactory(
-            context, transport_of, self._app_handoff.routes, self._app_handoff.leave
+            *(context, transport_of, self._app_handoff.routes, self._app_handoff.leave),
+            prior_knowledge=prior_knowledge,
         )
         self._lifespan = Lifespan(context.app, context.options.lifespan, context.state)
         self._starting: asyncio.Task[None] | None = None
@@ -121,13 +125,16 @@ class WorkerLoop:
                 if (error := self._app_handoff.let_in()) is not None:
                     self._acceptor.starve(error, now)
                 continue
-            for number in range(BATCH):
-                if self._is_crowded or (number and not self._acceptor.has_client(fd)):
+            for number in range(self._acceptor.waiting(fd, BATCH)):
+                if self._is_crowded:
                     break
-                if (accepted := self._acceptor.accept(fd, now)) is None:
+                if (accepted := self._acceptor.accept(fd, now, number)) is None:
                     break
                 if not self._worker_handoff.spread(accepted.socket, len(self._context.clients)):
-                    self._connections.welcome(accepted, b"")
+                    transport = self._connections.welcome(accepted, b"", hold=True)
+                    # By the loop, so that a fault of ours with one costs no other; in no context: see
+                    # transport_events.py.
+                    self._loop.call_soon(transport.first_read, context=Context())
         if self._acceptor.retry_at != NEVER or self._is_crowded:
             self._pause()
 

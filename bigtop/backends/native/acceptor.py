@@ -12,14 +12,15 @@ import os
 import resource
 import select
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from os import set_blocking  # by name: an application may put its own in its place
 from typing import Any, Final, NamedTuple
 
 from bigtop.backends.base import Probe
 from bigtop.backends.native.app_queues import ProxiedAddresses
-from bigtop.backends.native.bare_socket import AnySocket, BareSocket
 from bigtop.backends.native.timeouts import NEVER, SECOND
+from bigtop.backends.native.transport.bare_socket import AnySocket, BareSocket
 from bigtop.ipc.handoff import is_shut
 from bigtop.ipc.scoreboard import LISTENERS, Word
 from bigtop.log import logger as get_logger
@@ -32,6 +33,9 @@ _POLL: Final = select.poll  # kept here: gevent has another one
 # accept(2): out of descriptors or memory. The queue stays readable: without a pause the loop would spin.
 STARVED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+# Of struct tcp_info: tcpi_unacked, which for a listener is the length of its queue (tcp_get_info() of Linux).
+_BACKLOG: Final = 24
+_ITS_END: Final = 28  # numbers by themselves: mypyc takes bytes by no slice in a variable
 
 
 class Accepted(NamedTuple):
@@ -56,6 +60,7 @@ class _Listener(NamedTuple):
     family: int
     type: int
     protocol: int
+    counts: bool  # the kernel tells how many wait
 
     def close(self) -> None:
         self.socket.close()
@@ -100,16 +105,27 @@ class Acceptor:
             else:
                 self.epoll.unregister(fd)
 
-    def has_client(self, fd: int) -> bool:
-        """Whether one waits. To ask for another one costs less than to take one that is not there."""
-        return bool(self._listeners[fd].poll.poll(0)) if fd in self._listeners else False
+    def waiting(self, fd: int, most: int) -> int:
+        """Return how many clients can be taken, 1 to `most`. To ask costs less than to take one that is not
+        there; and to ask the kernel for their number less than to ask for one after the other."""
+        listener = self._listeners[fd]
+        if not listener.counts:
+            return most
+        told = listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ITS_END)
+        return max(1, min(most, int.from_bytes(told[_BACKLOG:_ITS_END], sys.byteorder)))
 
-    def accept(self, fd: int, now: int) -> Accepted | None:
-        """Take one client, not more: others are awake as well, and want their share of a burst."""
-        listener, bare, _, server, family, type_, protocol = self._listeners[fd]
+    def accept(self, fd: int, now: int, number: int = 0) -> Accepted | None:
+        """Take one client; the first, by its `number`, of those that are taken in one go.
+
+        Few in one go: others are awake as well, and want their share of a burst.
+        """
+        listener, bare, poll, server, family, type_, protocol, counts = self._listeners[fd]
         client: AnySocket
         try:
-            set_blocking(fd, False)  # another one may have cleared O_NONBLOCK, for all
+            if not number:
+                set_blocking(fd, False)  # another one may have cleared O_NONBLOCK, for all
+            elif not counts and not poll.poll(0):
+                return None
             if bare is None:
                 client, address = listener.accept()
             else:
@@ -186,7 +202,9 @@ def _listener(listener: socket.socket) -> _Listener:
     poll = _POLL()
     poll.register(listener.fileno(), select.POLLIN)
     family, kind = int(listener.family), int(listener.type)
-    return _Listener(listener, bare, poll, None if differs else address, family, kind, listener.proto)
+    protocol = listener.proto
+    counts = sys.platform == "linux" and family != AF_UNIX and protocol in (0, socket.IPPROTO_TCP)
+    return _Listener(listener, bare, poll, None if differs else address, family, kind, protocol, counts)
 
 
 def room(wanted: int) -> int:

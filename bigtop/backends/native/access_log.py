@@ -1,7 +1,7 @@
 # Access log of one worker: each answered request goes into a line, or to hooks.
 #
-# What a line says is for http/access_format.py; each server has a function that says what is known of a
-# request.
+# What a line says is for http/access_log/access_format.py; each server has a function that says what is known
+# of a request.
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from bigtop.backends.base import Life
 from bigtop.backends.serve_options import ServeOptions
-from bigtop.http.access_format import AccessRecord, Formatter, compile_format, compile_json
+from bigtop.http.access_log.access_format import AccessRecord, Formatter
+from bigtop.http.access_log.access_names import formatter_of
 from bigtop.log import zone
 
 
@@ -30,11 +31,10 @@ def access_log(options: ServeOptions, life: Life) -> AccessLog | None:
     """Return the access log that was asked for; None: no requests are logged."""
     if life.accesses is not None:
         return AccessLog(life.accesses)
-    if options.access_json:
-        return AccessLog(_lines(life, compile_json()))
-    if options.access_format:
-        return AccessLog(_lines(life, compile_format(options.access_format, zone())))
-    return None
+    text = options.access_format
+    if not text:
+        return None
+    return AccessLog(_lines(life, formatter_of(text, zone())))
 
 
 def _lines(life: Life, line: Formatter) -> Callable[[AccessRecord], None]:

@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from bigtop.backends.native.timeouts import SECOND
 from bigtop.errors import ConfigError
-from bigtop.http.routes import Routes
+from bigtop.http.paths.routes import Routes
 from bigtop.ipc import seats
 from bigtop.ipc.handoff import MOST, Descriptor, HandoffQueues
 from bigtop.ipc.seats import Seat, Seats, SeatState

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from bigtop.errors import ConfigError
+from bigtop.http.clients.peer import BasePeer
 from bigtop.http.handlers import Reply
 from bigtop.http.messages import Request
-from bigtop.http.peer import BasePeer
 from bigtop.keeper.publishing.publication import token
 from bigtop.log import logger as get_logger
 from bigtop.system import certificates

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.http.time_limits import SECOND
+from bigtop.http.paths.time_limits import SECOND
 from bigtop.ipc.scoreboard import Slot
 from bigtop.system.clock import monotonic_ns
 

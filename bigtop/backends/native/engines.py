@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 
 from bigtop.backends.serve_options import ServeOptions
+from bigtop.http.clients.forwarded import Trust
+from bigtop.http.clients.peer import BasePeer
+from bigtop.http.clients.proxyprotocol import Address, ProxiedEngine
 from bigtop.http.engine import Engine
-from bigtop.http.forwarded import Trust
-from bigtop.http.peer import BasePeer
-from bigtop.http.proxyprotocol import Address, ProxiedEngine
-from bigtop.http.routes import RoutedEngine, Routes
+from bigtop.http.paths.routes import RoutedEngine, Routes
 
 
 class Engines:
@@ -21,8 +21,8 @@ class Engines:
     def __init__(self, options: ServeOptions, routes: Routes | None) -> None:
         self._limits = options.limits
         self._routes = routes
-        self._version = options.proxy_protocol
-        self._balancers = Trust(options.proxy_allow_ips) if options.wants_balancers else None
+        self._version = options.balancers.protocol
+        self._balancers = Trust(options.balancers.allow_ips) if options.wants_balancers else None
 
     def is_balancer(self, peer: BasePeer) -> bool:
         """Whether a peer begins with a PROXY header."""

@@ -14,9 +14,9 @@ from typing import Final
 from bigtop.backends.base import Life
 from bigtop.backends.native.access_log import AccessLog
 from bigtop.backends.native.framework_routes import Reader, Told
-from bigtop.http.access_format import AccessRecord
+from bigtop.http.access_log.access_format import AccessRecord
+from bigtop.http.clients.peer import BasePeer
 from bigtop.http.messages import Request
-from bigtop.http.peer import BasePeer
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 from bigtop.system.clock import monotonic_ns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bigtop.backends.serve_options import ServeOptions
-from bigtop.http.forwarded import Forwarding, Trust
+from bigtop.http.clients.forwarded import Forwarding, Trust
 
 
 def forwarding(options: ServeOptions) -> Forwarding:

@@ -22,26 +22,27 @@ from bigtop.backends.native.access_log import access_log
 from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.native.engines import Engines
 from bigtop.backends.native.framework_routes import wsgi_reader
-from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.handlers.handler_chain import Chain
 from bigtop.backends.native.timeouts import Timeouts, Wait
-from bigtop.backends.native.transports import routes_of
-from bigtop.backends.native.write_buffer import Pause, patient
+from bigtop.backends.native.transport.transports import routes_of
+from bigtop.backends.native.transport.write_buffer import Pause, patient
 from bigtop.backends.serve_options import NATIVE_OPTIONS, ServeOptions
-from bigtop.backends.wsgi.admission import Admission
 from bigtop.backends.wsgi.body_stream import Streaming
-from bigtop.backends.wsgi.connection_factory import ConnectionFactory
-from bigtop.backends.wsgi.connections import Connections
+from bigtop.backends.wsgi.connections.admission import Admission
+from bigtop.backends.wsgi.connections.connection_factory import ConnectionFactory
+from bigtop.backends.wsgi.connections.connections import Connections
+from bigtop.backends.wsgi.connections.multiplexing import FirstMultiplexing, Multiplexing
+from bigtop.backends.wsgi.connections.worker_handoff import WorkerHandoff
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.event_loop import EventLoop
-from bigtop.backends.wsgi.executor import Executor
+from bigtop.backends.wsgi.executors.executor import Executor
+from bigtop.backends.wsgi.executors.thread_executor import ThreadExecutor
 from bigtop.backends.wsgi.metrics import WsgiMetrics
 from bigtop.backends.wsgi.request_flow import RequestFlow
-from bigtop.backends.wsgi.thread_executor import ThreadExecutor
-from bigtop.backends.wsgi.upgraded import Means, SpokenSocket, Upgrades
-from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
-from bigtop.http.paths import root_of
-from bigtop.http.time_limits import policy_of
-from bigtop.http.wsgi import Environ, worker_environ
+from bigtop.backends.wsgi.websockets.upgraded import Means, SpokenSocket, Upgrades
+from bigtop.http.interfaces.wsgi import Environ, worker_environ
+from bigtop.http.paths.paths import root_of
+from bigtop.http.paths.time_limits import policy_of
 
 EPOLL: Final = select.epoll  # kept here: gevent takes it out of its module
 
@@ -60,11 +61,18 @@ class WsgiBackend(NativeBackend):
         sendfile=True,
         balancers=True,
         routes=True,
+        paths=True,
         tls=True,
         held=True,
+        http2=True,
+        reforks=True,
         request_hooks=True,
         heeds=HEEDS | {"main_thread", "switch_interval"},
     )
+
+    def speaks_http2(self, life: Life) -> bool:
+        # In the main thread alone nobody would read what the client says of its window while a call waits.
+        return super().speaks_http2(life) and not self._options.main_thread
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         """Answer requests until the drain is over; main thread only. Threads left over are inside calls."""
@@ -86,7 +94,8 @@ class WsgiBackend(NativeBackend):
         upgrades = {b"websocket"} if options.threads > 1 and not options.main_thread else set()
         engines = Engines(options, routes_of(life))
         connection_factory = ConnectionFactory(
-            self.transports(listeners, life), engines, context, environ, self.forwarding, upgrades
+            *(self.transports(listeners, life), engines, context, environ, self.forwarding, upgrades),
+            prior_knowledge=self.speaks_http2(life),
         )
         serve(listeners, life, options, executor, chain, connection_factory)
 
@@ -113,10 +122,26 @@ def serve(
     connections = Connections(epoll, Timeouts(options.limits), metrics, chain.connections)
     worker_handoff = WorkerHandoff(life, connections, epoll, time.monotonic_ns())
     flow = RequestFlow(connections, executor, metrics, worker_handoff, chain)
+
+    def multiplexing() -> Multiplexing:
+        from bigtop.backends.wsgi.http2.flow import Http2Flow  # here: where clients speak that
+
+        flow.multiplexed = Http2Flow(flow, connections, executor, metrics)
+        return flow.multiplexed
+
+    flow.multiplexed = FirstMultiplexing(multiplexing)
     admission = Admission(acceptor, worker_handoff, connection_factory, connections, flow, executor, life)
+    if options.proxy.routes:
+        from bigtop.backends.wsgi.upstream.upstream_calls import (
+            UpstreamCalls,  # for those who have such servers
+        )
+
+        app_upgrades = connection_factory.read_upgrades(b"websocket")
+        connections.passing_on = UpstreamCalls(options.proxy, epoll, connections, flow, app_upgrades)
     loop = EventLoop(epoll, admission, connections, flow, executor, life)
     admission.regulate()
     life.ready()
+    life.closing.append(executor.close)
     executor.work(loop.lead)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic_ns
 
 from bigtop.backends.native.timeouts import Wait
-from bigtop.backends.native.write_buffer import ClientGone, Pause
+from bigtop.backends.native.transport.write_buffer import ClientGone, Pause
 from bigtop.errors import ProtocolError
 from bigtop.http.messages import Request
-from bigtop.http.path_patterns import is_like
+from bigtop.http.paths.path_patterns import is_like
 
 
 class BodyLost(ClientGone, OSError):  # noqa: N818 - as ClientGone
@@ -43,7 +43,10 @@ class BodyStream(io.RawIOBase):
     """
 
     def __init__(
-        self, next_piece: Callable[[Request, Pause], bytes], request: Request, streaming: Streaming
+        self,
+        next_piece: Callable[[Request, Pause], bytes | memoryview],
+        request: Request,
+        streaming: Streaming,
     ) -> None:
         self._next_piece = next_piece
         self._streaming = streaming

@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from contextlib import suppress
 from enum import Enum
 from typing import IO, Any, Final
@@ -16,19 +14,20 @@ from typing import IO, Any, Final
 from bigtop.backends.cutoff import CutOff, Interruption, is_overdue
 from bigtop.backends.failures import leave_fork
 from bigtop.backends.native.deadline import Deadline
-from bigtop.backends.native.file_answers import is_stored
-from bigtop.backends.native.hangup import Hangup
-from bigtop.backends.native.hopbyhop import tell
-from bigtop.backends.native.write_buffer import LARGE, ClientGone
+from bigtop.backends.native.handlers.hopbyhop import tell
+from bigtop.backends.native.handlers.postponed import decided
+from bigtop.backends.native.transport.hangup import Departure
+from bigtop.backends.native.transport.write_buffer import LARGE, ClientGone
 from bigtop.backends.wsgi.context import WorkerContext
+from bigtop.backends.wsgi.file_part import file_part
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import AnswerOver, ProtocolError, causes
-from bigtop.http.file_wrapper import FileWrapper
 from bigtop.http.filtered import FilteredExchange
-from bigtop.http.handlers import FilePart, Reply, filtered
+from bigtop.http.handlers import Reply, filtered
+from bigtop.http.interfaces.file_wrapper import FileWrapper
+from bigtop.http.interfaces.wsgi import Environ, Exchange, environ, joined
 from bigtop.http.messages import Request
-from bigtop.http.time_limits import NAME, NEVER, SECOND, TimeLimits
-from bigtop.http.wsgi import Environ, Exchange, environ, joined
+from bigtop.http.paths.time_limits import NAME, NEVER, SECOND, TimeLimits
 from bigtop.ipc.scoreboard import SHARED
 from bigtop.log import logger as get_logger
 from bigtop.system.clock import monotonic_ns
@@ -94,8 +93,7 @@ class Call:
     def run(self) -> None:
         """Call the application and hand over its answer. Never fails because of the application."""
         unclosed = self.unclosed  # asked here only: compiled code would believe it to stay None below
-        if unclosed is not None:
-            self._close_rest(unclosed)
+        if (unclosed is not None or self.request.decide is not None) and _is_over(self, unclosed):
             return
         response: Any = None
         try:
@@ -117,14 +115,14 @@ class Call:
             try:
                 self.inside = True
                 response = context.app(env, self.exchange.start_response)
-                if request.upgrade is None or not self._is_taken_over():
+                if request.upgrade is None or not _is_taken_over(self.exchange, self.environ):
                     self._answer(response)
             finally:  # no interruption comes behind this; see cutoff.py for the order
                 self.inside = False
                 if self.interruption is not None:
                     self.interruption.settle()
         except AnswerOver:
-            self._cut_short()
+            self.cut_short()
         except BaseException as error:
             # Anything may be wrong inside an application; it must cost this one request only.
             leave_fork(error)
@@ -143,6 +141,10 @@ class Call:
             self.is_waiting()
             self.stream.room()
 
+    def inform(self, headers: list[tuple[str, str]]) -> None:
+        """Send early hints on a stream of HTTP/2."""
+        self.stream.inform(headers)
+
     def is_waiting(self) -> None:
         """Tell that it waits for its client, whose slowness is not the application's: the supervisor's time
         limit stops here."""
@@ -150,7 +152,7 @@ class Call:
         self._context.slot.writing(self.record)
 
     def reply(self, reply: Reply) -> None:
-        """Answer without the application; the leader, which does not lose the lead."""
+        """Answer without the application; from any thread."""
         request, filters = self.request, self._context.chain.filters
         self.record = self._context.slot.begin(
             self.called, request.method.encode(), self.stream.peer.label, request.target
@@ -172,14 +174,13 @@ class Call:
                 head, count = exchange.file(reply.size)
                 self.stream.write_file(head, reply.parts if count else ())
                 exchange.finish()
-            self._finished()
+            self.finished()
         except ClientGone:
             self.fate = BREAK
 
-    def _close_rest(self, unclosed: Any) -> None:
-        """Close the response whose file is sent."""
-        self.unclosed = None
-        _close(unclosed, self.request)
+    def discard(self) -> None:
+        """It is not run: nobody waits for the answer."""
+        self._body.close()
 
     def _limit(self, limits: TimeLimits) -> int:
         """Let the supervisor know how long the request may take by its path; return that, 0 for ever."""
@@ -200,16 +201,16 @@ class Call:
         elif isinstance(error, ClientGone) and isinstance(error.__cause__, ProtocolError):
             self.fate = BREAK
             self.fail(error.__cause__)
-        elif not (_is_farewell(error, self.environ) and self._is_taken_over()):
+        elif not (_is_farewell(error, self.environ) and _is_taken_over(self.exchange, self.environ)):
             self.fail()
 
-    def _cut_short(self) -> None:
+    def cut_short(self) -> None:
         """The application goes on although its answer is complete, or has another body than its own."""
         exchange = self.exchange
         if isinstance(exchange, FilteredExchange) and exchange.replacement is not None:
             self._give(exchange.replacement)
         else:
-            self._finished()
+            self.finished()
 
     def _answer(self, response: Any) -> None:
         exchange = self.exchange
@@ -225,12 +226,12 @@ class Call:
             self._answer_in_pieces(response)
             if data := exchange.finish():
                 self.stream.write(data)
-        self._finished()
+        self.finished()
 
     def _answer_in_pieces(self, response: Any) -> None:
         """Send what `response` yields, as long as that can be sent: it may have no end of its own."""
         exchange = self.exchange
-        hangup: Hangup | None = None
+        departure: Departure | None = None
         if response is None:
             raise TypeError("the application returned None; PEP 3333 wants an iterable of bytes")
         for piece in response:
@@ -240,26 +241,18 @@ class Call:
                     self.stream.write_last(data)
                 return
             if data:
-                hangup = None
+                departure = None
                 self.send(data)
             else:  # no send will tell that the client has left
-                hangup = hangup or Hangup(self.stream.transport)
-                if hangup.is_certain(monotonic_ns()):
+                departure = departure or self.stream.departure()
+                if departure.is_certain(monotonic_ns()):
                     raise ClientGone
 
-    def _is_taken_over(self) -> bool:
-        """Whether the application spoke to the client by itself, through the SOCKET that it was given:
-        something was sent there, or it ended without start_response()."""
-        if self.environ is None or SOCKET not in self.environ:
-            return False
-        if self.exchange.status and not _has_spoken(self.environ):
-            return False
-        self.exchange.status = 101
-        return True
-
-    def _finished(self) -> None:
+    def finished(self) -> None:
         framing, head = self.exchange.framing, self.exchange.head
         assert framing is not None, "finish() sends the head at the latest"
+        if self.stream.fd < 0:
+            self.stream.finish()
         self.fate = KEEP if framing.keep_alive else CLOSE
         if head is not None and head.dropped:
             tell(head.dropped)
@@ -268,7 +261,7 @@ class Call:
 
     def _send_file(self, response: FileWrapper) -> bool:
         """Hand the file over to the kernel; False when it is not one that sendfile(2) reads."""
-        part = _file_part(response.filelike)
+        part = file_part(response.filelike)
         exchange = self.exchange
         if part is None or exchange.framing is not None:
             return False
@@ -278,7 +271,7 @@ class Call:
         self.unclosed = response
         self.stream.write_file(head, (part,) if part.count else ())
         exchange.finish()
-        self._finished()
+        self.finished()
         return True
 
     def _give_up(self) -> None:
@@ -304,6 +297,35 @@ class Call:
                 self.stream.write(self.exchange.error(status, text))
         else:
             self.exchange.status = 101
+
+
+def _is_taken_over(exchange: Exchange, environ: Environ | None) -> bool:
+    """Whether the application spoke to the client by itself, through the SOCKET that it was given: something
+    was sent there, or it ended without start_response()."""
+    if environ is None or SOCKET not in environ:
+        return False
+    if exchange.status and not _has_spoken(environ):
+        return False
+    exchange.status = 101
+    return True
+
+
+def _is_over(call: Call, unclosed: Any) -> bool:
+    """Close the response whose file is sent, or find out who answers; whether there is no more to do."""
+    decide = call.request.decide
+    if unclosed is not None or decide is None:
+        call.unclosed = None
+        _close(unclosed, call.request)
+        return True
+    call.request.decide = None
+    reply = decided(decide)
+    if reply is not None:
+        call.reply(reply)
+        if call.request.fill is not None:
+            from bigtop.backends.wsgi.refresh import refresh  # for those who have a response cache
+
+            refresh(call.request, call.stream.peer, call._context)
+    return reply is not None
 
 
 def _has_spoken(environ: Environ | None) -> bool:
@@ -343,38 +365,6 @@ def _close(response: Any, request: Request) -> None:
         # As in run(): the answer is out, its clean-up is the application's own affair.
         leave_fork(error)
         log.exception("%s %s: close() failed", request.method, _path(request))
-
-
-def _file_part(file: Any) -> FilePart | None:
-    """Return what is left to read of `file`, if that is what the file on the disk holds, byte by byte."""
-    plain = _plain_file(file)
-    if plain is None:
-        return None
-    try:
-        offset = (
-            plain.tell()
-        )  # where read() goes on, whatever is buffered; what is not written yet lies before
-        status = os.fstat(plain.fileno())
-    except (OSError, ValueError):  # a pipe, or closed: reading says what is wrong
-        return None
-    if not is_stored(status):
-        return None
-    return FilePart(plain.fileno(), offset, max(0, status.st_size - offset))
-
-
-def _plain_file(file: Any) -> Any:
-    """Return the file of Python's own of which read() is what `file` has as read(); None if there is none.
-
-    What else has a fileno() may read something else than is in the file (gzip), or only a part of it.
-    Wrappers that pass on read() as it is, as Django's File does, are as good as what they wrap.
-    """
-    read = getattr(file, "read", None)
-    plain: Any = getattr(read, "__self__", None)
-    if type(plain) is io.BufferedReader or type(plain) is io.BufferedRandom:
-        is_plain = type(getattr(plain, "raw", None)) is io.FileIO
-    else:
-        is_plain = type(plain) is io.FileIO
-    return plain if is_plain and read == plain.read else None
 
 
 def _path(request: Request) -> str:

@@ -6,16 +6,16 @@ import os
 import time
 
 from bigtop.backends.base import App
-from bigtop.backends.native.handler_chain import Chain
-from bigtop.backends.native.write_buffer import Bounds, Pause
+from bigtop.backends.native.handlers.handler_chain import Chain, own_pages
+from bigtop.backends.native.transport.write_buffer import Bounds, Pause
 from bigtop.backends.serve_options import ServeOptions
 from bigtop.backends.wsgi.body import Body
 from bigtop.backends.wsgi.body_stream import Streaming
 from bigtop.backends.wsgi.stream import Leader
 from bigtop.http.messages import Request
+from bigtop.http.paths.time_limits import TimeLimits
 from bigtop.http.requestid import RequestIds
 from bigtop.http.response import Stamps
-from bigtop.http.time_limits import TimeLimits
 from bigtop.ipc.scoreboard import Slot
 
 
@@ -33,6 +33,7 @@ class WorkerContext:
         "chain",
         "ids",
         "leader",
+        "limits",
         "slot",
         "stamps",
         "streaming",
@@ -54,7 +55,7 @@ class WorkerContext:
         self.slot = slot
         self.leader = leader
         self.chain = chain
-        limits = options.limits
+        self.limits = limits = options.limits
         self.bounds = Bounds(limits.send_memory, limits.send_file, options.temp_dir, wait)
         self.streaming = streaming
         time_limits = TimeLimits(options.timeout, limits.timeout_for)
@@ -63,7 +64,7 @@ class WorkerContext:
         self._body_memory = options.limits.body_memory
         self._temp_dir = options.temp_dir
         self.ids = RequestIds(os.urandom(8).hex())  # which no other worker has
-        self.stamps = Stamps(options.server_header, time.time)
+        self.stamps = Stamps(options.server_header, time.time, own_pages(options))
 
     def body_of(self, request: Request) -> Body:
         """Return the place where the body of `request` is collected."""

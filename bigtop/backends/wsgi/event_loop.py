@@ -5,7 +5,8 @@
 # Rule 2: a connection is registered once, and epoll is level-triggered: what was not read is reported again,
 # so a batch of events may be dropped at any point. Interest changes only when bytes must wait.
 #
-# A keep-alive GET costs three system calls: epoll_wait, recv, send.
+# A keep-alive GET costs three system calls: epoll_wait, recv, send. With a connection of its own it costs
+# between six and eight.
 
 from __future__ import annotations
 
@@ -15,11 +16,18 @@ from typing import Final
 
 from bigtop.backends.base import Life
 from bigtop.backends.cutoff import LAST_WORDS
-from bigtop.backends.native.timeouts import NEVER, SECOND
-from bigtop.backends.wsgi.admission import Admission
-from bigtop.backends.wsgi.connection import ANSWERING, LINGERING, QUEUED, READING, Connection, unbegun
-from bigtop.backends.wsgi.connections import Connections
-from bigtop.backends.wsgi.executor import KEPT, LOST, SPARED, Executor, Lead
+from bigtop.backends.native.timeouts import NEVER, SECOND, Wait
+from bigtop.backends.wsgi.connections.admission import Admission
+from bigtop.backends.wsgi.connections.connection import (
+    ANSWERING,
+    LINGERING,
+    MULTIPLEXED,
+    QUEUED,
+    READING,
+    Connection,
+)
+from bigtop.backends.wsgi.connections.connections import Connections
+from bigtop.backends.wsgi.executors.executor import KEPT, LOST, SPARED, Executor, Lead
 from bigtop.backends.wsgi.request_flow import RequestFlow
 from bigtop.http.engine import IDLE
 from bigtop.ipc.scoreboard import Word
@@ -66,8 +74,7 @@ class EventLoop:
         """Serve until another thread has taken the lead, or nothing is left to do."""
         self._flow.flush()
         self._admission.regulate()
-        # The leader before us may have run the last one that waited, without coming back to say so.
-        self._life.slot.words[WAITING] = len(self._flow.ready)
+        self._life.slot.words[WAITING] = len(self._flow.ready)  # the leader before us may not have said so
         while self._turn() is not LOST:
             self._flow.flush()
             if self._life.draining and self._is_done():
@@ -91,8 +98,8 @@ class EventLoop:
         for fd, mask in special:
             batch += self._on_special(fd, mask, now, len(batch))
         # What another application handed over cannot be handed on; what is to be read can.
-        if special and self._flow.ready:
-            lead = self._run_ready(now)
+        if self._admission.fresh or (special and self._flow.ready):
+            lead = self._run_ready(now) if self._flow.ready else self._admission.read_fresh(now)
             if lead is not KEPT and lead is not SPARED:
                 return lead
         holds_up = self._executor.detached and self._executor.holds_up
@@ -125,7 +132,7 @@ class EventLoop:
 
     def _patience(self) -> float:
         """Return how many seconds epoll may wait, -1 for ever."""
-        if self._flow.ready and self._executor.has_slot:
+        if self._admission.fresh or (self._flow.ready and self._executor.has_slot):
             return 0
         until = min(self._timeouts.soonest, self._leave_at)
         return -1 if until == NEVER else max(0, until - monotonic_ns()) / SECOND
@@ -138,7 +145,7 @@ class EventLoop:
             self._on_reports(now)
         elif fd == self._life.fileno():
             self._on_lifeline(mask, now)
-        else:
+        elif not self._connections.is_elsewhere(fd, now):
             connection = self._admission.enter(fd, now, at_work)
             if connection is not None:
                 return [(connection, EPOLLIN)]
@@ -148,16 +155,20 @@ class EventLoop:
         stage = connection.stage
         if stage is LINGERING:
             self._connections.drop_input(connection)
+        elif connection.passed_on is not None:
+            connection.passed_on.on_event(now)
         elif (
             stage is ANSWERING
             and connection.stream.write_buffer is not None
             and mask & (EPOLLOUT | connection.transport.write_event)
         ):
-            self._flow.send_rest(connection, now)
+            self._flow.slow.send_rest(connection, now)
+        elif stage is MULTIPLEXED:
+            self._flow.multiplexed.on_event(connection, mask, now)
         elif stage is ANSWERING or stage is QUEUED:
             self._connections.watch(connection, 0)  # what comes now is read when its turn has come
             if mask & (EPOLLERR | EPOLLHUP) and connection.stream.write_buffer is not None:
-                self._flow.lose(connection)
+                self._flow.slow.lose(connection)
 
     def _on_reports(self, now: int) -> None:
         """Do what threads without the lead asked for."""
@@ -165,8 +176,11 @@ class EventLoop:
         executor.hear()
         while executor.blocked:
             stream = executor.blocked.popleft()
+            if stream.fd < 0:
+                self._flow.multiplexed.blocked(stream, now)
+                continue
             connection = self._connections.of(stream)
-            blocked = connection.call if connection is not None else None
+            blocked = connection.call if connection is not None and connection.passed_on is None else None
             if connection is not None and blocked is not None and not blocked.settled and stream.waits:
                 self._timeouts.start(connection, self._timeouts.send, now)
                 self._connections.watch(connection, EPOLLOUT)
@@ -191,28 +205,34 @@ class EventLoop:
         self._admission.close(now)
         self._admission.regulate()
         self._worker_handoff.leave_all(now)
-        self._executor.part()
+        self._executor.part(now, life.grace)
+        self._connections.part_elsewhere(now)
+        self._timeouts.wake(self._executor.parting_due)
         has_heir = self._worker_handoff.has_heir()
-        for connection in self._connections.table.values():
+        for connection in list(self._connections.table.values()):
             if connection.call is not None and (connection.stays or not has_heir):
                 connection.call.request.keep_alive = False  # unless its head is out
             elif connection.stage is READING and connection.engine.phase is IDLE:
                 self._timeouts.start(connection, self._timeouts.last, now)
+            elif connection.stage is MULTIPLEXED:
+                self._flow.multiplexed.drain(connection, now)
 
     def _run_ready(self, now: int) -> Lead:
         """Run what waits, once round, so that reading is never put off for long."""
+        self._admission.watch_fresh()
         lead = KEPT
         for _ in range(len(self._flow.ready)):
             if (lead is not KEPT and lead is not SPARED) or not self._executor.has_slot:
                 break
-            connection = self._connections.of(self._flow.ready.popleft())
-            if connection is None:
-                continue
-            if connection.stage is QUEUED:
-                lead = self._flow.advance(connection, now)
-            elif connection.call is not None:
-                connection.hide()
-                lead = self._flow.run(connection.call)
+            stream = self._flow.ready.popleft()
+            if stream.fd < 0:
+                lead = self._flow.multiplexed.run(stream, now)
+            elif (connection := self._connections.of(stream)) is not None:
+                if connection.stage is QUEUED:
+                    lead = self._flow.advance(connection, now)
+                elif connection.call is not None:
+                    connection.hide()
+                    lead = self._flow.run(connection.call)
         if lead is not LOST:
             self._life.slot.words[WAITING] = len(self._flow.ready)
         return lead
@@ -221,17 +241,15 @@ class EventLoop:
 
     def _expire(self, now: int) -> None:
         for connection, wait in self._timeouts.expired(now):
-            if connection.stage is READING:
-                self._flow.late(connection, wait)
-            elif connection.stage is LINGERING:
-                self._connections.close(connection)
-            elif wait is self._timeouts.send:
-                self._flow.lose(connection)
+            _late(self._flow, self._connections, connection, wait, now)
+        self._connections.expire(now)
         if now >= self._admission.due:
             self._admission.tend(now)
         self._timeouts.wake(self._admission.due)
-        overdue = self._executor.overdue
-        if overdue is not None:
+        if now >= self._executor.parting_due:
+            self._executor.part(now)
+        self._timeouts.wake(self._executor.parting_due)
+        if (overdue := self._executor.overdue) is not None:
             if now >= overdue.due:
                 overdue.look(now)
             self._timeouts.wake(overdue.due)
@@ -257,21 +275,31 @@ class EventLoop:
         if self._connections.table or self._executor.detached:
             self._end_calls()
         for connection in list(self._connections.table.values()):
-            if connection.stage is not ANSWERING:  # its thread may be using it; the process ends soon
-                self._connections.close(connection)
+            if connection.stage is not ANSWERING and not connection.is_at_work:
+                self._connections.close(connection)  # threads may use the others; the process ends soon
         self._metrics.post()
         self._executor.stop()
 
     def _end_calls(self) -> None:
         """Cut off what was not done in time: nobody gets more of an answer, and calls come to their end."""
         table, executor = self._connections.table, self._executor
-        self._life.cut_off([request for one in table.values() if (request := unbegun(one)) is not None])
-        for connection in list(table.values()):
-            if connection.call is not None and connection.call.called:
-                connection.stream.abandon()
-                if connection.call.settled:
-                    self._flow.lose(connection)
+        self._life.cut_off([request for one in table.values() for request in one.unbegun()])
+        self._flow.cut_off(list(table.values()))
         executor.cut_off(LAST_WORDS)
         self._on_reports(monotonic_ns())
         if executor.detached:
             log.error("the worker ends without %d calls that cannot be interrupted", executor.detached)
+
+
+def _late(flow: RequestFlow, connections: Connections, connection: Connection, wait: Wait, now: int) -> None:
+    """A clock of a connection has run out."""
+    if connection.stage is READING:
+        flow.late(connection, wait)
+    elif connection.stage is LINGERING:
+        connections.close(connection)
+    elif connection.stage is MULTIPLEXED:
+        flow.multiplexed.expired(connection, wait, now)
+    elif connection.passed_on is not None:
+        connection.passed_on.late(wait, now)
+    elif wait is connections.timeouts.send:
+        flow.slow.lose(connection)

@@ -20,15 +20,16 @@ from bigtop.backends.base import App, Features, Life
 from bigtop.backends.cutoff import on_interrupt
 from bigtop.backends.native.backend import NativeBackend
 from bigtop.backends.native.engines import Engines
-from bigtop.backends.native.transport import READABLE
-from bigtop.backends.native.transports import routes_of
-from bigtop.backends.native.write_buffer import Pause
+from bigtop.backends.native.handlers.apart import Apart
+from bigtop.backends.native.transport.transport import READABLE
+from bigtop.backends.native.transport.transports import routes_of
+from bigtop.backends.native.transport.write_buffer import Pause
 from bigtop.backends.wsgi.backend import HEEDS, environ_of, serve, streaming
-from bigtop.backends.wsgi.connection_factory import ConnectionFactory
+from bigtop.backends.wsgi.connections.connection_factory import ConnectionFactory
 from bigtop.backends.wsgi.context import WorkerContext
-from bigtop.backends.wsgi.greenlet_executor import GreenletExecutor
-from bigtop.backends.wsgi.upgraded import Means, Spoken, Upgrades
-from bigtop.http.time_limits import policy_of
+from bigtop.backends.wsgi.executors.greenlet_executor import GreenletExecutor
+from bigtop.backends.wsgi.websockets.upgraded import Means, Spoken, Upgrades
+from bigtop.http.paths.time_limits import policy_of
 from bigtop.record import replace
 
 BLOCKED = 2.0  # seconds without a turn of the hub that are worth a report
@@ -48,8 +49,10 @@ class GeventBackend(NativeBackend):
         sendfile=True,
         balancers=True,
         routes=True,
+        paths=True,
         tls=True,
         held=True,
+        http2=True,
         request_hooks=True,
         heeds=HEEDS | {"limit_concurrency", "monkey"},
     )
@@ -60,6 +63,9 @@ class GeventBackend(NativeBackend):
             from gevent import monkey
 
             monkey.patch_all()
+
+    def apart(self) -> Apart:
+        return Apart(gevent.get_hub().threadpool.apply, gevent.lock.Semaphore, gevent.sleep)
 
     def serve(self, listeners: Sequence[socket.socket], app: App, life: Life) -> None:
         gevent.reinit()
@@ -84,7 +90,8 @@ class GeventBackend(NativeBackend):
         environ = environ_of(options, multithread=True)
         engines = Engines(options, routes_of(life))
         connection_factory = ConnectionFactory(
-            self.transports(listeners, life), engines, context, environ, self.forwarding, {b"websocket"}
+            *(self.transports(listeners, life), engines, context, environ, self.forwarding, {b"websocket"}),
+            prior_knowledge=self.speaks_http2(life),
         )
         serve(listeners, life, options, executor, chain, connection_factory)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bigtop.backends.native.metrics import BUSY, INTERRUPTED, Metrics
 from bigtop.backends.wsgi.call import Call
-from bigtop.http.access_format import AccessRecord
+from bigtop.http.access_log.access_format import AccessRecord
 from bigtop.ipc.histogram import QUICK
 from bigtop.system.clock import monotonic_ns
 

@@ -7,27 +7,31 @@ from __future__ import annotations
 
 import select
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
-from bigtop.backends.native.handler_chain import Chain
+from bigtop.backends.native.handlers.handler_chain import Chain
+from bigtop.backends.native.handlers.postponed import postponed
 from bigtop.backends.native.timeouts import Wait
-from bigtop.backends.native.write_buffer import ClientGone
+from bigtop.backends.native.transport.write_buffer import ClientGone
 from bigtop.backends.wsgi.call import BREAK, CLOSE, Call
-from bigtop.backends.wsgi.connection import ANSWERING, QUEUED, READING, Connection
-from bigtop.backends.wsgi.connections import Connections
-from bigtop.backends.wsgi.executor import KEPT, LOST, SPARED, Executor, Lead
+from bigtop.backends.wsgi.connections.connection import ANSWERING, MULTIPLEXED, QUEUED, READING, Connection
+from bigtop.backends.wsgi.connections.connections import Connections
+from bigtop.backends.wsgi.connections.multiplexing import Multiplexing
+from bigtop.backends.wsgi.connections.slow_clients import SlowClients
+from bigtop.backends.wsgi.connections.worker_handoff import WorkerHandoff
+from bigtop.backends.wsgi.executors.executor import KEPT, LOST, SPARED, Executor, Lead
 from bigtop.backends.wsgi.metrics import WsgiMetrics
 from bigtop.backends.wsgi.stream import Stream
-from bigtop.backends.wsgi.worker_handoff import WorkerHandoff
 from bigtop.errors import ProtocolError
-from bigtop.http.engine import BODY, ELSEWHERE, HEAD
-from bigtop.http.handlers import Reply
+from bigtop.http.engine import BODY, ELSEWHERE, HEAD, PRIOR_KNOWLEDGE
+from bigtop.http.handlers import Postponed, Reply
 from bigtop.http.keep_alive import is_last, may_send
+from bigtop.http.messages import Request
 from bigtop.ipc.scoreboard import RequestPhase
 from bigtop.system.clock import monotonic_ns
 
 EPOLLIN: Final[int] = select.EPOLLIN  # see clock.py
-EPOLLOUT: Final[int] = select.EPOLLOUT
 QUEUED_HERE: Final = RequestPhase.QUEUED  # see executor.py
 HOLD: Final = 1_000_000  # nanoseconds for which an answer may be held, if no call takes longer
 
@@ -43,7 +47,7 @@ class RequestFlow:
         worker_handoff: WorkerHandoff,
         chain: Chain,
     ) -> None:
-        self._handlers = chain.handlers
+        self.handlers = chain.handlers
         self._queue_limit = chain.queue_limit
         self._connections = connections
         self._timeouts = connections.timeouts
@@ -52,6 +56,8 @@ class RequestFlow:
         self.metrics = metrics
         self._worker_handoff = worker_handoff
         self.ready: deque[Stream] = deque()  # have something to run and wait for their turn
+        self.multiplexed = Multiplexing()
+        self.slow = SlowClients(connections, metrics, self.answered)
         self._unsent: deque[Call] = deque()  # calls that are over, with an answer that is held
 
     # ---- a request comes in
@@ -68,8 +74,12 @@ class RequestFlow:
         except ClientGone:
             self._connections.close(connection)
             return KEPT
-        if not size and self._connections.is_opening(connection):
-            return KEPT
+        if not size:
+            if connection.stage is MULTIPLEXED:
+                self.multiplexed.begin(connection, b"", now)
+                return KEPT
+            if self._connections.is_opening(connection):
+                return KEPT
         self.metrics.bytes_in += size
         return self.advance(connection, now)
 
@@ -85,16 +95,19 @@ class RequestFlow:
             return KEPT
         request, body = complete
         reply: Reply | None = None
-        if self._handlers is not None and (request.ended or request is connection.asked):
-            reply = self._handlers.handle(request, connection.stream.peer, now)
-            if reply is None and request is connection.asked:
-                return self.advance(connection, now)  # with its body
+        if self.handlers is not None and (request.ended or request is connection.asked):
+            reply = self.handlers.handle(request, connection.stream.peer, now)
+            if reply is not None or request.upgrade is not None:
+                if self._connections.takes_elsewhere(connection, request, reply, now):
+                    return KEPT
+                if type(reply) is Postponed:
+                    reply = postponed(request, reply)
             if reply is not None:
                 connection.decline_rest(request)
+            elif request is connection.asked:
+                return self.advance(connection, now)  # with its body
         if self.draining or not self._timeouts.keeps:  # so that it costs other requests no call
-            has_heir = not connection.stays and self._worker_handoff.has_heir()
-            if is_last(self._timeouts.keeps, self.draining, has_heir):
-                request.keep_alive = False
+            self.limit(connection, request)
         if connection.wait is not self._timeouts.idle:  # it came in pieces
             self._timeouts.stop(connection)
             connection.hide()
@@ -106,11 +119,19 @@ class RequestFlow:
             return KEPT
         return self.run(call, reply)
 
+    def limit(self, connection: Connection, request: Request) -> None:
+        """Let the connection end behind a request that is its last one."""
+        has_heir = self.draining and not connection.stays and self._worker_handoff.has_heir()
+        if is_last(self._timeouts.keeps, self.draining, has_heir):
+            request.keep_alive = False
+
     def _await_rest(self, connection: Connection, now: int) -> None:
         """Not all of a request is here."""
         if self._unsent:
             self.flush()  # to read on, from many perhaps, takes time and needs nothing of the application
-        if connection.engine.phase is ELSEWHERE and not connection.has_backlog:
+        if connection.engine.phase is PRIOR_KNOWLEDGE:
+            self.multiplexed.begin(connection, connection.engine.take_rest(), now)
+        elif connection.engine.phase is ELSEWHERE and not connection.has_backlog:
             self._worker_handoff.app_handoff.leave(connection, now)
         elif connection.stage is READING and connection.wait and connection.engine.has_only_blanks:
             pass  # empty lines, however many, win no time
@@ -173,6 +194,9 @@ class RequestFlow:
     def settle(self, call: Call) -> None:
         """The application is done with `call`."""
         now = self.metrics.returned(call)
+        fill = call.request.fill
+        if fill is not None:
+            fill()
         call.settled = True
         held = self._executor.held
         if held and held[-1][0] is call.stream:
@@ -180,7 +204,7 @@ class RequestFlow:
         else:
             if self._unsent and now - self._unsent[0].called > HOLD:
                 self.flush()  # static files take their time as well
-            self._handed_over(call, now)
+            self.handed_over(call, now)
 
     # ---- an answer goes out
 
@@ -193,53 +217,33 @@ class RequestFlow:
         if unsent:
             now = monotonic_ns()
             while unsent:
-                self._handed_over(unsent.popleft(), now)
+                self.handed_over(unsent.popleft(), now)
 
-    def _handed_over(self, call: Call, now: int) -> None:
+    def handed_over(self, call: Call, now: int) -> None:
         """All of the answer is with the kernel or in the write buffer."""
+        if call.stream.fd < 0:
+            self.multiplexed.handed_over(call, now)
+            return
         write_buffer = call.stream.write_buffer
         if write_buffer is not None and write_buffer.size:
             connection = self._connections.table[call.stream.fd]
-            self.metrics.held_up(call, write_buffer.size)
-            self._timeouts.start(connection, self._timeouts.send, now)
-            self._connections.watch(connection, EPOLLOUT)
+            self.slow.wait_for(connection, call, write_buffer.size, now)
         else:
-            self._answered(call, now)
+            self.answered(call, now)
 
-    def send_rest(self, connection: Connection, now: int) -> None:
-        call, write_buffer = connection.call, connection.stream.write_buffer
-        assert call is not None
-        assert write_buffer is not None
-        try:
-            empty = write_buffer.flush()
-        except ClientGone:
-            self.lose(connection)
-            return
-        if not empty:
-            if write_buffer.is_too_slow(self._timeouts.send, now):
-                self.lose(connection)
-            else:
-                self.metrics.held_up(call, write_buffer.size)
-                self._timeouts.start(connection, self._timeouts.send, now)
-                self._connections.watch(connection, EPOLLOUT)
-            return
-        self._timeouts.stop(connection)
-        self._connections.watch(connection, EPOLLIN)
-        if call.settled:
-            self._answered(call, now)
+    def cut_off(self, connections: Sequence[Connection]) -> None:
+        """Nobody gets more of an answer."""
+        for connection in connections:
+            if connection.stage is MULTIPLEXED:
+                self.multiplexed.cut_off(connection)
+            elif connection.passed_on is not None:
+                connection.passed_on.give_up(monotonic_ns())
+            elif connection.call is not None and connection.call.called:
+                connection.stream.abandon()
+                if connection.call.settled:
+                    self.slow.lose(connection)
 
-    def lose(self, connection: Connection) -> None:
-        """The client of an answer is gone, or too slow."""
-        call, write_buffer = connection.call, connection.stream.write_buffer
-        assert call is not None
-        assert write_buffer is not None
-        write_buffer.abandon()
-        self._timeouts.stop(connection)
-        self._connections.watch(connection, 0)
-        if call.settled:
-            self._answered(call, monotonic_ns())
-
-    def _answered(self, call: Call, now: int) -> None:
+    def answered(self, call: Call, now: int) -> None:
         """The whole answer is out, or never will be."""
         stream = call.stream
         connection = self._connections.table[stream.fd]

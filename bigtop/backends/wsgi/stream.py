@@ -1,6 +1,7 @@
 # Stream: the answers to one client, all that an application call needs of the connection.
 #
-# A connection of HTTP/1.1 has one stream, for one call after the other.
+# A connection of HTTP/1.1 has one stream, for one call after the other. One of HTTP/2 has one for each
+# request (http2/stream.py).
 #
 # Rule: who runs a call writes; what its client does not take, or what may wait for others, is left to the
 # leader. A stream touches nothing of the event loop, and has no lock but that of its write buffer.
@@ -12,10 +13,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from socket import SHUT_RD
 
-from bigtop.backends.native.transport import Transport
-from bigtop.backends.native.write_buffer import Bounds, ClientGone, WriteBuffer
+from bigtop.backends.native.transport.hangup import Departure, Hangup
+from bigtop.backends.native.transport.transport import Transport
+from bigtop.backends.native.transport.write_buffer import Bounds, ClientGone, WriteBuffer
 from bigtop.http.handlers import FilePart
-from bigtop.http.wsgi import Peer
+from bigtop.http.interfaces.wsgi import Peer
 
 
 class Leader(ABC):
@@ -31,7 +33,7 @@ class Leader(ABC):
 
 
 class Stream:
-    """Sends answers. All that write raise ClientGone."""
+    """Sends answers. All that write raise ClientGone. `fd` is less than 0 where it is one of several."""
 
     __slots__ = ("_bounds", "_leader", "fd", "peer", "transport", "write_buffer", "written")
 
@@ -104,6 +106,17 @@ class Stream:
         """Wait until the client has taken a good part of what waits."""
         if self.write_buffer is not None:
             self.write_buffer.wait_for_room()
+
+    def finish(self) -> None:
+        """All of the answer was written. What is one of several needs an end; HTTP/1.1 has none (`fd`)."""
+
+    def inform(self, headers: list[tuple[str, str]]) -> None:
+        """Send early hints, where they are no bytes."""
+        raise NotImplementedError("those of HTTP/1.1 are")
+
+    def departure(self) -> Departure:
+        """Return what tells whether the client has left while an answer brings nothing."""
+        return Hangup(self.transport)
 
     def _put(self, *parts: bytes | memoryview | FilePart) -> None:
         if self._made().put(*parts):

@@ -9,15 +9,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from bigtop.config.file import daemon_options as d
-from bigtop.config.file import stats_options as st
-from bigtop.config.file import web_options as w
-from bigtop.config.file.document import Document, Entry, Section
-from bigtop.config.file.expand import as_in_toml
-from bigtop.config.file.key import Key
-from bigtop.config.file.tomltext import Literal, Table, page
-from bigtop.config.file.watcher_options import WATCHER
-from bigtop.config.serve.values import SWITCH_WORDS
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.options import stats_options as st
+from bigtop.config.file.options import web_options as w
+from bigtop.config.file.options.watcher_options import WATCHER
+from bigtop.config.file.text.document import Document, Entry, Section
+from bigtop.config.file.text.expand import as_in_toml
+from bigtop.config.file.text.key import Key
+from bigtop.config.file.text.tomltext import Literal, Table, page
+from bigtop.config.serve.values.values import SWITCH_WORDS
 
 # How the keys of nested tables begin in an INI file.
 _NESTED = {

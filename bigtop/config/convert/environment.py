@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bigtop.config.file.expand import read_env_file
+from bigtop.config.file.text.expand import read_env_file
 
 
 def is_read_alike(path: str, theirs: Mapping[str, str]) -> bool:

@@ -14,7 +14,7 @@ from bigtop.config.gunicorn.setting import Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.values import count, small, word
 from bigtop.config.serve import options as o
 
-_HTTP2: Final = Refused("HTTP/2 is not spoken yet; a proxy in front can")
+_HTTP2: Final = SetAside("the limits of HTTP/2 are Bigtop's own")
 _METRICS: Final = Refused(
     "`bigtop serve --admin HOST:PORT` and a section [admin] of `bigtop run` answer /metrics"
 )
@@ -42,6 +42,11 @@ def _seconds(given: object) -> object:
 
 def _megabytes(given: object) -> object:
     return f"{given}M"
+
+
+def _http1_only(given: object) -> object:
+    """The version that is spoken, or auto."""
+    return "on" if given == "1" else "off"
 
 
 def _level(given: object) -> object:
@@ -80,7 +85,7 @@ _ROWS: Final = (
     _flag("uds", SetAside("")),
     _flag("uds_permissions", Taken(o.BIND_MODE)),
     _flag("interface", Taken(o.INTERFACE, _interface)),
-    _flag("http", _HTTP2, "auto"),
+    _flag("http", Taken(o.HTTP1_ONLY, _http1_only), "auto"),
     _switch("ws", SetAside("WebSockets are always spoken")),
     _switch("no_ws", Refused("there is no way to turn WebSockets off")),
     _flag("workers", Taken(o.WORKERS, count)),
@@ -103,13 +108,13 @@ _ROWS: Final = (
     _switch("http1_pipeline_flush", _INSIDE),
     _switch("no_http1_pipeline_flush", _INSIDE),
     _switch("http2_adaptive_window", _HTTP2),
-    _switch("no_http2_adaptive_window", SetAside("HTTP/2 is not spoken")),
+    _switch("no_http2_adaptive_window", _HTTP2),
+    _flag("http2_max_concurrent_streams", Taken(o.HTTP2_MAX_CONCURRENT_STREAMS, count)),
     *(
         _flag(f"http2_{name}", _HTTP2)
         for name in (
             *("initial_connection_window_size", "initial_stream_window_size", "keep_alive_interval"),
-            *("keep_alive_timeout", "max_concurrent_streams", "max_frame_size", "max_headers_size"),
-            "max_send_buffer_size",
+            *("keep_alive_timeout", "max_frame_size", "max_headers_size", "max_send_buffer_size"),
         )
     ),
     _switch("log", SetAside("there is always a log")),
@@ -207,4 +212,7 @@ def _static(site: SiteDraft, values: dict[str, object]) -> None:
     assert isinstance(folders, list)
     for number, folder in enumerate(folders):
         route = routes[number] if number < len(routes) else "/static"
-        site.put(o.STATIC, f"{route}={folder}", f"--static-path-mount {folder}")
+        if "=" in route:
+            site.lacks(f"--static-path-route {route}", "what is before the first = is the path")
+        else:
+            site.put(o.STATIC, f"{route}={folder}", f"--static-path-mount {folder}")

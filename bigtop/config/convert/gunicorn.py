@@ -14,7 +14,7 @@ from bigtop.config.gunicorn import file as files
 from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.config.serve import options as o
 from bigtop.errors import ConfigError
-from bigtop.system import workdir
+from bigtop.system.files import workdir
 
 HOW: Final = (
     "wsgi_app does, or the command line: bigtop convert --command 'gunicorn -c gunicorn.conf.py myproj.wsgi'"

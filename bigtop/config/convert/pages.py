@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from bigtop.config.convert.notes import no_equal
 from bigtop.config.convert.site import SiteDraft
 from bigtop.config.convert.watcher import WatcherDraft, unused
-from bigtop.config.file.expand import with_dollars
-from bigtop.config.file.tomltext import Literal, Table, page
+from bigtop.config.file.text.expand import with_dollars
+from bigtop.config.file.text.tomltext import Literal, Table, page
 
 
 def written(
@@ -26,7 +26,7 @@ def written(
     taken: set[str] = set()
     for site in sites:
         site.name = unused(site.own_name, taken)
-        tables.append(site.table(beside))
+        tables += [site.table(beside), *site.path_tables()]
         environments.append(_environment(site.name, site.environ))
         for section, keys in (("circus", site.circus()), ("stats", site.stats())):
             for key, value in keys.items():

@@ -17,11 +17,11 @@ from bigtop.config.convert.notes import no_equal, not_needed, shown
 from bigtop.config.convert.pages import written
 from bigtop.config.convert.site import SiteDraft
 from bigtop.config.convert.watcher import WatcherDraft
-from bigtop.config.file import watcher_options as w
-from bigtop.config.file.document import Place, Problems
-from bigtop.config.file.ini import text_of
-from bigtop.config.file.key import Key
-from bigtop.config.file.tomltext import Literal
+from bigtop.config.file.options import watcher_options as w
+from bigtop.config.file.text.document import Place, Problems
+from bigtop.config.file.text.ini import text_of
+from bigtop.config.file.text.key import Key
+from bigtop.config.file.text.tomltext import Literal
 from bigtop.config.gunicorn.values import word
 from bigtop.config.serve import options as o
 

@@ -19,9 +19,9 @@ from bigtop.config.convert.notes import no_equal
 from bigtop.config.convert.pages import written
 from bigtop.config.convert.site import SiteDraft
 from bigtop.config.convert.watcher import WatcherDraft
-from bigtop.config.file import watcher_options as w
-from bigtop.config.file.document import Place, Problems
-from bigtop.config.file.ini import text_of
+from bigtop.config.file.options import watcher_options as w
+from bigtop.config.file.text.document import Place, Problems
+from bigtop.config.file.text.ini import text_of
 from bigtop.errors import ConfigError
 
 _LINE: Final = re.compile(r"([A-Za-z0-9_-]+):\s*(.+)")

@@ -13,21 +13,32 @@ from typing import Final
 
 from bigtop.backends import registry
 from bigtop.config.convert.notes import no_equal, not_needed, shown
-from bigtop.config.file import daemon_options as d
-from bigtop.config.file import stats_options as st
-from bigtop.config.file.tomltext import Literal, Table
-from bigtop.config.file.watcher_options import ENV_FILE
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.options import stats_options as st
+from bigtop.config.file.options.watcher_options import ENV_FILE
+from bigtop.config.file.text.tomltext import Literal, Table
 from bigtop.config.gunicorn.setting import AppName, Hook, Refused, SetAside, Setting, Taken
 from bigtop.config.gunicorn.values import word
-from bigtop.config.serve import arguments, serve, values
+from bigtop.config.serve import arguments, serve
 from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import Given, resolve
+from bigtop.config.serve.values import values
 from bigtop.errors import ConfigError
 
 _OF_A_MACHINE: Final = frozenset(
     option.name
-    for option in (o.CHDIR, o.TEMP_DIR, o.USER, o.GROUP, o.BIND_OWNER, o.BIND_GROUP, o.BACKEND, o.MOUNT)
+    for option in (
+        o.CHDIR,
+        o.TEMP_DIR,
+        o.USER,
+        o.GROUP,
+        o.BIND_OWNER,
+        o.BIND_GROUP,
+        o.BACKEND,
+        o.MOUNT,
+        o.BASIC_AUTH,
+    )
 )
 _UNTESTED: Final = _OF_A_MACHINE - {o.BIND_OWNER.name, o.BIND_GROUP.name} | {o.PASTE_LOGGING.name}
 # What is of Bigtop as a whole, and has a key in [circus].
@@ -61,6 +72,8 @@ class SiteDraft:
         self._stats: dict[str, Literal] = {}
         self._given: dict[str, Given] = {}
         self._said: dict[str, str] = {}
+        self._paths: dict[str, SiteDraft] = {}
+        self._is_path = False
 
     # ---- what is said of it
 
@@ -77,6 +90,8 @@ class SiteDraft:
             if option.name not in _OF_A_MACHINE or not "".join(given.texts).strip("\0"):
                 return self.lacks(said, str(error))
             parsed = given.texts
+        if self._is_path and not option.by_path:
+            return self.lacks(said, f"{option.name} is for the whole application")
         if option is o.NAME:
             self.name = self.name or given.texts[-1]
             return None
@@ -115,6 +130,14 @@ class SiteDraft:
                     self.needs_not(words, reason)
                 case Hook():
                     self.lacks(words, d.NOT_OF_APPS[o.HOOKS.name])
+
+    def at(self, path: str) -> SiteDraft:
+        """Return what is said of a path of it. What that does not take is a comment of the application."""
+        if path not in self._paths:
+            draft = self._paths[path] = SiteDraft()
+            draft._is_path = True
+            draft.notes = self.notes
+        return self._paths[path]
 
     def has(self, option: Option[object]) -> bool:
         return option.name in self._given
@@ -157,10 +180,22 @@ class SiteDraft:
         table = Table(("app", self.own_name), {d.APP_TARGET.name: self.app}, list(self.notes))
         if self.env_file:
             table.keys[ENV_FILE.name] = os.path.relpath(os.path.expanduser(self.env_file), beside)
-        for option in d.APP_OPTIONS:
-            if given := self._given.get(option.name):
-                table.keys[option.name] = _literal(option, given.texts)
+        table.keys |= self._literals()
         return table
+
+    def path_tables(self) -> list[Table]:
+        """Return the sections of its paths."""
+        tables = [
+            Table(("app", self.own_name, "paths", path), one._literals()) for path, one in self._paths.items()
+        ]
+        return [table for table in tables if table.keys]
+
+    def _literals(self) -> dict[str, Literal]:
+        return {
+            option.name: _literal(option, given.texts)
+            for option in d.APP_OPTIONS
+            if (given := self._given.get(option.name))
+        }
 
     def circus(self) -> dict[str, Literal]:
         """Return what of [circus] belongs to it. Names of files count from the folder of the application."""

@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 
 from bigtop.config.convert import circus, gunicorn, pm2, procfile, shell, supervisord, uwsgi, uwsgi_file
 from bigtop.config.convert.invocation import SERVERS, invocation, site
+from bigtop.config.convert.nginx import nginx
 from bigtop.config.convert.notes import no_equal
 from bigtop.config.convert.pages import written
 from bigtop.config.convert.site import SiteDraft, check_app
 from bigtop.config.convert.watcher import WatcherDraft
-from bigtop.config.file import ini
-from bigtop.config.file.document import Place, Problems
-from bigtop.config.file.ini import text_of
+from bigtop.config.file.text import ini
+from bigtop.config.file.text.document import Place, Problems
+from bigtop.config.file.text.ini import text_of
 from bigtop.errors import ConfigError
 from bigtop.hooks.spec import MODULE
 
@@ -177,6 +178,7 @@ _SOURCES: Final = {
     "pm2": _Source(pm2.is_pm2, pm2.convert),
     "uwsgi": _Source(lambda _path, text: uwsgi_file.is_uwsgi(text), _uwsgi),
     "supervisord": _Source(lambda _path, text: supervisord.is_supervisord(text), _supervisord),
+    "nginx": _Source(nginx.is_it, nginx.convert),
     "procfile": _Source(procfile.is_procfile, procfile.convert),
     "command": _Source(_is_script, _script),
     CIRCUS: _Source(_is_ini, _circus),

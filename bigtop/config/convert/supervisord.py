@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 
 from bigtop.config.convert.notes import no_equal
-from bigtop.config.file.document import Place, Problems
-from bigtop.config.file.expand import with_dollars
-from bigtop.config.file.ini import text_of
-from bigtop.config.file.tomltext import Literal, Table, page
-from bigtop.config.serve.values import SWITCH_WORDS
+from bigtop.config.file.text.document import Place, Problems
+from bigtop.config.file.text.expand import with_dollars
+from bigtop.config.file.text.ini import text_of
+from bigtop.config.file.text.tomltext import Literal, Table, page
+from bigtop.config.serve.values.values import SWITCH_WORDS
 
 _PROGRAM = ("program", "fcgi-program")
 _OTHERS = {

@@ -30,12 +30,19 @@ def from_command(site: SiteDraft, argv: Sequence[str], place: str) -> None:
         given = flags.own(context.params, option)
         if given is not None:
             site.put(
-                option, given.texts if option.many else given.texts[-1], f"{given.origin} {given.texts[-1]}"
+                option,
+                _each_once(given.texts) if option.many else given.texts[-1],
+                f"{given.origin} {given.texts[-1]}",
             )
     if "--no-access-log" not in argv and not site.has(o.ACCESS_LOGFILE):
         site.put(o.ACCESS_LOGFILE, "-", "--access-log")  # which uvicorn has unless told otherwise
     if not site.has(o.BIND):
         site.put(o.BIND, "127.0.0.1:8000", "--host 127.0.0.1 --port 8000")
+
+
+def _each_once(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return values without repetitions: uvicorn takes the last of `--uds A --uds A`, which are two here."""
+    return tuple(dict.fromkeys(texts))
 
 
 def _without_env_file(site: SiteDraft, argv: list[str]) -> list[str]:

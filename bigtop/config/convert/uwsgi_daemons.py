@@ -14,7 +14,7 @@ from typing import Final
 
 from bigtop.config.convert.uwsgi_file import Line
 from bigtop.config.convert.watcher import WatcherDraft
-from bigtop.config.file import watcher_options as w
+from bigtop.config.file.options import watcher_options as w
 from bigtop.config.gunicorn.values import word
 from bigtop.errors import ConfigError
 

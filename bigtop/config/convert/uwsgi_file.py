@@ -11,8 +11,8 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 
-from bigtop.config.file.document import Place, Problems
-from bigtop.config.file.ini import text_of
+from bigtop.config.file.text.document import Place, Problems
+from bigtop.config.file.text.ini import text_of
 from bigtop.record import Record, replace
 
 SECTION = "uwsgi"

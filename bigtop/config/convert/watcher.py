@@ -10,9 +10,9 @@ from typing import Final
 
 from bigtop.config.convert import shell
 from bigtop.config.convert.notes import no_equal, not_needed
-from bigtop.config.file import watcher_options as w
-from bigtop.config.file.key import Key
-from bigtop.config.file.tomltext import Literal, Table
+from bigtop.config.file.options import watcher_options as w
+from bigtop.config.file.text.key import Key
+from bigtop.config.file.text.tomltext import Literal, Table
 from bigtop.errors import ConfigError
 
 _OF_A_MACHINE: Final = (w.WORKING_DIR, w.UID, w.GID)

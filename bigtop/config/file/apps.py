@@ -7,16 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from bigtop.config.file import daemon_options as d
-from bigtop.config.file.document import Entry, Problems, Section
-from bigtop.config.file.expand import expanded
-from bigtop.config.file.key import Values, read, refuse_unknown
-from bigtop.config.file.watcher_options import DEPENDS, PRIORITY, SOCKETS
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.options.watcher_options import DEPENDS, PRIORITY, SOCKETS
+from bigtop.config.file.text.document import Entry, Problems, Section
+from bigtop.config.file.text.expand import expanded
+from bigtop.config.file.text.key import Values, read, refuse_unknown
 from bigtop.config.file.watchers import FileContext, check_socket, env_file
-from bigtop.config.serve import acme, paste_server, serve, site_preflight
+from bigtop.config.serve import paste_server, serve, site_preflight
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.options import CERTFILE, OPTIONS, TLS
 from bigtop.config.serve.settings import Given, Layer, ServeConfig, resolve
+from bigtop.config.serve.specs import acme
 from bigtop.config.serve.tls_sources import AcmeSpec
 from bigtop.errors import AppError, ConfigError, one_line
 from bigtop.http.declarations import Route
@@ -65,11 +66,11 @@ def shared_tls(section: Section, around: FileContext) -> Layer:
     names = {option.name: option for option in d.TLS_OPTIONS}
     refuse_unknown(section, list(names), around.problems)
     entries = expanded(section.entries, around.environments.everywhere)
-    layer = _texts(entries, d.TLS_OPTIONS, around.problems)
+    layer = texts_of(entries, d.TLS_OPTIONS, around.problems)
     try:
         resolve("", d.TLS_OPTIONS, [layer])
     except ConfigError as error:
-        _blame(error, section, around)
+        blame(error, section, around)
         return {}
     return layer
 
@@ -100,7 +101,7 @@ def app(section: Section, around: FileContext) -> tuple[Values, ServeConfig, App
         around.problems.error(own.place_of(d.APP_TARGET), f"app: {error}")
         return None
     except ConfigError as error:
-        _blame(error, section, around)
+        blame(error, section, around)
         return None
     if note := paste_server.advice(site.app, site.folder, paste_server.as_key):
         around.problems.warn(own.place_of(d.APP_TARGET), note)
@@ -130,7 +131,7 @@ def _without_common(section: Section, problems: Problems) -> Section:
 
 
 def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: FileContext) -> dict[str, Given]:
-    layer = _texts(entries, d.APP_OPTIONS, around.problems)
+    layer = texts_of(entries, d.APP_OPTIONS, around.problems)
     if env:
         given = layer.get("env", Given((), "[env]"))
         layer["env"] = replace(
@@ -139,9 +140,10 @@ def _layer(entries: Mapping[str, Entry], env: Mapping[str, str], around: FileCon
     return layer
 
 
-def _texts(
+def texts_of(
     entries: Mapping[str, Entry], options: Sequence[Option[object]], problems: Problems
 ) -> dict[str, Given]:
+    """Return what `entries` say of `options`."""
     layer: dict[str, Given] = {}
     for option in options:
         entry = entries.get(option.name) or entries.get(option.also)
@@ -160,7 +162,7 @@ def _texts(
     return layer
 
 
-def _blame(error: ConfigError, section: Section, around: FileContext) -> None:
+def blame(error: ConfigError, section: Section, around: FileContext) -> None:
     """Give each line of the error to its place: those of options begin with it."""
     for line in str(error).split("\n"):
         for entry in section.entries.values():

@@ -10,38 +10,42 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from bigtop.config.file import daemon_options as d
-from bigtop.config.file import encrypted, ini, lint, toml
-from bigtop.config.file import stats_options as st
-from bigtop.config.file import web_options as w
+from bigtop.cluster.spec import NAME as AGENT
+from bigtop.config.file import encrypted, helper_sections, lint
 from bigtop.config.file.apps import AppSpec, app, shared_tls
 from bigtop.config.file.daemon_spec import DaemonSpec
-from bigtop.config.file.document import Document, Place, Problems, Section
-from bigtop.config.file.expand import Environments, expanded
-from bigtop.config.file.key import Keys, Values, read, refuse_unknown, suggestion, suspect_unknown
 from bigtop.config.file.listeners import check_taken
+from bigtop.config.file.options import cluster_options as cl
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.options import stats_options as st
+from bigtop.config.file.options import web_options as w
+from bigtop.config.file.paths import with_paths
 from bigtop.config.file.plugins import flapping_defaults
 from bigtop.config.file.plugins import plugins as all_plugins
 from bigtop.config.file.routing import routed
 from bigtop.config.file.sockets import socket
+from bigtop.config.file.text import ini, toml
+from bigtop.config.file.text.document import Document, Place, Problems, Section
+from bigtop.config.file.text.expand import Environments, expanded
+from bigtop.config.file.text.key import Keys, Values, read, refuse_unknown, suggestion, suspect_unknown
 from bigtop.config.file.watchers import FileContext, watcher
-from bigtop.config.file.web import console
-from bigtop.config.serve import admin
-from bigtop.config.serve.admin import AdminSpec
 from bigtop.config.serve.settings import Given, ServeConfig, Setting
 from bigtop.config.serve.tls_sources import KEEPER
-from bigtop.emission import CIRCUS, Emission
 from bigtop.errors import ConfigError
 from bigtop.record import Record, replace
 from bigtop.sockets import SocketSpec
-from bigtop.stats.pace import NAME, Pace
+from bigtop.stats.pace import NAME
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
-from bigtop.supervisor.processes.resolve import sockets_used
-from bigtop.system import unixpaths, workdir
+from bigtop.supervisor.processes.commands.resolve import sockets_used
+from bigtop.system.files import workdir
 from bigtop.web.spec import NAME as CONSOLE
-from bigtop.web.spec import WebSpec
 
-_PLAIN = {"stats": st.STATS, "admin": st.ADMIN_KEYS, "web": w.WEB}  # sections without a name
+_PLAIN = {
+    "stats": st.STATS,
+    "admin": st.ADMIN_KEYS,
+    "web": w.WEB,
+    "cluster": cl.CLUSTER,
+}  # sections without a name
 
 
 class Resolved(Record):
@@ -88,9 +92,10 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
         around = replace(around, tls=shared_tls(section, around))
     sockets = [socket(section, around) for section in _sorted(document, "socket")]
     watchers = [watcher(section, around) for section in _sorted(document, "watcher")]
-    plugins = all_plugins(_sorted(document, "plugin"), circus, around)
+    plugins = all_plugins(document, circus, around)
     apps = [found for section in _sorted(document, "app") if (found := app(section, around))]
     apps = routed(apps, document.of_kind("app"), problems)
+    apps, by_path = with_paths(apps, document.of_kind("path"), around)
     encrypted.check(apps, (spec for _, spec in sockets if spec), problems)
     plain = {
         kind: _plain_sections(document, kind, keys, environments, problems) for kind, keys in _PLAIN.items()
@@ -98,15 +103,16 @@ def _resolved(document: Document, environ: Mapping[str, str], problems: Problems
     _check_intervals(plain["stats"], document, problems)
     daemon = replace(
         _daemon(circus),
-        **_helpers(circus, plain, problems),
+        **helper_sections.asked_for(circus, plain, problems),
         watchers=tuple(spec for _, spec in watchers if spec),
         sockets=tuple(_queued(spec, watchers, apps) for _, spec in sockets if spec),
         apps=tuple(spec for _, _, spec in apps),
         plugins=tuple(spec for _, spec in plugins if spec),
-        where=_where(circus, plain["web"]),
+        where=_where(circus, [*plain["web"], *plain["cluster"]]),
     )
     _check(daemon, document, problems)
     values = [circus, *chain(*plain.values()), *(found for found, _ in [*sockets, *watchers, *plugins])]
+    values += by_path
     return Resolved(
         replace(daemon, warnings=problems.shown_warnings()),
         tuple(values),
@@ -183,14 +189,7 @@ def _where(circus: Values, consoles: Sequence[Values]) -> dict[str, str]:
     return found
 
 
-# ---- [stats], [admin], [web]
-
-
-def _helpers(circus: Values, plain: Mapping[str, Sequence[Values]], problems: Problems) -> dict[str, object]:
-    """Return what Bigtop's own processes are asked for."""
-    web = console(circus, plain["web"], problems)
-    stats = _pace(circus, plain["stats"], problems) or _pace_of(web, circus)
-    return {"web": web, "stats": stats, "admin": _admin(plain["admin"], problems)}
+# ---- sections without a name
 
 
 def _plain_sections(
@@ -206,48 +205,6 @@ def _plain_sections(
     return found
 
 
-def _admin(sections: Sequence[Values], problems: Problems) -> AdminSpec | None:
-    for values in sections:
-        if not (bind := values[st.ADMIN_BIND]):
-            problems.error(values.place, f"[{values.title}] needs bind, such as 127.0.0.1:9101")
-            continue
-        try:
-            return admin.spec(
-                bind,
-                values[st.TOKEN_FILE],
-                values[st.ALLOW],
-                values[st.ADMIN_HOSTS],
-                workdir.current(),
-            )
-        except ConfigError as error:
-            problems.error(values.place_of(st.ADMIN_BIND), f"bind: {error}")
-    return None
-
-
-def _pace(circus: Values, sections: Sequence[Values], problems: Problems) -> Pace | None:
-    """Return how often to look; None where nobody asks for figures."""
-    is_off = circus.is_given(d.STATSD) and not circus[d.STATSD]
-    for stats in sections if is_off else ():
-        problems.warn(stats.place, f"[{stats.title}] does nothing: {circus.title} says statsd = no")
-    if is_off or not (bool(sections) or circus[d.STATSD]):
-        return None
-    for stats in sections:
-        return Pace(
-            stats[st.INTERVAL],
-            stats[st.DETAILS_INTERVAL],
-            stats[st.HISTORY],
-            _emission(stats, problems),
-            stats[st.INTERVALS],
-            stats[st.OTLP_ENDPOINT],
-        )
-    return Pace()
-
-
-def _pace_of(web: WebSpec | None, circus: Values) -> Pace | None:
-    """Return how often to look for a console: it shows the past, also that before somebody looked."""
-    return None if web is None or circus.is_given(d.STATSD) else Pace(history=True)
-
-
 def _check_intervals(sections: Sequence[Values], document: Document, problems: Problems) -> None:
     """Every name in `intervals` exists."""
     names = {section.name.lower() for kind in ("watcher", "app") for section in document.of_kind(kind)}
@@ -261,31 +218,6 @@ def _check_intervals(sections: Sequence[Values], document: Document, problems: P
                 )
 
 
-def _emission(values: Values, problems: Problems) -> Emission | None:
-    """Return where figures are sent, if anybody asks for that."""
-    address = values[st.STATSD_HOST]
-    for key in (
-        st.STATSD_DIALECT,
-        st.STATSD_PREFIX,
-        st.DOGSTATSD_TAGS,
-        st.BACKLOG_METRIC,
-    ):
-        is_lost = address is None or (key is st.BACKLOG_METRIC and values[st.STATSD_DIALECT] == CIRCUS)
-        if values.is_given(key) and is_lost:
-            without = "statsd_host" if address is None else "the names of gunicorn (statsd_dialect)"
-            problems.warn(values.place_of(key), f"{key.name} does nothing without {without}")
-    if address is None:
-        return None
-    return Emission(
-        unixpaths.absolute(address, workdir.current()) if isinstance(address, str) else address,
-        values[st.STATSD_PREFIX],
-        values[st.DOGSTATSD_TAGS],
-        values[st.STATSD_DIALECT],
-        values[st.BACKLOG_METRIC],
-        has_names=True,
-    )
-
-
 # ---- what concerns several sections
 
 
@@ -294,6 +226,8 @@ def _check(daemon: DaemonSpec, document: Document, problems: Problems) -> None:
     helpers = {}
     if daemon.stats is not None or daemon.admin is not None:
         helpers[NAME] = "publishes figures: give it another one, or do without [stats], statsd and [admin]"
+    if daemon.agent is not None:
+        helpers[AGENT] = "answers for this node: give it another one, or do without [cluster]"
     if daemon.web is not None:
         helpers[CONSOLE] = "serves the web console: give it another one, or do without [web] and httpd"
     if any(app.site.tls.acme is not None for app in daemon.apps):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bigtop import zones
 from bigtop.config.file.apps import AppSpec
 from bigtop.config.file.plugins import PluginSpec
-from bigtop.config.serve.admin import AdminSpec
+from bigtop.config.serve.specs.admin import AdminSpec
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec
 from bigtop.stats.pace import Pace
 from bigtop.supervisor.policy.spec import WatcherSpec
 
 if TYPE_CHECKING:
+    from bigtop.cluster.spec import AgentSpec
     from bigtop.web.spec import WebSpec
 
 
@@ -23,6 +24,13 @@ class Flag(NamedTuple):
 
     name: str
     value: Any
+
+
+class OwnWatchers(Record):
+    """Processes of Bigtop's own that are clients of its supervisor as others are."""
+
+    web: WebSpec | None = None  # None: there is no web console
+    agent: AgentSpec | None = None  # None: this is no node of a cluster
 
 
 class DaemonSpec(Record):
@@ -56,10 +64,18 @@ class DaemonSpec(Record):
     debug_gc: bool = False
     stats: Pace | None = None  # None: no figures are published
     admin: AdminSpec | None = None  # None: there is no such listener
-    web: WebSpec | None = None  # None: there is no web console
+    own: OwnWatchers = field(default_factory=OwnWatchers)
     where: Mapping[str, str] = field(default_factory=dict, compare=False)  # key of [circus] -> file:line
     flags: Mapping[str, Flag] = field(default_factory=dict, compare=False)  # likewise by key
     warnings: tuple[str, ...] = ()  # file:line: what is accepted, but should be looked at
+
+    @property
+    def web(self) -> WebSpec | None:
+        return self.own.web
+
+    @property
+    def agent(self) -> AgentSpec | None:
+        return self.own.agent
 
     @property
     def plugin_watchers(self) -> tuple[WatcherSpec, ...]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bigtop.config.file.document import Problems
+from bigtop.config.file.options.watcher_options import SOCKETS
 from bigtop.config.file.routing import Found
-from bigtop.config.file.watcher_options import SOCKETS
-from bigtop.config.serve import acme
+from bigtop.config.file.text.document import Problems
+from bigtop.config.serve.specs import acme
 from bigtop.http.declarations import Route
 from bigtop.sockets import SocketSpec
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from bigtop.config.file.daemon_spec import DaemonSpec
-from bigtop.config.file.document import Place, Problems
-from bigtop.config.file.expand import variables
+from bigtop.config.file.text.document import Place, Problems
+from bigtop.config.file.text.expand import variables
 from bigtop.supervisor.policy.spec import Command, WatcherSpec
 
 _LOOPBACK = re.compile(r"tcp://(127\.|localhost:|\[::1\]:)")

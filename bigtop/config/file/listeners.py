@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bigtop.config.file.daemon_spec import DaemonSpec
-from bigtop.config.file.document import Document, Place, Problems, Section
+from bigtop.config.file.text.document import Document, Place, Problems, Section
 from bigtop.config.serve import overlap
 from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec, parse_bind

@@ -1,19 +1,20 @@
 # A [plugin:NAME] section as a watcher that runs one plugin in a process of its own.
 #
 # Nothing of a plugin is imported here: what it makes of its options is found out by a process
-# (launch/plugin_preflight.py). Circus' flapping plugin alone is not run: its five keys become those of all
-# watchers, since the same is done better where deaths are seen.
+# (launch/run/plugin_preflight.py). Circus' flapping plugin alone is not run: its five keys become those of
+# all watchers, since the same is done better where deaths are seen.
 
 from __future__ import annotations
 
+import fnmatch
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from bigtop.config.file import daemon_options as d
-from bigtop.config.file import watcher_options as o
-from bigtop.config.file.document import Entry, Problems, Section
-from bigtop.config.file.expand import expanded
-from bigtop.config.file.key import Values, read
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.options import watcher_options as o
+from bigtop.config.file.text.document import Document, Entry, Problems, Section
+from bigtop.config.file.text.expand import expanded
+from bigtop.config.file.text.key import Values, read, suggestion
 from bigtop.config.file.watchers import FileContext, command, read_watcher, watcher_spec
 from bigtop.plugins.orders import PROGRAM, VARIABLE, Orders
 from bigtop.record import Record, field, replace
@@ -40,7 +41,7 @@ class PluginSpec(Record):
     places: Mapping[str, str] = field(compare=False)
     granted: str = field(
         default="", compare=False
-    )  # the role, once that is known (launch/plugin_preflight.py)
+    )  # the role, once that is known (launch/run/plugin_preflight.py)
 
 
 def is_flapping(section: Section) -> bool:
@@ -60,16 +61,32 @@ def flapping_defaults(sections: list[Section], problems: Problems) -> dict[str, 
 
 
 def plugins(
-    sections: Iterable[Section], circus: Values, around: FileContext
+    document: Document, circus: Values, around: FileContext
 ) -> list[tuple[Values, PluginSpec | None]]:
     """Read all [plugin:NAME] sections, and that which a key of [circus] stands for."""
+    sections = sorted(document.of_kind("plugin"), key=lambda section: section.name)
     found = [plugin(section, circus, around) for section in sections if not is_flapping(section)]
     if names := circus[d.RELOAD_ON_CHANGE]:
         place = circus.place_of(d.RELOAD_ON_CHANGE)
+        for problem in _naming_nobody(names, document):
+            around.problems.error(place, f"{d.RELOAD_ON_CHANGE.name}: {problem}")
         said = {"use": (RELOADER,), "watchers": names, "restart_by": ("reload",)}
         entries = {key: Entry(texts, place) for key, texts in said.items()}
         found.append(plugin(Section("plugin", d.RELOAD_ON_CHANGE.name, place, entries), circus, around))
     return found
+
+
+def _naming_nobody(patterns: Iterable[str], document: Document) -> Iterator[str]:
+    """Say of each pattern for which there is no watcher that there is none."""
+    watchers = [section.name.lower() for section in document.of_kind("watcher")]
+    apps = [section.name.lower() for section in document.of_kind("app")]
+    for pattern in patterns:
+        if fnmatch.filter(watchers, pattern.lower()):
+            continue
+        if fnmatch.filter(apps, pattern.lower()):
+            yield f"{pattern} is an application: `bigtop ctl reload {pattern}` loads its code"
+        else:
+            yield f"there is no watcher {pattern}{suggestion(pattern.lower(), watchers)}"
 
 
 def plugin(section: Section, circus: Values, around: FileContext) -> tuple[Values, PluginSpec | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bigtop.config.file.daemon import Resolved
-from bigtop.config.file.key import Values
+from bigtop.config.file.text.key import Values
 from bigtop.config.serve.options import ENV
 from bigtop.config.serve.settings import DEFAULT, ServeConfig, Setting
 from bigtop.errors import one_line
@@ -51,7 +51,7 @@ def _rows(values: Values, every: bool) -> Iterator[str]:
         if every or setting.given.origin != DEFAULT:
             yield _row(name, setting, setting.given.origin)
     for name, entry in values.options.items():
-        yield f"{name:<27}= {entry.text:<30} # {entry.place}"
+        yield f"{name:<26} = {entry.text:<30} # {entry.place}"
 
 
 def _app_rows(config: ServeConfig, every: bool) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _row(name: str, setting: Setting, origin: str) -> str:
     is_counted = isinstance(setting.value, int | Bounds) and not isinstance(setting.value, bool)
     if is_counted and written == "auto":
         written = f"auto ({setting.value})"
-    return f"{name:<27}= {written or '(not set)':<30} # {origin}"
+    return f"{name:<26} = {written or '(not set)':<30} # {origin}"
 
 
 def _environment(spec: WatcherSpec) -> str:

@@ -10,11 +10,11 @@ from typing import Final
 
 from bigtop.backends import registry
 from bigtop.backends.native.app_queues import HEAD
-from bigtop.config.file import daemon_options as d
 from bigtop.config.file.apps import AppSpec
-from bigtop.config.file.document import Place, Problems, Section
-from bigtop.config.file.key import Values
-from bigtop.config.file.watcher_options import SOCKETS
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.options.watcher_options import SOCKETS
+from bigtop.config.file.text.document import Place, Problems, Section
+from bigtop.config.file.text.key import Values
 from bigtop.config.serve import options as o
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.settings import ServeConfig

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from bigtop.config.file import daemon_options as d
-from bigtop.config.file.document import Section
-from bigtop.config.file.expand import expanded
-from bigtop.config.file.key import Values, read, refuse_unknown, suspect_unknown
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.text.document import Section
+from bigtop.config.file.text.expand import expanded
+from bigtop.config.file.text.key import Values, read, refuse_unknown, suspect_unknown
 from bigtop.config.file.watchers import FileContext
 from bigtop.errors import ConfigError
 from bigtop.sockets import SocketSpec
-from bigtop.system import unixpaths
+from bigtop.system.files import unixpaths
 
 _OF_FILES: Final = (d.SOCKET_MODE, d.SOCKET_UMASK, d.OWNER, d.GROUP)
 

@@ -8,9 +8,10 @@ import os
 from collections.abc import Mapping
 from typing import TypeVar
 
-from bigtop.config.file import watcher_options as o
-from bigtop.config.file.document import Entry, Problems, Section
-from bigtop.config.file.expand import (
+from bigtop.config.file.options import watcher_options as o
+from bigtop.config.file.options.watcher_values import RLIMITS
+from bigtop.config.file.text.document import Entry, Problems, Section
+from bigtop.config.file.text.expand import (
     Environments,
     enter_virtualenv,
     expanded,
@@ -18,13 +19,12 @@ from bigtop.config.file.expand import (
     read_env_file,
     variables,
 )
-from bigtop.config.file.key import Key, Values, read, refuse_unknown, suggestion, suspect_unknown
-from bigtop.config.file.watcher_values import RLIMITS
+from bigtop.config.file.text.key import Key, Values, read, refuse_unknown, suggestion, suspect_unknown
 from bigtop.config.serve.settings import Layer
 from bigtop.errors import ConfigError
 from bigtop.record import Record, field, replace
 from bigtop.supervisor.policy import spec as s
-from bigtop.supervisor.policy.deploy import DeployPolicy
+from bigtop.supervisor.policy.deploys.deploy import DeployPolicy
 from bigtop.supervisor.policy.scaling import ScaleCommand
 from bigtop.supervisor.policy.variables import misquoted
 from bigtop.supervisor.streams import sinks

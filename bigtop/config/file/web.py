@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bigtop.config.file import daemon_options as d
-from bigtop.config.file import web_options as w
-from bigtop.config.file.document import Problems
-from bigtop.config.file.key import Values
+from bigtop.config.file.options import daemon_options as d
+from bigtop.config.file.options import web_options as w
+from bigtop.config.file.text.document import Problems
+from bigtop.config.file.text.key import Values
 from bigtop.errors import ConfigError
-from bigtop.system import workdir
+from bigtop.system.files import workdir
 from bigtop.web.spec import WebSpec
 
 
@@ -37,6 +37,7 @@ def _of_section(values: Values, problems: Problems) -> WebSpec | None:
         proxies=values[w.PROXIES],
         certfile=values[w.WEB_CERTFILE] or "",
         keyfile=values[w.WEB_KEYFILE] or "",
+        cluster=values[w.CLUSTER] or "",
     )
     try:
         return spec.based_on(workdir.current())

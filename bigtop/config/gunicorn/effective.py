@@ -9,7 +9,7 @@ from bigtop.config.gunicorn.settings import SETTINGS
 from bigtop.config.serve import options as o
 from bigtop.config.serve.settings import ServeConfig
 from bigtop.supervisor.policy.scaling import Bounds
-from bigtop.system import workdir
+from bigtop.system.files import workdir
 
 _TEXTS = (o.BIND.name, o.ENV.name, o.BACKEND.name)  # that hooks are given as they were written
 

@@ -19,7 +19,7 @@ from bigtop.config.serve.settings import ConfigFile, Given, Layer, remark
 from bigtop.errors import ConfigError, one_line
 from bigtop.hooks.spec import FILE, MODULE, PROGRAM
 from bigtop.record import Record
-from bigtop.system import workdir
+from bigtop.system.files import workdir
 
 DEFAULT: Final = "gunicorn.conf.py"  # which is looked for in the working folder
 OFF: Final = "off"

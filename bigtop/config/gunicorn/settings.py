@@ -15,7 +15,7 @@ from bigtop.config.serve import options as o
 
 _TLS: Final = Refused("it is code that makes a context; --tls and the options beside it say what can be had")
 _EOFS: Final = Refused("a client that ends without saying so has ended, for an application as well")
-_HTTP2: Final = Refused("HTTP/2 is not spoken yet; use --backend hypercorn, or a proxy in front")
+_HTTP2: Final = SetAside("the limits of HTTP/2 are Bigtop's own")
 _SYSLOG: Final = Refused("logs go to files and to stderr, which systemd's journal and containers collect")
 _DIRTY: Final = Refused("there are no dirty arbiters; run such work beside the site with `bigtop run`")
 _STRICT: Final = Refused("requests that bend HTTP are refused; let a proxy in front straighten them")
@@ -237,10 +237,25 @@ _EDGE: Final = (
     ),
     Setting("ciphers", Taken(o.TLS_CIPHERS), ("--ciphers",)),
     Setting("ssl_context", _TLS),
-    Setting("http_protocols", _HTTP2, ("--http-protocols",), "h1"),
-    Setting("http2_cleartext", _HTTP2, ("--http2-cleartext",), "off"),
-    Setting("http2_max_concurrent_streams", _HTTP2, ("--http2-max-concurrent-streams",), 100),
-    Setting("http2_initial_window_size", _HTTP2, ("--http2-initial-window-size",), 65535),
+    Setting("http_protocols", Taken(o.HTTP1_ONLY, values.http1_only), ("--http-protocols",), "h1"),
+    Setting(
+        "http2_cleartext",
+        SetAside("proxies in forwarded_allow_ips may begin with HTTP/2"),
+        ("--http2-cleartext",),
+        "off",
+    ),
+    Setting(
+        "http2_max_concurrent_streams",
+        Taken(o.HTTP2_MAX_CONCURRENT_STREAMS, values.count),
+        ("--http2-max-concurrent-streams",),
+        100,
+    ),
+    Setting(
+        "http2_initial_window_size",
+        Taken(o.HTTP2_INITIAL_WINDOW_SIZE, values.count),
+        ("--http2-initial-window-size",),
+        65535,
+    ),
     Setting("http2_max_frame_size", _HTTP2, ("--http2-max-frame-size",), 16384),
     Setting("http2_max_header_list_size", _HTTP2, ("--http2-max-header-list-size",), 65536),
     Setting("dirty_apps", _DIRTY, ("--dirty-app",), []),

@@ -104,3 +104,14 @@ def small(given: object) -> object:
 def off(given: object) -> object:
     """What a switch that turns something off means for the option of that something."""
     return "off" if given else None
+
+
+def http1_only(given: object) -> object:
+    """What the protocols that may be spoken, such as "h2,h1", mean for HTTP/2."""
+    words = given.split(",") if isinstance(given, str) else given
+    if not isinstance(words, (list, tuple)):
+        return given
+    names = {str(word).strip().lower() for word in words}
+    if not names or names - {"h1", "h2"}:
+        raise ValueError(f"must be h1, h2 or both, got {given!r}")
+    return "off" if "h2" in names else "on"

@@ -121,14 +121,16 @@ def expand(argv: Sequence[str]) -> list[str]:
 def completed(argv: Sequence[str]) -> list[str]:
     """Complete flags whose value may be left out.
 
-    gunicorn's users write `--preload myproj.wsgi`: only a word that --preload knows is its value.
+    gunicorn's users write `--preload myproj.wsgi`: only a word that --preload knows is its value. That of
+    --refork is a number.
     """
     bare = {option.flag: option for option in OPTIONS if option.bare}
     expanded: list[str] = []
     for position, word in enumerate(argv):
         option = bare.get(word)
         following = argv[position + 1] if position + 1 < len(argv) else ""
-        if option and following not in option.metavar.split("|"):
+        is_number = following.isdecimal() and option is not None and option.metavar == "N"
+        if option and following not in option.metavar.split("|") and not is_number:
             word = f"{word}={option.bare}"
         expanded.append(word)
     return expanded

@@ -15,7 +15,7 @@ def print_config(config: ServeConfig) -> str:
     for option in OPTIONS:
         setting = config.settings[option.name]
         rows.append((option.name, _shown(setting), f"# {setting.given.origin}"))
-    return "\n".join(f"{name:<26}= {value:<30} {origin}".rstrip() for name, value, origin in rows)
+    return "\n".join(f"{name:<25} = {value:<30} {origin}".rstrip() for name, value, origin in rows)
 
 
 def _shown(setting: Setting) -> str:

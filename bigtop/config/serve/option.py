@@ -31,6 +31,7 @@ class Group(Enum):
     SOCKETS = "Sockets"
     TLS = "TLS"
     FILES = "Files"
+    PROXYING = "Other servers"
     WORKERS = "Workers"
     TIMES = "Times"
     LIMITS = "Limits"
@@ -56,6 +57,7 @@ class Option(Record, Generic[T_co]):
     bare: str = ""  # what the flag means when none of the words in `metavar` follows it
     field: str = ""  # of ServeOptions, which it sets: "limits.head"; "": what it is for is said in serve.py
     without: tuple[Without, ...] = ()  # native servers for which it makes no sense
+    by_path: bool = False  # a handler is made of it: it may be another one for a path ([path:APP:PATH])
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -14,11 +14,25 @@ from __future__ import annotations
 from typing import Final
 
 from bigtop import emission, zones
-from bigtop.backends.serve_options import ServeOptions, TlsPolicy
-from bigtop.config.serve import deploy_values, tls_values, values
+from bigtop.backends.serve_options import ProxyOptions, ServeOptions, TlsPolicy
 from bigtop.config.serve.option import Group, Option, Without
-from bigtop.config.serve.values import commas, each, maybe, one
-from bigtop.http.declarations import FIELDS, FORWARDER, MAPS, SECURE_SCHEMES
+from bigtop.config.serve.values import (
+    answer_values,
+    deploy_values,
+    gate_values,
+    proxy_values,
+    tls_values,
+    values,
+)
+from bigtop.config.serve.values.values import commas, each, maybe, one
+from bigtop.http.declarations import (
+    COMPRESSED_LEAST,
+    COMPRESSED_TYPES,
+    FIELDS,
+    FORWARDER,
+    MAPS,
+    SECURE_SCHEMES,
+)
 from bigtop.http.limits import Limits, WebSocketLimits
 from bigtop.ipc.seats import CAPACITY
 from bigtop.keeper.issuers import LETS_ENCRYPT
@@ -32,6 +46,7 @@ MAX_WORKERS: Final = CAPACITY // 2
 _DEFAULTS: Final = ServeOptions()
 _LIMITS: Final = Limits()
 _POLICY: Final = TlsPolicy()
+_PROXY: Final = ProxyOptions()
 _WEBSOCKET: Final = WebSocketLimits()
 
 # Why one of the native servers does without an option.
@@ -190,6 +205,17 @@ REUSE_PORT = Option(
     "Bind with SO_REUSEPORT, so that another server may share the port.",
     default=("off",),
 )
+CANONICAL_HOST = Option(
+    "--canonical-host",
+    Group.SOCKETS,
+    values.unless_off(commas(gate_values.canonical)),
+    "Redirect requests (308) for other hosts to this one, or with ALIAS=HOST those for the alias, such as "
+    "example.com=www.example.com. off: none.",
+    "HOST|ALIAS=HOST|off",
+    many=True,
+    field="gates.canonical",
+    by_path=True,
+)
 FORWARDED_ALLOW_IPS = Option(
     "--forwarded-allow-ips",
     Group.SOCKETS,
@@ -247,7 +273,7 @@ PROXY_PROTOCOL = Option(
     "off|v1|v2|auto",
     ("off",),
     bare="auto",
-    field="proxy_protocol",
+    field="balancers.protocol",
 )
 PROXY_ALLOW_IPS = Option(
     "--proxy-allow-ips",
@@ -256,7 +282,17 @@ PROXY_ALLOW_IPS = Option(
     "Balancers that use --proxy-protocol, and must: addresses, networks or *.",
     "LIST",
     ("127.0.0.1,::1",),
-    field="proxy_allow_ips",
+    field="balancers.allow_ips",
+)
+
+HTTP1_ONLY = Option(
+    "--http1-only",
+    Group.SOCKETS,
+    one(values.switch),
+    "Speak HTTP/1.1 alone. Unless given, clients with TLS may choose HTTP/2, and proxies in "
+    "--forwarded-allow-ips may begin with it without TLS.",
+    default=("off",),
+    field="tls.http1_only",
 )
 
 # ---- TLS
@@ -377,6 +413,7 @@ HTTPS_REDIRECT = Option(
     "HOSTS|off",
     many=True,
     field="tls.redirect",
+    by_path=True,
 )
 HSTS = Option(
     "--hsts",
@@ -386,6 +423,7 @@ HSTS = Option(
     "AGE[,WORDS]",
     (_POLICY.hsts,),
     field="tls.hsts",
+    by_path=True,
 )
 
 TLS_STORAGE = Option(
@@ -486,6 +524,35 @@ STATIC = Option(
     many=True,
     field="static",
 )
+STATIC_FALLBACK = Option(
+    "--static-fallback",
+    Group.FILES,
+    each(gate_values.fallback),
+    "What is not there below the URL of a --static: FILE of its folder, as applications of one page want it, "
+    "where the last name of the path has no dot; app: the application answers.",
+    "URL=FILE|URL=app",
+    many=True,
+)
+ERROR_PAGE = Option(
+    "--error-page",
+    Group.FILES,
+    each(gate_values.error_page),
+    "Show FILE where the server itself answers with one of these statuses, such as 502,503=sorry.html or "
+    "5xx=sorry.html. Answers of the application stay as they are.",
+    "CODES=FILE",
+    many=True,
+    field="gates.error_pages",
+)
+MAINTENANCE_FILE = Option(
+    "--maintenance-file",
+    Group.FILES,
+    one(gate_values.unless_none(values.path)),
+    "While this file is there, answer all requests 503, with what is in it. off: never.",
+    "FILE|off",
+    (_DEFAULTS.gates.maintenance,),
+    field="gates.maintenance",
+    by_path=True,
+)
 SENDFILE_ROOT = Option(
     "--sendfile-root",
     Group.FILES,
@@ -494,6 +561,130 @@ SENDFILE_ROOT = Option(
     "URL=DIR",
     many=True,
     field="sendfile_roots",
+    by_path=True,
+)
+ACCEL_HEADERS = Option(
+    "--accel-headers",
+    Group.FILES,
+    one(values.switch),
+    "Heed X-Accel-Charset of the application, and X-Accel-Expires for --cache; keep these, -Buffering and "
+    "-Limit-Rate from clients.",
+    default=("off",),
+    field="answers.accel_headers",
+    by_path=True,
+)
+COMPRESS = Option(
+    "--compress",
+    Group.FILES,
+    values.unless_off(answer_values.codings),
+    "Compress answers for clients that take it: auto is with what is installed here, LIST names some of "
+    "zstd, br and gzip, the best first.",
+    "auto|LIST|off",
+    many=True,
+    field="answers.compress",
+    by_path=True,
+)
+COMPRESS_TYPES = Option(
+    "--compress-types",
+    Group.FILES,
+    commas(answer_values.media_type),
+    "The media types of answers that are compressed; * stands for any word.",
+    "LIST",
+    (",".join(COMPRESSED_TYPES),),
+    many=True,
+    field="answers.compress_types",
+    by_path=True,
+)
+COMPRESS_MIN = Option(
+    "--compress-min",
+    Group.FILES,
+    one(values.size(0)),
+    "Send smaller answers as they are.",
+    "SIZE",
+    (str(COMPRESSED_LEAST),),
+    field="answers.compress_min",
+    by_path=True,
+)
+CACHE = Option(
+    "--cache",
+    Group.FILES,
+    one(answer_values.cache_size),
+    "Keep answers that say for how long, in so much shared memory, and answer with them: as in 64M.",
+    "SIZE|off",
+    ("off",),
+    field="answers.cache",
+    by_path=True,
+)
+CACHE_COOKIES = Option(
+    "--cache-cookies",
+    Group.FILES,
+    commas(answer_values.cookie_name),
+    "The cookies that answers depend on, such as sessionid; others mean nothing to the cache. Unless given, "
+    "a request with any cookie gets only what is public.",
+    "LIST",
+    many=True,
+    field="answers.cache_cookies",
+    by_path=True,
+)
+SECURITY_HEADERS = Option(
+    "--security-headers",
+    Group.FILES,
+    one(values.switch),
+    "Add X-Content-Type-Options, Referrer-Policy and X-Frame-Options to answers of an application that says "
+    "none.",
+    default=("off",),
+    field="answers.security_headers",
+    by_path=True,
+)
+ADD_HEADER = Option(
+    "--add-header",
+    Group.FILES,
+    each(answer_values.added_header),
+    "Add this field to answers that have none of its name.",
+    "NAME:VALUE",
+    many=True,
+    blanks=True,
+    field="answers.add_headers",
+    by_path=True,
+)
+
+# ---- other servers
+
+PROXY = Option(
+    "--proxy",
+    Group.PROXYING,
+    proxy_values.proxy_routes,
+    "Let another server answer requests below PATH: at http://HOST:PORT, or at unix:SOCKET.",
+    "PATH=URL",
+    many=True,
+    field="proxy.routes",
+)
+PROXY_CONNECT_TIMEOUT = Option(
+    "--proxy-connect-timeout",
+    Group.PROXYING,
+    one(values.seconds),
+    "Time for a connection to such a server, then 504; and for one that is free, then 503. 0 is for ever.",
+    "SECONDS",
+    (f"{_PROXY.connect_timeout:g}",),
+    field="proxy.connect_timeout",
+)
+PROXY_TIMEOUT = Option(
+    "--proxy-timeout",
+    Group.PROXYING,
+    one(values.seconds),
+    "Time for which such a server may send nothing of an answer; then 504. 0 is for ever.",
+    "SECONDS",
+    (f"{_PROXY.timeout:g}",),
+    field="proxy.timeout",
+)
+PROXY_CONNECTIONS = Option(
+    "--proxy-connections",
+    Group.PROXYING,
+    one(values.whole(1)),
+    "Connections of one worker to one such server at once; more requests wait.",
+    "N",
+    (str(_PROXY.connections),),
+    field="proxy.connections",
 )
 
 # ---- workers
@@ -538,6 +729,16 @@ PRELOAD = Option(
     ("auto",),
     bare="on",
     also="preload_app",
+)
+REFORK = Option(
+    "--refork",
+    Group.WORKERS,
+    one(values.whole(0)),
+    "When a worker has answered so many requests, have it become the fork server of all others, if that is "
+    "safe; without a number after 1000; 0 is never.",
+    "N",
+    ("0",),
+    bare="1000",
 )
 MAX_REQUESTS = Option(
     "--max-requests",
@@ -785,6 +986,35 @@ LIMIT_REQUEST_BODY = Option(
     "SIZE",
     (f"{_LIMITS.body >> 30}G",),
     field="limits.body",
+    by_path=True,
+)
+HTTP2_MAX_CONCURRENT_STREAMS = Option(
+    "--http2-max-concurrent-streams",
+    Group.LIMITS,
+    one(values.whole(1, 32768)),
+    "Requests at once on one connection of HTTP/2; the client may try others again.",
+    "N",
+    (str(_LIMITS.http2.streams),),
+    field="limits.http2.streams",
+)
+HTTP2_MAX_RESETS = Option(
+    "--http2-max-resets",
+    Group.LIMITS,
+    one(values.whole(1)),
+    "Requests that the client of a connection of HTTP/2 gives up, in 10 s; beyond it the connection ends.",
+    "N",
+    (str(_LIMITS.http2.resets),),
+    field="limits.http2.resets",
+)
+HTTP2_INITIAL_WINDOW_SIZE = Option(
+    "--http2-initial-window-size",
+    Group.LIMITS,
+    one(values.window),
+    "Bytes of a request body that a client of HTTP/2 may send before any of it was taken, 64k to 1G. An "
+    "upload is no faster than this for each round trip.",
+    "SIZE",
+    (f"{_LIMITS.http2.stream_window >> 10}k",),
+    field="limits.http2.stream_window",
 )
 TEMP_DIR = Option(
     "--temp-dir",
@@ -818,19 +1048,74 @@ LIMIT_ADDRESS_CONNECTIONS = Option(
     "--limit-address-connections",
     Group.LIMITS,
     one(values.whole(0)),
-    "Connections of one client address in a worker; 503 beyond it. 0 is no limit.",
+    "Connections of one client address, in all workers; 503 beyond it. 0 is no limit.",
     "N",
-    (str(_DEFAULTS.address_connections),),
-    field="address_connections",
+    (str(_DEFAULTS.gates.connections),),
+    field="gates.connections",
 )
 LIMIT_ADDRESS_RATE = Option(
     "--limit-address-rate",
     Group.LIMITS,
-    one(values.whole(0, 1_000_000)),
-    "Requests per second of one client address in a worker; 429 beyond it. 0 is no limit.",
-    "N",
-    (str(_DEFAULTS.address_rate),),
-    field="address_rate",
+    one(values.rate),
+    "Requests of one client address per second, minute, hour or day, in all workers; 429 beyond it. As many "
+    "may come at once. 0 is no limit.",
+    "N[/s|/m|/h|/d]",
+    (str(_DEFAULTS.gates.rate.requests),),
+    field="gates.rate",
+    by_path=True,
+)
+RATE_LIMIT_FIELDS = Option(
+    "--rate-limit-fields",
+    Group.LIMITS,
+    one(values.switch),
+    "Tell clients in each answer how much of --limit-address-rate they have left: RateLimit and "
+    "RateLimit-Policy. A 429 says so in any case.",
+    default=("off",),
+    field="gates.rate_fields",
+    by_path=True,
+)
+ALLOWED = Option(
+    "--allow",
+    Group.LIMITS,
+    values.unless_off(commas(gate_values.address_list)),
+    "Let in only these clients, 403 for others: addresses, networks, or file:PATH with one a line, which is "
+    "read again when it changes. off: everybody.",
+    "LIST",
+    many=True,
+    field="gates.allow",
+    by_path=True,
+)
+DENIED = Option(
+    "--deny",
+    Group.LIMITS,
+    values.unless_off(commas(gate_values.address_list)),
+    "Do not let in these clients, 403, also where --allow has them: addresses, networks, or file:PATH with "
+    "one a line, which is read again when it changes. off: nobody.",
+    "LIST",
+    many=True,
+    field="gates.deny",
+    by_path=True,
+)
+BASIC_AUTH = Option(
+    "--basic-auth",
+    Group.LIMITS,
+    one(gate_values.unless_none(values.path)),
+    "Ask for a user and a password of this file, as `htpasswd -B` writes it; it is read again when it "
+    "changes. off: nobody is asked.",
+    "FILE|off",
+    (_DEFAULTS.gates.users,),
+    field="gates.users",
+    by_path=True,
+)
+BASIC_AUTH_REALM = Option(
+    "--basic-auth-realm",
+    Group.LIMITS,
+    one(gate_values.quotable),
+    "What browsers show where they ask for these.",
+    "TEXT",
+    (_DEFAULTS.gates.realm,),
+    field="gates.realm",
+    by_path=True,
 )
 LIMIT_CONCURRENCY = Option(
     "--limit-concurrency",
@@ -1107,7 +1392,8 @@ ACCESS_LOGFORMAT = Option(
     "--access-logformat",
     Group.LOGGING,
     one(values.access_format),
-    "How a request is logged, in gunicorn's atoms.",
+    "How a request is logged: common, combined, main, json or caddy, or in atoms of gunicorn or variables of "
+    "nginx.",
     "FORMAT",
     (ACCESS_FORMAT,),
     also="access_log_format",
@@ -1118,7 +1404,6 @@ LOG_JSON = Option(
     one(values.switch),
     "Write both logs as one JSON object per line.",
     default=("off",),
-    field="access_json",
 )
 ERROR_LOGFILE = Option(
     "--error-logfile --log-file",
@@ -1326,23 +1611,28 @@ PRINT_CONFIG = Option(
 
 OPTIONS: Final[tuple[Option[object], ...]] = (
     FACTORY, INTERFACE, CHDIR, PYTHONPATH, ENV, CONFIG, HOOKS, PASTE, PASTE_LOGGING, ROOT_PATH, MOUNT,
-    BIND, BIND_MODE, BIND_OWNER, BIND_GROUP, BACKLOG, REUSE_PORT, FORWARDED_ALLOW_IPS,
+    BIND, BIND_MODE, BIND_OWNER, BIND_GROUP, BACKLOG, REUSE_PORT, CANONICAL_HOST, FORWARDED_ALLOW_IPS,
     FORWARDED_HEADERS, SECURE_SCHEME_HEADERS, HEADER_MAP, FORWARDER_HEADERS, PROXY_PROTOCOL,
-    PROXY_ALLOW_IPS,
+    PROXY_ALLOW_IPS, HTTP1_ONLY,
     TLS, CERTFILE, KEYFILE, TLS_MIN, TLS_CIPHERS, TLS_UNKNOWN_NAME, HANDSHAKE_TIMEOUT, CLIENT_CA, CLIENT_CRL,
     CLIENT_AUTH, TLS_TICKET_SECRET, HTTP_BIND, HTTPS_REDIRECT, HSTS,
     TLS_STORAGE, TLS_STORAGE_EPHEMERAL, TLS_KEEPER_USER,
     ACME_DIRECTORY, ACME_EMAIL, ACME_PROFILE, ACME_EAB, ACME_ROOT_CERT,
     ACME_FALLBACK, ACME_FALLBACK_EAB, ACME_DNS_HOOK, ACME_DNS_WAIT,
-    STATIC, SENDFILE_ROOT,
-    WORKERS, THREADS, BACKEND, PRELOAD, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAX_AGE,
+    STATIC, STATIC_FALLBACK, ERROR_PAGE, MAINTENANCE_FILE, SENDFILE_ROOT,
+    ACCEL_HEADERS, COMPRESS, COMPRESS_TYPES, COMPRESS_MIN, CACHE, CACHE_COOKIES, SECURITY_HEADERS,
+    ADD_HEADER,
+    PROXY, PROXY_CONNECT_TIMEOUT, PROXY_TIMEOUT, PROXY_CONNECTIONS,
+    WORKERS, THREADS, BACKEND, PRELOAD, REFORK, MAX_REQUESTS, MAX_REQUESTS_JITTER, MAX_AGE,
     MAX_AGE_VARIANCE, MAX_MEMORY, MAIN_THREAD, SWITCH_INTERVAL,
     WORKER_CONNECTIONS, MONKEY,
     TIMEOUT, TIMEOUT_FOR, TIMEOUT_ACTION, GRACEFUL_TIMEOUT, DRAIN_DELAY, BOOT_TIMEOUT, KEEP_ALIVE,
     HEADER_TIMEOUT, BODY_TIMEOUT, SEND_TIMEOUT, MIN_HEADER_RATE, MIN_BODY_RATE, MIN_SEND_RATE,
     LIMIT_REQUEST_LINE, LIMIT_REQUEST_FIELDS, LIMIT_REQUEST_FIELD_SIZE, LIMIT_REQUEST_HEAD,
-    LIMIT_REQUEST_BODY, TEMP_DIR, MAX_BUFFERED, STREAM_BODIES, LIMIT_ADDRESS_CONNECTIONS,
-    LIMIT_ADDRESS_RATE, LIMIT_CONCURRENCY, MAX_QUEUE_TIME, METHODS,
+    LIMIT_REQUEST_BODY, HTTP2_MAX_CONCURRENT_STREAMS, HTTP2_MAX_RESETS, HTTP2_INITIAL_WINDOW_SIZE,
+    TEMP_DIR, MAX_BUFFERED, STREAM_BODIES, LIMIT_ADDRESS_CONNECTIONS,
+    LIMIT_ADDRESS_RATE, RATE_LIMIT_FIELDS, ALLOWED, DENIED, BASIC_AUTH, BASIC_AUTH_REALM,
+    LIMIT_CONCURRENCY, MAX_QUEUE_TIME, METHODS,
     LOOP, LIFESPAN, SLOW_CALLBACK, WS_MAX_SIZE, WS_MAX_QUEUE, WS_PING_INTERVAL, WS_PING_TIMEOUT,
     WS_PER_MESSAGE_DEFLATE, WS_ORIGINS,
     NAME, USER, GROUP, UMASK, PID, DAEMON, CONTROL, STATS, ADMIN, ADMIN_TOKEN_FILE, ADMIN_ALLOW,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bigtop.sockets import SocketSpec
-from bigtop.system import unixpaths
+from bigtop.system.files import unixpaths
 
 _EVERY = {"inet": "0.0.0.0", "inet6": "::"}  # noqa: S104 - compared, not bound
 

@@ -12,38 +12,48 @@ from contextlib import suppress
 from typing import Any, Final
 
 from bigtop import paste
-from bigtop.backends.serve_options import ServeOptions, TlsPolicy
+from bigtop.backends.serve_options import (
+    AnswerPolicy,
+    BalancerPolicy,
+    Gates,
+    ProxyOptions,
+    ServeOptions,
+    TlsPolicy,
+)
 from bigtop.config.gunicorn.effective import effective
-from bigtop.config.serve import admin, deploys, sources, tls, values
 from bigtop.config.serve import options as o
-from bigtop.config.serve.admin import AdminSpec
-from bigtop.config.serve.option import Option
+from bigtop.config.serve import sources
 from bigtop.config.serve.settings import DEFAULT, Layer, ServeConfig
+from bigtop.config.serve.specs import admin, deploys, gates, tls
+from bigtop.config.serve.specs.admin import AdminSpec
 from bigtop.config.serve.tls_sources import TlsSources
+from bigtop.config.serve.values import values
 from bigtop.emission import Emission
-from bigtop.errors import ConfigError, one_line
+from bigtop.errors import ConfigError
 from bigtop.hooks.spec import HookSpec
-from bigtop.http.declarations import Mount
+from bigtop.http.h2.limits import Http2Limits
 from bigtop.http.limits import Limits, WebSocketLimits
-from bigtop.http.time_limits import TimeLimits
+from bigtop.http.paths.time_limits import TimeLimits
 from bigtop.log import STANDARD
 from bigtop.record import Record, field, replace
 from bigtop.sockets import SocketSpec, parse_bind
-from bigtop.supervisor.policy.deploy import DeployPolicy
+from bigtop.supervisor.policy.deploys.deploy import DeployPolicy
 from bigtop.supervisor.policy.scaling import Bounds
 from bigtop.supervisor.policy.spec import Lifetime
-from bigtop.system import accounts, unixpaths, workdir
+from bigtop.system import accounts
+from bigtop.system.files import unixpaths, workdir
 from bigtop.workers.bootstrap import Identity, Logs
 
 _OF_FILES: Final = (o.BIND_MODE, o.BIND_OWNER, o.BIND_GROUP)
 
 
 class Retirement(Record):
-    """When workers are replaced by themselves: after so many requests, 0 for never, and by `lifetime`."""
+    """When workers are replaced by themselves, or become fork servers: after how many requests, 0: never."""
 
     max_requests: int = 0
     max_requests_jitter: int = 0
     lifetime: Lifetime = field(default_factory=Lifetime)
+    refork: int = 0
 
 
 class SourceFiles(Record):
@@ -232,7 +242,7 @@ def _retirement(config: ServeConfig) -> Retirement:
         max_age_variance=config[o.MAX_AGE_VARIANCE],
         max_pss=config[o.MAX_MEMORY],
     )
-    return Retirement(config[o.MAX_REQUESTS], config[o.MAX_REQUESTS_JITTER], lifetime)
+    return Retirement(config[o.MAX_REQUESTS], config[o.MAX_REQUESTS_JITTER], lifetime, config[o.REFORK])
 
 
 def _unless_word(base: str, place: str) -> str:
@@ -327,14 +337,22 @@ def _options(config: ServeConfig, base: str) -> ServeOptions:
         fields[name] = fields[name] or config[o.LIMIT_REQUEST_HEAD]
     if _encrypts(config) and config.settings[o.FORWARDED_ALLOW_IPS.name].given.origin == DEFAULT:
         fields["forwarded_allow_ips"] = ()  # clients come by themselves, also those on this machine
+    if fields["answers.cache_cookies"] and config.settings[o.CACHE.name].given.origin == DEFAULT:
+        place = config.settings[o.CACHE_COOKIES.name].given.origin
+        raise ConfigError(f"{place}: means nothing without {o.CACHE.flag}")
     fields["root_path"] = _root_path(config)
-    fields["static"] = _mounts(config, o.STATIC, base)
-    fields["sendfile_roots"] = _mounts(config, o.SENDFILE_ROOT, base)
-    fields["access_format"] = _access_format(config) if config[o.ACCESS_LOGFILE] else ""
+    fields["static"] = gates.static(config, base)
+    fields["sendfile_roots"] = gates.mounts(config, o.SENDFILE_ROOT, base)
+    if config[o.ACCESS_LOGFILE]:
+        fields["access_format"] = "json" if config[o.LOG_JSON] else _access_format(config)
     return ServeOptions(
-        limits=Limits(**_below("limits.", fields)),
+        limits=Limits(http2=Http2Limits(**_below("limits.http2.", fields)), **_below("limits.", fields)),
         websocket=WebSocketLimits(**_below("websocket.", fields)),
         tls=TlsPolicy(**_below("tls.", fields)),
+        gates=gates.checked(config, base, Gates(**_below("gates.", fields))),
+        answers=AnswerPolicy(**_below("answers.", fields)),
+        proxy=ProxyOptions(**_below("proxy.", fields)),
+        balancers=BalancerPolicy(**_below("balancers.", fields)),
         **fields,
     )
 
@@ -360,39 +378,23 @@ def _has_logger(config: ServeConfig) -> bool:
 
 def _access_format(config: ServeConfig) -> str:
     text = config[o.ACCESS_LOGFORMAT]
-    if text != o.ACCESS_FORMAT and not _has_logger(config):
-        from bigtop.http.access_format import (
-            compile_format,  # with all of HTTP's answers, for those who give one
-        )
+    if text == o.ACCESS_FORMAT:
+        return text
+    from bigtop.config.serve.values import access_formats  # with all of HTTP, for those who give one
 
-        try:
-            compile_format(text)
-        except ConfigError as error:
-            origin = config.settings[o.ACCESS_LOGFORMAT.name].given.origin
-            raise ConfigError(one_line(f"{origin}: {error}")) from None
-    return text
+    origin = config.settings[o.ACCESS_LOGFORMAT.name].given.origin
+    return access_formats.checked(text, origin, has_logger=_has_logger(config))
 
 
 def _root_path(config: ServeConfig) -> str:
     """Return where the application is mounted. As with gunicorn, $SCRIPT_NAME of its own environment says so
     where nothing else does."""
     variable = dict(config[o.ENV]).get("SCRIPT_NAME")
-    if variable is None or config.settings[o.ROOT_PATH.name].given.origin not in (
-        DEFAULT,
-        "$SCRIPT_NAME",
-    ):
+    origin = config.settings[o.ROOT_PATH.name].given.origin
+    if variable is None or origin not in (DEFAULT, "$SCRIPT_NAME"):
         return config[o.ROOT_PATH]
     try:
         return values.mount_point(variable)
     except ValueError as error:
         origin = config.settings[o.ENV.name].given.origin
         raise ConfigError(f"{origin}: SCRIPT_NAME: {error}") from None
-
-
-def _mounts(config: ServeConfig, option: Option[tuple[Mount, ...]], base: str) -> tuple[Mount, ...]:
-    mounts = [Mount(mount.prefix, os.path.join(base, mount.folder)) for mount in config[option]]
-    for mount in mounts:
-        if not os.path.isdir(mount.folder):
-            origin = config.settings[option.name].given.origin
-            raise ConfigError(f"{origin}: there is no directory {mount.folder}")
-    return tuple(mounts)

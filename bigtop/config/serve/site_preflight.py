@@ -10,12 +10,12 @@ import os
 
 from bigtop import emission, target
 from bigtop.backends import registry
-from bigtop.backends.base import Backend
-from bigtop.config.serve import acme, deploys, overlap, tls
 from bigtop.config.serve import options as o
+from bigtop.config.serve import overlap
 from bigtop.config.serve.option import Option
 from bigtop.config.serve.serve import ServeSpec
 from bigtop.config.serve.settings import ServeConfig
+from bigtop.config.serve.specs import acme, deploys, tls
 from bigtop.config.serve.tls_sources import KEEPER
 from bigtop.errors import ConfigError
 from bigtop.hooks.names import REQUEST
@@ -31,13 +31,16 @@ def check(config: ServeConfig, spec: ServeSpec) -> None:
     except LookupError as error:
         raise _wrong(config, o.USER, str(error)) from None
     _check_addresses(config, spec)
-    if spec.backend is not None:
-        try:
-            _check_backend(config, spec, registry.load(spec.backend))
-        except ConfigError as error:
-            raise _wrong(config, o.BACKEND, str(error)) from None
+    try:
+        check_backend(config, spec)
+    except ConfigError as error:
+        raise _wrong(config, o.BACKEND, str(error)) from None
     if spec.tls.is_wanted:
         _check_tls(config, spec)
+    if spec.retirement.refork and spec.preload == "off":
+        raise _wrong(
+            config, o.REFORK, f"takes workers that did not import for themselves: no {o.PRELOAD.flag} off"
+        )
     for option in (o.LOG_CONFIG, o.LOG_CONFIG_JSON):
         path = config[option]
         if path is not None and not os.path.isfile(os.path.join(spec.folder, path)):
@@ -60,7 +63,11 @@ def _check_tls(config: ServeConfig, spec: ServeSpec) -> None:
     tls.check(spec.tls, spec.options.tls)
 
 
-def _check_backend(config: ServeConfig, spec: ServeSpec, backend: type[Backend]) -> None:
+def check_backend(config: ServeConfig, spec: ServeSpec) -> None:
+    """ConfigError: the backend that is named, if one is, cannot do what is asked of it."""
+    if spec.backend is None:
+        return
+    backend = registry.load(spec.backend)
     registry.require(
         backend,
         interface=backend.features.interface,
@@ -71,6 +78,8 @@ def _check_backend(config: ServeConfig, spec: ServeSpec, backend: type[Backend])
     )
     if (flag := deploys.holding(config)) is not None:
         registry.require_held(backend, flag)
+    if spec.retirement.refork:
+        registry.require_reforking(backend)
 
 
 def _check_addresses(config: ServeConfig, spec: ServeSpec) -> None:

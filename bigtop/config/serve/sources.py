@@ -17,13 +17,14 @@ from collections.abc import Mapping
 
 from bigtop.config.gunicorn import file as files
 from bigtop.config.gunicorn.file import Execution
-from bigtop.config.serve import acme, environment
+from bigtop.config.serve import environment
 from bigtop.config.serve import options as o
 from bigtop.config.serve.settings import ConfigFile, Layer, ServeConfig, resolve
+from bigtop.config.serve.specs import acme
 from bigtop.errors import ConfigError
 from bigtop.hooks.spec import MODULE
 from bigtop.record import Record, replace
-from bigtop.system import workdir
+from bigtop.system.files import workdir
 
 
 class Sources(Record):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bigtop.config.serve.values import SWITCH_WORDS
+from bigtop.config.serve.values.values import SWITCH_WORDS
 from bigtop.errors import ConfigError
 
 _SAME = {

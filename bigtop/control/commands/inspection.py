@@ -74,6 +74,38 @@ class Certificates(Command, kw_only=True):
         return {"certificates": list(daemon.certificates(again=self.do == "reload"))}
 
 
+class Cache(Command, kw_only=True):
+    """Show what the caches of applications hold, and what they have answered."""
+
+    word = "cache"
+    role = Role.VIEW
+    name: str | None = _watcher()
+
+    def apply(self, daemon: Daemon) -> Reply:
+        name = None if self.name is None else find(daemon.supervisor, self.name)
+        return {"caches": list(daemon.caches(name))}
+
+
+class Purge(Command, kw_only=True):
+    """Have the caches of applications forget answers."""
+
+    word = "purge"
+    role = Role.OPERATE
+    url: str | None = parameters.argument(
+        "a URL, or what URLs begin with and a *; without scheme and host it is of any; without: everything",
+        parameters.text,
+        None,
+    )
+    name: str | None = parameters.option("one watcher; without: all of them", parameters.text, None)
+
+    def apply(self, daemon: Daemon) -> Reply:
+        name = None if self.name is None else find(daemon.supervisor, self.name)
+        purged = daemon.purge(name, self.url)
+        if not purged:
+            raise RefusedError("no application has a cache" if name is None else f"{name} has no cache")
+        return {"purged": purged}
+
+
 class Generations(Command, kw_only=True):
     """Show which code there is: what runs, what is new, and what was kept to go back to."""
 

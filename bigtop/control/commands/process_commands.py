@@ -12,8 +12,8 @@ from bigtop.control.commands.base import Command, Role, Steering, everyone, find
 from bigtop.control.commands.target import Daemon, Supervisor, Watcher
 from bigtop.control.protocol import RefusedError, Reply
 from bigtop.errors import CommandError
+from bigtop.supervisor.policy.deploys.trial import ROLLED_BACK
 from bigtop.supervisor.policy.scaling import Bounds
-from bigtop.supervisor.policy.trial import ROLLED_BACK
 from bigtop.supervisor.policy.watcher import Status
 
 Before = dict[str, set[int]]

@@ -19,6 +19,8 @@ COMMANDS: tuple[type[Command], ...] = (
     inspection.Requests,
     inspection.Recent,
     inspection.Certificates,
+    inspection.Cache,
+    inspection.Purge,
     inspection.Generations,
     inspection.Stack,
     inspection.Profile,

@@ -15,7 +15,7 @@ from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.watcher import Status
 
 if TYPE_CHECKING:
-    from bigtop.stats.usage import Figures  # with psutil, which no client needs
+    from bigtop.stats.processes.usage import Figures  # with psutil, which no client needs
 
 
 class Process(Protocol):
@@ -150,6 +150,13 @@ class Daemon(Protocol):
     def certificates(self, *, again: bool) -> Sequence[Mapping[str, object]]:
         """Return what is served with, one entry for each certificate of a watcher; read files `again` before
         that. CommandError: they cannot be served with, and what was read before is."""
+
+    def caches(self, name: str | None) -> Sequence[Mapping[str, object]]:
+        """Return what the caches of applications hold and did: of one watcher, None: of all."""
+
+    def purge(self, name: str | None, url: str | None) -> Mapping[str, int]:
+        """Have the caches forget a URL, or what URLs begin with and a *; None: everything. Return how many
+        answers there were, by watcher."""
 
     @property
     def supervisor(self) -> Supervisor: ...

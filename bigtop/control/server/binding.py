@@ -15,7 +15,8 @@ from bigtop.control.server import endpoint_security
 from bigtop.control.server.endpoint_security import EndpointSecurity
 from bigtop.errors import BindError, ConfigError
 from bigtop.record import Record
-from bigtop.system import holders, unixpaths
+from bigtop.system import holders
+from bigtop.system.files import unixpaths
 
 _BACKLOG = 128
 

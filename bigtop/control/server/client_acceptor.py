@@ -120,7 +120,7 @@ class ClientRelay:
     ) -> None:
         self.name = name
         self.user = ""  # the public key, once it sent something
-        self.topics: dict[bytes, int] = {}  # what it subscribed to, and how often
+        self.topics: set[bytes] = set()  # what it subscribed to
         self._outer = outer
         self._inner = inner
         self._flow = flow
@@ -168,7 +168,8 @@ class ClientRelay:
 
 
 class ClientAcceptor:
-    """Brings the clients of `listener` to `zsocket`, from construction to close(). Event loop only."""
+    """Brings the clients of `listener` to `zsocket`, from construction to close(). `on_left` is called with
+    each that is gone. Event loop only."""
 
     def __init__(self, listener: socket.socket, zsocket: zmq.Socket[bytes], limits: RelayLimits) -> None:
         self._listener = listener
@@ -176,6 +177,7 @@ class ClientAcceptor:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self.relays: dict[str, ClientRelay] = {}
+        self.on_left: Callable[[ClientRelay], None] = lambda _client: None
         self._arriving: dict[str, Callable[[], None]] = {}  # how to give them up
         self._full = False  # that was told
         self._accepting: asyncio.TimerHandle | None = None
@@ -273,7 +275,8 @@ class ClientAcceptor:
         self._arriving[name] = give_up
 
     def _left(self, name: str) -> None:
-        self.relays.pop(name, None)
+        if (client := self.relays.pop(name, None)) is not None:
+            self.on_left(client)
         if self._accepting is not None:
             self._accepting.cancel()
             self._listen()
@@ -283,10 +286,15 @@ class ClientAcceptor:
     def of(self, frame: zmq.Frame) -> ClientRelay | None:
         """Return by which way a frame came that does not say so: by the socket that it was read from."""
         try:
-            with socket.socket(fileno=os.dup(int(frame.get("__fd")))) as zend:
-                return self.relays.get(str(os.fsdecode(zend.getpeername())[1:]))
+            zend = socket.socket(fileno=int(frame.get("__fd")))
         except (OSError, zmq.ZMQError, ValueError, TypeError):  # that client is gone
             return None
+        try:
+            return self.relays.get(str(os.fsdecode(zend.getpeername())[1:]))
+        except OSError:  # since just now
+            return None
+        finally:
+            zend.detach()  # it is ZeroMQ's; a copy would need a descriptor, and there may be none
 
     def shut(self) -> None:
         """Let nobody in any more."""

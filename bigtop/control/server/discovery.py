@@ -13,7 +13,7 @@ import socket
 import struct
 from typing import Final
 
-from bigtop.http.forwarded import Trust
+from bigtop.http.clients.forwarded import Trust
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop")

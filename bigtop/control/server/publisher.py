@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 from bigtop.control import events
@@ -23,6 +24,7 @@ class Publisher:
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self._subscriptions = subscriptions
+        self._numbers: Counter[str] = Counter()  # lines of output that were published, by watcher
         self._send = subscriptions.send
 
     def publish(self, name: str, notice: messages.Notice | events.Event) -> None:
@@ -31,8 +33,11 @@ class Publisher:
 
     def announce(self, status: str, facts: Mapping[str, object]) -> None:
         """Tell what becomes of the supervisor itself: starting, upgraded, stopping."""
-        payload = events.payload(events.Event(status, facts), time.time())
-        self._send([f"arbiter.{status}".encode(), payload])
+        self.pass_on(events.announcement(status, facts, time.time()))
+
+    def pass_on(self, message: events.Message) -> None:
+        """Tell what happened before."""
+        self._send([*message])
 
     def wants_output(self, name: str) -> bool:
         return self._subscriptions.wants(_output_topic(name), by_name=True)
@@ -48,9 +53,12 @@ class Publisher:
         return self._subscriptions.count_below(b"")
 
     def output(self, name: str, line: Mapping[str, object]) -> None:
-        """Publish a line of output: {"time", "pid", "stream", "line"}."""
+        """Publish a line of output: {"time", "pid", "stream", "line", "number"}. Numbers grow by one: who is
+        too slow and loses lines finds out how many."""
         if self.wants_output(name):
-            self._send([_output_topic(name), json.dumps(line).encode()])
+            self._numbers[name] += 1
+            told = {**line, "number": self._numbers[name]}
+            self._send([_output_topic(name), json.dumps(told).encode()])
 
     def close(self) -> None:
         self._subscriptions.close()

@@ -91,7 +91,7 @@ class ControlServer:
         self._listeners = ClientAcceptor(places.events, xpub, subscriptions.LIMITS)
         self._router = EdgeSocket(router, self._receive, *(PACE if security.is_paced else ()))
         self._keyholders = Keyholders(self._guard, self._relays, ROLES[security.role])
-        self.publisher = Publisher(subscriptions.Subscriptions(xpub, self._listeners.of, self._may_listen))
+        self.publisher = Publisher(subscriptions.Subscriptions(xpub, self._listeners, self._may_listen))
 
     def admit(self, clients: Iterable[socket.socket], listeners: Iterable[socket.socket]) -> None:
         """Let in those who came before there was a server."""

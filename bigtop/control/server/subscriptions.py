@@ -2,7 +2,8 @@
 #
 # Rule 1: nobody waits for a subscriber. One that reads too slowly loses messages once its queue is full; the
 # others and the sender do not notice. Rule 2: ZeroMQ keeps subscriptions in a tree that takes many bytes for
-# each of theirs, so a client has few of them, and short ones.
+# each of theirs, so a client has few of them, and short ones. Rule 3: a client has a topic or has it not, and
+# nobody else's: asking twice is asking once, and who has not asked takes nothing back.
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import zmq
 
-from bigtop.control.server.client_acceptor import ClientRelay, RelayLimits
+from bigtop.control.server.client_acceptor import ClientAcceptor, ClientRelay, RelayLimits
 from bigtop.control.server.zmq_socket import EdgeSocket
 
 # A frame is a subscription, or a part of the handshake.
@@ -24,21 +25,22 @@ _FEW = 20  # topics
 
 
 class Subscriptions:
-    """Takes over an XPUB socket. `client` says whose a frame is, `may_listen` whether it still may; `changed`
-    is told of each topic that somebody asks for (True) or asked for (False)."""
+    """Takes over an XPUB socket and `clients.on_left`. `may_listen` says whether a client still may;
+    `changed` is told of each topic that one asks for (True) or gives up (False)."""
 
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        client: Callable[[zmq.Frame], ClientRelay | None],
+        clients: ClientAcceptor,
         may_listen: Callable[[ClientRelay, zmq.Frame], bool],
         changed: Callable[[bytes, bool], None] = lambda _topic, _comes: None,
     ) -> None:
-        self._prefixes: Counter[bytes] = Counter()
-        self._all: tuple[bytes, ...] = ()  # of these
-        self._client = client
+        self._prefixes: Counter[bytes] = Counter()  # how many clients have each
+        self._all: tuple[bytes, ...] = ()  # of these, while they are few
+        self._client = clients.of
         self._may_listen = may_listen
         self._changed = changed
+        clients.on_left = self._left
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # told of each subscription, not only of new topics
         self._edge = EdgeSocket(socket, self._subscribed)
         self.send = self._edge.send  # the frames of a message: its topic, and what it says
@@ -67,29 +69,18 @@ class Subscriptions:
         self._edge.close(linger=100)
 
     def _subscribed(self, frames: Sequence[zmq.Frame]) -> None:
-        # b"\x01topic" for a subscription to a topic, b"\x00topic" when one is gone.
+        # b"\x01topic" for a subscription to a topic, b"\x00topic" when it is taken back.
         message = frames[0].bytes
         kind, topic = message[:1], message[1:]
-        if kind == b"\x01":
-            self._prefixes[topic] += 1
-        elif kind == b"\x00":
-            self._prefixes[topic] -= 1
-            if self._prefixes[topic] <= 0:
-                del self._prefixes[topic]
-        self._all = tuple(self._prefixes)
-        self._check(frames, kind, topic)
-        if kind in (b"\x00", b"\x01"):
-            self._changed(topic, kind == b"\x01")
-
-    def _check(self, frames: Sequence[zmq.Frame], kind: bytes, topic: bytes) -> None:
         client = self._client(frames[0])
-        if client is None:  # it left, and ZeroMQ takes its subscriptions back
+        if client is None:  # it has left, and _left() has taken its subscriptions back
             return
         client.took(map(len, frames))
         if not self._may_listen(client, frames[0]):
             client.refuse("its key is not known any more")
-        elif kind == b"\x01":
-            client.topics[topic] = client.topics.get(topic, 0) + 1
+        elif kind == b"\x01" and topic not in client.topics:
+            client.topics.add(topic)
+            self._count(topic, 1)
             size = sum(map(len, client.topics))
             if len(topic) > LONGEST_TOPIC or len(client.topics) > MOST_TOPICS or size > MOST_BYTES_OF_TOPICS:
                 client.refuse(
@@ -97,6 +88,19 @@ class Subscriptions:
                     f" or {LONGEST_TOPIC} in one"
                 )
         elif kind == b"\x00" and topic in client.topics:
-            client.topics[topic] -= 1
-            if not client.topics[topic]:
-                del client.topics[topic]
+            client.topics.remove(topic)
+            self._count(topic, -1)
+
+    def _left(self, client: ClientRelay) -> None:
+        """What ZeroMQ says when a client leaves is not counted: it names each topic once, however often the
+        client has asked for it."""
+        topics, client.topics = client.topics, set()
+        for topic in topics:
+            self._count(topic, -1)
+
+    def _count(self, topic: bytes, by: int) -> None:
+        self._prefixes[topic] += by
+        if not self._prefixes[topic]:
+            del self._prefixes[topic]
+        self._all = tuple(self._prefixes) if len(self._prefixes) <= _FEW else ()
+        self._changed(topic, by > 0)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
+import shutil
 import signal
 import time
 from asyncio.subprocess import PIPE, Process
@@ -53,10 +55,16 @@ class Program(Plugin):
         except ValueError as error:
             raise OptionError("events", str(error)) from None
         try:
-            if not shlex.split(self.cmd):
-                raise ValueError("is empty")
+            words = shlex.split(self.cmd)
         except ValueError as error:
             raise OptionError("cmd", str(error)) from None
+        if not words:
+            raise OptionError("cmd", "is empty")
+        if shutil.which(words[0]) is None:
+            where = "" if "/" in words[0] else f" on its PATH ({os.environ.get('PATH', os.defpath)})"
+            raise OptionError(
+                "cmd", f"{words[0]}: there is no such program{where}, or it may not be executed"
+            )
 
     async def start(self) -> None:
         self._outbox = Outbox(self.backlog, self.ack_tries, self.ack_timeout)

@@ -19,13 +19,17 @@ class ExitStatus(Record):
     """How a process ended: `code` as from exit(3), or `signal`; exactly one of them is set.
 
     `out_of_memory` is what there is to say of the kernel, where it has ended it for want of memory.
+    `is_lost`: nobody can tell any more, and the code stands for that.
     """
 
     code: int | None = None
     signal: int | None = None
     out_of_memory: str = field(default="", compare=False)
+    is_lost: bool = False
 
     def __str__(self) -> str:
+        if self.is_lost:
+            return "exit status unknown"
         if self.signal is None:
             return f"exit status {self.code}"
         return f"signal {self.signal}" + (f" ({self.out_of_memory})" if self.out_of_memory else "")
@@ -42,5 +46,6 @@ class Ending(Enum):
     MAX_REQUESTS = "max_requests"
     MAX_RSS = "max_rss"
     MAX_AGE = "max_age"
+    REFORK = "refork"  # it was to become a fork server, and could not
     RELOAD = "reload"
     STOP = "stop"  # it was asked to leave for any other reason

@@ -49,6 +49,10 @@ def line(
             | messages.HookRan()
         ):
             return _trouble(name, notice)
+        case messages.Reforking() | messages.Reforked() | messages.NotReforked():
+            return _of_refork(name, notice, noun)
+        case messages.Lost() | messages.Recovered() | messages.NotRecovered() | messages.Unchecked():
+            return _of_recovery(name, notice, noun)
         case CertificateRenewed() | CertificateFailed() | CertificateEnds():
             return _of_certificate(name, notice)
         case _:
@@ -70,6 +74,50 @@ def _of_reload(
         case messages.ReloadFailed(generation, kept, reason):
             return logging.ERROR, (
                 f"{name}: reload failed, generation {generation} cannot run and {kept} goes on: {reason}"
+            )
+
+
+def _of_refork(
+    name: str, notice: messages.Reforking | messages.Reforked | messages.NotReforked, noun: str
+) -> tuple[int, str]:
+    match notice:
+        case messages.Reforking(wid, generation):
+            return logging.INFO, f"{name}: {noun} {wid} is to be the fork server of generation {generation}"
+        case messages.Reforked(generation, wid):
+            return logging.INFO, (
+                f"{name}: reforked, every {noun} is of generation {generation} now, "
+                f"forked from what was {noun} {wid}"
+            )
+        case messages.NotReforked(generation, kept, reason):
+            return logging.WARNING, (
+                f"{name}: not reforked, there is no generation {generation} and {kept} goes on: {reason}"
+            )
+
+
+def _of_recovery(
+    name: str,
+    notice: messages.Lost | messages.Recovered | messages.NotRecovered | messages.Unchecked,
+    noun: str,
+) -> tuple[int, str]:
+    match notice:
+        case messages.Lost(generation, reason, True):
+            return logging.WARNING, f"{name}: generation {generation} is kept no more: {reason}"
+        case messages.Lost(generation, reason):
+            return logging.ERROR, (
+                f"{name}: generation {generation} has no fork server any more, its {noun}s go on, "
+                f"and the code on the disk is tried: {reason}"
+            )
+        case messages.Recovered(generation):
+            return logging.INFO, f"{name}: recovered, every {noun} is of generation {generation} now"
+        case messages.NotRecovered(generation, _, reason, wait):
+            again = "and no other one is tried" if wait is None else f"another one is tried in {wait:g} s"
+            return logging.ERROR, (
+                f"{name}: not recovered, generation {generation} cannot run, {again}: {reason}"
+            )
+        case messages.Unchecked(generation, lost):
+            return logging.WARNING, (
+                f"{name}: no {noun} of generation {lost} is left, "
+                f"so generation {generation} serves without its checks"
             )
 
 
@@ -150,7 +198,9 @@ def _died(who: str, died: messages.Died, last_words: Sequence[str]) -> str:
         text += " before it was ready"
     if died.killed:
         text += f" (killed: {died.killed})"
-    if died.wait is None:
+    if died.wait is not None and died.is_stalled:
+        text += "; replaced when there is a fork server again"
+    elif died.wait is None:
         text += "; it is not replaced"
     elif died.wait == 0:
         text += "; replaced at once"

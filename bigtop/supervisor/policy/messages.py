@@ -6,10 +6,20 @@
 
 from __future__ import annotations
 
-from bigtop.http.time_limits import TimeoutAction
+from bigtop.http.paths.time_limits import TimeoutAction
 from bigtop.record import Record, field
 from bigtop.supervisor.policy.certificate_notices import CertificateNotice
-from bigtop.supervisor.policy.deploy import Step
+from bigtop.supervisor.policy.deploys.deploy import Step
+from bigtop.supervisor.policy.deploys.recovering import Lost as Lost
+from bigtop.supervisor.policy.deploys.recovering import NotRecovered as NotRecovered
+from bigtop.supervisor.policy.deploys.recovering import Recovered as Recovered
+from bigtop.supervisor.policy.deploys.recovering import Unchecked as Unchecked
+from bigtop.supervisor.policy.deploys.reforking import NotReforked as NotReforked
+from bigtop.supervisor.policy.deploys.reforking import Promote as Promote
+from bigtop.supervisor.policy.deploys.reforking import Promoted as Promoted
+from bigtop.supervisor.policy.deploys.reforking import Reforked as Reforked
+from bigtop.supervisor.policy.deploys.reforking import Reforking as Reforking
+from bigtop.supervisor.policy.deploys.reforking import Warmed as Warmed
 from bigtop.supervisor.policy.ends import Ending as Ending
 from bigtop.supervisor.policy.ends import ExitStatus as ExitStatus
 from bigtop.supervisor.policy.ends import Urgency as Urgency
@@ -157,28 +167,10 @@ class Tick(Record):
     """Time passed; sent when Watcher.wake_at() has come."""
 
 
-Event = (
-    Start
-    | Stop
-    | Scale
-    | Reload
-    | Rollback
-    | Restart
-    | Update
-    | Leave
-    | GenerationReady
-    | GenerationFailed
-    | Spawned
-    | SpawnFailed
-    | Ready
-    | BootFailed
-    | Retiring
-    | Late
-    | Exited
-    | Verified
-    | Rejected
-    | Tick
-)
+_Wish = Start | Stop | Scale | Reload | Rollback | Restart | Update | Leave
+_Generation = GenerationReady | GenerationFailed | Verified | Rejected
+_Process = Spawned | SpawnFailed | Ready | BootFailed | Retiring | Warmed | Promoted | Late | Exited
+Event = _Wish | _Generation | _Process | Tick
 
 
 # ---- actions
@@ -280,6 +272,7 @@ class Died(Record):
     reason: str = ""  # of a process that could not even be started
     killed: str = field(default="", compare=False)  # why, where that was done by us
     lived: float = field(default=0.0, compare=False)  # seconds
+    is_stalled: bool = field(default=False, compare=False)  # its successor waits for a fork server, too
 
 
 class Passed(Record):
@@ -396,5 +389,8 @@ _OfTheMachine = (
 _OfTheWorld = (
     Born | NotSpawned | Signalled | Reaped | Left | Degraded | Added | Removed | Updated | HookRan | Scaled
 )
-Notice = _OfTheMachine | _OfTheWorld | CertificateNotice
-Action = Prepare | Discard | Spawn | Admit | Drain | Kill | Signal | _OfTheMachine
+_OfRefork = Reforking | Reforked | NotReforked
+_OfRecovery = Lost | Recovered | NotRecovered | Unchecked
+Notice = _OfTheMachine | _OfRefork | _OfRecovery | _OfTheWorld | CertificateNotice
+_Performed = Prepare | Discard | Spawn | Admit | Promote | Drain | Kill | Signal
+Action = _Performed | _OfTheMachine | _OfRefork | _OfRecovery

@@ -101,6 +101,7 @@ class Proc(Record, frozen=False, eq=False):
     killed: str = ""  # why
     held: bool = False  # it has no clients yet
     doubted: bool = False  # its generation was given up before it was proven
+    warm: bool = False  # it has answered as many requests as one that becomes a fork server
 
     @property
     def serves(self) -> bool:
@@ -170,10 +171,10 @@ class Death(Record):
     lived: float
     gave_up: bool  # there would have been one, but its slot used up its retries
 
-    def told(self, proc: Proc, *, was_ready: bool, wait: float) -> Died:
+    def told(self, proc: Proc, *, was_ready: bool, wait: float, stalls: bool) -> Died:
         """Return the notice of it, with a successor after `wait` seconds, inf for never."""
         who = (proc.key, proc.wid, self.status, was_ready, self.deaths)
-        return Died(*who, None if wait == inf else wait, self.reason, proc.killed, self.lived)
+        return Died(*who, None if wait == inf else wait, self.reason, proc.killed, self.lived, stalls)
 
 
 class ProcessTable:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from bigtop.record import Record
 from bigtop.supervisor.policy.backoff import WindowState
-from bigtop.supervisor.policy.generations import Generation
+from bigtop.supervisor.policy.deploys.generations import Generation
 from bigtop.supervisor.policy.messages import Ending, Urgency
 from bigtop.supervisor.policy.processtable import Proc, ProcessState
 from bigtop.supervisor.policy.spec import WatcherSpec, Worker
@@ -27,6 +27,9 @@ class GenerationState(Record):
     late_at: float
     usable_since: float | None
     window: WindowState
+    reforked: int = 0
+    may_refork: bool = True
+    lost: bool = False
 
 
 class MachineState(Record):
@@ -59,7 +62,8 @@ def obstacle(machine: Watcher) -> str:
     if machine.status is Status.STOPPING:
         return "it stops"
     if len(machine.generations) > 1:
-        return "a reload is under way"
+        is_recovery = machine.generations[-1].recovers
+        return "code is tried after its fork server died" if is_recovery else "a reload is under way"
     return ""
 
 
@@ -93,6 +97,7 @@ def resume(machine: Watcher, state: MachineState) -> None:
     generations.aside += map(_generation, state.aside)
     generations.newest = state.newest
     table.processes.update((proc.key, proc) for proc in state.processes)
+    machine.refork.is_wanted = any(proc.warm for proc in state.processes)
     table.slots.holds.update(state.holds)
     table.slots.gave_up = state.gave_up
     for wid, window in state.windows.items():
@@ -111,6 +116,9 @@ def _states(generations: Iterable[Generation]) -> tuple[GenerationState, ...]:
             one.late_at,
             one.usable_since,
             one.window.held(),
+            one.reforked,
+            one.may_refork,
+            one.lost,
         )
         for one in generations
     )
@@ -121,4 +129,5 @@ def _generation(state: GenerationState) -> Generation:
     made.proven, made.usable_since = state.proven, state.usable_since
     made.prepare_at, made.late_at = state.prepare_at, state.late_at
     made.window.resume(state.window)
+    made.reforked, made.may_refork, made.lost = state.reforked, state.may_refork, state.lost
     return made

@@ -10,9 +10,9 @@ import signal
 from enum import Enum
 
 from bigtop.errors import ConfigError
-from bigtop.http.time_limits import TimeoutPolicy
+from bigtop.http.paths.time_limits import TimeoutPolicy
 from bigtop.record import Record, field
-from bigtop.supervisor.policy.deploy import DeployPolicy
+from bigtop.supervisor.policy.deploys.deploy import DeployPolicy
 from bigtop.supervisor.policy.scaling import Bounds, ScaleCommand
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from bigtop.http.time_limits import TimeoutAction
+from bigtop.http.paths.time_limits import TimeoutAction
 from bigtop.supervisor.policy.ends import Ending, Urgency
 from bigtop.supervisor.policy.messages import Action, Late, Report, Signal
 from bigtop.supervisor.policy.processtable import Proc, ProcessTable

@@ -29,6 +29,12 @@
 # The deploy policy may allow a reload a larger surge, and fewer that are ready. So never more than count +
 # surge + 1 processes were not asked to leave: the one is the canary.
 #
+# The fork server of a generation that works may die. Nobody knows what is on the disk by then, so the kept
+# generation goes on with the processes that it has, and a new one is on trial, as in a reload that nobody
+# waits for. Until that has shown that it works, nothing can be started: who retires serves on, and the places
+# of those that die stay empty. When nobody is left that serves, there is nothing to lose, and the new one
+# serves without a trial, as at the first start.
+#
 # A sequential reload, and every replacement in a singleton, goes without both: an old process leaves first,
 # and its successor comes when it is gone.
 #
@@ -43,7 +49,10 @@ from signal import SIGHUP, SIGKILL
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bigtop.supervisor.policy.generations import Generations
+from bigtop.supervisor.policy.deploys.generations import Generations
+from bigtop.supervisor.policy.deploys.refork import Refork
+from bigtop.supervisor.policy.deploys.rollout import Roster
+from bigtop.supervisor.policy.deploys.trial import Trial
 from bigtop.supervisor.policy.messages import (
     Action,
     BootFailed,
@@ -55,7 +64,7 @@ from bigtop.supervisor.policy.messages import (
     GenerationReady,
     Late,
     Leave,
-    Prepare,
+    Promoted,
     Ready,
     Rejected,
     Reload,
@@ -75,17 +84,18 @@ from bigtop.supervisor.policy.messages import (
     Update,
     Urgency,
     Verified,
+    Warmed,
 )
 from bigtop.supervisor.policy.processtable import Proc, ProcessState, ProcessTable, why_overdue
-from bigtop.supervisor.policy.rollout import Roster
 from bigtop.supervisor.policy.spec import WatcherSpec
 from bigtop.supervisor.policy.timeouts import against
-from bigtop.supervisor.policy.trial import Trial
 
 if TYPE_CHECKING:
     from random import Random
 
-_ProcessEvent = Leave | Spawned | SpawnFailed | Ready | BootFailed | Retiring | Late | Exited
+_ProcessEvent = (
+    Leave | Spawned | SpawnFailed | Ready | BootFailed | Retiring | Warmed | Promoted | Late | Exited
+)
 
 
 class Status(Enum):
@@ -113,6 +123,7 @@ class Watcher:
         self.generations = Generations()
         self.table = ProcessTable(spec, keys, random)
         self._trial = Trial(self.generations, self.table)
+        self.refork = Refork(self.generations, self.table)
         self._actions: list[Action] = []
 
     @property
@@ -174,7 +185,7 @@ class Watcher:
             case GenerationReady() | GenerationFailed():
                 self._tried(self._trial.hear_generation(event, now))
             case Verified() | Rejected():
-                self._tried(self._trial.hear_verdict(event))
+                self._tried(self._trial.hear_verdict(event, now))
             case Start() | Stop() | Rollback() | Tick():
                 pass
             case _:
@@ -220,9 +231,11 @@ class Watcher:
                     self.generations.prove(proc.generation)
             case BootFailed(reason=reason) if proc.state is ProcessState.STARTING:
                 if self.generations.on_probation(proc.generation):
-                    self._fail(proc.generation, reason)
+                    self._tried(self._trial.fail(proc.generation, reason, now))
             case Retiring():
                 proc.retiring = event.cause
+            case Warmed() | Promoted():
+                self.refork.hear(proc, event)
             case Late():
                 self._late(proc, event, now)
             case SpawnFailed() | Exited():
@@ -234,7 +247,7 @@ class Watcher:
     def _late(self, proc: Proc, event: Late, now: float) -> None:
         self._actions += against(event, proc, self.table, now)
         if event.due is None and self._is_canary(proc):
-            self._fail(proc.generation, f"its canary is stuck: {event.reason}")
+            self._tried(self._trial.fail(proc.generation, f"its canary is stuck: {event.reason}", now))
             self._actions += self.table.ask(proc, Urgency.GRACEFUL, now)
 
     def _gone(self, proc: Proc, event: SpawnFailed | Exited, now: float) -> None:
@@ -251,19 +264,17 @@ class Watcher:
         failed = on_trial or (death.gave_up and self.generations.is_reload_to(proc.generation))
         wait = inf if failed else death.wait
         if not death.expected:
-            self._actions.append(death.told(proc, was_ready=was_ready, wait=wait))
+            stalls = self.generations.stalls(self.numprocesses)
+            self._actions.append(death.told(proc, was_ready=was_ready, wait=wait, stalls=stalls))
         if failed:
             self.table.slots.drop(proc.wid)
-            self._fail(proc.generation, f"process {proc.wid} {death.how}")
+            self._tried(self._trial.fail(proc.generation, f"process {proc.wid} {death.how}", now))
             return
         self.table.slots.holds[proc.wid] = now + wait
         if death.gave_up:
             self.table.slots.gave_up = f"process {proc.wid} used up its retries; at last it {death.how}"
             for other in self.table.processes.values():
                 other.retiring = None  # it is better than none, and its successor may have been this one
-
-    def _fail(self, number: int, reason: str) -> None:
-        self._tried(self._trial.fail(number, reason))
 
     def _tried(self, actions: list[Action]) -> None:
         self._actions += actions
@@ -276,13 +287,16 @@ class Watcher:
         """Compare what is wanted with what is, every process of it; return what to do, in this order."""
         self._actions = []
         for number in self.generations.too_late(now) if self.status in RUNNING else ():
-            self._fail(number, f"not imported after {self.spec.boot_timeout:g} seconds")
+            self._tried(self._trial.hear_late(number, self.spec.boot_timeout, now))
         for proc in self.table.overdue(now):
             if self._is_canary(proc):
-                self._fail(proc.generation, f"not ready after {self.spec.boot_timeout:g} seconds")
+                why = f"not ready after {self.spec.boot_timeout:g} seconds"
+                self._tried(self._trial.fail(proc.generation, why, now))
             self._actions += self.table.kill(proc, why_overdue(proc, self.spec.boot_timeout))
         if self.status in RUNNING:
             self.table.advance(now)
+            if self.refork.is_wanted:
+                self.refork.choose(self.numprocesses)
             if len(self.generations) > 1:
                 self._actions += self._trial.go_on(self.numprocesses, self.spec.deploy.steps)
             self._adjust(now)
@@ -291,9 +305,7 @@ class Watcher:
             for proc in self.table.processes.values():
                 self._actions += self.table.ask(proc, self._urgency, now)
             if not self.table.processes:
-                every = [*self.generations.aside, *self.generations]
-                self._actions += [self.generations.discard(each.number) for each in every]
-                self._actions.append(Stopped())
+                self._actions += [*self.generations.discard_all(), Stopped()]
                 self.status = Status.STOPPED
         if not self._again or self.status is not Status.STOPPED:
             return self._actions
@@ -309,14 +321,14 @@ class Watcher:
         for wid in idle:
             self.table.slots.drop(wid)
         for proc in leaving:
-            self._actions += self.table.ask(proc, Urgency.GRACEFUL, now)
-        self._actions += [Prepare(number) for number in self.generations.due(now, self.spec.boot_timeout)]
+            actions = self.table.ask(proc, Urgency.GRACEFUL, now)
+            self._actions += self.refork.instead(proc, actions) if proc.retiring else actions
+        self._actions += self.generations.due(now, self.spec.boot_timeout, len(self.table.processes))
         after = Roster(*facts) if leaving or idle else before
         if after.usable:
             self._actions += self.table.spawn_missing(after.source.number, after.room(), now)
         if after.canary_wanted:
-            is_held = self.spec.deploy.holds
-            self._actions.append(self.table.spawn(after.canary_wanted, now, held=is_held))
+            self._actions.append(self.table.spawn(after.canary_wanted, now, held=after.holds))
         self._actions += self.table.shortage.end() if after.complete else []
 
     def _tell(self) -> None:

@@ -61,6 +61,25 @@ def members(group: Path) -> list[int]:
         return []
 
 
+def of_service() -> set[int]:
+    """Return all processes of the service of systemd that we are; none where we are no service."""
+    try:
+        home = _home()
+    except OSError:
+        return set()
+    folders = os.walk(home) if home.name.endswith(".service") else ()
+    return {int(pid) for folder, _, _ in folders for pid in _lines(os.path.join(folder, "cgroup.procs"))}
+
+
+def _lines(path: str) -> list[str]:
+    """Return those of a file; none when its group is gone."""
+    try:
+        with open(path) as file:
+            return file.read().split()
+    except OSError:
+        return []
+
+
 def remove(group: Path) -> None:
     """Remove an empty group; one that is not stays."""
     with contextlib.suppress(OSError):

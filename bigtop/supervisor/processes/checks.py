@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from bigtop.errors import one_line
 from bigtop.record import Record
-from bigtop.supervisor.policy.deploy import TCP, HealthCheck
+from bigtop.supervisor.policy.deploys.deploy import TCP, HealthCheck
 from bigtop.supervisor.policy.ends import ExitStatus
 from bigtop.supervisor.processes import killing
 from bigtop.supervisor.processes.child import Process, spawn

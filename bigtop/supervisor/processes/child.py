@@ -15,9 +15,12 @@ from typing import ClassVar
 
 from bigtop.supervisor.policy.messages import ExitStatus
 from bigtop.supervisor.processes import descendants
+from bigtop.system import kernel
 from bigtop.system.oom import Witness
 
 _UNKNOWN = 255  # an exit status that nobody can tell any more
+_LOOK = 0.05  # seconds between two looks at how a process ended whose parent is somebody else
+_LOOKS = 20
 _TO_DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -52,16 +55,28 @@ def spawn(
 
 
 class Process:
-    """One running child of ours. All methods: event loop only."""
+    """One running child of ours, or one of a supervisor that is gone (`is_foreign`). All methods: event loop
+    only."""
 
     all_pids: ClassVar[set[int]] = set()
     # As they were in this turn of that loop, which may have ended with it.
     _adopted: ClassVar[tuple[asyncio.AbstractEventLoop, list[int]] | None] = None
     _witness: ClassVar[Witness | None] = None
 
-    def __init__(self, pid: int, on_exit: Callable[[ExitStatus], None], pidfd: int | None = None) -> None:
+    def __init__(
+        self,
+        pid: int,
+        on_exit: Callable[[ExitStatus], None],
+        pidfd: int | None = None,
+        *,
+        is_foreign: bool = False,
+    ) -> None:
         self.pid = pid
-        self._on_exit = on_exit
+        self.is_foreign = is_foreign
+        self._looks = _LOOKS  # that are left at how it ended
+        known = descendants.stat(pid) if is_foreign else None
+        self._parent = known.parent if known is not None else 1  # where its orphans go, too
+        self.on_exit = on_exit
         self._pidfd = os.pidfd_open(pid) if pidfd is None else pidfd
         self._is_killed = False  # by us
         self.all_pids.add(pid)
@@ -98,8 +113,8 @@ class Process:
     def _exited(self) -> None:
         try:
             result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
-        except ChildProcessError:  # somebody in this program waited for all children: how it ended is lost
-            self._over(ExitStatus(code=_UNKNOWN))
+        except ChildProcessError:  # not ours, or somebody in this program waited for all children
+            self._ended_elsewhere()
             return
         if result is None:
             return
@@ -109,6 +124,24 @@ class Process:
             self._over(
                 ExitStatus(signal=result.si_status, out_of_memory=self._kernels_part(result.si_status))
             )
+
+    def _ended_elsewhere(self) -> None:
+        """Learn from the kernel how it ended; that knows once its parent has collected it."""
+        loop = asyncio.get_running_loop()
+        try:
+            status = kernel.status_of(self._pidfd)
+        except OSError:  # it does not tell
+            self._looks, status = 0, None
+        if status is None and self._looks:
+            self._looks -= 1
+            loop.remove_reader(self._pidfd)
+            loop.call_later(_LOOK, self._ended_elsewhere)
+            return
+        if status is None:
+            self._over(ExitStatus(code=_UNKNOWN, is_lost=True))
+            return
+        code = os.waitstatus_to_exitcode(status)
+        self._over(ExitStatus(code=code) if code >= 0 else ExitStatus(signal=-code))
 
     def _kernels_part(self, signum: int) -> str:
         if signum != signal.SIGKILL or self._is_killed or Process._witness is None:
@@ -120,7 +153,7 @@ class Process:
         os.close(self._pidfd)
         self._pidfd = -1
         self.all_pids.discard(self.pid)
-        self._on_exit(status)
+        self.on_exit(status)
 
     @classmethod
     def adopted(cls) -> list[int]:
@@ -140,6 +173,15 @@ class Process:
     @classmethod
     def _forget_adopted(cls) -> None:
         cls._adopted = None
+
+    def heirs(self) -> list[int]:
+        """Return the processes among which its orphans are, once it is gone."""
+        return self.adopted() if not self.is_foreign else descendants.children(self._parent)
+
+    @property
+    def pidfd(self) -> int:
+        """The descriptor that stands for it; negative once it is gone."""
+        return self._pidfd
 
     @property
     def running(self) -> bool:

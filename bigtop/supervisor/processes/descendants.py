@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 
 from bigtop.record import Record
@@ -56,6 +57,24 @@ def stat(pid: int) -> Stat | None:
         int(fields[21]) * _PAGE,
         (int(fields[11]) + int(fields[12])) / _TICKS,
     )
+
+
+def born_at(pid: int, now: float) -> float:
+    """Return when a process was born, on the clock of `now` (time.monotonic()); `now` when there is none."""
+    known = stat(pid)
+    # What a sleeping machine has slept is no part of that clock.
+    return (
+        now
+        if known is None
+        else now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - known.born / _TICKS)
+    )
+
+
+def command(pid: int) -> str:
+    """Return the words of its command line; "" when there is none."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return ""
 
 
 def users(pid: int) -> list[int]:
@@ -134,10 +153,11 @@ def memory(root: int) -> int:
 def share_of_memory(root: int) -> int:
     """Return the bytes of a process with all its descendants, of what is shared each one's share (PSS); of
     those that may not be looked into so closely, the resident bytes. Any thread."""
-    return sum(_share(pid) for pid in (root, *(one.pid for one in descendants(root))))
+    return sum(own_share(pid) for pid in (root, *(one.pid for one in descendants(root))))
 
 
-def _share(pid: int) -> int:
+def own_share(pid: int) -> int:
+    """The same of a process alone."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as rollup:
         for line in rollup:
             if line.startswith("Pss:"):

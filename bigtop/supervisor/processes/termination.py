@@ -139,7 +139,10 @@ class Ending:
 
     def _left(self) -> list[descendants.Kin]:
         """Return what is left beside the process itself."""
-        found = {*descendants.alive(self._kin), *descendants.orphans(self._process.pid, Process.adopted())}
+        found = {
+            *descendants.alive(self._kin),
+            *descendants.orphans(self._process.pid, self._process.heirs()),
+        }
         if self._group is not None:
             found.update(descendants.named(cgroups.members(self._group)))
         return sorted((one for one in found if one.pid != self._process.pid), key=lambda one: one.pid)

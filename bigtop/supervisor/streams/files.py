@@ -17,8 +17,8 @@ from datetime import time as clock_time
 
 from bigtop.record import Record
 from bigtop.supervisor.streams.flows import Bytes
-from bigtop.system import safeopen
-from bigtop.system.safeopen import FolderEntry, Opened
+from bigtop.system.files import safeopen
+from bigtop.system.files.safeopen import FolderEntry, Opened
 
 _SECONDS = {"S": 1, "M": 60, "H": 3600, "D": 86400, "MIDNIGHT": 86400}
 _SUFFIX = {"S": "%Y-%m-%d_%H-%M-%S", "M": "%Y-%m-%d_%H-%M", "H": "%Y-%m-%d_%H"}

@@ -21,7 +21,8 @@ from bigtop.supervisor.streams import formats
 from bigtop.supervisor.streams.files import Keeping, LogFile, TimedLogFile, check_when
 from bigtop.supervisor.streams.flows import Bytes, Datagrams, Flow
 from bigtop.supervisor.streams.formats import Chunk, Format, Joint
-from bigtop.system import accounts, safeopen, terminal
+from bigtop.system import accounts, terminal
+from bigtop.system.files import safeopen
 
 _JOURNAL = "/run/systemd/journal/socket"
 _SYSLOG = "/dev/log"

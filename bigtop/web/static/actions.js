@@ -12,6 +12,13 @@ const WORDS = {
     (name) => `The code of ${name} is loaded anew and its processes are replaced one by one. If the new code does not start, the old code goes on.`,
   ],
   rollback: ["Roll back", (name) => `${name} goes back to the code that it had before. A reload that is under way ends.`],
+  pause: ["Pause", (name) => `No further node gets the new revision of ${name} until somebody resumes the rollout.`],
+  resume: ["Resume", (name) => `The rollout of ${name} goes on with the next nodes.`],
+  promote: ["Promote", (name) => `The canaries do well: the rollout of ${name} goes on with the other nodes.`],
+  abort: ["Abort", (name) => `The rollout of ${name} ends. Every node that has the new revision gets the old one again.`, "danger"],
+  revert: ["Roll back", (name) => `All nodes get the revision of ${name} that they had before.`, "danger"],
+  cordon: ["Cordon", (name) => `${name} gets no new revision until somebody lifts that. What runs there goes on.`],
+  uncordon: ["Uncordon", (name) => `${name} gets new revisions again.`],
   replace: ["Replace", (name, more) => `Process ${more.pid} of ${name} is asked to end; another one takes its place. What it is doing has the usual time to finish.`],
 };
 
@@ -30,8 +37,9 @@ export class Actions {
 
   async ask(what, daemon, name, more = {}) {
     const [words, about, kind] = WORDS[what];
-    const place = this.console.me.daemons.length > 1 ? ` on ${daemon}` : "";
-    if (await confirmed(`${words} ${name}${place}?`, about(name, more), words, kind)) this.go(daemon, what, { name, ...more });
+    const place = this.console.me.daemons.length > 1 && !(more.app || more.node) ? ` on ${daemon}` : "";
+    const fields = more.app || more.node ? more : { name, ...more }; // of the cluster, or of a daemon
+    if (await confirmed(`${words} ${name}${place}?`, about(name, more), words, kind)) this.go(daemon, what, fields);
   }
 
   async scale(daemon, row) {
@@ -76,7 +84,7 @@ export class Actions {
     try {
       await this.console.caller.act(daemon, what, more);
     } catch (problem) {
-      this.toast(`x${Math.random()}`, "bad", `${what} ${more.name || ""}: ${problem.message}`);
+      this.toast(`x${Math.random()}`, "bad", `${what} ${more.name || more.app || more.node || ""}: ${problem.message}`);
     }
   }
 
@@ -159,7 +167,7 @@ export function showKeys() {
     ["j", "Next row"],
     ["k", "Row before"],
     ["Enter", "Open the row"],
-    ["1 … 7", "Pages, from the left"],
+    ["1 … 9", "Pages, from the left"],
     ["u", "Overview"],
     ["Space", "Pause logs"],
     ["Esc", "Leave a field, close a dialog"],

@@ -108,7 +108,7 @@ function showConcern(item, one) {
   say(what, one.what);
   mark(since, "data-since", one.since);
   say(since, one.since ? ago(one.since) : "");
-  const pages = { requests: "#/requests", events: `#/events?q=${encodeURIComponent(one.watcher)}`, front: "#/" };
+  const pages = { requests: "#/requests", events: `#/events?q=${encodeURIComponent(one.watcher)}`, front: "#/", nodes: "#/nodes", rollouts: "#/rollouts" };
   mark(link, "href", (one.page !== "watcher" && pages[one.page]) || pathOf(one.daemon, one.watcher));
 }
 

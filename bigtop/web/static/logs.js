@@ -105,11 +105,15 @@ export function logs(console_, root, params) {
     }
     if (!message.lines) return;
     const news = [];
-    if (message.dropped) {
-      dropped += message.dropped;
-      news.push({ told: true, text: `${message.dropped} lines were dropped: they came faster than they could be shown` });
+    const lost = (count) => {
+      dropped += count;
+      news.push({ told: true, text: `${count} lines were dropped: they came faster than they could be shown` });
+    };
+    if (message.dropped) lost(message.dropped);
+    for (const one of message.lines) {
+      if (one[2].lost) lost(one[2].lost);
+      else news.push(one);
     }
-    for (const one of message.lines) news.push(one);
     if (paused) {
       waiting.push(...news);
       if (waiting.length > KEPT) waiting.splice(0, waiting.length - KEPT);

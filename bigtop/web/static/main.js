@@ -9,9 +9,12 @@ import { watcher } from "./watcher.js";
 import { requests, events, sockets, audit } from "./tables.js";
 import { logs } from "./logs.js";
 import { config } from "./config.js";
+import { nodes, rollouts } from "./cluster.js";
 
 const PAGES = [
   ["", "Overview", front],
+  ["nodes", "Nodes", nodes, "cluster"],
+  ["rollouts", "Rollouts", rollouts, "cluster"],
   ["requests", "Requests", requests],
   ["logs", "Logs", logs],
   ["events", "Events", events],
@@ -46,6 +49,7 @@ class Console {
   }
 
   may(role) {
+    if (role === "cluster") return Boolean(this.me.cluster);
     return ROLES.indexOf(this.me.role) >= ROLES.indexOf(role);
   }
 
@@ -116,7 +120,10 @@ class Console {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const types = event.target.matches("input:not([type=checkbox]), select, textarea");
-    if (event.key === "Escape" && types) event.target.blur();
+    if (event.key === "Escape" && types) {
+      event.preventDefault(); // browsers would empty a search field, and tell nobody
+      event.target.blur();
+    }
     if (types) return;
     if (event.key === "/") {
       const search = this.main.querySelector("input[type=search]");

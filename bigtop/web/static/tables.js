@@ -11,7 +11,7 @@ export function table(columns, label) {
   return [scroll, body];
 }
 
-function page(console_, root, title, about, params, columns, make) {
+export function page(console_, root, title, about, params, columns, make, most = 500) {
   const search = h("input", { type: "search", placeholder: "Search   /", "aria-label": `Search ${title.toLowerCase()}`, value: params.get("q") || "" });
   const count = h("span", { class: "dim", role: "status" });
   const [scroll, body] = table(columns, title);
@@ -23,7 +23,7 @@ function page(console_, root, title, about, params, columns, make) {
     entries = newest || entries;
     const asked = search.value.trim().toLowerCase();
     const fit = asked ? entries.filter(([, row]) => textOf(row).includes(asked)) : entries;
-    rows.show(fit.slice(0, 500));
+    rows.show(fit.slice(0, most));
     say(count, asked ? `${fit.length} of ${entries.length}` : entries.length ? number(entries.length) : "");
     scroll.classList.toggle("hidden", !fit.length);
     empty.classList.toggle("hidden", fit.length > 0);

@@ -3,7 +3,7 @@
 import { h, put, fill, say, mark, Keyed } from "./dom.js";
 import { Chart } from "./chart.js";
 import { eventRow, table } from "./tables.js";
-import { glyph, health, number, percent, rate, short, since as from, size } from "./words.js";
+import { ago, glyph, health, number, percent, rate, short, since as from, size, span, time } from "./words.js";
 
 const SPANS = [
   ["10 min", 600],
@@ -23,6 +23,7 @@ export function watcher(console_, root, daemon, name, params) {
   const charts = h("div", { class: "charts" });
   const spans = h("div", { class: "bar", role: "group", "aria-label": "Time shown" });
   const workers = h("section", {});
+  const deploy = h("section", { class: "hidden", "aria-label": "Deploy" });
   const code = h("section", { class: "hidden" });
   const routes = h("section", { class: "hidden" });
   const happened = h("section", { class: "hidden" });
@@ -34,6 +35,7 @@ export function watcher(console_, root, daemon, name, params) {
     trouble,
     stats,
     h("section", {}, h("div", { class: "bar between" }, spans, links), charts),
+    deploy,
     workers,
     code,
     routes,
@@ -167,6 +169,7 @@ export function watcher(console_, root, daemon, name, params) {
     tables.workers.show(row.workers.map((one) => [one.key, one]));
     draw();
     showRoutes(row.routes);
+    showDeploy(model.values.deploy);
   }
 
   function figures(row) {
@@ -208,7 +211,43 @@ export function watcher(console_, root, daemon, name, params) {
     tables.routes.show(found.map((one) => [one.route, one]));
   }
 
-  // Deploys: which code there is.
+  // The newest deploy, step by step.
+  function showDeploy(one) {
+    deploy.classList.toggle("hidden", !one);
+    if (!one) return;
+    if (!tables.deploy) {
+      const title = h("h2", {});
+      const told = h("span", { class: "dim" });
+      const undo = operates && kind === "app" ? console_.actions.button("rollback", daemon, name, {}, { small: true }) : null;
+      const list = h("ol", { class: "steps panel" });
+      const reason = h("p", { class: "error" });
+      fill(deploy, h("div", { class: "heading" }, title, told, undo), list, reason);
+      const step = () => h("li", {}, h("i", { class: "level", role: "img" }), h("b", {}), h("span", {}), h("span", { class: "dim num" }));
+      tables.deploy = { title, told, undo, list, reason, rows: new Keyed(list, step, showStep) };
+    }
+    const { title, told, undo, list, reason, rows } = tables.deploy;
+    say(title, `Deploy of generation ${one.generation}`);
+    const ends = { running: "under way", done: "done", failed: `failed${one.kept ? `: generation ${one.kept} goes on` : ""}` };
+    say(told, `${ends[one.state]}${one.ended ? `, ${time(one.ended)}` : ""}`);
+    undo?.classList.toggle("hidden", one.state !== "running");
+    list.classList.toggle("hidden", !one.steps.length);
+    say(reason, one.reason);
+    reason.classList.toggle("hidden", !one.reason);
+    rows.show(one.steps.map((step) => [step.what, step]));
+  }
+  function showStep(element, one) {
+    const [glyph_, what, about, took] = element.children;
+    const level = { running: "busy", done: "good", failed: "bad" }[one.state];
+    mark(glyph_, "class", `level ${level}`);
+    mark(glyph_, "aria-label", one.state);
+    say(glyph_, glyph(level));
+    say(what, one.what);
+    say(about, one.about);
+    mark(took, "data-since", one.state === "running" ? one.began : null);
+    say(took, one.state === "running" ? (one.began ? ago(one.began) : "") : one.began && one.ended ? span(one.ended - one.began) : "");
+  }
+
+  // Which code there is.
   function showCode(model) {
     const found = (model.values.generations || []).filter((one) => one.watcher === name);
     if (back) back.disabled = found.length < 2;
