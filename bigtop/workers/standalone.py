@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 from _thread import start_new_thread  # by name, as sleep: gevent puts its own in their modules
 from collections.abc import Iterator, Sequence
@@ -76,10 +77,22 @@ def born(own: StandaloneOptions) -> Life:
 def _nothing_follows() -> None:
     """Python takes a while to end, and a signal that comes too late must not make a status of its own."""
     if threading.current_thread() is threading.main_thread():
-        # What came before is handled here: Python complains of handlers that were taken away meanwhile.
-        signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_LEAVE)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_LEAVE)  # what came before is handled here
+        _accept_late_signals()
         for number in ASKED_TO_LEAVE:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _accept_late_signals() -> None:
+    """Have Python say nothing of a signal that another thread was given while its handler was taken away:
+    masks are per thread, and what calls handlers is the main thread alone (PyErr_CheckSignals)."""
+    usual = sys.unraisablehook
+
+    def tell(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.object is not None or not isinstance(unraisable.exc_value, OSError):
+            usual(unraisable)
+
+    sys.unraisablehook = tell
 
 
 @contextlib.contextmanager

@@ -223,6 +223,7 @@ def test_access_log_and_scoreboard(server: BackendServer) -> None:
 
 def test_files_come_while_the_application_is_busy(server: BackendServer) -> None:
     with server.connect() as busy, server.connect() as client:
+        assert client.get("/static/style.css").status == 200  # it is let in: later there is no room
         gate = server.hold(busy)
         assert client.get("/static/big.bin").status == 200
         assert client.get("/static/style.css").body == CSS

@@ -138,6 +138,21 @@ def say(stack: Stack, text: str, times: int = 1, stream: str = "stdout", pause: 
     until(lambda: not (stack.folder / "say").exists(), "the talker to hear it")
 
 
+def until_lines_come(page: Page, stack: Stack, text: str) -> None:
+    """Return when the page shows what is said, and not only what was said before it asked."""
+    lines = page.locator(".line:not(.hidden)", has_text=text)
+    first = 0  # that are shown at once
+
+    def come() -> bool:
+        nonlocal first
+        say(stack, text)
+        shown = lines.count()
+        first = first or shown
+        return shown > first
+
+    until(come, "lines to come")
+
+
 # ---- what is seen
 
 
@@ -405,7 +420,7 @@ def test_lines_that_a_page_cannot_take_are_dropped_and_told_where_they_are_missi
     page.goto(f"{url}/#/logs?w=site%0Atalker")
     for turn in itertools.count(1):
         page.reload()
-        expect(page.locator(".lines")).to_contain_text(re.compile(r"\S"))
+        until_lines_come(page, stack, f"before turn {turn}")
         page.evaluate("() => { window.holds = true; }")
         say(stack, f"turn {turn}, line {{n}} of too many", 12_000)
         last = f"turn {turn}, line 11999 of"
