@@ -51,6 +51,13 @@ def test_who_follows_all_changes_has_the_newest_rows_in_their_order(steps: list[
         assert list(has.items()) == list(rows.items())
 
 
+def test_a_new_order_is_told_although_no_row_is_new() -> None:
+    changes = Changes()
+    changes.step({"a": 1, "b": 2})
+    assert changes.step({"b": 2, "a": 1}) == {"rows": {}, "gone": [], "order": ["b", "a"]}
+    assert changes.step({"b": 2, "a": 1}) is None
+
+
 def test_what_stays_is_not_told_again() -> None:
     told = Told()
     ring = Ring(3)

@@ -60,7 +60,7 @@ class Changes:
         is_first, self._has_begun = not self._has_begun, True
         order = None if not is_first and list(self._sent) == list(rows) else list(rows)
         self._sent = dict(rows)
-        if not (changed or gone or is_first):
+        if not changed and order is None:
             return None
         return {"rows": changed, "gone": gone, "order": order}
 
