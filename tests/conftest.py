@@ -13,8 +13,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes, and how long to make one, depends on what else the machine does. Speed is
-# measured in bench/.
-settings.register_profile("bigtop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# measured in bench/. `make test` tries the same examples each time, so that a change is not refused for what
+# was wrong before it; `make explore` tries others.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("bigtop", PATIENT, derandomize=True)
+settings.register_profile("explore", PATIENT)
 settings.load_profile("bigtop")
 
 
