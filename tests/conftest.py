@@ -39,6 +39,19 @@ def descriptors_end_here() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def folders_are_removed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests make with tempfile goes with them: a failed test has said what it saw. The name is short,
+    for sockets are below it."""
+    with pytest.MonkeyPatch.context() as patch:
+        tmp_path_factory.getbasetemp()  # beside it: pytest keeps its own
+        folder = tempfile.mkdtemp(prefix="bt-")
+        os.chmod(folder, 0o711)  # other users run some of what is below
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def runtime_folder() -> Iterator[None]:
     """Control sockets of what tests start have a folder of their own, with a name that is short enough; and
     so has what they remember, which would be with what this user has typed."""
