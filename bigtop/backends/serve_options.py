@@ -189,7 +189,8 @@ class ServeOptions(Record):
     @property
     def counts_clients(self) -> bool:
         """Whether something is limited by address."""
-        return bool(self.gates.connections or any(one.gates.rate.requests for one in self.by_path()))
+        counts = any(one.gates.rate.requests or one.gates.users for one in self.by_path())
+        return bool(self.gates.connections or counts)
 
     @property
     def cache_size(self) -> int:

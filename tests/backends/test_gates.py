@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bigtop.backends.native.gates.password_tries import TRIES
 from bigtop.backends.serve_options import PathOptions, ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.record import replace
@@ -119,6 +120,32 @@ def test_users_are_let_in_by_password(kind: str, tmp_path: Path) -> None:
         anna = "/scope/static/a.txt", user("anna", "secret")
         eventually(lambda: asked(subject, *anna).status == 200 and "users:1: the password" in subject.log())
         assert asked(subject, *anna).body == b"a file"
+
+
+def test_an_address_tries_few_wrong_passwords(kind: str, tmp_path: Path) -> None:
+    """Each once, whatever the worker; who is known to be right is let in all the same."""
+    users = tmp_path / "users"
+    users.write_text(f"anna:{SHA256}\n")
+    options = ServeOptions(gates=replace(ServeOptions().gates, users=str(users)))
+    with BackendServer(KINDS[kind], options, backend=kind) as subject:
+
+        def ask(password: str, address: str) -> Answer:
+            return asked(subject, "/", user("anna", password), comes_from(address))
+
+        assert ask("secret", "192.0.2.1").status == 200
+        for number in range(TRIES.requests):
+            for _ in range(2):
+                assert ask(f"guess {number}", "192.0.2.1").status == 401
+        refused = ask("another guess", "192.0.2.1")
+        assert (refused.status, refused.body) == (
+            429, b"429 Too Many Requests\ntoo many wrong passwords from this address\n"
+        )  # fmt: skip
+        assert 1 <= int(refused["Retry-After"] or 0) <= TRIES.seconds / TRIES.requests
+        assert ask("guess 0", "192.0.2.1").status == 401, "this one is known"
+        assert ask("secret", "192.0.2.1").status == 200, "and so is this one"
+        assert ask("another guess", "192.0.2.2").status == 401, "others are not meant"
+        assert subject.log().count("192.0.2.1 has tried too many wrong passwords") == 1
+        assert asked(subject, "/", user("anna", "yet another")).status == 401, "nobody knows who that is"
 
 
 def test_nobody_gets_around_the_question_by_a_broken_body(kind: str, tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ import json
 import os
 import signal
 import time
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from bigtop.backends.native.gates.password_tries import TRIES
+from tests.http.test_gates import SHA256
 from tests.support.site import Site, until
 from tests.support.wire import Answer, Client, Closed, request
 
@@ -65,6 +68,25 @@ def test_an_address_has_one_rate_over_workers_their_deaths_and_reloads(tmp_path:
         assert {answer.status for answer in refused} == {429}
         assert refused[0]["RateLimit-Policy"] == f'"address";q={QUOTA};w=3600'
         assert 1 <= int(str(refused[0]["Retry-After"])) <= 61
+
+
+def test_an_address_has_so_many_wrong_passwords_over_workers(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"anna:{SHA256}\n")
+    with Site(APP, "-w", "4", "--basic-auth", str(users), "--forwarded-allow-ips", "") as site:
+
+        def guess(number: int) -> int:
+            given = b64encode(f"anna:guess {number}".encode()).decode()
+            with connected(site) as client:
+                return client.get("/", f"Authorization: Basic {given}").status
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(guess, range(60)))
+        more = TRIES.requests / TRIES.seconds * (time.monotonic() - began)
+        # Four workers may be at the last one that is allowed at once.
+        assert TRIES.requests <= answers.count(401) <= TRIES.requests + more + 4
+        assert answers.count(401) + answers.count(429) == len(answers)
 
 
 def test_an_address_has_so_many_connections_over_workers_and_their_deaths() -> None:

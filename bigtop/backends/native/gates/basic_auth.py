@@ -5,14 +5,17 @@
 # Rule 1: a user who does not exist takes as long as one who does.
 # Rule 2: one password at a time is tried by a worker, so that a flood of wrong ones leaves it other CPUs, and
 # ten requests with the same one try it once.
-# Rule 3: passwords are not kept, only codes of them (HMAC), with a key that no other process has.
+# Rule 3: wrong ones are counted by address (password_tries.py), for all workers together.
+# Rule 4: passwords are not kept, only codes of them (HMAC), with a key that no other process has.
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Final
 
 from bigtop.backends.native.gates.fresh_file import FreshFile
+from bigtop.backends.native.gates.password_tries import PasswordTries
 from bigtop.backends.native.handlers.apart import Apart
 from bigtop.http.clients.peer import BasePeer
 from bigtop.http.gates.credentials import Credentials, challenge, credentials_of, users_of
@@ -55,13 +58,20 @@ class Users:
             return True
         return False if self._wrong.get(code, 0) > now else None
 
-    def find_out(self, given: Credentials) -> bool:
-        """The same, however long it takes. From any thread."""
+    def find_out(
+        self, given: Credentials, may_try: Callable[[], bool], wrong: Callable[[], None]
+    ) -> bool | None:
+        """The same, however long it takes; None if it is not known and may not be tried. `wrong` is called if
+        it was, and is. From any thread."""
         self.waiting += 1
         try:
             with self._trying:
                 known = self.known(given, monotonic_ns())  # somebody may have come before
-                return self._try(given) if known is None else known
+                if known is None and may_try():
+                    known = self._try(given)
+                    if not known:
+                        wrong()
+                return known
         finally:
             self.waiting -= 1
 
@@ -85,8 +95,9 @@ class BasicAuth:
     """Lets users in, to the handlers `behind`, which it passes requests on to: also from other threads, one
     at a time."""
 
-    def __init__(self, users: Users, realm: str, behind: Handler | None) -> None:
+    def __init__(self, users: Users, tries: PasswordTries, realm: str, behind: Handler | None) -> None:
         self._users = users
+        self._tries = tries
         self._behind = behind
         self._turn = users.apart.lock()
         self._refusal = refusal_of(401, "a user and a password are needed", challenge(realm), closes=False)
@@ -102,17 +113,27 @@ class BasicAuth:
         users.look(now)
         known = users.known(given, now)
         if known is None:
+            if (refused := self._tries.refusal(request, peer, now)) is not None:
+                return refused
             return (
                 self._busy if users.waiting >= MOST else Postponed(lambda: self._decide(request, peer, given))
             )
         return self._let_in(request, peer, given, now) if known else self._refusal
 
     def _decide(self, request: Request, peer: BasePeer, given: Credentials) -> Reply | None:
+        tries = self._tries
         try:
-            is_right = self._users.find_out(given)
+            is_right = self._users.find_out(
+                given,
+                # Again: others may have been wrong while this one waited.
+                lambda: tries.refusal(request, peer, monotonic_ns()) is None,
+                lambda: tries.wrong(request, peer, monotonic_ns()),
+            )
         except LookupError as error:  # was told at the start, unless the file is another one
             log.error("%s: nobody is let in", error)
             return self._refusal
+        if is_right is None:
+            return tries.refusal(request, peer, monotonic_ns()) or self._refusal
         if not is_right:
             log.warning("a wrong password for %r from %s", given.user, peer.origin(request.headers).address)
             return self._refusal

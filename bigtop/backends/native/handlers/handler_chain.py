@@ -33,6 +33,7 @@ from bigtop.log import logger as get_logger
 if TYPE_CHECKING:
     from bigtop.backends.native.cache.response_cache import ResponseCache
     from bigtop.backends.native.gates.basic_auth import Users
+    from bigtop.backends.native.gates.password_tries import PasswordTries
     from bigtop.ipc.cache_arena import Arena
 
 log = get_logger("bigtop.backend")
@@ -171,7 +172,8 @@ def _chain(options: ServeOptions, parts: Parts) -> Chain:
         filters.append(parts.of(_compression, answers.compress, answers.compress_types, answers.compress_min))
     if gates.users:
         users = parts.of(_users, gates.users, parts.apart)
-        behind = [_auth(users, gates.realm, Handlers(behind) if behind else None)]
+        tries = parts.of(_tries, parts.clients)
+        behind = [_auth(users, tries, gates.realm, Handlers(behind) if behind else None)]
     return Chain([*handlers, *behind], filters)
 
 
@@ -244,10 +246,16 @@ def _users(path: str, apart: Apart) -> Users:
     return Users(path, apart)
 
 
-def _auth(users: Users, realm: str, behind: Handler | None) -> Handler:
+def _tries(clients: ClientTable) -> PasswordTries:
+    from bigtop.backends.native.gates.password_tries import PasswordTries
+
+    return PasswordTries(clients)
+
+
+def _auth(users: Users, tries: PasswordTries, realm: str, behind: Handler | None) -> Handler:
     from bigtop.backends.native.gates.basic_auth import BasicAuth
 
-    return BasicAuth(users, realm, behind)
+    return BasicAuth(users, tries, realm, behind)
 
 
 def _own_arena(size: int) -> Arena:
