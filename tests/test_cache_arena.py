@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigtop.backends.native.cache.shelf import refresh
-from bigtop.ipc import cache_arena
-from bigtop.ipc.cache_arena import SMALLEST, WAYS, Arena, Count, create, size_of
+from bigtop.ipc.cache_arena import Arena, create
+from bigtop.ipc.cache_layout import SETS_AT, SMALLEST, WAYS, Count, size_of, totals_of
 from bigtop.ipc.cache_slot import is_alive, is_claimed
 
 SECOND = 1_000_000_000
@@ -52,8 +52,7 @@ def test_a_record_is_found_by_all(arena: Arena) -> None:
         assert found(one, b"a") == found(other, b"a") == b"hello"
         assert keep(other, b"a", b"another")
         assert found(one, b"a") == b"another"
-        assert one.counts.totals() == other.counts.totals()
-        assert one.counts.totals()[Count.STORED] == 2
+        assert totals_of(one._fd).counts[Count.STORED] == 2
 
 
 def test_keys_are_unforeseeable() -> None:
@@ -125,7 +124,8 @@ def test_the_oldest_make_room(arena: Arena) -> None:
     assert len(there) >= 2 * 8 - 2
     for number in there:
         assert found(arena, b"%d" % number).startswith(b"%d:" % number)
-    assert arena.used()[0] == arena.used()[1]
+    totals = totals_of(arena._fd)
+    assert totals.used == totals.size
 
 
 def test_what_is_asked_for_is_written_anew(arena: Arena) -> None:
@@ -147,7 +147,7 @@ def test_a_set_is_bounded_and_its_oldest_makes_room(arena: Arena) -> None:
         assert claim is not None
         arena.keep(claim, key)
     assert [bool(arena.find(key)[1]) for key in keys] == [False, *[True] * WAYS]
-    assert arena.counts.totals()[Count.EVICTED] == 1
+    assert totals_of(arena._fd).counts[Count.EVICTED] == 1
 
 
 def test_a_set_of_claims_has_no_room(arena: Arena) -> None:
@@ -239,7 +239,7 @@ def test_whatever_was_written_over_it_a_record_is_whole_or_not_there(writes: lis
         names = [b"%d" % number for number in range(20)]
         for name in names:
             keep(arena, name, name * 500)
-        slots = cache_arena._SETS_AT
+        slots = SETS_AT
         for at, data in writes:
             where = slots + at % (SMALLEST - slots - len(data))
             arena._memory[where : where + len(data)] = data

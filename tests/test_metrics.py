@@ -9,6 +9,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from bigtop.ipc import histogram
+from bigtop.ipc.cache_layout import Count as Cached
+from bigtop.ipc.cache_layout import Totals
 from bigtop.ipc.counters import LATENCIES, NONE, WAITS, Count
 from bigtop.stats.export import metrics
 from bigtop.stats.export.exposition import Format, chosen, number, render
@@ -36,7 +38,8 @@ def figures(*times, routes=None):
     for count in (Count.LATENCY_NS, Count.CALL_NS, Count.QUEUE_NS):
         counts[count] = sum(times)
     counts[Count.BYTES_OUT] = 2**60
-    return AppFigures(counts, workers=4, busy=2, waiting=1, routes=routes or {})
+    cache = Totals(512, 2**20, dict(zip(Cached, range(1, len(Cached) + 1), strict=True)))
+    return AppFigures(counts, workers=4, busy=2, waiting=1, routes=routes or {}, cache=cache)
 
 
 def everything():
@@ -70,6 +73,11 @@ class TestText:
         assert values["bigtop_sent_bytes_total", shop] == 2**60
         assert values["bigtop_worker_exits_total", ("reason", "signal"), ("watcher", "shop")] == 7
         assert values["bigtop_reloads_total", ("result", "failed"), ("watcher", "shop")] == 1
+        results = [values["bigtop_cache_requests_total", shop, ("result", one)] for one in ("hit", "passed")]
+        assert results == [Cached.HITS + 1, Cached.PASSED + 1]
+        assert values["bigtop_cache_stored_total", shop] == Cached.STORED + 1
+        assert values["bigtop_cache_evicted_total", shop] == Cached.EVICTED + 1
+        assert values["bigtop_cache_used_bytes", shop] == 512
         labels = ("compiled", "yes"), ("python", "3.11.7"), ("version", "1.0")
         assert values["bigtop_build_info", *labels] == 1
 

@@ -29,6 +29,7 @@ endpoint = "ipc://{folder}/ctl"
 bind = "127.0.0.1:0"
 [app.shop]
 app = "tests.apps.patterns_flask:app"
+cache = "1M"
 bind = "127.0.0.1:0"
 [watcher.beside]
 cmd = "sleep 1000"

@@ -20,46 +20,35 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import IntEnum
 from hashlib import blake2b
 from threading import Lock
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from bigtop.ipc.cache_layout import (
+    ALIGNED,
+    COUNTS,
+    COUNTS_AT,
+    HEAD,
+    PREFIX,
+    PURGES,
+    SETS_AT,
+    WAYS,
+    Count,
+    bytes_of,
+    rounded,
+    size_of,
+)
 from bigtop.ipc.cache_slot import EMPTY, SLOT_SIZE, Slot, bytes_of_slot, is_claimed, slot_in
 from bigtop.ipc.seats import CAPACITY
 from bigtop.system import kernel
 
-SMALLEST: Final = 1 << 20  # bytes of an arena
-WAYS: Final = 8  # slots of a set
-_PER_SLOT: Final = 2048  # bytes of the ring for each slot: smaller answers than this leave some of it unused
 _SHARE: Final = 8  # of the ring, that one record may have
-
-# Words of 8 bytes at the beginning.
-_HEAD: Final = 0  # how many bytes of the ring were ever given out
-_PURGES: Final = 1
 _SECRET_AT: Final = 64
 _SECRET: Final = 32
-_COUNTS_AT: Final = 128
 _KEY_SIZE: Final = 16
 _TRIES: Final = 500
 _BEGINNING: Final = 16384  # bytes of a record by which it may be purged
-_ALIGNED: Final = 8
-
-
-class Count(IntEnum):
-    """What is counted, in each worker."""
-
-    HITS = 0
-    MISSES = 1
-    STALE = 2  # given although they were not fresh any more
-    PASSED = 3  # requests, or answers, that are not for a cache
-    STORED = 4
-    EVICTED = 5  # to make room
-
-
-_COUNTS: Final = 8  # words for each seat
-_SETS_AT: Final = _COUNTS_AT + CAPACITY * _COUNTS * 8
 
 
 class Claim(NamedTuple):
@@ -71,26 +60,10 @@ class Claim(NamedTuple):
     purges: int
 
 
-def size_of(wanted: int) -> tuple[int, int]:
-    """Return how many slots and how many bytes for records an arena of `wanted` bytes has."""
-    room = rounded(wanted) - _SETS_AT
-    slots = max(WAYS, room // (_PER_SLOT + SLOT_SIZE) // WAYS * WAYS)
-    return slots, (room - slots * SLOT_SIZE) // _ALIGNED * _ALIGNED
-
-
-def rounded(size: int) -> int:
-    """Return how many bytes an arena has of which somebody wants `size`."""
-    return max(size, SMALLEST)
-
-
-def bytes_of(fd: int) -> int:
-    """Return how many bytes an arena has."""
-    return os.fstat(fd).st_size
-
-
-def create(size: int) -> int:
-    """Return the descriptor of an empty arena of `size` bytes; pages that nobody touched cost nothing."""
-    fd = kernel.shared_memory("bigtop-cache", rounded(size))
+def create(size: int, name: str = "") -> int:
+    """Return the descriptor of an empty arena of `size` bytes, for the application `name`; pages that nobody
+    touched cost nothing."""
+    fd = kernel.shared_memory(PREFIX + name.replace("\0", "")[:200], rounded(size))
     os.pwrite(fd, os.urandom(_SECRET), _SECRET_AT)
     return fd
 
@@ -106,28 +79,21 @@ class Counts:
     def add(self, what: Count) -> None:
         self._words[self._mine + what] += 1
 
-    def totals(self) -> dict[Count, int]:
-        """Return what all workers have counted."""
-        found = self._words.tolist()
-        return {what: sum(found[what::_COUNTS]) for what in Count}
-
 
 class Arena:
     """The arena behind `fd`, which stays open, for the worker in seat number `mine`; any of its threads."""
 
     def __init__(self, fd: int, mine: int = 0) -> None:
         size = bytes_of(fd)
-        if size < SMALLEST:
-            raise ValueError(f"descriptor {fd} is no arena of a cache: it has {size} bytes")
         self._fd = fd
         slots, self._ring_size = size_of(size)
         self._sets = slots // WAYS
-        self._ring_at = _SETS_AT + slots * SLOT_SIZE
+        self._ring_at = SETS_AT + slots * SLOT_SIZE
         self._memory = memoryview(mmap.mmap(fd, size))
         self._words = self._memory[:_SECRET_AT].cast("Q")
         self._secret = bytes(self._memory[_SECRET_AT : _SECRET_AT + _SECRET])
-        words = self._memory[_COUNTS_AT:_SETS_AT].cast("Q")
-        self.counts = Counts(words, min(mine, CAPACITY - 1) * _COUNTS)
+        words = self._memory[COUNTS_AT:SETS_AT].cast("Q")
+        self.counts = Counts(words, min(mine, CAPACITY - 1) * COUNTS)
         self._lock = Lock()  # held for microseconds, and never while anything waits
         self._tokens = 0
         self.largest = self._ring_size // _SHARE
@@ -151,12 +117,12 @@ class Arena:
     def raw(self, key: bytes) -> bytes:
         """Return the bytes of the slot of a digest, b"" if it has none: the same mean the same."""
         number = self._number(key)
-        begins = _SETS_AT + number * SLOT_SIZE
+        begins = SETS_AT + number * SLOT_SIZE
         return bytes(self._memory[begins : begins + SLOT_SIZE]) if number >= 0 else b""
 
     def _number(self, key: bytes) -> int:
         first = int.from_bytes(key[:8], "little") % self._sets * WAYS
-        begins = _SETS_AT + first * SLOT_SIZE
+        begins = SETS_AT + first * SLOT_SIZE
         found = bytes(self._memory[begins : begins + WAYS * SLOT_SIZE])
         place = found.find(key)
         while place >= 0 and place % SLOT_SIZE:
@@ -165,7 +131,7 @@ class Arena:
 
     def _slot(self, number: int) -> Slot | None:
         """Return what a slot says, None for nothing that makes sense."""
-        begins = _SETS_AT + number * SLOT_SIZE
+        begins = SETS_AT + number * SLOT_SIZE
         return slot_in(self._memory[begins : begins + SLOT_SIZE])
 
     def record(self, slot: Slot) -> bytes:
@@ -178,20 +144,20 @@ class Arena:
 
     def is_valid(self, slot: Slot) -> bool:
         """Whether the ring still has what a slot was given."""
-        head = self._words[_HEAD]
+        head = self._words[HEAD]
         fits = 0 < slot.size <= self.largest and slot.at % self._ring_size + slot.size <= self._ring_size
         return fits and slot.at + slot.size <= head <= slot.at + self._ring_size
 
     def is_old(self, slot: Slot) -> bool:
         """Whether a record will soon be forgotten."""
-        return slot.is_there and self._words[_HEAD] - slot.at > self._ring_size * 3 // 4
+        return slot.is_there and self._words[HEAD] - slot.at > self._ring_size * 3 // 4
 
     # ---- filling
 
     @property
     def purges(self) -> int:
         """How many there were; modulo 2**32."""
-        return self._words[_PURGES] & 0xFFFFFFFF
+        return self._words[PURGES] & 0xFFFFFFFF
 
     def claim(self, key: bytes, now: int, until: int, purges: int = -1) -> Claim | None:
         """Return the right to fill `key` until then; None where another one has it, or there is no room, or
@@ -273,10 +239,10 @@ class Arena:
         with self._locked() as locked:
             if not locked:
                 return -1
-            head = self._words[_HEAD]
+            head = self._words[HEAD]
             if (rest := self._ring_size - head % self._ring_size) < size:
                 head += rest
-            self._words[_HEAD] = head + -(-size // _ALIGNED) * _ALIGNED
+            self._words[HEAD] = head + -(-size // ALIGNED) * ALIGNED
             return int(head)
 
     # ---- forgetting
@@ -298,7 +264,7 @@ class Arena:
         with self._locked(100) as locked:
             if not locked:
                 raise TimeoutError("the cache is busy")
-            self._words[_PURGES] += 1
+            self._words[PURGES] += 1
         for number in range(self._sets * WAYS):
             slot = self._slot(number)
             if slot is None or not slot.is_there:
@@ -316,15 +282,11 @@ class Arena:
         return bytes(self._memory[begins : begins + min(slot.size, _BEGINNING)])
 
     def _put(self, number: int, slot: Slot | None) -> None:
-        begins = _SETS_AT + number * SLOT_SIZE
+        begins = SETS_AT + number * SLOT_SIZE
         if slot is None:
             self._memory[begins : begins + SLOT_SIZE] = EMPTY
             return
         self._memory[begins : begins + SLOT_SIZE] = bytes_of_slot(slot)
-
-    def used(self) -> tuple[int, int]:
-        """Return how many bytes of the ring hold something, and how many there are."""
-        return min(self._words[_HEAD], self._ring_size), self._ring_size
 
     @contextmanager
     def _locked(self, patience: int = 1) -> Iterator[bool]:

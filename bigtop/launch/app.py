@@ -188,12 +188,12 @@ class App:
         size = self.spec.options.cache_size
         if not size:
             return self._arena
-        from bigtop.ipc import cache_arena
+        from bigtop.ipc import cache_arena, cache_layout
 
-        if self._arena is None or cache_arena.bytes_of(self._arena) != cache_arena.rounded(size):
+        if self._arena is None or cache_layout.bytes_of(self._arena) != cache_layout.rounded(size):
             if self._arena is not None:  # workers that have it keep it
                 os.close(self._arena)
-            self._arena = cache_arena.create(size)
+            self._arena = cache_arena.create(size, self.spec.name)
         return self._arena
 
     @property

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 
-from bigtop.ipc import counters, retired
+from bigtop.ipc import cache_layout, counters, retired
 from bigtop.ipc.counters import Counters, RouteSums, Sums
 from bigtop.ipc.retired import RetiredView
 from bigtop.ipc.scoreboard import View, Word
@@ -32,6 +32,7 @@ class AppFigures(Record):
     waiting: int
     routes: Mapping[str, Counters] = retired.NO_ROUTES  # by route pattern
     elapsed: int = 0  # nanoseconds, of the calls that run, which no counter has yet
+    cache: cache_layout.Totals | None = None  # None: it has none
 
 
 class Figures:
@@ -40,6 +41,7 @@ class Figures:
     def __init__(self, pid: int) -> None:
         self._folder = f"/proc/{pid}/fd"
         self._apps: dict[str, _App] = {}
+        self._arenas: dict[str, tuple[str, int]] = {}  # descriptor and inode of its cache, by application
         self._search_at = 0.0
 
     def look(self) -> dict[str, AppFigures]:
@@ -53,8 +55,16 @@ class Figures:
             if app.needs_slots():
                 links = self._slots() if links is None else links
                 app.map(links)
-            found[name] = app.figures()
+            found[name] = app.figures(self._cache(name))
         return found
+
+    def _cache(self, name: str) -> cache_layout.Totals | None:
+        link, inode = self._arenas.get(name, ("", 0))
+        with contextlib.suppress(OSError, ValueError):  # it has none, or another one since
+            if link:
+                with _opened(link) as fd:
+                    return cache_layout.totals_of(fd) if os.fstat(fd).st_ino == inode else None
+        return None
 
     def _find_apps(self) -> None:
         seen = {}
@@ -65,6 +75,10 @@ class Figures:
                 is_known = known is not None and known.inode == inode
                 seen[name] = known if known is not None and is_known else _App(RetiredView(fd), inode)
         self._apps = seen
+        self._arenas = {}
+        for link, name in self._memory(cache_layout.PREFIX):
+            with contextlib.suppress(OSError):
+                self._arenas[name] = link, os.stat(link).st_ino
 
     def _slots(self) -> dict[int, str]:
         """Return where the slots are, by inode."""
@@ -110,7 +124,7 @@ class _App:
                     if view is not None:
                         self._views[inode] = view
 
-    def figures(self) -> AppFigures:
+    def figures(self, cache: cache_layout.Totals | None) -> AppFigures:
         now = time.monotonic_ns()
         there = [
             (entry, self._views[entry.inode]) for entry in self._state.workers if entry.inode in self._views
@@ -125,6 +139,7 @@ class _App:
             sum(_sane(view.words[Word.WAITING]) for _, view in there),
             self._routes.totals,
             sum(view.elapsed(now, now - entry.since) for entry, view in there if view.words[Word.BUSY]),
+            cache,
         )
 
 

@@ -170,6 +170,35 @@ ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
         ),
     ),
     (
+        "Cache of answers",
+        (
+            Panel(
+                "Answers by the cache",
+                "And requests that went to the application: missed, or not for a cache.",
+                "reqps",
+                [Line(_rate(m.CACHE_REQUESTS, _OF_APP, "app, result"), "{{app}} {{result}}")],
+            ),
+            Panel(
+                "Answers that come and go",
+                "If many go to make room, a larger cache has more hits.",
+                "short",
+                [
+                    Line(_rate(m.CACHE_STORED, _OF_APP, "app"), "{{app}} stored"),
+                    Line(_rate(m.CACHE_EVICTED, _OF_APP, "app"), "{{app}} made room"),
+                ],
+            ),
+            Panel(
+                "Memory of the cache",
+                "What holds answers, and what it has.",
+                "bytes",
+                [
+                    Line(_now(m.CACHE_USED, _OF_APP, "app"), "{{app}} used"),
+                    Line(_now(m.CACHE_SIZE, _OF_APP, "app"), "{{app}} size"),
+                ],
+            ),
+        ),
+    ),
+    (
         "Processes",
         (
             Panel(

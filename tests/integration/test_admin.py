@@ -306,6 +306,23 @@ def test_counters_are_what_clients_counted_over_deaths() -> None:
         until(lambda: site.get("/") and metrics(site)[cpu] > 0, "a tick of CPU time")
 
 
+def test_what_a_cache_has_done_is_counted_for_all_workers() -> None:
+    results = {
+        result: ("bigtop_cache_requests_total", ("app", "shop"), ("result", result))
+        for result in ("hit", "miss", "stale", "passed")
+    }
+    with admin_site("--workers", "2", "--cache", "2M", app="tests.apps.cacheable:wsgi") as site:
+        site.wait_for("shop: started")
+        assert {metrics(site)[result] for result in results.values()} == {0}
+        for _ in range(9):
+            site.get("/kept?h=Cache-Control:max-age%3D60")
+        until(lambda: metrics(site)[results["hit"]] == 8, "the hits to be counted")
+        found = metrics(site)
+        assert found[results["miss"]] == found["bigtop_cache_stored_total", ("app", "shop")] == 1
+        size = found["bigtop_cache_size_bytes", ("app", "shop")]
+        assert 0 < found["bigtop_cache_used_bytes", ("app", "shop")] < size < 2 << 20
+
+
 @pytest.mark.parametrize("kind", READ)
 def test_what_an_application_counts_is_appended(kind: str, tmp_path: Path) -> None:
     (tmp_path / "counting.py").write_text(APP)

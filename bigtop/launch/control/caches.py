@@ -15,12 +15,11 @@ def facts(name: str, app: App) -> Mapping[str, object] | None:
     """Return the figures of an application's cache, None where it has none."""
     if app.arena is None:
         return None
-    from bigtop.ipc.cache_arena import Arena  # for those who have one
+    from bigtop.ipc.cache_layout import totals_of  # for those who have one
 
-    arena = Arena(app.arena)
-    used, size = arena.used()
-    counts = {what.name.lower(): number for what, number in arena.counts.totals().items()}
-    return {"watcher": name, "bytes": used, "size": size, **counts}
+    totals = totals_of(app.arena)
+    counts = {what.name.lower(): number for what, number in totals.counts.items()}
+    return {"watcher": name, "bytes": totals.used, "size": totals.size, **counts}
 
 
 def purge(app: App, url: str | None) -> int | None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
-from bigtop.ipc import histogram
+from bigtop.ipc import cache_layout, histogram
+from bigtop.ipc.cache_layout import Count as Cached
 from bigtop.ipc.counters import LATENCIES, WAITS, Count
 from bigtop.ipc.route_counts import MOST
 from bigtop.record import Record
@@ -126,6 +127,30 @@ INTERRUPTED: Final = Metric(
     ("app",),
     "Requests that were past their time limit, and were interrupted; they count among those with a 5xx.",
 )
+CACHE_REQUESTS: Final = Metric(
+    "bigtop_cache_requests",
+    Kind.COUNTER,
+    ("app", "result"),
+    "Requests that met the cache of answers (--cache), by result: hit, miss, stale (given although not fresh "
+    "any more), passed (the request, or its answer, is not for a cache).",
+    series="4",
+)
+CACHE_STORED: Final = Metric(
+    "bigtop_cache_stored", Kind.COUNTER, ("app",), "Answers that were put into the cache."
+)
+CACHE_EVICTED: Final = Metric(
+    "bigtop_cache_evicted", Kind.COUNTER, ("app",), "Answers that the cache forgot to make room for others."
+)
+CACHE_USED: Final = Metric(
+    "bigtop_cache_used_bytes",
+    Kind.GAUGE,
+    ("app",),
+    "Memory of the cache that holds answers, or did: all of it, once it was full.",
+    "bytes",
+)
+CACHE_SIZE: Final = Metric(
+    "bigtop_cache_size_bytes", Kind.GAUGE, ("app",), "Memory of the cache for answers.", "bytes"
+)
 WORKERS: Final = Metric("bigtop_workers", Kind.GAUGE, ("app",), "Worker processes that run.")
 STARTS: Final = Metric(
     "bigtop_process_starts", Kind.COUNTER, ("watcher",), "Processes that were started, successors included."
@@ -184,18 +209,9 @@ BUILD: Final = Metric(
 METRICS: Final = (
     *(REQUEST_DURATION, ACTIVE_REQUESTS, BUSY_RATIO, QUEUE, WAITING_REQUESTS, REQUESTS),
     *(ROUTE_DURATION, ROUTE_ERRORS, CALL, RECEIVED, SENT),
-    *(
-        ACCEPTED,
-        HANDED_OFF,
-        INTERRUPTED,
-        WORKERS,
-        STARTS,
-        EXITS,
-        RELOADS,
-        LAST_RELOAD,
-        GENERATION,
-        LOG_DROPPED,
-    ),
+    *(ACCEPTED, HANDED_OFF, INTERRUPTED),
+    *(CACHE_REQUESTS, CACHE_STORED, CACHE_EVICTED, CACHE_USED, CACHE_SIZE),
+    *(WORKERS, STARTS, EXITS, RELOADS, LAST_RELOAD, GENERATION, LOG_DROPPED),
     *(CPU, MEMORY, BUILD),
 )
 
@@ -253,6 +269,23 @@ def of_app(name: str, figures: AppFigures) -> Iterator[Sample]:
     yield Sample(HANDED_OFF, app, counts[Count.HANDED_OFF])
     yield Sample(INTERRUPTED, app, counts[Count.INTERRUPTED])
     yield Sample(WORKERS, app, figures.workers)
+    if figures.cache is not None:
+        yield from _of_cache(name, figures.cache)
+
+
+_RESULTS: Final = (
+    *(("hit", Cached.HITS), ("miss", Cached.MISSES)),
+    *(("stale", Cached.STALE), ("passed", Cached.PASSED)),
+)
+
+
+def _of_cache(name: str, totals: cache_layout.Totals) -> Iterator[Sample]:
+    for result, count in _RESULTS:
+        yield Sample(CACHE_REQUESTS, (name, result), totals.counts[count])
+    yield Sample(CACHE_STORED, (name,), totals.counts[Cached.STORED])
+    yield Sample(CACHE_EVICTED, (name,), totals.counts[Cached.EVICTED])
+    yield Sample(CACHE_USED, (name,), totals.used)
+    yield Sample(CACHE_SIZE, (name,), totals.size)
 
 
 def of_watcher(name: str, tally: WatcherTally) -> Iterator[Sample]:

@@ -18,7 +18,8 @@ from bigtop.http.cache.terms import Terms, terms_of
 from bigtop.http.handlers import Draft, Reply
 from bigtop.http.messages import Request
 from bigtop.http.response import Headers
-from bigtop.ipc.cache_arena import Claim, Count
+from bigtop.ipc.cache_arena import Claim
+from bigtop.ipc.cache_layout import Count
 from bigtop.system.clock import monotonic_ns
 
 FILLING: Final = 30 * SECOND  # for which a claim is believed

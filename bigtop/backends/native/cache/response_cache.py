@@ -21,7 +21,7 @@ from bigtop.http.cache.keys import CONDITIONS, Asked, asked_of
 from bigtop.http.clients.peer import BasePeer
 from bigtop.http.handlers import Draft, Handler, Postponed, Reply, refusal_of
 from bigtop.http.messages import Request
-from bigtop.ipc.cache_arena import Count
+from bigtop.ipc.cache_layout import Count
 from bigtop.ipc.cache_slot import is_claimed
 from bigtop.system.clock import monotonic_ns
 
