@@ -119,6 +119,7 @@ class Request:
         "is_secure",
         "keep_alive",
         "method",
+        "pace",
         "target",
         "until_full",
         "upgrade",
@@ -141,6 +142,8 @@ class Request:
         # What the response cache makes of the answer: called when the application is done with it. With an
         # answer that is given already, the application is called behind that (native/cache/fill.py).
         self.fill: Callable[[], object] | None = None
+        # Slows the answer down to so many bytes a second, before its head is out; None: that cannot be.
+        self.pace: Callable[[int], None] | None = None
         self.cache_status = ""  # HIT, MISS, STALE or BYPASS
         self.keep_alive = True
         self.content_length: int | None = 0

@@ -41,11 +41,12 @@ def test_a_charset(kind: str, charset: str, made: str) -> None:
     assert filtered(("Content-Type", kind), ("X-Accel-Charset", charset)) == [("Content-Type", made)]
 
 
-def test_what_is_not_done_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """On the wire: test_limit_rate.py."""
     one = AccelHeaders()
     with caplog.at_level(logging.WARNING):
         assert filtered(HTML, ("X-Accel-Limit-Rate", "off"), by=one) == [HTML]
         assert caplog.messages == []
         for _ in range(2):
-            assert filtered(HTML, ("X-Accel-Limit-Rate", "1024"), by=one) == [HTML]
-    assert caplog.messages == ["GET /: X-Accel-Limit-Rate is not heeded"]
+            assert filtered(HTML, ("X-Accel-Limit-Rate", "fast"), by=one) == [HTML]
+    assert caplog.messages == ["GET /: X-Accel-Limit-Rate: 'fast' is no number of bytes a second"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from bigtop.backends.native.transport.pace import STEP
 from bigtop.http.limits import Limits
 
 SECOND: Final = 1_000_000_000
@@ -81,6 +82,7 @@ class Timeouts(Generic[C]):
         "last",
         "linger",
         "look",
+        "pace",
         "send",
         "soonest",
     )
@@ -96,9 +98,10 @@ class Timeouts(Generic[C]):
         self.linger = Wait(LINGER)
         self.last = Wait(LAST_REQUEST)
         self.look = Wait(LOOK)
+        self.pace = Wait(STEP)
         self._waits = (
             *(self.handshake, self.idle, self.head, self.body, self.send),
-            *(self.linger, self.last, self.look),
+            *(self.linger, self.last, self.look, self.pace),
         )
         self.soonest = NEVER  # nothing runs out before; may be too early, never too late, NEVER for nothing
 

@@ -20,6 +20,7 @@ from bigtop.backends.native.transport.hangup import Departure
 from bigtop.backends.native.transport.write_buffer import LARGE, ClientGone
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.file_part import file_part
+from bigtop.backends.wsgi.slowdown import slower
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.errors import AnswerOver, ProtocolError, causes
 from bigtop.http.filtered import FilteredExchange
@@ -71,6 +72,8 @@ class Call:
         stream.written = 0
         self.request = request
         filters = context.chain.filters
+        if filters is not None and stream.fd >= 0:
+            request.pace = slower(stream, context.bounds)
         self.exchange: Exchange = (
             Exchange(request, context.stamps, self)
             if filters is None

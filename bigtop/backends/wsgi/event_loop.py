@@ -182,8 +182,7 @@ class EventLoop:
             connection = self._connections.of(stream)
             blocked = connection.call if connection is not None and connection.passed_on is None else None
             if connection is not None and blocked is not None and not blocked.settled and stream.waits:
-                self._timeouts.start(connection, self._timeouts.send, now)
-                self._connections.watch(connection, EPOLLOUT)
+                self._flow.slow.wait_for_room(connection, now)
         while executor.finished:
             call = executor.finished.popleft()
             executor.settled(call)
@@ -303,3 +302,5 @@ def _late(flow: RequestFlow, connections: Connections, connection: Connection, w
         connection.passed_on.late(wait, now)
     elif wait is connections.timeouts.send:
         flow.slow.lose(connection)
+    elif wait is connections.timeouts.pace:
+        flow.slow.send_rest(connection, now)

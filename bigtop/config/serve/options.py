@@ -567,8 +567,8 @@ ACCEL_HEADERS = Option(
     "--accel-headers",
     Group.FILES,
     one(values.switch),
-    "Heed X-Accel-Charset of the application, and X-Accel-Expires for --cache; keep these, -Buffering and "
-    "-Limit-Rate from clients.",
+    "Heed X-Accel-Charset and -Limit-Rate of the application, and -Expires for --cache; keep these and "
+    "-Buffering from clients.",
     default=("off",),
     field="answers.accel_headers",
     by_path=True,

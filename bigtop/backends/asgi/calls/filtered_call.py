@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bigtop.backends.asgi.calls.call import Call
+from bigtop.backends.asgi.calls.slowdown import slower
 from bigtop.backends.asgi.calls.stream import Stream, StreamOwner
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.native.handlers.file_answers import read_through
@@ -39,6 +40,8 @@ class FilteredCall(Call):
         self._filters = filters
         self._filtered = FilteredAnswer(request, context.stamps, filters)
         self.answer = self._filtered
+        if stream.paces:
+            request.pace = slower(stream)
 
     def give(self, reply: Reply) -> None:
         Call.give(self, filtered(self._filters, self.request, reply))

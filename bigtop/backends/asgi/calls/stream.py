@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from bigtop.backends.asgi.metrics import MeteredCall
+from bigtop.backends.native.transport.pace import Pace
 from bigtop.backends.native.transport.transport import Transport
 from bigtop.http.handlers import FilePart
 
@@ -17,11 +18,14 @@ from bigtop.http.handlers import FilePart
 class Stream:
     """Bytes of one request after the other, both ways. Nothing here fails because the client has left."""
 
-    __slots__ = ("at_end", "raw", "shares")
+    paces: ClassVar[bool] = False  # an answer can be slowed down here
+
+    __slots__ = ("at_end", "pace", "raw", "shares")
 
     def __init__(self, raw: Transport) -> None:
         self.raw = raw
         self.at_end = False  # the client sends nothing more
+        self.pace: Pace | None = None  # of the answer that is written
         self.shares = False  # room for what is read, with others: resume() also behind the end of a body
 
     @abstractmethod

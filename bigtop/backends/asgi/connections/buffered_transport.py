@@ -25,6 +25,7 @@ from bigtop.backends.asgi.calls.stream import Stream
 from bigtop.backends.asgi.connections.transport_events import TransportEvents
 from bigtop.backends.asgi.loop.waiters import Waiters
 from bigtop.backends.native.app_queues import READ
+from bigtop.backends.native.transport.pace import STEP
 from bigtop.backends.native.transport.transport import Bytes, Transport
 from bigtop.backends.native.transport.write_buffer import Bounds, ClientGone, WriteBuffer
 from bigtop.errors import ProtocolError
@@ -154,6 +155,8 @@ class Duplex(Stream):
 class BufferedTransport(Duplex):
     """A transport that takes what it is given, and tells what came."""
 
+    paces = True
+
     __slots__ = (
         "_events",
         "_queue",
@@ -260,7 +263,8 @@ class BufferedTransport(Duplex):
         """Send, as soon as the socket takes it. Never fails: see `gone`."""
         if self.gone or not data:
             return
-        if self.write_buffer is not None:
+        if self.write_buffer is not None or self.pace is not None:
+            self.flush()
             self._put(data)
             return
         if not self._queue:
@@ -296,7 +300,7 @@ class BufferedTransport(Duplex):
         self._size = 0
         if self.gone:
             return
-        if self.write_buffer is not None or isinstance(part, FilePart):
+        if self.write_buffer is not None or self.pace is not None or isinstance(part, FilePart):
             self._put(*(piece for piece in (before, part, after) if piece))
             return
         try:
@@ -314,17 +318,24 @@ class BufferedTransport(Duplex):
             self.owner.progressed()
 
     def _put(self, *parts: bytes | memoryview | FilePart) -> None:
-        write_buffer = self.write_buffer or WriteBuffer(self.raw, self.turn.bounds)
+        write_buffer = self.write_buffer or WriteBuffer(self.raw, self.turn.bounds, self.pace)
         try:
             if write_buffer.put(*parts):
                 self.write_buffer = write_buffer
-                self._events.watch(self._events.reads, True)
+                self._await_room(write_buffer)
         except ClientGone:
             self._lose()
 
+    def _await_room(self, write_buffer: WriteBuffer) -> None:
+        """Have on_writable() called when more can be sent, or may be."""
+        if write_buffer.is_ahead:
+            self.turn.loop.call_later(STEP, self.on_writable)
+        self._events.watch(self._events.reads, not write_buffer.is_ahead)
+
     def on_writable(self) -> None:
         write_buffer = self.write_buffer
-        assert write_buffer is not None
+        if write_buffer is None:  # closed since
+            return
         try:
             empty = write_buffer.flush()
         except ClientGone:
@@ -332,7 +343,9 @@ class BufferedTransport(Duplex):
             return
         if empty:
             self.write_buffer = None
-        self._events.watch(self._events.reads, not empty)
+            self._events.watch(self._events.reads, False)
+        else:
+            self._await_room(write_buffer)
         if empty or write_buffer.size <= self.turn.limit // 2:
             self._wake()
         self.owner.progressed()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -19,6 +20,7 @@ from time import monotonic_ns
 from typing import IO, Final, NamedTuple, Protocol
 
 from bigtop.backends.native.timeouts import Wait
+from bigtop.backends.native.transport.pace import STEP, Pace
 from bigtop.backends.native.transport.transport import Bytes
 from bigtop.http.handlers import FilePart
 from bigtop.log import logger as get_logger
@@ -68,13 +70,16 @@ class WriteBuffer:
     """The waiting output of one connection."""
 
     __slots__ = (
-        "_bounds", "_changed", "_held", "_parts", "_spool", "_spooled", "_transport", "_written",
-        "began", "gone", "size", "taken",
+        "_bounds", "_changed", "_held", "_moved", "_parts", "_spool", "_spooled", "_transport", "_written",
+        "began", "gone", "is_ahead", "pace", "size", "taken",
     )  # fmt: skip
 
-    def __init__(self, transport: Outlet, bounds: Bounds) -> None:
+    def __init__(self, transport: Outlet, bounds: Bounds, pace: Pace | None = None) -> None:
         self._transport = transport
         self._bounds = bounds
+        self.pace = pace  # None: as fast as the client takes it
+        self.is_ahead = False  # of that: nothing may go out before the next step
+        self._moved = 0  # when something went out last
         self._parts: deque[memoryview | FilePart] = deque()
         self._changed = threading.Condition(threading.Lock())
         self._spool: IO[bytes] | None = None
@@ -107,7 +112,8 @@ class WriteBuffer:
                     self._held += len(part)
                     self.size += len(part)
             if idle:
-                self.began, self.taken = monotonic_ns(), 0
+                self.began = self._moved = monotonic_ns()
+                self.taken = 0
                 self._send()
             if self._held > self._bounds.memory:
                 self._spill()
@@ -122,6 +128,9 @@ class WriteBuffer:
         wait = self._bounds.wait
         while not self._has_room(sends=wait is not None):
             # Without the lock: who waits in a greenlet lets the leader run, which takes it.
+            if wait is not None and self.is_ahead:
+                time.sleep(STEP)  # by its module's name: gevent has its own there
+                continue
             if wait is not None and not wait(self._transport.fileno(), self._transport.write_event):
                 raise ClientGone
 
@@ -147,7 +156,10 @@ class WriteBuffer:
             return not self._parts
 
     def is_too_slow(self, wait: Wait, now: int) -> bool:
-        """Whether the client takes less than it has to."""
+        """Whether the client takes less than it has to. Of an answer that is slowed down it has to take
+        something, whatever that is."""
+        if self.pace is not None:
+            return wait.length > 0 and now - self._moved > wait.length
         return wait.is_too_slow(self.taken, self.began, now)
 
     def abandon(self) -> None:
@@ -166,20 +178,31 @@ class WriteBuffer:
     # ---- with the lock held
 
     def _send(self) -> None:
+        budget = BUDGET
+        pace = self.pace
+        if pace is not None:
+            budget = min(budget, pace.room(monotonic_ns()))
         try:
-            budget = BUDGET
             while self._parts and budget > 0:
                 first = self._parts[0]
-                sent = self._send_file(first) if isinstance(first, FilePart) else self._send_memory()
+                if isinstance(first, FilePart):
+                    sent = self._send_file(first, budget)
+                else:
+                    sent = self._send_memory(budget if pace is not None else self._held)
                 self.size -= sent
                 self.taken += sent
                 budget -= sent
+                if pace is not None:
+                    pace.sent(sent)
+                    self._moved = monotonic_ns()
         except BlockingIOError:
             pass
         except OSError as error:
             raise ClientGone from error
+        finally:
+            self.is_ahead = pace is not None and budget <= 0
 
-    def _send_memory(self) -> int:
+    def _send_memory(self, most: int) -> int:
         parts = self._parts
         pieces: list[memoryview] = []
         more = False
@@ -187,11 +210,15 @@ class WriteBuffer:
             if isinstance(part, FilePart):
                 more = True  # a head and the file that follows share a packet
                 break
-            pieces.append(part)
+            pieces.append(part[:most])
+            most -= len(pieces[-1])
+            if most <= 0:
+                break
         sent = left = self._transport.sendmsg(pieces, more)
         self._held -= sent
         while left:
-            piece = pieces.pop(0)
+            piece = parts[0]
+            assert isinstance(piece, memoryview), "it was sent"
             if left < len(piece):
                 parts[0] = piece[left:]
                 break
@@ -199,8 +226,8 @@ class WriteBuffer:
             parts.popleft()
         return sent
 
-    def _send_file(self, part: FilePart) -> int:
-        sent = self._transport.sendfile(part.fd, part.offset, min(part.count, BUDGET))
+    def _send_file(self, part: FilePart, most: int) -> int:
+        sent = self._transport.sendfile(part.fd, part.offset, min(part.count, most))
         if not sent:
             # The file became shorter than the head promised: what is missing cannot be invented.
             raise BrokenPipeError("the file shrank while it was sent")

@@ -34,6 +34,15 @@ class SlowClients:
     def wait_for(self, connection: Connection, call: Call, left: int, now: int) -> None:
         """The client has `left` bytes of an answer untaken."""
         self._metrics.held_up(call, left)
+        self.wait_for_room(connection, now)
+
+    def wait_for_room(self, connection: Connection, now: int) -> None:
+        """Have send_rest() called when more can be sent, or may be."""
+        write_buffer = connection.stream.write_buffer
+        if write_buffer is not None and write_buffer.is_ahead:
+            self._timeouts.start(connection, self._timeouts.pace, now)
+            self._connections.watch(connection, 0)
+            return
         self._timeouts.start(connection, self._timeouts.send, now)
         self._connections.watch(connection, EPOLLOUT)
 
