@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -253,6 +254,23 @@ def test_large_answers_go_out_while_a_call_waits() -> None:
         gate.open()
         client.spoken.increment_flow_control_window(100, held)
         assert client.wait(held).body == b"slept"
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "gevent", "asgi"])
+def test_answers_go_on_as_soon_as_the_socket_takes_more(kind: str) -> None:
+    """The windows are open for all of it, so nothing else has the server go on, but for its look at what is
+    under way, each second: that would take a minute."""
+    size = 4 << 20
+    with (
+        server(kind=kind, send_buffer=4096) as running,
+        Http2Client(running.address, window=4 * size, reads=False, buffer=4096) as client,
+    ):
+        client.spoken.increment_flow_control_window(4 * size)
+        client.ping()
+        began = time.monotonic()
+        big, streams = client.ask("/big"), [client.ask("/stream") for _ in range(4)]
+        assert [len(client.wait(stream).body) for stream in (big, *streams)] == [size, *[50_000] * 4]
+        assert time.monotonic() - began < 10
 
 
 # ---- slow and absent clients

@@ -55,8 +55,13 @@ class Http2Client:
         name: str = "localhost",
         window: int | None = None,
         reads: bool = True,
+        buffer: int | None = None,
     ) -> None:
-        self.socket: socket.socket = socket.create_connection(address, DEADLINE)
+        self.socket: socket.socket = socket.socket()
+        if buffer is not None:  # bytes that the kernel keeps for it
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.settimeout(DEADLINE)
+        self.socket.connect(address)
         if tls:
             by = context()
             by.set_alpn_protocols(["h2", "http/1.1"])

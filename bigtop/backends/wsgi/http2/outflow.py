@@ -40,7 +40,11 @@ class Outflow:
         """Fill the windows and send; return whether nothing is left that could go out but for the socket, or
         for the length of this turn."""
         link = connection.link
+        if not connection.waiting:
+            return link.flush()
         until = link.sent + BUDGET
+        if not link.flush():  # first: behind frames that wait for the socket, streams have no room
+            return False
         while True:
             moved = False
             for stream in list(connection.waiting.values()):
@@ -65,7 +69,7 @@ class Outflow:
         if call is None or write_buffer is None:
             connection.waiting.pop(number, None)
             return False
-        size = write_buffer.size
+        taken = write_buffer.taken
         try:
             is_empty = write_buffer.flush()
         except ClientGone:
@@ -78,7 +82,7 @@ class Outflow:
             connection.waiting.pop(number, None)
             self._empty(stream, now)
             return True
-        if write_buffer.size >= size:
+        if write_buffer.taken == taken:  # its size does not tell: the call may have added to it meanwhile
             return False
         connection.waiting.pop(number, None)
         connection.waiting[number] = stream  # behind the others
