@@ -178,6 +178,12 @@ class Call:
         except ClientGone:
             self.fate = BREAK
 
+    def whole_body(self) -> bytes:
+        """Return all of the body, which is still to be read."""
+        body = self._body.read()
+        self._body.seek(0)
+        return body
+
     def discard(self) -> None:
         """It is not run: nobody waits for the answer."""
         self._body.close()
