@@ -40,17 +40,18 @@ class AnswerFrame:
 
 
 class AnswerReader:
-    """Reads the frames of one answer."""
+    """Reads the frames of one answer. It `is_broken` when something came that nobody sends."""
 
-    __slots__ = ("_rest", "at", "is_over")
+    __slots__ = ("_rest", "at", "is_broken", "is_over")
 
     def __init__(self) -> None:
         self._rest = b""
         self.at = 0  # the kind that came last; 0: nothing has come
         self.is_over = False
+        self.is_broken = False
 
     def feed(self, data: bytes) -> list[AnswerFrame]:
-        """Return the frames that are whole by now; ValueError for what nobody sends."""
+        """Return the frames that are whole by now."""
         data = self._rest + data if self._rest else data
         frames: list[AnswerFrame] = []
         begin = 0
@@ -58,7 +59,9 @@ class AnswerReader:
             kind, size = _HEAD_OF.unpack(data[begin : begin + SIZE])
             ends = kind >= ENDS
             kind &= ENDS - 1
-            self._check(kind, size, ends)
+            if not self._fits(kind, size, ends):
+                self.is_broken = True
+                break
             end = begin + SIZE + size
             if len(data) < end:
                 break
@@ -68,20 +71,19 @@ class AnswerReader:
         self._rest = data[begin:]
         return frames
 
-    def _check(self, kind: int, size: int, ends: bool) -> None:
+    def _fits(self, kind: int, size: int, ends: bool) -> bool:
         at = self.at
+        if self.is_over or self.is_broken:
+            return False
         if kind == BEGUN:
-            fits = at == 0 and size == 0 and not ends
-        elif kind == INTERIM:
-            fits = at in (BEGUN, INTERIM) and size <= MOST_HEAD and not ends
-        elif kind == HEAD:
-            fits = at in (BEGUN, INTERIM) and size <= MOST_HEAD
-        elif kind == DATA:
-            fits = at in (HEAD, DATA) and size <= MOST_DATA
-        else:
-            fits = kind == RESET and at != 0 and size == 4
-        if not fits or self.is_over:
-            raise ValueError("an answer between workers is broken")
+            return at == 0 and size == 0 and not ends
+        if kind == INTERIM:
+            return at in (BEGUN, INTERIM) and size <= MOST_HEAD and not ends
+        if kind == HEAD:
+            return at in (BEGUN, INTERIM) and size <= MOST_HEAD
+        if kind == DATA:
+            return at in (HEAD, DATA) and size <= MOST_DATA
+        return kind == RESET and at != 0 and size == 4
 
     def _note(self, kind: int, ends: bool) -> None:
         self.at = kind

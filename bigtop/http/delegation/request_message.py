@@ -79,8 +79,10 @@ def request_of(data: bytes, now: int) -> DelegatedRequest:
         raise ValueError(str(error)) from None
 
 
-def _read(said: list[Any], body: bytes, now: int) -> DelegatedRequest:
+def _read(said: object, body: bytes, now: int) -> DelegatedRequest:
     """Raises ValueError, TypeError, StreamError or ProtocolError for what cannot be."""
+    if not isinstance(said, list):
+        raise TypeError("a message is no list")
     (method, target, texts, chunked, user, until_full, is_secure, server, client, scheme, session, at) = said
     flat = [_text(text).encode("latin-1") for text in texts]
     request = _request(_text(method).encode("latin-1"), _text(target).encode("latin-1"), flat, body)
@@ -88,11 +90,11 @@ def _read(said: list[Any], body: bytes, now: int) -> DelegatedRequest:
     request.user = _text(user)
     request.until_full = _number(until_full)
     request.is_secure = is_secure is True
-    if scheme not in ("http", "https"):
+    if _text(scheme) not in ("http", "https"):
         raise ValueError("the scheme is unknown")
     readable = min(now, _number(at))
     ends = _pair(server), _pair(client)
-    return DelegatedRequest(request, body, *ends, scheme, _session(session), readable)
+    return DelegatedRequest(request, body, *ends, _text(scheme), _session(session), readable)
 
 
 def _request(method: bytes, target: bytes, flat: list[bytes], body: bytes) -> Request:

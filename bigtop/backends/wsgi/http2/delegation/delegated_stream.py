@@ -68,15 +68,11 @@ class DelegatedStream:
         except OSError:
             return False
         try:
-            frames = self._reader.feed(data)
-        except ValueError:  # who says such things may be anybody
-            return False
-        for frame in frames:
-            try:
+            for frame in self._reader.feed(data):
                 self._pass_on(frame)
-            except ClientGone:  # which is told otherwise
-                return True
-        return bool(data)
+        except ClientGone:  # which is told otherwise
+            return True
+        return bool(data) and not self._reader.is_broken  # who says such things may be anybody
 
     def _pass_on(self, frame: AnswerFrame) -> None:
         stream, link, kind = self.stream, self._link, frame.kind
@@ -85,6 +81,7 @@ class DelegatedStream:
         elif kind == INTERIM:
             link.interim(stream.number, frame.payload)
         elif kind == RESET:
+            link.flush()  # what came before may still go out
             link.reset(stream.number, int.from_bytes(frame.payload, "big"))
         elif kind == HEAD:
             link.relay(stream.number, frame.payload, b"", ends=frame.ends)

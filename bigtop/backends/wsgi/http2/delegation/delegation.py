@@ -180,6 +180,7 @@ class Delegation(Delegating):
         else:
             log.error("a worker has ended in the middle of an answer to a request that it ran for this one")
             stream.ended = True
+            stream.link.flush()  # what came may still go out
             stream.link.reset(stream.number, INTERNAL_ERROR)
             self._owner.forget(stream)
 
