@@ -112,6 +112,7 @@ OWN = "our own, out of a dict that holds all kinds of values"
 CHECKED = "of the right type, as was seen to before"
 NO_TYPE = "one of which only the name is a type's: mypyc takes whatever it is"
 SOCKET = "an address, as the socket module made it"
+STRUCT = "what struct made of bytes"
 OPENSSL = "what Python's ssl module made of OpenSSL's answer"
 TYPED = {
     "bigtop.backends.adapters.asgi_meter": {
@@ -138,10 +139,12 @@ TYPED = {
         "Call.run": OWN,
     },
     "bigtop.backends.wsgi.file_part": {"file_part": "what a file of Python's own says of itself"},
+    "bigtop.http.delegation.answer_frames": {"AnswerReader.feed": STRUCT},
+    "bigtop.http.delegation.request_message": {"is_whole": STRUCT},
     "bigtop.http.filtered": {"FilteredAnswer.large_body": OWN},
     "bigtop.http.clients.proxyprotocol": {
         "_parse_1": "what a pattern found in bytes",
-        "_parse_2": "what struct made of bytes",
+        "_parse_2": STRUCT,
     },
     "bigtop.http.response": {"Head.__init__": CHECKED},
     "bigtop.http.interfaces.scope": {"http_scope": OWN},

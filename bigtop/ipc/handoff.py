@@ -7,6 +7,8 @@
 #
 # Rule 1: a message is one byte and one descriptor (unix(7), SCM_RIGHTS). Nothing that was read from a client
 # travels, so neither does the state of a parser. And the bytes in a queue are the messages in it.
+# The byte tells what the descriptor is: a connection; or one end of a pair, by which a request that was read
+# comes, and its answer goes back (backends/wsgi/http2/delegation).
 # Rule 2: whoever sends keeps its own copy until the kernel has taken the other. Queues are bounded (some 278
 # messages at Linux' default buffer size), and so are the descriptors in flight of a user (RLIMIT_NOFILE).
 # Rule 3: a worker may be in anybody's hands, so anything may come out of a queue. What is no connection is
@@ -51,6 +53,8 @@ _SHUT: Final[int] = getattr(select, "POLLRDHUP", 0)  # Linux, FreeBSD
 _FD_SIZE: Final = array.array("i").itemsize
 _ROOM_FOR_FD: Final = socket.CMSG_LEN(_FD_SIZE)  # the kernel closes what does not fit
 _RECEIVE: Final = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+_CONNECTION: Final = b"c"
+_REQUEST: Final = b"r"
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 # Plain numbers: an enum's member costs a look-up each time it is named.
 _STATE, _CONNECTIONS, _OPEN, _IDLE = map(int, (Seat.STATE, Seat.CONNECTIONS, Seat.OPEN, Seat.IDLE))
@@ -63,6 +67,10 @@ class Descriptor(Protocol):
 
     def fileno(self) -> int:
         """Return its descriptor."""
+
+
+class RequestPair(socket.socket):
+    """What came out of a queue is one end of such a pair."""
 
 
 class Newcomer(Descriptor, Protocol):
@@ -124,11 +132,16 @@ class Handoff:
 
     def give(self, client: Descriptor) -> bool:
         """Send a copy of `client` to whoever is idle first; False when there is no room at present."""
-        return self._count(self._queues.send(0, client, b"c"))
+        return self._count(self._queues.send(0, client, _CONNECTION))
 
     def send(self, seat: int, client: Descriptor) -> bool:
         """Send a copy of `client` to one worker; False when there is no room at present."""
-        return self._count(self._queues.send(1 + seat, client, b"c"))
+        return self._count(self._queues.send(1 + seat, client, _CONNECTION))
+
+    def delegate(self, seat: int | None, pair: Descriptor) -> bool:
+        """Send a copy of one end of a pair to one worker, None: to whoever is idle first; False when there is
+        no room at present."""
+        return self._queues.send(0 if seat is None else 1 + seat, pair, _REQUEST)
 
     def _count(self, sent: bool) -> bool:
         self._given += sent
@@ -147,7 +160,7 @@ class Handoff:
     # ---- taking
 
     def take(self) -> socket.socket | None:
-        """Return the connection that has waited longest in the common queue.
+        """Return what has waited longest in the common queue: a connection, or a RequestPair.
 
         All that take raise OSError when this process is out of descriptors; what waits goes on waiting then.
         """
@@ -172,8 +185,15 @@ class Handoff:
             except ValueError as error:
                 self._queues.complain(error)
             else:
-                return None if received is None else received[0]
+                if received is None:
+                    return None
+                client, kind = received
+                return client if kind != _REQUEST else RequestPair(fileno=client.detach())
         return None
+
+    def complain(self, error: Exception) -> None:
+        """Log, not too often, that something was dropped."""
+        self._queues.complain(error)
 
     # ---- who else is there
 
@@ -184,6 +204,10 @@ class Handoff:
     def has_company(self) -> bool:
         """Whether another worker takes from the common queue, or may once more before it leaves."""
         return any(self._words[seat][_STATE] in (_READY, _DRAINING) for seat in self._others)
+
+    def company(self) -> int:
+        """Return how many other workers take from the common queue, or may once more before they leave."""
+        return sum(self._words[seat][_STATE] in (_READY, _DRAINING) for seat in self._others)
 
     def emptiest(self, below: int) -> int | None:
         """Return the worker with the fewest connections, if it takes any and has less than `below`.
@@ -291,7 +315,7 @@ class HandoffQueues:
             log.error("a queue between workers is of no use any more: %s", reason)
         useless.add(which)
 
-    def complain(self, error: ValueError) -> None:
+    def complain(self, error: Exception) -> None:
         """Log, not too often, that something was dropped."""
         self._dropped += 1
         now = time.monotonic_ns()

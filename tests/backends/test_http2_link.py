@@ -8,7 +8,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 
 from bigtop.backends.native.transport.transport import PlainTransport
-from bigtop.backends.wsgi.http2.link import SMALL, Http2Link
+from bigtop.backends.wsgi.http2.client_link import Http2Link
+from bigtop.backends.wsgi.http2.link import SMALL
 from bigtop.http.h2.connection import Http2Connection
 from bigtop.http.h2.limits import Http2Limits
 from bigtop.http.h2.response_heads import CONTINUE
@@ -26,7 +27,7 @@ def test_small_pieces_are_taken_no_further_than_large_ones() -> None:
         )
         spoken = Http2Connection(Limits(), Http2Limits(), None, websockets=False, now=1)
         link = Http2Link(PlainTransport(ours), spoken)
-        assert len(link.feed(client.data_to_send(), 1)) == 1
+        assert len(spoken.feed(client.data_to_send(), 1)) == 1
         taken = link.put(1, CONTINUE, b"", ends=False, sends=False)
         for _ in range(1000):
             taken += link.put(1, b"", b"x" * 1000, ends=False, sends=True)

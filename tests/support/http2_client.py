@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -56,6 +57,7 @@ class Http2Client:
         window: int | None = None,
         reads: bool = True,
         buffer: int | None = None,
+        by: ssl.SSLContext | None = None,
     ) -> None:
         self.socket: socket.socket = socket.socket()
         if buffer is not None:  # bytes that the kernel keeps for it
@@ -63,7 +65,7 @@ class Http2Client:
         self.socket.settimeout(DEADLINE)
         self.socket.connect(address)
         if tls:
-            by = context()
+            by = by or context()
             by.set_alpn_protocols(["h2", "http/1.1"])
             self.socket = by.wrap_socket(self.socket, server_hostname=name)
             assert self.socket.selected_alpn_protocol() == "h2"  # type: ignore[attr-defined]

@@ -31,7 +31,12 @@ from bigtop.backends.wsgi.body_stream import Streaming
 from bigtop.backends.wsgi.connections.admission import Admission
 from bigtop.backends.wsgi.connections.connection_factory import ConnectionFactory
 from bigtop.backends.wsgi.connections.connections import Connections
-from bigtop.backends.wsgi.connections.multiplexing import FirstMultiplexing, Multiplexing
+from bigtop.backends.wsgi.connections.multiplexing import (
+    Delegating,
+    FirstDelegating,
+    FirstMultiplexing,
+    Multiplexing,
+)
 from bigtop.backends.wsgi.connections.worker_handoff import WorkerHandoff
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.event_loop import EventLoop
@@ -124,12 +129,19 @@ def serve(
     flow = RequestFlow(connections, executor, metrics, worker_handoff, chain)
 
     def multiplexing() -> Multiplexing:
+        from bigtop.backends.wsgi.http2.delegation.delegation import DelegationQueues
         from bigtop.backends.wsgi.http2.flow import Http2Flow  # here: where clients speak that
 
-        flow.multiplexed = Http2Flow(flow, connections, executor, metrics)
+        queues = DelegationQueues(life.handoff, epoll, connection_factory.lent)
+        flow.multiplexed = Http2Flow(flow, connections, executor, metrics, queues)
         return flow.multiplexed
 
+    def delegating() -> Delegating:
+        multiplexing()
+        return flow.delegating
+
     flow.multiplexed = FirstMultiplexing(multiplexing)
+    flow.delegating = FirstDelegating(delegating)
     admission = Admission(acceptor, worker_handoff, connection_factory, connections, flow, executor, life)
     if options.proxy.routes:
         from bigtop.backends.wsgi.upstream.upstream_calls import (

@@ -72,13 +72,11 @@ class Call:
         stream.written = 0
         self.request = request
         filters = context.chain.filters
-        if filters is not None and stream.fd >= 0:
-            request.pace = slower(stream, context.bounds)
-        self.exchange: Exchange = (
-            Exchange(request, context.stamps, self)
-            if filters is None
-            else FilteredExchange(request, context.stamps, self, filters)
-        )
+        if filters is None:
+            self.exchange = Exchange(request, context.stamps, self)
+        else:
+            self.exchange = FilteredExchange(request, context.stamps, self, filters)
+            request.pace = slower(stream, context.bounds) if stream.fd >= 0 else None
         self.environ: Environ | None = None  # until run(): what is added to it
         self.readable = now
         self.called = 0
@@ -180,6 +178,12 @@ class Call:
             self.finished()
         except ClientGone:
             self.fate = BREAK
+
+    def whole_body(self) -> bytes:
+        """Return all of the body, which is still to be read."""
+        body = self._body.read()
+        self._body.seek(0)
+        return body
 
     def discard(self) -> None:
         """It is not run: nobody waits for the answer."""

@@ -131,7 +131,9 @@ class EventLoop:
         return events
 
     def _patience(self) -> float:
-        """Return how many seconds epoll may wait, -1 for ever."""
+        """Let others have what would wait here, and return how many seconds epoll may wait, -1 for ever."""
+        if self._executor.detached and self._flow.ready:
+            self._flow.delegating.relieve(monotonic_ns())
         if self._admission.fresh or (self._flow.ready and self._executor.has_slot):
             return 0
         until = min(self._timeouts.soonest, self._leave_at)
@@ -145,7 +147,7 @@ class EventLoop:
             self._on_reports(now)
         elif fd == self._life.fileno():
             self._on_lifeline(mask, now)
-        elif not self._connections.is_elsewhere(fd, now):
+        elif not (self._connections.is_elsewhere(fd, now) or self._flow.delegating.on_pair(fd, now)):
             connection = self._admission.enter(fd, now, at_work)
             if connection is not None:
                 return [(connection, EPOLLIN)]

@@ -17,7 +17,7 @@ from bigtop.backends.native.transport.write_buffer import ClientGone
 from bigtop.backends.wsgi.call import BREAK, CLOSE, Call
 from bigtop.backends.wsgi.connections.connection import ANSWERING, MULTIPLEXED, QUEUED, READING, Connection
 from bigtop.backends.wsgi.connections.connections import Connections
-from bigtop.backends.wsgi.connections.multiplexing import Multiplexing
+from bigtop.backends.wsgi.connections.multiplexing import Delegating, Multiplexing
 from bigtop.backends.wsgi.connections.slow_clients import SlowClients
 from bigtop.backends.wsgi.connections.worker_handoff import WorkerHandoff
 from bigtop.backends.wsgi.executors.executor import KEPT, LOST, SPARED, Executor, Lead
@@ -57,6 +57,7 @@ class RequestFlow:
         self._worker_handoff = worker_handoff
         self.ready: deque[Stream] = deque()  # have something to run and wait for their turn
         self.multiplexed = Multiplexing()
+        self.delegating = Delegating()
         self.slow = SlowClients(connections, metrics, self.answered)
         self._unsent: deque[Call] = deque()  # calls that are over, with an answer that is held
 

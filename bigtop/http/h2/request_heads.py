@@ -147,6 +147,16 @@ def _fill(block: Block, pairs: list[Pair], limits: Limits) -> ProtocolError | No
     return found.refusal(limits) or _unwanted(block)
 
 
+def is_method(text: bytes) -> bool:
+    return text in _METHODS or _METHOD.fullmatch(text) is not None
+
+
+def is_path(path: bytes, method: bytes) -> bool:
+    """Whether a request may have that :path, of which nothing is to be escaped."""
+    begins = path.startswith(b"/") or (path == b"*" and method == b"OPTIONS")
+    return begins and path.isascii() and not path.translate(None, _PATH)
+
+
 def _method_of(text: bytes) -> str:
     method = _METHODS.get(text)
     if method is not None:

@@ -90,7 +90,7 @@ class Peer(BasePeer):
     called "localhost" (PEP 3333 forbids an empty SERVER_NAME and SERVER_PORT).
     """
 
-    __slots__ = ("_environs", "_server", "environ")
+    __slots__ = ("_environs", "environ", "server")
 
     def __init__(
         self,
@@ -102,13 +102,13 @@ class Peer(BasePeer):
     ) -> None:
         BasePeer.__init__(self, client, forwarding, scheme)
         self._environs = environs
-        self._server = server
+        self.server = server
         self.environ = environs.of(server, scheme, None)
 
     def encrypted(self, session: TlsSession) -> None:
         """Take in what was agreed on with the client."""
         self.session = session
-        self.environ = self._environs.of(self._server, self.scheme, session)
+        self.environ = self._environs.of(self.server, self.scheme, session)
 
 
 def environ(

@@ -3,7 +3,8 @@
 #
 # A connection leaves between two requests, before anything of the next is read: a new one when there are more
 # of them here than elsewhere, an idle one when this worker drains. Who gets it is whoever has the fewest. (An
-# event loop is never full, so unlike in backends/wsgi/ nobody takes from the common queue.)
+# event loop is never full, so unlike in backends/wsgi/ nobody takes from the common queue, nor requests of
+# others. Whoever sends one, a worker of before a reload, sees that it was dropped.)
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from bigtop.backends.asgi.connections.buffered_transport import Duplex
 from bigtop.backends.native.timeouts import NEVER, SECOND
 from bigtop.backends.native.transport.bare_socket import AnySocket
-from bigtop.ipc.handoff import LOOK, MOST, Handoff
+from bigtop.ipc.handoff import LOOK, MOST, Handoff, RequestPair
 
 
 class WorkerHandoff:
@@ -62,7 +63,7 @@ class WorkerHandoff:
         found = False
         for client in self._left():
             found = True
-            self._arrived(client)
+            self._take(client)
         return found
 
     def _left(self) -> Iterator[socket.socket]:
@@ -74,16 +75,22 @@ class WorkerHandoff:
                 yield client
             yield from handoff.stranded()
 
+    def _take(self, client: socket.socket) -> None:
+        if isinstance(client, RequestPair):
+            client.close()
+        else:
+            self._arrived(client)
+
     def _on_inbox(self) -> None:
         assert self._handoff is not None
         client = self._handoff.take_own()
         if client is not None:
-            self._arrived(client)
+            self._take(client)
         elif (inbox := self._handoff.inbox) is not None and inbox in self._handoff.ended:
             self._loop.remove_reader(inbox)
 
     def _look(self) -> None:
         assert self._handoff is not None
         for client in self._handoff.stranded():
-            self._arrived(client)
+            self._take(client)
         self._loop.call_later(LOOK / SECOND, self._look)

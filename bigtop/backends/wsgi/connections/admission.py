@@ -24,6 +24,7 @@ from bigtop.backends.wsgi.connections.connections import Connections
 from bigtop.backends.wsgi.connections.worker_handoff import WorkerHandoff
 from bigtop.backends.wsgi.executors.executor import KEPT, SPARED, Executor, Lead
 from bigtop.backends.wsgi.request_flow import RequestFlow
+from bigtop.ipc.handoff import RequestPair
 from bigtop.ipc.seats import Seat
 from bigtop.log import logger as get_logger
 from bigtop.system.clock import monotonic_ns
@@ -188,6 +189,9 @@ class Admission:
         data, proxied = b"", None
         if isinstance(arrived, Arrival):
             arrived, data, proxied = arrived
+        elif isinstance(arrived, RequestPair):
+            self._flow.delegating.adopt(arrived, now)
+            return None
         try:
             client = Accepted(arrived, arrived.getsockname(), arrived.getpeername(), proxied)
         except OSError:  # the client has left on the way

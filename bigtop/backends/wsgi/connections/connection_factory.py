@@ -7,13 +7,15 @@ from collections.abc import Collection
 from bigtop.backends.native.acceptor import Accepted
 from bigtop.backends.native.app_queues import ProxiedAddresses
 from bigtop.backends.native.engines import Engines
-from bigtop.backends.native.transport.transport import Transport, TransportFactory
+from bigtop.backends.native.transport.bare_socket import AnySocket
+from bigtop.backends.native.transport.transport import PlainTransport, Transport, TransportFactory
 from bigtop.backends.native.transport.transports import probed
 from bigtop.backends.wsgi.connections.connection import Connection, ProxiedConnection
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.http.clients.forwarded import Forwarding
 from bigtop.http.clients.peer import Address as AnyAddress
 from bigtop.http.clients.proxyprotocol import Address
+from bigtop.http.delegation.request_message import DelegatedRequest
 from bigtop.http.engine import PREFACE, Engine
 from bigtop.http.interfaces.wsgi import Environ, Environs, Peer
 
@@ -69,6 +71,13 @@ class ConnectionFactory:
         if proxied is not None and proxied.source is not None and proxied.destination is not None:
             learn(proxied.source, proxied.destination)
         return connection
+
+    def lent(self, pair: AnySocket, delegated: DelegatedRequest) -> Connection:
+        """Make one to another worker, for whose request a call is run here."""
+        peer = self._peer(delegated.server, delegated.client, delegated.scheme)
+        if delegated.session is not None:
+            peer.encrypted(delegated.session)
+        return Connection(PlainTransport(pair), peer, self._engines.plain(peer, ()), self._context)
 
     def _transport_of(self, client: Accepted) -> Transport:
         if client.scheme:

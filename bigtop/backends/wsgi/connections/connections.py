@@ -52,7 +52,7 @@ class PassingOn(Protocol):
 class Connections:
     """All open connections, by descriptor. `handler` decides who may have one; None: everybody."""
 
-    __slots__ = ("_epoll", "_handler", "_metrics", "passing_on", "table", "timeouts")
+    __slots__ = ("_epoll", "_handler", "_lent", "_metrics", "passing_on", "table", "timeouts")
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class Connections:
         self._metrics = metrics
         self._handler = handler
         self.table: dict[int, Connection] = {}
+        self._lent: set[int] = set()  # of these, those that lead to other workers: no clients
         self.passing_on: PassingOn | None = None  # None: the application answers all requests
 
     def of(self, stream: Stream) -> Connection | None:
@@ -77,8 +78,13 @@ class Connections:
         """Take a connection in, which is not watched yet; return why it has to be refused, None if it has
         not."""
         self.table[connection.fd] = connection
-        self._metrics.connected(len(self.table))
+        self._metrics.connected(len(self.table) - len(self._lent))
         return self._handler.opened(connection.visitor) if self._handler is not None else None
+
+    def lend(self, connection: Connection) -> None:
+        """Take in one that leads to another worker, for which a call is run."""
+        self.table[connection.fd] = connection
+        self._lent.add(connection.fd)
 
     def watch(self, connection: Connection, interest: int) -> None:
         """Have it reported that there is something to read (EPOLLIN), or that more can be sent (EPOLLOUT), or
@@ -194,7 +200,9 @@ class Connections:
         self.timeouts.stop(connection)
         connection.hide()
         del self.table[connection.fd]
-        if self._handler is not None:
+        if connection.fd in self._lent:
+            self._lent.remove(connection.fd)
+        elif self._handler is not None:
             self._handler.closed(connection.visitor)
         connection.close()
-        self._metrics.disconnected(len(self.table))
+        self._metrics.disconnected(len(self.table) - len(self._lent))

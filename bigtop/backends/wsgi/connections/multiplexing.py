@@ -10,6 +10,23 @@ from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.connections.connection import Connection
 from bigtop.backends.wsgi.executors.executor import Lead
 from bigtop.backends.wsgi.stream import Stream
+from bigtop.ipc.handoff import RequestPair
+
+
+class Delegating:
+    """Calls for streams that other workers run, and those that are run for theirs; here: none. Leader
+    only."""
+
+    def relieve(self, now: int) -> None:
+        """Calls go on here: let those of streams that wait be run by other workers."""
+
+    def on_pair(self, fd: int, now: int) -> bool:
+        """Something may be done with a descriptor; False if it leads to no such worker."""
+        return False
+
+    def adopt(self, pair: RequestPair, now: int) -> None:
+        """Run the call of a request that another worker has."""
+        raise NotImplementedError
 
 
 class Multiplexing:
@@ -59,3 +76,13 @@ class FirstMultiplexing(Multiplexing):
 
     def begin(self, before: Connection, data: bytes, now: int) -> None:
         self._make().begin(before, data, now)
+
+
+class FirstDelegating(Delegating):
+    """The same for what comes from other workers."""
+
+    def __init__(self, make: Callable[[], Delegating]) -> None:
+        self._make = make
+
+    def adopt(self, pair: RequestPair, now: int) -> None:
+        self._make().adopt(pair, now)

@@ -44,11 +44,31 @@ LOST: Final[Lead] = Lead.LOST
 SPARED: Final[Lead] = Lead.SPARED
 
 
+class Bell:
+    """What somebody waits for who looks whether calls are slow; here: nobody does."""
+
+    def __init__(self) -> None:
+        self.dozing = False
+        self.fine_until = 0.0  # monotonic
+        self.is_seldom = False  # calls usually take so long that a tick does, too
+        self.hurries = False  # others wait for the call that is begun next: the tick is a short one
+
+    def tick(self) -> None:
+        """Wait for a while."""
+
+    def doze(self, unless: Callable[[], bool]) -> None:
+        """Wait until it rings."""
+
+    def ring(self) -> None:
+        """Have no more waited."""
+
+
 class Executor(Leader):
     """Those who run calls, at most `size` of them at once."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, bell: Bell) -> None:
         self.size = size
+        self.bell = bell
         self.stopping = False
         self.detached = 0  # calls that go on without the lead; leader only
         self.finished: deque[Call] = deque()  # calls that ended without the lead

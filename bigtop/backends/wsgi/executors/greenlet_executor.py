@@ -22,7 +22,7 @@ from greenlet import greenlet
 
 from bigtop.backends.cutoff import CutOff, Interruption, Overdue, is_foreign, stands_still
 from bigtop.backends.wsgi.call import Call
-from bigtop.backends.wsgi.executors.executor import Executor, Lead, leave_at_once
+from bigtop.backends.wsgi.executors.executor import Bell, Executor, Lead, leave_at_once
 from bigtop.backends.wsgi.executors.overdue import OverdueCalls
 from bigtop.backends.wsgi.websockets.upgraded import Upgrades
 from bigtop.http.paths.time_limits import SECOND
@@ -40,7 +40,7 @@ class GreenletExecutor(Executor):
     seconds. Made in the thread and the greenlet that will lead."""
 
     def __init__(self, size: int, slot: Slot, upgrades: Upgrades, timeout: float) -> None:
-        super().__init__(size)
+        super().__init__(size, Bell())
         self._words = slot.words
         self._timeout_ns = int(timeout * SECOND)
         self._beat_seconds = beat_seconds(timeout)

@@ -29,7 +29,7 @@ from typing import Final
 
 from bigtop.backends.cutoff import CutOff, Cutting, Interruption, Overdue
 from bigtop.backends.wsgi.call import Call
-from bigtop.backends.wsgi.executors.executor import Executor, Lead, leave_at_once
+from bigtop.backends.wsgi.executors.executor import Bell, Executor, Lead, leave_at_once
 from bigtop.backends.wsgi.executors.overdue import OverdueCalls
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.backends.wsgi.websockets.upgraded import Upgrades
@@ -61,13 +61,12 @@ class ThreadExecutor(Executor):
     """
 
     def __init__(self, size: int, latencies: Latencies, upgrades: Upgrades, *, relief: bool = True) -> None:
-        super().__init__(size)
+        super().__init__(size, _ReliefBell(latencies))
         self.relief = relief
         self.calls = 0  # that were begun; the leader counts, the relief reads
         self._offer: list[Stream] = []
         self._upgrades = upgrades
         self._standby = threading.Lock()
-        self._bell = _Bell(latencies)
         self._left = threading.Event()  # the main thread is out of work()
         self._threads: list[int] = []  # by number, from their start on
         self._waiting: set[int] = set()  # of these, those that stand by
@@ -107,8 +106,8 @@ class ThreadExecutor(Executor):
         offer, stream = self._offer, call.stream
         self.calls += 1
         offer.append(stream)
-        if self._bell.dozing:
-            self._bell.ring()
+        if self.bell.dozing or self.bell.hurries:
+            self.bell.ring()
         if self._upgrades.wants(call):
             self._upgrades.run(call)
         else:
@@ -163,12 +162,12 @@ class ThreadExecutor(Executor):
 
     def stop(self) -> None:
         super().stop()
-        self._bell.ring()
+        self.bell.ring()
 
     def hold(self, stream: Stream, data: bytes) -> bool:
         """Not without relief, nor while it looks seldom; nor in a thread that has lost the lead, as the next
         leader is busy already."""
-        if self._bell.is_seldom or stream not in self._offer:
+        if self.bell.is_seldom or stream not in self._offer:
             return False
         mine = (stream, data)
         self.held.append(mine)
@@ -220,11 +219,11 @@ class ThreadExecutor(Executor):
                 else:
                     seen, quiet = self.calls, 0
                 if quiet < QUIET_TICKS:
-                    self._bell.tick()
+                    self.bell.tick()
                 else:
                     # The leader offers first and looks for a dozing relief then; this is the other order, so
                     # one of the two sees the other.
-                    self._bell.doze(unless=lambda: bool(self._offer) or self.stopping)
+                    self.bell.doze(unless=lambda: bool(self._offer) or self.stopping)
                     seen = -1
         return False
 
@@ -235,7 +234,7 @@ class ThreadExecutor(Executor):
             return False
         self.detached += 1
         self._follow()
-        self._bell.fine_until = time.monotonic() + FINE_FOR
+        self.bell.fine_until = time.monotonic() + FINE_FOR
         return True
 
 
@@ -244,24 +243,23 @@ def _interrupt(call: Call, thread: int) -> None:
     interruption.send(thread, lambda: call.inside)
 
 
-class _Bell:
+class _ReliefBell(Bell):
     """What the relief waits for, in small steps or until it rings."""
 
-    __slots__ = ("_strokes", "_usual", "dozing", "fine_until", "is_seldom")
-
     def __init__(self, latencies: Latencies) -> None:
+        super().__init__()
         self._strokes: SimpleQueue[None] = SimpleQueue()
         self._usual = _Usual(latencies)
-        self.dozing = False
-        self.fine_until = 0.0  # monotonic
-        self.is_seldom = False  # calls usually take so long that a tick does, too
 
     def tick(self) -> None:
         shortest = FINE_TICK if time.monotonic() < self.fine_until else TICK
         slow = SLOW * self._usual.seconds()
         self.is_seldom = slow > TICK
+        seconds = min(LONGEST_TICK, max(shortest, slow))
+        if self.hurries:
+            self.hurries, seconds = False, FINE_TICK
         with suppress(Empty):
-            self._strokes.get(timeout=min(LONGEST_TICK, max(shortest, slow)))
+            self._strokes.get(timeout=seconds)
 
     def doze(self, unless: Callable[[], bool]) -> None:
         self.dozing = True

@@ -89,7 +89,7 @@ class Arrivals:
         connection.streams[event.stream] = stream
         routes, handlers = connection.routes, self._flow.handlers
         if routes is not None and (error := elsewhere(routes, request)) is not None:
-            self._refuse(stream, error)
+            self.refuse(stream, error)
             return
         reply: Reply | None = None
         if handlers is not None:
@@ -108,12 +108,19 @@ class Arrivals:
         else:
             self._await_body(connection, stream, now)
 
+    def adopt(self, connection: MultiplexedConnection, request: Request, body: bytes, now: int) -> None:
+        """Take the request of another worker's client, which is complete, and has been asked about there."""
+        since = connection.progress.lent_at
+        stream = connection.streams[1] = Http2Stream(connection, connection.link, 1, request, since)
+        stream.call = Call(connection.context, stream, request, BytesIO(body), since)
+        self._queue(connection, stream, now)
+
     def _queue(self, connection: MultiplexedConnection, stream: Http2Stream, now: int) -> None:
         progress = connection.progress
         if progress.ready < AT_ONCE:
             progress.ready += 1
             self._flow.ready.append(stream)
-            if self._executor.has_slot:
+            if self._executor.has_slot or progress.lent_at:  # that is shown by who has the client
                 return
         else:
             progress.queued.append(stream)
@@ -156,7 +163,7 @@ class Arrivals:
             try:
                 body.add(data)
             except ProtocolError as error:
-                self._refuse(stream, error)
+                self.refuse(stream, error)
             if stream.place != NOWHERE:
                 stream.connection.context.slot.moved(stream.place, body.size)
         connection.link.taken(event.stream, len(data))
@@ -195,12 +202,12 @@ class Arrivals:
         if stream is None:
             stream = Http2Stream(connection, connection.link, event.stream, request, now)
         if event.is_open:
-            self._refuse(stream, event.error)
+            self.refuse(stream, event.error)
         else:
             self._metrics.refused(request, event.error.status, b"", stream.peer, now)
             self._forget(stream)
 
-    def _refuse(self, stream: Http2Stream, error: ProtocolError) -> None:
+    def refuse(self, stream: Http2Stream, error: ProtocolError) -> None:
         """Answer with an error of the server's own."""
         request, link = stream.request, stream.link
         block, body = error_page(error, stream.connection.context.stamps.now(), request.method)

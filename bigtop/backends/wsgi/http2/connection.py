@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections import deque
 
 from bigtop.backends.wsgi.connections.connection import CLOSED, MULTIPLEXED, Connection, recorded
-from bigtop.backends.wsgi.http2.link import Http2Link
+from bigtop.backends.wsgi.http2.delegate import Delegate
+from bigtop.backends.wsgi.http2.link import Link
 from bigtop.backends.wsgi.http2.stream import Http2Stream
 from bigtop.http.interfaces.wsgi import Peer
 from bigtop.http.paths.routes import RoutedEngine, Routes
@@ -19,10 +20,13 @@ class Progress:
 
     __slots__ = (
         "blocked_at",
+        "delegates",
         "head_at",
         "in_call",
         "is_draining",
+        "lent_at",
         "moved_at",
+        "paused",
         "queued",
         "ready",
         "sent",
@@ -41,6 +45,18 @@ class Progress:
         self.in_call = False  # one runs, or has lost the lead
         self.ready = 0  # streams that have their turn next, beside those of other connections
         self.queued: deque[Http2Stream] = deque()  # those behind them
+        # By streams: who stands for the worker that runs the call; None for one that was given away in vain,
+        # and stays. Of these, those of which nothing is taken before the client has taken more.
+        self.delegates: dict[int, Delegate | None] = {}
+        self.paused: dict[int, Delegate] = {}
+        self.lent_at = 0  # since when the only request waits, if its client is another worker's
+
+    def forget(self, stream: int) -> None:
+        """It is over."""
+        self.moved_at.pop(stream, None)
+        if self.delegates:
+            self.delegates.pop(stream, None)
+            self.paused.pop(stream, None)
 
 
 class MultiplexedConnection(Connection):
@@ -49,7 +65,7 @@ class MultiplexedConnection(Connection):
 
     __slots__ = ("_visitor", "link", "progress", "streams", "waiting")
 
-    def __init__(self, before: Connection, link: Http2Link) -> None:
+    def __init__(self, before: Connection, link: Link) -> None:
         Connection.__init__(self, before.transport, before.stream.peer, before.engine, before.context)
         self.interest = before.interest
         self.stage = MULTIPLEXED
@@ -89,8 +105,13 @@ class MultiplexedConnection(Connection):
         return [
             recorded(stream.request, stream.opened, stream.peer)
             for stream in self.streams.values()
-            if stream.call is None or not stream.call.called
+            if (stream.call is None or not stream.call.called) and not self.is_elsewhere(stream)
         ]
+
+    def is_elsewhere(self, stream: Http2Stream) -> bool:
+        """Whether another worker has begun its call."""
+        delegate = self.progress.delegates.get(stream.number)
+        return delegate is not None and delegate.has_begun
 
     def close(self) -> None:
         self.stage = CLOSED

@@ -9,7 +9,7 @@ import select
 from time import monotonic_ns
 from typing import Final
 
-from bigtop.backends.native.timeouts import Wait
+from bigtop.backends.native.timeouts import Timeouts, Wait
 from bigtop.backends.native.transport.write_buffer import ClientGone
 from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.connections.connection import MULTIPLEXED, Connection
@@ -17,8 +17,16 @@ from bigtop.backends.wsgi.connections.connections import Connections
 from bigtop.backends.wsgi.connections.multiplexing import Multiplexing
 from bigtop.backends.wsgi.executors.executor import KEPT, LOST, Executor, Lead
 from bigtop.backends.wsgi.http2.arrivals import Arrivals
+from bigtop.backends.wsgi.http2.client_link import Http2Link
 from bigtop.backends.wsgi.http2.connection import MultiplexedConnection, Progress
-from bigtop.backends.wsgi.http2.link import Http2Link
+from bigtop.backends.wsgi.http2.delegation.delegation import (
+    Delegation,
+    DelegationQueues,
+    StreamCalls,
+    abandon,
+    begin,
+    resume,
+)
 from bigtop.backends.wsgi.http2.outflow import Outflow
 from bigtop.backends.wsgi.http2.stream import Http2Stream
 from bigtop.backends.wsgi.metrics import WsgiMetrics
@@ -28,6 +36,7 @@ from bigtop.errors import ProtocolError
 from bigtop.http.engine import HEAD, Phase
 from bigtop.http.h2.connection import Http2Connection
 from bigtop.http.h2.error_codes import CANCEL
+from bigtop.http.h2.limits import FRAMES_AT_ONCE
 from bigtop.log import logger as get_logger
 
 log = get_logger("bigtop.wsgi")
@@ -44,15 +53,24 @@ class Http2Flow(Multiplexing):
     """The streams of all connections of a worker."""
 
     def __init__(
-        self, flow: RequestFlow, connections: Connections, executor: Executor, metrics: WsgiMetrics
+        self,
+        flow: RequestFlow,
+        connections: Connections,
+        executor: Executor,
+        metrics: WsgiMetrics,
+        queues: DelegationQueues,
     ) -> None:
         self._flow = flow
+        self._bell = executor.bell
         self._connections = connections
         self._timeouts = connections.timeouts
         self._metrics = metrics
         self._outflow = Outflow(connections.timeouts.send, metrics, self._emptied, self.lose_stream)
         passing_on = connections.passing_on
         self._arrivals = Arrivals(flow, executor, metrics, self.forget, self.lose_stream, passing_on)
+        flow.delegating = Delegation(
+            queues, StreamCalls(flow.ready, executor, connections, self._arrivals), self
+        )
 
     # ---- what the client says
 
@@ -64,14 +82,15 @@ class Http2Flow(Multiplexing):
         before.hide()
         context, policy = before.context, before.stream.peer.policy
         spoken = Http2Connection(context.limits, context.limits.http2, policy, websockets=False, now=now)
-        connection = MultiplexedConnection(before, Http2Link(before.transport, spoken))
+        link = Http2Link(before.transport, spoken)
+        connection = MultiplexedConnection(before, link)
         self._connections.table[connection.fd] = connection
         if data:
-            self._arrivals.take(connection, connection.link.feed(data, now), now)
+            self._arrivals.take(connection, spoken.feed(data, now, FRAMES_AT_ONCE), now)
         if self._flow.draining:
             self.drain(connection, now)
         else:
-            self._go_on(connection, now)
+            self.go_on(connection, now)
 
     def on_event(self, connection: Connection, mask: int, now: int) -> None:
         assert isinstance(connection, MultiplexedConnection)
@@ -85,14 +104,16 @@ class Http2Flow(Multiplexing):
             self._metrics.bytes_in += link.came
             if events:
                 self._arrivals.take(connection, events, now)
-        self._go_on(connection, now)
+        self.go_on(connection, now)
 
-    def _go_on(self, connection: MultiplexedConnection, now: int) -> None:
+    def go_on(self, connection: MultiplexedConnection, now: int) -> None:
         """Send what can be sent, and wait for what comes next."""
         if connection.stage is not MULTIPLEXED:
             return  # it has ended meanwhile
         link = connection.link
         all_sent = self._outflow.pump(connection, now)
+        if connection.progress.paused:
+            resume(connection.progress)
         if link.error is not None:
             self._end(connection)
             return
@@ -110,29 +131,14 @@ class Http2Flow(Multiplexing):
         # What was read and not looked at comes next, as if the client had just taken something.
         goes_on = reads and all_sent and not link.has_more
         self._connections.watch(connection, reads if goes_on else reads | EPOLLOUT)
-        self._clock(connection, link.phase, now)
-
-    def _clock(self, connection: MultiplexedConnection, phase: Phase, now: int) -> None:
-        """While something is under way it is looked after each second; who only waits has a time for that."""
-        timeouts = self._timeouts
-        connection.progress.head_at = (connection.progress.head_at or now) if phase is HEAD else 0
-        if connection.wait is timeouts.look:
-            return  # what it is to wait for then is seen when that is over
-        if (
-            connection.streams
-            or connection.progress.blocked_at
-            or connection.progress.head_at
-            or connection.progress.is_draining
-        ):
-            timeouts.start(connection, timeouts.look, now)
-        elif connection.wait is not timeouts.idle or not timeouts.idle.is_fresh(connection, now):
-            timeouts.start(connection, timeouts.idle, now)
+        _clock(self._timeouts, connection, link.phase, now)
 
     # ---- calls
 
     def run(self, stream: Stream, turn: int) -> Lead:
         assert isinstance(stream, Http2Stream)
-        progress = _of(stream).progress
+        connection = _of(stream)
+        progress = connection.progress
         if progress.turn != turn:
             progress.turn = turn
             progress.spent = SHARE if progress.in_call else 0  # that one lasts
@@ -140,7 +146,7 @@ class Http2Flow(Multiplexing):
         if progress.spent >= SHARE:
             self._flow.ready.append(stream)
             return KEPT
-        self._next(progress)
+        self.next_turn(progress)
         call = stream.call
         if call is None:
             return KEPT
@@ -148,6 +154,10 @@ class Http2Flow(Multiplexing):
         if call.unclosed is None and stream.is_lost:
             self._give_up(stream)
             return KEPT
+        if progress.lent_at:
+            begin(connection)
+        if progress.lent_at or self._flow.ready:
+            self._bell.hurries = self._bell.is_seldom
         began = monotonic_ns()
         progress.in_call = True
         lead = self._flow.run(call)
@@ -156,7 +166,7 @@ class Http2Flow(Multiplexing):
             progress.spent += monotonic_ns() - began
         return lead
 
-    def _next(self, progress: Progress) -> None:
+    def next_turn(self, progress: Progress) -> None:
         """One has had its turn: another one of its connection is behind all others."""
         progress.ready -= 1
         while progress.queued:
@@ -169,7 +179,8 @@ class Http2Flow(Multiplexing):
     def _give_up(self, stream: Http2Stream) -> None:
         """Its client has left before the application was called."""
         stream.is_reset = True
-        self._metrics.refused(stream.request, LEFT, b"", stream.peer, stream.opened)
+        if not _of(stream).progress.lent_at:  # who has the client tells of it
+            self._metrics.refused(stream.request, LEFT, b"", stream.peer, stream.opened)
         self.forget(stream)
 
     def forget(self, stream: Http2Stream) -> None:
@@ -186,17 +197,15 @@ class Http2Flow(Multiplexing):
         if write_buffer is not None and write_buffer.size:
             self._metrics.held_up(call, write_buffer.size)
             self._outflow.wait_for(_of(stream), stream, now)
-        else:
-            connection = _of(stream)
-            if self._answered(stream, call, now):
-                self._go_on(connection, now)
+        elif self._answered(stream, call, now):
+            self.go_on(_of(stream), now)
 
     def blocked(self, stream: Stream, now: int) -> None:
         assert isinstance(stream, Http2Stream)
         connection = _of(stream)
         if stream.call is not None and stream.waits:
             self._outflow.wait_for(_of(stream), stream, now)
-        self._go_on(connection, now)
+        self.go_on(connection, now)
 
     def _answered(self, stream: Http2Stream, call: Call, now: int) -> bool:
         """The whole answer is on its way, or never will be; return whether the connection has to go on."""
@@ -212,7 +221,7 @@ class Http2Flow(Multiplexing):
         """Forget a stream; return whether the connection has to go on by that."""
         connection = _of(stream)
         connection.waiting.pop(stream.number, None)
-        connection.progress.moved_at.pop(stream.number, None)
+        connection.progress.forget(stream.number)
         connection.streams.pop(stream.number, None)
         tells = stream.close()
         is_last = not connection.streams and (connection.progress.is_draining or not self._timeouts.keeps)
@@ -230,12 +239,14 @@ class Http2Flow(Multiplexing):
         _of(stream).waiting.pop(stream.number, None)
         if not stream.is_lost:
             stream.link.reset(stream.number, CANCEL)
-        if call is None or not call.called:
+        if abandon(_of(stream).progress, stream):
+            self.forget(stream)
+        elif call is None or not call.called:
             self._give_up(stream)
-            return
-        stream.abandon()
-        if call.settled:
-            self._answered(stream, call, monotonic_ns())
+        else:
+            stream.abandon()
+            if call.settled:
+                self._answered(stream, call, monotonic_ns())
 
     # ---- time, and the end
 
@@ -253,14 +264,14 @@ class Http2Flow(Multiplexing):
             return
         self._outflow.lose_late(connection, now)
         self._arrivals.take(connection, connection.link.expire(now), now)
-        self._go_on(connection, now)  # with a clock that runs again
+        self.go_on(connection, now)  # with a clock that runs again
 
     def drain(self, connection: Connection, now: int) -> None:
         assert isinstance(connection, MultiplexedConnection)
         if not connection.progress.is_draining:
             connection.progress.is_draining = True
             connection.link.drain(now)
-        self._go_on(connection, now)
+        self.go_on(connection, now)
 
     def lose(self, connection: Connection) -> None:
         """The client is gone."""
@@ -277,12 +288,15 @@ class Http2Flow(Multiplexing):
         connection.link.give_up()
         for stream in list(connection.streams.values()):
             self.lose_stream(stream)
-        self._connections.part(connection)
+        if connection.progress.lent_at:
+            self._connections.close(connection)  # all that was sent is with the other worker
+        else:
+            self._connections.part(connection)
 
     def cut_off(self, connection: Connection) -> None:
         assert isinstance(connection, MultiplexedConnection)
         for stream in list(connection.streams.values()):
-            if stream.call is not None and stream.call.called:
+            if connection.is_elsewhere(stream) or (stream.call is not None and stream.call.called):
                 self.lose_stream(stream)
 
 
@@ -290,3 +304,19 @@ def _of(stream: Http2Stream) -> MultiplexedConnection:
     connection = stream.connection
     assert isinstance(connection, MultiplexedConnection)
     return connection
+
+
+def _clock(timeouts: Timeouts[Connection], connection: MultiplexedConnection, phase: Phase, now: int) -> None:
+    """While something is under way it is looked after each second; who only waits has a time for that."""
+    connection.progress.head_at = (connection.progress.head_at or now) if phase is HEAD else 0
+    if connection.wait is timeouts.look:
+        return  # what it is to wait for then is seen when that is over
+    if (
+        connection.streams
+        or connection.progress.blocked_at
+        or connection.progress.head_at
+        or connection.progress.is_draining
+    ):
+        timeouts.start(connection, timeouts.look, now)
+    elif connection.wait is not timeouts.idle or not timeouts.idle.is_fresh(connection, now):
+        timeouts.start(connection, timeouts.idle, now)

@@ -1,41 +1,38 @@
-# Link to a client that speaks HTTP/2: its transport, and the state of what is spoken on it, for all threads
-# that have a part in that: the leader, and those that run calls.
+# Link to whoever is to have the answers on the streams of a connection, for all threads that have a part in
+# that: the leader, and those that run calls. Two kinds: a client that speaks HTTP/2 (client_link.py), and a
+# worker that has such a client (delegation/sibling_link.py).
 #
-# Rule 1: whoever touches either has the lock. It is held for operations that do not wait, never while code of
-# an application runs, and nobody takes another lock with it (that of a write buffer comes before).
-# Rule 2: the leader alone reads. Whoever has written also sends, as much as the client takes at once;
+# Rule 1: whoever touches the transport, or what is spoken on it, has the lock. It is held for operations that
+# do not wait, never while code of an application runs, and nobody takes another lock with it (that of a write
+# buffer comes before).
+# Rule 2: the leader alone reads. Whoever has written also sends, as much as the other side takes at once;
 # `is_blocked` tells that the rest is for the leader.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import Final
 
-from bigtop.backends.native.app_queues import READ
 from bigtop.backends.native.transport.transport import Bytes, Transport
-from bigtop.backends.native.transport.write_buffer import BUDGET, ClientGone
-from bigtop.http.engine import Phase
-from bigtop.http.h2.connection import Http2Connection
+from bigtop.http.engine import IDLE, Phase
 from bigtop.http.h2.error_codes import Http2Error
 from bigtop.http.h2.events import StreamEvent
-from bigtop.http.h2.limits import FRAMES_AT_ONCE
 
 MOST: Final = 65536  # bytes that are framed, or read of a file, at once
 # Bytes of an answer that wait here whatever the windows say, so that small answers are done with then.
 SMALL: Final = 16384
 
 
-class Http2Link:
-    """One client's. What is said of a stream that is gone is dropped; with the link gone it is ClientGone."""
+class Link:
+    """One side's. What is said of a stream that is gone is dropped; with the link gone it is ClientGone. What
+    stands here is enough where nothing but answers is said."""
 
-    __slots__ = ("_http2", "_lock", "_transport", "_unsent", "came", "is_blocked", "is_gone", "sent")
+    __slots__ = ("_lock", "_transport", "_unsent", "came", "is_blocked", "is_gone", "sent")
 
-    def __init__(self, transport: Transport, http2: Http2Connection) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._lock = threading.Lock()
         self._transport = transport
-        self._http2 = http2
         self._unsent = b""  # frames that the socket has not taken
         self.came = 0  # bytes that the last receive() read
         self.sent = 0  # bytes in all
@@ -46,76 +43,51 @@ class Http2Link:
 
     def receive(self, now: int) -> list[StreamEvent]:
         """Go on with what was read, or read once. Raises ClientGone at the end."""
-        with self._lock:
-            if self._http2.has_more:
-                self.came = 0
-                return self._http2.feed(b"", now, FRAMES_AT_ONCE)
-            try:
-                data = self._transport.recv(READ)
-            except BlockingIOError:
-                self.came = 0
-                return []
-            except OSError as error:
-                raise ClientGone from error
-            if not data:
-                raise ClientGone
-            self.came = len(data)
-            return self._http2.feed(data, now, FRAMES_AT_ONCE)
-
-    def feed(self, data: bytes, now: int) -> list[StreamEvent]:
-        """Take what was read before it was known what the client speaks."""
-        with self._lock:
-            return self._http2.feed(data, now, FRAMES_AT_ONCE)
+        raise NotImplementedError
 
     def expire(self, now: int) -> list[StreamEvent]:
-        with self._lock:
-            return self._http2.expire(now)
+        """Do what is due by the clock."""
+        return []
 
     def drain(self, now: int) -> None:
-        with self._lock:
-            self._http2.drain(now)
+        """Want no more requests."""
 
     def taken(self, stream: int, size: int) -> None:
-        with self._lock:
-            self._http2.taken(stream, size)
+        """So much of a body needs no more room."""
 
     def consumed(self, stream: int, size: int) -> None:
         """The same from the thread of a call: the client is told at once."""
-        with self._lock:
-            self._http2.taken(stream, size)
-            self._flush()
 
     def reset(self, stream: int, code: int) -> None:
-        with self._lock:
-            self._http2.reset(stream, code)
+        """End a stream in the middle of its answer."""
+        raise NotImplementedError
 
     def release(self, stream: int) -> None:
-        with self._lock:
-            self._http2.release(stream)
+        """The call is over."""
+        raise NotImplementedError
 
     @property
     def phase(self) -> Phase:
-        with self._lock:
-            return self._http2.phase
+        return IDLE
 
     @property
     def has_more(self) -> bool:
         """Whether something was read that was not looked at."""
-        return self._http2.has_more
+        return False
 
     @property
     def error(self) -> Http2Error | None:
-        return self._http2.error
+        return None
 
     @property
     def is_over(self) -> bool:
-        with self._lock:
-            return self._http2.is_over
+        """Whether nothing more is to be said, when all is sent."""
+        raise NotImplementedError
 
     @property
     def is_choked(self) -> bool:
-        with self._lock:
-            return self._http2.is_choked
+        """Whether nothing is to be read before more is sent."""
+        return False
 
     def give_up(self) -> None:
         """Neither receive nor send anything more."""
@@ -139,84 +111,23 @@ class Http2Link:
 
     def interim(self, stream: int, block: bytes) -> None:
         """Send a head ahead of the answer's."""
-        with self._lock:
-            if self.is_gone:
-                raise ClientGone
-            self._http2.interim(stream, block)
-            self._flush()
+        raise NotImplementedError
 
     def put(self, stream: int, block: bytes, data: bytes, *, ends: bool, sends: bool) -> int:
         """Take over the head of an answer, b"" if that is out, and as much of a piece of its body as may wait
         here; return how much. The answer `ends` with that piece. Unless it `sends` this is for flush()."""
-        with self._lock:
-            if self.is_gone:
-                raise ClientGone
-            http2, size = self._http2, len(data)
-            if size + http2.waiting(stream) > SMALL and (room := self._room(stream)) < size:
-                data, size, ends = data[:room], room, False
-            if block:
-                http2.head(stream, block, ends=ends and not size)
-            if size or (ends and not block):
-                http2.write(stream, data, ends=ends)
-            if sends:
-                self._flush()
-            return size
+        raise NotImplementedError
 
     def send(self, stream: int, pieces: Sequence[Bytes]) -> int:
         """Take over what may go out now of pieces of a body; return how much that is. BlockingIOError:
         nothing may; any other OSError: the link is gone."""
-        with self._lock:
-            left = size = self._room(stream)
-            if not size:
-                raise BlockingIOError
-            for piece in pieces:
-                part = bytes(piece[:left])
-                self._http2.write(stream, part)
-                left -= len(part)
-                if not left:
-                    break
-            self._flush()
-            return size - left
+        raise NotImplementedError
 
     def send_file(self, stream: int, fd: int, offset: int, count: int) -> int:
         """The same for a part of a file; 0 at its end."""
-        with self._lock:
-            size = self._room(stream)
-            if not size:
-                raise BlockingIOError
-            data = os.pread(fd, min(size, count), offset)
-            if data:
-                self._http2.write(stream, data)
-                self._flush()
-            return len(data)
+        raise NotImplementedError
 
     # ---- with the lock held
 
-    def _room(self, stream: int) -> int:
-        if self.is_gone:
-            raise BrokenPipeError
-        return 0 if self._unsent else min(MOST, self._http2.room(stream))
-
     def _flush(self) -> bool:
-        if self.is_gone:
-            return True
-        budget = BUDGET
-        try:
-            while True:
-                if not self._unsent:
-                    if budget <= 0 or not (data := self._http2.output(MOST)):
-                        break
-                    self._unsent = data
-                    budget -= len(data)
-                sent = self._transport.send(self._unsent)
-                self._unsent = self._unsent[sent:]
-                self.sent += sent
-        except BlockingIOError:
-            self.is_blocked = True
-            return False
-        except OSError:  # the leader, which reads, finds out
-            self.is_gone = True
-            self.is_blocked = False
-            return True
-        self.is_blocked = budget <= 0
-        return not self.is_blocked
+        raise NotImplementedError

@@ -15,7 +15,7 @@ from bigtop.backends.wsgi.call import BREAK, Call
 from bigtop.backends.wsgi.connections.connection import Connection
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.http2.incoming import Incoming
-from bigtop.backends.wsgi.http2.link import Http2Link
+from bigtop.backends.wsgi.http2.link import Link
 from bigtop.backends.wsgi.http2.signal import Signal
 from bigtop.backends.wsgi.stream import Stream
 from bigtop.http.h2.error_codes import INTERNAL_ERROR
@@ -34,7 +34,7 @@ class StreamOutlet:
 
     __slots__ = ("_link", "_number", "signal", "write_event")
 
-    def __init__(self, link: Http2Link, number: int, signal: Signal) -> None:
+    def __init__(self, link: Link, number: int, signal: Signal) -> None:
         self._link = link
         self._number = number
         self.signal = signal
@@ -70,9 +70,7 @@ class Http2Stream(Stream):
         "body", "call", "connection", "incoming", "opened", "place", "request",
     )  # fmt: skip
 
-    def __init__(
-        self, connection: Connection, link: Http2Link, number: int, request: Request, now: int
-    ) -> None:
+    def __init__(self, connection: Connection, link: Link, number: int, request: Request, now: int) -> None:
         context: WorkerContext = connection.context
         Stream.__init__(self, connection.transport, connection.stream.peer, context.leader, context.bounds)
         self.fd = MULTIPLEXED
