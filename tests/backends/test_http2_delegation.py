@@ -156,6 +156,25 @@ def test_several_calls_at_once_in_several_workers() -> None:
         assert len({pid_of(answer) for answer in answers}) == 3
 
 
+def test_where_calls_last_a_sibling_that_has_nothing_to_do_is_asked_before_the_own_threads() -> None:
+    with (
+        Site(APP, "--threads", "2", *TWO) as site,
+        Http2Client(("127.0.0.1", site.port)) as client,
+        ExitStack() as stack,
+    ):
+        for _ in range(50):  # so that it is known how long calls take here
+            client.get("/sleep/0.01")
+        first, second = stack.enter_context(Gate()), stack.enter_context(Gate())
+        here = client.ask(first.target)
+        until(lambda: first.entered() == 1, "the first call is inside the application")
+        client.ping()
+        there = client.ask(second.target)
+        until(lambda: second.entered() == 1, "the second one is, too")
+        first.open()
+        second.open()
+        assert pid_of(client.wait(here)) != pid_of(client.wait(there))
+
+
 # ---- what is known of a client
 
 
