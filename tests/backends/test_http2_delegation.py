@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -349,3 +351,42 @@ def test_a_stop_loses_nothing() -> None:
         one.owner()
         assert [one.client.wait(stream).body for stream in streams] == [b"slept"] * 3
         assert one.site.wait() == 0
+
+
+def test_nothing_is_lost_while_workers_come_and_go() -> None:
+    with Site(APP, "--workers", "3", "--threads", "2", *TWO[2:]) as site:
+        stop = threading.Event()
+        with ThreadPoolExecutor(4) as pool:
+            answered = [pool.submit(_ask_on, site.port, stop) for _ in range(4)]
+            for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGHUP):
+                before = site.total(Word.REQUESTS)
+                site.send(number)
+                until(lambda before=before: site.total(Word.REQUESTS) > before + 50, "requests go on")  # type: ignore[misc]
+            site.wait_for("reloaded", 1)
+            stop.set()
+            counts = [one.result() for one in answered]
+        assert sum(counts) > 200
+        until(lambda: site.total(Seat.CONNECTIONS) == 0, "no connection is left")
+        until(lambda: site.total(Word.BUSY) == 0, "no call is left")
+        assert "Traceback" not in site.log()
+        assert site.stop() == 0
+
+
+def _ask_on(port: int, stop: threading.Event) -> int:
+    """Ask for several things at once, on one connection after the other; return how many answers came, all
+    of which were right."""
+    count = 0
+    while not stop.is_set():
+        with Http2Client(("127.0.0.1", port)) as client:
+            while not (stop.is_set() or client.goaways):
+                bodies = {client.ask("/echo", method="POST", body=(body := os.urandom(5000))): body}
+                bodies |= {client.ask("/sleep/0.01"): b"slept" for _ in range(10)}
+                for stream, body in bodies.items():
+                    answer = client.answers[stream]
+                    client.until(
+                        lambda stream=stream, answer=answer: answer.ended or client.is_refused(stream)
+                    )
+                    assert answer.reset is None
+                    assert client.is_refused(stream) or (answer.status, answer.body) == (200, body)
+                    count += answer.ended
+    return count
