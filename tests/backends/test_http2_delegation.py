@@ -6,15 +6,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from bigtop.control.client.client import Client as Control
 from bigtop.http.h2.error_codes import INTERNAL_ERROR
-from bigtop.ipc.scoreboard import RequestPhase, Word
+from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 from tests.support.certificates import issued, made, written
 from tests.support.gate import Gate
@@ -156,6 +159,25 @@ def test_several_calls_at_once_in_several_workers() -> None:
         assert len({pid_of(answer) for answer in answers}) == 3
 
 
+def test_where_calls_last_a_sibling_that_has_nothing_to_do_is_asked_before_the_own_threads() -> None:
+    with (
+        Site(APP, "--threads", "2", *TWO) as site,
+        Http2Client(("127.0.0.1", site.port)) as client,
+        ExitStack() as stack,
+    ):
+        for _ in range(50):  # so that it is known how long calls take here
+            client.get("/sleep/0.01")
+        first, second = stack.enter_context(Gate()), stack.enter_context(Gate())
+        here = client.ask(first.target)
+        until(lambda: first.entered() == 1, "the first call is inside the application")
+        client.ping()
+        there = client.ask(second.target)
+        until(lambda: second.entered() == 1, "the second one is, too")
+        first.open()
+        second.open()
+        assert pid_of(client.wait(here)) != pid_of(client.wait(there))
+
+
 # ---- what is known of a client
 
 
@@ -196,15 +218,15 @@ def test_requests_are_logged_and_counted_once() -> None:
 
 
 def test_requests_are_shown_once() -> None:
-    with busy() as one, Gate() as second:
+    with busy("--name", "site") as one, Gate() as second:
         stream = one.client.ask(second.target)
         until(lambda: second.entered() == 1, "it runs elsewhere")
-        for _ in range(2):  # also behind another request
-            shown = [record for view in one.site.scoreboard.values() for record in view.running()]
-            assert sorted(record.path for record in shown) == sorted([one.gate.target, second.target])
-            assert {record.client for record in shown} == {"127.0.0.1"}
-            assert not [record for record in shown if record.phase is RequestPhase.QUEUED]
-            one.client.ping()
+        one.client.ping()  # by then the worker that has the client has heard that
+        with Control(str(one.site.folder / "bigtop" / "site.ctl"), timeout=120) as control:
+            rows = control.call("requests")["requests"]
+        assert sorted(row["path"] for row in rows) == sorted([one.gate.target, second.target])
+        assert {row["client"] for row in rows} == {"127.0.0.1"}
+        assert len({row["pid"] for row in rows}) == 2
         second.open()
         assert one.client.wait(stream).body == b"slept"
 
@@ -329,3 +351,42 @@ def test_a_stop_loses_nothing() -> None:
         one.owner()
         assert [one.client.wait(stream).body for stream in streams] == [b"slept"] * 3
         assert one.site.wait() == 0
+
+
+def test_nothing_is_lost_while_workers_come_and_go() -> None:
+    with Site(APP, "--workers", "3", "--threads", "2", *TWO[2:]) as site:
+        stop = threading.Event()
+        with ThreadPoolExecutor(4) as pool:
+            answered = [pool.submit(_ask_on, site.port, stop) for _ in range(4)]
+            for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGHUP):
+                before = site.total(Word.REQUESTS)
+                site.send(number)
+                until(lambda before=before: site.total(Word.REQUESTS) > before + 50, "requests go on")  # type: ignore[misc]
+            site.wait_for("reloaded", 1)
+            stop.set()
+            counts = [one.result() for one in answered]
+        assert sum(counts) > 200
+        until(lambda: site.total(Seat.CONNECTIONS) == 0, "no connection is left")
+        until(lambda: site.total(Word.BUSY) == 0, "no call is left")
+        assert "Traceback" not in site.log()
+        assert site.stop() == 0
+
+
+def _ask_on(port: int, stop: threading.Event) -> int:
+    """Ask for several things at once, on one connection after the other; return how many answers came, all
+    of which were right."""
+    count = 0
+    while not stop.is_set():
+        with Http2Client(("127.0.0.1", port)) as client:
+            while not (stop.is_set() or client.goaways):
+                bodies = {client.ask("/echo", method="POST", body=(body := os.urandom(5000))): body}
+                bodies |= {client.ask("/sleep/0.01"): b"slept" for _ in range(10)}
+                for stream, body in bodies.items():
+                    answer = client.answers[stream]
+                    client.until(
+                        lambda stream=stream, answer=answer: answer.ended or client.is_refused(stream)
+                    )
+                    assert answer.reset is None
+                    assert client.is_refused(stream) or (answer.status, answer.body) == (200, body)
+                    count += answer.ended
+    return count

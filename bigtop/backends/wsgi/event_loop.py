@@ -74,6 +74,7 @@ class EventLoop:
         """Serve until another thread has taken the lead, or nothing is left to do."""
         self._flow.flush()
         self._admission.regulate()
+        self._flow.delegating.relieve()
         self._life.slot.words[WAITING] = len(self._flow.ready)  # the leader before us may not have said so
         while self._turn() is not LOST:
             self._flow.flush()
@@ -131,9 +132,7 @@ class EventLoop:
         return events
 
     def _patience(self) -> float:
-        """Let others have what would wait here, and return how many seconds epoll may wait, -1 for ever."""
-        if self._executor.detached and self._flow.ready:
-            self._flow.delegating.relieve(monotonic_ns())
+        """Return how many seconds epoll may wait, -1 for ever."""
         if self._admission.fresh or (self._flow.ready and self._executor.has_slot):
             return 0
         until = min(self._timeouts.soonest, self._leave_at)
@@ -221,6 +220,7 @@ class EventLoop:
     def _run_ready(self, now: int) -> Lead:
         """Run what waits, once round, so that reading is never put off for long."""
         self._admission.watch_fresh()
+        self._flow.delegating.relieve()
         lead = KEPT
         for _ in range(len(self._flow.ready)):
             if (lead is not KEPT and lead is not SPARED) or not self._executor.has_slot:

@@ -17,8 +17,8 @@ class Delegating:
     """Calls for streams that other workers run, and those that are run for theirs; here: none. Leader
     only."""
 
-    def relieve(self, now: int) -> None:
-        """Calls go on here: let those of streams that wait be run by other workers."""
+    def relieve(self) -> None:
+        """If calls go on here, let those of streams that wait be run by other workers."""
 
     def on_pair(self, fd: int, now: int) -> bool:
         """Something may be done with a descriptor; False if it leads to no such worker."""

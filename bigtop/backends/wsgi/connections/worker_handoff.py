@@ -11,6 +11,8 @@
 # share one interpreter lock); there are more connections here than elsewhere (new ones, to the emptiest);
 # this worker drains (all idle ones, to the emptiest).
 #
+# Requests of HTTP/2 come by the same queues, each with a pair of sockets (http2/delegation).
+#
 # EPOLLEXCLUSIVE spends a wake-up on one worker. If that one is killed before it took the connection, nobody
 # else is told of it, so everybody looks into the common queue once a second.
 

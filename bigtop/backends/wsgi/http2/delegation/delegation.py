@@ -88,16 +88,16 @@ class Delegation(Delegating):
 
     def __init__(self, queues: DelegationQueues, calls: StreamCalls, owner: StreamOwner) -> None:
         self._handoff, self._epoll, self._lent = queues
-        self._calls = calls
+        self._ready, self._executor, self._connections, self._arrivals = calls
         self._owner = owner
         self._table: dict[int, DelegatedStream] = {}  # by descriptor
         self._sent: dict[int, DelegatedStream] = {}  # not begun: by the inode of the other end
 
     # ---- leaving
 
-    def relieve(self, now: int) -> None:
-        handoff, executor, ready = self._handoff, self._calls.executor, self._calls.ready
-        if handoff is None:
+    def relieve(self) -> None:
+        handoff, executor, ready = self._handoff, self._executor, self._ready
+        if not executor.detached or not ready or handoff is None:
             return
         is_full = not executor.has_slot
         if not is_full and not (executor.holds_up and executor.bell.is_seldom):
@@ -129,11 +129,15 @@ class Delegation(Delegating):
             return False
         try:
             ours.setblocking(False)
-            if ours.send(message) != len(message) or not handoff.delegate(seat, theirs):
+            if ours.send(message) != len(message):  # sockets hold less than usual
+                delegates[stream.number] = None
+                ours.close()
+                return False
+            if not handoff.delegate(seat, theirs):
                 ours.close()
                 return False
             inode = os.fstat(theirs.fileno()).st_ino
-        except OSError:  # sockets hold less than usual
+        except OSError:
             ours.close()
             return False
         finally:
@@ -174,7 +178,7 @@ class Delegation(Delegating):
         elif not delegated.has_answer:
             log.error("a worker has ended without an answer to a request that it ran for this one")
             stream.ended = True
-            self._calls.arrivals.refuse(
+            self._arrivals.refuse(
                 stream, ProtocolError(502, "The application failed to answer this request.")
             )
         else:
@@ -189,7 +193,7 @@ class Delegation(Delegating):
         progress = _of(stream).progress
         progress.delegates[stream.number] = None
         progress.ready += 1
-        self._calls.ready.appendleft(stream)
+        self._ready.appendleft(stream)
 
     def pause(self, delegated: DelegatedStream) -> None:
         self._epoll.unregister(delegated.fd)
@@ -231,8 +235,8 @@ class Delegation(Delegating):
         connection = MultiplexedConnection(before, SiblingLink(before.transport))
         connection.progress.lent_at = delegated_request.readable or now
         connection.progress.is_draining = True  # it ends behind that request
-        self._calls.connections.lend(connection)
-        self._calls.arrivals.adopt(connection, delegated_request.request, delegated_request.body, now)
+        self._connections.lend(connection)
+        self._arrivals.adopt(connection, delegated_request.request, delegated_request.body, now)
         self._owner.go_on(connection, now)
 
 
