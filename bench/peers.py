@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 @dataclass(frozen=True, slots=True)
 class Peer:
     name: str
-    interface: str  # "wsgi", "asgi", "static" (files), or "floor": bytes captured from the WSGI application
+    # "wsgi", "asgi", or "floor": bytes captured from the WSGI application. With something in front of that:
+    # "static" (files), "cache".
+    interface: str
     commands: tuple[str, ...]
     tls: str = ""  # what is added to the first command so that it speaks TLS; "": it cannot
     http2: bool = False  # it speaks that, too, where it speaks TLS
@@ -64,6 +66,12 @@ NGINX_ALONE = NGINX_CONF.replace(
     "location / { proxy_pass http://unix:$dir/app.sock; proxy_set_header Host $$http_host; }",
     'location / { default_type text/plain; return 200 "Hello, world!\\n"; }',
 )
+# The kernel keeps its files in memory.
+NGINX_CACHE = NGINX_CONF.replace(
+    "  server {",
+    "  proxy_cache_path $dir/kept levels=1:2 keys_zone=kept:8m use_temp_path=off;\n"
+    "  server {",
+).replace("location / { ", "location / { proxy_cache kept; proxy_cache_lock on; ")
 NGINX_TLS = NGINX_ALONE.replace(
     "backlog=2048;",
     "backlog=2048 ssl; ssl_protocols TLSv1.2 TLSv1.3;"
@@ -282,6 +290,23 @@ PEERS = (
         files=NGINX_FILES,
         note="with an open file cache",
     ),
+    # Those which keep answers of an application.
+    Peer(
+        "bigtop-cache",
+        "cache",
+        (f"{BIGTOP} --threads $threads --cache 64M",),
+        tls=BIGTOP_TLS,
+        packages=(".",),
+    ),
+    Peer(
+        "nginx-cache",
+        "cache",
+        (f"{GUNICORN} -k sync -b unix:$dir/app.sock $app", "nginx -p $dir -c $dir/nginx.conf"),
+        packages=("gunicorn",),
+        programs=("nginx",),
+        files=(("nginx.conf", NGINX_CACHE),),
+        note="proxy_cache before gunicorn-sync, which is not asked",
+    ),
     Peer(
         "granian-static",
         "static",
@@ -339,6 +364,7 @@ SETS = {
         "granian-asgi",
     ),
     "static": tuple(peer.name for peer in PEERS if peer.interface == "static"),
+    "cache": tuple(peer.name for peer in PEERS if peer.interface == "cache"),
     "backends": (
         "bigtop",
         *(f"bigtop-{name}" for name in ("gevent", "cheroot", "fastpysgi", "tornado", "waitress", "bjoern")),

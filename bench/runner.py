@@ -98,8 +98,8 @@ def fits(peer: Peer, scenario: Scenario) -> bool:
     app = APPS[scenario.app]
     if (scenario.tls and not peer.tls) or (scenario.streams and not peer.http2):
         return False
-    if app.static or peer.interface == "static":
-        return app.static and peer.interface == "static"
+    if app.only or peer.interface in ("static", "cache"):
+        return app.only == peer.interface
     if peer.interface == "asgi":
         return app.asgi is not None
     if app.wsgi is None:

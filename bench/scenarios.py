@@ -17,7 +17,9 @@ from bench.peers import expand
 class App:
     name: str
     wsgi: str | None = None
-    static: bool = False  # only files in $data/static: what answers them is measured, not the application
+    # "static": files in $data/static, "cache": answers that are kept. What gives them is measured, in servers
+    # that have it, and not the application.
+    only: str = ""
     asgi: str | None = None
     packages: tuple[str, ...] = ()
     path: str | None = None  # a folder, relative to the repository, to be importable as well
@@ -42,9 +44,10 @@ APPS = {
         App(
             "files",
             "bench.apps.hello:app",
-            static=True,
+            only="static",
             prepare=("$python -m bench.apps.files $data/static",),
         ),
+        App("kept", "bench.apps.kept:app", only="cache"),
         App("django-hello", "bench.apps.django_hello:app", packages=("Django>=5.2,<6",)),
         App(
             "django-site",
@@ -244,6 +247,7 @@ SCENARIOS = {
         Scenario("stream-1m", "1 MB in 16 pieces", "work", (Request("/stream/1000000"),), connections=8),
         Scenario("static-small", "a file of 2 KB", "files", (Request("/static/small.css", headers=BROWSER),)),
         Scenario("static-large", "a file of 8 MB", "files", (Request("/static/large.bin"),), connections=8),
+        Scenario("cache-hit", "an answer of 2 KB that is kept", "kept", (Request("/kept", headers=BROWSER),)),
         Scenario("pipelining", "hello world, 8 requests in one send", "hello", pipeline=8, floor=True),
         Scenario(
             "reconnect",
@@ -393,6 +397,7 @@ SETS = {
     "http2": ("tls-hello-100", "http2-hello", "http2-hello-17", "http2-body-100k"),
     "start": ("start",),
     "static": ("static-small", "static-large"),
+    "cache": ("cache-hit",),
     "websocket": ("websocket", "websocket-paced", "websocket-16k"),
     "backends": ("hello", "django-page", "sleep-10ms", "body-100k", "body-1m"),
     "all": tuple(SCENARIOS),
