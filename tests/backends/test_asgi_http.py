@@ -25,7 +25,7 @@ APP = "tests.apps.asgi_basic:app"
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])
 def server(request: pytest.FixtureRequest) -> Iterator[BackendServer]:
-    with BackendServer(APP, ServeOptions(loop=request.param), backend="asgi") as server:
+    with BackendServer(APP, ServeOptions(loop=request.param), backend="asgi", fresh=True) as server:
         yield server
 
 

@@ -69,7 +69,7 @@ def server(
     )
     if request.param == "gevent":
         pytest.importorskip("gevent", reason="pip install gevent")
-    with BackendServer(APPS[request.param], options, backend=request.param) as server:
+    with BackendServer(APPS[request.param], options, backend=request.param, fresh=True) as server:
         yield server
 
 
