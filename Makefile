@@ -14,6 +14,8 @@ BIN := $(VENV)/bin
 SITE := examples/django_site
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, as in many images of containers, each process that a test starts compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-cluster test explore test-compiled test-programs lint autobahn bench bench-quick bench-report bench-supervise bench-gate docs changelog sdist wheels clean
 .DELETE_ON_ERROR:

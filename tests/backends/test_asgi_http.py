@@ -25,7 +25,7 @@ APP = "tests.apps.asgi_basic:app"
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])
 def server(request: pytest.FixtureRequest) -> Iterator[BackendServer]:
-    with BackendServer(APP, ServeOptions(loop=request.param), backend="asgi") as server:
+    with BackendServer(APP, ServeOptions(loop=request.param), backend="asgi", fresh=True) as server:
         yield server
 
 
@@ -505,8 +505,11 @@ def test_slow_clients_are_told_so() -> None:
         with server.connect() as client:
             client.send(request("/echo", "Content-Length: 5", method="POST") + b"abc")
             assert client.answer().status == 408
-        with server.connect() as client:  # an application may take longer than any of these
-            assert client.get("/sleep/0.8").body == b"slept"
+        with ExitStack() as opened:  # an application may take longer than any of these
+            with stopped(server):  # it finds the request together with the connection
+                client = opened.enter_context(server.connect())
+                client.send(request("/sleep/0.8"))
+            assert client.answer().body == b"slept"
 
 
 def test_silent_clients_are_left() -> None:

@@ -23,7 +23,7 @@ from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
 from bigtop.record import replace
 from tests.http.test_gates import SHA256
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.certificates import made, ring
 from tests.support.http2_client import Http2Client
 from tests.support.tls_client import TlsClient, context
@@ -270,7 +270,7 @@ def test_answers_go_on_as_soon_as_the_socket_takes_more(kind: str) -> None:
         began = time.monotonic()
         big, streams = client.ask("/big"), [client.ask("/stream") for _ in range(4)]
         assert [len(client.wait(stream).body) for stream in (big, *streams)] == [size, *[50_000] * 4]
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 # ---- slow and absent clients
@@ -380,10 +380,18 @@ def test_a_call_that_hangs_is_interrupted_and_its_siblings_are_not(kind: str) ->
 @BOTH
 def test_who_is_idle_is_told_and_parted_with(kind: str) -> None:
     options = ServeOptions(limits=Limits(keep_alive=0.5))
-    with server(options, kind=kind) as running, Http2Client(running.address) as client:
-        assert client.get("/hello").status == 200
-        client.read_to_end()
-        assert client.goaways == [(1 << 31) - 1, 1]
+    with server(options, kind=kind) as running:
+
+        def idle(step: Steps) -> None:
+            step()
+            with Http2Client(running.address) as client:
+                step()
+                assert client.get("/hello").status == 200
+                step()
+                client.read_to_end()
+                assert client.goaways == [(1 << 31) - 1, 1]
+
+        in_time(options.limits.keep_alive, idle)
 
 
 def test_who_says_nothing_at_all() -> None:

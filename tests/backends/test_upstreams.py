@@ -7,6 +7,7 @@ import hashlib
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from bigtop.http.declarations import Mount, ProxyRoute
 from bigtop.http.limits import Limits
 from bigtop.record import replace
 from tests.http.test_gates import SHA256
-from tests.support.backend_server import BackendServer, eventually
+from tests.support.backend_server import BackendServer, Steps, eventually, in_time
 from tests.support.played_server import PlayedConnection, PlayedServer
 from tests.support.wire import Client, Closed, request
 
@@ -69,7 +70,7 @@ def server(
     )
     if request.param == "gevent":
         pytest.importorskip("gevent", reason="pip install gevent")
-    with BackendServer(APPS[request.param], options, backend=request.param) as server:
+    with BackendServer(APPS[request.param], options, backend=request.param, fresh=True) as server:
         yield server
 
 
@@ -581,30 +582,47 @@ def test_a_server_that_does_not_answer(limited: BackendServer, other: PlayedServ
 
 
 def test_a_server_that_stops_in_its_answer(limited: BackendServer, other: PlayedServer) -> None:
-    with limited.connect() as client, other_connection(client, other, "GET") as asked:
-        asked.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
-        with pytest.raises((Closed, ConnectionResetError)):
-            client.answer()
-        assert asked.at_end()
+    def stops(step: Steps) -> None:
+        other.forget()
+        step()
+        with limited.connect() as client, other_connection(client, other, "GET") as asked:
+            step()
+            asked.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
+            assert b"200 OK" in client._until(b"\r\n\r\n")
+            step()
+            with suppress(ConnectionResetError):
+                assert client.rest() == b"hal"
+            assert asked.at_end()
+
+    in_time(LIMITED.timeout, stops)
+    other.forget()
 
 
 def test_a_request_waits_for_its_turn_and_not_for_ever(limited: BackendServer, other: PlayedServer) -> None:
-    with limited.connect() as first, limited.connect() as second, limited.connect() as third:
-        first.send(request("/other/1"))
-        with other.accept() as asked:
-            asked.head()
-            asked.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            assert b"200 OK" in first._until(b"\r\n\r\n")
-            second.send(request("/other/2"))
-            while not second.is_answered():  # so that the clock of an answer does not run out
-                asked.send(b"1\r\nx\r\n")
-                first._until(b"x\r\n")
-            assert second.answer().status == 503
-            third.send(request("/other/3"))
-            asked.send(b"0\r\n\r\n")
-            assert asked.head()[0] == "GET /other/3 HTTP/1.1"
-            asked.answer()
-            assert third.answer().status == 200
+    def turns(step: Steps) -> None:
+        other.forget()
+        with limited.connect() as first, limited.connect() as second, limited.connect() as third:
+            step()
+            first.send(request("/other/1"))
+            with other.accept() as asked:
+                asked.head()
+                asked.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                assert b"200 OK" in first._until(b"\r\n\r\n")
+                step()
+                second.send(request("/other/2"))
+                while not second.is_answered():  # so that the clock of an answer does not run out
+                    asked.send(b"1\r\nx\r\n")
+                    first._until(b"x\r\n")
+                    step()
+                assert second.answer().status == 503
+                third.send(request("/other/3"))
+                asked.send(b"0\r\n\r\n")
+                assert asked.head()[0] == "GET /other/3 HTTP/1.1"
+                asked.answer()
+                step()
+                assert third.answer().status == 200
+
+    in_time(LIMITED.timeout, turns)
     other.forget()
 
 

@@ -298,7 +298,7 @@ def _switches_at_rest(server: BackendServer) -> int:
 )
 def test_a_slow_reader_of_a_large_answer_costs_no_memory_and_blocks_nobody(scheme: str, path: str) -> None:
     options = ServeOptions(threads=2)
-    with served(scheme, options, send_buffer=65536) as server:
+    with served(scheme, options, send_buffer=65536, fresh=True) as server:
         with slow_reader(server) as reader:
             _get(server, "/")
             before = server.rss()
@@ -318,7 +318,7 @@ def test_a_slow_reader_of_a_large_answer_costs_no_memory_and_blocks_nobody(schem
 
 
 def test_the_whole_of_a_large_stream_arrives() -> None:
-    with BackendServer(APP) as server, server.connect(timeout=30) as client:
+    with BackendServer(APP, fresh=True) as server, server.connect(timeout=30) as client:
         before = server.rss()
         client.send(request(f"/stream?n=200&size={MB}&length=1", "Connection: close"))
         size = 0
@@ -394,7 +394,7 @@ def test_the_file_of_a_client_that_left_is_closed(scheme: str) -> None:
 
 @either
 def test_a_large_upload_costs_no_memory(scheme: str) -> None:
-    with served(scheme) as server, joined(server) as client:
+    with served(scheme, fresh=True) as server, joined(server) as client:
         client.get("/")
         before = most = server.rss()
         client.send(request("/digest", f"Content-Length: {200 * MB}", method="POST"))
@@ -580,7 +580,7 @@ def test_in_the_main_thread_alone_everything_works_but_nothing_moves_meanwhile()
 
 def test_idle_connections_cost_memory_only() -> None:
     count = 2000
-    with BackendServer(APP, nofile=4096) as server, server.connect() as client:
+    with BackendServer(APP, nofile=4096, fresh=True) as server, server.connect() as client:
         _cpu_of_requests(server, client)
         alone = _cpu_of_requests(server, client)
         before = server.rss()

@@ -29,7 +29,7 @@ from bigtop.ipc import handoff, lifeline, scoreboard, seats
 from bigtop.ipc.keyring import Keyring
 from bigtop.ipc.scoreboard import View, Word
 from bigtop.ipc.seats import Seat, Seats, SeatState
-from tests.support import procfs
+from tests.support import procfs, zygote
 from tests.support.gate import Gate
 from tests.support.wire import Client, Closed, request
 
@@ -37,7 +37,11 @@ ROOT = Path(__file__).parents[2]
 
 
 class BackendServer:
-    """One worker's worth of a backend: a name, or MODULE:CLASS; `from_sources`: whatever build this is."""
+    """One worker's worth of a backend: a name, or MODULE:CLASS; `from_sources`: whatever build this is.
+
+    It is forked from a process that has imported it, unless it is a foreign one, or `fresh`: then it is an
+    interpreter of its own, as it must be where its memory is measured.
+    """
 
     def __init__(
         self,
@@ -52,8 +56,10 @@ class BackendServer:
         routes: Sequence[tuple[Route, int]] = (),
         from_sources: bool = False,
         keyring: Keyring | None = None,
+        fresh: bool = False,
     ) -> None:
         self._from_sources = from_sources
+        self._fresh = fresh or from_sources or backend not in zygote.NATIVE
         self._setup = {
             "app": app,
             "options": options or ServeOptions(),
@@ -97,22 +103,13 @@ class BackendServer:
             "keyring": self._keyring_fd,
         }
         setup = base64.b64encode(pickle.dumps(self._setup | fds)).decode()
-        modules = ["tests.support.sources"] if self._from_sources else []
-        modules.append("tests.support.backend_child")
-        command = [sys.executable, "-X", "faulthandler", "-m", *modules, setup]
-        if self._nofile is not None:
-            command = ["prlimit", f"--nofile={self._nofile}", *command]
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stderr=self._stderr,
-            pass_fds=[
-                *(fds["line"], fds["scoreboard"], fds["seats"], fds["access"]),
-                *(*fds["listeners"], *fds["handoff"]),
-                *self._app_queue_fds,
-                *([self._keyring_fd] if self._keyring_fd >= 0 else []),
-            ],
-        )
+        passed = [
+            *(fds["line"], fds["scoreboard"], fds["seats"], fds["access"]),
+            *(*fds["listeners"], *fds["handoff"]),
+            *self._app_queue_fds,
+            *([self._keyring_fd] if self._keyring_fd >= 0 else []),
+        ]
+        self.process = self._begin(setup, passed)
         self._far.close()
         self._line.settimeout(60)
         received = None
@@ -122,6 +119,16 @@ class BackendServer:
             self._end()
             raise AssertionError(f"the backend did not start:\n{self.log()}")
         return self
+
+    def _begin(self, setup: str, passed: Sequence[int]) -> subprocess.Popen[bytes]:
+        if not self._fresh and zygote.of(self.backend).fits():
+            return zygote.of(self.backend).fork(setup, passed, self._stderr.fileno(), self._nofile)
+        modules = ["tests.support.sources"] if self._from_sources else []
+        modules.append("tests.support.backend_child")
+        command = [sys.executable, "-X", "faulthandler", "-m", *modules, setup]
+        if self._nofile is not None:
+            command = ["prlimit", f"--nofile={self._nofile}", *command]
+        return subprocess.Popen(command, cwd=ROOT, stderr=self._stderr, pass_fds=passed)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
