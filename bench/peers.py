@@ -69,8 +69,7 @@ NGINX_ALONE = NGINX_CONF.replace(
 # The kernel keeps its files in memory.
 NGINX_CACHE = NGINX_CONF.replace(
     "  server {",
-    "  proxy_cache_path $dir/kept levels=1:2 keys_zone=kept:8m use_temp_path=off;\n"
-    "  server {",
+    "  proxy_cache_path $dir/kept levels=1:2 keys_zone=kept:8m use_temp_path=off;\n  server {",
 ).replace("location / { ", "location / { proxy_cache kept; proxy_cache_lock on; ")
 NGINX_TLS = NGINX_ALONE.replace(
     "backlog=2048;",
