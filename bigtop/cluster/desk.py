@@ -136,8 +136,7 @@ class Desk:
                 return {"app": name, "rollout": None, "revision": number}
             number = max(app.what, default=0) + 1
             app.machine.begin(number, how, members, time.monotonic())
-            await leader.store.put(f"spec.{name}.{number}", plain, 0)
-            app.what[number] = plain
+            await leader.describe(name, number, plain)
             await leader.keep(name)
             await self._note(said, name)
             leader.look_soon()
@@ -266,8 +265,7 @@ class Desk:
                 for number, what in one["what"].items():
                     if int(number) not in app.what:
                         of_plain(what)
-                        await leader.store.put(f"spec.{name}.{number}", what, 0)
-                        app.what[int(number)] = what
+                        await leader.describe(name, int(number), what)
                 if not app.revision:
                     app.machine = type(app.machine)(stored.read(one["deployment"]), time.monotonic())
                     await leader.keep(name)
