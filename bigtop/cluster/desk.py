@@ -18,7 +18,7 @@ from bigtop.cluster.policy import powers
 from bigtop.cluster.policy.deployment import Deployment, Phase
 from bigtop.cluster.policy.strategy import strategy, waves
 from bigtop.cluster.revision import of_plain
-from bigtop.cluster.roster import node_of
+from bigtop.cluster.roster import MOST_TAGS, node_of
 from bigtop.cluster.store import LostError
 from bigtop.errors import BigtopError, CommandError
 from bigtop.record import as_dict
@@ -188,6 +188,8 @@ class Desk:
         tags = tuple(map(str, said["tags"]))
         if not all(map(places.NAME.fullmatch, tags)):
             raise CommandError("tags have letters, digits, _ and -")
+        if len(tags) > MOST_TAGS:
+            raise CommandError(f"a node has {MOST_TAGS} tags at most")
         await self._change(said, tags=tags)
         return {}
 

@@ -16,6 +16,7 @@ from bigtop.cluster.hubs import Hubs
 from bigtop.cluster.places import Authority
 from bigtop.cluster.policy import deployment as stored
 from bigtop.cluster.policy import retention
+from bigtop.cluster.policy.allowance import Allowance
 from bigtop.cluster.policy.deployment import Deployment
 from bigtop.cluster.policy.rollout import Machine
 from bigtop.cluster.policy.room import is_changing
@@ -63,6 +64,7 @@ class Leader:
         self.roster = Roster(store, authority, hubs, self.check)
         self._said_at: dict[tuple[str, str, int], float] = {}
         self._commands = 0
+        self._hellos = Allowance(burst=10, rate=0.2)  # each has all assignments of a node signed
         self._is_warned = False
         self.lost = ""  # what could not be written, and why
         self.lock = asyncio.Lock()
@@ -273,7 +275,7 @@ class Leader:
 
     async def _hear_hello(self, message: Msg) -> None:
         node = message.subject.rpartition(".")[2]
-        if node not in self.registry.nodes:
+        if node not in self.registry.nodes or not self._hellos.take(node, time.monotonic()):
             return
         said = [
             self._assignment(name, node).decode()
