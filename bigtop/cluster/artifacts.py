@@ -153,7 +153,7 @@ async def _run(
             start_new_session=True,
             pass_fds=(lifeline, lock),
         )
-    except BaseException:
+    except BaseException:  # whatever it was, nothing runs at the other end
         os.close(line)
         raise
     finally:

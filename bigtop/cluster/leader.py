@@ -58,8 +58,7 @@ class Leader:
         self._client, self.store, self.authority, self.hubs = client, store, authority, hubs
         self._claimer, self._claim, self._claimed_at = claim
         self.name = self._claimer.partition(" ")[0]
-        self.epoch, self._seal = 0, ""
-        self._began = 0  # revision of the epoch in the store
+        self.epoch, self._began, self._seal = 0, 0, ""  # `_began`: revision of the epoch in the store
         self.apps: dict[str, App] = {}
         self.roster = Roster(store, authority, hubs, self.check)
         self._said_at: dict[tuple[str, str, int], float] = {}
@@ -209,7 +208,6 @@ class Leader:
         for number in old:
             await self.store.erase(f"spec.{name}.{number}", app.written[number])
             del app.what[number], app.written[number]
-        logger.info("%s: %d old revisions are removed from the store", name, len(old))
 
     def _assignment(self, name: str, node: str) -> bytes:
         app = self.apps[name]
