@@ -18,7 +18,7 @@ from bigtop.cluster.policy import powers
 from bigtop.cluster.policy.deployment import Deployment, Phase
 from bigtop.cluster.policy.strategy import strategy, waves
 from bigtop.cluster.revision import of_plain
-from bigtop.cluster.roster import node_of
+from bigtop.cluster.roster import MOST_TAGS, node_of
 from bigtop.cluster.store import LostError
 from bigtop.errors import BigtopError, CommandError
 from bigtop.record import as_dict
@@ -136,8 +136,7 @@ class Desk:
                 return {"app": name, "rollout": None, "revision": number}
             number = max(app.what, default=0) + 1
             app.machine.begin(number, how, members, time.monotonic())
-            await leader.store.put(f"spec.{name}.{number}", plain, 0)
-            app.what[number] = plain
+            await leader.describe(name, number, plain)
             await leader.keep(name)
             await self._note(said, name)
             leader.look_soon()
@@ -189,6 +188,8 @@ class Desk:
         tags = tuple(map(str, said["tags"]))
         if not all(map(places.NAME.fullmatch, tags)):
             raise CommandError("tags have letters, digits, _ and -")
+        if len(tags) > MOST_TAGS:
+            raise CommandError(f"a node has {MOST_TAGS} tags at most")
         await self._change(said, tags=tags)
         return {}
 
@@ -266,8 +267,7 @@ class Desk:
                 for number, what in one["what"].items():
                     if int(number) not in app.what:
                         of_plain(what)
-                        await leader.store.put(f"spec.{name}.{number}", what, 0)
-                        app.what[int(number)] = what
+                        await leader.describe(name, int(number), what)
                 if not app.revision:
                     app.machine = type(app.machine)(stored.read(one["deployment"]), time.monotonic())
                     await leader.keep(name)

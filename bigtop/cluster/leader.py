@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from bigtop.cluster.hubs import Hubs
 from bigtop.cluster.places import Authority
 from bigtop.cluster.policy import deployment as stored
+from bigtop.cluster.policy import retention
+from bigtop.cluster.policy.allowance import Allowance
 from bigtop.cluster.policy.deployment import Deployment
 from bigtop.cluster.policy.rollout import Machine
 from bigtop.cluster.policy.room import is_changing
@@ -37,11 +39,13 @@ _AGAIN: Final = 5.0  # seconds until an assignment is said again
 
 
 class App(Record, frozen=False):
-    """What is known of one application: `revision` is that of its key in the store."""
+    """What is known of one application: `revision` is that of its key in the store. `what` and `written`
+    have for each revision of the application its description, and the revision of that in the store."""
 
     machine: Machine
     revision: int
-    what: dict[int, dict[str, Any]]  # revision of the application -> its description
+    what: dict[int, dict[str, Any]]
+    written: dict[int, int]
 
 
 class Leader:
@@ -54,11 +58,12 @@ class Leader:
         self._client, self.store, self.authority, self.hubs = client, store, authority, hubs
         self._claimer, self._claim, self._claimed_at = claim
         self.name = self._claimer.partition(" ")[0]
-        self.epoch, self._seal = 0, ""
+        self.epoch, self._began, self._seal = 0, 0, ""  # `_began`: revision of the epoch in the store
         self.apps: dict[str, App] = {}
         self.roster = Roster(store, authority, hubs, self.check)
         self._said_at: dict[tuple[str, str, int], float] = {}
         self._commands = 0
+        self._hellos = Allowance(burst=10, rate=0.2)  # each has all assignments of a node signed
         self._is_warned = False
         self.lost = ""  # what could not be written, and why
         self.lock = asyncio.Lock()
@@ -75,7 +80,7 @@ class Leader:
         found = await self.store.all()
         before, revision = found.get("meta.epoch", (0, 0))
         self.epoch = max(int(before), heard) + 1
-        await self.store.put("meta.epoch", self.epoch, revision)
+        self._began = await self.store.put("meta.epoch", self.epoch, revision)
         about = {"kind": "epoch", "cluster": self.authority.cluster.name, "epoch": self.epoch}
         self._seal = self.authority.signer.signed(about).decode()
         for key, (value, at) in found.items():
@@ -86,6 +91,7 @@ class Leader:
             elif kind == "spec":
                 name, _, number = name.rpartition(".")
                 self.app(name).what[int(number)] = value
+                self.app(name).written[int(number)] = at
         self.roster.restore(found)
         logger.info(
             "controller %s leads, epoch %d, %d nodes", self.name, self.epoch, len(self.registry.nodes)
@@ -154,7 +160,7 @@ class Leader:
 
     def app(self, name: str) -> App:
         if name not in self.apps:
-            self.apps[name] = App(Machine(Deployment(name), time.monotonic()), 0, {})
+            self.apps[name] = App(Machine(Deployment(name), time.monotonic()), 0, {}, {})
         return self.apps[name]
 
     # ---- decisions
@@ -166,6 +172,7 @@ class Leader:
         app.machine.hear_of(self.registry.number(name))
         if app.machine.step(members, now):
             await self.keep(name)
+        await self._prune(name)
         self.check()
         assigned = app.machine.deployment.assigned
         for node, one in members.items():
@@ -183,6 +190,24 @@ class Leader:
         self.check()
         value = stored.plain(app.machine.deployment)
         app.revision = await self.store.put(f"deploy.{name}", value, app.revision)
+
+    async def describe(self, name: str, number: int, what: dict[str, Any]) -> None:
+        """Store what a revision is, which was not there before."""
+        app = self.app(name)
+        app.written[number] = await self.store.put(f"spec.{name}.{number}", what, 0)
+        app.what[number] = what
+
+    async def _prune(self, name: str) -> None:
+        """Remove descriptions that nobody needs. LostError: somebody else may need them, and decides now."""
+        app = self.apps[name]
+        if not (old := retention.outdated(app.machine.deployment, app.what)):
+            return
+        self.check()
+        # Whoever began a later epoch has written this: who slept since it looked removes nothing.
+        self._began = await self.store.put("meta.epoch", self.epoch, self._began)
+        for number in old:
+            await self.store.erase(f"spec.{name}.{number}", app.written[number])
+            del app.what[number], app.written[number]
 
     def _assignment(self, name: str, node: str) -> bytes:
         app = self.apps[name]
@@ -248,7 +273,7 @@ class Leader:
 
     async def _hear_hello(self, message: Msg) -> None:
         node = message.subject.rpartition(".")[2]
-        if node not in self.registry.nodes:
+        if node not in self.registry.nodes or not self._hellos.take(node, time.monotonic()):
             return
         said = [
             self._assignment(name, node).decode()

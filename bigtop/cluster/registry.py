@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bigtop.cluster.keys import ForgedError, opened
 from bigtop.cluster.places import Cluster
+from bigtop.cluster.policy.allowance import Allowance
 from bigtop.cluster.policy.detector import Beat, Detector
 from bigtop.cluster.policy.member import Condition, Figures, Load, Member, Report, up_to_date
 from bigtop.errors import one_line
@@ -22,6 +23,8 @@ logger = get_logger("bigtop.cluster")
 
 _LARGEST: Final = 64 << 10  # bytes of a beat
 _HIGHEST: Final = 1 << 53  # of what a node says by itself
+_MOST: Final = 256  # applications, or watchers, of a node
+_LONGEST_NAME: Final = 200  # characters
 _NONSENSE: Final = (ValueError, ArithmeticError, KeyError, TypeError, AttributeError, RecursionError)
 _LONGEST: Final = 2000  # characters of why something went wrong
 
@@ -60,10 +63,16 @@ class Registry:
         self._said: dict[str, _Said] = {}
         self._members: dict[str, dict[str, Member]] = {}  # by application, as they were asked for last
         self._odd: set[str] = set()
+        self._allowance, self._loud = Allowance(), set[str]()
 
     def heard(self, node: str, data: bytes, now: float) -> bool:
         """Take a beat in; whether it was news."""
         if node not in self.nodes:
+            return False
+        if not self._allowance.take(node, now):
+            if node not in self._loud:
+                self._loud.add(node)
+                logger.warning("%s beats more often than it is heard", node)
             return False
         try:
             said = self._read(node, data)
@@ -82,6 +91,8 @@ class Registry:
         if len(data) > _LARGEST:
             raise ValueError(f"{len(data)} bytes")
         said = json.loads(data)
+        for word in ("apps", "watchers", "loads"):
+            _check_names(said.get(word, {}))
         return _Said(
             Beat(node, str(said["boot"])[:64], _count(said["sequence"])),
             self._proved(str(said["epoch"])),
@@ -125,6 +136,8 @@ class Registry:
         self._names.pop(self.nodes.pop(node).key, None)
         self._said.pop(node, None)
         self._odd.discard(node)
+        self._loud.discard(node)
+        self._allowance.forget(node)
         self._detector.forget(node)
         for known in self._members.values():
             known.pop(node, None)
@@ -165,6 +178,11 @@ class Registry:
 def clean(text: str) -> str:
     """Return what can be shown on a terminal, whoever wrote it."""
     return "\n".join(map(one_line, text[:_LONGEST].splitlines()))
+
+
+def _check_names(said: Mapping[str, Any]) -> None:
+    if len(said) > _MOST or any(len(name) > _LONGEST_NAME for name in said):
+        raise ValueError(f"more than {_MOST} names, or longer ones than {_LONGEST_NAME}")
 
 
 def _count(value: object) -> int:

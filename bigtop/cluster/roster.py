@@ -22,7 +22,7 @@ from bigtop.record import as_dict, replace
 logger = get_logger("bigtop.cluster")
 
 _REMEMBERED: Final = 3600.0 * 24 * 8  # seconds that a used token is
-_MOST_TAGS: Final = 32
+MOST_TAGS: Final = 32
 _AGAIN: Final = 5.0  # seconds
 
 
@@ -56,9 +56,9 @@ class Roster:
     async def join(self, token: str, said: Mapping[str, Any]) -> str:
         """Let a node in; return its claims. CommandError: not so, or not with this token."""
         name, key, tags = str(said["name"]), str(said["key"]), tuple(map(str, said["tags"]))
-        if not all(places.NAME.fullmatch(word) for word in (name, *tags)) or len(tags) > _MOST_TAGS:
+        if not all(places.NAME.fullmatch(word) for word in (name, *tags)) or len(tags) > MOST_TAGS:
             raise CommandError(
-                f"names of nodes and tags have letters, digits, _ and -; {_MOST_TAGS} tags at most"
+                f"names of nodes and tags have letters, digits, _ and -; {MOST_TAGS} tags at most"
             )
         if time.time() >= float(token.partition("-")[0]):
             raise CommandError("the token has expired")

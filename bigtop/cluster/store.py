@@ -103,6 +103,14 @@ class Store:
         except (Error, OSError, TimeoutError) as error:
             raise _lost(key, error) from None
 
+    async def erase(self, key: str, revision: int) -> None:
+        """Drop a key that never comes back, and leave no mark: each one would stay for ever."""
+        from nats.errors import Error
+
+        await self.drop(key, revision)
+        with suppress(Error, OSError, TimeoutError):  # then a mark is left
+            await self._js.purge_stream(f"KV_{_BUCKET}", subject=f"$KV.{_BUCKET}.{key}")
+
     async def lead(self, name: str, revision: int) -> int:
         """Say that `name`, which nobody else has, leads, or leads still; return the revision to say it again
         with. SilentError: that may be known later."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -64,6 +68,49 @@ def test_a_node_is_told_which_image_and_prepare_fetches_it(tmp_path: Path) -> No
     broken = Revision("shop", Artifact("image", NAME, DIGEST), prepare="echo no such image; exit 125")
     with pytest.raises(PrepareError, match="ended with 125: no such image"):
         asyncio.run(prepared(broken, tmp_path / "r2", {}, is_first=False))
+
+
+AGENT = """
+import asyncio, sys
+from pathlib import Path
+from bigtop.cluster.artifacts import prepared
+from bigtop.cluster.revision import Artifact, Revision
+one = Revision("shop", Artifact("image", "name", "0f" * 32), prepare=sys.argv[2])
+asyncio.run(prepared(one, Path(sys.argv[1]), {}, is_first=False))
+"""
+LASTING = """
+(trap '' TERM HUP; echo $$ > ../pids; sleep 1000 & echo $! >> ../pids; wait) &
+while ! test -s ../pids; do sleep 0.01; done; wait
+"""
+
+
+def is_there(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def test_what_a_killed_agent_began_has_ended_before_the_next_one_begins(tmp_path: Path) -> None:
+    words = [sys.executable, "-P", "-c", AGENT, str(tmp_path / "r1"), LASTING]
+    pids = tmp_path / "pids"
+    with subprocess.Popen(words) as agent:
+        until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "prepare to run")
+        os.kill(agent.pid, signal.SIGKILL)
+    running = list(map(int, pids.read_text().split()))
+    look = "".join(f"kill -0 {pid} 2>/dev/null && echo {pid} >> ../left; " for pid in running)
+    one = Revision("shop", Artifact("image", NAME, DIGEST), prepare=f"{look} true")
+    asyncio.run(prepared(one, tmp_path / "r1", {}, is_first=False))
+    assert not (tmp_path / "left").exists()
+    assert not any(map(is_there, running))
+    assert (tmp_path / "r1/.prepared").exists()
+
+
+def test_what_prepare_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    one = Revision("shop", Artifact("image", NAME, DIGEST), prepare="sleep 1000 & echo $! > ../pid")
+    asyncio.run(prepared(one, tmp_path / "r1", {}, is_first=False))
+    assert not is_there(int((tmp_path / "pid").read_text()))
 
 
 NODE = """

@@ -9,6 +9,7 @@ import pytest
 
 from bigtop.cluster.keys import USER, KeyPair
 from bigtop.cluster.places import Cluster
+from bigtop.cluster.policy.allowance import BURST, RATE, Allowance
 from bigtop.cluster.policy.member import Condition, Liveness
 from bigtop.cluster.registry import Node, Registry, clean
 
@@ -96,6 +97,9 @@ def odd(**report: Any) -> dict[str, Any]:
         odd(figures={**FIGURES, "errors": None}),
         {"loads": {"site": {"busy": 1, "places": 2, "rate": float("nan"), "errors": None, "p99": None}}},
         {"loads": {"site": {"busy": -1, "places": 2, "rate": None, "errors": None, "p99": None}}},
+        {"apps": {f"a{number}": REPORT for number in range(257)}},
+        {"watchers": {f"w{number}": ["active", 1, 1] for number in range(257)}},
+        {"watchers": {"w" * 201: ["active", 1, 1]}},
         {"epoch": 7},
         {"epoch": "x"},
         {"epoch": sealed(7, by=KeyPair.made(USER))},
@@ -164,3 +168,26 @@ def test_nothing_that_a_node_says_moves_a_cursor() -> None:
 
     assert all(text.replace("\n", "").isprintable() for text in texts(known.told(1.0)))
     assert clean("a\x00\nb" + "x" * 5000) == "a\\x00\nb" + "x" * 1996
+
+
+def test_a_node_is_heard_so_often_and_not_more_and_others_as_before() -> None:
+    allowance = Allowance(burst=3, rate=2)
+    assert [allowance.take("loud", 0.0) for _ in range(5)] == [True, True, True, False, False]
+    assert allowance.take("calm", 0.0)
+    assert not allowance.take("loud", 0.4)
+    assert [allowance.take("loud", 0.5) for _ in range(2)] == [True, False]
+    assert sum(allowance.take("loud", 100.0) for _ in range(9)) == 3, "who was silent gets no more than that"
+    allowance.forget("loud")
+    assert allowance.take("loud", 100.0)
+
+
+def test_who_beats_a_thousand_times_a_second_is_read_a_few_times(caplog: pytest.LogCaptureFixture) -> None:
+    known, seconds = registry(), 60
+    read = sum(
+        known.heard("one", json.dumps({**BEAT, "sequence": number + 1}).encode(), number / 1000)
+        for number in range(1000 * seconds)
+    )
+    assert BURST + RATE * (seconds - 1) <= read <= BURST + RATE * seconds
+    assert known.told(seconds)["one"]["state"] == "alive"
+    assert caplog.text.count("one beats more often than it is heard") == 1
+    assert known.heard("two", json.dumps(BEAT).encode(), seconds)

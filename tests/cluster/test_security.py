@@ -326,3 +326,23 @@ def test_signed_words_are_opened_by_nobody_but_who_they_are_of() -> None:
     for data in (b"", b"1", pair.signed({"a": 1})[:-9], json.dumps({"by": pair.public}).encode()):
         with pytest.raises(ForgedError):
             keys.opened(data, {pair.public})
+
+
+def test_a_node_that_beats_without_end_is_read_a_few_times(cluster: Cluster) -> None:
+    loud = cluster.join("loud").identity
+    cluster.join("calm")
+    many = 5000
+
+    async def use(client: Any) -> None:
+        for number in range(many):
+            said = {**CALM, "sequence": number + 1, "version": str(number + 1)}
+            await client.publish("bt.test.hb.loud", json.dumps(said).encode())
+        await client.flush(30)
+
+    heard(cluster, loud, use)
+    told = cluster.wait(lambda told: told["nodes"]["loud"]["version"] != "")
+    assert "loud beats more often than it is heard" in cluster.log()
+    assert int(told["nodes"]["loud"]["version"]) < many, "the last ones were not read"
+    calm = cluster.join("calm").identity
+    heard(cluster, calm, lambda client: client.publish("bt.test.hb.calm", json.dumps(CALM).encode()))
+    cluster.wait(lambda told: told["nodes"]["calm"]["state"] != "lost" and told["nodes"]["calm"]["version"])
