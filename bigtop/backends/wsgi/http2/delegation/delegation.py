@@ -65,12 +65,20 @@ class StreamOwner(Protocol):
         """The answer is complete, or never will be."""
 
 
+class Epoll(Protocol):
+    """An epoll set. (Compiled code looks up the types of a tuple, and gevent takes that one away.)"""
+
+    def register(self, fd: int, eventmask: int, /) -> None: ...
+
+    def unregister(self, fd: int, /) -> None: ...
+
+
 class DelegationQueues(NamedTuple):
     """`handoff` leads to other workers, None: there are none. `lent` makes a connection of what came from
     one of them."""
 
     handoff: Handoff | None
-    epoll: select.epoll
+    epoll: Epoll
     lent: Callable[[AnySocket, DelegatedRequest], Connection]
 
 
