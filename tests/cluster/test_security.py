@@ -331,7 +331,7 @@ def test_signed_words_are_opened_by_nobody_but_who_they_are_of() -> None:
 def test_a_node_that_beats_without_end_is_read_a_few_times(cluster: Cluster) -> None:
     loud = cluster.join("loud").identity
     cluster.join("calm")
-    many = 5000
+    many = 1000
 
     async def use(client: Any) -> None:
         for number in range(many):
