@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigtop.backends.native.transport.pace import SECOND, Pace
+from bigtop.backends.native.transport.transport import PlainTransport
+from bigtop.backends.native.transport.write_buffer import BUDGET, Bounds, WriteBuffer
 from bigtop.backends.serve_options import AnswerPolicy, ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import Word
 from bigtop.record import replace
+from bigtop.system.clock import monotonic_ns
 from tests.support.backend_server import BackendServer, eventually
 from tests.support.certificates import ring
 from tests.support.http2_client import Http2Client
@@ -76,6 +80,25 @@ def test_no_more_goes_out_than_the_rate_allows(rate: int, steps: list[tuple[int,
         total += size
         assert total <= rate + rate * now // SECOND
         assert pace.room(now) == rate + rate * now // SECOND - total
+
+
+def test_a_high_rate_is_not_held_up_by_its_steps() -> None:
+    """What a turn of the loop leaves over goes out in the next turn, not behind the next step."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    buffer = WriteBuffer(PlainTransport(ours), Bounds(1 << 30, 0, None), Pace(1 << 32, monotonic_ns()))
+    with ours, theirs:
+        buffer.put(bytes(8 * BUDGET))
+        while buffer.size:
+            assert not buffer.is_ahead
+            theirs.recv(1 << 20)
+            buffer.flush()
+    slow = Pace(1000, monotonic_ns())
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        buffer = WriteBuffer(PlainTransport(ours), Bounds(1 << 30, 0, None), slow)
+        assert buffer.put(bytes(5000))
+        assert buffer.is_ahead
 
 
 @PATHS

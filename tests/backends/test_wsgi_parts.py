@@ -27,7 +27,7 @@ from bigtop.backends.wsgi.call import Call
 from bigtop.backends.wsgi.connections.connection import Connection
 from bigtop.backends.wsgi.context import WorkerContext
 from bigtop.backends.wsgi.executors.executor import Lead
-from bigtop.backends.wsgi.executors.thread_executor import ENOUGH, TICK, ThreadExecutor, _Bell, _Usual
+from bigtop.backends.wsgi.executors.thread_executor import ENOUGH, TICK, ThreadExecutor, _ReliefBell, _Usual
 from bigtop.backends.wsgi.websockets.relay import Task as Beside
 from bigtop.backends.wsgi.websockets.upgraded import Means, SpokenSocket, Upgrades
 from bigtop.http.clients.forwarded import Forwarding, Trust
@@ -424,7 +424,7 @@ def test_an_address_gets_its_rate_and_others_get_theirs() -> None:
 
 
 def test_it_looks_more_often_just_after_it_found_a_slow_call() -> None:
-    bell = _Bell(Slot.unseen().latencies)
+    bell = _ReliefBell(Slot.unseen().latencies)
 
     def tick() -> float:
         began = time.monotonic()
@@ -460,7 +460,7 @@ def test_no_answer_is_held_where_calls_usually_take_long() -> None:
     for microseconds, holds in ((100, True), (8_000, False), (100, True)):
         for _ in range(ENOUGH):
             slot.end(slot.begin(0, b"GET", b"", b"/"), 0, microseconds * 1000, 200)
-        executor._bell.tick()
+        executor.bell.tick()
         assert executor.hold(stream, b"") is holds
 
 

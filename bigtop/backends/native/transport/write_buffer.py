@@ -178,10 +178,9 @@ class WriteBuffer:
     # ---- with the lock held
 
     def _send(self) -> None:
-        budget = BUDGET
         pace = self.pace
-        if pace is not None:
-            budget = min(budget, pace.room(monotonic_ns()))
+        room = BUDGET if pace is None else pace.room(monotonic_ns())
+        budget = min(BUDGET, room)
         try:
             while self._parts and budget > 0:
                 first = self._parts[0]
@@ -200,7 +199,7 @@ class WriteBuffer:
         except OSError as error:
             raise ClientGone from error
         finally:
-            self.is_ahead = pace is not None and budget <= 0
+            self.is_ahead = pace is not None and budget <= 0 and room <= BUDGET
 
     def _send_memory(self, most: int) -> int:
         parts = self._parts
