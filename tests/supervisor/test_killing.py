@@ -32,7 +32,7 @@ NAMED = {
     "supervisor/processes/termination.py": "the stop signal may be that, and subscribers are told of it",
     "plugins/builtin/program.py": "a program that hangs, which the log of its plugin tells",
     "keeper/ordering/dns_hook.py": "a hook that took too long; that is the answer to who asked for it",
-    "cluster/artifacts.py": "what a command to prepare left, or that took too long; its answer tells that",
+    "cluster/guard.py": "what a command to prepare left, or that took too long; its answer tells that",
     "system/kernel.py": "the kernel sends it to a child whose parent ended; a handler cannot be reset",
 }
 
