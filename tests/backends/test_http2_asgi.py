@@ -8,6 +8,7 @@ import os
 import select
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,18 @@ def test_a_websocket_may_be_read_slowly() -> None:
         client.spoken.increment_flow_control_window(1 << 20, slow.stream)
         client.flush()
         client.until(lambda: len(slow.answer.body) > 250_000)
+
+
+def test_all_websockets_of_few_connections_are_asked_in_time() -> None:
+    """They take their turns, not their connections."""
+    with server() as running, ExitStack() as opened:
+        clients = [opened.enter_context(Http2Client(running.address)) for _ in range(5)]
+        tunnels = [Tunnel(client, "/one") for client in clients for _ in range(90)]
+        for tunnel in tunnels:
+            tunnel.next()
+        running.drain(2.0)  # one each 5 ms would take longer
+        for tunnel in tunnels:
+            assert tunnel.next() == (Opcode.CLOSE, (1012, ""))
 
 
 def test_a_drain_asks_websockets_to_come_again() -> None:

@@ -13,7 +13,7 @@ from bigtop.backends.asgi.loop.overdue import OverdueCalls
 from bigtop.backends.asgi.loop.timers import Timers
 from bigtop.backends.asgi.metrics import AsgiMetrics
 from bigtop.backends.base import App
-from bigtop.backends.native.farewells import farewells
+from bigtop.backends.native.farewells import Asks, farewells
 from bigtop.backends.native.handlers.handler_chain import Chain, own_pages
 from bigtop.backends.native.timeouts import Wait
 from bigtop.backends.serve_options import ServeOptions
@@ -110,9 +110,14 @@ class WorkerContext:
         are `grace` seconds."""
         self._moved.set()
         self.draining = True
-        turns = farewells(len(self.clients), grace)
+        asks: Asks = []
         for client in self.clients:
-            client.drain(turns)
+            client.drain(asks)
+        for wait, ask in zip(farewells(len(asks), grace), asks, strict=False):
+            if wait:
+                self.loop.call_later(wait, ask)
+            else:
+                ask()
 
     async def emptied(self, seconds_left: Callable[[], float]) -> None:
         """Wait until the site is drained and nothing is open, or no time is left."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 from bigtop.backends.native.timeouts import NEVER, SECOND
@@ -15,6 +15,7 @@ _PACE: Final = 200  # WebSockets per second that are asked to come again; slower
 _SHARE: Final = 0.5  # of the time that is left, in which the last one is asked at the latest
 
 T = TypeVar("T")
+Asks = list[Callable[[], object]]  # each asks one of them
 
 
 def farewells(count: int, grace: float) -> Iterator[float]:

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import monotonic_ns
 
 from bigtop.backends.asgi.connections.buffered_transport import Duplex
 from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.native.farewells import Asks
 from bigtop.backends.native.timeouts import Wait
 from bigtop.errors import ProtocolError
 
@@ -77,5 +77,5 @@ class ClientConnection:
     def late(self, wait: Wait) -> None:
         self.cut()
 
-    def drain(self, turns: Iterator[float]) -> None:
+    def drain(self, asks: Asks) -> None:
         raise NotImplementedError

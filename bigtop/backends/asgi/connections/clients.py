@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from bigtop.backends.asgi.metrics import AsgiMetrics
+from bigtop.backends.native.farewells import Asks
 from bigtop.backends.native.timeouts import Wait
 from bigtop.errors import ProtocolError
 from bigtop.http.clients.peer import BasePeer
@@ -20,9 +21,9 @@ class Client(Protocol):
     def late(self, wait: Wait) -> None:
         """The clock of `wait` has run out."""
 
-    def drain(self, turns: Iterator[float]) -> None:
-        """The worker wants to end; may be said again. Who has no end of its own takes the next of `turns`:
-        the seconds until it is asked to come again."""
+    def drain(self, asks: Asks) -> None:
+        """The worker wants to end; may be said again. Who has no end of its own adds what asks it to come
+        again."""
 
     def cut(self) -> None:
         """Close, whatever is open."""

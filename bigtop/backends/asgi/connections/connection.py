@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from bigtop.backends.asgi.calls.call import Call
@@ -18,6 +17,7 @@ from bigtop.backends.asgi.connections.clients import Client
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.loop.timers import Timers
 from bigtop.backends.asgi.metrics import MeteredCall
+from bigtop.backends.native.farewells import Asks
 from bigtop.backends.native.timeouts import Wait
 from bigtop.errors import ProtocolError
 from bigtop.http.access_log.access_format import unread
@@ -276,7 +276,7 @@ class Connection(ClientConnection):
         """Whether it stands between two requests."""
         return self._call is None and not (self._lingering or self.is_over) and self.engine.phase is IDLE
 
-    def drain(self, turns: Iterator[float]) -> None:
+    def drain(self, asks: Asks) -> None:
         timers = self._context.timers
         if self._call is not None:
             self._call.request.keep_alive = False  # unless its head is out

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import monotonic_ns
 
 from bigtop.backends.asgi.calls.new_call import new_call
@@ -15,6 +14,7 @@ from bigtop.backends.asgi.connections.client_connection import ClientConnection
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.http2.link import Link
 from bigtop.backends.asgi.http2.stream import Http2Stream
+from bigtop.backends.native.farewells import Asks
 from bigtop.backends.native.timeouts import Wait
 from bigtop.errors import ProtocolError
 from bigtop.http.engine import HEAD, Engine
@@ -207,9 +207,9 @@ class Http2Client(ClientConnection):
             self._http2.drain(now)
             self._link.need()
 
-    def drain(self, turns: Iterator[float]) -> None:
+    def drain(self, asks: Asks) -> None:
         for stream in list(self._link.streams.values()):
-            stream.drain(turns)
+            stream.drain(asks)
         self._http2.drain(monotonic_ns())
         self._link.need()
 

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from bigtop.backends.asgi.connections.buffered_transport import Duplex
+from bigtop.backends.native.farewells import Asks
 from bigtop.errors import ProtocolError
 from bigtop.http.h2.connection import Http2Connection
 
@@ -31,7 +32,7 @@ class ClientStream(Protocol):
     def leave(self) -> None:
         """Nobody waits for the answer any more."""
 
-    def drain(self, turns: Iterator[float]) -> None:
+    def drain(self, asks: Asks) -> None:
         """The worker wants to end: see Client.drain()."""
 
     def progressed(self) -> None:

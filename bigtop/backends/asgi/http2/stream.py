@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from bigtop.backends.asgi.calls.call import Call
@@ -12,6 +11,7 @@ from bigtop.backends.asgi.http2.link import Link
 from bigtop.backends.asgi.http2.outgoing import Outgoing
 from bigtop.backends.asgi.loop.waiters import Waiters
 from bigtop.backends.asgi.metrics import MeteredCall
+from bigtop.backends.native.farewells import Asks
 from bigtop.errors import ProtocolError
 from bigtop.http.h2.error_codes import CANCEL
 from bigtop.http.h2.response_heads import CONTINUE, early_hints
@@ -101,7 +101,7 @@ class Http2Stream(Stream):
         call.answer.status = call.answer.status or LEFT
         self._finish(call)
 
-    def drain(self, turns: Iterator[float]) -> None:
+    def drain(self, asks: Asks) -> None:
         pass  # the answer is given in peace
 
     def progressed(self) -> None:

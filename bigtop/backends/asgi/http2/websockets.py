@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import monotonic_ns
 from typing import Final
 
@@ -12,6 +11,7 @@ from bigtop.backends.asgi.http2.link import Link
 from bigtop.backends.asgi.loop.waiters import Waiters
 from bigtop.backends.asgi.websockets.websocket import WebSocket
 from bigtop.backends.asgi.websockets.websocket_call import WebSocketCall
+from bigtop.backends.native.farewells import Asks
 from bigtop.errors import ProtocolError
 from bigtop.http.h2.error_codes import CANCEL
 from bigtop.http.h2.response_heads import frame
@@ -93,9 +93,9 @@ class Tunnel(Duplex):
             self.close()
             self.owner.lost()
 
-    def drain(self, turns: Iterator[float]) -> None:
+    def drain(self, asks: Asks) -> None:
         if self.socket is not None:
-            self.socket.drain(turns)
+            self.socket.drain(asks)
 
     def progressed(self) -> None:
         if self.gone:

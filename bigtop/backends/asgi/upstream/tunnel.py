@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import monotonic_ns
 from typing import Protocol
 
 from bigtop.backends.asgi.connections.buffered_transport import BufferedTransport
 from bigtop.backends.asgi.connections.client_connection import ClientConnection
 from bigtop.backends.asgi.context import WorkerContext
+from bigtop.backends.native.farewells import Asks
 
 
 class OtherServer(Protocol):
@@ -75,11 +75,8 @@ class Tunnel(ClientConnection):
         self._other.abandon(monotonic_ns())
         super().lost()
 
-    def drain(self, turns: Iterator[float]) -> None:
-        if wait := next(turns):
-            self._context.loop.call_later(wait, self._part)
-        else:
-            self._part()
+    def drain(self, asks: Asks) -> None:
+        asks.append(self._part)
 
     def _part(self) -> None:
         self._other.part(monotonic_ns())

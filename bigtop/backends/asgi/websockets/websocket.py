@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum
 from time import monotonic_ns
 from typing import Final
@@ -20,6 +20,7 @@ from bigtop.backends.asgi.connections.buffered_transport import Duplex
 from bigtop.backends.asgi.connections.client_connection import ClientConnection
 from bigtop.backends.asgi.context import WorkerContext
 from bigtop.backends.asgi.websockets.websocket_queue import MessageQueue
+from bigtop.backends.native.farewells import Asks
 from bigtop.backends.native.timeouts import LINGER
 from bigtop.http.close_codes import ABNORMAL, INTERNAL_ERROR, SERVICE_RESTART
 from bigtop.http.websocket import Closed, Deflate, Pong, Session
@@ -176,9 +177,9 @@ class WebSocket(ClientConnection):
         self._stage = OVER
         super().lost()
 
-    def drain(self, turns: Iterator[float]) -> None:
-        if self._stage is OPEN and (wait := next(turns)):
-            self._context.loop.call_later(wait, self.close, SERVICE_RESTART, "")
+    def drain(self, asks: Asks) -> None:
+        if self._stage is OPEN:
+            asks.append(lambda: self.close(SERVICE_RESTART, ""))
         else:
             self.close(SERVICE_RESTART, "")
 
