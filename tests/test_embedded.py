@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bigtop import Arbiter, Client, ConfigError, Supervisor, get_arbiter, get_trainer
+from bigtop.control import addresses
 from bigtop.errors import BigtopError
 from tests.support.procfs import descriptors, has_ended, words
 from tests.support.site import DEADLINE, ROOT, until
@@ -47,7 +48,7 @@ def test_an_arbiter_that_blocks_until_it_is_stopped() -> None:
     arbiter = get_arbiter([{"cmd": JOB, "numprocesses": 2, "name": "two"}, {"cmd": JOB, "name": "one"}])
     thread = threading.Thread(target=arbiter.start)
     thread.start()
-    until(lambda: os.path.exists(arbiter.endpoint.removeprefix("ipc://")), "the control channel")
+    until(lambda: addresses.answers(arbiter.endpoint.removeprefix("ipc://")), "the control channel")
     with Client(arbiter.endpoint, timeout=DEADLINE) as client:
         until(
             lambda: client.call("status")["statuses"] == {"one": "active", "two": "active"}, "both watchers"

@@ -283,7 +283,15 @@ def test_what_a_person_asked_cannot_be_asked_again_by_who_heard_it(cluster: Clus
         cluster.ask("cordon", node="nobody", cordoned=True)
 
 
-def test_a_leader_that_was_asleep_leads_no_more_and_a_forged_store_is_not_believed(cluster: Cluster) -> None:
+@pytest.fixture
+def spoiled(tmp_path: Path) -> Iterator[Cluster]:
+    """One of a test's own, in which nobody leads any more behind it."""
+    with Cluster(tmp_path) as running:
+        yield running
+
+
+def test_a_leader_that_was_asleep_leads_no_more_and_a_forged_store_is_not_believed(spoiled: Cluster) -> None:
+    cluster = spoiled
     cluster.join("known")
     epoch = cluster.ask("status")["epoch"]
     cluster.start_controller("b")
