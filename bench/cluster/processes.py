@@ -124,7 +124,8 @@ def _once_led(ask: Callable[[], T]) -> T:
         try:
             return ask()
         except UnreachableError as error:
-            if time.monotonic() > limit or "uthorization" in str(error):
+            is_refused = "authorization" in str(error).lower()  # whoever leads
+            if is_refused or time.monotonic() > limit:
                 raise
             time.sleep(0.05)
 

@@ -89,7 +89,7 @@ def _accept_late_signals() -> None:
     usual = sys.unraisablehook
 
     def tell(unraisable: sys.UnraisableHookArgs) -> None:
-        if unraisable.object is not None or not isinstance(unraisable.exc_value, OSError):
+        if "ignored due to race condition" not in str(unraisable.exc_value):
             usual(unraisable)
 
     sys.unraisablehook = tell

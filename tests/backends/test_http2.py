@@ -61,8 +61,8 @@ def client(shared: BackendServer) -> Iterator[Http2Client]:
 
 # ---- requests and answers
 
-
-@pytest.mark.parametrize(
+# Of tests.apps.http2; those that another worker gives are the same (test_http2_delegation.py).
+ANSWERS = pytest.mark.parametrize(
     ("path", "status", "body", "length"),
     [
         ("/hello", 200, b"hello\n", "6"),
@@ -75,6 +75,12 @@ def client(shared: BackendServer) -> Iterator[Http2Client]:
         ("/nowhere", 404, b"", "0"),
     ],
 )
+HEADS = pytest.mark.parametrize(
+    ("path", "length"), [("/hello", "6"), ("/big", str(4 << 20)), ("/stream", None)]
+)
+
+
+@ANSWERS
 def test_answers(client: Http2Client, path: str, status: int, body: bytes, length: str | None) -> None:
     answer = client.get(path)
     assert (answer.status, answer.header("content-length"), answer.reset) == (status, length, None)
@@ -89,7 +95,7 @@ def test_several_fields_of_one_name(client: Http2Client) -> None:
     assert [value for name, value in answer.headers if name == "set-cookie"] == ["a=1", "b=2"]
 
 
-@pytest.mark.parametrize(("path", "length"), [("/hello", "6"), ("/big", str(4 << 20)), ("/stream", None)])
+@HEADS
 def test_head(client: Http2Client, path: str, length: str | None) -> None:
     answer = client.get(path, method="HEAD")
     assert (answer.status, answer.body, answer.ended) == (200, b"", True)

@@ -19,6 +19,7 @@ from bigtop.control.client.client import Client as Control
 from bigtop.http.h2.error_codes import INTERNAL_ERROR
 from bigtop.ipc.scoreboard import Word
 from bigtop.ipc.seats import Seat
+from tests.backends.test_http2 import ANSWERS, HEADS
 from tests.support.certificates import issued, made, written
 from tests.support.gate import Gate
 from tests.support.http2_client import Answer, Http2Client
@@ -76,19 +77,7 @@ def shared(request: pytest.FixtureRequest) -> Iterator[Busy]:
 # ---- answers
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "body", "length"),
-    [
-        ("/hello", 200, b"hello\n", "6"),
-        ("/no-length", 200, b"hello\n", "6"),
-        ("/empty", 204, b"", None),
-        ("/unchanged", 304, b"", None),
-        ("/teapot", 418, b"pot", "3"),
-        ("/stream", 200, b"x" * 50_000, None),
-        ("/big", 200, b"b" * (4 << 20), str(4 << 20)),
-        ("/nowhere", 404, b"", "0"),
-    ],
-)
+@ANSWERS
 def test_answers(shared: Busy, path: str, status: int, body: bytes, length: str | None) -> None:
     answer = shared.client.get(path)
     assert (answer.status, answer.header("content-length"), answer.reset) == (status, length, None)
@@ -97,7 +86,7 @@ def test_answers(shared: Busy, path: str, status: int, body: bytes, length: str 
     assert answer.header("x-pid")
 
 
-@pytest.mark.parametrize(("path", "length"), [("/hello", "6"), ("/big", str(4 << 20)), ("/stream", None)])
+@HEADS
 def test_head(shared: Busy, path: str, length: str | None) -> None:
     answer = shared.client.get(path, method="HEAD")
     assert (answer.status, answer.body, answer.ended) == (200, b"", True)

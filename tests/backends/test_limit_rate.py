@@ -18,6 +18,7 @@ from bigtop.backends.serve_options import AnswerPolicy, ServeOptions
 from bigtop.http.declarations import Mount
 from bigtop.http.limits import Limits
 from bigtop.ipc.scoreboard import Word
+from bigtop.ipc.seats import Seat
 from bigtop.record import replace
 from bigtop.system.clock import monotonic_ns
 from tests.support.backend_server import BackendServer, eventually
@@ -128,6 +129,18 @@ def test_a_time_limit_for_slow_clients_is_none_for_answers_that_are_slowed_down(
             began = time.monotonic()
             assert len(client.get("/whole?40000&5000").body) == 40_000
             assert time.monotonic() - began >= 7
+
+
+@pytest.mark.parametrize("kind", ["wsgi", "asgi"])
+def test_a_client_that_takes_nothing_is_lost_all_the_same(folder: Path, kind: str) -> None:
+    limits = replace(Limits(), send_timeout=1.0)
+    with (
+        served(kind, folder, limits=limits) as server,
+        Client(server.address, 30, receive_buffer=65536) as client,
+    ):
+        client.send(request(f"/whole?{64 << 20}&{32 << 20}"))
+        eventually(client.is_answered, what="the answer begins")
+        eventually(lambda: server.word(Seat.CONNECTIONS) == 0, what="the connection is given up")
 
 
 def test_over_tls(folder: Path) -> None:

@@ -70,7 +70,7 @@ class WriteBuffer:
     """The waiting output of one connection."""
 
     __slots__ = (
-        "_bounds", "_changed", "_held", "_moved", "_parts", "_spool", "_spooled", "_transport", "_written",
+        "_bounds", "_changed", "_held", "_parts", "_spool", "_spooled", "_transport", "_written",
         "began", "gone", "is_ahead", "pace", "size", "taken",
     )  # fmt: skip
 
@@ -79,7 +79,6 @@ class WriteBuffer:
         self._bounds = bounds
         self.pace = pace  # None: as fast as the client takes it
         self.is_ahead = False  # of that: nothing may go out before the next step
-        self._moved = 0  # when something went out last
         self._parts: deque[memoryview | FilePart] = deque()
         self._changed = threading.Condition(threading.Lock())
         self._spool: IO[bytes] | None = None
@@ -112,8 +111,7 @@ class WriteBuffer:
                     self._held += len(part)
                     self.size += len(part)
             if idle:
-                self.began = self._moved = monotonic_ns()
-                self.taken = 0
+                self.began, self.taken = monotonic_ns(), 0
                 self._send()
             if self._held > self._bounds.memory:
                 self._spill()
@@ -156,11 +154,8 @@ class WriteBuffer:
             return not self._parts
 
     def is_too_slow(self, wait: Wait, now: int) -> bool:
-        """Whether the client takes less than it has to. Of an answer that is slowed down it has to take
-        something, whatever that is."""
-        if self.pace is not None:
-            return wait.length > 0 and now - self._moved > wait.length
-        return wait.is_too_slow(self.taken, self.began, now)
+        """Whether the client takes less than it has to; not of an answer that is slowed down."""
+        return self.pace is None and wait.is_too_slow(self.taken, self.began, now)
 
     def abandon(self) -> None:
         """Drop everything and tell the producer."""
@@ -193,7 +188,6 @@ class WriteBuffer:
                 budget -= sent
                 if pace is not None:
                     pace.sent(sent)
-                    self._moved = monotonic_ns()
         except BlockingIOError:
             pass
         except OSError as error:
